@@ -1,0 +1,1 @@
+//! Audit records: what happened to each request, in a form that can be proven.

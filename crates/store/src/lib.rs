@@ -1,0 +1,1 @@
+//! The signer's durable state: one SQLite file, one writer, group commit.

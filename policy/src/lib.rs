@@ -1,0 +1,1 @@
+//! The exact-match whitelist policy: model, loader, decision, and the certificate built from it.

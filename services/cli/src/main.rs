@@ -1,0 +1,3 @@
+//! assay: demo, ceremony, challenges, policy tools and benchmark.
+
+fn main() {}

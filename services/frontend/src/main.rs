@@ -1,0 +1,3 @@
+//! The stateless SCEP frontend of the outer tier.
+
+fn main() {}
