@@ -1,0 +1,181 @@
+//! The listener for operators' machines: `/metrics`, `/healthz`, `/readyz`. Plain HTTP, on an address of its own.
+
+mod readiness;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::drain::Shutdown;
+pub use readiness::Readiness;
+
+/// Scrapers and probes are few; a flood of connections here must not take the service's file descriptors.
+const MAX_CONNECTIONS: usize = 32;
+
+/// A scraper that sends no request within this time is cut off; Prometheus' own default time-out is 10 s.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often histograms are folded when nobody scrapes; the exporter's own default.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Wait after a failed `accept`, which mostly means that file descriptors have run out.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EXPOSITION: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// The `[ops]` section of a service's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpsConfig {
+    /// Address of `/metrics`, `/healthz` and `/readyz`; port 0 takes a free port.
+    pub listen: SocketAddr,
+}
+
+/// The bound listener.
+#[derive(Debug)]
+pub struct Ops {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Ops {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub async fn bind(config: &OpsConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address really bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves in the background until the shutdown has been drained: probes see a draining service as not ready.
+    pub fn serve(self, metrics: PrometheusHandle, readiness: Readiness, shutdown: &Shutdown) {
+        let upkeep = metrics.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
+                upkeep.run_upkeep();
+            }
+        });
+        let pages = Pages {
+            metrics,
+            readiness,
+            shutdown: shutdown.clone(),
+        };
+        tokio::spawn(accept(self.listener, pages));
+    }
+}
+
+async fn accept(listener: TcpListener, pages: Pages) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let pages = pages.clone();
+                tokio::spawn(async move {
+                    pages.serve(stream).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "ops listener cannot accept");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Pages {
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+    shutdown: Shutdown,
+}
+
+impl Pages {
+    async fn serve(&self, stream: TcpStream) {
+        let service =
+            service_fn(|request| async move { Ok::<_, Infallible>(self.respond(&request)) });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "ops connection ended");
+        }
+    }
+
+    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut refused = page(
+                StatusCode::METHOD_NOT_ALLOWED,
+                TEXT,
+                "GET or HEAD only\n".to_owned(),
+            );
+            refused
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        match request.uri().path() {
+            "/metrics" => page(StatusCode::OK, EXPOSITION, self.metrics.render()),
+            "/healthz" => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
+            "/readyz" => self.ready(),
+            _ => page(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "/metrics, /healthz or /readyz\n".to_owned(),
+            ),
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let mut causes = self.readiness.causes();
+        if self.shutdown.is_requested() {
+            causes.push("shutdown: the service is stopping".to_owned());
+        }
+        let status = if causes.is_empty() {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let body = serde_json::json!({ "ready": causes.is_empty(), "causes": causes });
+        page(status, JSON, format!("{body}\n"))
+    }
+}
+
+fn page(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,68 @@
+//! What keeps a service from doing its work, component by component.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::watch;
+
+/// The causes why a service is not ready; none left means ready. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    causes: watch::Sender<BTreeMap<&'static str, String>>,
+}
+
+impl Readiness {
+    /// Not ready until each of these components has been cleared once.
+    pub fn waiting_for(components: &[&'static str]) -> Self {
+        let causes = components
+            .iter()
+            .map(|component| (*component, "starting".to_owned()))
+            .collect();
+        Self {
+            causes: watch::Sender::new(causes),
+        }
+    }
+
+    /// Says why a component is not ready.
+    pub fn set_cause(&self, component: &'static str, cause: impl Into<String>) {
+        let cause = cause.into();
+        self.causes.send_if_modified(|causes| {
+            let changed = causes.get(component) != Some(&cause);
+            if changed {
+                tracing::warn!(component, cause, "not ready");
+                causes.insert(component, cause);
+            }
+            changed
+        });
+    }
+
+    /// Says that a component is ready.
+    pub fn clear(&self, component: &'static str) {
+        self.causes.send_if_modified(|causes| {
+            let changed = causes.remove(component).is_some();
+            if changed {
+                tracing::info!(component, "ready");
+            }
+            changed
+        });
+    }
+
+    /// Whether nothing is in the way.
+    pub fn is_ready(&self) -> bool {
+        self.causes.borrow().is_empty()
+    }
+
+    /// The causes, each `component: cause`, by component.
+    pub fn causes(&self) -> Vec<String> {
+        self.causes
+            .borrow()
+            .iter()
+            .map(|(component, cause)| format!("{component}: {cause}"))
+            .collect()
+    }
+
+    /// Waits until nothing is in the way.
+    pub async fn ready(&self) {
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = self.causes.subscribe().wait_for(BTreeMap::is_empty).await;
+    }
+}
