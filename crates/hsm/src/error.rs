@@ -1,0 +1,250 @@
+//! What can go wrong, by what a caller can do about it.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::KeyRole;
+use crate::pin::PinError;
+
+/// Why no service came up. Each Display is one line that says how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum StartError {
+    /// A field of the configuration cannot be right.
+    #[error("{field}: {right}")]
+    Config {
+        /// The field.
+        field: String,
+        /// What would be right.
+        right: String,
+    },
+    /// The worker could not be started or broke off.
+    #[error("the HSM worker did not start: {reason}")]
+    Worker {
+        /// What happened.
+        reason: String,
+    },
+    /// The worker did not become ready in time.
+    #[error(
+        "the HSM worker was not ready within {seconds} s and was killed: check that the HSM answers"
+    )]
+    Timeout {
+        /// The limit.
+        seconds: u64,
+    },
+    /// The PKCS#11 library cannot be loaded or initialised.
+    #[error(
+        "cannot load the PKCS#11 module {module}: {reason}; check the path and the library's own configuration"
+    )]
+    Module {
+        /// Path of the library.
+        module: String,
+        /// The loader's or library's reason.
+        reason: String,
+    },
+    /// No token matches.
+    #[error(
+        "no token matches {uri}: the module shows {present}; check token and serial, and the library's own configuration"
+    )]
+    TokenNotFound {
+        /// The token asked for.
+        uri: String,
+        /// Labels and serial numbers of those present.
+        present: String,
+    },
+    /// More than one token matches.
+    #[error("{count} tokens match {uri}: add serial=NUMBER")]
+    TokenAmbiguous {
+        /// The token asked for.
+        uri: String,
+        /// How many match.
+        count: usize,
+    },
+    /// The PIN could not be read.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The token refused the PIN. It was tried once and is not tried again.
+    #[error(
+        "token `{token}` refused the PIN ({code}); it was tried once and will not be tried again: correct the PIN source {source_uri}, then restart"
+    )]
+    WrongPin {
+        /// Label of the token.
+        token: String,
+        /// The token's return code.
+        code: String,
+        /// Where the PIN came from.
+        source_uri: String,
+    },
+    /// The token has no such key.
+    #[error("no private key for {role} at {uri}: {hint}")]
+    KeyNotFound {
+        /// The role.
+        role: KeyRole,
+        /// The key asked for.
+        uri: String,
+        /// What is there instead.
+        hint: String,
+    },
+    /// More than one key matches.
+    #[error(
+        "{count} private keys for {role} have the same id and label, {uri}: delete or rename all but the right one"
+    )]
+    KeyAmbiguous {
+        /// The role.
+        role: KeyRole,
+        /// The key asked for.
+        uri: String,
+        /// How many match.
+        count: usize,
+    },
+    /// A key's attributes are not those of its role.
+    #[error(
+        "the {role} key {uri} is not fit for service: {problems}; make a new one with `assay ceremony`"
+    )]
+    KeyAttributes {
+        /// The role.
+        role: KeyRole,
+        /// The key.
+        uri: String,
+        /// Each attribute that is not as it must be.
+        problems: String,
+    },
+    /// A key's type or size does not serve its role.
+    #[error("the {role} key {uri} is {found}: {right}")]
+    KeyKind {
+        /// The role.
+        role: KeyRole,
+        /// The key.
+        uri: String,
+        /// What it is.
+        found: String,
+        /// What would be right.
+        right: String,
+    },
+    /// The token cannot do what the role needs.
+    #[error("token `{token}` does not offer {mechanism}, which {role} needs: {hint}")]
+    MechanismMissing {
+        /// Label of the token.
+        token: String,
+        /// The role.
+        role: KeyRole,
+        /// The mechanism, by its PKCS#11 name.
+        mechanism: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A certificate does not hold the key's public half.
+    #[error(
+        "the certificate configured for {role} does not belong to the key {uri}: {reason}; configure the certificate issued for this key"
+    )]
+    CertificateMismatch {
+        /// The role.
+        role: KeyRole,
+        /// The key.
+        uri: String,
+        /// How it showed.
+        reason: String,
+    },
+    /// A PKCS#11 call failed.
+    #[error("{action} failed: {code}")]
+    Token {
+        /// What was done.
+        action: String,
+        /// The return code.
+        code: String,
+    },
+}
+
+impl StartError {
+    /// Starting again can only do harm: a wrong PIN locks a real token.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::WrongPin { .. })
+    }
+}
+
+/// Why an operation has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OperationError {
+    /// Too many operations wait already.
+    #[error("the token's queue is full")]
+    Busy,
+    /// The operation, or the wait for it, took longer than the deadline.
+    #[error("the token gave no answer within the deadline")]
+    Deadline,
+    /// The worker died twice with this operation in it, or is being shut down.
+    #[error("the HSM worker was lost")]
+    WorkerLost,
+    /// No worker has a working token at present.
+    #[error("the token is unavailable: {cause}")]
+    TokenUnavailable {
+        /// Why, in one line.
+        cause: String,
+    },
+    /// The worker will not do this, now or later.
+    #[error("the HSM worker refused: {reason}")]
+    Refused {
+        /// The rule that refused.
+        reason: String,
+    },
+}
+
+impl OperationError {
+    /// The same operation will fail again.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::Busy | Self::Deadline | Self::WorkerLost | Self::TokenUnavailable { .. } => false,
+        }
+    }
+}
+
+/// Why a step of a ceremony failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum CeremonyError {
+    /// No worker came up.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The worker died, or gave no answer in time and was killed.
+    #[error("the HSM worker was lost: {reason}; list the token's keys to see what is left")]
+    WorkerLost {
+        /// What happened.
+        reason: String,
+    },
+    /// The token holds an object with that id or label; nothing is overwritten.
+    #[error(
+        "the token already holds {found}: nothing is overwritten; choose another label and id, or delete it with the token's own tools"
+    )]
+    Exists {
+        /// What is there.
+        found: String,
+    },
+    /// No such key, or more than one.
+    #[error("{count} private keys match {uri}: exactly one must")]
+    KeyCount {
+        /// The key asked for.
+        uri: String,
+        /// How many match.
+        count: usize,
+    },
+    /// Generation failed.
+    #[error("cannot generate the key: {reason}; {left}")]
+    Generate {
+        /// Why.
+        reason: String,
+        /// What is left in the token.
+        left: String,
+    },
+    /// The worker will not do this.
+    #[error("the HSM worker refused: {reason}")]
+    Refused {
+        /// The rule that refused.
+        reason: String,
+    },
+    /// A PKCS#11 call failed.
+    #[error("{action} failed: {code}")]
+    Token {
+        /// What was done.
+        action: String,
+        /// The return code.
+        code: String,
+    },
+}

@@ -1,0 +1,175 @@
+//! PINs and where they come from.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Longest PIN read from a source, in octets. Tokens state at most 255 (`CK_TOKEN_INFO`
+/// `ulMaxPinLen` of the ones met so far).
+const MAX_PIN: usize = 256;
+
+/// Permission bits that let others than the owner at a file.
+const OTHERS: u32 = 0o077;
+
+/// A PIN; wiped when dropped, never printed.
+#[derive(Clone)]
+pub struct Pin(Zeroizing<String>);
+
+impl Pin {
+    /// Takes a PIN as text.
+    pub fn new(pin: String) -> Self {
+        Self(Zeroizing::new(pin))
+    }
+
+    /// The PIN itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin(…)")
+    }
+}
+
+/// Where a worker reads a PIN (`pin-source` of RFC 7512, section 2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinSource {
+    /// `file:/PATH`: a file of this user or root that nobody else can read.
+    File(PathBuf),
+    /// `credential:NAME`: a systemd credential, a file of that name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+impl PinSource {
+    /// Parses a decoded `pin-source` value; `None` if it is of neither form.
+    pub(crate) fn parse(value: &str) -> Option<Self> {
+        if let Some(name) = value.strip_prefix("credential:") {
+            // One plain file name: the credential directory must not be left.
+            let mut parts = Path::new(name).components();
+            let plain = matches!(
+                (parts.next(), parts.next()),
+                (Some(Component::Normal(_)), None)
+            );
+            return (plain && !name.ends_with('/')).then(|| Self::Credential(name.to_owned()));
+        }
+        let path = value.strip_prefix("file:").unwrap_or(value);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        path.starts_with('/').then(|| Self::File(path.into()))
+    }
+
+    /// Reads the PIN; one trailing newline is not part of it.
+    pub(crate) fn read(&self) -> Result<Pin, PinError> {
+        match self {
+            Self::File(path) => read_file(path, Access::OwnerOnly),
+            Self::Credential(name) => {
+                let directory =
+                    std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(PinError::NoCredentials)?;
+                // systemd guards the directory itself and may grant access by ACL, which shows
+                // in the group bits.
+                read_file(&Path::new(&directory).join(name), Access::Guarded)
+            }
+        }
+    }
+}
+
+impl fmt::Display for PinSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Credential(name) => write!(f, "credential:{name}"),
+        }
+    }
+}
+
+/// Why a PIN could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum PinError {
+    /// The URI names no source.
+    #[error("the URI has no pin-source: add ?pin-source=file:/PATH or ?pin-source=credential:NAME")]
+    NoSource,
+    /// Not started by systemd, or without credentials.
+    #[error(
+        "CREDENTIALS_DIRECTORY is not set: give the unit a LoadCredential= line, or use pin-source=file:/PATH"
+    )]
+    NoCredentials,
+    /// The file cannot be read.
+    #[error("cannot read the PIN file {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The operating system's reason.
+        reason: String,
+    },
+    /// The file belongs to another user.
+    #[error("the PIN file {path} belongs to user {owner}: chown it to the user of this process")]
+    Owner {
+        /// The file.
+        path: String,
+        /// Its owner's user id.
+        owner: u32,
+    },
+    /// Others may read the file.
+    #[error("the PIN file {path} has mode {mode:04o}: others can read it; chmod 600 it")]
+    Mode {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not a regular file, empty, too long or no text.
+    #[error("the PIN file {path} must be a regular file with one line of 1 to {MAX_PIN} octets")]
+    Content {
+        /// The file.
+        path: String,
+    },
+}
+
+#[derive(PartialEq, Eq)]
+enum Access {
+    OwnerOnly,
+    Guarded,
+}
+
+fn read_file(path: &Path, access: Access) -> Result<Pin, PinError> {
+    let name = || path.display().to_string();
+    let unreadable = |error: std::io::Error| PinError::Unreadable {
+        path: name(),
+        reason: error.to_string(),
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    // Of the open file, not of the path: what is checked is what is read.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(PinError::Content { path: name() });
+    }
+    if access == Access::OwnerOnly {
+        let owner = metadata.uid();
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            return Err(PinError::Owner {
+                path: name(),
+                owner,
+            });
+        }
+        let mode = metadata.mode() & 0o7777;
+        if mode & OTHERS != 0 {
+            return Err(PinError::Mode { path: name(), mode });
+        }
+    }
+    let mut text = Zeroizing::new(String::with_capacity(MAX_PIN + 2));
+    file.take(MAX_PIN as u64 + 2)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    let pin = text.strip_suffix('\n').unwrap_or(&text);
+    if pin.is_empty() || pin.len() > MAX_PIN || pin.contains(['\n', '\0']) {
+        return Err(PinError::Content { path: name() });
+    }
+    Ok(Pin::new(pin.to_owned()))
+}

@@ -1,0 +1,119 @@
+//! What a key is for, and of what kind it is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The one purpose that a key serves; a token key never has two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum KeyRole {
+    /// Unwraps the content-encryption keys of SCEP requests (RSA).
+    RaDecrypt,
+    /// Signs SCEP replies (RSA).
+    RaSign,
+    /// Signs certificates of end entities and CRLs.
+    CaSign,
+    /// Signs checkpoints of the audit log.
+    LogSign,
+    /// Signs health probes and nothing else.
+    Probe,
+    /// Signs issuing CAs. Lies on a token of its own and is refused in service.
+    RootSign,
+}
+
+impl KeyRole {
+    /// Every role, in the order in which a ceremony meets them.
+    pub const ALL: [Self; 6] = [
+        Self::RaDecrypt,
+        Self::RaSign,
+        Self::CaSign,
+        Self::LogSign,
+        Self::Probe,
+        Self::RootSign,
+    ];
+
+    /// The name used in configuration, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RaDecrypt => "ra-decrypt",
+            Self::RaSign => "ra-sign",
+            Self::CaSign => "ca-sign",
+            Self::LogSign => "log-sign",
+            Self::Probe => "probe",
+            Self::RootSign => "root-sign",
+        }
+    }
+}
+
+impl fmt::Display for KeyRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for KeyRole {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == name)
+            .ok_or_else(|| UnknownName {
+                name: name.to_owned(),
+                known: "ra-decrypt, ra-sign, ca-sign, log-sign, probe or root-sign",
+            })
+    }
+}
+
+/// The kind and size of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KeyAlgorithm {
+    /// RSA with a modulus of this many bits: 2048, 3072 or 4096.
+    Rsa(u32),
+    /// ECDSA on NIST P-256.
+    P256,
+    /// ECDSA on NIST P-384.
+    P384,
+    /// Ed25519 (RFC 8032), for log-sign.
+    Ed25519,
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa(bits) => write!(f, "rsa{bits}"),
+            Self::P256 => f.pad("p256"),
+            Self::P384 => f.pad("p384"),
+            Self::Ed25519 => f.pad("ed25519"),
+        }
+    }
+}
+
+impl FromStr for KeyAlgorithm {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        match name {
+            "rsa2048" => Ok(Self::Rsa(2048)),
+            "rsa3072" => Ok(Self::Rsa(3072)),
+            "rsa4096" => Ok(Self::Rsa(4096)),
+            "p256" => Ok(Self::P256),
+            "p384" => Ok(Self::P384),
+            "ed25519" => Ok(Self::Ed25519),
+            _ => Err(UnknownName {
+                name: name.to_owned(),
+                known: "rsa2048, rsa3072, rsa4096, p256, p384 or ed25519",
+            }),
+        }
+    }
+}
+
+/// A role or algorithm that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{name}` is not known here: write {known}")]
+pub struct UnknownName {
+    name: String,
+    known: &'static str,
+}
