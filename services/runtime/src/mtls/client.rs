@@ -84,7 +84,23 @@ impl Target {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(UNUSED_SERVER_NAME).map_err(io::Error::other)?;
-        self.tls.connect(name, stream).await
+        self.tls
+            .connect(name, stream)
+            .await
+            .map_err(name_wrong_signer)
+    }
+}
+
+/// rustls shows a verifier's own error in its debug form only; a person is to read it.
+fn name_wrong_signer(error: io::Error) -> io::Error {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(wrong)))) => {
+            io::Error::new(error.kind(), Arc::clone(wrong))
+        }
+        Some(_) | None => error,
     }
 }
 
@@ -151,8 +167,8 @@ impl ServerCertVerifier for SignerVerifier {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::PeerIncompatible(
-            PeerIncompatible::Tls13RequiredForQuic,
+        Err(rustls::Error::General(
+            "TLS 1.2 is never negotiated here".to_owned(),
         ))
     }
 
