@@ -1,1 +1,16 @@
 //! Audit records: what happened to each request, in a form that can be proven.
+//!
+//! A caller fills a [`Draft`]; the store gives it the next sequence number and keeps the [`Record`]'s canonical bytes in
+//! the transaction of the change it tells of. The leaf hash is RFC 6962's, so that a Merkle tree can be laid over the
+//! records as they are.
+
+mod canonical;
+mod event;
+mod hash;
+mod record;
+mod text;
+
+pub use event::{Answer, Event, InventoryChange, Issuance, Request};
+pub use hash::{Hash, NotAHash};
+pub use record::{Context, Draft, MAX_RECORD, Moment, Record, RecordError};
+pub use text::{MAX_TEXT, Text};

@@ -1,0 +1,39 @@
+//! Canonical JSON after RFC 8785: one line, keys sorted, no spaces. Integers only, so its number rules fall away.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Appends the canonical form of `value`; `None` for a number that is not an integer.
+pub(crate) fn write(value: &Value, out: &mut String) -> Option<()> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
+        Value::Number(number) if number.is_f64() => return None,
+        Value::Number(number) => out.push_str(&number.to_string()),
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write(item, out)?;
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            out.push('{');
+            // serde_json's own map keeps insertion order if any crate of the build asks for it.
+            let sorted: BTreeMap<_, _> = members.iter().collect();
+            for (at, (key, member)) in sorted.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write(member, out)?;
+            }
+            out.push('}');
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,111 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Event, Hash, Text, canonical};
+
+/// Octets of a record: a leaf of the log is at most 4 KiB.
+pub const MAX_RECORD: usize = 4096;
+
+/// What holds for every record of one run of the signer under one policy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Context {
+    /// Drawn anew at each start.
+    pub boot_id: Text,
+    /// Version of the signer.
+    pub binary: Text,
+    /// SHA-256 of the signer's configuration file.
+    pub config_hash: Hash,
+    /// Model hash of the policy in force; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<Hash>,
+}
+
+/// When it happened, by both clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Moment {
+    /// Milliseconds since the Unix epoch, by the signer's clock.
+    pub wall_ms: i64,
+    /// Milliseconds since the boot of `boot_id`; never goes back.
+    pub monotonic_ms: u64,
+}
+
+/// A record that has no place in the log yet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Draft {
+    /// The run it belongs to.
+    #[serde(flatten)]
+    pub context: Context,
+    /// When it happened.
+    #[serde(flatten)]
+    pub moment: Moment,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Draft {
+    /// The record at its place in the log.
+    pub fn at(self, sequence: u64) -> Record {
+        Record {
+            sequence,
+            draft: self,
+        }
+    }
+}
+
+/// A record of the audit log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Position in the log, from 1, without gaps.
+    pub sequence: u64,
+    /// The rest.
+    #[serde(flatten)]
+    pub draft: Draft,
+}
+
+/// Why bytes and a record do not go together.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The record cannot be expressed.
+    #[error("an audit record holds strings, integers and booleans only")]
+    Inexpressible,
+    /// The record is longer than [`MAX_RECORD`].
+    #[error("an audit record is at most {MAX_RECORD} octets, this one has {0}")]
+    TooLong(usize),
+    /// Not JSON, or not of this shape.
+    #[error("not an audit record of this version")]
+    Parse(#[source] serde_json::Error),
+    /// The same content in another form, or with members that are unknown.
+    #[error("an audit record is canonical JSON: sorted keys, no spaces, no unknown members")]
+    NotCanonical,
+}
+
+impl Record {
+    /// The bytes that are stored, hashed and exported: canonical JSON on one line, without a line end.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLong`] past [`MAX_RECORD`].
+    pub fn to_canonical(&self) -> Result<Vec<u8>, RecordError> {
+        let value = serde_json::to_value(self).map_err(|_| RecordError::Inexpressible)?;
+        let mut text = String::with_capacity(1024);
+        canonical::write(&value, &mut text).ok_or(RecordError::Inexpressible)?;
+        if text.len() > MAX_RECORD {
+            return Err(RecordError::TooLong(text.len()));
+        }
+        Ok(text.into_bytes())
+    }
+
+    /// Reads what [`Record::to_canonical`] wrote, and nothing else.
+    ///
+    /// # Errors
+    /// Where the bytes are not the canonical form of a record.
+    pub fn from_canonical(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() > MAX_RECORD {
+            return Err(RecordError::TooLong(bytes.len()));
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(RecordError::Parse)?;
+        if record.to_canonical()? != bytes {
+            return Err(RecordError::NotCanonical);
+        }
+        Ok(record)
+    }
+}

@@ -1,0 +1,203 @@
+//! Records: one canonical form each, small enough for a leaf, tied to the leaf hash of RFC 6962.
+
+use assay_audit::{
+    Context, Draft, Event, Hash, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, RecordError,
+    Request, Text,
+};
+use proptest::prelude::*;
+
+fn draft(event: Event) -> Draft {
+    Draft {
+        context: Context {
+            boot_id: "b".into(),
+            binary: "0.1.0".into(),
+            config_hash: Hash::of(b"configuration"),
+            policy_hash: None,
+        },
+        moment: Moment {
+            wall_ms: 1_700_000_000_123,
+            monotonic_ms: 5,
+        },
+        event,
+    }
+}
+
+fn request(text: &str) -> Request {
+    Request {
+        peer: text.into(),
+        peer_certificate_sha256: Some(Hash::of(b"certificate")),
+        request_id: Some(text.into()),
+        request_digest: Hash::of(b"pkiMessage"),
+        transaction_id: Some(text.into()),
+        message_type: Some(text.into()),
+        profile: Some(text.into()),
+        challenge_id: Some(text.into()),
+    }
+}
+
+fn issuance(text: &str) -> Issuance {
+    Issuance {
+        serial: text.into(),
+        tbs_digest: Hash::of(b"tbs"),
+        key_id: text.into(),
+        token_serial: text.into(),
+    }
+}
+
+#[test]
+fn a_record_is_one_line_of_sorted_json() {
+    let record = draft(Event::ClockStep { delta_ms: -7 }).at(42);
+    let expected = format!(
+        concat!(
+            r#"{{"binary":"0.1.0","boot_id":"b","config_hash":"{}","delta_ms":-7,"kind":"clock.step","#,
+            r#""monotonic_ms":5,"sequence":42,"wall_ms":1700000000123}}"#
+        ),
+        Hash::of(b"configuration")
+    );
+    assert_eq!(record.to_canonical().unwrap(), expected.as_bytes());
+}
+
+#[test]
+fn the_leaf_hash_is_that_of_rfc_6962() {
+    // The empty leaf's hash, from the test vectors of certificate-transparency-go.
+    assert_eq!(
+        Hash::of_leaf(b"").to_string(),
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    );
+}
+
+#[test]
+fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
+    let (text, hash) = (Text::from("x"), Hash::of(b"x"));
+    let (request, issuance) = (request("r"), issuance("00ff"));
+    let events = [
+        Event::ServiceStarted { schema: 1 },
+        Event::ServiceStopped {
+            cause: text.clone(),
+        },
+        Event::TokenEvent {
+            token_label: text.clone(),
+            token_serial: text.clone(),
+            change: text.clone(),
+            detail: text.clone(),
+        },
+        Event::PolicyActivated {
+            actor: text.clone(),
+            number: 1,
+            file_hash: hash,
+            model_hash: hash,
+            profiles: 2,
+        },
+        Event::ChallengeIssued {
+            actor: text.clone(),
+            challenge_id: text.clone(),
+            challenge_kind: "one-time".into(),
+            profile: text.clone(),
+            subject: None,
+            expires_at: Some(1),
+        },
+        Event::ChallengeRevoked {
+            actor: text.clone(),
+            challenge_id: text.clone(),
+        },
+        Event::InventoryChanged {
+            actor: text.clone(),
+            profile: text.clone(),
+            change: assay_audit::InventoryChange::Reset,
+            names: 3,
+            inventory_sequence: 4,
+            inventory_hash: hash,
+        },
+        Event::IntentOpened {
+            request: request.clone(),
+            issuance: issuance.clone(),
+        },
+        Event::IntentAbandoned {
+            request: request.clone(),
+            issuance: issuance.clone(),
+            detail: text.clone(),
+        },
+        Event::RequestIssued {
+            request: request.clone(),
+            issuance,
+            certificate_sha256: hash,
+            recovered: true,
+        },
+        Event::RequestReplayed {
+            request: request.clone(),
+            answer: assay_audit::Answer::SameCertificate,
+            serial: text.clone(),
+        },
+        Event::RequestRefused {
+            request: request.clone(),
+            fail_info: 2,
+            rule: "SUB-01".into(),
+            detail: text.clone(),
+        },
+        Event::RequestMalformed {
+            request: request.clone(),
+            detail: text.clone(),
+        },
+        Event::RequestDeferred {
+            request,
+            detail: text.clone(),
+        },
+        Event::RefusalsAggregate {
+            peer: text,
+            from_ms: 1,
+            to_ms: 2,
+            refused: 3,
+            malformed: 4,
+        },
+        Event::ClockStep { delta_ms: 1 },
+    ];
+    for (sequence, event) in (1..).zip(events) {
+        let record = draft(event).at(sequence);
+        let bytes = record.to_canonical().unwrap();
+        assert_eq!(Record::from_canonical(&bytes).unwrap(), record);
+        let kind = format!(r#""kind":"{}""#, record.draft.event.kind());
+        assert!(String::from_utf8(bytes).unwrap().contains(&kind));
+    }
+}
+
+#[test]
+fn the_fullest_record_with_hostile_texts_fits_into_a_leaf() {
+    for hostile in ["\u{1}", "\"", "é", "x", "\u{7f}"] {
+        let text = hostile.repeat(8192);
+        let record = draft(Event::IntentAbandoned {
+            request: request(&text),
+            issuance: issuance(&text),
+            detail: text.as_str().into(),
+        })
+        .at(u64::MAX);
+        let length = record.to_canonical().unwrap().len();
+        assert!(length <= MAX_RECORD, "{hostile:?}: {length}");
+    }
+}
+
+#[test]
+fn another_form_of_the_same_record_is_refused() {
+    let bytes = draft(Event::ClockStep { delta_ms: 1 })
+        .at(1)
+        .to_canonical()
+        .unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let spaced = text.replacen(':', ": ", 1);
+    let extended = text.replacen('{', r#"{"a":1,"#, 1);
+    for other in [spaced, extended] {
+        assert!(matches!(
+            Record::from_canonical(other.as_bytes()),
+            Err(RecordError::NotCanonical)
+        ));
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_text_is_bounded_and_stable(text in any::<String>(), times in 1_usize..200) {
+        let cut = Text::from(text.repeat(times));
+        let json = serde_json::to_string(cut.as_str()).unwrap();
+        prop_assert!(json.len() <= MAX_TEXT + 2);
+        prop_assert_eq!(Text::from(cut.as_str()), cut);
+    }
+}
