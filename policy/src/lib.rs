@@ -1,1 +1,38 @@
 //! The exact-match whitelist policy: model, loader, decision, and the certificate built from it.
+//!
+//! ```text
+//! files ──Bundle::load──▶ Profile ─┐
+//! request ──Facts::from_request──▶ Facts ─┴─decide──▶ Permit ──tbs──▶ Tbs
+//! ```
+//!
+//! A [`Permit`] has no public constructor, cannot be copied, and is consumed by [`tbs()`]: no certificate without a
+//! decision, one certificate a decision. Nothing here does I/O but [`Bundle::read_dir`], and nothing reads a clock.
+
+mod algorithm;
+mod attribute;
+mod bundle;
+mod canonical;
+mod dn;
+mod facts;
+mod key;
+mod load;
+mod permit;
+mod profile;
+mod refusal;
+mod rules;
+mod san;
+mod tbs;
+
+pub use algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport, KeyUsageBit};
+pub use attribute::StringEncoding;
+pub use bundle::{Bundle, PolicyFile, ReadError};
+pub use dn::{Dn, DnAttribute, DnError, Rdn};
+pub use facts::{Attribute, Authority, Facts, InventoryEntry, Malformed, RequestedExtension};
+pub use key::{KeyAlgorithm, PublicKeyFacts};
+pub use load::{LoadError, LoadRule};
+pub use permit::{Expected, Permit};
+pub use profile::{ChallengeKind, Profile, ProfileName, Quotas};
+pub use refusal::{Refusal, RuleId};
+pub use rules::{RULES, Rule, decide, explain};
+pub use san::{SanError, SanKind, SubjectAltName};
+pub use tbs::{Issuer, Tbs, TbsError, tbs};

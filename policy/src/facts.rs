@@ -1,0 +1,108 @@
+//! What is known of a request: the only input of a decision besides the profile.
+
+mod request;
+
+use std::time::SystemTime;
+
+use const_oid::ObjectIdentifier;
+
+pub use request::RequestedExtension;
+
+use crate::algorithm::HashAlgorithm;
+use crate::dn::Dn;
+use crate::key::PublicKeyFacts;
+use crate::san::SubjectAltName;
+
+/// Everything a decision may look at. Nothing here is trusted for being here: it reaches a certificate only by
+/// equality with what policy and authority say.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The profile that was selected.
+    pub profile: String,
+    /// The signer's clock.
+    pub now: SystemTime,
+    /// Subject of the CSR: RDNs and their attributes in DER order.
+    pub subject: Vec<Vec<Attribute>>,
+    /// Requested subjectAltName; `None` if there is no such extension.
+    pub sans: Option<Vec<SubjectAltName>>,
+    /// The key to certify.
+    pub key: PublicKeyFacts,
+    /// Requested key usage, `1 << n` for bit n of RFC 5280 section 4.2.1.3.
+    pub key_usage: Option<u16>,
+    /// Requested extended key usage.
+    pub extended_key_usage: Option<Vec<ObjectIdentifier>>,
+    /// The cA field of a requested basicConstraints.
+    pub basic_constraints_ca: Option<bool>,
+    /// Requested extensions that no field above holds; key identifiers are not among them.
+    pub other_extensions: Vec<ObjectIdentifier>,
+    /// What could not be read, or occurred twice: any entry is a refusal.
+    pub malformed: Vec<Malformed>,
+    /// Requested extensions that the signer overrides: key identifiers. For counters only.
+    pub ignored_extensions: usize,
+    /// Hash of the CSR's signature.
+    pub csr_digest: HashAlgorithm,
+    /// Hash of the CMS signature.
+    pub message_digest: HashAlgorithm,
+    /// What the request is authorised by.
+    pub authority: Authority,
+}
+
+/// One attribute of a requested subject, as its DER has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Attribute type.
+    pub oid: ObjectIdentifier,
+    /// Tag octet of the value.
+    pub tag: u8,
+    /// Content octets of the value.
+    pub value: Vec<u8>,
+}
+
+/// A part of a request that is not what its standard says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// `subject`, or the name or OID of an extension.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a request is authorised by. Verified before the decision: the decision takes these as true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// A challenge bound to names, good for one certificate.
+    OneTimeChallenge {
+        /// Public identifier of the challenge.
+        id: String,
+        /// The profile it was issued for.
+        profile: String,
+        /// The subject it is bound to.
+        subject: Dn,
+        /// The subject alternative names it is bound to, as a set.
+        sans: Vec<SubjectAltName>,
+        /// It is worth nothing from here on.
+        expires: SystemTime,
+    },
+    /// A challenge shared by the devices of an inventory.
+    StaticChallenge {
+        /// Public identifier of the challenge.
+        id: String,
+        /// The profile it was issued for.
+        profile: String,
+        /// The entry found under [`crate::Profile::inventory_name`], if there is one.
+        inventory: Option<InventoryEntry>,
+    },
+    /// Nothing authorises the request.
+    None,
+}
+
+/// A line of an inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InventoryEntry {
+    /// Exact value of the attribute that the profile takes from its inventory.
+    pub name: String,
+    /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo.
+    pub spki_sha256: Option<[u8; 32]>,
+    /// Whether this name had its certificate under the static challenge already.
+    pub already_issued: bool,
+}

@@ -1,0 +1,333 @@
+//! The tables of a policy file: head, enrolment, algorithms, keys.
+
+use std::time::Duration;
+
+use super::certificate;
+use super::names;
+use super::reader::{Item, Reader, Section};
+use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport};
+use crate::profile::{
+    AlgorithmRules, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header, KeyRules,
+    Profile, ProfileName, Quotas, RdnRule, RsaRule, SanRule,
+};
+
+/// Ten years: no challenge, static or not, is meant for longer.
+const MAX_CHALLENGE_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// Above what any token signs in an hour.
+const MAX_QUOTA: u64 = 1_000_000_000;
+/// RFC 8894 leaves RSA sizes open; 2048 is the least that NIST SP 800-57 allows, 8192 the most clients can make.
+const MIN_RSA_BITS: u64 = 2048;
+const MAX_RSA_BITS: u64 = 8192;
+const SHA256_OCTETS: usize = 32;
+
+pub(super) struct Parts {
+    header: Header,
+    enrolment: Enrolment,
+    algorithms: AlgorithmRules,
+    keys: KeyRules,
+    subject: Vec<RdnRule>,
+    sans: Vec<SanRule>,
+    certificate: CertificateRules,
+}
+
+impl Parts {
+    pub(super) fn into_profile(self, name: ProfileName) -> Profile {
+        let Self {
+            header,
+            enrolment,
+            algorithms,
+            keys,
+            subject,
+            sans,
+            certificate,
+        } = self;
+        let mut profile = Profile {
+            name,
+            header,
+            enrolment,
+            algorithms,
+            keys,
+            subject,
+            sans,
+            certificate,
+            hash: [0; 32],
+        };
+        profile.hash = profile.canonical_hash();
+        profile
+    }
+}
+
+/// Reads every table before it gives up, so that every fault is told.
+pub(super) fn read(root: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Parts> {
+    let header = header(root, reader);
+    let enrolment = table(root, "enrolment", reader, enrolment);
+    let algorithms = table(root, "algorithms", reader, algorithms);
+    let keys = table(root, "keys", reader, keys);
+    let kind = enrolment
+        .as_ref()
+        .map(|enrolment| match enrolment.challenge {
+            ChallengeRule::OneTime => ChallengeKind::OneTime,
+            ChallengeRule::Static { .. } => ChallengeKind::Static,
+        });
+    let subject = names::subject(root, kind, reader);
+    let sans = names::sans(root, kind, subject.as_deref(), reader);
+    let certificate = table(root, "certificate", reader, |section, reader| {
+        certificate::read(section, keys.as_ref(), reader)
+    });
+    Some(Parts {
+        header: header?,
+        enrolment: enrolment?,
+        algorithms: algorithms?,
+        keys: keys?,
+        subject: subject?,
+        sans: sans?,
+        certificate: certificate?,
+    })
+}
+
+fn table<T>(
+    root: &mut Section<'_>,
+    key: &'static str,
+    reader: &mut Reader<'_>,
+    read: impl FnOnce(&mut Section<'_>, &mut Reader<'_>) -> Option<T>,
+) -> Option<T> {
+    let mut section = root.required(key, reader)?.section(reader)?;
+    let value = read(&mut section, reader);
+    section.finish(reader);
+    value
+}
+
+fn header(root: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Header> {
+    let description = root
+        .required("description", reader)
+        .and_then(|item| nonempty_text(&item, reader));
+    let version = root
+        .required("version", reader)
+        .and_then(|item| item.number(reader, 1, u64::MAX));
+    let not_before = root
+        .required("not_before", reader)
+        .and_then(|item| item.time(reader));
+    let expires_item = root.required("expires", reader);
+    let expires = expires_item.as_ref().and_then(|item| item.time(reader));
+    let ticket = root
+        .required("ticket", reader)
+        .and_then(|item| nonempty_text(&item, reader));
+    let predecessor = match root.optional("predecessor") {
+        Some(item) => sha256(&item, reader).map(Some),
+        None => Some(None),
+    };
+    let default = flag(root, "default", false, reader);
+    if let (Some(from), Some(until), Some(item)) = (not_before, expires, &expires_item)
+        && until <= from
+    {
+        return item.refuse(reader, "wanted a time after not_before");
+    }
+    Some(Header {
+        description: description?,
+        version: version?,
+        not_before: not_before?,
+        expires: expires?,
+        ticket: ticket?,
+        predecessor: predecessor?,
+        default: default?,
+    })
+}
+
+fn enrolment(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Enrolment> {
+    let kind = section
+        .required("challenge", reader)
+        .and_then(|item| item.word(reader, ChallengeKind::ALL, ChallengeKind::as_str));
+    let challenge = match kind {
+        Some(ChallengeKind::Static) => static_challenge(section, reader),
+        Some(ChallengeKind::OneTime) => {
+            for key in ["inventory", "accept_shared_secret"] {
+                if section.optional(key).is_some() {
+                    section.contradiction(
+                        reader,
+                        format!("{key} belongs to challenge = \"static\"; leave it out"),
+                    );
+                }
+            }
+            Some(ChallengeRule::OneTime)
+        }
+        None => {
+            section.optional("inventory");
+            section.optional("accept_shared_secret");
+            None
+        }
+    };
+    let challenge_ttl_max = section
+        .required("challenge_ttl_max", reader)
+        .and_then(|item| positive_duration(&item, MAX_CHALLENGE_TTL, reader));
+    let fail_info_text = flag(section, "fail_info_text", false, reader);
+    let chain_in_reply = flag(section, "chain_in_reply", false, reader);
+    let profile_per_hour = quota(section, "profile_per_hour", reader);
+    let name_per_hour = quota(section, "name_per_hour", reader);
+    Some(Enrolment {
+        challenge: challenge?,
+        challenge_ttl_max: challenge_ttl_max?,
+        fail_info_text: fail_info_text?,
+        chain_in_reply: chain_in_reply?,
+        quotas: Quotas {
+            profile_per_hour: profile_per_hour?,
+            name_per_hour: name_per_hour?,
+        },
+    })
+}
+
+fn static_challenge(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<ChallengeRule> {
+    let inventory = section.required("inventory", reader).and_then(|item| {
+        let text = item.text(reader)?;
+        match ProfileName::parse(text) {
+            Some(_) => Some(text.to_owned()),
+            None => item.refuse(
+                reader,
+                "wanted a name of lowercase letters, digits and inner hyphens",
+            ),
+        }
+    });
+    let accept_shared_secret = flag(section, "accept_shared_secret", false, reader);
+    Some(ChallengeRule::Static {
+        inventory: inventory?,
+        accept_shared_secret: accept_shared_secret?,
+    })
+}
+
+fn algorithms(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<AlgorithmRules> {
+    let message_digests = words(
+        section,
+        "message_digests",
+        reader,
+        HashAlgorithm::ALL,
+        HashAlgorithm::as_str,
+    );
+    let csr_digests = words(
+        section,
+        "csr_digests",
+        reader,
+        HashAlgorithm::ALL,
+        HashAlgorithm::as_str,
+    );
+    let ciphers = words(
+        section,
+        "content_ciphers",
+        reader,
+        ContentCipher::ALL,
+        ContentCipher::as_str,
+    );
+    let key_transports = words(
+        section,
+        "key_transports",
+        reader,
+        KeyTransport::ALL,
+        KeyTransport::as_str,
+    );
+    Some(AlgorithmRules {
+        message_digests: message_digests?,
+        csr_digests: csr_digests?,
+        ciphers: ciphers?,
+        key_transports: key_transports?,
+    })
+}
+
+fn keys(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<KeyRules> {
+    let rsa = match section.optional("rsa") {
+        Some(item) => rsa(&item, reader).map(Some),
+        None => Some(None),
+    };
+    let curves = match section.optional("curves") {
+        Some(item) => item.nonempty_set(reader, |item, reader| {
+            item.word(reader, Curve::ALL, Curve::as_str)
+        }),
+        None => Some(Vec::new()),
+    };
+    let rules = KeyRules {
+        rsa: rsa?,
+        curves: curves?,
+    };
+    if rules.rsa.is_none() && rules.curves.is_empty() {
+        section.contradiction(reader, "no key is allowed; wanted rsa, curves or both");
+        return None;
+    }
+    Some(rules)
+}
+
+fn rsa(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<RsaRule> {
+    let mut section = item.section(reader)?;
+    let min_bits = bits(&mut section, "min_bits", reader);
+    let max_bits = bits(&mut section, "max_bits", reader);
+    section.finish(reader);
+    let rule = RsaRule {
+        min_bits: min_bits?,
+        max_bits: max_bits?,
+    };
+    if rule.min_bits > rule.max_bits {
+        return item.refuse(reader, "min_bits must not be above max_bits");
+    }
+    Some(rule)
+}
+
+fn bits(section: &mut Section<'_>, key: &'static str, reader: &mut Reader<'_>) -> Option<u32> {
+    let bits = section
+        .required(key, reader)?
+        .number(reader, MIN_RSA_BITS, MAX_RSA_BITS)?;
+    u32::try_from(bits).ok()
+}
+
+fn quota(section: &mut Section<'_>, key: &'static str, reader: &mut Reader<'_>) -> Option<u32> {
+    let quota = section
+        .required(key, reader)?
+        .number(reader, 1, MAX_QUOTA)?;
+    u32::try_from(quota).ok()
+}
+
+fn flag(
+    section: &mut Section<'_>,
+    key: &'static str,
+    default: bool,
+    reader: &mut Reader<'_>,
+) -> Option<bool> {
+    section
+        .optional(key)
+        .map_or(Some(default), |item| item.boolean(reader))
+}
+
+fn words<T: Copy + PartialEq>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    reader: &mut Reader<'_>,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Option<Vec<T>> {
+    section
+        .required(key, reader)?
+        .nonempty_set(reader, |item, reader| item.word(reader, all, &name))
+}
+
+fn nonempty_text(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let text = item.text(reader)?;
+    if text.trim().is_empty() {
+        return item.refuse(reader, "the text must not be empty");
+    }
+    Some(text.to_owned())
+}
+
+pub(super) fn positive_duration(
+    item: &Item<'_>,
+    max: Duration,
+    reader: &mut Reader<'_>,
+) -> Option<Duration> {
+    let duration = item.duration(reader, max)?;
+    if duration.is_zero() {
+        return item.refuse(reader, "the duration must not be zero");
+    }
+    Some(duration)
+}
+
+fn sha256(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<[u8; SHA256_OCTETS]> {
+    let text = item.text(reader)?;
+    hex::decode(text)
+        .ok()
+        .and_then(|octets| octets.try_into().ok())
+        .or_else(|| item.refuse(reader, "wanted a SHA-256 as 64 hexadecimal digits"))
+}

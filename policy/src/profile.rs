@@ -1,0 +1,366 @@
+//! The validated model of a profile: what a policy file says once it has been found sound.
+
+mod names;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use const_oid::ObjectIdentifier;
+
+pub(crate) use names::{Claims, NamesError, PermittedNames};
+
+use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport, KeyUsageBit};
+use crate::attribute::StringEncoding;
+use crate::dn::Dn;
+use crate::facts::Attribute;
+use crate::refusal::Refusal;
+use crate::rules;
+use crate::san::{SanKind, SubjectAltName};
+use crate::tbs::Issuer;
+
+/// Name of a profile: the name of its file, and the last segment of its SCEP URL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProfileName(String);
+
+/// Longest profile name: one DNS label's length, fit for a URL segment and a metric label.
+const MAX_PROFILE_NAME: usize = 63;
+
+impl ProfileName {
+    /// Lowercase letters, digits and inner hyphens, 1 to 63 of them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let sound = (1..=MAX_PROFILE_NAME).contains(&text.len())
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        sound.then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for ProfileName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A profile in force. Made by [`crate::Bundle::load`] only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    pub(crate) name: ProfileName,
+    pub(crate) header: Header,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) algorithms: AlgorithmRules,
+    pub(crate) keys: KeyRules,
+    pub(crate) subject: Vec<RdnRule>,
+    pub(crate) sans: Vec<SanRule>,
+    pub(crate) certificate: CertificateRules,
+    /// SHA-256 of the canonical model of this profile.
+    pub(crate) hash: [u8; 32],
+}
+
+/// Which version of the profile this is, and who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) description: String,
+    pub(crate) version: u64,
+    pub(crate) not_before: SystemTime,
+    pub(crate) expires: SystemTime,
+    pub(crate) ticket: String,
+    pub(crate) predecessor: Option<[u8; 32]>,
+    pub(crate) default: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Enrolment {
+    pub(crate) challenge: ChallengeRule,
+    pub(crate) challenge_ttl_max: Duration,
+    pub(crate) fail_info_text: bool,
+    pub(crate) chain_in_reply: bool,
+    pub(crate) quotas: Quotas,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ChallengeRule {
+    OneTime,
+    Static {
+        inventory: String,
+        accept_shared_secret: bool,
+    },
+}
+
+crate::algorithm::words! {
+    /// How requests under a profile are authorised.
+    ChallengeKind {
+        /// Bound to names, good for one certificate.
+        OneTime = "one-time",
+        /// Shared by the devices of an inventory.
+        Static = "static",
+    }
+}
+
+/// Certificates in any one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// For the profile as a whole.
+    pub profile_per_hour: u32,
+    /// For one subject.
+    pub name_per_hour: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlgorithmRules {
+    pub(crate) message_digests: Vec<HashAlgorithm>,
+    pub(crate) csr_digests: Vec<HashAlgorithm>,
+    pub(crate) ciphers: Vec<ContentCipher>,
+    pub(crate) key_transports: Vec<KeyTransport>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRules {
+    pub(crate) rsa: Option<RsaRule>,
+    pub(crate) curves: Vec<Curve>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RsaRule {
+    pub(crate) min_bits: u32,
+    pub(crate) max_bits: u32,
+}
+
+/// One RDN of the subject; more than one attribute makes it a multi-valued one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RdnRule {
+    pub(crate) attributes: Vec<AttributeRule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AttributeRule {
+    pub(crate) oid: ObjectIdentifier,
+    pub(crate) source: Source,
+    pub(crate) accept: Vec<StringEncoding>,
+    pub(crate) issue: StringEncoding,
+}
+
+/// Where a value comes from. A claim attested by a connector will be a further variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Literal(String),
+    /// The name of the inventory's entry.
+    Inventory,
+    /// The attribute of this type in the subject that the one-time challenge is bound to.
+    Claim(ObjectIdentifier),
+    Join(Vec<Self>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SanRule {
+    pub(crate) kind: SanKind,
+    pub(crate) source: SanSource,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SanSource {
+    /// Exactly one name.
+    One(Source),
+    /// As many names of this type as the one-time challenge binds, within bounds.
+    Claimed { min: usize, max: usize },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CertificateRules {
+    pub(crate) validity: Duration,
+    pub(crate) backdate: Duration,
+    pub(crate) key_usage: Vec<KeyUsageBit>,
+    pub(crate) extended_key_usage: Vec<ObjectIdentifier>,
+    pub(crate) policies: Vec<ObjectIdentifier>,
+    pub(crate) crl_distribution_points: Vec<String>,
+    pub(crate) ca_issuers: Vec<String>,
+    pub(crate) ocsp: Vec<String>,
+}
+
+impl Profile {
+    /// The profile's name.
+    pub fn name(&self) -> &ProfileName {
+        &self.name
+    }
+
+    /// What the profile is for, in its author's words.
+    pub fn description(&self) -> &str {
+        &self.header.description
+    }
+
+    /// Version number; only rises.
+    pub fn version(&self) -> u64 {
+        self.header.version
+    }
+
+    /// SHA-256 of the predecessor's file, if the file names one.
+    pub fn predecessor(&self) -> Option<&[u8; 32]> {
+        self.header.predecessor.as_ref()
+    }
+
+    /// Whether the profile serves SCEP paths that name none.
+    pub fn is_default(&self) -> bool {
+        self.header.default
+    }
+
+    /// Digests allowed for the CMS signature.
+    pub fn message_digests(&self) -> &[HashAlgorithm] {
+        &self.algorithms.message_digests
+    }
+
+    /// Digests allowed for the CSR's signature.
+    pub fn csr_digests(&self) -> &[HashAlgorithm] {
+        &self.algorithms.csr_digests
+    }
+
+    /// Ciphers allowed for the CMS envelope.
+    pub fn ciphers(&self) -> &[ContentCipher] {
+        &self.algorithms.ciphers
+    }
+
+    /// Key transport allowed for the CMS envelope.
+    pub fn key_transports(&self) -> &[KeyTransport] {
+        &self.algorithms.key_transports
+    }
+
+    /// How requests are authorised.
+    pub fn challenge_kind(&self) -> ChallengeKind {
+        match self.enrolment.challenge {
+            ChallengeRule::OneTime => ChallengeKind::OneTime,
+            ChallengeRule::Static { .. } => ChallengeKind::Static,
+        }
+    }
+
+    /// Longest life of a challenge.
+    pub fn challenge_ttl_max(&self) -> Duration {
+        self.enrolment.challenge_ttl_max
+    }
+
+    /// Whether one static challenge may serve names whose key is not pinned.
+    pub fn accept_shared_secret(&self) -> bool {
+        match self.enrolment.challenge {
+            ChallengeRule::OneTime => false,
+            ChallengeRule::Static {
+                accept_shared_secret,
+                ..
+            } => accept_shared_secret,
+        }
+    }
+
+    /// Name of the inventory whose entries a static challenge serves.
+    pub fn inventory(&self) -> Option<&str> {
+        match &self.enrolment.challenge {
+            ChallengeRule::OneTime => None,
+            ChallengeRule::Static { inventory, .. } => Some(inventory),
+        }
+    }
+
+    /// Index of the RDN, in DER order, and type of the attribute whose value is the inventory's name.
+    pub fn inventory_rdn(&self) -> Option<(usize, ObjectIdentifier)> {
+        self.subject.iter().enumerate().find_map(|(index, rdn)| {
+            rdn.attributes
+                .iter()
+                .find(|attribute| attribute.source == Source::Inventory)
+                .map(|attribute| (index, attribute.oid))
+        })
+    }
+
+    /// The name under which to look a request up in the inventory: the requested value of the attribute that
+    /// [`Profile::inventory_rdn`] gives. A key for a lookup only; the decision compares again.
+    pub fn inventory_name(&self, subject: &[Vec<Attribute>]) -> Option<String> {
+        let (index, oid) = self.inventory_rdn()?;
+        let attribute = subject
+            .get(index)?
+            .iter()
+            .find(|attribute| attribute.oid == oid)?;
+        String::from_utf8(attribute.value.clone()).ok()
+    }
+
+    /// NotBefore and NotAfter of a certificate issued at `now`, in whole seconds: backdated by the profile's setting,
+    /// within the issuer's own validity.
+    pub fn validity(&self, now: SystemTime, issuer: &Issuer) -> (SystemTime, SystemTime) {
+        let now = whole_seconds(now);
+        let not_before = now
+            .checked_sub(self.certificate.backdate)
+            .unwrap_or(now)
+            .max(issuer.not_before);
+        let not_after = now
+            .checked_add(self.certificate.validity)
+            .unwrap_or(issuer.not_after)
+            .min(issuer.not_after);
+        (not_before, not_after)
+    }
+
+    /// Longest time between NotBefore and NotAfter.
+    pub fn max_validity(&self) -> Duration {
+        self.certificate
+            .validity
+            .saturating_add(self.certificate.backdate)
+    }
+
+    /// Certificates in any one hour.
+    pub fn quotas(&self) -> Quotas {
+        self.enrolment.quotas
+    }
+
+    /// Whether a refusal may name its rule to the client.
+    pub fn fail_info_text(&self) -> bool {
+        self.enrolment.fail_info_text
+    }
+
+    /// Whether a SUCCESS carries the issuer's chain after the certificate.
+    pub fn chain_in_reply(&self) -> bool {
+        self.enrolment.chain_in_reply
+    }
+
+    /// Refuses a one-time challenge that no request could ever be granted under: its names must be exactly those of
+    /// a certificate of this profile.
+    ///
+    /// # Errors
+    /// The refusal a request under such a challenge would meet.
+    pub fn check_challenge(&self, subject: &Dn, sans: &[SubjectAltName]) -> Result<(), Refusal> {
+        rules::check_claims(self, subject, sans)
+    }
+
+    /// Refuses an inventory name that could never be certified.
+    ///
+    /// # Errors
+    /// The refusal a request under such a name would meet.
+    pub fn check_inventory_name(&self, name: &str) -> Result<(), Refusal> {
+        rules::check_inventory_name(self, name)
+    }
+
+    /// Key usage as bits, `1 << n` for bit n.
+    pub fn key_usage(&self) -> u16 {
+        self.certificate
+            .key_usage
+            .iter()
+            .fold(0, |bits, usage| bits | usage.mask())
+    }
+
+    /// Extended key usages in the order of issue.
+    pub fn extended_key_usage(&self) -> &[ObjectIdentifier] {
+        &self.certificate.extended_key_usage
+    }
+}
+
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}

@@ -1,0 +1,288 @@
+//! The decision: one ordered list of rules, all of which must hold.
+
+mod authority;
+mod extensions;
+mod keys;
+mod sans;
+mod subject;
+
+use crate::dn::Dn;
+use crate::facts::Facts;
+use crate::permit::Permit;
+use crate::profile::{Claims, NamesError};
+use crate::profile::{PermittedNames, Profile};
+use crate::refusal::{Refusal, RuleId};
+use crate::san::SubjectAltName;
+
+/// One rule of the decision.
+#[derive(Clone, Copy)]
+pub struct Rule {
+    /// Stable identifier.
+    pub id: RuleId,
+    /// What must hold, in one line.
+    pub title: &'static str,
+    check: fn(&Case<'_>) -> Verdict,
+}
+
+/// `Err` holds the field, what was wanted and what came.
+type Verdict = Result<(), String>;
+
+/// A request before its rules, with the names that policy and authority permit.
+struct Case<'a> {
+    profile: &'a Profile,
+    facts: &'a Facts,
+    names: Result<PermittedNames, NamesError>,
+}
+
+const fn rule(id: &'static str, title: &'static str, check: fn(&Case<'_>) -> Verdict) -> Rule {
+    Rule {
+        id: RuleId(id),
+        title,
+        check,
+    }
+}
+
+const CLAIMS: RuleId = RuleId("CHA-04");
+const INVENTORY: RuleId = RuleId("CHA-05");
+
+/// Every rule, in the order of evaluation. The first that does not hold is the refusal.
+pub static RULES: &[Rule] = &[
+    rule(
+        "POL-01",
+        "the request is decided under the profile that was selected",
+        authority::profile,
+    ),
+    rule("POL-02", "the profile is in force", authority::in_force),
+    rule(
+        "REQ-01",
+        "subject and extensions are well-formed, no extension occurs twice",
+        extensions::well_formed,
+    ),
+    rule(
+        "CHA-01",
+        "the authority is of the kind the profile wants",
+        authority::kind,
+    ),
+    rule(
+        "CHA-02",
+        "the challenge was issued for this profile",
+        authority::challenge_profile,
+    ),
+    rule(
+        "CHA-03",
+        "the one-time challenge has not expired",
+        authority::unexpired,
+    ),
+    rule(
+        "CHA-04",
+        "the challenge is bound to exactly the names the profile issues",
+        authority::claims_fit,
+    ),
+    rule(
+        "CHA-05",
+        "the requested name is in the profile's inventory and fit to be issued",
+        authority::in_inventory,
+    ),
+    rule(
+        "CHA-06",
+        "the key is the one the inventory pins",
+        authority::pinned_key,
+    ),
+    rule(
+        "CHA-07",
+        "an unpinned name needs accept_shared_secret",
+        authority::shared_secret,
+    ),
+    rule(
+        "CHA-08",
+        "the static challenge has not issued for this name",
+        authority::not_yet_issued,
+    ),
+    rule(
+        "ALG-01",
+        "the hash of the message's signature is allowed",
+        keys::message_digest,
+    ),
+    rule(
+        "ALG-02",
+        "the hash of the CSR's signature is allowed",
+        keys::csr_digest,
+    ),
+    rule(
+        "SUB-01",
+        "subject values are UTF8String, PrintableString or IA5String",
+        subject::string_types,
+    ),
+    rule(
+        "SUB-02",
+        "subject values are clean text",
+        subject::clean_text,
+    ),
+    rule(
+        "SUB-03",
+        "no RDN and no attribute type in an RDN occurs twice",
+        subject::no_duplicates,
+    ),
+    rule(
+        "SUB-04",
+        "the subject has the profile's RDNs, in order, with their sets of types",
+        subject::structure,
+    ),
+    rule(
+        "SUB-05",
+        "every subject value is the permitted one",
+        subject::values,
+    ),
+    rule(
+        "SUB-06",
+        "every subject value is in an accepted encoding",
+        subject::encodings,
+    ),
+    rule(
+        "SAN-01",
+        "subject alternative names are of types the profile lists",
+        sans::listed_types,
+    ),
+    rule(
+        "SAN-02",
+        "subject alternative names are well-formed",
+        sans::well_formed,
+    ),
+    rule(
+        "SAN-03",
+        "no subject alternative name occurs twice",
+        sans::no_duplicates,
+    ),
+    rule(
+        "SAN-04",
+        "the set of subject alternative names is the permitted one",
+        sans::equal_set,
+    ),
+    rule(
+        "EXT-01",
+        "a requested keyUsage equals the issued one",
+        extensions::key_usage,
+    ),
+    rule(
+        "EXT-02",
+        "a requested extendedKeyUsage equals the issued one",
+        extensions::extended_key_usage,
+    ),
+    rule(
+        "EXT-03",
+        "a requested basicConstraints equals the issued one",
+        extensions::basic_constraints,
+    ),
+    rule(
+        "EXT-04",
+        "no other extension is requested",
+        extensions::no_other,
+    ),
+    rule(
+        "KEY-01",
+        "the key's algorithm and curve are allowed",
+        keys::algorithm,
+    ),
+    rule(
+        "KEY-02",
+        "the RSA modulus has an allowed length",
+        keys::rsa_length,
+    ),
+    rule(
+        "KEY-03",
+        "the RSA exponent is odd and at least 65537",
+        keys::rsa_exponent,
+    ),
+    rule(
+        "KEY-04",
+        "the RSA modulus is odd and has no small factor",
+        keys::rsa_factors,
+    ),
+    rule(
+        "KEY-05",
+        "the RSA modulus has no ROCA fingerprint",
+        keys::rsa_roca,
+    ),
+    rule(
+        "KEY-06",
+        "the RSA primes are not close",
+        keys::rsa_close_primes,
+    ),
+    rule("KEY-07", "the EC point is on its curve", keys::ec_point),
+];
+
+/// Decides a request. A permit is the only way to [`crate::tbs`].
+///
+/// # Errors
+/// The first rule of [`RULES`] that does not hold.
+pub fn decide(profile: &Profile, facts: &Facts) -> Result<Permit, Refusal> {
+    let case = Case {
+        profile,
+        facts,
+        names: profile.permitted_names(Claims::from(&facts.authority)),
+    };
+    for rule in RULES {
+        (rule.check)(&case).map_err(|detail| Refusal::new(rule.id, &detail))?;
+    }
+    let names = case
+        .names
+        .map_err(|error| Refusal::new(CLAIMS, &error.to_string()))?;
+    Permit::new(profile, facts, names)
+}
+
+/// Every rule that does not hold, for explanation; empty where [`decide`] permits.
+pub fn explain(profile: &Profile, facts: &Facts) -> Vec<Refusal> {
+    let case = Case {
+        profile,
+        facts,
+        names: profile.permitted_names(Claims::from(&facts.authority)),
+    };
+    RULES
+        .iter()
+        .filter_map(|rule| {
+            (rule.check)(&case)
+                .err()
+                .map(|detail| Refusal::new(rule.id, &detail))
+        })
+        .collect()
+}
+
+pub(crate) fn check_claims(
+    profile: &Profile,
+    subject: &Dn,
+    sans: &[SubjectAltName],
+) -> Result<(), Refusal> {
+    let names = profile.permitted_names(Claims::Challenge { subject, sans });
+    authority::claims_equal(names.as_ref(), subject, sans)
+        .and_then(|()| names.map_err(|error| error.to_string()))
+        .and_then(|names| subject::issuable(profile, &names.subject))
+        .map_err(|detail| Refusal::new(CLAIMS, &detail))
+}
+
+pub(crate) fn check_inventory_name(profile: &Profile, name: &str) -> Result<(), Refusal> {
+    profile
+        .permitted_names(Claims::Inventory { name })
+        .map_err(|error| error.to_string())
+        .and_then(|names| subject::issuable(profile, &names.subject))
+        .map_err(|detail| Refusal::new(INVENTORY, &detail))
+}
+
+impl Case<'_> {
+    fn names(&self) -> Result<&PermittedNames, String> {
+        self.names.as_ref().map_err(ToString::to_string)
+    }
+}
+
+/// Request text in a refusal: quoted, control characters escaped.
+fn quote(text: &str) -> String {
+    format!("`{}`", text.escape_debug())
+}
+
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
+    }
+}

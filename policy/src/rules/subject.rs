@@ -1,0 +1,213 @@
+//! SUB: the requested subject equals the permitted one, RDN by RDN.
+
+use const_oid::ObjectIdentifier;
+
+use super::{Case, Verdict, quote};
+use crate::attribute::{StringEncoding, type_name};
+use crate::dn::{Dn, check_text};
+use crate::facts::Attribute;
+use crate::profile::{AttributeRule, Profile, RdnRule};
+
+pub(super) fn string_types(case: &Case<'_>) -> Verdict {
+    each(case, |attribute| {
+        match StringEncoding::from_tag(attribute.tag) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "wanted UTF8String, PrintableString or IA5String, got {}",
+                tag_name(attribute.tag)
+            )),
+        }
+    })
+}
+
+pub(super) fn clean_text(case: &Case<'_>) -> Verdict {
+    each(case, |attribute| {
+        let text = std::str::from_utf8(&attribute.value)
+            .map_err(|_| "wanted valid UTF-8, got other octets".to_owned())?;
+        let encoding = StringEncoding::from_tag(attribute.tag);
+        if encoding.is_none_or(|encoding| !encoding.admits(text)) {
+            return Err(format!(
+                "wanted only characters of its string type, got {}",
+                quote(text)
+            ));
+        }
+        check_text(text).map_err(|wanted| format!("{wanted}, got {}", quote(text)))
+    })
+}
+
+pub(super) fn no_duplicates(case: &Case<'_>) -> Verdict {
+    let rdns = &case.facts.subject;
+    for (index, rdn) in rdns.iter().enumerate() {
+        if let Some(twice) = first_repeated(rdn.iter().map(|attribute| attribute.oid)) {
+            return Err(format!(
+                "subject: wanted each type once in an RDN, got {} twice",
+                type_name(&twice)
+            ));
+        }
+        if rdns
+            .iter()
+            .take(index)
+            .any(|earlier| same_values(earlier, rdn))
+        {
+            return Err(format!(
+                "subject: wanted each RDN once, got {} twice",
+                types(rdn.iter().map(|a| a.oid))
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn structure(case: &Case<'_>) -> Verdict {
+    let wanted: Vec<Vec<ObjectIdentifier>> =
+        case.profile.subject.iter().map(RdnRule::types).collect();
+    let got: Vec<Vec<ObjectIdentifier>> = case
+        .facts
+        .subject
+        .iter()
+        .map(|rdn| sorted(rdn.iter().map(|attribute| attribute.oid)))
+        .collect();
+    if wanted == got {
+        return Ok(());
+    }
+    let show = |name: &[Vec<ObjectIdentifier>]| {
+        super::list(name.iter().map(|rdn| types(rdn.iter().copied())))
+    };
+    Err(format!(
+        "subject: wanted the RDNs {}, got {}",
+        show(&wanted),
+        show(&got)
+    ))
+}
+
+pub(super) fn values(case: &Case<'_>) -> Verdict {
+    let names = case.names()?;
+    for (wanted, got) in names.subject.rdns().iter().zip(&case.facts.subject) {
+        for attribute in wanted.attributes() {
+            let found = got
+                .iter()
+                .find(|candidate| candidate.oid == *attribute.oid());
+            if found.map(|candidate| candidate.value.as_slice())
+                != Some(attribute.value().as_bytes())
+            {
+                let found = found
+                    .map(|candidate| String::from_utf8_lossy(&candidate.value))
+                    .unwrap_or_default();
+                return Err(format!(
+                    "subject {}: wanted {}, got {}",
+                    type_name(attribute.oid()),
+                    quote(attribute.value()),
+                    quote(&found),
+                ));
+            }
+        }
+    }
+    // SUB-04 has compared the number of RDNs with the policy; this one compares it with the permitted name.
+    if names.subject.rdns().len() == case.facts.subject.len() {
+        Ok(())
+    } else {
+        Err("subject: wanted as many RDNs as the profile has".to_owned())
+    }
+}
+
+pub(super) fn encodings(case: &Case<'_>) -> Verdict {
+    for (rule, rdn) in case.profile.subject.iter().zip(&case.facts.subject) {
+        for attribute in rdn {
+            let accept = rule
+                .attribute(&attribute.oid)
+                .map_or(&[][..], |rule| &rule.accept);
+            if !accept
+                .iter()
+                .any(|encoding| encoding.tag() == attribute.tag)
+            {
+                return Err(format!(
+                    "subject {}: wanted {}, got {}",
+                    type_name(&attribute.oid),
+                    super::list(accept.iter().map(|encoding| encoding.as_str())),
+                    tag_name(attribute.tag),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether every value can be written in the encoding the profile issues.
+pub(super) fn issuable(profile: &Profile, subject: &Dn) -> Verdict {
+    profile
+        .subject_der(subject)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+impl Profile {
+    /// DER of a permitted subject, each value in the encoding its rule issues.
+    pub(crate) fn subject_der(&self, subject: &Dn) -> Result<Vec<u8>, crate::dn::DnError> {
+        subject.to_der_with(|index, attribute| {
+            self.subject
+                .get(index)
+                .and_then(|rule| rule.attribute(attribute.oid()))
+                .map_or(StringEncoding::Utf8, |rule| rule.issue)
+        })
+    }
+}
+
+impl RdnRule {
+    fn types(&self) -> Vec<ObjectIdentifier> {
+        sorted(self.attributes.iter().map(|attribute| attribute.oid))
+    }
+
+    fn attribute(&self, oid: &ObjectIdentifier) -> Option<&AttributeRule> {
+        self.attributes.iter().find(|rule| rule.oid == *oid)
+    }
+}
+
+fn each(case: &Case<'_>, check: impl Fn(&Attribute) -> Verdict) -> Verdict {
+    for attribute in case.facts.subject.iter().flatten() {
+        check(attribute)
+            .map_err(|detail| format!("subject {}: {detail}", type_name(&attribute.oid)))?;
+    }
+    Ok(())
+}
+
+fn sorted(oids: impl Iterator<Item = ObjectIdentifier>) -> Vec<ObjectIdentifier> {
+    let mut oids: Vec<_> = oids.collect();
+    oids.sort();
+    oids
+}
+
+fn first_repeated(oids: impl Iterator<Item = ObjectIdentifier>) -> Option<ObjectIdentifier> {
+    sorted(oids).windows(2).find_map(|pair| match pair {
+        [first, second] if first == second => Some(*first),
+        _ => None,
+    })
+}
+
+/// The same set of types and values, in whatever encoding.
+fn same_values(left: &[Attribute], right: &[Attribute]) -> bool {
+    left.len() == right.len()
+        && left
+            .iter()
+            .all(|a| right.iter().any(|b| a.oid == b.oid && a.value == b.value))
+}
+
+fn types(oids: impl Iterator<Item = ObjectIdentifier>) -> String {
+    sorted(oids)
+        .iter()
+        .map(type_name)
+        .collect::<Vec<_>>()
+        .join("+")
+}
+
+fn tag_name(tag: u8) -> String {
+    let name = match tag {
+        0x0c => "UTF8String",
+        0x13 => "PrintableString",
+        0x14 => "TeletexString",
+        0x16 => "IA5String",
+        0x1c => "UniversalString",
+        0x1e => "BMPString",
+        other => return format!("tag {other:#04x}"),
+    };
+    name.to_owned()
+}
