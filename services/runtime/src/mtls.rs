@@ -6,6 +6,7 @@
 
 mod allow;
 mod client;
+mod device;
 mod files;
 mod server;
 
@@ -18,9 +19,10 @@ use rustls::version::TLS13;
 use crate::identity::{Identity, IdentityError, Role};
 
 pub use allow::{AllowList, AllowListError, Peer, authorise, caller};
-pub use client::connect;
+pub use client::{check_client, connect};
+pub use device::device_acceptor;
 pub use files::TlsFiles;
-pub use server::{Connection, Server};
+pub use server::{Connection, Server, check_server};
 
 /// ALPN of gRPC, which runs on HTTP/2 only.
 const ALPN_H2: &[u8] = b"h2";

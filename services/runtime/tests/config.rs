@@ -1,5 +1,7 @@
 //! What a person reads who mistyped a configuration.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may, like tests")]
+
 use std::time::Duration;
 
 use assay_runtime::config::{ConfigError, Document, duration};

@@ -43,6 +43,33 @@ pub async fn connect(
     files: &TlsFiles,
     expected: Identity,
 ) -> Result<Channel, MtlsError> {
+    let (uri, target) = prepare(address, files, expected)?;
+    let target = Arc::new(target);
+    let connector = tower::service_fn(move |_: Uri| {
+        let target = Arc::clone(&target);
+        async move { target.connect().await.map(TokioIo::new) }
+    });
+    Ok(Endpoint::from(uri)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_with_connector_lazy(connector))
+}
+
+/// All the checks of [`connect`], and no connection.
+///
+/// # Errors
+/// Those of [`connect`].
+pub fn check_client(address: &str, files: &TlsFiles, expected: Identity) -> Result<(), MtlsError> {
+    prepare(address, files, expected).map(drop)
+}
+
+fn prepare(
+    address: &str,
+    files: &TlsFiles,
+    expected: Identity,
+) -> Result<(Uri, Target), MtlsError> {
     if expected.role() != Role::Signer {
         return Err(MtlsError::ExpectedRole { expected });
     }
@@ -56,21 +83,12 @@ pub async fn connect(
     let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
         return Err(wrong_address());
     };
-    let target = Arc::new(Target {
+    let target = Target {
         host: host.trim_matches(['[', ']']).to_owned(),
         port,
         tls: TlsConnector::from(Arc::new(client_config(files, expected)?)),
-    });
-    let connector = tower::service_fn(move |_: Uri| {
-        let target = Arc::clone(&target);
-        async move { target.connect().await.map(TokioIo::new) }
-    });
-    Ok(Endpoint::from(uri)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(connector))
+    };
+    Ok((uri, target))
 }
 
 struct Target {

@@ -68,12 +68,7 @@ impl TlsFiles {
     }
 
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, MtlsError> {
-        let pem = read(&self.private_key, check_key_file)?;
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|source| MtlsError::Pem {
-            path: self.private_key.clone(),
-            wanted: "private key",
-            source,
-        })
+        private_key(&self.private_key)
     }
 
     pub(super) fn anchors(&self) -> Result<RootCertStore, MtlsError> {
@@ -99,7 +94,16 @@ fn identity_of(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Identity, Mt
     })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MtlsError> {
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MtlsError> {
+    let pem = read(path, check_key_file)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| MtlsError::Pem {
+        path: path.to_owned(),
+        wanted: "private key",
+        source,
+    })
+}
+
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MtlsError> {
     let pem = read(path, |_, _| Ok(()))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()

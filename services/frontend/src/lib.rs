@@ -1,0 +1,93 @@
+//! The stateless SCEP frontend: HTTP from devices on one side, whole pkiMessages to the signer on the other.
+//!
+//! A request passes [`listener`] (connections, TLS), `service` (HTTP rules, limits), and for PKIOperation `signer` (the
+//! relay); GetCACaps and GetCACert are answered from `cache`. Nothing here looks inside a pkiMessage.
+
+mod answer;
+mod cache;
+mod config;
+mod listener;
+mod observe;
+mod route;
+mod service;
+mod settings;
+mod signer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use assay_runtime::drain::{Drained, Shutdown};
+use assay_runtime::mtls;
+use assay_runtime::ops::{Ops, Readiness};
+use assay_runtime::ready::Ready;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+pub use config::{FrontendConfig, HttpConfig, LimitsConfig, SignerConfig, TlsConfig};
+pub use settings::Settings;
+
+use cache::PublicCache;
+use listener::Listener;
+use service::Service;
+use signer::Signer;
+
+/// Serves until the process is told to stop, then drains.
+///
+/// # Errors
+/// Where an address cannot be bound or a file cannot be used.
+pub async fn run(
+    settings: Settings,
+    metrics: PrometheusHandle,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
+    let readiness = Readiness::waiting_for(&[cache::COMPONENT]);
+    observe::describe();
+
+    let ops = Ops::bind(&settings.ops)
+        .await
+        .with_context(|| format!("cannot listen on {} for ops", settings.ops.listen))?;
+    let listener = Listener::bind(&settings)
+        .await
+        .with_context(|| format!("cannot listen on {} for SCEP", settings.listen))?;
+    let channel = mtls::connect(
+        &settings.signer_address,
+        &settings.signer_files,
+        settings.signer_identity.clone(),
+    )
+    .await?;
+    let signer = Signer::new(channel, settings.signer_timeout);
+
+    let mut ready = Ready::this_process();
+    ready.http = Some(listener.local_addr());
+    ready.ops = Some(ops.local_addr());
+    tracing::info!(http = ?ready.http, ops = ?ready.ops, signer = %settings.signer_address, "listening");
+
+    let drain_timeout = settings.limits.drain_timeout;
+    ops.serve(metrics, readiness.clone(), &shutdown);
+    let cache = PublicCache::start(
+        signer.clone(),
+        settings.refresh_interval,
+        readiness,
+        &shutdown,
+    );
+    let service = Arc::new(Service::new(
+        cache,
+        signer,
+        settings.limits,
+        shutdown.clone(),
+    )?);
+    let accepting = listener.serve(service, &shutdown);
+    if let Some(path) = ready_file {
+        ready
+            .write(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+
+    accepting.await.context("the listener stopped")?;
+    match shutdown.drain(drain_timeout).await {
+        Drained::Clean => tracing::info!("stopped"),
+        Drained::Abandoned(tasks) => tracing::warn!(tasks, "stopped with work unfinished"),
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! One HTTP request to one answer, by the rules of RFC 8894 section 4.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use assay_proto::v1::PkiOperationRequest;
+use assay_runtime::drain::Shutdown;
+use assay_scep::http::{Operation, decode_get_message};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, Response};
+use tokio::sync::Semaphore;
+
+use crate::answer::{Answer, Refusal};
+use crate::cache::{Missing, Profile, PublicCache};
+use crate::config::LimitsConfig;
+use crate::observe::{Exchange, RequestIds};
+use crate::route::{Query, Selector, select};
+use crate::signer::Signer;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// What all connections share.
+pub(crate) struct Service {
+    cache: PublicCache,
+    signer: Signer,
+    pub(crate) limits: LimitsConfig,
+    /// PKIOperations that may be at the signer at once.
+    slots: Arc<Semaphore>,
+    ids: RequestIds,
+    shutdown: Shutdown,
+}
+
+impl Service {
+    pub(crate) fn new(
+        cache: PublicCache,
+        signer: Signer,
+        limits: LimitsConfig,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let mut process = [0; 4];
+        rustls::crypto::ring::default_provider()
+            .secure_random
+            .fill(&mut process)
+            .map_err(|_| anyhow::anyhow!("no random numbers to be had"))?;
+        Ok(Self {
+            cache,
+            signer,
+            slots: Arc::new(Semaphore::new(limits.concurrency)),
+            limits,
+            ids: RequestIds::new(process),
+            shutdown,
+        })
+    }
+
+    /// Answers a request; whatever happens there is an answer, a log line and a count.
+    pub(crate) async fn respond(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let mut exchange = Exchange::begin(
+            self.ids.next(),
+            client,
+            request.method(),
+            request.uri().path(),
+        );
+        let id = HeaderValue::try_from(exchange.id.as_str());
+        let answer = self.answer(request, client, &mut exchange).await;
+        let (mut response, outcome, reason) = match answer {
+            Ok(answer) => (answer.into_response(), "ok", None),
+            Err(refusal) => (
+                refusal.clone().into_response(),
+                refusal.outcome(),
+                Some(refusal),
+            ),
+        };
+        if let Ok(id) = id {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let sent = response.body().size_hint().lower();
+        exchange.end(
+            response.status().as_u16(),
+            outcome,
+            sent,
+            reason.as_ref().map(|reason| reason as _),
+        );
+        response
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refusal> {
+        let (head, body) = request.into_parts();
+        let length = head
+            .uri
+            .path_and_query()
+            .map_or(0, |text| text.as_str().len());
+        if length > self.limits.max_uri {
+            return Err(Refusal::UriTooLong);
+        }
+        let selector = select(head.uri.path()).ok_or(Refusal::UnknownPath)?;
+        let post = head.method == Method::POST;
+        if !post && head.method != Method::GET {
+            return Err(Refusal::Method);
+        }
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let operation = operation(query.operation, post)?;
+        exchange.operation = operation.as_str();
+        let profile = self.profile(selector).await?;
+        exchange.profile = Some(Arc::clone(&profile.name));
+
+        match operation {
+            Operation::GetCaCaps => Ok(profile.capabilities.clone()),
+            Operation::GetCaCert => Ok(profile.ca_certificates.clone()),
+            Operation::GetNextCaCert => Err(Refusal::NoNextCa),
+            Operation::PkiOperation => {
+                self.check_slots()?;
+                let message = if post {
+                    self.read(body).await?
+                } else {
+                    self.decode(query.message)?
+                };
+                exchange.received = message.len();
+                self.relay(message, &profile, exchange.id.clone(), client)
+                    .await
+            }
+        }
+    }
+
+    async fn profile(&self, selector: Selector<'_>) -> Result<Arc<Profile>, Refusal> {
+        self.cache
+            .profile(selector)
+            .await
+            .map_err(|missing| match missing {
+                Missing::Empty => Refusal::SignerAway,
+                Missing::Unknown => Refusal::UnknownProfile,
+            })
+    }
+
+    /// Turns a request away before its body is read. A slow body holds no slot, so this is a look only.
+    fn check_slots(&self) -> Result<(), Refusal> {
+        if self.slots.available_permits() == 0 {
+            Err(Refusal::Overloaded)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, Refusal> {
+        let announced = body.size_hint().lower();
+        if usize::try_from(announced).map_or(true, |octets| octets > self.limits.max_body) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let body = Limited::new(body, self.limits.max_body).collect();
+        match tokio::time::timeout(self.limits.body_timeout, body).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge),
+            Ok(Err(_)) => Err(Refusal::BodyLost),
+            Err(_) => Err(Refusal::BodyTimeout),
+        }
+    }
+
+    fn decode(&self, message: Option<&str>) -> Result<Bytes, Refusal> {
+        let message = message
+            .filter(|message| !message.is_empty())
+            .ok_or(Refusal::Message)?;
+        let message = decode_get_message(message.as_bytes()).map_err(|_| Refusal::Message)?;
+        if message.len() > self.limits.max_body {
+            return Err(Refusal::BodyTooLarge);
+        }
+        Ok(message.into())
+    }
+
+    /// Runs in a task of its own: a device that hangs up does not stop what the signer has begun, and its slot stays
+    /// taken until the signer is done.
+    async fn relay(
+        &self,
+        message: Bytes,
+        profile: &Profile,
+        request_id: String,
+        client: SocketAddr,
+    ) -> Result<Answer, Refusal> {
+        let slot = Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Overloaded)?;
+        let request = PkiOperationRequest {
+            pki_message: message.into(),
+            profile: profile.name.to_string(),
+            request_id,
+            client_address: client.ip().to_string(),
+        };
+        let signer = self.signer.clone();
+        let relayed = self.shutdown.spawn(async move {
+            let answer = signer.pki_operation(request).await;
+            drop(slot);
+            answer
+        });
+        relayed.await.unwrap_or(Err(Refusal::SignerFailed))
+    }
+}
+
+/// A POST without an operation is PKIOperation (RFC 8894 section 4.1).
+fn operation(name: Option<&str>, post: bool) -> Result<Operation, Refusal> {
+    match name {
+        Some(name) => name.parse().map_err(|_| Refusal::Operation),
+        None if post => Ok(Operation::PkiOperation),
+        None => Err(Refusal::Operation),
+    }
+}

@@ -1,0 +1,110 @@
+//! What the configuration means, checked.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use assay_runtime::config::{ConfigError, Document};
+use assay_runtime::identity::{Identity, Role};
+use assay_runtime::mtls::{self, TlsFiles, device_acceptor};
+use assay_runtime::ops::OpsConfig;
+use assay_runtime::telemetry::{LogConfig, chain};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{FrontendConfig, LimitsConfig};
+
+/// A process has 1,024 file descriptors unless its unit says otherwise, and 65,536 is the usual most.
+const CONNECTIONS: RangeInclusive<usize> = 1..=60_000;
+/// Streams in one HTTP/2 connection, as gRPC servers commonly bound them.
+const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
+/// From the smallest pkiMessage to a quarter of gRPC's default message limit.
+const BODY: RangeInclusive<usize> = 1_024..=1 << 20;
+/// The `http` crate holds a URI in 16 bits.
+const URI: RangeInclusive<usize> = 1_024..=60_000;
+
+/// Everything that the process needs, with files found readable and keys private.
+pub struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) signer_address: String,
+    pub(crate) signer_identity: Identity,
+    pub(crate) signer_files: TlsFiles,
+    pub(crate) signer_timeout: Duration,
+    pub(crate) refresh_interval: Duration,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) ops: OpsConfig,
+    log: LogConfig,
+}
+
+impl Settings {
+    /// How log lines look.
+    pub fn log(&self) -> &LogConfig {
+        &self.log
+    }
+}
+
+impl TryFrom<FrontendConfig> for Settings {
+    type Error = ConfigError;
+
+    fn try_from(config: FrontendConfig) -> Result<Self, ConfigError> {
+        let document = config.document();
+        let folder = document.folder();
+        let FrontendConfig {
+            http,
+            signer,
+            limits,
+            ops,
+            log,
+            ..
+        } = config;
+
+        let tls = match http.tls {
+            None => None,
+            Some(tls) => {
+                let acceptor =
+                    device_acceptor(&folder.join(tls.certificate), &folder.join(tls.private_key));
+                Some(acceptor.map_err(|error| document.error("http.tls", chain(&error)))?)
+            }
+        };
+        if signer.identity.role() != Role::Signer {
+            return Err(document.error("signer.identity", "must be assay://signer/NAME"));
+        }
+        let signer_files = TlsFiles {
+            certificate: signer.certificate,
+            private_key: signer.private_key,
+            trust_anchors: signer.trust_anchors,
+        }
+        .relative_to(folder);
+        mtls::check_client(&signer.address, &signer_files, signer.identity.clone())
+            .map_err(|error| document.error("signer", chain(&error)))?;
+        check_limits(&document, &limits)?;
+
+        Ok(Self {
+            listen: http.listen,
+            tls,
+            signer_address: signer.address,
+            signer_identity: signer.identity,
+            signer_files,
+            signer_timeout: signer.timeout,
+            refresh_interval: signer.refresh_interval,
+            limits,
+            ops,
+            log,
+        })
+    }
+}
+
+fn check_limits(document: &Document, limits: &LimitsConfig) -> Result<(), ConfigError> {
+    for (key, value, range) in [
+        ("limits.connections", limits.connections, CONNECTIONS),
+        ("limits.concurrency", limits.concurrency, CONCURRENCY),
+        ("limits.max_body", limits.max_body, BODY),
+        ("limits.max_uri", limits.max_uri, URI),
+    ] {
+        if !range.contains(&value) {
+            let message = format!("{value} is not within {} to {}", range.start(), range.end());
+            return Err(document.error(key, message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The relay to the signer.
+
+use std::time::Duration;
+
+use assay_proto::v1::enrolment_client::EnrolmentClient;
+use assay_proto::v1::pki_operation_reply::Outcome;
+use assay_proto::v1::{
+    Busy, Malformed, PkiOperationReply, PkiOperationRequest, PublicInfoReply, PublicInfoRequest,
+    UnknownProfile,
+};
+use assay_scep::http::PKI_MESSAGE_TYPE;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::answer::{Answer, Refusal};
+
+/// A public answer is small and comes from the signer's memory.
+const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The signer, as this tier knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    client: EnrolmentClient<Channel>,
+    timeout: Duration,
+}
+
+impl Signer {
+    pub(crate) fn new(channel: Channel, timeout: Duration) -> Self {
+        Self {
+            client: EnrolmentClient::new(channel),
+            timeout,
+        }
+    }
+
+    /// Hands a pkiMessage over and waits for the CertRep.
+    pub(crate) async fn pki_operation(
+        &self,
+        request: PkiOperationRequest,
+    ) -> Result<Answer, Refusal> {
+        let request_id = request.request_id.clone();
+        let mut client = self.client.clone();
+        let reply = bounded(self.timeout, client.pki_operation(request)).await;
+        match reply {
+            Ok(reply) => answer(reply.into_inner()),
+            Err(status) => {
+                tracing::warn!(request_id, code = ?status.code(), reason = status.message(), "no reply");
+                Err(refusal(status.code()))
+            }
+        }
+    }
+
+    /// What this tier may answer by itself.
+    pub(crate) async fn public_info(
+        &self,
+        known_revision: String,
+    ) -> Result<PublicInfoReply, Status> {
+        let mut client = self.client.clone();
+        let call = client.public_info(PublicInfoRequest { known_revision });
+        Ok(bounded(PUBLIC_INFO_TIMEOUT, call).await?.into_inner())
+    }
+}
+
+/// Also bounds the wait for a connection, which a gRPC deadline does not.
+async fn bounded<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Status::deadline_exceeded("no reply in time")),
+    }
+}
+
+fn answer(reply: PkiOperationReply) -> Result<Answer, Refusal> {
+    let PkiOperationReply { outcome } = reply;
+    match outcome {
+        Some(Outcome::CertRep(der)) => Ok(Answer {
+            body: der.into(),
+            content_type: PKI_MESSAGE_TYPE,
+        }),
+        Some(Outcome::Malformed(Malformed { reason })) => Err(Refusal::Malformed(reason)),
+        Some(Outcome::Busy(Busy {
+            retry_after_seconds,
+        })) => Err(Refusal::SignerBusy(retry_after_seconds)),
+        Some(Outcome::UnknownProfile(UnknownProfile {})) => Err(Refusal::UnknownProfile),
+        None => Err(Refusal::SignerFailed),
+    }
+}
+
+/// A device may try again where the signer or the way to it is at fault for a while; a refusal of this tier itself is
+/// for its operator to mend.
+fn refusal(code: Code) -> Refusal {
+    match code {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Cancelled
+        | Code::Aborted
+        | Code::Unknown => Refusal::SignerAway,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => Refusal::SignerFailed,
+    }
+}
