@@ -1,1 +1,38 @@
 //! SCEP (RFC 8894) messages: bytes to types and back, for servers and clients; no I/O and no private keys.
+//!
+//! A server reads a [`Request`], holds it to its [`Algorithms`], verifies it, opens its [`Envelope`] through a
+//! [`Decryptor`], reads the [`Csr`] inside, and answers with [`cert_rep`] through a [`MessageSigner`]. The client
+//! side is in [`client`], the HTTP operations in [`http`].
+
+mod algorithm;
+mod asn1;
+mod ca_certificates;
+mod certificate;
+pub mod client;
+mod cms;
+mod csr;
+mod directory_string;
+mod envelope;
+mod error;
+pub mod http;
+mod limits;
+mod message;
+mod reply;
+mod request;
+mod rsa;
+mod secret;
+mod traits;
+
+pub use algorithm::{Algorithms, Cipher, Digest, KeyTransport, capabilities};
+pub use ca_certificates::{CertificateListError, ca_certificates, parse_ca_certificates};
+pub use certificate::SignerCertificate;
+pub use csr::{Csr, CsrError, RequestedExtension};
+pub use der::asn1::ObjectIdentifier;
+pub use envelope::Envelope;
+pub use error::{Malformed, Refusal, Undecipherable};
+pub use limits::Limits;
+pub use message::{FailInfo, MessageType, Nonce, PkiStatus, TransactionId};
+pub use reply::{Outcome, ReplyContext, ReplyError, cert_rep};
+pub use request::Request;
+pub use secret::Secret;
+pub use traits::{Decryptor, MessageSigner};

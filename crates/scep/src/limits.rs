@@ -1,0 +1,40 @@
+//! Budgets that hostile input meets before anything is interpreted.
+
+/// What one message may cost to read. Every bound is checked before the structure that it bounds is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of the whole message. A pkiMessage with a 4096-bit key and a chain is under 10 KiB.
+    pub message: usize,
+    /// Nested constructed encodings. A name in a certificate in a SignedData lies 12 deep, BER wrappings add a few.
+    pub depth: usize,
+    /// Encoded elements (TLVs). A message with one certificate has about 150; a segment of an OCTET STRING is one.
+    pub elements: usize,
+    /// Certificates in one SignedData. Clients send one to three.
+    pub certificates: usize,
+    /// RecipientInfos in one EnvelopedData. Some clients encrypt to each certificate of GetCACert.
+    pub recipients: usize,
+    /// Signed attributes of a SignerInfo, attributes of a CSR. RFC 8894 names eight.
+    pub attributes: usize,
+    /// Extensions in one extension request.
+    pub extensions: usize,
+    /// Octets of a transactionID. A decimal SHA-512 has 155.
+    pub transaction_id: usize,
+    /// Octets of a challengePassword. Intune's are up to some kilobytes.
+    pub challenge_password: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            message: 128 * 1024,
+            depth: 32,
+            elements: 4096,
+            certificates: 16,
+            recipients: 8,
+            attributes: 32,
+            extensions: 32,
+            transaction_id: 255,
+            challenge_password: 8 * 1024,
+        }
+    }
+}
