@@ -1,1 +1,20 @@
-//! The harness that starts the real processes, and the tests that drive them with clients we did not write.
+//! The harness: starts the real processes on free ports in private directories, and drives them as devices, operators,
+//! attackers and crashes do.
+//!
+//! The binaries are the ones `cargo build --workspace --bins` leaves in the target directory; nothing in here stands in
+//! for a part of Assay. Every wait has a deadline and an event it waits for.
+
+pub mod audit;
+pub mod certificate;
+pub mod device;
+pub mod frontend;
+pub mod http;
+pub mod installation;
+pub mod metrics;
+pub mod operator;
+pub mod process;
+pub mod store;
+pub mod tiers;
+pub mod tool;
+pub mod trace;
+pub mod wait;

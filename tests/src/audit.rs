@@ -1,0 +1,66 @@
+//! Audit records as a reader of the log sees them: JSON, with a kind.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// The kinds that end a request; each request that the signer admitted has exactly one of them.
+const TERMINAL: [&str; 5] = [
+    "request.issued",
+    "request.replayed",
+    "request.refused",
+    "request.malformed",
+    "request.deferred",
+];
+
+/// One record.
+#[derive(Clone, Debug)]
+pub struct Record(Value);
+
+impl Record {
+    /// Reads the canonical JSON of a record.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JSON.
+    pub fn parse(json: &str) -> Result<Self> {
+        Ok(Self(
+            serde_json::from_str(json).with_context(|| json.to_owned())?,
+        ))
+    }
+
+    /// Position in the log.
+    pub fn sequence(&self) -> u64 {
+        self.0
+            .get("sequence")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    }
+
+    /// What the record tells of.
+    pub fn kind(&self) -> &str {
+        self.text("kind")
+    }
+
+    /// A member that is a string; empty when there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A member that is a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name).and_then(Value::as_u64)
+    }
+
+    /// Whether it ends a request.
+    pub fn is_terminal(&self) -> bool {
+        TERMINAL.contains(&self.kind())
+    }
+}
+
+/// The terminal records among `records`.
+pub fn terminal(records: &[Record]) -> Vec<&Record> {
+    records
+        .iter()
+        .filter(|record| record.is_terminal())
+        .collect()
+}

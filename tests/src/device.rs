@@ -1,0 +1,348 @@
+//! A device that can be made to say what no client would: our own SCEP client code with a software key of the device.
+
+use anyhow::{Context, Result, bail, ensure};
+use assay_scep::client::{CertRep, PkiMessageBuilder, assemble_csr, new_csr_info};
+use assay_scep::{
+    Decryptor, Digest, FailInfo, KeyTransport, Limits, MessageSigner, Nonce, PkiStatus,
+};
+use der::Encode;
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::{Padding, Rsa};
+use openssl::sign::Signer;
+use openssl::x509::{X509Builder, X509NameBuilder};
+use x509_cert::name::Name;
+use zeroize::Zeroizing;
+
+use crate::http;
+use crate::installation::{Installation, pem};
+
+const KEY_BITS: u32 = 2048;
+
+/// The certificates that a device knows of its CA before it asks for its own.
+#[derive(Clone, Debug)]
+pub struct Anchors {
+    /// Requests are enveloped to this one.
+    pub ra_enc: Vec<u8>,
+    /// Replies are signed with this one.
+    pub ra_sign: Vec<u8>,
+}
+
+impl Anchors {
+    /// Those of an installation, DER.
+    ///
+    /// # Errors
+    ///
+    /// When they are not there.
+    pub fn of(installation: &Installation) -> Result<Self> {
+        let ready = installation.ready();
+        Ok(Self {
+            ra_enc: pem(&ready.ra_enc_pem)?,
+            ra_sign: pem(&ready.ra_sign_pem)?,
+        })
+    }
+}
+
+/// A key, and the transient self-signed certificate of RFC 8894 section 2.3.
+#[derive(Debug)]
+pub struct Device {
+    key: PKey<Private>,
+    certificate: Vec<u8>,
+}
+
+/// A pkiMessage and what its reply must refer to.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// As it goes over the wire.
+    pub bytes: Vec<u8>,
+    transaction_id: String,
+    sender_nonce: Vec<u8>,
+}
+
+/// What an attacker changes in a message before he signs it.
+#[derive(Clone, Debug, Default)]
+pub struct Twist<'a> {
+    /// messageType, as the text of the attribute.
+    pub message_type: Option<&'a str>,
+    /// The certificates that come with the message, in place of the signer's alone.
+    pub bag: Option<Vec<&'a [u8]>>,
+}
+
+/// What a CertRep says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// SUCCESS: certificates, DER, the issued one first.
+    Issued(Vec<Vec<u8>>),
+    /// FAILURE.
+    Refused(FailInfo),
+    /// PENDING.
+    Pending,
+}
+
+impl Answer {
+    /// The issued certificate, DER.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn certificate(&self) -> Result<&[u8]> {
+        match self {
+            Self::Issued(certificates) => Ok(certificates
+                .first()
+                .context("SUCCESS without a certificate")?),
+            Self::Refused(_) | Self::Pending => bail!("not issued: {self:?}"),
+        }
+    }
+}
+
+impl Device {
+    /// A device with a new RSA-2048 key.
+    ///
+    /// # Errors
+    ///
+    /// When OpenSSL fails.
+    pub fn new() -> Result<Self> {
+        let key = PKey::from_rsa(Rsa::generate(KEY_BITS)?)?;
+        let mut name = X509NameBuilder::new()?;
+        name.append_entry_by_text("CN", "transient")?;
+        let name = name.build();
+        let serial = BigNum::from_u32(1)?.to_asn1_integer()?;
+        let (begin, end) = (Asn1Time::days_from_now(0)?, Asn1Time::days_from_now(1)?);
+        let mut builder = X509Builder::new()?;
+        builder.set_subject_name(&name)?;
+        builder.set_issuer_name(&name)?;
+        builder.set_serial_number(&serial)?;
+        builder.set_not_before(&begin)?;
+        builder.set_not_after(&end)?;
+        builder.set_pubkey(&key)?;
+        builder.sign(&key, MessageDigest::sha256())?;
+        let certificate = builder.build().to_der()?;
+        Ok(Self { key, certificate })
+    }
+
+    /// The transient certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Public key, DER SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    ///
+    /// When OpenSSL fails.
+    pub fn spki(&self) -> Result<Vec<u8>> {
+        Ok(self.key.public_key_to_der()?)
+    }
+
+    /// The private key, for clients of others.
+    ///
+    /// # Errors
+    ///
+    /// When OpenSSL fails.
+    pub fn private_key_pem(&self) -> Result<Vec<u8>> {
+        Ok(self.key.private_key_to_pem_pkcs8()?)
+    }
+
+    /// A CSR for an RFC 4514 subject; `extensions` are whole DER Extensions.
+    ///
+    /// # Errors
+    ///
+    /// When the subject is none.
+    pub fn csr(
+        &self,
+        subject: &str,
+        challenge: Option<&str>,
+        extensions: &[Vec<u8>],
+    ) -> Result<Vec<u8>> {
+        let subject: Name = subject.parse()?;
+        let info = new_csr_info(&subject.to_der()?, &self.spki()?, challenge, extensions);
+        Ok(assemble_csr(
+            &info,
+            Digest::Sha256,
+            &self.signature(Digest::Sha256, &info)?,
+        ))
+    }
+
+    /// A PKCSReq with a CSR, whoever's it is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub async fn pkcs_req(&self, anchors: &Anchors, csr: &[u8]) -> Result<Message> {
+        self.message(anchors, csr, Twist::default()).await
+    }
+
+    /// A pkiMessage with any content and a twist.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub async fn message(
+        &self,
+        anchors: &Anchors,
+        content: &[u8],
+        twist: Twist<'_>,
+    ) -> Result<Message> {
+        let sender_nonce = Nonce::random()?.as_bytes().to_vec();
+        // Fresh for each message, so that none is taken for a retransmission of another.
+        let transaction_id = hex::encode(&sender_nonce);
+        let mut builder = PkiMessageBuilder::new(
+            &self.certificate,
+            &anchors.ra_enc,
+            &transaction_id,
+            &sender_nonce,
+        );
+        if let Some(message_type) = twist.message_type {
+            builder.message_type = message_type;
+        }
+        builder.certificates = twist.bag;
+        let bytes = builder.build(content, self).await?;
+        Ok(Message {
+            bytes,
+            transaction_id,
+            sender_nonce,
+        })
+    }
+
+    /// Builds and posts a PKCSReq.
+    ///
+    /// # Errors
+    ///
+    /// When no CertRep comes back, or one that is not the answer to this request.
+    pub async fn enrol(
+        &self,
+        url: &str,
+        anchors: &Anchors,
+        subject: &str,
+        challenge: &str,
+    ) -> Result<Answer> {
+        let csr = self.csr(subject, Some(challenge), &[])?;
+        let message = self.pkcs_req(anchors, &csr).await?;
+        self.post(url, anchors, &message).await
+    }
+
+    /// Posts a message and reads the CertRep.
+    ///
+    /// # Errors
+    ///
+    /// When no CertRep comes back, or one that is not the answer to this message.
+    pub async fn post(&self, url: &str, anchors: &Anchors, message: &Message) -> Result<Answer> {
+        let response = http::post(url, &message.bytes).await?;
+        ensure!(
+            response.status == 200,
+            "HTTP {}: {}",
+            response.status,
+            response.text()
+        );
+        ensure!(
+            response.header("content-type") == Some("application/x-pki-message"),
+            "Content-Type is {:?}",
+            response.header("content-type"),
+        );
+        self.read(anchors, message, &response.body).await
+    }
+
+    /// Verifies a CertRep as a client must, RFC 8894 section 3.2.1, and opens it.
+    ///
+    /// # Errors
+    ///
+    /// When the signature, the transactionID or the nonce is not the right one, or it does not open.
+    pub async fn read(
+        &self,
+        anchors: &Anchors,
+        message: &Message,
+        cert_rep: &[u8],
+    ) -> Result<Answer> {
+        let reply = CertRep::parse(cert_rep, &Limits::default())?;
+        reply.verify(&anchors.ra_sign)?;
+        ensure!(
+            reply.transaction_id().as_str() == message.transaction_id,
+            "another transactionID"
+        );
+        let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
+        ensure!(
+            nonce == Some(&message.sender_nonce),
+            "another recipientNonce"
+        );
+        Ok(match reply.status() {
+            PkiStatus::Success => Answer::Issued(reply.open(self, &self.certificate).await??),
+            PkiStatus::Failure => {
+                Answer::Refused(reply.fail_info().context("FAILURE without failInfo")?)
+            }
+            PkiStatus::Pending => Answer::Pending,
+        })
+    }
+
+    fn signature(&self, digest: Digest, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let digest = match digest {
+            Digest::Sha1 => MessageDigest::sha1(),
+            Digest::Sha256 => MessageDigest::sha256(),
+            Digest::Sha384 => MessageDigest::sha384(),
+            Digest::Sha512 => MessageDigest::sha512(),
+        };
+        Signer::new(digest, &self.key)?.sign_oneshot_to_vec(octets)
+    }
+}
+
+impl MessageSigner for Device {
+    type Error = ErrorStack;
+
+    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        self.signature(digest, signed_attributes)
+    }
+}
+
+impl Decryptor for Device {
+    type Error = ErrorStack;
+
+    async fn decrypt(
+        &self,
+        transport: KeyTransport,
+        encrypted_key: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorStack> {
+        let padding = match transport {
+            KeyTransport::Pkcs1v15 => Padding::PKCS1,
+            KeyTransport::Oaep { .. } => Padding::PKCS1_OAEP,
+        };
+        let key = self.key.rsa()?;
+        let mut plaintext =
+            Zeroizing::new(vec![0; usize::try_from(key.size()).unwrap_or_default()]);
+        let Ok(length) = key.private_decrypt(encrypted_key, &mut plaintext, padding) else {
+            return Ok(None);
+        };
+        plaintext.truncate(length);
+        Ok(Some(plaintext))
+    }
+}
+
+/// A requested extension, whole: OID, critical flag and the value's DER.
+///
+/// # Errors
+///
+/// When the value cannot be encoded.
+pub fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<Vec<u8>> {
+    let extension = x509_cert::ext::Extension {
+        extn_id: oid.parse()?,
+        critical,
+        extn_value: der::asn1::OctetString::new(value)?,
+    };
+    Ok(extension.to_der()?)
+}
+
+/// subjectAltName with dNSNames, as a requested extension.
+///
+/// # Errors
+///
+/// When a name is no IA5String.
+pub fn dns_names(names: &[&str]) -> Result<Vec<u8>> {
+    use x509_cert::ext::pkix::SubjectAltName;
+    use x509_cert::ext::pkix::name::GeneralName;
+    let names: Result<Vec<_>, der::Error> = names
+        .iter()
+        .map(|name| Ok(GeneralName::DnsName(der::asn1::Ia5String::new(name)?)))
+        .collect();
+    extension("2.5.29.17", false, &SubjectAltName(names?).to_der()?)
+}

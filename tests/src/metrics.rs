@@ -1,0 +1,44 @@
+//! Prometheus metrics of a service, read as a scraper reads them.
+
+use anyhow::{Result, ensure};
+
+use crate::http;
+
+/// One scrape.
+#[derive(Debug)]
+pub struct Metrics(String);
+
+impl Metrics {
+    /// Scrapes a service.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer 200.
+    pub async fn scrape(url: &str) -> Result<Self> {
+        let response = http::get(url).await?;
+        ensure!(response.status == 200, "{url}: {}", response.status);
+        Ok(Self(response.text()))
+    }
+
+    /// Sum over the series of `name` whose labels include all of `labels`, each as `key="value"`.
+    pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        self.series(name)
+            .filter(|(series, _)| labels.iter().all(|label| series.contains(label)))
+            .map(|(_, value)| value)
+            .sum()
+    }
+
+    /// Whether any series has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.series(name).next().is_some()
+    }
+
+    fn series<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.0
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter(move |(series, _)| series.split('{').next() == Some(name))
+            .filter_map(|(series, value)| Some((series, value.parse().ok()?)))
+    }
+}

@@ -1,0 +1,49 @@
+//! The signer's database, looked at from outside after a crash and before anything recovers it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rusqlite::Connection;
+
+use crate::installation::value;
+
+/// SQLite keeps what is not yet in the database in a file beside it.
+const WAL_SUFFIX: &str = "-wal";
+
+/// The serials, in hex, of the intents that are open in the database of a signer that is not running.
+///
+/// # Errors
+///
+/// When there is no database, or it is damaged.
+pub fn open_intents(dir: &Path, scratch: &Path) -> Result<Vec<String>> {
+    let connection = Connection::open(copy(dir, scratch)?)?;
+    let damage: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    anyhow::ensure!(damage == "ok", "the database is damaged: {damage}");
+    let mut query =
+        connection.prepare("SELECT lower(hex(serial)) FROM intents WHERE state = 'open'")?;
+    let serials = query
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(serials)
+}
+
+/// Opening it would recover it, so a copy is opened.
+fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
+    let path = value(&dir.join("signer.toml"), &["state", "path"])?;
+    let original = dir.join(path.as_str().context("state.path is no string")?);
+    let copy = scratch.join("after-a-crash.db");
+    for suffix in ["", WAL_SUFFIX] {
+        let (from, to) = (with_suffix(&original, suffix), with_suffix(&copy, suffix));
+        let _ = std::fs::remove_file(&to);
+        if from.exists() {
+            std::fs::copy(&from, &to)?;
+        }
+    }
+    Ok(copy)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

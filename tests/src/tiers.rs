@@ -1,0 +1,203 @@
+//! The signer and the frontend of an installation, each started and killed by the test itself.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use assay_runtime::ready::Ready;
+use rustix::process::Pid;
+use tokio::process::Command;
+
+use crate::http;
+use crate::installation::{Installation, binary, set};
+use crate::operator::Operator;
+use crate::process::{self, Service};
+use crate::wait;
+
+/// Both services over the directory of an installation whose demo has been stopped.
+#[derive(Debug)]
+pub struct Tiers {
+    signer: Option<Service>,
+    frontend: Option<Service>,
+    dir: PathBuf,
+    scratch: PathBuf,
+    addresses: Addresses,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    http: String,
+    signer_ops: String,
+}
+
+impl Tiers {
+    /// Serves the directory of a stopped demo with services of our own, on free ports that stay the same over restarts.
+    ///
+    /// # Errors
+    ///
+    /// When either does not come up.
+    pub async fn start(installation: &Installation) -> Result<Self> {
+        let dir = installation.ready().dir.clone();
+        let scratch = installation.scratch().to_owned();
+        let signer_config = dir.join("signer.toml");
+        let frontend_config = dir.join("frontend.toml");
+        for listener in ["enrolment", "administration", "ops"] {
+            set(&signer_config, &[listener, "listen"], "127.0.0.1:0")?;
+        }
+        let (signer, bound) = service("signer", &dir, &scratch).await?;
+        let told = "the signer's ready file lacks an address";
+        let enrolment = bound.enrolment.context(told)?.to_string();
+        let administration = bound.administration.context(told)?.to_string();
+        let signer_ops = bound.ops.context(told)?.to_string();
+        set(&signer_config, &["enrolment", "listen"], enrolment.as_str())?;
+        set(
+            &signer_config,
+            &["administration", "listen"],
+            administration.as_str(),
+        )?;
+        set(&signer_config, &["ops", "listen"], signer_ops.as_str())?;
+        set(
+            &dir.join("assay.toml"),
+            &["administration", "address"],
+            administration.as_str(),
+        )?;
+
+        set(&frontend_config, &["signer", "address"], enrolment.as_str())?;
+        set(&frontend_config, &["http", "listen"], "127.0.0.1:0")?;
+        set(&frontend_config, &["ops", "listen"], "127.0.0.1:0")?;
+        let (frontend, bound) = service("frontend", &dir, &scratch).await?;
+        let told = "the frontend's ready file lacks an address";
+        let http = bound.http.context(told)?.to_string();
+        set(&frontend_config, &["http", "listen"], http.as_str())?;
+        set(
+            &frontend_config,
+            &["ops", "listen"],
+            bound.ops.context(told)?.to_string(),
+        )?;
+
+        let addresses = Addresses { http, signer_ops };
+        Ok(Self {
+            signer: Some(signer),
+            frontend: Some(frontend),
+            dir,
+            scratch,
+            addresses,
+        })
+    }
+
+    /// The SCEP URL of a profile.
+    pub fn url(&self, profile: &str) -> String {
+        format!("http://{}/scep/{profile}", self.addresses.http)
+    }
+
+    /// The signer's process, while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it was killed and not started again.
+    pub fn signer(&self) -> Result<Pid> {
+        Ok(self
+            .signer
+            .as_ref()
+            .context("the signer is not running")?
+            .pid())
+    }
+
+    /// The worker process ids as the signer tells them to an operator.
+    ///
+    /// # Errors
+    ///
+    /// When the signer does not answer.
+    pub async fn workers(&self) -> Result<Vec<Pid>> {
+        let status = Operator::connect(&self.dir).await?.status().await?;
+        status
+            .workers
+            .iter()
+            .map(|worker| process::pid_of(worker.pid))
+            .collect()
+    }
+
+    /// Whether the signer says that it is ready, and the causes when not.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn readiness(&self) -> Result<http::Response> {
+        http::get(&format!("http://{}/readyz", self.addresses.signer_ops)).await
+    }
+
+    /// SIGKILL to the signer alone.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub async fn kill_signer(&mut self) -> Result<()> {
+        self.signer
+            .take()
+            .context("the signer is not running")?
+            .kill()
+            .await
+    }
+
+    /// SIGKILL to the frontend alone.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub async fn kill_frontend(&mut self) -> Result<()> {
+        self.frontend
+            .take()
+            .context("the frontend is not running")?
+            .kill()
+            .await
+    }
+
+    /// SIGKILL to one worker.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub async fn kill_worker(&self) -> Result<Pid> {
+        let worker = *self.workers().await?.first().context("no worker")?;
+        process::kill(worker).await?;
+        Ok(worker)
+    }
+
+    /// Starts whatever is not running.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        if self.signer.is_none() {
+            self.signer = Some(service("signer", &self.dir, &self.scratch).await?.0);
+        }
+        if self.frontend.is_none() {
+            self.frontend = Some(service("frontend", &self.dir, &self.scratch).await?.0);
+        }
+        self.until_ready().await
+    }
+
+    /// Waits until the signer is ready and the frontend answers from it.
+    ///
+    /// # Errors
+    ///
+    /// When that does not come in time.
+    pub async fn until_ready(&self) -> Result<()> {
+        wait::until("the signer ready", wait::REACTION, async || {
+            Ok(self
+                .readiness()
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(()))
+        })
+        .await
+    }
+}
+
+async fn service(name: &str, dir: &Path, scratch: &Path) -> Result<(Service, Ready)> {
+    let mut command = Command::new(binary(&format!("assay-{name}"))?);
+    command
+        .arg("--config")
+        .arg(dir.join(format!("{name}.toml")));
+    Service::start(&mut command, name, scratch).await
+}

@@ -1,0 +1,215 @@
+//! certmonger: its daemon, without a system bus, and its `scep-submit` helper.
+
+use std::path::Path;
+
+use anyhow::Result;
+use assay_tests::device::{Anchors, Device};
+use assay_tests::installation::Installation;
+use assay_tests::tool::{Ran, command, existing, run};
+
+use crate::hold_to_policy;
+
+const PACKAGE: &str = "certmonger";
+const SCEP_SUBMIT: &str = "/usr/lib/certmonger/scep-submit";
+
+/// What an administrator would type; the daemon runs it and ends with it. certmonger writes the RDNs as they stand here.
+const REQUEST: &str = r#"#!/bin/sh
+set -e
+getcert add-scep-ca -c Assay -u "$ASSAY_URL"
+getcert request -w -v --wait-timeout=30 -I device -c Assay -N "$ASSAY_SUBJECT" -L "$ASSAY_CHALLENGE" \
+    -f "$ASSAY_FOLDER/device.pem" -k "$ASSAY_FOLDER/device.key" $ASSAY_OPTIONS
+getcert list
+"#;
+
+#[tokio::test]
+async fn the_daemon_enrols_a_device() -> Result<()> {
+    let installation = Installation::start().await?;
+    let challenge = installation
+        .challenge("CN=printer-7,O=Example", &["dns:printer-7.example.com"])
+        .await?;
+
+    let ran = daemon(
+        &installation,
+        "O=Example,CN=printer-7",
+        &challenge,
+        "-D printer-7.example.com",
+    )
+    .await?;
+
+    assert!(ran.all().contains("status: MONITORING"), "{}", ran.all());
+    let certificate = installation.scratch().join("certmonger/device.pem");
+    hold_to_policy(
+        &installation,
+        &certificate,
+        "printer-7",
+        &["printer-7.example.com"],
+    )
+    .await
+}
+
+#[tokio::test]
+async fn the_daemon_is_told_that_its_name_is_refused() -> Result<()> {
+    let installation = Installation::start().await?;
+    let challenge = installation
+        .challenge("CN=printer-7,O=Example", &[])
+        .await?;
+
+    let ran = daemon(&installation, "O=Example,CN=printer-8", &challenge, "").await?;
+
+    assert!(ran.all().contains("CA_REJECTED"), "{}", ran.all());
+    assert!(
+        !installation
+            .scratch()
+            .join("certmonger/device.pem")
+            .exists()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_helper_reads_capabilities_and_certificates_and_submits_a_message() -> Result<()> {
+    let installation = Installation::start().await?;
+    let ready = installation.ready();
+
+    let capabilities = scep_submit(&installation, &["-c"], &[]).await?.text();
+    for keyword in [
+        "AES",
+        "POSTPKIOperation",
+        "SCEPStandard",
+        "SHA-256",
+        "SHA-384",
+        "SHA-512",
+    ] {
+        assert!(
+            capabilities.lines().any(|line| line == keyword),
+            "{keyword}: {capabilities}"
+        );
+    }
+
+    let certificates = scep_submit(&installation, &["-C"], &[]).await?.text();
+    for file in [&ready.ra_enc_pem, &ready.ca_pem] {
+        let pem = std::fs::read_to_string(file)?;
+        assert!(
+            certificates.contains(pem.trim()),
+            "{} is missing: {certificates}",
+            file.display()
+        );
+    }
+
+    let challenge = installation
+        .challenge("CN=scanner-3,O=Example", &[])
+        .await?;
+    let device = Device::new()?;
+    let csr = device.csr("CN=scanner-3,O=Example", Some(&challenge), &[])?;
+    let message = device.pkcs_req(&Anchors::of(&installation)?, &csr).await?;
+    let envelope = scep_submit(&installation, &["-p"], &pkcs7_pem(&message.bytes)).await?;
+
+    let certificate = open_envelope(&installation, &device, &envelope.stdout).await?;
+    hold_to_policy(&installation, &certificate, "scanner-3", &[]).await
+}
+
+async fn daemon(
+    installation: &Installation,
+    subject: &str,
+    challenge: &str,
+    options: &str,
+) -> Result<Ran> {
+    let folder = installation.scratch().join("certmonger");
+    for name in ["requests", "cas", "config", "tmp", "local"] {
+        std::fs::create_dir_all(folder.join(name))?;
+    }
+    let script = folder.join("request.sh");
+    std::fs::write(&script, REQUEST)?;
+    let mut daemon = command("certmonger", PACKAGE)?;
+    daemon
+        .args(["-L", "-n", "-d", "2", "-P"])
+        .arg(folder.join("socket"));
+    // Through sh: a file just written and still open in a process forked meanwhile cannot be executed.
+    daemon
+        .arg("-c")
+        .arg(format!("/bin/sh {}", script.display()));
+    daemon
+        .env("CERTMONGER_REQUESTS_DIR", folder.join("requests"))
+        .env("CERTMONGER_CAS_DIR", folder.join("cas"))
+        .env("CERTMONGER_CONFIG_DIR", folder.join("config"))
+        .env("CERTMONGER_LOCAL_CA_DIR", folder.join("local"))
+        .env("CERTMONGER_TMPDIR", folder.join("tmp"))
+        .env("CERTMONGER_SYSTEM_LOCK_FILE", folder.join("lock"))
+        .env("ASSAY_URL", installation.url("devices")?)
+        .env("ASSAY_SUBJECT", subject)
+        .env("ASSAY_CHALLENGE", challenge)
+        .env("ASSAY_FOLDER", &folder)
+        .env("ASSAY_OPTIONS", options);
+    run(&mut daemon, &[]).await
+}
+
+async fn scep_submit(installation: &Installation, mode: &[&str], message: &[u8]) -> Result<Ran> {
+    let ready = installation.ready();
+    let mut helper = command(
+        &existing(Path::new(SCEP_SUBMIT), PACKAGE)?.to_string_lossy(),
+        PACKAGE,
+    )?;
+    helper.args(mode).args(["-u", installation.url("devices")?]);
+    helper
+        .arg("-r")
+        .arg(&ready.ra_sign_pem)
+        .arg("-N")
+        .arg(&ready.ca_pem);
+    helper.arg("-I").arg(&installation.ready().root_pem);
+    run(&mut helper, message).await?.succeeded()
+}
+
+/// What the helper prints is the pkcsPKIEnvelope, for OpenSSL to open with the device's key.
+async fn open_envelope(
+    installation: &Installation,
+    device: &Device,
+    envelope: &[u8],
+) -> Result<std::path::PathBuf> {
+    let key = installation.scratch().join("scanner.key");
+    std::fs::write(&key, device.private_key_pem()?)?;
+    let mut decrypt = command("openssl", "openssl")?;
+    decrypt
+        .args(["cms", "-decrypt", "-inform", "PEM", "-inkey"])
+        .arg(&key);
+    let degenerate = run(&mut decrypt, &pem_armour("CMS", &payload(envelope)))
+        .await?
+        .succeeded()?;
+    let mut list = command("openssl", "openssl")?;
+    list.args(["pkcs7", "-inform", "DER", "-print_certs"]);
+    let certificate = installation.scratch().join("scanner.pem");
+    std::fs::write(
+        &certificate,
+        run(&mut list, &degenerate.stdout)
+            .await?
+            .succeeded()?
+            .stdout,
+    )?;
+    Ok(certificate)
+}
+
+fn pkcs7_pem(der: &[u8]) -> Vec<u8> {
+    use base64::Engine as _;
+    pem_armour(
+        "PKCS7",
+        &base64::engine::general_purpose::STANDARD.encode(der),
+    )
+}
+
+/// The base64 of a PEM file, on one line.
+fn payload(pem: &[u8]) -> String {
+    let text = String::from_utf8_lossy(pem);
+    text.lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect()
+}
+
+fn pem_armour(label: &str, base64: &str) -> Vec<u8> {
+    const COLUMNS: usize = 64;
+    let mut pem = format!("-----BEGIN {label}-----\n").into_bytes();
+    for line in base64.as_bytes().chunks(COLUMNS) {
+        pem.extend_from_slice(line);
+        pem.push(b'\n');
+    }
+    pem.extend(format!("-----END {label}-----\n").into_bytes());
+    pem
+}

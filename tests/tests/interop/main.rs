@@ -1,0 +1,69 @@
+//! SCEP clients that we did not write enrol at the real processes, and OpenSSL and GnuTLS judge what they got.
+
+mod certmonger;
+mod scepclient;
+mod strongswan;
+
+use std::path::Path;
+
+use anyhow::Result;
+use assay_tests::certificate::Judges;
+use assay_tests::installation::Installation;
+
+/// What `devices.toml` says of every certificate, in OpenSSL's words, in the order of the certificate.
+const DEVICE_EXTENSIONS: [(&str, &str); 3] = [
+    ("X509v3 Basic Constraints: critical", "CA:FALSE"),
+    (
+        "X509v3 Key Usage: critical",
+        "Digital Signature, Key Encipherment",
+    ),
+    (
+        "X509v3 Extended Key Usage:",
+        "TLS Web Client Authentication",
+    ),
+];
+
+/// Key identifiers: their values come from the keys.
+const KEY_IDENTIFIERS: [&str; 2] = [
+    "X509v3 Authority Key Identifier:",
+    "X509v3 Subject Key Identifier:",
+];
+
+/// Both judges accept the certificate, and it carries exactly what the policy says and nothing else.
+async fn hold_to_policy(
+    installation: &Installation,
+    certificate: &Path,
+    common_name: &str,
+    dns_names: &[&str],
+) -> Result<()> {
+    let judges = Judges::of(installation);
+    judges.accept(certificate).await?;
+    let found = judges.describe(certificate).await?;
+    assert_eq!(
+        found.subject,
+        format!("CN=UTF8STRING:{common_name},O=UTF8STRING:Example")
+    );
+
+    for name in KEY_IDENTIFIERS {
+        assert!(
+            found.extension(name).is_some(),
+            "{name} is missing: {found:?}"
+        );
+    }
+    let names: Vec<String> = dns_names.iter().map(|name| format!("DNS:{name}")).collect();
+    let names = names.join(", ");
+    let mut expected: Vec<(&str, &str)> = DEVICE_EXTENSIONS.to_vec();
+    if !dns_names.is_empty() {
+        expected.push(("X509v3 Subject Alternative Name:", &names));
+    }
+    let mut rest: Vec<(&str, &str)> = found
+        .extensions
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .filter(|(name, _)| !KEY_IDENTIFIERS.contains(name))
+        .collect();
+    expected.sort_unstable();
+    rest.sort_unstable();
+    assert_eq!(rest, expected);
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The project holds to its own architecture and documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("assay-proto", &[]),
+    ("assay-policy", &[]),
+    ("assay-scep", &[]),
+    ("assay-hsm", &[]),
+    ("assay-lint", &[]),
+    ("assay-audit", &[]),
+    ("assay-store", &["assay-audit"]),
+    ("assay-runtime", &[]),
+    (
+        "assay-frontend",
+        &["assay-proto", "assay-runtime", "assay-scep"],
+    ),
+    (
+        "assay-signer",
+        &[
+            "assay-audit",
+            "assay-hsm",
+            "assay-lint",
+            "assay-policy",
+            "assay-proto",
+            "assay-runtime",
+            "assay-scep",
+            "assay-store",
+        ],
+    ),
+    (
+        "assay-cli",
+        &[
+            "assay-audit",
+            "assay-hsm",
+            "assay-lint",
+            "assay-policy",
+            "assay-proto",
+            "assay-runtime",
+            "assay-scep",
+        ],
+    ),
+    (
+        "assay-tests",
+        &["assay-proto", "assay-runtime", "assay-scep"],
+    ),
+];
+
+/// Crates that exactly one crate of ours may lean on, and which; the harness looks at a store's file from outside.
+const WARDS: [(&str, &[&str]); 2] = [
+    ("cryptoki", &["assay-hsm"]),
+    ("rusqlite", &["assay-store", "assay-tests"]),
+];
+
+/// What a reader is sent to.
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "policy/RULES.md",
+    "softhsm/README.md",
+];
+
+#[test]
+fn workspace_crates_depend_only_along_the_arrows() -> Result<()> {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = ARROWS
+        .iter()
+        .map(|(from, to)| (*from, to.iter().copied().collect()))
+        .collect();
+    let workspace = metadata()?;
+    let members: BTreeSet<String> = workspace
+        .workspace_packages()
+        .iter()
+        .map(|package| package.name.to_string())
+        .collect();
+    let mut wrong = Vec::new();
+    for package in workspace.workspace_packages() {
+        let name = package.name.as_str();
+        let Some(targets) = allowed.get(name) else {
+            wrong.push(format!("{name} has no place in the architecture"));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let to = dependency.name.as_str();
+            let is_built_in = dependency.kind != DependencyKind::Development;
+            if is_built_in && members.contains(to) && !targets.contains(to) {
+                wrong.push(format!("{name} -> {to}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+#[test]
+fn key_and_database_libraries_have_one_owner_each() -> Result<()> {
+    let workspace = metadata()?;
+    for (library, owners) in WARDS {
+        for package in workspace.workspace_packages() {
+            let uses = package
+                .dependencies
+                .iter()
+                .any(|dependency| dependency.name == library);
+            assert!(
+                !uses || owners.contains(&package.name.as_str()),
+                "{} depends on {library}, which belongs to {owners:?}",
+                package.name,
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_crate_inherits_the_lints_of_the_workspace() -> Result<()> {
+    for package in metadata()?.workspace_packages() {
+        let manifest: toml::Table = std::fs::read_to_string(&package.manifest_path)?.parse()?;
+        let inherits = manifest
+            .get("lints")
+            .and_then(|lints| lints.get("workspace"));
+        assert_eq!(
+            inherits,
+            Some(&toml::Value::Boolean(true)),
+            "{}",
+            package.name
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() -> Result<()> {
+    let root = root()?;
+    let mut missing = Vec::new();
+    for document in DOCUMENTS {
+        let file = root.join(document);
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            missing.push(format!("{document} itself"));
+            continue;
+        };
+        let folder = file.parent().context("a document lies in a folder")?;
+        for path in named_paths(&root, &text) {
+            if !root.join(&path).exists() && !folder.join(&path).exists() {
+                missing.push(format!("{document} names {path}"));
+            }
+        }
+        for target in link_targets(&text) {
+            if !folder.join(&target).exists() {
+                missing.push(format!("{document} links to {target}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    Ok(())
+}
+
+/// Code spans that are paths of this repository: they begin with the name of something at its top.
+fn named_paths(root: &Path, text: &str) -> Vec<String> {
+    let is_path = |span: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let top = span.split('/').next().unwrap_or_default();
+        span.contains(['/', '.'])
+            && span.chars().all(plain)
+            && root.join(top).exists()
+            && !top.starts_with("..")
+    };
+    let outside_blocks = text.split("```").step_by(2);
+    outside_blocks
+        .flat_map(|part| part.split('`').skip(1).step_by(2))
+        .filter(|span| is_path(span))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Targets of Markdown links that are no URLs, without their fragments.
+fn link_targets(text: &str) -> Vec<String> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|target| !target.contains("://") && !target.starts_with('#'))
+        .filter_map(|target| target.split('#').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn metadata() -> Result<Metadata> {
+    let mut command = MetadataCommand::new();
+    Ok(command
+        .manifest_path(root()?.join("Cargo.toml"))
+        .no_deps()
+        .exec()?)
+}
+
+fn root() -> Result<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(tests
+        .parent()
+        .context("the tests lie in the workspace")?
+        .to_owned())
+}
