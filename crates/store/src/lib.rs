@@ -1,1 +1,45 @@
 //! The signer's durable state: one SQLite file, one writer, group commit.
+//!
+//! Whoever gets `Ok` from a method that writes may rely on the change being on disk, its audit records with it. Times are
+//! given by the caller, in Unix seconds. A file holds the queries of a group of tables.
+
+mod audit;
+mod certificates;
+mod challenges;
+mod error;
+mod evidence;
+mod intents;
+mod inventory;
+mod lock;
+mod permit;
+mod policies;
+mod quotas;
+mod reader;
+mod schema;
+mod serial;
+mod sql;
+mod status;
+mod store;
+mod transactions;
+mod upkeep;
+mod writer;
+
+pub use audit::AuditRow;
+pub use certificates::{CertificateRow, CertificateState};
+pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
+pub use error::{OpenError, StoreError};
+pub use evidence::{Evidence, EvidenceQuery};
+pub use intents::{Completion, OpenIntent};
+pub use inventory::{
+    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES,
+};
+pub use permit::{Consume, NewIntent, PermitOutcome, PermitWrite};
+pub use policies::{NewPolicy, Policy, PolicyInfo};
+pub use quotas::QuotaCharge;
+pub use schema::VERSION;
+pub use serial::{BadSerial, Serial};
+pub use sql::MAX_ROWS;
+pub use status::Counts;
+pub use store::{Options, Store};
+pub use transactions::{Reply, TransactionKey, TransactionRow};
+pub use upkeep::{PRUNE_BATCH, Retention};

@@ -1,0 +1,246 @@
+use assay_audit::Draft;
+use rusqlite::{Connection, Row, params};
+
+use crate::sql::{Sql, Texts, limit, text_column};
+use crate::{Serial, Store, StoreError, audit};
+
+/// How often a challenge may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChallengeKind {
+    /// For one certificate.
+    OneTime,
+    /// Once for each name of its profile's inventory.
+    Static,
+}
+
+text_column!(ChallengeKind { OneTime = "one-time", Static = "static" });
+
+/// Whether a challenge can still be used; expiry is apart, as it comes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChallengeState {
+    /// Usable until it expires.
+    Open,
+    /// Its one use is taken.
+    Spent,
+    /// Taken back by an operator.
+    Revoked,
+}
+
+text_column!(ChallengeState { Open = "open", Spent = "spent", Revoked = "revoked" });
+
+/// A challenge to be kept: never the secret, only a keyed hash to find it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChallenge {
+    /// Public id, unique.
+    pub id: String,
+    /// Keyed hash of the secret, unique.
+    pub lookup: [u8; 32],
+    /// How often it may be used.
+    pub kind: ChallengeKind,
+    /// The one profile it is for.
+    pub profile: String,
+    /// RFC 4514 text, for people; empty for a static challenge.
+    pub subject: String,
+    /// The subject that it allows, as the caller encodes it.
+    pub subject_der: Option<Vec<u8>>,
+    /// The subject alternative names that it allows, typed texts.
+    pub sans: Vec<String>,
+    /// Unix seconds.
+    pub issued_at: i64,
+    /// Unix seconds; required for a one-time challenge.
+    pub expires_at: Option<i64>,
+    /// Identity of the operator.
+    pub issued_by: String,
+}
+
+/// A challenge as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengeRow {
+    /// Public id.
+    pub id: String,
+    /// How often it may be used.
+    pub kind: ChallengeKind,
+    /// The one profile it is for.
+    pub profile: String,
+    /// RFC 4514 text.
+    pub subject: String,
+    /// The subject that it allows, as it was given.
+    pub subject_der: Option<Vec<u8>>,
+    /// The subject alternative names that it allows.
+    pub sans: Vec<String>,
+    /// Unix seconds.
+    pub issued_at: i64,
+    /// Unix seconds.
+    pub expires_at: Option<i64>,
+    /// Identity of the operator.
+    pub issued_by: String,
+    /// Whether it can still be used.
+    pub state: ChallengeState,
+    /// What it was spent on.
+    pub serial: Option<Serial>,
+}
+
+/// What became of a wish to revoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// Now revoked.
+    Revoked,
+    /// It was in this state already and stays so.
+    Unchanged(ChallengeState),
+    /// No challenge has this id.
+    Unknown,
+}
+
+impl Store {
+    /// Keeps all of `challenges` or none; returns the sequence number of the last record.
+    ///
+    /// # Errors
+    /// Also where an id or a lookup hash is taken.
+    pub async fn insert_challenges(
+        &self,
+        challenges: Vec<NewChallenge>,
+        audit: Vec<Draft>,
+    ) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            for challenge in &challenges {
+                insert(connection, challenge)?;
+            }
+            audit::append(connection, audit)
+        })
+        .await
+    }
+
+    /// The challenge whose secret has this keyed hash.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn find_challenge(
+        &self,
+        lookup: [u8; 32],
+    ) -> Result<Option<ChallengeRow>, StoreError> {
+        self.read(move |connection| find_by_lookup(connection, &lookup))
+            .await
+    }
+
+    /// Newest first, of one profile and state if asked; at most [`crate::MAX_ROWS`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn list_challenges(
+        &self,
+        profile: Option<String>,
+        state: Option<ChallengeState>,
+        asked: u32,
+    ) -> Result<Vec<ChallengeRow>, StoreError> {
+        const ALL: &str = "SELECT * FROM challenges WHERE (?1 IS NULL OR state = ?1)
+             ORDER BY position DESC LIMIT ?2";
+        const OF_PROFILE: &str = "SELECT * FROM challenges
+             WHERE profile = ?3 AND (?1 IS NULL OR state = ?1) ORDER BY position DESC LIMIT ?2";
+        let limit = limit(asked);
+        self.read(move |connection| match profile {
+            None => connection.list(ALL, params![state, limit], read),
+            Some(profile) => connection.list(OF_PROFILE, params![state, limit, profile], read),
+        })
+        .await
+    }
+
+    /// Takes an open challenge back. `audit` is appended only if that happened.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn revoke_challenge(
+        &self,
+        id: String,
+        audit: Vec<Draft>,
+    ) -> Result<Revocation, StoreError> {
+        self.write(move |connection| {
+            let revoked = connection.change(
+                "UPDATE challenges SET state = 'revoked' WHERE id = ?1 AND state = 'open'",
+                [&id],
+            )?;
+            if revoked == 1 {
+                audit::append(connection, audit)?;
+                return Ok(Revocation::Revoked);
+            }
+            let found = find_by_id(connection, &id)?;
+            Ok(found.map_or(Revocation::Unknown, |row| Revocation::Unchanged(row.state)))
+        })
+        .await
+    }
+}
+
+fn insert(connection: &Connection, challenge: &NewChallenge) -> Result<(), StoreError> {
+    connection.change(
+        "INSERT INTO challenges (id, lookup, kind, profile, subject, subject_der, sans,
+                                 issued_at, expires_at, issued_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            challenge.id,
+            challenge.lookup,
+            challenge.kind,
+            challenge.profile,
+            challenge.subject,
+            challenge.subject_der,
+            serde_json::to_string(&challenge.sans)?,
+            challenge.issued_at,
+            challenge.expires_at,
+            challenge.issued_by,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn find_by_lookup(
+    connection: &Connection,
+    lookup: &[u8; 32],
+) -> Result<Option<ChallengeRow>, StoreError> {
+    connection.find("SELECT * FROM challenges WHERE lookup = ?1", [lookup], read)
+}
+
+pub(crate) fn find_by_id(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<ChallengeRow>, StoreError> {
+    connection.find("SELECT * FROM challenges WHERE id = ?1", [id], read)
+}
+
+/// Spends a one-time challenge; `false` if it cannot be spent any more.
+pub(crate) fn spend(
+    connection: &Connection,
+    id: &str,
+    serial: &Serial,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let spent = connection.change(
+        "UPDATE challenges SET state = 'spent', serial = ?2
+         WHERE id = ?1 AND kind = 'one-time' AND state = 'open' AND expires_at > ?3",
+        params![id, serial, now],
+    )?;
+    Ok(spent == 1)
+}
+
+/// Gives a challenge back that was spent on `serial`, once in its life.
+pub(crate) fn free(connection: &Connection, serial: &Serial, id: &str) -> Result<bool, StoreError> {
+    let freed = connection.change(
+        "UPDATE challenges SET state = 'open', serial = NULL, freed = 1
+         WHERE id = ?1 AND serial = ?2 AND state = 'spent' AND freed = 0",
+        params![id, serial],
+    )?;
+    Ok(freed == 1)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
+    Ok(ChallengeRow {
+        id: row.get("id")?,
+        kind: row.get("kind")?,
+        profile: row.get("profile")?,
+        subject: row.get("subject")?,
+        subject_der: row.get("subject_der")?,
+        sans: row.get::<_, Texts>("sans")?.0,
+        issued_at: row.get("issued_at")?,
+        expires_at: row.get("expires_at")?,
+        issued_by: row.get("issued_by")?,
+        state: row.get("state")?,
+        serial: row.get("serial")?,
+    })
+}

@@ -1,0 +1,123 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use assay_audit::RecordError;
+use rusqlite::ErrorCode;
+
+use crate::Serial;
+
+/// Why the store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    #[error(
+        "{path} is in use by another signer (process {holder}); one store has exactly one signer, stop that one first"
+    )]
+    Locked {
+        /// The state file.
+        path: PathBuf,
+        /// Its process id as the lock file tells it, or `unknown`.
+        holder: String,
+    },
+    /// The lock or state file could not be made.
+    #[error(
+        "{path} cannot be opened for writing; its directory must exist and belong to the signer's user"
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{path} is not a state file of this program; name another path in [state]")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer release.
+    #[error("{path} has schema version {found}, this release knows {known}; run the newer release")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The highest of this release.
+        known: u32,
+    },
+    /// SQLite refused.
+    #[error("the state file {path} cannot be used")]
+    Sql {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// No thread could be started.
+    #[error("a thread of the store cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a query or a change failed. Nothing of a failed change is on disk.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The bounded queue is full: overload.
+    #[error("the store's queue is full; try again later")]
+    Busy,
+    /// The store was shut down, or its writer died.
+    #[error("the store is closed")]
+    Closed,
+    /// No space left.
+    #[error("the disk of the state file is full; free some space")]
+    DiskFull(#[source] Arc<rusqlite::Error>),
+    /// The file is read-only, or writing it failed.
+    #[error("the state file cannot be written; look at its disk, mount and permissions")]
+    Unwritable(#[source] Arc<rusqlite::Error>),
+    /// The file does not hold what SQLite or this program wrote.
+    #[error("the state file is damaged; restore it from a backup")]
+    Damaged(#[source] Arc<rusqlite::Error>),
+    /// Any other failure of a statement.
+    #[error("a statement of the store failed")]
+    Sql(#[source] Arc<rusqlite::Error>),
+    /// A value cannot be written as or read from JSON.
+    #[error("a structured column of the store is not of this release's form")]
+    Json(#[source] Arc<serde_json::Error>),
+    /// An audit record cannot be kept, and so neither can the change.
+    #[error("an audit record cannot be kept")]
+    Record(#[source] Arc<RecordError>),
+    /// There is no such intent, or it was closed before.
+    #[error("there is no open intent for the serial {0}")]
+    NoOpenIntent(Serial),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        let error = Arc::new(error);
+        match code {
+            Some(ErrorCode::DiskFull) => Self::DiskFull(error),
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied,
+            ) => Self::Unwritable(error),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error),
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(Arc::new(error))
+    }
+}
+
+impl From<RecordError> for StoreError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(Arc::new(error))
+    }
+}

@@ -1,0 +1,62 @@
+use crate::{CertificateRow, ChallengeRow, InventoryRow, Store, StoreError};
+use crate::{certificates, challenges, inventory};
+
+/// What a decision on a decrypted request needs to know, asked at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceQuery {
+    /// The CA.
+    pub ca_id: String,
+    /// SHA-256 of the SubjectPublicKeyInfo that signed the pkiMessage.
+    pub signer_spki_sha256: [u8; 32],
+    /// SHA-256 of the CSR.
+    pub csr_digest: [u8; 32],
+    /// Unix seconds since which an equal CSR is a retransmission.
+    pub retransmit_since: i64,
+    /// Keyed hash of the challenge that came with it.
+    pub challenge: Option<[u8; 32]>,
+    /// Profile and name to look up in the inventory.
+    pub inventory: Option<(String, String)>,
+}
+
+/// What is known. It may change until the permit, which checks all of it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// As by [`Store::find_retransmitted`].
+    pub retransmitted: Option<CertificateRow>,
+    /// As by [`Store::find_challenge`].
+    pub challenge: Option<ChallengeRow>,
+    /// As by [`Store::find_inventory`].
+    pub inventory: Option<InventoryRow>,
+}
+
+impl Store {
+    /// Three lookups for one turn of a reader.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn evidence(&self, query: EvidenceQuery) -> Result<Evidence, StoreError> {
+        self.read(move |connection| {
+            let retransmitted = certificates::find_equal_csr(
+                connection,
+                &query.ca_id,
+                &query.signer_spki_sha256,
+                &query.csr_digest,
+                query.retransmit_since,
+            )?;
+            let challenge = match &query.challenge {
+                Some(lookup) => challenges::find_by_lookup(connection, lookup)?,
+                None => None,
+            };
+            let inventory = match &query.inventory {
+                Some((profile, name)) => inventory::find(connection, profile, name)?,
+                None => None,
+            };
+            Ok(Evidence {
+                retransmitted,
+                challenge,
+                inventory,
+            })
+        })
+        .await
+    }
+}

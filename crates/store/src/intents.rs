@@ -1,0 +1,191 @@
+use assay_audit::{Draft, Hash, Request};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, Row, params};
+
+use crate::sql::{MAX_ROWS, Sql, Texts};
+use crate::{
+    Serial, Store, StoreError, TransactionKey, audit, challenges, inventory, transactions,
+};
+
+/// The result of an intent.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// Of the intent.
+    pub serial: Serial,
+    /// DER certificate.
+    pub certificate: Vec<u8>,
+    /// The CertRep for the intent's pkiMessage; `None` where recovery has nobody to answer.
+    pub cert_rep: Option<Vec<u8>>,
+    /// Unix seconds.
+    pub issued_at: i64,
+    /// The record that ends the request.
+    pub audit: Vec<Draft>,
+}
+
+/// What may have been signed, or not, before a crash.
+#[derive(Debug, Clone)]
+pub struct OpenIntent {
+    /// Of the certificate to be.
+    pub serial: Serial,
+    /// Its transaction.
+    pub transaction: TransactionKey,
+    /// SHA-256 of the pkiMessage.
+    pub request_digest: [u8; 32],
+    /// SHA-256 of the CSR.
+    pub csr_digest: [u8; 32],
+    /// Exactly what is to be signed.
+    pub tbs: Vec<u8>,
+    /// SHA-256 of `tbs`.
+    pub tbs_digest: [u8; 32],
+    /// Profile that permitted it.
+    pub profile: String,
+    /// RFC 4514 text.
+    pub subject: String,
+    /// Typed subject alternative names.
+    pub sans: Vec<String>,
+    /// Unix seconds.
+    pub not_before: i64,
+    /// Unix seconds.
+    pub not_after: i64,
+    /// Model hash of the policy that permitted it.
+    pub policy_hash: [u8; 32],
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds after which it is given up.
+    pub expires_at: i64,
+    /// For the record that ends the request.
+    pub request: Request,
+}
+
+impl Store {
+    /// Closes an intent with its certificate, and keeps the CertRep for byte-identical retransmissions: on disk before it
+    /// returns, so before any of it is sent.
+    ///
+    /// # Errors
+    /// [`StoreError::NoOpenIntent`] where the intent is closed; then nothing may be sent.
+    pub async fn complete(&self, completion: Completion) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            let serial = &completion.serial;
+            let request_digest: [u8; 32] = connection
+                .find(
+                    "UPDATE certificates SET state = 'issued', der = ?2, sha256 = ?3,
+                         closed_at = ?4, tbs = NULL
+                     WHERE serial = ?1 AND state = 'intent' RETURNING request_digest",
+                    params![
+                        serial,
+                        completion.certificate,
+                        Hash::of(&completion.certificate).as_bytes(),
+                        completion.issued_at
+                    ],
+                    |row| row.get(0),
+                )?
+                .ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
+            if let Some(cert_rep) = &completion.cert_rep {
+                transactions::keep_reply(
+                    connection,
+                    &request_digest,
+                    serial,
+                    cert_rep,
+                    completion.issued_at,
+                )?;
+            }
+            audit::append(connection, completion.audit)
+        })
+        .await
+    }
+
+    /// Gives an intent up: its serial counts as issued and revoked, since nobody can know whether a signature left the
+    /// token. What authorised it may be used again, once in its life.
+    ///
+    /// # Errors
+    /// [`StoreError::NoOpenIntent`] where the intent is closed.
+    pub async fn fail_intent(
+        &self,
+        serial: Serial,
+        now: i64,
+        audit: Vec<Draft>,
+    ) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            let (challenge, profile, name) = abandon(connection, &serial, now)?
+                .ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
+            match (challenge, name) {
+                (_, Some(name)) => inventory::free(connection, &serial, &profile, &name)?,
+                (Some(id), None) => challenges::free(connection, &serial, &id)?,
+                (None, None) => false,
+            };
+            audit::append(connection, audit)
+        })
+        .await
+    }
+
+    /// Intents without a result that were opened before `created_before` (Unix seconds; `None` for all), oldest first; at
+    /// most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn open_intents(
+        &self,
+        created_before: Option<i64>,
+    ) -> Result<Vec<OpenIntent>, StoreError> {
+        let before = created_before.unwrap_or(i64::MAX);
+        self.read(move |connection| {
+            connection.list(
+                "SELECT * FROM certificates WHERE state = 'intent' AND created_at < ?1
+                 ORDER BY created_at LIMIT ?2",
+                params![before, MAX_ROWS],
+                read,
+            )
+        })
+        .await
+    }
+}
+
+type Authorisation = (Option<String>, String, Option<String>);
+
+fn abandon(
+    connection: &Connection,
+    serial: &Serial,
+    now: i64,
+) -> Result<Option<Authorisation>, StoreError> {
+    connection.find(
+        "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?2
+         WHERE serial = ?1 AND state = 'intent'
+         RETURNING challenge_id, profile, inventory_name",
+        params![serial, now],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<OpenIntent> {
+    Ok(OpenIntent {
+        serial: row.get("serial")?,
+        transaction: TransactionKey {
+            ca_id: row.get("ca_id")?,
+            signer_spki_sha256: row.get("signer_spki_sha256")?,
+            transaction_id: row.get("transaction_id")?,
+        },
+        request_digest: row.get("request_digest")?,
+        csr_digest: row.get("csr_digest")?,
+        tbs: row.get("tbs")?,
+        tbs_digest: row.get("tbs_digest")?,
+        profile: row.get("profile")?,
+        subject: row.get("subject")?,
+        sans: row.get::<_, Texts>("sans")?.0,
+        not_before: row.get("not_before")?,
+        not_after: row.get("not_after")?,
+        policy_hash: row.get("policy_hash")?,
+        created_at: row.get("created_at")?,
+        expires_at: row.get("expires_at")?,
+        request: row.get::<_, StoredRequest>("request")?.0,
+    })
+}
+
+struct StoredRequest(Request);
+
+impl FromSql for StoredRequest {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
+    }
+}

@@ -1,0 +1,283 @@
+use assay_audit::{Draft, Hash, InventoryChange};
+use rusqlite::{Connection, Row, params};
+
+use crate::sql::{Sql, limit};
+use crate::{Serial, Store, StoreError, audit};
+
+/// A name that the static challenge of a profile may be used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryItem {
+    /// The exact value.
+    pub name: String,
+    /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo.
+    pub spki_sha256: Option<[u8; 32]>,
+}
+
+/// A name as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryRow {
+    /// The exact value.
+    pub name: String,
+    /// SHA-256 of the pinned SubjectPublicKeyInfo.
+    pub spki_sha256: Option<[u8; 32]>,
+    /// What the static challenge was used for; `None` while it may be used.
+    pub serial: Option<Serial>,
+    /// Unix seconds.
+    pub added_at: i64,
+    /// Identity of the operator.
+    pub added_by: String,
+}
+
+/// Who changes which inventory, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRequest {
+    /// Profile of the inventory.
+    pub profile: String,
+    /// Identity of the operator.
+    pub by: String,
+    /// Unix seconds.
+    pub at: i64,
+}
+
+/// Names the exact state of an inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InventoryHead {
+    /// Number of changes so far.
+    pub sequence: u64,
+    /// Chain of hashes over them.
+    pub hash: [u8; 32],
+}
+
+/// The head of an inventory that was never changed.
+pub const NO_CHANGES: InventoryHead = InventoryHead {
+    sequence: 0,
+    hash: [0; 32],
+};
+
+/// What a change came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Names changed.
+    pub changed: u64,
+    /// Names that were so already, or that a reset did not find.
+    pub unchanged: u64,
+    /// The head after it.
+    pub head: InventoryHead,
+}
+
+impl Store {
+    /// Adds all of `items` that are not there yet. `audit` is called once with the outcome, for the record of it.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn add_inventory(
+        &self,
+        request: ChangeRequest,
+        items: Vec<InventoryItem>,
+        audit: impl FnOnce(&Change) -> Draft + Send + 'static,
+    ) -> Result<Change, StoreError> {
+        self.write(move |connection| {
+            let names = items.len();
+            let mut added = Vec::with_capacity(names);
+            for item in items {
+                let new = connection.change(
+                    "INSERT INTO inventory (profile, name, spki_sha256, added_at, added_by)
+                     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                    params![
+                        request.profile,
+                        item.name,
+                        item.spki_sha256,
+                        request.at,
+                        request.by
+                    ],
+                )?;
+                if new == 1 {
+                    added.push((item.name, item.spki_sha256.map(hex::encode)));
+                }
+            }
+            let change = chain(connection, &request, InventoryChange::Add, names, &added)?;
+            audit::append(connection, vec![audit(&change)])?;
+            Ok(change)
+        })
+        .await
+    }
+
+    /// Lets the static challenge be used once more for each of `names`.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn reset_inventory(
+        &self,
+        request: ChangeRequest,
+        names: Vec<String>,
+        audit: impl FnOnce(&Change) -> Draft + Send + 'static,
+    ) -> Result<Change, StoreError> {
+        self.write(move |connection| {
+            let asked = names.len();
+            let mut reset = Vec::with_capacity(asked);
+            for name in names {
+                let used = connection.change(
+                    "UPDATE inventory SET serial = NULL, freed = 0
+                     WHERE profile = ?1 AND name = ?2 AND serial IS NOT NULL",
+                    params![request.profile, name],
+                )?;
+                if used == 1 {
+                    reset.push((name, None));
+                }
+            }
+            let change = chain(connection, &request, InventoryChange::Reset, asked, &reset)?;
+            audit::append(connection, vec![audit(&change)])?;
+            Ok(change)
+        })
+        .await
+    }
+
+    /// One name of a profile's inventory.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn find_inventory(
+        &self,
+        profile: String,
+        name: String,
+    ) -> Result<Option<InventoryRow>, StoreError> {
+        self.read(move |connection| find(connection, &profile, &name))
+            .await
+    }
+
+    /// Names after `after` in byte order; at most [`crate::MAX_ROWS`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn list_inventory(
+        &self,
+        profile: String,
+        after: String,
+        asked: u32,
+    ) -> Result<Vec<InventoryRow>, StoreError> {
+        self.read(move |connection| {
+            connection.list(
+                "SELECT * FROM inventory WHERE profile = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+                params![profile, after, limit(asked)],
+                read,
+            )
+        })
+        .await
+    }
+
+    /// The head of a profile's inventory.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inventory_head(&self, profile: String) -> Result<InventoryHead, StoreError> {
+        self.read(move |connection| head(connection, &profile))
+            .await
+    }
+}
+
+pub(crate) fn find(
+    connection: &Connection,
+    profile: &str,
+    name: &str,
+) -> Result<Option<InventoryRow>, StoreError> {
+    connection.find(
+        "SELECT * FROM inventory WHERE profile = ?1 AND name = ?2",
+        params![profile, name],
+        read,
+    )
+}
+
+/// Uses the static challenge up for a name; `false` if it was used before or the name is unknown.
+pub(crate) fn take(
+    connection: &Connection,
+    profile: &str,
+    name: &str,
+    serial: &Serial,
+) -> Result<bool, StoreError> {
+    let taken = connection.change(
+        "UPDATE inventory SET serial = ?3 WHERE profile = ?1 AND name = ?2 AND serial IS NULL",
+        params![profile, name, serial],
+    )?;
+    Ok(taken == 1)
+}
+
+/// Gives a name back that was used for `serial`, once until an operator resets it.
+pub(crate) fn free(
+    connection: &Connection,
+    serial: &Serial,
+    profile: &str,
+    name: &str,
+) -> Result<bool, StoreError> {
+    let freed = connection.change(
+        "UPDATE inventory SET serial = NULL, freed = 1
+         WHERE profile = ?1 AND name = ?2 AND serial = ?3 AND freed = 0",
+        params![profile, name, serial],
+    )?;
+    Ok(freed == 1)
+}
+
+fn head(connection: &Connection, profile: &str) -> Result<InventoryHead, StoreError> {
+    let last = connection.find(
+        "SELECT sequence, hash FROM inventory_changes
+         WHERE profile = ?1 ORDER BY sequence DESC LIMIT 1",
+        [profile],
+        |row| {
+            let sequence = row.get::<_, i64>(0)?.cast_unsigned();
+            Ok(InventoryHead {
+                sequence,
+                hash: row.get(1)?,
+            })
+        },
+    )?;
+    Ok(last.unwrap_or(NO_CHANGES))
+}
+
+/// Links a change to those before it. What changed nothing leaves the head as it was.
+fn chain(
+    connection: &Connection,
+    request: &ChangeRequest,
+    operation: InventoryChange,
+    asked: usize,
+    names: &[(String, Option<String>)],
+) -> Result<Change, StoreError> {
+    let mut head = head(connection, &request.profile)?;
+    if !names.is_empty() {
+        let content = serde_json::to_string(&serde_json::json!({
+            "at": request.at,
+            "by": request.by,
+            "names": names,
+            "operation": operation,
+        }))?;
+        let linked = [head.hash.as_slice(), content.as_bytes()].concat();
+        head = InventoryHead {
+            sequence: head.sequence + 1,
+            hash: Hash::of(&linked).into(),
+        };
+        connection.change(
+            "INSERT INTO inventory_changes (profile, sequence, content, hash)
+             VALUES (?1, ?2, ?3, ?4)",
+            params![
+                request.profile,
+                head.sequence.cast_signed(),
+                content,
+                head.hash
+            ],
+        )?;
+    }
+    let changed = names.len() as u64;
+    Ok(Change {
+        changed,
+        unchanged: asked as u64 - changed,
+        head,
+    })
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<InventoryRow> {
+    Ok(InventoryRow {
+        name: row.get("name")?,
+        spki_sha256: row.get("spki_sha256")?,
+        serial: row.get("serial")?,
+        added_at: row.get("added_at")?,
+        added_by: row.get("added_by")?,
+    })
+}

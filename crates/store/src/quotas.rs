@@ -1,0 +1,28 @@
+use rusqlite::{Connection, params};
+
+use crate::StoreError;
+use crate::sql::Sql;
+
+/// One certificate charged to a bounded window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaCharge {
+    /// What is counted: for example a profile, or a name in a profile.
+    pub key: String,
+    /// Unix seconds at which the window began.
+    pub window_start: i64,
+    /// Certificates in the window at most.
+    pub limit: u32,
+}
+
+/// `false` if the window is full.
+pub(crate) fn charge(connection: &Connection, quota: &QuotaCharge) -> Result<bool, StoreError> {
+    if quota.limit == 0 {
+        return Ok(false);
+    }
+    let charged = connection.change(
+        "INSERT INTO quotas (key, window_start, used) VALUES (?1, ?2, 1)
+         ON CONFLICT (key, window_start) DO UPDATE SET used = used + 1 WHERE used < ?3",
+        params![quota.key, quota.window_start, quota.limit],
+    )?;
+    Ok(charged == 1)
+}

@@ -1,0 +1,104 @@
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+
+use crate::StoreError;
+
+/// Rows of one answer at most, whatever a caller asks for; longer lists are paged.
+pub const MAX_ROWS: u32 = 1000;
+
+/// Statements compiled once a connection.
+pub(crate) trait Sql {
+    /// Rows changed.
+    fn change(&self, sql: &str, params: impl Params) -> Result<usize, StoreError>;
+    fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError>;
+    fn list<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError>;
+}
+
+impl Sql for Connection {
+    fn change(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.prepare_cached(sql)?.execute(params)?)
+    }
+
+    fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self
+            .prepare_cached(sql)?
+            .query_row(params, read)
+            .optional()?)
+    }
+
+    fn list<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.prepare_cached(sql)?;
+        let rows = statement.query_map(params, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+/// `LIMIT` for what a caller asked; 0 asks for as many as there may be.
+pub(crate) fn limit(asked: u32) -> u32 {
+    if asked == 0 {
+        MAX_ROWS
+    } else {
+        asked.min(MAX_ROWS)
+    }
+}
+
+/// A list of texts in one column.
+pub(crate) struct Texts(pub(crate) Vec<String>);
+
+impl FromSql for Texts {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
+    }
+}
+
+/// An enum of this crate as the text that the schema's CHECKs name.
+macro_rules! text_column {
+    ($name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        impl $name {
+            /// As it is stored and shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl rusqlite::types::ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+
+        impl rusqlite::types::FromSql for $name {
+            fn column_result(
+                value: rusqlite::types::ValueRef<'_>,
+            ) -> rusqlite::types::FromSqlResult<Self> {
+                match value.as_str()? {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(rusqlite::types::FromSqlError::InvalidType),
+                }
+            }
+        }
+    };
+}
+pub(crate) use text_column;

@@ -1,0 +1,165 @@
+use assay_audit::Draft;
+use rusqlite::{Connection, Row, params};
+
+use crate::sql::Sql;
+use crate::{CertificateState, Serial, Store, StoreError, audit};
+
+/// What makes a transaction: an ID alone is the client's choice, and clients derive it from their key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TransactionKey {
+    /// Names the CA, short and stable.
+    pub ca_id: String,
+    /// SHA-256 of the DER SubjectPublicKeyInfo of the pkiMessage's signer.
+    pub signer_spki_sha256: [u8; 32],
+    /// RFC 8894 section 3.2.1.1.
+    pub transaction_id: String,
+}
+
+/// A transaction as it is kept: the latest request permitted under its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionRow {
+    /// SHA-256 of the pkiMessage.
+    pub request_digest: [u8; 32],
+    /// SHA-256 of the CSR.
+    pub csr_digest: [u8; 32],
+    /// How far it has come.
+    pub state: CertificateState,
+    /// Of its certificate or intent.
+    pub serial: Serial,
+    /// The CertRep sent, unless it was pruned or never sent.
+    pub cert_rep: Option<Vec<u8>>,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+/// A CertRep as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Of the certificate in it.
+    pub serial: Serial,
+    /// DER.
+    pub cert_rep: Vec<u8>,
+}
+
+impl Store {
+    /// The transaction under `key`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn find_transaction(
+        &self,
+        key: TransactionKey,
+    ) -> Result<Option<TransactionRow>, StoreError> {
+        self.read(move |connection| {
+            connection.find(
+                "SELECT t.*, c.state, r.cert_rep FROM transactions t
+                 JOIN certificates c ON c.serial = t.serial
+                 LEFT JOIN replies r ON r.request_digest = t.request_digest
+                 WHERE t.ca_id = ?1 AND t.signer_spki_sha256 = ?2 AND t.transaction_id = ?3",
+                params![key.ca_id, key.signer_spki_sha256, key.transaction_id],
+                read,
+            )
+        })
+        .await
+    }
+
+    /// The CertRep that answered the byte-identical pkiMessage.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn find_reply(&self, request_digest: [u8; 32]) -> Result<Option<Reply>, StoreError> {
+        self.read(move |connection| {
+            connection.find(
+                "SELECT serial, cert_rep FROM replies WHERE request_digest = ?1",
+                [request_digest],
+                |row| {
+                    Ok(Reply {
+                        serial: row.get(0)?,
+                        cert_rep: row.get(1)?,
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// Keeps a CertRep made for a certificate issued before: after recovery, or for an equal CSR in another message. The
+    /// first CertRep kept for a message stays.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn store_reply(
+        &self,
+        request_digest: [u8; 32],
+        reply: Reply,
+        stored_at: i64,
+        audit: Vec<Draft>,
+    ) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            keep_reply(
+                connection,
+                &request_digest,
+                &reply.serial,
+                &reply.cert_rep,
+                stored_at,
+            )?;
+            audit::append(connection, audit)
+        })
+        .await
+    }
+}
+
+/// Binds `key` to its latest request; one that was bound before is superseded.
+pub(crate) fn bind(
+    connection: &Connection,
+    key: &TransactionKey,
+    request_digest: &[u8; 32],
+    csr_digest: &[u8; 32],
+    serial: &Serial,
+    now: i64,
+) -> Result<(), StoreError> {
+    connection.change(
+        "INSERT INTO transactions (ca_id, signer_spki_sha256, transaction_id,
+                                   request_digest, csr_digest, serial, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (ca_id, signer_spki_sha256, transaction_id) DO UPDATE SET
+             request_digest = excluded.request_digest, csr_digest = excluded.csr_digest,
+             serial = excluded.serial, created_at = excluded.created_at",
+        params![
+            key.ca_id,
+            key.signer_spki_sha256,
+            key.transaction_id,
+            request_digest,
+            csr_digest,
+            serial,
+            now
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn keep_reply(
+    connection: &Connection,
+    request_digest: &[u8; 32],
+    serial: &Serial,
+    cert_rep: &[u8],
+    stored_at: i64,
+) -> Result<(), StoreError> {
+    connection.change(
+        "INSERT INTO replies (request_digest, serial, cert_rep, stored_at)
+         VALUES (?1, ?2, ?3, ?4) ON CONFLICT (request_digest) DO NOTHING",
+        params![request_digest, serial, cert_rep, stored_at],
+    )?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
+    Ok(TransactionRow {
+        request_digest: row.get("request_digest")?,
+        csr_digest: row.get("csr_digest")?,
+        state: row.get("state")?,
+        serial: row.get("serial")?,
+        cert_rep: row.get("cert_rep")?,
+        created_at: row.get("created_at")?,
+    })
+}

@@ -1,0 +1,41 @@
+use rusqlite::params;
+
+use crate::sql::Sql;
+use crate::{Store, StoreError};
+
+/// Rows of a kind that one call removes at most, so that no enrolment waits long for it.
+pub const PRUNE_BATCH: u32 = 500;
+
+/// What is old enough to go. Certificates, challenges and audit records stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// CertReps stored before this time, Unix seconds.
+    pub replies_before: i64,
+    /// Quota windows that began before this time, Unix seconds.
+    pub quotas_before: i64,
+}
+
+impl Store {
+    /// Removes what `retention` names, at most [`PRUNE_BATCH`] rows of each; returns how many, so call again while it is
+    /// not 0.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn prune(&self, retention: Retention) -> Result<usize, StoreError> {
+        self.write(move |connection| {
+            let replies = connection.change(
+                "DELETE FROM replies WHERE position IN
+                     (SELECT position FROM replies WHERE stored_at < ?1 ORDER BY stored_at LIMIT ?2)",
+                params![retention.replies_before, PRUNE_BATCH],
+            )?;
+            let quotas = connection.change(
+                "DELETE FROM quotas WHERE (key, window_start) IN
+                     (SELECT key, window_start FROM quotas
+                      WHERE window_start < ?1 ORDER BY window_start LIMIT ?2)",
+                params![retention.quotas_before, PRUNE_BATCH],
+            )?;
+            Ok(replies + quotas)
+        })
+        .await
+    }
+}

@@ -1,0 +1,171 @@
+//! The one thread that writes. What queues up while it works is committed together: one fdatasync for all of it.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::lock::Lock;
+use crate::sql::Sql;
+use crate::{OpenError, StoreError};
+
+/// What becomes of a job's changes.
+pub(crate) enum Verdict<T> {
+    Keep(T),
+    Undo(T),
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    jobs: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// `batch` bounds the jobs of one commit, `queue` those that wait for it.
+    pub(crate) fn start(
+        connection: Connection,
+        lock: Lock,
+        queue: usize,
+        batch: usize,
+    ) -> Result<Self, OpenError> {
+        let (jobs, receiver) = sync_channel(queue);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                run(&connection, &receiver, batch);
+                drop(connection);
+                drop(lock);
+            })
+            .map_err(OpenError::Thread)?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `work` in a savepoint of the next commit and returns once that commit is on disk.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Work {
+            work: Some(work),
+            result: None,
+            reply,
+        });
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Drop for Writer {
+    /// Waits until all that was queued is on disk.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer thread had panicked");
+        }
+    }
+}
+
+trait Job: Send {
+    /// Fails only if the transaction cannot go on.
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Work<F, T> {
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Job for Work<F, T>
+where
+    F: FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
+        connection.change("SAVEPOINT job", [])?;
+        let (keep, result) = match work(connection) {
+            Ok(Verdict::Keep(value)) => (true, Ok(value)),
+            Ok(Verdict::Undo(value)) => (false, Ok(value)),
+            Err(error) => (false, Err(error)),
+        };
+        if !keep && let Err(gone) = connection.change("ROLLBACK TO job", []) {
+            // SQLite itself rolled everything back, over the error that the job met.
+            return Err(result.err().unwrap_or(gone));
+        }
+        self.result = Some(result);
+        connection.change("RELEASE job", [])?;
+        Ok(())
+    }
+
+    /// A job that changed nothing may have seen changes of others in the batch, so it shares the batch's fate too.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { result, reply, .. } = *self;
+        let result = committed.and_then(|()| result.unwrap_or(Err(StoreError::Closed)));
+        // The caller may have gone away; what is on disk stays.
+        let _ = reply.send(result);
+    }
+}
+
+fn run(connection: &Connection, jobs: &Receiver<Box<dyn Job>>, limit: usize) {
+    while let Ok(first) = jobs.recv() {
+        let mut batch = Vec::with_capacity(limit);
+        batch.push(first);
+        let committed = commit(connection, jobs, &mut batch, limit);
+        if let Err(error) = &committed {
+            tracing::error!(error = ?error, jobs = batch.len(), "a commit failed");
+        }
+        for job in batch {
+            job.answer(committed.clone());
+        }
+    }
+}
+
+fn commit(
+    connection: &Connection,
+    jobs: &Receiver<Box<dyn Job>>,
+    batch: &mut Vec<Box<dyn Job>>,
+    limit: usize,
+) -> Result<(), StoreError> {
+    let outcome = run_batch(connection, jobs, batch, limit);
+    if outcome.is_err() && !connection.is_autocommit() {
+        connection.change("ROLLBACK", [])?;
+    }
+    outcome
+}
+
+fn run_batch(
+    connection: &Connection,
+    jobs: &Receiver<Box<dyn Job>>,
+    batch: &mut Vec<Box<dyn Job>>,
+    limit: usize,
+) -> Result<(), StoreError> {
+    connection.change("BEGIN IMMEDIATE", [])?;
+    let mut next = 0;
+    while let Some(job) = batch.get_mut(next) {
+        job.run(connection)?;
+        next += 1;
+        if batch.len() < limit
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
+    }
+    connection.change("COMMIT", [])?;
+    Ok(())
+}
