@@ -1,9 +1,24 @@
 //! What a caller states to start workers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{KeyRole, KeyUri, TokenUri};
+use crate::link::Launch;
+use crate::supervisor::Plan;
+use crate::wire::{KeySetup, ServiceSetup};
+use crate::{KeyRole, KeyUri, StartError, TokenUri};
+
+/// Most sessions of a worker and most workers: far beyond what cores and tokens make use of.
+const MAX_THREADS: usize = 64;
+const MAX_WORKERS: usize = 16;
+
+/// Roles that a service cannot be without.
+const NEEDED: [KeyRole; 4] = [
+    KeyRole::RaDecrypt,
+    KeyRole::RaSign,
+    KeyRole::CaSign,
+    KeyRole::Probe,
+];
 
 /// One key of the service.
 #[derive(Clone, Debug)]
@@ -40,6 +55,57 @@ pub struct HsmConfig {
     pub program: Option<PathBuf>,
 }
 
+impl HsmConfig {
+    /// Checks what can be checked without a token.
+    pub(crate) fn into_plan(self) -> Result<Plan, StartError> {
+        within("threads", self.threads, MAX_THREADS)?;
+        within("workers", self.workers, MAX_WORKERS)?;
+        within("queue", self.queue, usize::MAX)?;
+        if self.operation_deadline.is_zero() || self.health_interval.is_zero() {
+            return Err(wrong(
+                "operation_deadline and health_interval",
+                "must not be zero",
+            ));
+        }
+        let module = utf8(&self.module)?;
+        for role in KeyRole::ALL {
+            let count = self.keys.iter().filter(|key| key.role == role).count();
+            match (count, NEEDED.contains(&role), role) {
+                (0, true, _) => return Err(wrong(role.as_str(), "is missing: name its key")),
+                (1.., _, KeyRole::RootSign) => {
+                    return Err(wrong(
+                        "root-sign",
+                        "has no place in a service: it lies on a token of its own",
+                    ));
+                }
+                (2.., _, _) => return Err(wrong(role.as_str(), "is there twice: name one key")),
+                _ => {}
+            }
+        }
+        for key in &self.keys {
+            check_module(&self.module, key.uri.token())?;
+        }
+        let keys = self.keys.into_iter().map(|key| KeySetup {
+            role: key.role,
+            uri: key.uri.to_string(),
+            certificate: key.certificate,
+        });
+        Ok(Plan {
+            setup: ServiceSetup {
+                module,
+                threads: self.threads,
+                keys: keys.collect(),
+            },
+            launch: Launch {
+                program: self.program,
+                environment: self.environment,
+            },
+            deadline: self.operation_deadline,
+            health_interval: self.health_interval,
+        })
+    }
+}
+
 /// The token of a key ceremony.
 #[derive(Clone, Debug)]
 pub struct CeremonyConfig {
@@ -51,4 +117,38 @@ pub struct CeremonyConfig {
     pub environment: Vec<(String, String)>,
     /// The program started as a worker; this very executable where `None`.
     pub program: Option<PathBuf>,
+}
+
+/// The path of a PKCS#11 library, as it travels to a worker.
+pub(crate) fn utf8(module: &Path) -> Result<String, StartError> {
+    module
+        .to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| wrong("module", "must be a path in UTF-8"))
+}
+
+/// Refuses a URI that names another library than the one configured.
+pub(crate) fn check_module(module: &Path, uri: &TokenUri) -> Result<(), StartError> {
+    match uri.module_path() {
+        Some(path) if path != module => Err(wrong(
+            &uri.to_string(),
+            "names another module-path than the configured module: all keys must lie in one",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn within(field: &str, value: usize, most: usize) -> Result<(), StartError> {
+    if (1..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(wrong(field, &format!("must be 1 to {most}")))
+    }
+}
+
+fn wrong(field: &str, right: &str) -> StartError {
+    StartError::Config {
+        field: field.to_owned(),
+        right: right.to_owned(),
+    }
 }

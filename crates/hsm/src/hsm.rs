@@ -1,33 +1,121 @@
 //! The service's handle on its token: what may be asked of the keys, and nothing more.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::supervisor::{Job, Phase, Reply, SharedPhase, Supervisor, Work, role};
+use crate::wire::TokenIdentity;
 use crate::{
     Digest, Health, HsmConfig, KeyRole, KeyTransport, OperationError, SignatureAlgorithm,
-    StartError,
+    StartError, WorkerHealth,
 };
+
+/// Times an operation is tried: a worker that dies with it is no verdict on it, two are.
+const ATTEMPTS: usize = 2;
 
 /// Told of every operation: its key's role, how long its caller waited, and whether it had an
 /// answer. A bad ciphertext is an answer.
 pub type Observer = Arc<dyn Fn(KeyRole, Duration, bool) + Send + Sync>;
 
 /// The service's keys behind their workers. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Hsm {}
+#[derive(Clone)]
+pub struct Hsm {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    workers: Vec<Worker>,
+    health: watch::Receiver<Health>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    observer: OnceLock<Observer>,
+    token: TokenIdentity,
+    ca_signature: SignatureAlgorithm,
+}
+
+/// The way to one supervisor.
+struct Worker {
+    jobs: mpsc::Sender<Job>,
+    phase: Arc<SharedPhase>,
+    depth: AtomicUsize,
+}
 
 impl Hsm {
     /// Starts the workers, logs in once and checks every key.
     ///
     /// # Errors
     /// [`StartError`], whose text says how to mend it. A wrong PIN is tried once and never again.
-    pub async fn start(_config: HsmConfig) -> Result<Self, StartError> {
-        Err(StartError::Worker {
-            reason: "not there yet".to_owned(),
+    pub async fn start(config: HsmConfig) -> Result<Self, StartError> {
+        let (workers, queue) = (config.workers, config.queue);
+        let plan = Arc::new(config.into_plan()?);
+        // One after the other: a wrong PIN must not be tried by each of them.
+        let mut links = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            links.push(plan.start().await?);
+        }
+        let Some((_, ready)) = links.first() else {
+            return Err(StartError::Config {
+                field: "workers".to_owned(),
+                right: "start at least one".to_owned(),
+            });
+        };
+        let (token, ca_signature) = (ready.token.clone(), ready.ca_signature);
+        let (health_sender, health) = watch::channel(Health {
+            // The start has just proven every key.
+            ready: true,
+            cause: None,
+            workers: links
+                .iter()
+                .map(|(link, ready)| WorkerHealth {
+                    pid: link.pid(),
+                    healthy: true,
+                    token_label: ready.token.label.clone(),
+                    token_serial: ready.token.serial.clone(),
+                    ..WorkerHealth::default()
+                })
+                .collect(),
+        });
+        let health_sender = Arc::new(health_sender);
+        let (stop, stopped) = watch::channel(false);
+        let mut workers = Vec::with_capacity(links.len());
+        let mut tasks = Vec::with_capacity(links.len());
+        for (number, link) in links.into_iter().enumerate() {
+            let (jobs, waiting) = mpsc::channel(queue);
+            let phase = Arc::new(SharedPhase::new(Phase::Serving));
+            workers.push(Worker {
+                jobs,
+                phase: Arc::clone(&phase),
+                depth: AtomicUsize::new(0),
+            });
+            let supervisor = Supervisor {
+                number,
+                plan: Arc::clone(&plan),
+                jobs: waiting,
+                phase,
+                health: Arc::clone(&health_sender),
+                stop: stopped.clone(),
+                pause: Supervisor::initial_pause(),
+            };
+            tasks.push(tokio::spawn(supervisor.run(link)));
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                workers,
+                health,
+                stop,
+                tasks: Mutex::new(tasks),
+                observer: OnceLock::new(),
+                token,
+                ca_signature,
+            }),
         })
     }
 
@@ -38,11 +126,19 @@ impl Hsm {
     /// on the ciphertext; how it came about is not told.
     pub async fn decrypt(
         &self,
-        _request_id: &str,
-        _transport: KeyTransport,
-        _ciphertext: &[u8],
+        request_id: &str,
+        transport: KeyTransport,
+        ciphertext: &[u8],
     ) -> Result<Result<Plaintext, BadCiphertext>, OperationError> {
-        Err(OperationError::WorkerLost)
+        let work = || Work::Decrypt {
+            transport,
+            ciphertext: ciphertext.to_vec(),
+        };
+        match self.call(request_id, work).await? {
+            Reply::Plaintext(plaintext) => Ok(Ok(Plaintext(plaintext))),
+            Reply::BadCiphertext => Ok(Err(BadCiphertext)),
+            Reply::Signature(_) => Err(OperationError::WorkerLost),
+        }
     }
 
     /// Signs the DER `SET OF` CMS signed attributes of a reply (RFC 5652, section 5.4) with the RA
@@ -52,11 +148,15 @@ impl Hsm {
     /// [`OperationError::Refused`] if the octets are no such set.
     pub async fn sign_reply(
         &self,
-        _request_id: &str,
-        _digest: Digest,
-        _signed_attributes: &[u8],
+        request_id: &str,
+        digest: Digest,
+        signed_attributes: &[u8],
     ) -> Result<Vec<u8>, OperationError> {
-        Err(OperationError::WorkerLost)
+        self.sign(request_id, || Work::SignReply {
+            digest,
+            signed_attributes: signed_attributes.to_vec(),
+        })
+        .await
     }
 
     /// Signs a whole TBSCertificate or TBSCertList (RFC 5280, sections 4.1 and 5.1) with the CA
@@ -65,44 +165,151 @@ impl Hsm {
     /// # Errors
     /// [`OperationError::Refused`] for another issuer or algorithm than the CA's, and for a
     /// certificate of a CA.
-    pub async fn sign_tbs(
-        &self,
-        _request_id: &str,
-        _tbs: &[u8],
-    ) -> Result<Vec<u8>, OperationError> {
-        Err(OperationError::WorkerLost)
+    pub async fn sign_tbs(&self, request_id: &str, tbs: &[u8]) -> Result<Vec<u8>, OperationError> {
+        self.sign(request_id, || Work::SignTbs { tbs: tbs.to_vec() })
+            .await
     }
 
     /// What the CA key signs with, for whoever builds a TBS.
     pub fn ca_signature_algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::EcdsaWithSha256
+        self.inner.ca_signature
     }
 
     /// Health as it changes.
     pub fn health(&self) -> watch::Receiver<Health> {
-        watch::channel(Health::default()).1
+        self.inner.health.clone()
     }
 
     /// Operations that wait or are being done.
     pub fn queue_depth(&self) -> usize {
-        0
+        let depth = |worker: &Worker| worker.depth.load(Ordering::Relaxed);
+        self.inner.workers.iter().map(depth).sum()
     }
 
     /// Sets who is told of every operation; the first one set stays.
-    pub fn set_observer(&self, _observer: Observer) {}
+    pub fn set_observer(&self, observer: Observer) {
+        // The first one stays, as documented.
+        let _ = self.inner.observer.set(observer);
+    }
 
     /// Label of the token.
     pub fn token_label(&self) -> String {
-        String::new()
+        self.inner.token.label.clone()
     }
 
     /// Serial number of the token.
     pub fn token_serial(&self) -> String {
-        String::new()
+        self.inner.token.serial.clone()
     }
 
-    /// Ends the workers. Operations asked for later fail with [`OperationError::WorkerLost`].
-    pub async fn shutdown(&self) {}
+    /// Lets operations in flight finish and ends the workers. Operations asked for later fail
+    /// with [`OperationError::WorkerLost`].
+    pub async fn shutdown(&self) {
+        self.inner.stop.send_replace(true);
+        let tasks = std::mem::take(
+            &mut *self
+                .inner
+                .tasks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "HSM supervisor ended badly");
+            }
+        }
+    }
+
+    async fn sign(
+        &self,
+        request_id: &str,
+        work: impl Fn() -> Work,
+    ) -> Result<Vec<u8>, OperationError> {
+        match self.call(request_id, work).await? {
+            Reply::Signature(signature) => Ok(signature),
+            Reply::Plaintext(_) | Reply::BadCiphertext => Err(OperationError::WorkerLost),
+        }
+    }
+
+    /// Has an operation done, a second time if its worker died: all of them are idempotent.
+    async fn call(
+        &self,
+        request_id: &str,
+        work: impl Fn() -> Work,
+    ) -> Result<Reply, OperationError> {
+        let since = Instant::now();
+        let mut result = Err(OperationError::WorkerLost);
+        let mut role_done = KeyRole::Probe;
+        for _ in 0..ATTEMPTS {
+            let work = work();
+            role_done = role(&work);
+            result = self.attempt(request_id, work).await;
+            if !matches!(result, Err(OperationError::WorkerLost)) {
+                break;
+            }
+        }
+        if let Some(observer) = self.inner.observer.get() {
+            observer(role_done, since.elapsed(), result.is_ok());
+        }
+        result
+    }
+
+    async fn attempt(&self, request_id: &str, work: Work) -> Result<Reply, OperationError> {
+        let worker = self.choose()?;
+        let _waiting = Waiting::enter(&worker.depth);
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            request_id: request_id.to_owned(),
+            work,
+            since: Instant::now(),
+            reply,
+        };
+        worker.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => OperationError::Busy,
+            TrySendError::Closed(_) => OperationError::WorkerLost,
+        })?;
+        answer.await.unwrap_or(Err(OperationError::WorkerLost))
+    }
+
+    /// The serving worker with the least to do, or one that is about to serve.
+    fn choose(&self) -> Result<&Worker, OperationError> {
+        let least = |phase: Phase| {
+            self.inner
+                .workers
+                .iter()
+                .filter(|worker| worker.phase.load() == phase)
+                .min_by_key(|worker| worker.depth.load(Ordering::Relaxed))
+        };
+        least(Phase::Serving)
+            .or_else(|| least(Phase::Starting))
+            .ok_or_else(|| OperationError::TokenUnavailable {
+                cause: self.inner.health.borrow().cause.clone().unwrap_or_default(),
+            })
+    }
+}
+
+impl fmt::Debug for Hsm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hsm")
+            .field("token", &self.inner.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts a caller as waiting until it has its answer or gives up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(depth: &'a AtomicUsize) -> Self {
+        depth.fetch_add(1, Ordering::Relaxed);
+        Self(depth)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A decrypted key; wiped when dropped, never printed.

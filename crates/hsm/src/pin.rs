@@ -132,7 +132,7 @@ pub enum PinError {
     },
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     OwnerOnly,
     Guarded,

@@ -55,6 +55,15 @@ impl TokenUri {
         }
     }
 
+    /// The same URI with label and serial number as the token states them.
+    pub(crate) fn at(&self, label: &str, serial: &str) -> Self {
+        Self {
+            pin_source: self.pin_source.clone(),
+            module_path: self.module_path.clone(),
+            ..Self::of_token(label, serial)
+        }
+    }
+
     /// The same token, its PIN read from this file.
     #[must_use]
     pub fn with_pin_file(mut self, path: &Path) -> Self {

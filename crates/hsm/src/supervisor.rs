@@ -1,0 +1,486 @@
+//! The watch over one worker: feeds it, probes it, kills it when it hangs and starts another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use zeroize::Zeroizing;
+
+use crate::link::{Launch, Link};
+use crate::wire::{
+    self, Answer, Octets, Operation, Outcome, Ready, Request, ServiceSetup, Setup, Usage,
+};
+use crate::{Digest, Health, KeyRole, KeyTransport, OperationError, StartError};
+
+/// Pauses before a restart: doubled from the least to the most until a probe succeeds, so that a
+/// token that is back is found soon and one that stays away is not hammered.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+const MOST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Operations sent to a worker ahead of each session, so that none idles for a round trip.
+const AHEAD: usize = 2;
+
+/// The longest and shortest time between two looks at the deadlines.
+const MOST_TICK: Duration = Duration::from_millis(250);
+const LEAST_TICK: Duration = Duration::from_millis(5);
+
+/// What a supervisor needs to know.
+pub(crate) struct Plan {
+    pub(crate) launch: Launch,
+    pub(crate) setup: ServiceSetup,
+    pub(crate) deadline: Duration,
+    pub(crate) health_interval: Duration,
+}
+
+impl Plan {
+    /// Starts a worker and logs it in.
+    pub(crate) async fn start(&self) -> Result<(Link, Ready), StartError> {
+        let setup = Setup::Service(self.setup.clone());
+        let (link, ready) = Link::start::<Result<Ready, StartError>>(&self.launch, &setup).await?;
+        Ok((link, ready?))
+    }
+}
+
+/// An operation that waits or is in flight.
+pub(crate) struct Job {
+    pub(crate) request_id: String,
+    pub(crate) work: Work,
+    pub(crate) since: Instant,
+    pub(crate) reply: oneshot::Sender<Result<Reply, OperationError>>,
+}
+
+/// An operation that owns its octets.
+pub(crate) enum Work {
+    Decrypt {
+        transport: KeyTransport,
+        ciphertext: Vec<u8>,
+    },
+    SignReply {
+        digest: Digest,
+        signed_attributes: Vec<u8>,
+    },
+    SignTbs {
+        tbs: Vec<u8>,
+    },
+}
+
+impl Work {
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            Self::Decrypt {
+                transport,
+                ciphertext,
+            } => Operation::Decrypt {
+                transport: *transport,
+                ciphertext: Octets(ciphertext),
+            },
+            Self::SignReply {
+                digest,
+                signed_attributes,
+            } => Operation::SignReply {
+                digest: *digest,
+                signed_attributes: Octets(signed_attributes),
+            },
+            Self::SignTbs { tbs } => Operation::SignTbs { tbs: Octets(tbs) },
+        }
+    }
+}
+
+/// What a worker made of an operation.
+pub(crate) enum Reply {
+    Plaintext(Zeroizing<Vec<u8>>),
+    BadCiphertext,
+    Signature(Vec<u8>),
+}
+
+/// Whether operations may be given to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// They wait for it to come up.
+    Starting,
+    Serving,
+    /// It cannot come up; they are refused.
+    Down,
+}
+
+/// A [`Phase`] shared with those who choose a worker.
+pub(crate) struct SharedPhase(AtomicU8);
+
+impl SharedPhase {
+    pub(crate) fn new(phase: Phase) -> Self {
+        Self(AtomicU8::new(phase as u8))
+    }
+
+    pub(crate) fn load(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            phase if phase == Phase::Starting as u8 => Phase::Starting,
+            phase if phase == Phase::Serving as u8 => Phase::Serving,
+            _ => Phase::Down,
+        }
+    }
+
+    fn store(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Release);
+    }
+}
+
+/// The task that watches over worker number `number`.
+pub(crate) struct Supervisor {
+    pub(crate) number: usize,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) phase: Arc<SharedPhase>,
+    pub(crate) health: Arc<watch::Sender<Health>>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) pause: Duration,
+}
+
+/// How a spell of service ended.
+enum End {
+    Stopped,
+    Lost(String),
+}
+
+impl Supervisor {
+    pub(crate) fn initial_pause() -> Duration {
+        LEAST_PAUSE
+    }
+
+    /// Serves until told to stop, or until nobody is left to ask.
+    pub(crate) async fn run(mut self, first: (Link, Ready)) {
+        let mut started: Result<_, StartError> = Ok(first);
+        loop {
+            match started {
+                Ok((link, ready)) => match self.serve(link, ready).await {
+                    End::Stopped => return,
+                    End::Lost(cause) => {
+                        tracing::error!(worker = self.number, cause, "HSM worker lost");
+                        self.phase.store(Phase::Starting);
+                        self.unhealthy(cause);
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(worker = self.number, %error, "HSM worker did not start");
+                    self.phase.store(Phase::Down);
+                    self.unhealthy(error.to_string());
+                    if error.is_final() {
+                        self.refuse(None, &error).await;
+                        return;
+                    }
+                    if self.refuse(Some(self.pause), &error).await {
+                        return;
+                    }
+                }
+            }
+            let pause = self.pause;
+            self.pause = (pause * 2).min(MOST_PAUSE);
+            started = tokio::select! {
+                () = stopped(&mut self.stop) => return,
+                started = async {
+                    // Operations are refused while down, so only a lost worker pauses here.
+                    if self.phase.load() == Phase::Starting {
+                        sleep(pause).await;
+                    }
+                    self.plan.start().await
+                } => started,
+            };
+        }
+    }
+
+    /// Answers every operation with the cause, for a while or for good. True if told to stop.
+    async fn refuse(&mut self, pause: Option<Duration>, error: &StartError) -> bool {
+        let until = pause.map(|pause| Instant::now() + pause);
+        loop {
+            tokio::select! {
+                () = stopped(&mut self.stop) => return true,
+                job = self.jobs.recv() => match job {
+                    None => return true,
+                    Some(job) => {
+                        let unavailable = OperationError::TokenUnavailable {
+                            cause: error.to_string(),
+                        };
+                        // Whoever asked may have gone.
+                        let _ = job.reply.send(Err(unavailable));
+                    }
+                },
+                () = until_or_never(until) => return false,
+            }
+        }
+    }
+
+    async fn serve(&mut self, link: Link, ready: Ready) -> End {
+        self.health.send_modify(|health| {
+            if let Some(worker) = health.workers.get_mut(self.number) {
+                worker.pid = link.pid();
+                worker.token_label = ready.token.label;
+                worker.token_serial = ready.token.serial;
+            }
+        });
+        let mut spell = Spell {
+            link,
+            flights: HashMap::new(),
+            next_id: 0,
+            probe: None,
+            probed: None,
+        };
+        let end = self.drive(&mut spell).await;
+        let Spell { link, flights, .. } = spell;
+        match end {
+            End::Stopped => {
+                self.unhealthy("the service is shutting down".to_owned());
+                link.stop().await;
+                End::Stopped
+            }
+            End::Lost(cause) => {
+                let status = link.kill().await;
+                let now = Instant::now();
+                for flight in flights.into_values() {
+                    let error = if now.duration_since(flight.sent) >= self.plan.deadline {
+                        OperationError::Deadline
+                    } else {
+                        OperationError::WorkerLost
+                    };
+                    // Whoever asked may have gone.
+                    let _ = flight.job.reply.send(Err(error));
+                }
+                End::Lost(format!("{cause} ({status})"))
+            }
+        }
+    }
+
+    async fn drive(&mut self, spell: &mut Spell) -> End {
+        let window = self.plan.setup.threads.saturating_mul(AHEAD);
+        let period =
+            (self.plan.deadline.min(self.plan.health_interval) / 4).clamp(LEAST_TICK, MOST_TICK);
+        let mut tick = interval(period);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = false;
+        loop {
+            if stopping && spell.flights.is_empty() {
+                return End::Stopped;
+            }
+            let step = tokio::select! {
+                ready = spell.link.ready() => match ready {
+                    Ok(()) => self.receive(spell),
+                    Err(error) => Err(error.to_string()),
+                },
+                job = self.jobs.recv(), if !stopping && spell.flights.len() < window => match job {
+                    Some(job) => self.send_all(spell, job, window),
+                    None => {
+                        stopping = true;
+                        Ok(())
+                    }
+                },
+                _ = tick.tick() => self.look(spell),
+                () = stopped(&mut self.stop), if !stopping => {
+                    stopping = true;
+                    Ok(())
+                }
+            };
+            let step = step.and_then(|()| match spell.link.flush() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            });
+            if let Err(cause) = step {
+                return End::Lost(cause);
+            }
+        }
+    }
+
+    /// Sends a job, and any others that wait, so that they leave in one write.
+    fn send_all(&mut self, spell: &mut Spell, job: Job, window: usize) -> Result<(), String> {
+        self.send(spell, job)?;
+        while spell.flights.len() < window {
+            match self.jobs.try_recv() {
+                Ok(job) => self.send(spell, job)?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, spell: &mut Spell, job: Job) -> Result<(), String> {
+        if job.reply.is_closed() {
+            return Ok(());
+        }
+        if job.since.elapsed() >= self.plan.deadline {
+            // Whoever asked may have gone.
+            let _ = job.reply.send(Err(OperationError::Deadline));
+            return Ok(());
+        }
+        let id = spell.id();
+        let request = Request {
+            id,
+            request_id: &job.request_id,
+            operation: job.work.operation(),
+        };
+        match spell.link.queue(&request) {
+            Ok(()) => {
+                let sent = Instant::now();
+                spell.flights.insert(id, Flight { job, sent });
+            }
+            Err(error) => {
+                let refused = OperationError::Refused {
+                    reason: error.to_string(),
+                };
+                // Whoever asked may have gone.
+                let _ = job.reply.send(Err(refused));
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, spell: &mut Spell) -> Result<(), String> {
+        spell.link.fill().map_err(|error| error.to_string())?;
+        loop {
+            let frame = spell.link.next_frame().map_err(|error| error.to_string())?;
+            let Some(frame) = frame else {
+                return Ok(());
+            };
+            let answer: Answer<'_> = wire::decode(frame).map_err(|error| error.to_string())?;
+            let flight = spell.flights.remove(&answer.id);
+            let reply = match answer.outcome {
+                Outcome::Plaintext(octets) => {
+                    Ok(Reply::Plaintext(Zeroizing::new(octets.0.to_vec())))
+                }
+                Outcome::BadCiphertext => Ok(Reply::BadCiphertext),
+                Outcome::Signature(octets) => Ok(Reply::Signature(octets.0.to_vec())),
+                Outcome::Refused(reason) => Err(OperationError::Refused {
+                    reason: reason.to_owned(),
+                }),
+                Outcome::Probed(usage) => {
+                    spell.probe = None;
+                    self.pause = LEAST_PAUSE;
+                    self.healthy(&usage);
+                    continue;
+                }
+                Outcome::Broken(cause) => {
+                    let cause = cause.to_owned();
+                    if let Some(flight) = flight {
+                        // Whoever asked may have gone.
+                        let _ = flight.job.reply.send(Err(OperationError::WorkerLost));
+                    }
+                    return Err(cause);
+                }
+            };
+            if let Some(flight) = flight {
+                // Whoever asked may have gone.
+                let _ = flight.job.reply.send(reply);
+            }
+        }
+    }
+
+    /// Looks at the deadlines and sends a probe if one is due.
+    fn look(&self, spell: &mut Spell) -> Result<(), String> {
+        let now = Instant::now();
+        let sent = spell.flights.values().map(|flight| flight.sent);
+        let late = |sent: Instant| now.duration_since(sent) >= self.plan.deadline;
+        if sent.chain(spell.probe).any(late) {
+            return Err(format!(
+                "no answer within {}",
+                humantime_millis(self.plan.deadline)
+            ));
+        }
+        let due = spell
+            .probed
+            .is_none_or(|last| now.duration_since(last) >= self.plan.health_interval);
+        if due && spell.probe.is_none() {
+            let id = spell.id();
+            let request = Request {
+                id,
+                request_id: "probe",
+                operation: Operation::Probe,
+            };
+            spell
+                .link
+                .queue(&request)
+                .map_err(|error| error.to_string())?;
+            spell.probe = Some(now);
+            spell.probed = Some(now);
+        }
+        Ok(())
+    }
+
+    fn healthy(&self, usage: &Usage) {
+        self.phase.store(Phase::Serving);
+        self.health.send_modify(|health| {
+            if let Some(worker) = health.workers.get_mut(self.number) {
+                worker.healthy = true;
+                worker.operations = usage
+                    .operations
+                    .iter()
+                    .map(|(role, count)| (role.to_string(), *count))
+                    .collect();
+                worker.cpu_seconds = Duration::from_nanos(usage.cpu_nanoseconds).as_secs_f64();
+            }
+            health.ready = true;
+            health.cause = None;
+        });
+    }
+
+    fn unhealthy(&self, cause: String) {
+        self.health.send_modify(|health| {
+            if let Some(worker) = health.workers.get_mut(self.number) {
+                if worker.pid.take().is_some() {
+                    worker.restarts += 1;
+                }
+                worker.healthy = false;
+            }
+            health.ready = health.workers.iter().any(|worker| worker.healthy);
+            if !health.ready {
+                health.cause = Some(cause);
+            }
+        });
+    }
+}
+
+/// One incarnation of a worker and what it was given.
+struct Spell {
+    link: Link,
+    flights: HashMap<u64, Flight>,
+    next_id: u64,
+    /// When the probe in flight was sent.
+    probe: Option<Instant>,
+    /// When the last probe was sent.
+    probed: Option<Instant>,
+}
+
+struct Flight {
+    job: Job,
+    sent: Instant,
+}
+
+impl Spell {
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// The role whose key does the work.
+pub(crate) fn role(work: &Work) -> KeyRole {
+    match work {
+        Work::Decrypt { .. } => KeyRole::RaDecrypt,
+        Work::SignReply { .. } => KeyRole::RaSign,
+        Work::SignTbs { .. } => KeyRole::CaSign,
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the last handle is gone, which is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn until_or_never(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn humantime_millis(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}

@@ -1,0 +1,317 @@
+//! Checks before service: every key is there once, is of the right kind, cannot leave the token,
+//! can be used as its role needs, and belongs to its certificate.
+
+use cryptoki::error::Error;
+use cryptoki::mechanism::{MechanismInfo, MechanismType};
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
+use der::{Decode, Encode};
+use openssl::encrypt::Encrypter;
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Public};
+use openssl::rand::rand_bytes;
+use openssl::rsa::Padding;
+use openssl::x509::X509;
+use x509_cert::Certificate;
+
+use super::key;
+use super::operation::{decrypt, sign, signature_algorithm, verify};
+use super::structure::Issuer;
+use super::template::{self, Usage};
+use super::token::{Token, failed};
+use crate::wire::KeySetup;
+use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, KeyUri, StartError};
+
+/// Smallest RSA key taken into service (NIST SP 800-131A revision 2, table 2).
+const MIN_RSA_BITS: u32 = 2048;
+
+/// Starts what a sign key signs to prove itself. No TBS, CRL, request or set of attributes starts
+/// with this octet.
+const PROOF_CONTEXT: &[u8] = b"assay proof of possession v1\0";
+
+/// Octets of a challenge.
+const CHALLENGE: usize = 32;
+
+/// A key that passed.
+pub(super) struct CheckedKey {
+    pub(super) role: KeyRole,
+    pub(super) uri: KeyUri,
+    pub(super) handle: ObjectHandle,
+    pub(super) algorithm: KeyAlgorithm,
+    /// For ca-sign, whom it signs for.
+    pub(super) issuer: Option<Issuer>,
+    /// For probe, what its signatures are verified with.
+    pub(super) public_key: Option<PKey<Public>>,
+}
+
+/// Runs every check on one key.
+pub(super) fn check(
+    token: &Token,
+    session: &Session,
+    setup: &KeySetup,
+) -> Result<CheckedKey, StartError> {
+    let uri = KeyUri::parse(&setup.uri).map_err(|error| StartError::Config {
+        field: format!("URI of the {} key", setup.role),
+        right: error.to_string(),
+    })?;
+    token.expect_holds(&uri)?;
+    let subject = Candidate {
+        token,
+        session,
+        role: setup.role,
+        uri: &uri,
+    };
+    let handle = subject.find()?;
+    subject.check_attributes(handle)?;
+    let algorithm = subject.check_kind(handle)?;
+    let transport = subject.check_mechanisms(algorithm)?;
+    let certificate = setup.certificate.as_deref();
+    if let Some(certificate) = certificate {
+        subject.check_certificate(handle, algorithm, transport, certificate)?;
+    }
+    Ok(CheckedKey {
+        issuer: subject.issuer(algorithm, certificate)?,
+        public_key: subject.probe_key()?,
+        role: setup.role,
+        handle,
+        algorithm,
+        uri,
+    })
+}
+
+struct Candidate<'a> {
+    token: &'a Token,
+    session: &'a Session,
+    role: KeyRole,
+    uri: &'a KeyUri,
+}
+
+impl Candidate<'_> {
+    fn find(&self) -> Result<ObjectHandle, StartError> {
+        let found = key::find_private(self.session, self.uri)
+            .map_err(|error| failed("finding a key", &error))?;
+        match found.as_slice() {
+            [handle] => Ok(*handle),
+            [] => Err(StartError::KeyNotFound {
+                role: self.role,
+                uri: self.uri.to_string(),
+                hint: self.hint()?,
+            }),
+            _ => Err(StartError::KeyAmbiguous {
+                role: self.role,
+                uri: self.uri.to_string(),
+                count: found.len(),
+            }),
+        }
+    }
+
+    fn hint(&self) -> Result<String, StartError> {
+        let near = key::list(self.session, |found| {
+            found.class == "private"
+                && (found.id == self.uri.id() || found.label == self.uri.object())
+        })
+        .map_err(|error| failed("listing keys", &error))?;
+        Ok(if near.is_empty() {
+            "no private key has that id or label; make the keys with `assay ceremony`".to_owned()
+        } else {
+            format!(
+                "id and label must both match, there is {}",
+                key::describe(&near)
+            )
+        })
+    }
+
+    fn check_attributes(&self, handle: ObjectHandle) -> Result<(), StartError> {
+        let problems = template::check(self.session, handle, self.role)
+            .map_err(|error| failed("reading attributes", &error))?
+            .problems;
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(StartError::KeyAttributes {
+                role: self.role,
+                uri: self.uri.to_string(),
+                problems: problems.join(", "),
+            })
+        }
+    }
+
+    fn check_kind(&self, handle: ObjectHandle) -> Result<KeyAlgorithm, StartError> {
+        let algorithm = key::algorithm(self.session, handle)
+            .map_err(|error| failed("reading the kind of a key", &error))?;
+        let right = match self.role {
+            KeyRole::RaDecrypt | KeyRole::RaSign => "an RSA key of 2048 bits or more is needed",
+            KeyRole::CaSign | KeyRole::Probe | KeyRole::RootSign => {
+                "P-256, P-384 or RSA of 2048 bits or more is needed"
+            }
+            KeyRole::LogSign => "Ed25519, P-256, P-384 or RSA of 2048 bits or more is needed",
+        };
+        let fits = |algorithm: &KeyAlgorithm| match (algorithm, self.role) {
+            (KeyAlgorithm::Rsa(bits), _) => *bits >= MIN_RSA_BITS,
+            (
+                KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519,
+                KeyRole::RaDecrypt | KeyRole::RaSign,
+            ) => false,
+            (KeyAlgorithm::P256 | KeyAlgorithm::P384, _) => true,
+            (KeyAlgorithm::Ed25519, role) => role == KeyRole::LogSign,
+        };
+        algorithm.filter(fits).ok_or_else(|| StartError::KeyKind {
+            role: self.role,
+            uri: self.uri.to_string(),
+            found: algorithm.map_or("of another kind".to_owned(), |found| found.to_string()),
+            right: right.to_owned(),
+        })
+    }
+
+    /// Checks that the token offers what the key is for. For ra-decrypt, returns the best key
+    /// transport that it offers.
+    fn check_mechanisms(&self, algorithm: KeyAlgorithm) -> Result<KeyTransport, StartError> {
+        if Usage::of(self.role) == Usage::Sign {
+            for mechanism in template::mechanisms(self.role, algorithm) {
+                if !self.offers(mechanism, MechanismInfo::sign)? {
+                    return Err(
+                        self.missing(mechanism, "use a key of another kind or another token")
+                    );
+                }
+            }
+            return Ok(KeyTransport::Pkcs1v15);
+        }
+        if self.offers(MechanismType::RSA_PKCS, MechanismInfo::decrypt)? {
+            return Ok(KeyTransport::Pkcs1v15);
+        }
+        let refused = "tokens in FIPS 140-3 mode often refuse PKCS#1 v1.5 decryption, which nearly \
+                       every SCEP client needs: allow it in the token's policy, or put the RA key on \
+                       another token";
+        if self.offers(MechanismType::RSA_PKCS_OAEP, MechanismInfo::decrypt)? {
+            tracing::warn!(role = %self.role, "only RSAES-OAEP clients can enrol: {refused}");
+            return Ok(KeyTransport::Oaep {
+                digest: Digest::Sha1,
+                mgf: Digest::Sha1,
+            });
+        }
+        Err(self.missing(MechanismType::RSA_PKCS, refused))
+    }
+
+    fn offers(
+        &self,
+        mechanism: MechanismType,
+        can: impl Fn(&MechanismInfo) -> bool,
+    ) -> Result<bool, StartError> {
+        Ok(self
+            .token
+            .mechanism(mechanism)?
+            .is_some_and(|info| can(&info)))
+    }
+
+    fn missing(&self, mechanism: MechanismType, hint: &str) -> StartError {
+        StartError::MechanismMissing {
+            token: self.token.identity.label.clone(),
+            role: self.role,
+            mechanism: mechanism.to_string(),
+            hint: hint.to_owned(),
+        }
+    }
+
+    /// Proves that the key is the certificate's. Comparing public keys would prove only that a
+    /// public key object lies beside it.
+    fn check_certificate(
+        &self,
+        handle: ObjectHandle,
+        algorithm: KeyAlgorithm,
+        transport: KeyTransport,
+        certificate: &[u8],
+    ) -> Result<(), StartError> {
+        let mismatch = |reason: &str| StartError::CertificateMismatch {
+            role: self.role,
+            uri: self.uri.to_string(),
+            reason: reason.to_owned(),
+        };
+        let public_key = X509::from_der(certificate)
+            .and_then(|certificate| certificate.public_key())
+            .map_err(|_| mismatch("the certificate cannot be read"))?;
+        let mut challenge = PROOF_CONTEXT.to_vec();
+        challenge.extend_from_slice(&random()?);
+        let proven = match Usage::of(self.role) {
+            Usage::Sign => sign(self.session, handle, algorithm, &challenge).map(|signature| {
+                verify(&public_key, algorithm, &challenge, &signature).unwrap_or(false)
+            }),
+            Usage::Decrypt => match encrypt(&public_key, transport, &challenge) {
+                // A ciphertext for another key does not decrypt.
+                Ok(ciphertext) => Ok(decrypt(self.session, handle, transport, &ciphertext)
+                    .is_ok_and(|plaintext| *plaintext == challenge)),
+                Err(_) => Ok(false),
+            },
+        };
+        match proven {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(mismatch(
+                "the key does not prove itself to the certificate's public key",
+            )),
+            Err(error) => Err(failed("proving a key", &error)),
+        }
+    }
+
+    fn issuer(
+        &self,
+        algorithm: KeyAlgorithm,
+        certificate: Option<&[u8]>,
+    ) -> Result<Option<Issuer>, StartError> {
+        if self.role != KeyRole::CaSign {
+            return Ok(None);
+        }
+        let name = certificate
+            .and_then(|der| Certificate::from_der(der).ok())
+            .and_then(|certificate| certificate.tbs_certificate().subject().to_der().ok());
+        match (name, signature_algorithm(algorithm)) {
+            (Some(name), Some(algorithm)) => Ok(Some(Issuer { name, algorithm })),
+            (None, _) | (_, None) => Err(StartError::Config {
+                field: "certificate of the ca-sign key".to_owned(),
+                right: "must be there and conform to RFC 5280: its subject is the only issuer \
+                        that the key signs for"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn probe_key(&self) -> Result<Option<PKey<Public>>, StartError> {
+        if self.role != KeyRole::Probe {
+            return Ok(None);
+        }
+        match key::public_key(self.session, self.uri) {
+            Ok(key) => Ok(Some(key)),
+            Err(Error::InvalidValue) => Err(StartError::KeyNotFound {
+                role: self.role,
+                uri: self.uri.to_string(),
+                hint: "its public key object is missing or there twice; make a new one with \
+                       `assay ceremony`"
+                    .to_owned(),
+            }),
+            Err(error) => Err(failed("reading the probe key", &error)),
+        }
+    }
+}
+
+/// Fresh random octets.
+pub(super) fn random() -> Result<[u8; CHALLENGE], StartError> {
+    let mut octets = [0; CHALLENGE];
+    rand_bytes(&mut octets).map_err(|_| StartError::Worker {
+        reason: "no random numbers from the operating system".to_owned(),
+    })?;
+    Ok(octets)
+}
+
+fn encrypt(
+    key: &PKey<Public>,
+    transport: KeyTransport,
+    data: &[u8],
+) -> Result<Vec<u8>, ErrorStack> {
+    let mut encrypter = Encrypter::new(key)?;
+    encrypter.set_rsa_padding(match transport {
+        KeyTransport::Pkcs1v15 => Padding::PKCS1,
+        KeyTransport::Oaep { .. } => Padding::PKCS1_OAEP,
+    })?;
+    let mut ciphertext = vec![0; encrypter.encrypt_len(data)?];
+    let length = encrypter.encrypt(data, &mut ciphertext)?;
+    ciphertext.truncate(length);
+    Ok(ciphertext)
+}

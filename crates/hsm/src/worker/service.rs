@@ -1,0 +1,418 @@
+//! The service: a thread a session, each with the handles of all keys.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use cryptoki::error::Error;
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::fault::{Remedy, is_bad_ciphertext, remedy};
+use super::preflight::{self, CheckedKey};
+use super::queue::Queue;
+use super::structure::{check_signed_attributes, check_tbs};
+use super::token::{Access, Token};
+use super::{key, operation};
+use crate::wire::{self, Answer, Octets, Operation, Outcome, Ready, Request, ServiceSetup, Usage};
+use crate::{KeyRole, KeyUri, StartError};
+
+/// Frames that wait for a session; the parent sends fewer than this ahead.
+const QUEUE: usize = 64;
+
+/// Octets of an answer beside its payload: id, tag and lengths.
+const ANSWER_OVERHEAD: usize = 64;
+
+/// How long threads may take to finish once the parent is gone.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A logged-in token with every key checked, and the threads that serve it.
+pub(super) struct Service {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    token: Token,
+    keys: Vec<ServiceKey>,
+    queue: Queue<Zeroizing<Vec<u8>>>,
+    output: Mutex<UnixStream>,
+    running: Running,
+}
+
+struct ServiceKey {
+    checked: CheckedKey,
+    /// Operations done with it. Counted here, where a compromised parent cannot reach.
+    count: AtomicU64,
+}
+
+impl Service {
+    /// Logs in, checks every key and starts the threads.
+    pub(super) fn start(
+        setup: &ServiceSetup,
+        output: UnixStream,
+    ) -> Result<(Self, Ready), StartError> {
+        let first = setup.keys.first().ok_or_else(|| StartError::Config {
+            field: "keys".to_owned(),
+            right: "name at least one".to_owned(),
+        })?;
+        let uri = KeyUri::parse(&first.uri).map_err(|error| StartError::Config {
+            field: format!("URI of the {} key", first.role),
+            right: error.to_string(),
+        })?;
+        let token = Token::open(&setup.module, uri.token(), Access::ReadOnly)?;
+        let session = token.session()?;
+        let mut keys = Vec::with_capacity(setup.keys.len());
+        for key in &setup.keys {
+            keys.push(ServiceKey {
+                checked: preflight::check(&token, &session, key)?,
+                count: AtomicU64::new(0),
+            });
+        }
+        let ca_signature = keys
+            .iter()
+            .find_map(|key| key.checked.issuer.as_ref())
+            .map(|issuer| issuer.algorithm)
+            .ok_or_else(|| StartError::Config {
+                field: "keys".to_owned(),
+                right: "one must have the role ca-sign".to_owned(),
+            })?;
+        let ready = Ready {
+            token: token.identity.clone(),
+            ca_signature,
+        };
+        let shared = Arc::new(Shared {
+            token,
+            keys,
+            queue: Queue::new(QUEUE),
+            output: Mutex::new(output),
+            running: Running::default(),
+        });
+        for number in 0..setup.threads {
+            let lane = Lane::open(Arc::clone(&shared))?;
+            shared.running.add();
+            thread::Builder::new()
+                .name(format!("session-{number}"))
+                .spawn(move || lane.run())
+                .map_err(|error| StartError::Worker {
+                    reason: format!("cannot start a thread: {error}"),
+                })?;
+        }
+        Ok((Self { shared }, ready))
+    }
+
+    /// Hands a frame to the next free session.
+    pub(super) fn serve(&self, frame: &[u8]) {
+        self.shared.queue.push(Zeroizing::new(frame.to_vec()));
+    }
+
+    /// Lets the threads finish what they do, but waits no longer than [`DRAIN`] for a library
+    /// that hangs.
+    pub(super) fn stop(&self) {
+        self.shared.queue.close();
+        self.shared.running.wait(DRAIN);
+    }
+}
+
+/// One session and its thread.
+struct Lane {
+    shared: Arc<Shared>,
+    session: Session,
+    /// Handles by the order of `Shared::keys`, as this session found them.
+    handles: Vec<ObjectHandle>,
+    frame: Zeroizing<Vec<u8>>,
+}
+
+impl Lane {
+    fn open(shared: Arc<Shared>) -> Result<Self, StartError> {
+        Ok(Self {
+            session: shared.token.session()?,
+            handles: shared.keys.iter().map(|key| key.checked.handle).collect(),
+            shared,
+            frame: Zeroizing::default(),
+        })
+    }
+
+    fn run(mut self) {
+        while let Some(request) = self.shared.queue.pop() {
+            match wire::decode::<Request<'_>>(&request) {
+                Ok(request) => self.answer(&request),
+                // The parent is this very program; a frame that cannot be read is a fault that
+                // no answer mends.
+                Err(error) => {
+                    tracing::error!(%error, "request not understood");
+                    break;
+                }
+            }
+        }
+        self.shared.queue.close();
+        self.shared.running.done();
+    }
+
+    fn answer(&mut self, request: &Request<'_>) {
+        let verdict = self.perform(&request.operation);
+        let text;
+        let outcome = match &verdict {
+            Verdict::Plaintext(plaintext) => Outcome::Plaintext(Octets(plaintext)),
+            Verdict::BadCiphertext => Outcome::BadCiphertext,
+            Verdict::Signature(signature) => Outcome::Signature(Octets(signature)),
+            Verdict::Probed => Outcome::Probed(self.shared.usage()),
+            Verdict::Refused(reason) => {
+                tracing::warn!(request_id = request.request_id, reason, "operation refused");
+                Outcome::Refused(reason)
+            }
+            Verdict::Failed(error) if remedy(error) == Remedy::Permanent => {
+                tracing::warn!(request_id = request.request_id, %error, "operation not possible");
+                text = error.to_string();
+                Outcome::Refused(&text)
+            }
+            Verdict::Failed(error) => {
+                tracing::error!(request_id = request.request_id, %error, "token lost");
+                text = error.to_string();
+                Outcome::Broken(&text)
+            }
+            Verdict::Lost(reason) => {
+                tracing::error!(request_id = request.request_id, reason, "token lost");
+                Outcome::Broken(reason)
+            }
+        };
+        self.send(&Answer {
+            id: request.id,
+            outcome,
+        });
+    }
+
+    /// Performs an operation, once more on a new session if the old one was lost.
+    fn perform(&mut self, operation: &Operation<'_>) -> Verdict {
+        let verdict = self.attempt(operation);
+        match &verdict {
+            Verdict::Failed(error) if remedy(error) == Remedy::NewSession => {
+                tracing::warn!(%error, "session lost, opening another");
+                match self.reopen() {
+                    Ok(()) => self.attempt(operation),
+                    Err(reason) => Verdict::Lost(reason),
+                }
+            }
+            Verdict::Failed(_)
+            | Verdict::Plaintext(_)
+            | Verdict::BadCiphertext
+            | Verdict::Signature(_)
+            | Verdict::Probed
+            | Verdict::Refused(_)
+            | Verdict::Lost(_) => verdict,
+        }
+    }
+
+    fn attempt(&self, operation: &Operation<'_>) -> Verdict {
+        match operation {
+            Operation::Decrypt {
+                transport,
+                ciphertext,
+            } => {
+                let Some((key, handle)) = self.key(KeyRole::RaDecrypt) else {
+                    return Verdict::no_key(KeyRole::RaDecrypt);
+                };
+                // Counted whatever comes of it: each call is one use of the key.
+                key.count.fetch_add(1, Ordering::Relaxed);
+                match operation::decrypt(&self.session, handle, *transport, ciphertext.0) {
+                    Ok(plaintext) => Verdict::Plaintext(plaintext),
+                    Err(error) if is_bad_ciphertext(&error) => Verdict::BadCiphertext,
+                    Err(error) => Verdict::Failed(error),
+                }
+            }
+            Operation::SignReply {
+                digest,
+                signed_attributes,
+            } => {
+                if let Err(refusal) = check_signed_attributes(signed_attributes.0) {
+                    return Verdict::Refused(refusal.to_string());
+                }
+                self.sign(KeyRole::RaSign, |session, _, handle| {
+                    operation::sign_rsa(session, handle, *digest, signed_attributes.0)
+                })
+            }
+            Operation::SignTbs { tbs } => {
+                let issuer = self
+                    .key(KeyRole::CaSign)
+                    .and_then(|(key, _)| key.checked.issuer.as_ref());
+                let Some(issuer) = issuer else {
+                    return Verdict::no_key(KeyRole::CaSign);
+                };
+                if let Err(refusal) = check_tbs(tbs.0, issuer) {
+                    return Verdict::Refused(refusal.to_string());
+                }
+                self.sign(KeyRole::CaSign, |session, key, handle| {
+                    operation::sign(session, handle, key.algorithm, tbs.0)
+                })
+            }
+            Operation::Probe => self.probe(),
+        }
+    }
+
+    fn sign(
+        &self,
+        role: KeyRole,
+        sign: impl FnOnce(&Session, &CheckedKey, ObjectHandle) -> cryptoki::error::Result<Vec<u8>>,
+    ) -> Verdict {
+        let Some((key, handle)) = self.key(role) else {
+            return Verdict::no_key(role);
+        };
+        // Before the signature, so that none leaves uncounted.
+        key.count.fetch_add(1, Ordering::Relaxed);
+        match sign(&self.session, &key.checked, handle) {
+            Ok(signature) => Verdict::Signature(signature),
+            Err(error) => Verdict::Failed(error),
+        }
+    }
+
+    /// Finds the probe key anew, signs and verifies: session information stays fine when a token
+    /// is gone.
+    fn probe(&self) -> Verdict {
+        let Some((key, _)) = self.key(KeyRole::Probe) else {
+            return Verdict::no_key(KeyRole::Probe);
+        };
+        let Some(public_key) = &key.checked.public_key else {
+            return Verdict::no_key(KeyRole::Probe);
+        };
+        let handle = match key::find_private(&self.session, &key.checked.uri).as_deref() {
+            Ok([handle]) => *handle,
+            Ok(found) => {
+                return Verdict::Lost(format!(
+                    "the token shows {} probe keys instead of one",
+                    found.len()
+                ));
+            }
+            Err(error) => return Verdict::Lost(format!("cannot look for the probe key: {error}")),
+        };
+        let Ok(challenge) = preflight::random() else {
+            return Verdict::Lost("no random numbers".to_owned());
+        };
+        key.count.fetch_add(1, Ordering::Relaxed);
+        let algorithm = key.checked.algorithm;
+        match operation::sign(&self.session, handle, algorithm, &challenge) {
+            Ok(signature) => {
+                match operation::verify(public_key, algorithm, &challenge, &signature) {
+                    Ok(true) => Verdict::Probed,
+                    Ok(false) | Err(_) => Verdict::Lost(
+                        "the token's signature with the probe key is wrong".to_owned(),
+                    ),
+                }
+            }
+            Err(error) => Verdict::Failed(error),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.session = self
+            .shared
+            .token
+            .session()
+            .map_err(|error| error.to_string())?;
+        let mut handles = Vec::with_capacity(self.shared.keys.len());
+        for key in &self.shared.keys {
+            match key::find_private(&self.session, &key.checked.uri).as_deref() {
+                Ok([handle]) => handles.push(*handle),
+                Ok(_) => return Err(format!("the {} key is gone", key.checked.role)),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        self.handles = handles;
+        Ok(())
+    }
+
+    fn key(&self, role: KeyRole) -> Option<(&ServiceKey, ObjectHandle)> {
+        self.shared
+            .keys
+            .iter()
+            .zip(&self.handles)
+            .find(|(key, _)| key.checked.role == role)
+            .map(|(key, handle)| (key, *handle))
+    }
+
+    fn send(&mut self, answer: &Answer<'_>) {
+        let payload = match &answer.outcome {
+            Outcome::Plaintext(octets) | Outcome::Signature(octets) => octets.0.len(),
+            Outcome::Refused(text) | Outcome::Broken(text) => text.len(),
+            Outcome::BadCiphertext | Outcome::Probed(_) => 0,
+        };
+        // Enough at once: a Vec that grows leaves copies behind that nobody wipes.
+        self.frame.reserve(payload + ANSWER_OVERHEAD);
+        if let Err(error) = wire::encode(answer, &mut self.frame) {
+            tracing::error!(%error, "answer not encoded");
+        }
+        let mut output = self
+            .shared
+            .output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A parent that is gone needs no answer; the reading thread ends this process.
+        if let Err(error) = output.write_all(&self.frame) {
+            tracing::debug!(%error, "answer not sent");
+        }
+        drop(output);
+        self.frame.zeroize();
+    }
+}
+
+/// What came of an operation.
+enum Verdict {
+    Plaintext(Zeroizing<Vec<u8>>),
+    BadCiphertext,
+    Signature(Vec<u8>),
+    Probed,
+    Refused(String),
+    Failed(Error),
+    /// As `Failed`, for what no return code tells.
+    Lost(String),
+}
+
+impl Verdict {
+    fn no_key(role: KeyRole) -> Self {
+        Self::Refused(format!("no key is configured for {role}"))
+    }
+}
+
+impl Shared {
+    fn usage(&self) -> Usage {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Usage {
+            operations: self
+                .keys
+                .iter()
+                .map(|key| (key.checked.role, key.count.load(Ordering::Relaxed)))
+                .collect(),
+            cpu_nanoseconds: Duration::try_from(cpu)
+                .ok()
+                .and_then(|cpu| u64::try_from(cpu.as_nanos()).ok())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Counts the threads that run.
+#[derive(Default)]
+struct Running {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Running {
+    fn add(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    fn done(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, limit: Duration) {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ended = self
+            .changed
+            .wait_timeout_while(count, limit, |count| *count > 0);
+    }
+}
