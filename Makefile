@@ -9,7 +9,7 @@ DEMO_DIR ?= assay-demo
 BUILD_PACKAGES = gcc libc6-dev pkg-config libssl-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) softhsm2
 # SCEP clients of others, tools that judge what comes back, and the PKCS#11 trace.
-TEST_PACKAGES = $(DEMO_PACKAGES) opensc-pkcs11 strongswan-pki libstrongswan-extra-plugins certmonger scep openssl gnutls-bin
+TEST_PACKAGES = $(DEMO_PACKAGES) opensc opensc-pkcs11 strongswan-pki libstrongswan-extra-plugins certmonger scep openssl gnutls-bin
 
 .PHONY: help demo build test format lint test-run deny clean-demo
 

@@ -1,5 +1,6 @@
 //! The signer's database, looked at from outside after a crash and before anything recovers it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -7,24 +8,25 @@ use rusqlite::Connection;
 
 use crate::installation::value;
 
+/// An intent and the certificate that it becomes are one row.
+const OPEN_INTENTS: &str =
+    "SELECT lower(hex(serial)), lower(hex(tbs_digest)) FROM certificates WHERE state = 'intent'";
+
 /// SQLite keeps what is not yet in the database in a file beside it.
 const WAL_SUFFIX: &str = "-wal";
 
-/// The serials, in hex, of the intents that are open in the database of a signer that is not running.
+/// The intents that are open in the database of a signer that is not running: serial and TBS digest, both in hex.
 ///
 /// # Errors
 ///
 /// When there is no database, or it is damaged.
-pub fn open_intents(dir: &Path, scratch: &Path) -> Result<Vec<String>> {
+pub fn open_intents(dir: &Path, scratch: &Path) -> Result<BTreeMap<String, String>> {
     let connection = Connection::open(copy(dir, scratch)?)?;
     let damage: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
     anyhow::ensure!(damage == "ok", "the database is damaged: {damage}");
-    let mut query =
-        connection.prepare("SELECT lower(hex(serial)) FROM intents WHERE state = 'open'")?;
-    let serials = query
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    Ok(serials)
+    let mut query = connection.prepare(OPEN_INTENTS)?;
+    let intents = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(intents.collect::<Result<_, _>>()?)
 }
 
 /// Opening it would recover it, so a copy is opened.

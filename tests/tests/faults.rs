@@ -227,10 +227,12 @@ async fn a_killed_signer_loses_nothing_acknowledged_and_finishes_what_it_decided
         scene.holds().await?;
         let mut operator = Operator::connect(&scene.installation.ready().dir).await?;
         let issued = serials(&operator.audit(0).await?, "request.issued");
-        for serial in &open {
-            assert!(
-                issued.contains_key(serial),
-                "the open intent {serial} was not finished: {issued:?}"
+        for (serial, tbs_digest) in &open {
+            let finished = issued.get(serial);
+            assert_eq!(
+                finished,
+                Some(tbs_digest),
+                "the open intent {serial} was not finished as it was"
             );
         }
         left_open += open.len();
