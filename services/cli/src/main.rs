@@ -1,3 +1,70 @@
 //! assay: demo, ceremony, challenges, policy tools and benchmark.
 
-fn main() {}
+mod admin;
+mod args;
+mod bench;
+mod ceremony;
+mod commands;
+mod demo;
+mod device;
+mod failure;
+mod files;
+mod installation;
+mod output;
+mod process;
+mod progress;
+mod transport;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::commands::{
+    audit, certificates, challenge, config, enrol, generated, inventory, policy, status,
+};
+use crate::failure::{OrFail, Outcome};
+use crate::installation::Installation;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    // The ceremony and the token benchmark start this executable again as an HSM worker.
+    if let Some(code) = assay_hsm::run_worker_if_asked() {
+        return code;
+    }
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&format!("assay: {failure}"));
+            failure.exit().into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .or_fail("cannot start the runtime")?;
+    runtime.block_on(Box::pin(dispatch(cli)))
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let out = Output::new(cli.json);
+    let installation = || Installation::find(cli.dir.as_deref());
+    match cli.command {
+        Command::Demo(args) => demo::run(args, cli.dir.as_deref(), out).await,
+        Command::Ceremony(args) => ceremony::run(*args, cli.dir.as_deref(), out).await,
+        Command::Challenge(command) => challenge::run(command, &installation()?, out).await,
+        Command::Inventory(command) => inventory::run(command, &installation()?, out).await,
+        Command::Enrol(args) => enrol::run(args, cli.dir.as_deref(), out).await,
+        Command::Cert(command) => certificates::run(command, &installation()?, out).await,
+        Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
+        Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
+        Command::Audit(command) => audit::run(command, &installation()?, out).await,
+        Command::Bench(command) => bench::run(command, &installation()?, out).await,
+        Command::Status(args) => status::run(args, &installation()?, out).await,
+        Command::Completions(args) => generated::completions(&args, out),
+        Command::Man(args) => generated::man(&args, out),
+    }
+}

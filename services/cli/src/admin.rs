@@ -1,0 +1,115 @@
+//! The signer's Administration service as the commands use it: one connection, one deadline, failures in words.
+
+use std::time::Duration;
+
+use assay_proto::v1::administration_client::AdministrationClient;
+use assay_runtime::mtls::{self, TlsFiles};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use crate::failure::{Exit, Failure, Outcome};
+use crate::installation::Installation;
+
+/// No administrative call works longer; the longest, 10,000 inventory names, is meant to take a second.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Largest reply taken: a page of 10,000 audit records of at most 4 KiB does not reach it in practice.
+const MAX_REPLY: usize = 64 * 1024 * 1024;
+
+/// A connection to the signer as the installation's operator.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    client: AdministrationClient<Channel>,
+    address: String,
+}
+
+impl Admin {
+    pub(crate) async fn connect(installation: &Installation) -> Outcome<Self> {
+        let settings = installation.settings()?.administration;
+        let file = installation.settings_file();
+        let files = TlsFiles {
+            certificate: installation.path(settings.certificate),
+            private_key: installation.path(settings.private_key),
+            trust_anchors: installation.path(settings.trust_anchors),
+        };
+        let channel = mtls::connect(&settings.address, &files, settings.identity)
+            .await
+            .map_err(|error| {
+                Failure::usage("cannot set up the connection to the signer")
+                    .because(error)
+                    .next(format!(
+                        "the paths stand in {}; `assay ceremony transport` makes the files",
+                        file.display()
+                    ))
+            })?;
+        Ok(Self {
+            client: AdministrationClient::new(channel).max_decoding_message_size(MAX_REPLY),
+            address: settings.address,
+        })
+    }
+
+    /// Makes one call: `admin.call(request, AdministrationClient::status)`.
+    pub(crate) async fn call<Q, A>(
+        &mut self,
+        request: Q,
+        method: impl AsyncFnOnce(
+            &mut AdministrationClient<Channel>,
+            Request<Q>,
+        ) -> Result<Response<A>, Status>,
+    ) -> Outcome<A> {
+        let mut request = Request::new(request);
+        request.set_timeout(DEADLINE);
+        let call = tokio::time::timeout(DEADLINE, method(&mut self.client, request));
+        match call.await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(explain(&status, &self.address)),
+            Err(_) => Err(explain(
+                &Status::deadline_exceeded("no answer in time"),
+                &self.address,
+            )),
+        }
+    }
+}
+
+/// One line that says what happened, one that says what to do.
+fn explain(status: &Status, address: &str) -> Failure {
+    let message = match root_cause(status) {
+        Some(cause) if !status.message().contains(&cause) => {
+            format!("{}: {cause}", status.message())
+        }
+        _ => status.message().to_owned(),
+    };
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            Failure::new(
+                Exit::Unreachable,
+                format!("the signer at {address} does not answer: {message}"),
+            )
+            .next("see that assay-signer runs and listens there (assay.toml, [administration]), and its log")
+        }
+        Code::Unauthenticated | Code::PermissionDenied => {
+            Failure::failed(format!("the signer at {address} refuses this operator: {message}"))
+                .next("its identity must stand in [administration] allow of signer.toml, its anchor in the operators' bundle")
+        }
+        Code::ResourceExhausted | Code::Aborted => {
+            Failure::failed(format!("the signer is busy: {message}")).next("try again in a moment")
+        }
+        Code::Internal | Code::DataLoss | Code::Unimplemented => {
+            Failure::failed(format!("the signer failed: {message}")).next("see the signer's log")
+        }
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::OutOfRange => Failure::failed(format!("refused: {message}")),
+    }
+}
+
+/// Tonic says "transport error" and keeps the reason ("connection refused") in the chain of sources.
+fn root_cause(status: &Status) -> Option<String> {
+    let mut cause = std::error::Error::source(status)?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause.to_string())
+}

@@ -1,0 +1,83 @@
+//! The command line as a whole; each command's own arguments stand beside its code.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    audit, certificates, challenge, config, enrol, generated, inventory, policy, status,
+};
+use crate::{bench, ceremony, demo};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed, or refused by the signer, the token or a check
+  2  wrong usage or configuration
+  3  the signer or the frontend cannot be reached
+  4  stopped by the operator before the work was done";
+
+/// Operates Assay, an HSM-backed SCEP (RFC 8894) signing service.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Installation or demo directory [default: the current one, else ./assay-demo]
+    #[arg(long, global = true, env = "ASSAY_DIR", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Print one JSON value instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a whole throw-away installation on SoftHSM, enrol a device and serve until Ctrl-C
+    Demo(demo::DemoArgs),
+    /// Make the keys in the token, and the CA, RA and transport certificates
+    Ceremony(Box<ceremony::CeremonyArgs>),
+    /// Issue, list and revoke challenges
+    #[command(subcommand)]
+    Challenge(challenge::ChallengeCommand),
+    /// Names that may enrol under a profile's static challenge
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
+    /// Enrol a device over SCEP with a software key of its own
+    Enrol(enrol::EnrolArgs),
+    /// Issued certificates
+    #[command(subcommand)]
+    Cert(certificates::CertCommand),
+    /// Check, activate and list policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Configuration files of the services
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Measure the token alone, and enrolments against a running instance
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Readiness, workers and counts of the signer
+    Status(status::StatusArgs),
+    /// Print a completion script for a shell
+    Completions(generated::CompletionsArgs),
+    /// Write manual pages into a directory
+    Man(generated::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,158 @@
+//! The ceremony's arguments.
+
+use std::path::PathBuf;
+
+use assay_hsm::{KeyAlgorithm, TokenUri};
+use assay_policy::Dn;
+use clap::{Args, Subcommand};
+
+use super::import::ImportArgs;
+use crate::transport::TransportArgs;
+
+#[derive(Debug, Args)]
+#[command(
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    long_about = "\
+Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe), none of which ever leaves it, \
+and the certificates over them. The issuing CA stands under a root that is made on a token of its own (--root-token), \
+or under an offline root: --csr writes a certificate request, `assay ceremony import` takes the answer. \
+Nothing is overwritten, in the token or in the directory; a run that ends early says what is left."
+)]
+pub(crate) struct CeremonyArgs {
+    #[command(subcommand)]
+    pub(super) part: Option<Part>,
+
+    #[command(flatten)]
+    pub(super) make: Option<MakeArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Part {
+    /// Take the issuing CA's certificate from the offline root, and finish
+    Import(ImportArgs),
+    /// Make, or import, the certificates with which the tiers know each other
+    Transport(TransportArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(id = "make")]
+pub(crate) struct MakeArgs {
+    #[command(flatten)]
+    pub(super) token: TokenArgs,
+
+    /// Token for the root key, a PKCS#11 URI; keep it offline afterwards
+    #[arg(long, value_name = "URI", value_parser = token_uri, required_unless_present = "csr", conflicts_with = "csr")]
+    pub(super) root_token: Option<TokenUri>,
+
+    /// Write certificates/ca.csr for an offline root instead of making one
+    #[arg(long)]
+    pub(super) csr: bool,
+
+    #[command(flatten)]
+    pub(super) keys: KeyArgs,
+
+    #[command(flatten)]
+    pub(super) subjects: Subjects,
+
+    #[command(flatten)]
+    pub(super) lifetimes: Lifetimes,
+}
+
+/// Where the keys go.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// PKCS#11 library
+    #[arg(long, value_name = "PATH")]
+    pub(crate) module: PathBuf,
+
+    /// Token for the service's keys: 'pkcs11:token=LABEL?pin-source=file:PATH' (RFC 7512)
+    #[arg(long, value_name = "URI", value_parser = token_uri)]
+    pub(crate) token: TokenUri,
+
+    /// Environment variable for the library, such as SOFTHSM2_CONF=PATH; repeat for more
+    #[arg(long = "token-env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Issuing CA's key: rsa2048, rsa3072, rsa4096, p256 or p384
+    #[arg(long, value_name = "ALGORITHM", default_value = "p256")]
+    pub(crate) ca_key: KeyAlgorithm,
+
+    /// Root's key
+    #[arg(long, value_name = "ALGORITHM", default_value = "p384")]
+    pub(crate) root_key: KeyAlgorithm,
+
+    /// The two RA keys, RSA (SCEP clients know no other)
+    #[arg(long, value_name = "ALGORITHM", default_value = "rsa2048")]
+    pub(crate) ra_key: KeyAlgorithm,
+
+    /// Key that signs checkpoints of the audit log
+    #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
+    pub(crate) log_key: KeyAlgorithm,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Subjects {
+    /// Root's subject, RFC 4514
+    #[arg(long, value_name = "DN", default_value = "CN=Assay Root CA", value_parser = Dn::parse_rfc4514)]
+    pub(crate) root_subject: Dn,
+
+    /// Issuing CA's subject
+    #[arg(long, value_name = "DN", default_value = "CN=Assay Issuing CA", value_parser = Dn::parse_rfc4514)]
+    pub(crate) ca_subject: Dn,
+
+    /// RA's subject: the certificates that clients encrypt to and verify replies with
+    #[arg(long, value_name = "DN", default_value = "CN=Assay RA", value_parser = Dn::parse_rfc4514)]
+    pub(crate) ra_subject: Dn,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Lifetimes {
+    /// Days that the root is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 7_300, value_parser = clap::value_parser!(u32).range(1..=18_250))]
+    pub(crate) root_days: u32,
+
+    /// Days that the issuing CA is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 3_650, value_parser = clap::value_parser!(u32).range(1..=18_250))]
+    pub(crate) ca_days: u32,
+
+    /// Days that the RA certificates are valid; they end with the CA at the latest
+    #[arg(long, value_name = "DAYS", default_value_t = 1_095, value_parser = clap::value_parser!(u32).range(1..=18_250))]
+    pub(crate) ra_days: u32,
+}
+
+/// The defaults of the command line, for the demo.
+impl Default for KeyArgs {
+    fn default() -> Self {
+        Self {
+            ca_key: KeyAlgorithm::P256,
+            root_key: KeyAlgorithm::P384,
+            ra_key: KeyAlgorithm::Rsa(2_048),
+            log_key: KeyAlgorithm::Ed25519,
+        }
+    }
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            root_days: 7_300,
+            ca_days: 3_650,
+            ra_days: 1_095,
+        }
+    }
+}
+
+fn token_uri(text: &str) -> Result<TokenUri, assay_hsm::UriError> {
+    TokenUri::parse(text)
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write NAME=VALUE".to_owned())
+}

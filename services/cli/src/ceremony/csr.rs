@@ -1,0 +1,44 @@
+//! The certificate request for an offline root (RFC 2986).
+
+use assay_hsm::Ceremony;
+use der::{Decode, Encode};
+use openssl::x509::X509Req;
+use x509_cert::name::Name;
+use x509_cert::request::{CertReqInfo, Version};
+
+use super::certificate;
+use super::keys::Key;
+use crate::failure::{OrFail, Outcome};
+use crate::files;
+use crate::installation::Installation;
+
+/// Writes `certificates/ca.csr`, signed by the issuing CA's key in the token.
+pub(super) async fn write(
+    token: &Ceremony,
+    ca: &Key,
+    subject_der: &[u8],
+    installation: &Installation,
+) -> Outcome {
+    let what = "cannot build the certificate request";
+    let info = CertReqInfo {
+        version: Version::V1,
+        subject: Name::from_der(subject_der).or_fail(what)?,
+        public_key: spki::SubjectPublicKeyInfoOwned::from_der(&ca.spki_der).or_fail(what)?,
+        attributes: der::asn1::SetOfVec::new(),
+    }
+    .to_der()
+    .or_fail(what)?;
+    let signature = token
+        .sign_csr(&ca.uri, &info)
+        .await
+        .or_fail("the token did not sign the certificate request")?;
+    let request = certificate::assemble(&info, &ca.spki_der, &signature)?;
+    let pem = X509Req::from_der(&request)
+        .and_then(|request| request.to_pem())
+        .or_fail(what)?;
+    files::create(
+        &installation.certificates().join("ca.csr"),
+        &pem,
+        files::PUBLIC,
+    )
+}

@@ -1,0 +1,77 @@
+//! Keys of the ceremony: one a role, named after it, with a random id.
+
+use assay_hsm::{Ceremony, CeremonyConfig, GenerateKey, KeyAlgorithm, KeyRole, KeyUri, TokenUri};
+use openssl::sha::sha256;
+
+use super::args::{KeyArgs, TokenArgs};
+use super::transcript::{KeyEntry, Transcript};
+use crate::failure::{OrFail, Outcome};
+
+/// Octets of CKA_ID: random, so that two ceremonies on one HSM do not meet.
+const ID_OCTETS: usize = 8;
+
+/// A key pair in the token, and its public half.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) role: KeyRole,
+    pub(super) uri: KeyUri,
+    pub(super) spki_der: Vec<u8>,
+}
+
+/// The service's keys with their kinds, in the order in which they are made.
+pub(super) fn service_keys(args: &KeyArgs) -> [(KeyRole, KeyAlgorithm); 5] {
+    [
+        (KeyRole::CaSign, args.ca_key),
+        (KeyRole::RaDecrypt, args.ra_key),
+        (KeyRole::RaSign, args.ra_key),
+        (KeyRole::LogSign, args.log_key),
+        // Health is probed every second: the cheapest signature.
+        (KeyRole::Probe, KeyAlgorithm::P256),
+    ]
+}
+
+/// Opens a token: one login, one worker process.
+pub(super) async fn open(args: &TokenArgs, token: &TokenUri) -> Outcome<Ceremony> {
+    Ceremony::open(CeremonyConfig {
+        module: args.module.clone(),
+        token: token.clone(),
+        environment: args.environment.clone(),
+        program: None,
+    })
+    .await
+    .or_fail("cannot open the token")
+}
+
+/// Generates a key and enters it in the transcript.
+pub(super) async fn generate(
+    token: &Ceremony,
+    role: KeyRole,
+    algorithm: KeyAlgorithm,
+    transcript: &mut Transcript,
+) -> Outcome<Key> {
+    let mut id = [0; ID_OCTETS];
+    openssl::rand::rand_bytes(&mut id).or_fail("no random numbers to be had")?;
+    let made = token
+        .generate(GenerateKey {
+            role,
+            label: role.to_string(),
+            id: id.to_vec(),
+            algorithm,
+        })
+        .await
+        .or_fail(format!("cannot make the {role} key"))?;
+    transcript.keys.push(KeyEntry {
+        role: role.to_string(),
+        algorithm: algorithm.to_string(),
+        label: role.to_string(),
+        id: hex::encode(id),
+        uri: made.uri.clone(),
+        spki_sha256: hex::encode(sha256(&made.spki_der)),
+        attributes: made.attributes.into_iter().collect(),
+    });
+    Ok(Key {
+        role,
+        uri: KeyUri::parse(&made.uri).or_fail("the token's own key URI is unreadable")?,
+        spki_der: made.spki_der,
+    })
+}

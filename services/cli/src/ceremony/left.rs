@@ -1,0 +1,114 @@
+//! What a ceremony finds before it starts, and what it leaves when it ends early.
+
+use assay_hsm::{Ceremony, KeyRole, TokenUri};
+
+use super::args::TokenArgs;
+use super::{keys, transcript};
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::installation::Installation;
+
+/// Refuses to start over the remains of an earlier run: nothing is overwritten.
+pub(super) fn no_files(installation: &Installation) -> Outcome {
+    let found = files(installation);
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "an earlier ceremony left files here: {}",
+        join(&found)
+    ))
+    .next("nothing was changed; use another --dir, or move these away if their keys are of no use any more"))
+}
+
+/// Refuses a token that holds keys of these names.
+pub(super) async fn no_keys(token: &Ceremony, uri: &TokenUri) -> Outcome {
+    let found = keys_of(token).await;
+    match found {
+        Ok(found) if found.is_empty() => Ok(()),
+        Ok(found) => Err(Failure::failed(format!(
+            "token {} already holds {}",
+            uri.label().unwrap_or_default(),
+            join(&found)
+        ))
+        .next("nothing was changed; use an empty token, or delete these objects with the HSM's own tools if they are of no use any more")),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Adds to a failure exactly what is left in the tokens and in the directory.
+pub(super) async fn tell(
+    failure: Failure,
+    args: &TokenArgs,
+    tokens: &[&TokenUri],
+    installation: &Installation,
+) -> Failure {
+    let mut left = Vec::new();
+    for token in tokens {
+        let label = token.label().or(token.serial()).unwrap_or_default();
+        // A worker of its own: the one at work may be what failed.
+        let found = match keys::open(args, token).await {
+            Ok(opened) => {
+                let found = keys_of(&opened).await;
+                opened.close().await;
+                found
+            }
+            Err(failure) => Err(failure),
+        };
+        match found {
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => left.push(format!("in token {label}: {}", join(&found))),
+            Err(_) => left.push(format!(
+                "token {label} could not be listed: look with its own tools"
+            )),
+        }
+    }
+    let files = files(installation);
+    if !files.is_empty() {
+        left.push(format!(
+            "in {}: {}",
+            installation.root().display(),
+            join(&files)
+        ));
+    }
+    if left.is_empty() {
+        return failure.next("nothing is left behind; mend the cause and run it again");
+    }
+    Failure::new(failure.exit(), format!("{failure}\n  left {}", left.join("\n  left ")))
+        .next("delete these keys with the HSM's own tools or take an empty token, move these files away, then run it again")
+}
+
+/// What lies in `certificates/`, and the transcript.
+fn files(installation: &Installation) -> Vec<String> {
+    let mut found: Vec<String> = std::fs::read_dir(installation.certificates())
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            Some(format!(
+                "certificates/{}",
+                entry.ok()?.file_name().to_string_lossy()
+            ))
+        })
+        .collect();
+    found.sort();
+    if transcript::file(installation).exists() {
+        found.push("transcript.json".to_owned());
+    }
+    found
+}
+
+/// Objects in the token that bear a role's name.
+async fn keys_of(token: &Ceremony) -> Outcome<Vec<String>> {
+    let found = token
+        .list_keys()
+        .await
+        .or_fail("cannot list the token's keys")?;
+    Ok(found
+        .iter()
+        .filter(|key| key.label.parse::<KeyRole>().is_ok())
+        .map(|key| format!("{} ({}, id {})", key.label, key.class, hex::encode(&key.id)))
+        .collect())
+}
+
+fn join(found: &[String]) -> String {
+    found.join(", ")
+}

@@ -1,0 +1,267 @@
+//! The ceremony from an empty token to a CA that can serve, or to a request for an offline root.
+
+use assay_hsm::{Ceremony, KeyRole, TokenUri};
+use tokio::signal;
+
+use super::args::{KeyArgs, Lifetimes, MakeArgs, Subjects, TokenArgs};
+use super::certificate::{self, Issuer, Kind, Template};
+use super::csr;
+use super::keys::{self, Key};
+use super::layout::{self, Addresses};
+use super::left;
+use super::transcript::{self, State, Transcript};
+use crate::failure::{Exit, Failure, OrFail, Outcome};
+use crate::files;
+use crate::installation::Installation;
+use crate::output::Output;
+
+/// All that the ceremony needs to know before it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) token: TokenArgs,
+    pub(crate) issuing: Issuing,
+    pub(crate) keys: KeyArgs,
+    pub(crate) subjects: Subjects,
+    pub(crate) lifetimes: Lifetimes,
+}
+
+/// Who certifies the issuing CA.
+#[derive(Clone, Debug)]
+pub(crate) enum Issuing {
+    /// A root made now, on a token of its own.
+    UnderRoot(TokenUri),
+    /// An offline root, by certificate request.
+    ByRequest,
+}
+
+pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output) -> Outcome {
+    let plan = Plan {
+        token: args.token,
+        issuing: args
+            .root_token
+            .map_or(Issuing::ByRequest, Issuing::UnderRoot),
+        keys: args.keys,
+        subjects: args.subjects,
+        lifetimes: args.lifetimes,
+    };
+    let made = make(&plan, installation).await?;
+    if made.state == State::Complete {
+        layout::write_settings(installation, &made, &Addresses::default())?;
+    }
+    out.one(&made, |made| {
+        let mut lines = made.lines();
+        lines.push(match made.state {
+            State::Complete => {
+                "next: `assay ceremony transport`, then check signer.toml and frontend.toml"
+                    .to_owned()
+            }
+            State::Started | State::AwaitsCaCertificate => format!(
+                "next: have the root sign {} as a CA, then `assay ceremony import`",
+                installation.certificates().join("ca.csr").display()
+            ),
+        });
+        lines
+    })
+}
+
+/// Does what the plan says, or fails and says exactly what is left.
+pub(crate) async fn make(plan: &Plan, installation: &Installation) -> Outcome<Transcript> {
+    left::no_files(installation)?;
+    let tokens = plan.tokens()?;
+    files::make_dir(&installation.certificates())?;
+    let service = keys::open(&plan.token, &plan.token.token).await?;
+    left::no_keys(&service, &plan.token.token).await?;
+    let steps = steps(plan, &service, installation);
+    let made = tokio::select! {
+        made = steps => made,
+        _ = signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "the ceremony was interrupted")),
+    };
+    service.close().await;
+    match made {
+        Ok(transcript) => Ok(transcript),
+        Err(failure) => Err(left::tell(failure, &plan.token, &tokens, installation).await),
+    }
+}
+
+impl Plan {
+    fn tokens(&self) -> Outcome<Vec<&TokenUri>> {
+        let service = &self.token.token;
+        match &self.issuing {
+            Issuing::ByRequest => Ok(vec![service]),
+            Issuing::UnderRoot(root) => {
+                let same = root.label() == service.label() && root.serial() == service.serial();
+                if same {
+                    return Err(Failure::usage(
+                        "root and service keys are to lie on the same token",
+                    )
+                    .next("give --root-token another one, which can be locked away"));
+                }
+                Ok(vec![service, root])
+            }
+        }
+    }
+}
+
+async fn steps(
+    plan: &Plan,
+    service: &Ceremony,
+    installation: &Installation,
+) -> Outcome<Transcript> {
+    let mut transcript = start(plan);
+    transcript.save(installation)?;
+    let root = match &plan.issuing {
+        Issuing::UnderRoot(token) => {
+            let opened = keys::open(&plan.token, token).await?;
+            left::no_keys(&opened, token).await?;
+            let root = Root::make(plan, opened, installation, &mut transcript).await?;
+            Some(root)
+        }
+        Issuing::ByRequest => None,
+    };
+    let mut service_keys = Vec::new();
+    for (role, algorithm) in keys::service_keys(&plan.keys) {
+        service_keys.push(keys::generate(service, role, algorithm, &mut transcript).await?);
+        transcript.save(installation)?;
+    }
+    let ca = find(&service_keys, KeyRole::CaSign)?;
+    let ca_subject = certificate::name(&plan.subjects.ca_subject)?;
+    let Some(root) = root else {
+        csr::write(service, ca, &ca_subject, installation).await?;
+        transcript.state = State::AwaitsCaCertificate;
+        transcript.save(installation)?;
+        return Ok(transcript);
+    };
+    let ca_der = root
+        .certify(ca, &ca_subject, plan.lifetimes.ca_days)
+        .await?;
+    root.token.close().await;
+    transcript.add_certificate(installation, "ca.pem", &ca_der)?;
+    certify_ra(
+        service,
+        &service_keys,
+        &ca_der,
+        &plan.subjects.ra_subject,
+        plan.lifetimes.ra_days,
+        installation,
+        &mut transcript,
+    )
+    .await?;
+    Ok(transcript)
+}
+
+/// The last steps, the same under a root of our own and under an offline one.
+pub(super) async fn certify_ra(
+    service: &Ceremony,
+    service_keys: &[Key],
+    ca_der: &[u8],
+    subject: &assay_policy::Dn,
+    days: u32,
+    installation: &Installation,
+    transcript: &mut Transcript,
+) -> Outcome {
+    let ca = find(service_keys, KeyRole::CaSign)?;
+    let issuer = Issuer::of_certificate(ca_der)?;
+    let subject_der = certificate::name(subject)?;
+    for (kind, role, file) in [
+        (Kind::RaEncryption, KeyRole::RaDecrypt, "ra-enc.pem"),
+        (Kind::RaSignature, KeyRole::RaSign, "ra-sign.pem"),
+    ] {
+        let template = Template {
+            kind,
+            subject_der: &subject_der,
+            spki_der: &find(service_keys, role)?.spki_der,
+            issuer: &issuer,
+            days,
+        };
+        let der = sign(service, ca, KeyRole::CaSign, &template).await?;
+        transcript.add_certificate(installation, file, &der)?;
+    }
+    layout::write_challenge_key(installation)?;
+    transcript.finish(installation)
+}
+
+pub(super) fn find(keys: &[Key], role: KeyRole) -> Outcome<&Key> {
+    keys.iter()
+        .find(|key| key.role == role)
+        .ok_or_else(|| Failure::failed(format!("the ceremony has no {role} key")))
+}
+
+/// Builds, signs in the token, verifies in software.
+async fn sign(
+    token: &Ceremony,
+    key: &Key,
+    role: KeyRole,
+    template: &Template<'_>,
+) -> Outcome<Vec<u8>> {
+    let tbs = template.tbs()?;
+    let signature = token
+        .sign_certificate(&key.uri, role, &template.issuer.subject_der, &tbs)
+        .await
+        .or_fail(format!("the {role} key did not sign"))?;
+    let der = certificate::assemble(&tbs, &key.spki_der, &signature)?;
+    certificate::verify(&der, &key.spki_der)?;
+    Ok(der)
+}
+
+/// The root at work, on its own token.
+struct Root {
+    token: Ceremony,
+    key: Key,
+    issuer: Issuer,
+}
+
+impl Root {
+    async fn make(
+        plan: &Plan,
+        token: Ceremony,
+        installation: &Installation,
+        transcript: &mut Transcript,
+    ) -> Outcome<Self> {
+        let key = keys::generate(&token, KeyRole::RootSign, plan.keys.root_key, transcript).await?;
+        transcript.save(installation)?;
+        let subject_der = certificate::name(&plan.subjects.root_subject)?;
+        let days = plan.lifetimes.root_days;
+        let issuer = Issuer::itself(&subject_der, &key.spki_der, days)?;
+        let template = Template {
+            kind: Kind::Root,
+            subject_der: &subject_der,
+            spki_der: &key.spki_der,
+            issuer: &issuer,
+            days,
+        };
+        let der = sign(&token, &key, KeyRole::RootSign, &template).await?;
+        transcript.add_certificate(installation, "root.pem", &der)?;
+        Ok(Self { token, key, issuer })
+    }
+
+    async fn certify(&self, ca: &Key, subject_der: &[u8], days: u32) -> Outcome<Vec<u8>> {
+        let template = Template {
+            kind: Kind::IssuingCa,
+            subject_der,
+            spki_der: &ca.spki_der,
+            issuer: &self.issuer,
+            days,
+        };
+        sign(&self.token, &self.key, KeyRole::RootSign, &template).await
+    }
+}
+
+fn start(plan: &Plan) -> Transcript {
+    Transcript {
+        assay_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: transcript::now(),
+        finished: None,
+        state: State::Started,
+        module: plan.token.module.display().to_string(),
+        environment: plan.token.environment.iter().cloned().collect(),
+        token: plan.token.token.to_string(),
+        root_token: match &plan.issuing {
+            Issuing::UnderRoot(token) => Some(token.to_string()),
+            Issuing::ByRequest => None,
+        },
+        ra_subject: plan.subjects.ra_subject.to_string(),
+        ra_days: plan.lifetimes.ra_days,
+        keys: Vec::new(),
+        certificates: Vec::new(),
+    }
+}

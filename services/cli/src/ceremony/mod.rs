@@ -1,0 +1,40 @@
+//! `assay ceremony`: keys in the token, the CA and RA certificates over them, and a transcript of it all.
+
+mod args;
+mod certificate;
+mod csr;
+mod import;
+mod keys;
+mod layout;
+mod left;
+mod make;
+mod transcript;
+
+use std::path::Path;
+
+pub(crate) use args::{CeremonyArgs, KeyArgs, Lifetimes, Subjects, TokenArgs};
+pub(crate) use certificate::expired_leaf;
+pub(crate) use layout::{Addresses, edit as edit_settings, write_settings};
+pub(crate) use make::{Issuing, Plan, make};
+
+use crate::failure::{Failure, Outcome};
+use crate::installation::Installation;
+use crate::output::Output;
+use crate::transport;
+use args::Part;
+
+pub(crate) async fn run(args: CeremonyArgs, dir: Option<&Path>, out: Output) -> Outcome {
+    let dir = dir.ok_or_else(|| {
+        Failure::usage("a ceremony needs a directory of its own")
+            .next("give it with --dir; it is made where it does not exist")
+    })?;
+    let installation = Installation::at(crate::files::absolute(dir)?);
+    match (args.part, args.make) {
+        (Some(Part::Transport(args)), _) => transport::run(&args, &installation, out),
+        (Some(Part::Import(args)), _) => import::run(args, &installation, out).await,
+        (None, Some(args)) => make::run(args, &installation, out).await,
+        (None, None) => {
+            Err(Failure::usage("a ceremony needs a token").next("see `assay ceremony --help`"))
+        }
+    }
+}

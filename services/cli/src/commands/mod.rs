@@ -1,0 +1,11 @@
+//! One file a command: its arguments, what it does, how it prints.
+
+pub(crate) mod audit;
+pub(crate) mod certificates;
+pub(crate) mod challenge;
+pub(crate) mod config;
+pub(crate) mod enrol;
+pub(crate) mod generated;
+pub(crate) mod inventory;
+pub(crate) mod policy;
+pub(crate) mod status;

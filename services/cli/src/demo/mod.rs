@@ -1,0 +1,83 @@
+//! `assay demo`: a whole installation on SoftHSM, real processes and mutual TLS, in one directory.
+
+mod child;
+mod home;
+mod ready;
+mod serve;
+mod setup;
+mod start;
+mod talk;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use assay_hsm::KeyAlgorithm;
+use assay_runtime::drain::Shutdown;
+use clap::Args;
+
+use crate::failure::{Exit, Failure, OrFail, Outcome};
+use crate::files;
+use crate::installation::{DEMO_DIR, Installation};
+use crate::output::Output;
+use home::Home;
+
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Makes a throw-away SoftHSM token, runs the ceremony, starts signer and frontend as separate processes with mutual TLS, \
+puts the profiles devices (one-time challenges) and fleet (a static challenge and an inventory) in force, enrols one \
+device, and serves until Ctrl-C. All of it lies in one directory (--dir, else ./assay-demo); started there again, it \
+goes on with the same keys and the same state. A process that dies is started again.")]
+pub(crate) struct DemoArgs {
+    /// Address of the SCEP frontend; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Write this file, JSON, when all is ready; it goes when the demo ends
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+
+    /// The issuing CA's key: p256, p384, rsa2048, rsa3072 or rsa4096
+    #[arg(long, value_name = "ALGORITHM", default_value = "p256")]
+    ca_key: KeyAlgorithm,
+
+    /// PKCS#11 library of SoftHSM 2 [default: where distributions put it]
+    #[arg(long, value_name = "PATH", env = "ASSAY_PKCS11_MODULE")]
+    module: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: DemoArgs, dir: Option<&Path>, out: Output) -> Outcome {
+    let dir = files::absolute(dir.unwrap_or(Path::new(DEMO_DIR)))?;
+    let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
+    // Left from a demo that was killed, it would tell of processes that are gone.
+    if let Some(file) = &args.ready_file {
+        ready::remove(file)?;
+    }
+    let home = Home::enter(Installation::at(dir))?;
+    let demo = async {
+        home.stop_orphans().await?;
+        setup::prepare(&home, &args).await?;
+        let started = start::start(&home, &args).await?;
+        Ok::<_, Failure>(started)
+    };
+    let mut started = tokio::select! {
+        started = Box::pin(demo) => started?,
+        () = shutdown.requested() => {
+            return Err(Failure::new(Exit::Interrupted, "the demo was stopped before it was ready")
+                .next("run it again: it goes on, or starts afresh, in the same directory"));
+        }
+    };
+    let served = serve::serve(
+        &mut started,
+        &home,
+        args.ready_file.as_deref(),
+        &shutdown,
+        out,
+    )
+    .await;
+    started.stop().await;
+    if let Some(file) = &args.ready_file {
+        ready::remove(file)?;
+    }
+    served
+}

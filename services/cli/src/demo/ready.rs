@@ -1,0 +1,105 @@
+//! The ready file: all that a script needs to use the demo.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::home::Home;
+use super::start::{DEVICES, FLEET, Started};
+use crate::commands::status;
+use crate::failure::{OrFail, Outcome};
+use crate::files;
+
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ReadyFile {
+    /// URL of the profile `devices`.
+    scep_url: String,
+    scep_urls: BTreeMap<String, String>,
+    ca_pem: PathBuf,
+    ra_enc_pem: PathBuf,
+    ra_sign_pem: PathBuf,
+    root_pem: PathBuf,
+    dir: PathBuf,
+    policy_dir: PathBuf,
+    metrics: BTreeMap<String, String>,
+    pids: Pids,
+    pkcs11_module: PathBuf,
+    token_label: String,
+    fleet_challenge: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Pids {
+    frontend: u32,
+    signer: u32,
+    workers: Vec<u32>,
+}
+
+impl ReadyFile {
+    /// As things stand now; asks the signer for its workers.
+    pub(super) async fn of(started: &mut Started, home: &Home) -> Outcome<Self> {
+        let status = status::fetch(&mut started.admin).await?;
+        let url = |profile: &str| format!("http://{}/scep/{profile}", started.http);
+        let certificate = |file: &str| home.installation.certificates().join(file);
+        let metrics = [
+            ("frontend", started.frontend.ready.ops),
+            ("signer", started.signer.ready.ops),
+        ];
+        Ok(Self {
+            scep_url: url(DEVICES),
+            scep_urls: [DEVICES, FLEET]
+                .into_iter()
+                .map(|profile| (profile.to_owned(), url(profile)))
+                .collect(),
+            ca_pem: certificate("ca.pem"),
+            ra_enc_pem: certificate("ra-enc.pem"),
+            ra_sign_pem: certificate("ra-sign.pem"),
+            root_pem: certificate("root.pem"),
+            dir: home.installation.root().to_owned(),
+            policy_dir: home.installation.policy(),
+            metrics: metrics
+                .into_iter()
+                .filter_map(|(name, address)| {
+                    Some((name.to_owned(), format!("http://{}/metrics", address?)))
+                })
+                .collect(),
+            pids: Pids {
+                frontend: started.frontend.ready.pid,
+                signer: started.signer.ready.pid,
+                workers: status
+                    .workers
+                    .iter()
+                    .map(|worker| worker.pid)
+                    .filter(|pid| *pid != 0)
+                    .collect(),
+            },
+            pkcs11_module: started.mark.module.clone(),
+            token_label: started.mark.token_label.clone(),
+            fleet_challenge: started.fleet_challenge.clone(),
+        })
+    }
+
+    /// In one step; it holds the static challenge and is for its owner alone.
+    pub(super) fn write(&self, path: &Path) -> Outcome {
+        let mut text = serde_json::to_vec_pretty(self).or_fail("cannot write the ready file")?;
+        text.push(b'\n');
+        files::replace(path, &text, files::SECRET)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.scep_url
+    }
+}
+
+/// Removes a file that need not be there.
+pub(super) fn remove(path: &Path) -> Outcome {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).or_fail(format!("cannot remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

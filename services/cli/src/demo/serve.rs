@@ -1,0 +1,105 @@
+//! Serving: a service that dies is started again, and the ready file keeps telling the truth.
+
+use std::path::Path;
+use std::time::Duration;
+
+use assay_runtime::drain::Shutdown;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::child::{Running, Service};
+use super::home::Home;
+use super::ready::ReadyFile;
+use super::start::Started;
+use super::talk;
+use crate::failure::Outcome;
+use crate::output::{self, Output};
+
+/// How often the workers are asked after: the signer replaces one that dies by itself.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Wait before a start again, doubled up to the second while the service does not stay.
+const BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// A service that ran so long did stay.
+const STAYED: Duration = Duration::from_secs(30);
+
+/// Serves until a signal comes.
+pub(super) async fn serve(
+    started: &mut Started,
+    home: &Home,
+    file: Option<&Path>,
+    shutdown: &Shutdown,
+    out: Output,
+) -> Outcome {
+    let mut told = ReadyFile::of(started, home).await?;
+    if out.is_json() {
+        out.json(&told)?;
+    } else {
+        talk::welcome(started, &told, home, out)?;
+    }
+    if let Some(file) = file {
+        told.write(file)?;
+    }
+    let mut refresh = interval(REFRESH);
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut backoff = BACKOFF;
+    loop {
+        let died = tokio::select! {
+            () = shutdown.requested() => break,
+            _ = started.signer.ended() => Some(Service::Signer),
+            _ = started.frontend.ended() => Some(Service::Frontend),
+            _ = refresh.tick() => None,
+        };
+        if let Some(service) = died {
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = revive(started, service, home, &mut backoff) => {}
+            }
+        }
+        // A signer that is busy or away is asked again at the next turn.
+        let Ok(now) = ReadyFile::of(started, home).await else {
+            continue;
+        };
+        if let Some(file) = file.filter(|_| now != told) {
+            now.write(file)?;
+        }
+        told = now;
+    }
+    output::note("stopping");
+    Ok(())
+}
+
+/// Starts the service again until it stays up long enough to listen.
+async fn revive(started: &mut Started, service: Service, home: &Home, backoff: &mut Duration) {
+    let running = match service {
+        Service::Signer => &mut started.signer,
+        Service::Frontend => &mut started.frontend,
+    };
+    let status = running
+        .ended()
+        .await
+        .map_or_else(|failure| failure.to_string(), |status| status.to_string());
+    output::note(&format!(
+        "{} (pid {}) ended: {status}",
+        service.name(),
+        running.ready.pid
+    ));
+    if running.since.elapsed() > STAYED {
+        *backoff = BACKOFF;
+    }
+    loop {
+        sleep(*backoff).await;
+        *backoff = (*backoff * 2).min(MAX_BACKOFF);
+        match Running::start(service, home).await {
+            Ok(again) => {
+                output::note(&format!(
+                    "{} is up again (pid {})",
+                    service.name(),
+                    again.ready.pid
+                ));
+                *running = again;
+                return;
+            }
+            Err(failure) => output::note(&failure.to_string()),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! From a prepared directory to a service that has enrolled a device.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use assay_policy::{Bundle, Dn};
+use assay_proto::v1::administration_client::AdministrationClient;
+use assay_proto::v1::{
+    ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
+};
+
+use super::DemoArgs;
+use super::child::{Running, Service};
+use super::home::{Home, Mark};
+use crate::admin::Admin;
+use crate::ceremony::edit_settings;
+use crate::commands::{challenge, policy};
+use crate::device::{self, DeviceKey, Url, Wish};
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::files;
+
+pub(super) const DEVICES: &str = "devices";
+pub(super) const FLEET: &str = "fleet";
+const ANY_PORT: &str = "127.0.0.1:0";
+const DEVICE_KEY_BITS: u32 = 2_048;
+
+/// All that runs, and what there is to tell of it.
+pub(super) struct Started {
+    pub(super) signer: Running,
+    pub(super) frontend: Running,
+    pub(super) admin: Admin,
+    pub(super) mark: Mark,
+    pub(super) http: SocketAddr,
+    pub(super) fleet_challenge: String,
+    pub(super) device: Device,
+}
+
+/// The device that was enrolled to see that all works.
+pub(super) struct Device {
+    pub(super) subject: String,
+    pub(super) certificate: PathBuf,
+    pub(super) pem: String,
+}
+
+impl Started {
+    pub(super) async fn stop(&mut self) {
+        self.frontend.stop().await;
+        self.signer.stop().await;
+    }
+}
+
+pub(super) async fn start(home: &Home, args: &DemoArgs) -> Outcome<Started> {
+    let mut mark = home
+        .mark()?
+        .ok_or_else(|| Failure::failed("the demo's directory lost its mark"))?;
+    release_ports(home, args.listen)?;
+    let signer = Running::start(Service::Signer, home).await?;
+    pin_signer(home, &signer)?;
+    let mut admin = Admin::connect(&home.installation).await?;
+    if mark.starts == 0 || !has_policy(&mut admin).await? {
+        let files =
+            Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
+        policy::activate(&mut admin, files).await?;
+    }
+    let frontend = Running::start(Service::Frontend, home).await?;
+    let http = pin_frontend(home, &frontend)?;
+    let fleet_challenge = fleet_challenge(home, &mut admin, &mut mark).await?;
+    mark.starts += 1;
+    home.set_mark(&mark)?;
+    let device = enrol(home, &mut admin, mark.starts).await?;
+    Ok(Started {
+        signer,
+        frontend,
+        admin,
+        mark,
+        http,
+        fleet_challenge,
+        device,
+    })
+}
+
+/// Another process may have taken a port since the last time.
+fn release_ports(home: &Home, listen: SocketAddr) -> Outcome {
+    edit_settings(
+        &home.installation.signer_config(),
+        &[
+            ("enrolment", "listen", ANY_PORT),
+            ("administration", "listen", ANY_PORT),
+            ("ops", "listen", ANY_PORT),
+        ],
+    )?;
+    edit_settings(
+        &home.installation.frontend_config(),
+        &[
+            ("http", "listen", &listen.to_string()),
+            ("ops", "listen", ANY_PORT),
+        ],
+    )
+}
+
+/// Whoever is started again listens where the others expect it.
+fn pin_signer(home: &Home, signer: &Running) -> Outcome {
+    let enrolment = bound(signer.ready.enrolment)?;
+    let administration = bound(signer.ready.administration)?;
+    let ops = bound(signer.ready.ops)?;
+    edit_settings(
+        &home.installation.signer_config(),
+        &[
+            ("enrolment", "listen", &enrolment),
+            ("administration", "listen", &administration),
+            ("ops", "listen", &ops),
+        ],
+    )?;
+    edit_settings(
+        &home.installation.frontend_config(),
+        &[("signer", "address", &enrolment)],
+    )?;
+    edit_settings(
+        &home.installation.settings_file(),
+        &[("administration", "address", &administration)],
+    )
+}
+
+fn pin_frontend(home: &Home, frontend: &Running) -> Outcome<SocketAddr> {
+    let http = bound(frontend.ready.http)?;
+    let ops = bound(frontend.ready.ops)?;
+    edit_settings(
+        &home.installation.frontend_config(),
+        &[("http", "listen", &http), ("ops", "listen", &ops)],
+    )?;
+    edit_settings(
+        &home.installation.settings_file(),
+        &[("", "scep_url", &format!("http://{http}/scep"))],
+    )?;
+    http.parse().or_fail("the frontend told no address")
+}
+
+fn bound(address: Option<SocketAddr>) -> Outcome<String> {
+    address.map(|address| address.to_string()).ok_or_else(|| {
+        Failure::failed("a service did not tell its address")
+            .next("assay, assay-signer and assay-frontend must be of one version")
+    })
+}
+
+async fn has_policy(admin: &mut Admin) -> Outcome<bool> {
+    let reply = admin
+        .call(ListPoliciesRequest {}, AdministrationClient::list_policies)
+        .await?;
+    Ok(reply.policies.iter().any(|policy| policy.active))
+}
+
+/// The static challenge of the last start while it is open, else a new one.
+async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Outcome<String> {
+    let file = home.path("secrets/fleet.challenge");
+    if let Some(id) = &mark.fleet_challenge_id {
+        let request = ListChallengesRequest {
+            profile: FLEET.to_owned(),
+            state: "open".to_owned(),
+            limit: 1_000,
+        };
+        let open = admin
+            .call(request, AdministrationClient::list_challenges)
+            .await?
+            .challenges;
+        if open.iter().any(|challenge| challenge.id == *id) && file.exists() {
+            return files::read_text(&file);
+        }
+    }
+    let request = IssueChallengesRequest {
+        profile: FLEET.to_owned(),
+        items: Vec::new(),
+        ttl_seconds: 0,
+        static_challenge: true,
+    };
+    let issued = only(challenge::issue_batch(admin, request).await?)?;
+    files::replace(&file, issued.challenge.as_bytes(), files::SECRET)?;
+    mark.fleet_challenge_id = Some(issued.id);
+    Ok(issued.challenge)
+}
+
+/// A device by our own client, over HTTP, through both tiers.
+async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
+    let subject = format!("CN=demo-{number},O=Example");
+    let request = IssueChallengesRequest {
+        profile: DEVICES.to_owned(),
+        items: vec![ChallengeItem {
+            subject: subject.clone(),
+            sans: Vec::new(),
+        }],
+        ttl_seconds: 0,
+        static_challenge: false,
+    };
+    let issued = only(challenge::issue_batch(admin, request).await?)?;
+    let wish = Wish {
+        subject: Dn::parse_rfc4514(&subject).or_fail("the demo's own subject")?,
+        sans: Vec::new(),
+        challenge: issued.challenge,
+    };
+    let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES))?;
+    let key = DeviceKey::generate(DEVICE_KEY_BITS)?;
+    let (verdict, _) = device::enrol(&url, None, &wish, &key).await?;
+    let pem = verdict
+        .issued()?
+        .certificate
+        .to_pem()
+        .or_fail("cannot write the certificate")?;
+    let certificate = home.path(&format!("devices/demo-{number}.pem"));
+    files::replace(
+        &home.path(&format!("devices/demo-{number}.key")),
+        &key.to_pem()?,
+        files::SECRET,
+    )?;
+    files::replace(&certificate, &pem, files::PUBLIC)?;
+    Ok(Device {
+        subject,
+        certificate,
+        pem: String::from_utf8(pem).or_fail("cannot write the certificate")?,
+    })
+}
+
+fn only(
+    challenges: Vec<assay_proto::v1::IssuedChallenge>,
+) -> Outcome<assay_proto::v1::IssuedChallenge> {
+    challenges
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::failed("the signer issued no challenge"))
+}

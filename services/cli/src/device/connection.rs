@@ -1,0 +1,145 @@
+//! HTTP to a SCEP server (RFC 8894, section 4): one connection, kept alive.
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::ANSWER_DEADLINE;
+use crate::failure::{Exit, Failure, OrFail, Outcome};
+
+/// Largest answer taken: a certificate list of a deep chain is a hundred times smaller.
+const MAX_ANSWER: usize = 1024 * 1024;
+const HTTP_PORT: u16 = 80;
+
+/// A SCEP URL, http only: SCEP protects its messages itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Url {
+    text: String,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Url {
+    pub(crate) fn parse(text: &str) -> Outcome<Self> {
+        let wrong = || {
+            Failure::usage(format!("{text} is no URL that this client can use"))
+                .next("give http://HOST[:PORT]/scep/PROFILE")
+        };
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return Err(wrong());
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(HTTP_PORT),
+            path: uri.path().to_owned(),
+        })
+    }
+
+    fn unreachable(&self) -> Failure {
+        Failure::new(
+            Exit::Unreachable,
+            format!("{} cannot be reached", self.text),
+        )
+        .next("see that assay-frontend runs and listens there")
+    }
+}
+
+impl std::fmt::Display for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    url: Url,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn open(url: &Url) -> Outcome<Self> {
+        let connect = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port));
+        let stream = tokio::time::timeout(ANSWER_DEADLINE, connect)
+            .await
+            .map_err(|_| url.unreachable())?
+            .map_err(|error| url.unreachable().because(error))?;
+        stream
+            .set_nodelay(true)
+            .or_fail("cannot set up the connection")?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| url.unreachable().because(error))?;
+        // Ends with the connection, whose errors the sender reports.
+        tokio::spawn(connection);
+        Ok(Self {
+            url: url.clone(),
+            sender,
+        })
+    }
+
+    /// GetCACert, GetCACaps and the like.
+    pub(crate) async fn get(&mut self, operation: &str) -> Outcome<Bytes> {
+        self.send(Method::GET, operation, Bytes::new()).await
+    }
+
+    /// PKIOperation by POST.
+    pub(crate) async fn post(&mut self, message: Bytes) -> Outcome<Bytes> {
+        self.send(Method::POST, "PKIOperation", message).await
+    }
+
+    async fn send(&mut self, method: Method, operation: &str, body: Bytes) -> Outcome<Bytes> {
+        let what = || format!("{operation} failed");
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}?operation={operation}", self.url.path))
+            .header(HOST, format!("{}:{}", self.url.host, self.url.port))
+            .header(CONTENT_TYPE, "application/x-pki-message")
+            .body(Full::new(body))
+            .or_fail(what())?;
+        let exchange = async {
+            self.sender.ready().await?;
+            let answer = self.sender.send_request(request).await?;
+            let (head, body) = answer.into_parts();
+            Ok::<_, hyper::Error>((head, Limited::new(body, MAX_ANSWER).collect().await))
+        };
+        let (head, body) = tokio::time::timeout(ANSWER_DEADLINE, exchange)
+            .await
+            .map_err(|_| self.url.unreachable().because("no answer in time"))?
+            .map_err(|error| self.url.unreachable().because(error))?;
+        let body = body.or_fail(what())?.to_bytes();
+        if head.status == StatusCode::OK {
+            return Ok(body);
+        }
+        let reason = String::from_utf8_lossy(&body).trim().to_owned();
+        let failure = Failure::new(
+            if head.status == StatusCode::SERVICE_UNAVAILABLE {
+                Exit::Unreachable
+            } else {
+                Exit::Failed
+            },
+            format!("{} answers {operation} with {}", self.url, head.status),
+        );
+        let failure = if reason.is_empty() {
+            failure
+        } else {
+            failure.because(reason)
+        };
+        Err(
+            match head
+                .headers
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+            {
+                Some(seconds) => failure.next(format!("try again in {seconds} s")),
+                None => failure.next("see that the URL names a profile that is in force"),
+            },
+        )
+    }
+}

@@ -1,0 +1,129 @@
+//! How a command fails: one line that says what, one that says what to do next, and an exit code.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit codes, part of the command-line contract (`assay --help` lists them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Failed, or refused by the signer, the token or a check.
+    Failed = 1,
+    /// Wrong usage or configuration. Clap ends with the same code.
+    Usage = 2,
+    /// The signer or the frontend cannot be reached, or is not ready.
+    Unreachable = 3,
+    /// Stopped by the operator before the work was done.
+    Interrupted = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    what: String,
+    next: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            next: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, what)
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says what would mend it. The first to say so knows best: a later call changes nothing.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next.get_or_insert_with(|| next.into());
+        self
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        let mut cause = self.source.as_deref().map(|error| error as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        match &self.next {
+            Some(next) => write!(f, "\n  next: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Turns any error into a [`Failure`] that says what was being done.
+pub(crate) trait OrFail<T> {
+    fn or_fail(self, what: impl Into<String>) -> Outcome<T>;
+    fn or_usage(self, what: impl Into<String>) -> Outcome<T>;
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrFail<T> for Result<T, E> {
+    fn or_fail(self, what: impl Into<String>) -> Outcome<T> {
+        self.map_err(|error| Failure::failed(what).because(error))
+    }
+
+    fn or_usage(self, what: impl Into<String>) -> Outcome<T> {
+        self.map_err(|error| Failure::usage(what).because(error))
+    }
+}
+
+/// Adds the way out to a failure that has none yet.
+pub(crate) trait Next {
+    fn next(self, next: impl Into<String>) -> Self;
+}
+
+impl<T> Next for Outcome<T> {
+    fn next(self, next: impl Into<String>) -> Self {
+        self.map_err(|failure| failure.next(next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_its_causes_and_what_to_do() {
+        let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let failure = Failure::failed("cannot read ca.pem")
+            .because(cause)
+            .next("run the ceremony")
+            .next("a later, vaguer hint");
+        assert_eq!(
+            failure.to_string(),
+            "cannot read ca.pem: no such file\n  next: run the ceremony"
+        );
+    }
+}

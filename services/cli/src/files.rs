@@ -1,0 +1,148 @@
+//! Files that are never overwritten, secrets that only their owner may read, and lists with one entry a line.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, OrFail, Outcome};
+
+/// Mode of private keys, PINs and other secrets: the services refuse anything wider.
+pub(crate) const SECRET: u32 = 0o600;
+/// Mode of certificates and configuration.
+pub(crate) const PUBLIC: u32 = 0o644;
+/// Largest list read from a file: 1,000,000 names of 64 octets.
+const MAX_LIST: u64 = 64 * 1024 * 1024;
+
+/// Writes a file that must not exist, durably.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> Outcome {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().map_err(|error| {
+        let exists = error.kind() == io::ErrorKind::AlreadyExists;
+        let failure = Failure::failed(format!("cannot write {}", path.display())).because(error);
+        if exists {
+            failure.next("nothing is ever overwritten: move that file away, or use another --dir")
+        } else {
+            failure.next("see that the directory exists, is yours and has room")
+        }
+    })
+}
+
+/// Replaces a file of our own in one step: readers see the old content or the new, never a part.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome {
+    let what = || format!("cannot write {}", path.display());
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+        .tempfile_in(dir)
+        .or_fail(what())?;
+    file.write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .or_fail(what())?;
+    file.persist(path).or_fail(what())?;
+    Ok(())
+}
+
+/// Makes a directory and its parents, closed to others.
+pub(crate) fn make_dir(path: &Path) -> Outcome {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .or_fail(format!("cannot make the directory {}", path.display()))
+}
+
+pub(crate) fn read(path: &Path) -> Outcome<Vec<u8>> {
+    fs::read(path).or_fail(format!("cannot read {}", path.display()))
+}
+
+pub(crate) fn read_text(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).or_fail(format!("cannot read {}", path.display()))
+}
+
+/// The path as seen from the root, for files that other processes read.
+pub(crate) fn absolute(path: &Path) -> Outcome<PathBuf> {
+    std::path::absolute(path).or_fail(format!("cannot resolve {}", path.display()))
+}
+
+/// The lines of a list that say something: blank lines and lines that start with `#` are left out.
+/// `-` is standard input.
+pub(crate) fn read_list(path: &Path) -> Outcome<Vec<String>> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(MAX_LIST).read_to_string(&mut text)
+    } else {
+        fs::File::open(path).and_then(|file| file.take(MAX_LIST).read_to_string(&mut text))
+    };
+    let read = read.or_fail(format!("cannot read {}", path.display()))?;
+    if read as u64 == MAX_LIST {
+        return Err(Failure::usage(format!(
+            "{} is longer than {} MiB",
+            path.display(),
+            MAX_LIST >> 20
+        ))
+        .next("split it"));
+    }
+    Ok(text
+        .lines()
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        create(&path, b"first", PUBLIC).unwrap();
+        let failure = create(&path, b"second", PUBLIC).unwrap_err();
+        assert!(
+            failure.to_string().contains("nothing is ever overwritten"),
+            "{failure}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn secrets_are_for_their_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        create(&path, b"secret", SECRET).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        replace(&path, b"other", SECRET).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"other");
+    }
+
+    #[test]
+    fn a_list_leaves_out_blank_lines_and_comments() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("names");
+        fs::write(&path, "# fleet\r\nbox-1\r\n\n box 2\n").unwrap();
+        assert_eq!(read_list(&path).unwrap(), ["box-1", " box 2"]);
+    }
+}
