@@ -15,8 +15,8 @@ use tonic::transport::Channel;
 use crate::audit::Record;
 use crate::installation::value;
 
-/// More than any test leaves behind.
-const PAGE: u32 = 10_000;
+/// Rows asked for at a time.
+const PAGE: u32 = 1_000;
 
 /// Larger than a page of audit records of at most 4 KiB each.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
@@ -59,17 +59,22 @@ impl Operator {
     ///
     /// When the signer does not answer, or a record is no JSON.
     pub async fn audit(&mut self, after: u64) -> Result<Vec<Record>> {
-        let request = ListAuditRequest {
-            after,
-            limit: PAGE,
-            kind: String::new(),
-        };
-        let reply = self.0.list_audit(request).await?.into_inner();
-        reply
-            .records
-            .iter()
-            .map(|record| Record::parse(&record.json))
-            .collect()
+        let mut records: Vec<Record> = Vec::new();
+        loop {
+            let after = records.last().map_or(after, Record::sequence);
+            let request = ListAuditRequest {
+                after,
+                limit: PAGE,
+                kind: String::new(),
+            };
+            let page = self.0.list_audit(request).await?.into_inner().records;
+            if page.is_empty() {
+                return Ok(records);
+            }
+            for record in page {
+                records.push(Record::parse(&record.json)?);
+            }
+        }
     }
 
     /// All certificates, newest first.
@@ -78,17 +83,25 @@ impl Operator {
     ///
     /// When the signer does not answer.
     pub async fn certificates(&mut self) -> Result<Vec<CertificateInfo>> {
-        let request = ListCertificatesRequest {
-            profile: String::new(),
-            before: 0,
-            limit: PAGE,
-        };
-        Ok(self
-            .0
-            .list_certificates(request)
-            .await?
-            .into_inner()
-            .certificates)
+        let mut certificates: Vec<CertificateInfo> = Vec::new();
+        loop {
+            let before = certificates.last().map_or(0, |oldest| oldest.position);
+            let request = ListCertificatesRequest {
+                profile: String::new(),
+                before,
+                limit: PAGE,
+            };
+            let page = self
+                .0
+                .list_certificates(request)
+                .await?
+                .into_inner()
+                .certificates;
+            if page.is_empty() {
+                return Ok(certificates);
+            }
+            certificates.extend(page);
+        }
     }
 
     /// One certificate, by its serial in hex.
