@@ -1,0 +1,127 @@
+//! Just enough DER to write good and bad certificates by hand.
+
+use assay_hsm::{KeyAlgorithm, SignatureAlgorithm};
+
+pub fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let mut der = vec![tag];
+    match content.len() {
+        short @ 0..0x80 => der.push(short as u8),
+        long @ 0x80..0x100 => der.extend([0x81, long as u8]),
+        longer => der.extend([0x82, (longer >> 8) as u8, longer as u8]),
+    }
+    der.extend(content);
+    der
+}
+
+pub fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+    tlv(0x30, parts)
+}
+
+/// A Name of one CN in UTF8String.
+pub fn name(common_name: &str) -> Vec<u8> {
+    let attribute = sequence(&[
+        b"\x06\x03\x55\x04\x03",
+        &tlv(0x0c, &[common_name.as_bytes()]),
+    ]);
+    sequence(&[&tlv(0x31, &[&attribute])])
+}
+
+pub fn signature_algorithm(key: KeyAlgorithm) -> &'static [u8] {
+    match key {
+        KeyAlgorithm::Rsa(_) => SignatureAlgorithm::Sha256WithRsa,
+        KeyAlgorithm::P384 => SignatureAlgorithm::EcdsaWithSha384,
+        KeyAlgorithm::P256 | KeyAlgorithm::Ed25519 => SignatureAlgorithm::EcdsaWithSha256,
+    }
+    .to_der()
+}
+
+pub fn extension(oid: u8, value: &[u8]) -> Vec<u8> {
+    sequence(&[
+        &[0x06, 0x03, 0x55, 0x1d, oid],
+        b"\x01\x01\xff",
+        &tlv(0x04, &[value]),
+    ])
+}
+
+pub fn ca_true() -> Vec<u8> {
+    extension(19, b"\x30\x03\x01\x01\xff")
+}
+
+pub fn ca_false() -> Vec<u8> {
+    extension(19, b"\x30\x00")
+}
+
+/// keyUsage by its first octet and its number of unused bits.
+pub fn key_usage(bits: u8, unused: u8) -> Vec<u8> {
+    extension(15, &[0x03, 0x02, unused, bits])
+}
+
+#[derive(Clone)]
+pub struct Tbs {
+    pub issuer: Vec<u8>,
+    pub subject: Vec<u8>,
+    pub spki: Vec<u8>,
+    pub signature: Vec<u8>,
+    pub extensions: Vec<Vec<u8>>,
+}
+
+impl Tbs {
+    pub fn to_der(&self) -> Vec<u8> {
+        let time = |text: &[u8]| tlv(0x17, &[text]);
+        let validity = sequence(&[&time(b"260101000000Z"), &time(b"360101000000Z")]);
+        let extensions: Vec<&[u8]> = self.extensions.iter().map(Vec::as_slice).collect();
+        let extensions = if extensions.is_empty() {
+            vec![]
+        } else {
+            tlv(0xa3, &[&sequence(&extensions)])
+        };
+        sequence(&[
+            b"\xa0\x03\x02\x01\x02",
+            b"\x02\x02\x12\x34",
+            &self.signature,
+            &self.issuer,
+            &validity,
+            &self.subject,
+            &self.spki,
+            &extensions,
+        ])
+    }
+}
+
+/// A TBSCertList without entries.
+pub fn tbs_cert_list(issuer: &[u8], signature: &[u8]) -> Vec<u8> {
+    let time = |text: &[u8]| tlv(0x17, &[text]);
+    let number = sequence(&[b"\x06\x03\x55\x1d\x14", b"\x04\x03\x02\x01\x01"]);
+    sequence(&[
+        b"\x02\x01\x01",
+        signature,
+        issuer,
+        &time(b"260101000000Z"),
+        &time(b"260201000000Z"),
+        &tlv(0xa0, &[&sequence(&[&number])]),
+    ])
+}
+
+/// A CertificationRequestInfo without attributes.
+pub fn request_info(subject: &[u8], spki: &[u8]) -> Vec<u8> {
+    sequence(&[b"\x02\x01\x00", subject, spki, b"\xa0\x00"])
+}
+
+/// A SET OF two attributes as CMS signs it.
+pub fn signed_attributes() -> Vec<u8> {
+    let content_type = sequence(&[
+        b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03",
+        &tlv(0x31, &[b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"]),
+    ]);
+    let digest = sequence(&[
+        b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04",
+        &tlv(0x31, &[&tlv(0x04, &[&[7; 32]])]),
+    ]);
+    tlv(0x31, &[&content_type, &digest])
+}
+
+/// SEQUENCE { tbs, algorithm, signature }: a certificate, CRL or request.
+pub fn signed(tbs: &[u8], algorithm: &[u8], value: &[u8]) -> Vec<u8> {
+    sequence(&[tbs, algorithm, &tlv(0x03, &[&[0], value])])
+}

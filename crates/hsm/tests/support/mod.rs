@@ -1,0 +1,220 @@
+//! A throw-away SoftHSM token and the structures that tests have signed.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary is a crate of its own and uses a part"
+)]
+
+pub mod der;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assay_hsm::{
+    Ceremony, CeremonyConfig, GenerateKey, Health, Hsm, HsmConfig, KeyAlgorithm, KeyConfig,
+    KeyRole, KeyUri, Pin, TokenUri, init_token,
+};
+use openssl::pkey::{PKey, Public};
+use openssl::x509::X509;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub const PIN: &str = "token-pin-1234";
+
+/// Longer than anything here takes on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn worker() -> PathBuf {
+    env!("CARGO_BIN_EXE_hsm-worker").into()
+}
+
+pub struct Token {
+    pub directory: TempDir,
+    pub uri: TokenUri,
+}
+
+impl Token {
+    pub async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        fs::create_dir(path.join("tokens")).unwrap();
+        fs::write(
+            path.join("softhsm2.conf"),
+            format!(
+                "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+                path.join("tokens").display()
+            ),
+        )
+        .unwrap();
+        let pin_file = path.join("pin");
+        fs::write(&pin_file, format!("{PIN}\n")).unwrap();
+        fs::set_permissions(&pin_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let uri = init_token(
+            Path::new(MODULE),
+            &environment(path),
+            Some(&worker()),
+            "Test token",
+            &Pin::new("so-pin-5678".to_owned()),
+            &Pin::new(PIN.to_owned()),
+        )
+        .await
+        .unwrap()
+        .with_pin_file(&pin_file);
+        Self { directory, uri }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn environment(&self) -> Vec<(String, String)> {
+        environment(self.path())
+    }
+
+    pub async fn ceremony(&self) -> Ceremony {
+        Ceremony::open(self.ceremony_config()).await.unwrap()
+    }
+
+    pub fn ceremony_config(&self) -> CeremonyConfig {
+        CeremonyConfig {
+            module: MODULE.into(),
+            token: self.uri.clone(),
+            environment: self.environment(),
+            program: Some(worker()),
+        }
+    }
+}
+
+fn environment(path: &Path) -> Vec<(String, String)> {
+    vec![(
+        "SOFTHSM2_CONF".to_owned(),
+        path.join("softhsm2.conf").display().to_string(),
+    )]
+}
+
+pub fn key(role: KeyRole, id: u8, algorithm: KeyAlgorithm) -> GenerateKey {
+    GenerateKey {
+        role,
+        label: role.to_string(),
+        id: vec![id],
+        algorithm,
+    }
+}
+
+/// A token with every service key, and the certificates of them.
+pub struct Installation {
+    pub token: Token,
+    pub keys: Vec<KeyConfig>,
+    pub ca: X509,
+    pub ca_name: Vec<u8>,
+    pub ra_decrypt: PKey<Public>,
+    pub ra_sign: PKey<Public>,
+}
+
+impl Installation {
+    pub async fn new() -> Self {
+        Self::with_ca(KeyAlgorithm::P256).await
+    }
+
+    pub async fn with_ca(ca_algorithm: KeyAlgorithm) -> Self {
+        let token = Token::new().await;
+        let ceremony = token.ceremony().await;
+        let specifications = [
+            key(KeyRole::CaSign, 1, ca_algorithm),
+            key(KeyRole::RaDecrypt, 2, KeyAlgorithm::Rsa(2048)),
+            key(KeyRole::RaSign, 3, KeyAlgorithm::Rsa(2048)),
+            key(KeyRole::Probe, 4, KeyAlgorithm::P256),
+        ];
+        let ca_name = der::name("Test CA");
+        let signature = der::signature_algorithm(ca_algorithm);
+        let mut keys = Vec::new();
+        let mut ca_uri = None;
+        for specification in specifications {
+            let role = specification.role;
+            let made = ceremony.generate(specification).await.unwrap();
+            let uri = KeyUri::parse(&made.uri).unwrap();
+            let mut tbs = der::Tbs {
+                issuer: ca_name.clone(),
+                subject: der::name(role.as_str()),
+                spki: made.spki_der,
+                signature: signature.to_vec(),
+                extensions: vec![],
+            };
+            let signed_as = if role == KeyRole::CaSign {
+                tbs.subject = ca_name.clone();
+                tbs.extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
+                ca_uri = Some(uri.clone());
+                KeyRole::RootSign
+            } else {
+                KeyRole::CaSign
+            };
+            let tbs = tbs.to_der();
+            let value = ceremony
+                .sign_certificate(ca_uri.as_ref().unwrap(), signed_as, &ca_name, &tbs)
+                .await
+                .unwrap();
+            let certificate = der::signed(&tbs, signature, &value);
+            keys.push(KeyConfig {
+                role,
+                uri,
+                certificate: (role != KeyRole::Probe).then_some(certificate),
+            });
+        }
+        ceremony.close().await;
+        let certificate =
+            |index: usize| X509::from_der(keys[index].certificate.as_ref().unwrap()).unwrap();
+        let ca = certificate(0);
+        Self {
+            ra_decrypt: certificate(1).public_key().unwrap(),
+            ra_sign: certificate(2).public_key().unwrap(),
+            token,
+            ca_name,
+            ca,
+            keys,
+        }
+    }
+
+    pub fn config(&self) -> HsmConfig {
+        HsmConfig {
+            module: MODULE.into(),
+            keys: self.keys.clone(),
+            threads: 2,
+            workers: 1,
+            operation_deadline: Duration::from_secs(10),
+            queue: 64,
+            health_interval: Duration::from_millis(50),
+            environment: self.token.environment(),
+            program: Some(worker()),
+        }
+    }
+
+    pub async fn start(&self) -> Hsm {
+        Hsm::start(self.config()).await.unwrap()
+    }
+
+    /// A TBSCertificate that the CA may sign.
+    pub fn tbs(&self) -> der::Tbs {
+        der::Tbs {
+            issuer: self.ca_name.clone(),
+            subject: der::name("device-1"),
+            spki: self.ra_sign.public_key_to_der().unwrap(),
+            signature: der::signature_algorithm(KeyAlgorithm::P256).to_vec(),
+            extensions: vec![der::ca_false(), der::key_usage(0x80, 7)],
+        }
+    }
+}
+
+/// Waits for a state of health.
+pub async fn until(
+    health: &mut watch::Receiver<Health>,
+    wanted: impl FnMut(&Health) -> bool,
+) -> Health {
+    tokio::time::timeout(PATIENCE, health.wait_for(wanted))
+        .await
+        .expect("health does not come about")
+        .unwrap()
+        .clone()
+}
