@@ -83,6 +83,7 @@ impl PublicCache {
             state: sender,
             demand: Arc::clone(&demand),
             heard: None,
+            silence: None,
         };
         let stop = shutdown.token();
         shutdown.spawn(async move {
@@ -138,6 +139,8 @@ struct Refresher {
     demand: Arc<Notify>,
     /// When the signer last answered.
     heard: Option<Instant>,
+    /// Why it did not answer the last time.
+    silence: Option<String>,
 }
 
 impl Refresher {
@@ -169,13 +172,11 @@ impl Refresher {
         let reply = match self.signer.public_info(current.revision.clone()).await {
             Ok(reply) => reply,
             Err(status) => {
-                observe::signer_up(false);
                 self.away(current, status.message());
                 return None;
             }
         };
-        observe::signer_up(true);
-        self.heard = Some(Instant::now());
+        self.heard();
         if !current.revision.is_empty() && reply.revision == current.revision {
             return None;
         }
@@ -202,7 +203,12 @@ impl Refresher {
     }
 
     /// With answers at hand this tier stays ready: devices get their 503 for PKIOperation alone.
-    fn away(&self, current: &Answers, reason: &str) {
+    fn away(&mut self, current: &Answers, reason: &str) {
+        observe::signer_up(false);
+        if self.silence.as_deref() == Some(reason) {
+            return;
+        }
+        self.silence = Some(reason.to_owned());
         if current.profiles.is_empty() {
             self.readiness
                 .set_cause(COMPONENT, format!("not heard from yet: {reason}"));
@@ -210,11 +216,19 @@ impl Refresher {
             tracing::warn!(reason, "the signer is away; answering from memory");
         }
     }
+
+    fn heard(&mut self) {
+        observe::signer_up(true);
+        if self.silence.take().is_some() {
+            tracing::info!("the signer answers");
+        }
+        self.heard = Some(Instant::now());
+    }
 }
 
 /// Why the signer's public answers are not taken over.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum AnswersError {
+pub(crate) enum AnswersError {
     #[error("more than {MAX_PROFILES} profiles")]
     TooMany,
     #[error("profile `{0}` has another content type than RFC 8894 allows for GetCACert")]

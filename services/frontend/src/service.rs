@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_proto::v1::PkiOperationRequest;
 use assay_runtime::drain::Shutdown;
@@ -9,6 +10,7 @@ use assay_scep::http::{Operation, decode_get_message};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::sync::Semaphore;
 
@@ -20,6 +22,9 @@ use crate::route::{Query, Selector, select};
 use crate::signer::Signer;
 
 const REQUEST_ID: &str = "x-request-id";
+
+/// Most clients send head and body at once; who has not by now waits for the answer.
+const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What all connections share.
 pub(crate) struct Service {
@@ -67,7 +72,12 @@ impl Service {
             request.uri().path(),
         );
         let id = HeaderValue::try_from(exchange.id.as_str());
-        let answer = self.answer(request, client, &mut exchange).await;
+        let (head, body) = request.into_parts();
+        let mut body = Some(body);
+        let answer = self.answer(&head, &mut body, client, &mut exchange).await;
+        if let Some(unread) = body {
+            self.discard(unread).await;
+        }
         let (mut response, outcome, reason) = match answer {
             Ok(answer) => (answer.into_response(), "ok", None),
             Err(refusal) => (
@@ -89,13 +99,14 @@ impl Service {
         response
     }
 
+    /// Takes the body only where it is read.
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: &mut Option<Incoming>,
         client: SocketAddr,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
-        let (head, body) = request.into_parts();
         let length = head
             .uri
             .path_and_query()
@@ -120,10 +131,9 @@ impl Service {
             Operation::GetNextCaCert => Err(Refusal::NoNextCa),
             Operation::PkiOperation => {
                 self.check_slots()?;
-                let message = if post {
-                    self.read(body).await?
-                } else {
-                    self.decode(query.message)?
+                let message = match body.take().filter(|_| post) {
+                    Some(body) => self.read(body).await?,
+                    None => self.decode(query.message)?,
                 };
                 exchange.received = message.len();
                 self.relay(message, &profile, exchange.id.clone(), client)
@@ -148,6 +158,14 @@ impl Service {
             Err(Refusal::Overloaded)
         } else {
             Ok(())
+        }
+    }
+
+    /// Closing with octets unread resets the connection, and some clients then lose the answer.
+    async fn discard(&self, body: Incoming) {
+        if body.size_hint().lower() <= self.limits.max_body as u64 {
+            let rest = Limited::new(body, self.limits.max_body).collect();
+            let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
         }
     }
 

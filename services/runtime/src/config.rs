@@ -74,6 +74,11 @@ impl Document {
         diagnosis::at_key(&self.path, &self.text, key, &message.to_string())
     }
 
+    /// The text as it was read, for a hash of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The folder of the file, against which relative paths in it are resolved.
     pub fn folder(&self) -> &Path {
         match self.path.parent() {

@@ -30,14 +30,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const UNUSED_SERVER_NAME: &str = "signer.invalid";
 
 /// A channel to the signer at `address` (`HOST:PORT`) that must prove to be `expected`. Connects when first used, and
-/// again after a loss: calls fail with `UNAVAILABLE` meanwhile.
+/// again after a loss: calls fail with `UNAVAILABLE` meanwhile. Async because a channel needs a runtime around it.
 ///
 /// # Errors
 /// Where a file is missing, open to others or of the wrong role, or the address is none.
-#[allow(
-    clippy::unused_async,
-    reason = "a channel spawns its worker: it needs a runtime around it"
-)]
 pub async fn connect(
     address: &str,
     files: &TlsFiles,

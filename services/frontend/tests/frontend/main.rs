@@ -1,0 +1,12 @@
+//! The real frontend process over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may, like tests"
+)]
+
+mod http;
+mod service;
+mod stand;

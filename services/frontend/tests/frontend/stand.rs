@@ -1,0 +1,363 @@
+//! The real frontend process before a signer that does what its messages say.
+//!
+//! The signer here is the Enrolment contract and nothing more: these tests are about HTTP. Enrolments against the real
+//! signer are tested with all processes together.
+
+#[path = "../../../runtime/tests/pki/mod.rs"]
+pub(crate) mod pki;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use assay_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
+use assay_proto::v1::pki_operation_reply::Outcome;
+use assay_proto::v1::{
+    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicInfoReply,
+    PublicInfoRequest, UnknownProfile,
+};
+use assay_runtime::drain::Shutdown;
+use assay_runtime::identity::{Identity, Role};
+use assay_runtime::mtls::{self, AllowList, Server, TlsFiles};
+use assay_runtime::ready::Ready;
+use pki::Anchor;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+const SIGNER: &str = "assay://signer/main";
+const FRONTEND: &str = "assay://frontend/dmz1";
+
+/// Far above what anything here takes; a test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+pub(crate) const CAPABILITIES: &str = "AES\nPOSTPKIOperation\nSCEPStandard\nSHA-256";
+
+/// The signer of this stand.
+#[derive(Clone, Default)]
+pub(crate) struct Signer(Arc<State>);
+
+struct State {
+    profiles: Mutex<Vec<&'static str>>,
+    seen: Mutex<Vec<PkiOperationRequest>>,
+    finished: Mutex<usize>,
+    /// A message `hang` waits for a permit.
+    release: Semaphore,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            profiles: Mutex::new(vec!["devices", "fleet"]),
+            seen: Mutex::default(),
+            finished: Mutex::default(),
+            release: Semaphore::new(0),
+        }
+    }
+}
+
+impl Signer {
+    pub(crate) fn activate(&self, profile: &'static str) {
+        self.0.profiles.lock().unwrap().push(profile);
+    }
+
+    pub(crate) fn seen(&self) -> Vec<PkiOperationRequest> {
+        self.0.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn has_seen(&self, count: usize) {
+        eventually("requests at the signer", || self.seen().len() >= count).await;
+    }
+
+    pub(crate) async fn has_finished(&self, count: usize) {
+        eventually("finished requests", || {
+            *self.0.finished.lock().unwrap() >= count
+        })
+        .await;
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.release.add_permits(1);
+    }
+}
+
+#[tonic::async_trait]
+impl Enrolment for Signer {
+    async fn pki_operation(
+        &self,
+        request: Request<PkiOperationRequest>,
+    ) -> Result<Response<PkiOperationReply>, Status> {
+        let request = request.into_inner();
+        let message = request.pki_message.clone();
+        let profile = request.profile.clone();
+        self.0.seen.lock().unwrap().push(request);
+        let outcome = match message.as_slice() {
+            b"busy" => Outcome::Busy(Busy {
+                retry_after_seconds: 7,
+            }),
+            b"malformed" => Outcome::Malformed(Malformed {
+                reason: "two signers".to_owned(),
+            }),
+            b"gone" => Outcome::UnknownProfile(UnknownProfile {}),
+            b"denied" => return Err(Status::permission_denied("not you")),
+            b"hang" => {
+                self.0.release.acquire().await.unwrap().forget();
+                Outcome::CertRep(b"released".to_vec())
+            }
+            message => Outcome::CertRep([profile.as_bytes(), b":", message].concat()),
+        };
+        *self.0.finished.lock().unwrap() += 1;
+        Ok(Response::new(PkiOperationReply {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn public_info(
+        &self,
+        request: Request<PublicInfoRequest>,
+    ) -> Result<Response<PublicInfoReply>, Status> {
+        let names = self.0.profiles.lock().unwrap().clone();
+        let revision = names.join(",");
+        let profiles = if request.into_inner().known_revision == revision {
+            Vec::new()
+        } else {
+            names.iter().map(|name| info(name)).collect()
+        };
+        Ok(Response::new(PublicInfoReply { revision, profiles }))
+    }
+}
+
+fn info(name: &str) -> ProfileInfo {
+    ProfileInfo {
+        profile: name.to_owned(),
+        capabilities: CAPABILITIES.to_owned(),
+        ca_certificates: format!("certificates of {name}").into_bytes(),
+        ca_certificates_type: "application/x-x509-ca-ra-cert".to_owned(),
+        is_default: name == "devices",
+    }
+}
+
+/// A folder with credentials, a signer's address, and perhaps a running frontend and signer.
+pub(crate) struct Stand {
+    pub(crate) folder: TempDir,
+    pub(crate) signer: Signer,
+    pub(crate) http: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    signer_address: SocketAddr,
+    signer_files: TlsFiles,
+    running: Option<Shutdown>,
+    frontend: Child,
+}
+
+impl Stand {
+    /// Frontend and signer, with the given lines under `[limits]`; ready.
+    pub(crate) async fn start(limits: &str) -> Self {
+        let mut stand = Self::without_signer(limits, "").await;
+        stand.start_signer().await;
+        stand.ready().await;
+        stand
+    }
+
+    /// A frontend whose signer is away.
+    pub(crate) async fn without_signer(limits: &str, http: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (frontends, signers) = (Anchor::new("frontends"), Anchor::new("signers"));
+        let signer_files = signers.files(folder.path(), "signer", &[SIGNER], &frontends);
+        frontends.files(folder.path(), "frontend", &[FRONTEND], &signers);
+        let signer_address = free_address();
+        let config = folder.path().join("frontend.toml");
+        let text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\n{http}\n\
+             [signer]\naddress = \"{signer_address}\"\nidentity = \"{SIGNER}\"\n\
+             certificate = \"frontend.pem\"\nprivate_key = \"frontend.key\"\n\
+             trust_anchors = \"frontend-anchors.pem\"\nrefresh_interval = \"100ms\"\n\
+             [limits]\n{limits}\n[ops]\nlisten = \"127.0.0.1:0\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let ready_file = folder.path().join("ready.json");
+        let frontend = frontend_command()
+            .arg("--config")
+            .arg(&config)
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("the ready file", || ready_file.exists()).await;
+        let ready = Ready::read(&ready_file).unwrap();
+        Self {
+            folder,
+            signer: Signer::default(),
+            http: ready.http.unwrap(),
+            ops: ready.ops.unwrap(),
+            signer_address,
+            signer_files,
+            running: None,
+            frontend,
+        }
+    }
+
+    pub(crate) async fn start_signer(&mut self) {
+        let allow = AllowList::new([Identity::parse(FRONTEND).unwrap()], Role::Frontend).unwrap();
+        let server = Server::bind(self.signer_address, &self.signer_files, allow)
+            .await
+            .unwrap();
+        let shutdown = Shutdown::new();
+        let stop = shutdown.token();
+        shutdown.spawn(
+            tonic::transport::Server::builder()
+                .add_service(EnrolmentServer::with_interceptor(
+                    self.signer.clone(),
+                    mtls::authorise,
+                ))
+                .serve_with_incoming_shutdown(
+                    server.incoming(shutdown.token()),
+                    stop.cancelled_owned(),
+                ),
+        );
+        self.running = Some(shutdown);
+    }
+
+    pub(crate) async fn stop_signer(&mut self) {
+        let shutdown = self.running.take().unwrap();
+        shutdown.request();
+        shutdown.drain(PATIENCE).await;
+    }
+
+    pub(crate) async fn ready(&self) {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while self.readiness().await.status != 200 {
+            assert!(tokio::time::Instant::now() < until, "not ready in time");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    pub(crate) async fn readiness(&self) -> Answer {
+        exchange(
+            self.ops,
+            b"GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n",
+        )
+        .await
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        exchange(
+            self.ops,
+            b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n",
+        )
+        .await
+        .text()
+    }
+
+    /// A request of HTTP/1.1 without a Host, as some clients send it.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        exchange(
+            self.http,
+            format!("GET {target} HTTP/1.1\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .await
+    }
+
+    pub(crate) async fn post(&self, target: &str, body: &[u8]) -> Answer {
+        exchange(self.http, &post(target, body)).await
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = i32::try_from(self.frontend.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.frontend.wait())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+pub(crate) fn frontend_command() -> Command {
+    let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_assay-frontend")));
+    command.stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head =
+        format!("POST {target} HTTP/1.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: String,
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let end = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(bytes)));
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            head,
+            status,
+            body: bytes[end + 4..].to_vec(),
+        }
+    }
+
+    /// A header's value, whole.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+/// Sends bytes as they are and reads until the server closes.
+pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    Answer::parse(&read_all(&mut stream).await)
+}
+
+pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset after the answer is as good an end as any.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    bytes
+}
+
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < until, "in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
