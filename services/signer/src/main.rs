@@ -1,3 +1,95 @@
 //! The isolated signer of the inner tier: the only process that decides and the only one that owns token workers.
 
-fn main() {}
+mod administration;
+mod admission;
+mod app;
+mod authority;
+mod challenge_key;
+mod clock;
+mod config;
+mod enrolment;
+mod metrics;
+mod pipeline;
+mod policies;
+mod recorder;
+mod recovery;
+mod serial;
+mod settings;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use assay_runtime::telemetry;
+use clap::Parser;
+
+use crate::settings::Settings;
+
+/// Exit code for a configuration that cannot be used, or a start that was refused.
+const REFUSED: u8 = 2;
+
+/// The isolated signer: policy, state, audit log and the token's workers.
+///
+/// It listens for frontends (Enrolment) and for operators (Administration), both over mutual TLS, and starts the worker
+/// processes that alone load the PKCS#11 library. It refuses to start on anything unsafe, in one line that says how to
+/// mend it. SIGTERM or SIGINT drains and stops it.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 stopped as asked, 1 failed while running, 2 refused to start.\n\
+    A commented configuration stands in services/signer/signer.toml.example; `assay ceremony` writes one."
+)]
+struct Arguments {
+    /// The configuration file; paths in it are relative to it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Read and validate the configuration, say so, and start nothing.
+    #[arg(long)]
+    check: bool,
+    /// Write the process id and the addresses that were bound here, as JSON, once all listen.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = assay_hsm::run_worker_if_asked() {
+        return code;
+    }
+    let arguments = Arguments::parse();
+    let settings = match Settings::load(&arguments.config) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&error),
+    };
+    if arguments.check {
+        say(&format!("{}: ok", arguments.config.display()));
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = telemetry::init("assay-signer", &settings.log) {
+        return refuse(&error);
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&error),
+    };
+    match runtime.block_on(app::run(settings, arguments.ready_file.as_deref())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(app::RunError::Start(error)) => refuse(&*error),
+        Err(app::RunError::Serve(error)) => {
+            tracing::error!(error = telemetry::chain(&*error), "stopped by a fault");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the one line for whoever started the process"
+)]
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("assay-signer: {}", telemetry::chain(error));
+    ExitCode::from(REFUSED)
+}
+
+#[allow(clippy::print_stdout, reason = "the answer to --check")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,324 @@
+//! Challenges: issued in batches, listed without their secrets, revoked.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use assay_audit::{Draft, Event};
+use assay_policy::{ChallengeKind as PolicyKind, Dn, Profile, SubjectAltName};
+use assay_proto::v1::{
+    ChallengeInfo, ChallengeItem, IssueChallengesReply, IssueChallengesRequest, IssuedChallenge,
+    ListChallengesReply, ListChallengesRequest, RevokeChallengeReply, RevokeChallengeRequest,
+};
+use assay_store::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
+
+use super::error::AdminError;
+use super::{AdministrationService, MAX_ITEMS, page};
+use crate::policies::InForce;
+
+/// Issues one challenge for each item, or a static one; all or none.
+pub(super) async fn issue(
+    service: &AdministrationService,
+    actor: &str,
+    request: IssueChallengesRequest,
+) -> Result<IssueChallengesReply, AdminError> {
+    let IssueChallengesRequest {
+        profile,
+        items,
+        ttl_seconds,
+        static_challenge,
+    } = request;
+    let in_force = service.pipeline.policies.active();
+    let profile = named(&in_force, &profile)?;
+    check_kind(profile, &items, static_challenge)?;
+    let expires_at = expiry(service, profile, ttl_seconds)?;
+    let bound: Vec<Option<Bound>> = if static_challenge {
+        vec![None]
+    } else {
+        items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| Bound::parse(profile, item, index).map(Some))
+            .collect::<Result<_, _>>()?
+    };
+
+    let mut issued = Vec::with_capacity(bound.len());
+    let mut rows = Vec::with_capacity(bound.len());
+    let mut records = Vec::with_capacity(bound.len());
+    for bound in bound {
+        let drawn = service.pipeline.challenge_key.draw()?;
+        let row = row(
+            profile,
+            actor,
+            &drawn,
+            bound,
+            service.pipeline.recorder.clock.now_seconds(),
+            expires_at,
+        );
+        records.push(record(service, &in_force, &row));
+        rows.push(row);
+        issued.push(IssuedChallenge {
+            id: drawn.id,
+            challenge: drawn.secret.to_string(),
+        });
+    }
+    service
+        .pipeline
+        .store
+        .insert_challenges(rows, records)
+        .await?;
+    Ok(IssueChallengesReply { challenges: issued })
+}
+
+/// Newest first.
+pub(super) async fn list(
+    service: &AdministrationService,
+    _actor: &str,
+    request: ListChallengesRequest,
+) -> Result<ListChallengesReply, AdminError> {
+    let ListChallengesRequest {
+        profile,
+        state,
+        limit,
+    } = request;
+    let profile = Some(profile).filter(|profile| !profile.is_empty());
+    let state = match state.as_str() {
+        "" => None,
+        state => Some(parse_state(state)?),
+    };
+    let rows = service
+        .pipeline
+        .store
+        .list_challenges(profile, state, page(limit))
+        .await?;
+    Ok(ListChallengesReply {
+        challenges: rows.into_iter().map(info).collect(),
+    })
+}
+
+/// Only an open one can be revoked.
+pub(super) async fn revoke(
+    service: &AdministrationService,
+    actor: &str,
+    request: RevokeChallengeRequest,
+) -> Result<RevokeChallengeReply, AdminError> {
+    let RevokeChallengeRequest { id } = request;
+    let event = Event::ChallengeRevoked {
+        actor: actor.into(),
+        challenge_id: id.as_str().into(),
+    };
+    let policy_hash = service.pipeline.policies.active().model_hash();
+    let draft = service.pipeline.recorder.draft(policy_hash, event);
+    match service
+        .pipeline
+        .store
+        .revoke_challenge(id.clone(), vec![draft])
+        .await?
+    {
+        Revocation::Revoked => Ok(RevokeChallengeReply {}),
+        Revocation::Unchanged(state) => Err(AdminError::WrongState(format!(
+            "challenge {id} is {}; only an open one can be revoked",
+            state_text(state)
+        ))),
+        Revocation::Unknown => Err(AdminError::NotFound(format!(
+            "there is no challenge {id}; `assay challenge list` shows their ids"
+        ))),
+    }
+}
+
+/// The profile of this name in the policy in force.
+pub(super) fn named<'a>(in_force: &'a InForce, name: &str) -> Result<&'a Profile, AdminError> {
+    let profile = if name.is_empty() {
+        None
+    } else {
+        in_force.select(name)
+    };
+    profile.ok_or_else(|| AdminError::UnknownProfile(name.to_owned()))
+}
+
+fn check_kind(
+    profile: &Profile,
+    items: &[ChallengeItem],
+    static_challenge: bool,
+) -> Result<(), AdminError> {
+    let name = profile.name();
+    let wrong = |text: String| Err(AdminError::Invalid(text));
+    match (profile.challenge_kind(), static_challenge) {
+        (PolicyKind::OneTime, true) => wrong(format!(
+            "profile {name} takes one-time challenges, each with a subject"
+        )),
+        (PolicyKind::Static, false) => wrong(format!(
+            "profile {name} takes a static challenge and names from its inventory; issue it with --static"
+        )),
+        (PolicyKind::Static, true) if !items.is_empty() => {
+            wrong("a static challenge has no subject: its names are the inventory's".to_owned())
+        }
+        (PolicyKind::OneTime, false) if items.is_empty() || items.len() > MAX_ITEMS => {
+            wrong(format!(
+                "one call issues 1 to {MAX_ITEMS} challenges, not {}",
+                items.len()
+            ))
+        }
+        (PolicyKind::OneTime, false) | (PolicyKind::Static, true) => Ok(()),
+    }
+}
+
+/// Unix seconds; a static challenge without a time to live stays until it is revoked.
+fn expiry(
+    service: &AdministrationService,
+    profile: &Profile,
+    ttl_seconds: u64,
+) -> Result<Option<i64>, AdminError> {
+    let longest = profile.challenge_ttl_max();
+    let ttl = match (ttl_seconds, profile.challenge_kind()) {
+        (0, PolicyKind::Static) => return Ok(None),
+        (0, PolicyKind::OneTime) => longest,
+        (seconds, _) => Duration::from_secs(seconds),
+    };
+    if ttl > longest {
+        return Err(AdminError::Invalid(format!(
+            "a challenge of profile {} lives at most {}; ask for less",
+            profile.name(),
+            humantime::format_duration(longest)
+        )));
+    }
+    let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    Ok(Some(
+        service
+            .pipeline
+            .recorder
+            .clock
+            .now_seconds()
+            .saturating_add(ttl),
+    ))
+}
+
+/// What a one-time challenge allows: checked against the profile, so that none is issued that could never be used.
+struct Bound {
+    subject: Dn,
+    sans: Vec<SubjectAltName>,
+}
+
+impl Bound {
+    fn parse(profile: &Profile, item: ChallengeItem, index: usize) -> Result<Self, AdminError> {
+        let ChallengeItem { subject, sans } = item;
+        let at = |text: String| {
+            AdminError::Invalid(format!("item {}, subject `{subject}`: {text}", index + 1))
+        };
+        let parsed = Dn::parse_rfc4514(&subject).map_err(|error| at(error.to_string()))?;
+        let sans = sans
+            .iter()
+            .map(|san| {
+                SubjectAltName::from_str(san).map_err(|error| at(format!("`{san}`: {error}")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        profile
+            .check_challenge(&parsed, &sans)
+            .map_err(|refusal| at(format!("{}: {}", refusal.rule, refusal.detail)))?;
+        Ok(Self {
+            subject: parsed,
+            sans,
+        })
+    }
+}
+
+fn row(
+    profile: &Profile,
+    actor: &str,
+    drawn: &crate::challenge_key::NewChallenge,
+    bound: Option<Bound>,
+    issued_at: i64,
+    expires_at: Option<i64>,
+) -> NewChallenge {
+    let (kind, subject, sans) = match bound {
+        Some(Bound { subject, sans }) => (
+            ChallengeKind::OneTime,
+            subject.to_string(),
+            sans.iter().map(ToString::to_string).collect(),
+        ),
+        None => (ChallengeKind::Static, String::new(), Vec::new()),
+    };
+    NewChallenge {
+        id: drawn.id.clone(),
+        lookup: drawn.lookup,
+        kind,
+        profile: profile.name().to_string(),
+        subject,
+        subject_der: None,
+        sans,
+        issued_at,
+        expires_at,
+        issued_by: actor.to_owned(),
+    }
+}
+
+fn record(service: &AdministrationService, in_force: &InForce, row: &NewChallenge) -> Draft {
+    let event = Event::ChallengeIssued {
+        actor: row.issued_by.as_str().into(),
+        challenge_id: row.id.as_str().into(),
+        challenge_kind: kind_text(row.kind).into(),
+        profile: row.profile.as_str().into(),
+        subject: match row.kind {
+            ChallengeKind::OneTime => Some(row.subject.as_str().into()),
+            ChallengeKind::Static => None,
+        },
+        expires_at: row.expires_at,
+    };
+    service
+        .pipeline
+        .recorder
+        .draft(in_force.model_hash(), event)
+}
+
+fn info(row: ChallengeRow) -> ChallengeInfo {
+    let ChallengeRow {
+        id,
+        kind,
+        profile,
+        subject,
+        subject_der: _,
+        sans,
+        issued_at,
+        expires_at,
+        issued_by,
+        state,
+        serial,
+    } = row;
+    ChallengeInfo {
+        id,
+        profile,
+        kind: kind_text(kind).to_owned(),
+        state: state_text(state).to_owned(),
+        subject,
+        sans,
+        issued_at,
+        expires_at: expires_at.unwrap_or_default(),
+        issued_by,
+        serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
+    }
+}
+
+fn kind_text(kind: ChallengeKind) -> &'static str {
+    match kind {
+        ChallengeKind::OneTime => "one-time",
+        ChallengeKind::Static => "static",
+    }
+}
+
+fn state_text(state: ChallengeState) -> &'static str {
+    match state {
+        ChallengeState::Open => "open",
+        ChallengeState::Spent => "spent",
+        ChallengeState::Revoked => "revoked",
+    }
+}
+
+fn parse_state(text: &str) -> Result<ChallengeState, AdminError> {
+    [
+        ChallengeState::Open,
+        ChallengeState::Spent,
+        ChallengeState::Revoked,
+    ]
+    .into_iter()
+    .find(|state| state_text(*state) == text)
+    .ok_or_else(|| AdminError::Invalid(format!("`{text}` is no state: open, spent or revoked")))
+}

@@ -1,0 +1,37 @@
+//! Why an administrative call failed, and its gRPC status: the one place where the two meet.
+
+use assay_store::StoreError;
+use tonic::Status;
+
+/// Each text says what would be right.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    #[error("there is no profile `{0}` in the policy in force; `assay policy status` lists them")]
+    UnknownProfile(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    WrongState(String),
+    #[error("the state cannot be read or written")]
+    Store(#[from] StoreError),
+    #[error("OpenSSL failed")]
+    OpenSsl(#[from] openssl::error::ErrorStack),
+}
+
+impl From<AdminError> for Status {
+    fn from(error: AdminError) -> Self {
+        let text = assay_runtime::telemetry::chain(&error);
+        match error {
+            AdminError::UnknownProfile(_) | AdminError::NotFound(_) => Self::not_found(text),
+            AdminError::Invalid(_) => Self::invalid_argument(text),
+            AdminError::WrongState(_) => Self::failed_precondition(text),
+            AdminError::Store(StoreError::Busy) => Self::unavailable(text),
+            AdminError::Store(_) | AdminError::OpenSsl(_) => {
+                tracing::error!(error = text, "administrative call failed");
+                Self::internal(text)
+            }
+        }
+    }
+}

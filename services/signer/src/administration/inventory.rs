@@ -1,0 +1,221 @@
+//! Inventories: the names that a static challenge may be used for.
+
+use assay_audit::{Draft, Event, InventoryChange};
+use assay_policy::{ChallengeKind, Dn, Profile};
+use assay_proto::v1::{
+    AddInventoryReply, AddInventoryRequest, InventoryInfo, InventoryItem as Item,
+    ListInventoryReply, ListInventoryRequest, ResetInventoryReply, ResetInventoryRequest,
+};
+use assay_store::{Change, ChangeRequest, InventoryItem, InventoryRow};
+
+use super::challenges::named;
+use super::error::AdminError;
+use super::{AdministrationService, MAX_ITEMS, page};
+
+/// Octets of a SHA-256.
+const DIGEST_BYTES: usize = 32;
+
+/// Adds names, all or none.
+pub(super) async fn add(
+    service: &AdministrationService,
+    actor: &str,
+    request: AddInventoryRequest,
+) -> Result<AddInventoryReply, AdminError> {
+    let AddInventoryRequest { profile, items } = request;
+    let in_force = service.pipeline.policies.active();
+    let profile = with_inventory(named(&in_force, &profile)?)?;
+    check_count(items.len())?;
+    let items = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| parse(profile, item, index))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (change_request, audit) = change(service, actor, profile, InventoryChange::Add);
+    let change = service
+        .pipeline
+        .store
+        .add_inventory(change_request, items, audit)
+        .await?;
+    Ok(AddInventoryReply {
+        added: change.changed,
+        already_present: change.unchanged,
+    })
+}
+
+/// Lets the static challenge issue once more for each name.
+pub(super) async fn reset(
+    service: &AdministrationService,
+    actor: &str,
+    request: ResetInventoryRequest,
+) -> Result<ResetInventoryReply, AdminError> {
+    let ResetInventoryRequest { profile, names } = request;
+    let in_force = service.pipeline.policies.active();
+    let profile = with_inventory(named(&in_force, &profile)?)?;
+    check_count(names.len())?;
+    let names = names
+        .into_iter()
+        .enumerate()
+        .map(|(index, name)| exact_name(profile, &name).map_err(|text| at(index, &name, &text)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (change_request, audit) = change(service, actor, profile, InventoryChange::Reset);
+    let change = service
+        .pipeline
+        .store
+        .reset_inventory(change_request, names, audit)
+        .await?;
+    Ok(ResetInventoryReply {
+        reset: change.changed,
+    })
+}
+
+/// In byte order.
+pub(super) async fn list(
+    service: &AdministrationService,
+    _actor: &str,
+    request: ListInventoryRequest,
+) -> Result<ListInventoryReply, AdminError> {
+    let ListInventoryRequest {
+        profile,
+        after,
+        limit,
+    } = request;
+    let in_force = service.pipeline.policies.active();
+    let profile = with_inventory(named(&in_force, &profile)?)?;
+    let rows = service
+        .pipeline
+        .store
+        .list_inventory(profile.name().to_string(), after, page(limit))
+        .await?;
+    Ok(ListInventoryReply {
+        items: rows.into_iter().map(info).collect(),
+    })
+}
+
+fn with_inventory(profile: &Profile) -> Result<&Profile, AdminError> {
+    match profile.challenge_kind() {
+        ChallengeKind::Static => Ok(profile),
+        ChallengeKind::OneTime => Err(AdminError::Invalid(format!(
+            "profile {} has no inventory: it takes one-time challenges",
+            profile.name()
+        ))),
+    }
+}
+
+fn check_count(count: usize) -> Result<(), AdminError> {
+    if (1..=MAX_ITEMS).contains(&count) {
+        Ok(())
+    } else {
+        Err(AdminError::Invalid(format!(
+            "one call takes 1 to {MAX_ITEMS} names, not {count}"
+        )))
+    }
+}
+
+fn parse(profile: &Profile, item: Item, index: usize) -> Result<InventoryItem, AdminError> {
+    let Item { name, spki_sha256 } = item;
+    let exact = exact_name(profile, &name).map_err(|text| at(index, &name, &text))?;
+    profile.inventory_subject(&exact).map_err(|refusal| {
+        at(
+            index,
+            &name,
+            &format!("{}: {}", refusal.rule, refusal.detail),
+        )
+    })?;
+    let pin = pin(&spki_sha256).map_err(|text| at(index, &name, &text))?;
+    if pin.is_none() && !profile.accept_shared_secret() {
+        let text =
+            "its key is not pinned, and the profile does not say accept_shared_secret = true";
+        return Err(at(index, &name, text));
+    }
+    Ok(InventoryItem {
+        name: exact,
+        spki_sha256: pin,
+    })
+}
+
+/// The value itself, or that of the inventory's attribute in a whole subject.
+fn exact_name(profile: &Profile, text: &str) -> Result<String, String> {
+    if !text.contains('=') {
+        return Ok(text.to_owned());
+    }
+    let subject = Dn::parse_rfc4514(text).map_err(|error| error.to_string())?;
+    let (_, oid) = profile
+        .inventory_rdn()
+        .ok_or_else(|| "the profile takes no attribute from its inventory".to_owned())?;
+    let name = subject
+        .value_of(&oid)
+        .ok_or_else(|| "the subject lacks the attribute that the inventory holds".to_owned())?;
+    let whole = profile
+        .inventory_subject(name)
+        .map_err(|refusal| refusal.detail)?;
+    if whole == subject {
+        Ok(name.to_owned())
+    } else {
+        Err(format!(
+            "the profile issues `{whole}`; name that, or its last value alone"
+        ))
+    }
+}
+
+fn pin(text: &str) -> Result<Option<[u8; DIGEST_BYTES]>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    hex::decode(text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            "a pinned key is the SHA-256 of its DER SubjectPublicKeyInfo, 64 hex digits".to_owned()
+        })
+}
+
+fn at(index: usize, name: &str, text: &str) -> AdminError {
+    AdminError::Invalid(format!("item {}, `{name}`: {text}", index + 1))
+}
+
+/// What the store needs for a change, and how the change is recorded.
+fn change(
+    service: &AdministrationService,
+    actor: &str,
+    profile: &Profile,
+    change: InventoryChange,
+) -> (ChangeRequest, impl FnOnce(&Change) -> Draft + Send + use<>) {
+    let request = ChangeRequest {
+        profile: profile.name().to_string(),
+        by: actor.to_owned(),
+        at: service.pipeline.recorder.clock.now_seconds(),
+    };
+    let recorder = std::sync::Arc::clone(&service.pipeline.recorder);
+    let policy_hash = service.pipeline.policies.active().model_hash();
+    let (actor, name) = (actor.to_owned(), profile.name().to_string());
+    let audit = move |done: &Change| {
+        let event = Event::InventoryChanged {
+            actor: actor.into(),
+            profile: name.into(),
+            change,
+            names: done.changed,
+            inventory_sequence: done.head.sequence,
+            inventory_hash: done.head.hash.into(),
+        };
+        recorder.draft(policy_hash, event)
+    };
+    (request, audit)
+}
+
+fn info(row: InventoryRow) -> InventoryInfo {
+    let InventoryRow {
+        name,
+        spki_sha256,
+        serial,
+        added_at,
+        added_by,
+    } = row;
+    InventoryInfo {
+        name,
+        spki_sha256: spki_sha256.map(hex::encode).unwrap_or_default(),
+        serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
+        added_at,
+        added_by,
+    }
+}

@@ -1,0 +1,52 @@
+//! One look at the whole signer.
+
+use assay_hsm::WorkerHealth;
+use assay_proto::v1::{StatusReply, StatusRequest, WorkerStatus};
+
+use super::AdministrationService;
+use super::error::AdminError;
+
+/// Readiness, workers, policy, counts.
+pub(super) async fn show(
+    service: &AdministrationService,
+    _actor: &str,
+    request: StatusRequest,
+) -> Result<StatusReply, AdminError> {
+    let StatusRequest {} = request;
+    let pipeline = &service.pipeline;
+    let in_force = pipeline.policies.active();
+    let counts = pipeline.store.counts().await?;
+    let health = pipeline.hsm.health().borrow().clone();
+    Ok(StatusReply {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: pipeline.recorder.boot_id().to_owned(),
+        ready: service.readiness.is_ready(),
+        causes: service.readiness.causes(),
+        workers: health.workers.into_iter().map(worker).collect(),
+        policy_number: in_force.number(),
+        policy_hash: in_force.model_hash().map(hex::encode).unwrap_or_default(),
+        open_intents: counts.open_intents,
+        certificates: counts.certificates,
+    })
+}
+
+fn worker(worker: WorkerHealth) -> WorkerStatus {
+    let WorkerHealth {
+        pid,
+        healthy,
+        restarts,
+        token_label,
+        token_serial,
+        operations,
+        cpu_seconds,
+    } = worker;
+    WorkerStatus {
+        pid: pid.unwrap_or_default(),
+        healthy,
+        token_label,
+        token_serial,
+        restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
+        operations: operations.into_iter().collect(),
+        cpu_seconds,
+    }
+}

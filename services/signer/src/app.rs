@@ -1,0 +1,217 @@
+//! Puts the parts together, in the order in which each may refuse to start, and runs them until told to stop.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_audit::{Event, Record};
+use assay_hsm::{Hsm, SignatureAlgorithm};
+use assay_proto::v1::administration_server::AdministrationServer;
+use assay_proto::v1::enrolment_server::EnrolmentServer;
+use assay_runtime::drain::{Drained, Shutdown};
+use assay_runtime::mtls::{self, Server};
+use assay_runtime::ops::{Ops, Readiness};
+use assay_runtime::ready::Ready;
+use assay_runtime::telemetry;
+use assay_store::{Options, Store};
+use openssl::hash::MessageDigest;
+
+use crate::administration::AdministrationService;
+use crate::admission::Admission;
+use crate::authority::Authority;
+use crate::challenge_key::ChallengeKey;
+use crate::clock::Clock;
+use crate::enrolment::EnrolmentService;
+use crate::pipeline::{Aggregate, Finish, Pipeline};
+use crate::policies::Policies;
+use crate::recorder::Recorder;
+use crate::settings::{Listener, Settings};
+use crate::{administration, metrics, recovery};
+
+/// What was accepted is finished within this after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Largest gRPC message taken: a bundle of policy files or ten thousand inventory names stay below.
+const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
+/// A pkiMessage of the largest size that the codec reads, and its envelope.
+const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
+
+/// A run that ended otherwise than as asked.
+pub(crate) enum RunError {
+    /// Refused to start.
+    Start(Box<dyn Error>),
+    /// Failed while serving.
+    Serve(Box<dyn Error>),
+}
+
+impl<E: Error + 'static> From<E> for RunError {
+    fn from(error: E) -> Self {
+        Self::Start(Box::new(error))
+    }
+}
+
+/// Runs the signer until SIGTERM or SIGINT.
+pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result<(), RunError> {
+    let shutdown = Shutdown::on_signals()?;
+    let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
+    metrics::describe();
+    let readiness = Readiness::waiting_for(&["token", "policy"]);
+
+    let store = Store::open(&settings.state, &Options::default())?;
+    let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
+    let clock = Clock::new(latest_record_ms(&store).await?);
+    let recorder = Arc::new(Recorder::new(settings.config_hash, clock)?);
+    let policies = Policies::new(administration::load_active(&store).await?);
+    let enrolment = bind(&settings.enrolment).await?;
+    let administration = bind(&settings.administration).await?;
+    let ops = Ops::bind(&settings.ops).await?;
+
+    let hsm = Hsm::start(settings.hsm).await?;
+    hsm.set_observer(Arc::new(metrics::token_operation));
+    let algorithm = hsm.ca_signature_algorithm();
+    let authority = Arc::new(Authority::new(
+        settings.certificates,
+        algorithm.to_der().to_vec(),
+        digest_of(algorithm),
+        recorder.clock.now(),
+    )?);
+    let pipeline = Arc::new(Pipeline {
+        finish: Finish::new(
+            hsm.clone(),
+            store.clone(),
+            Arc::clone(&authority),
+            Arc::clone(&recorder),
+            settings.ca_key_id,
+        ),
+        admission: Admission::new(&settings.limits),
+        message_limits: assay_scep::Limits::default(),
+        refusals: Aggregate::default(),
+        limits: settings.limits,
+        authority,
+        hsm,
+        store,
+        policies,
+        challenge_key,
+        recorder,
+    });
+    pipeline
+        .record(
+            pipeline.policies.active().model_hash(),
+            Event::ServiceStarted {
+                schema: assay_store::VERSION,
+            },
+        )
+        .await?;
+
+    // What a former run left unfinished is finished before anything new is begun.
+    recovery::finish_open_intents(&pipeline).await;
+    let mut ready = Ready::this_process();
+    ready.enrolment = Some(enrolment.local_addr());
+    ready.administration = Some(administration.local_addr());
+    ready.ops = Some(ops.local_addr());
+    ops.serve(prometheus, readiness.clone(), &shutdown);
+    shutdown.spawn(recovery::watch(
+        Arc::clone(&pipeline),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+    serve(&pipeline, enrolment, administration, readiness, &shutdown);
+    if let Some(file) = ready_file {
+        ready.write(file)?;
+    }
+    tracing::info!(?ready, "serving");
+
+    shutdown.requested().await;
+    if let Drained::Abandoned(tasks) = shutdown.drain(DRAIN).await {
+        tracing::warn!(
+            tasks,
+            "stopping although work is unfinished; recovery will finish it"
+        );
+    }
+    let stopped = Event::ServiceStopped {
+        cause: "signal".into(),
+    };
+    let recorded = pipeline
+        .record(pipeline.policies.active().model_hash(), stopped)
+        .await;
+    pipeline.hsm.shutdown().await;
+    recorded.map_err(|error| RunError::Serve(Box::new(error)))
+}
+
+async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {
+    Server::bind(listener.listen, &listener.files, listener.allow.clone()).await
+}
+
+fn serve(
+    pipeline: &Arc<Pipeline>,
+    enrolment: Server,
+    administration: Server,
+    readiness: Readiness,
+    shutdown: &Shutdown,
+) {
+    let service = EnrolmentServer::new(EnrolmentService {
+        pipeline: Arc::clone(pipeline),
+        shutdown: shutdown.clone(),
+    })
+    .max_decoding_message_size(MAX_ENROLMENT_MESSAGE);
+    let service = tonic::service::interceptor::InterceptedService::new(service, mtls::authorise);
+    listen(
+        "enrolment",
+        tonic::transport::Server::builder().add_service(service),
+        enrolment,
+        shutdown,
+    );
+
+    let service =
+        AdministrationServer::new(AdministrationService::new(Arc::clone(pipeline), readiness))
+            .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
+    let service = tonic::service::interceptor::InterceptedService::new(service, mtls::authorise);
+    listen(
+        "administration",
+        tonic::transport::Server::builder().add_service(service),
+        administration,
+        shutdown,
+    );
+}
+
+fn listen(
+    name: &'static str,
+    router: tonic::transport::server::Router,
+    server: Server,
+    shutdown: &Shutdown,
+) {
+    let stop = shutdown.clone();
+    let incoming = server.incoming(shutdown.token());
+    shutdown.spawn(async move {
+        let served = router
+            .serve_with_incoming_shutdown(incoming, async move { stop.requested().await })
+            .await;
+        if let Err(error) = served {
+            tracing::error!(
+                listener = name,
+                error = telemetry::chain(&error),
+                "listener ended"
+            );
+        }
+    });
+}
+
+/// Wall time of the newest audit record, 0 in an empty log.
+async fn latest_record_ms(store: &Store) -> Result<i64, RunError> {
+    let last = store.counts().await?.audit_records;
+    let newest = store.list_audit(last.saturating_sub(1), 1, None).await?;
+    match newest.first() {
+        Some(row) => Ok(Record::from_canonical(&row.record)?.draft.moment.wall_ms),
+        None => Ok(0),
+    }
+}
+
+/// The hash of the CA's signature algorithm, for verification in software.
+fn digest_of(algorithm: SignatureAlgorithm) -> MessageDigest {
+    match algorithm {
+        SignatureAlgorithm::EcdsaWithSha256 | SignatureAlgorithm::Sha256WithRsa => {
+            MessageDigest::sha256()
+        }
+        SignatureAlgorithm::EcdsaWithSha384 => MessageDigest::sha384(),
+    }
+}

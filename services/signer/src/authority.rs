@@ -1,0 +1,200 @@
+//! The certification authority as the pipeline sees it: names, public keys, and how a signed TBS becomes a certificate.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use assay_lint::{IssuerCertificate, IssuerError};
+use assay_policy::{Issuer, Profile};
+use der::asn1::{Any, BitString};
+use der::{Decode, Encode, Sequence};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Public};
+use openssl::sha::sha256;
+use openssl::sign::Verifier;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
+
+use crate::settings::Certificates;
+
+/// One issuing CA with its two RA certificates.
+pub(crate) struct Authority {
+    pub(crate) certificates: Certificates,
+    /// SHA-256 of the CA certificate's SubjectPublicKeyInfo, hex: the CA of a transaction.
+    pub(crate) id: String,
+    pub(crate) issuer: Issuer,
+    /// The CA certificate as the lints read it.
+    pub(crate) lint_issuer: IssuerCertificate,
+    ca_key: PKey<Public>,
+    ca_digest: MessageDigest,
+    ra_sign_key: PKey<Public>,
+}
+
+/// Why the configured certificates cannot serve as an authority.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthorityError {
+    #[error("certificates.{key}: not a certificate that can be read")]
+    Encoding {
+        key: &'static str,
+        #[source]
+        source: der::Error,
+    },
+    #[error(
+        "certificates.ca: it has no subject key identifier, which every certificate issued under it must name"
+    )]
+    NoKeyIdentifier,
+    #[error("certificates.{key}: expired at {at}; replace it before the signer can issue")]
+    Expired {
+        key: &'static str,
+        at: humantime::Rfc3339Timestamp,
+    },
+    #[error(
+        "certificates.{key}: not issued by certificates.ca; run `assay ceremony` for this CA, or name its RA certificates"
+    )]
+    ForeignRa { key: &'static str },
+    #[error("certificates.ca: not fit for an issuer")]
+    Issuer(#[from] IssuerError),
+    #[error("OpenSSL failed")]
+    OpenSsl(#[from] ErrorStack),
+}
+
+/// A signature that does not verify, or a part that does not encode: nothing of it may leave.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssembleError {
+    #[error("the token's signature does not verify")]
+    Signature,
+    #[error("the certificate cannot be encoded")]
+    Encoding(#[from] der::Error),
+    #[error("OpenSSL failed")]
+    OpenSsl(#[from] ErrorStack),
+}
+
+/// RFC 5280 section 4.1, with parts that are already DER.
+#[derive(Sequence)]
+struct SignedCertificate {
+    tbs_certificate: Any,
+    signature_algorithm: Any,
+    signature: BitString,
+}
+
+impl Authority {
+    /// `signature_algorithm` is the DER AlgorithmIdentifier that the CA key signs with, and `digest` its hash.
+    pub(crate) fn new(
+        certificates: Certificates,
+        signature_algorithm: Vec<u8>,
+        digest: MessageDigest,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
+        let ca = decode("ca", &certificates.ca, now)?;
+        decode("ra_enc", &certificates.ra_enc, now)?;
+        let ra_sign = decode("ra_sign", &certificates.ra_sign, now)?;
+        let tbs = ca.tbs_certificate();
+        let spki = encode("ca", tbs.subject_public_key_info())?;
+        let ca_key = PKey::public_key_from_der(&spki)?;
+        for (key, der) in [
+            ("ra_enc", &certificates.ra_enc),
+            ("ra_sign", &certificates.ra_sign),
+        ] {
+            if !openssl::x509::X509::from_der(der)?.verify(&ca_key)? {
+                return Err(AuthorityError::ForeignRa { key });
+            }
+        }
+        let (_, key_identifier) = tbs
+            .get_extension::<SubjectKeyIdentifier>()
+            .map_err(|source| AuthorityError::Encoding { key: "ca", source })?
+            .ok_or(AuthorityError::NoKeyIdentifier)?;
+        Ok(Self {
+            id: hex::encode(sha256(&spki)),
+            issuer: Issuer {
+                subject_der: encode("ca", tbs.subject())?,
+                key_identifier: key_identifier.0.as_bytes().to_vec(),
+                not_before: UNIX_EPOCH + tbs.validity().not_before.to_unix_duration(),
+                not_after: not_after(&ca),
+                signature_algorithm_der: signature_algorithm,
+            },
+            ca_key,
+            ca_digest: digest,
+            ra_sign_key: PKey::public_key_from_der(&encode(
+                "ra_sign",
+                ra_sign.tbs_certificate().subject_public_key_info(),
+            )?)?,
+            lint_issuer: IssuerCertificate::from_der(&certificates.ca)?,
+            certificates,
+        })
+    }
+
+    /// GetCACert's list: RA certificates, issuing CA, chain (jscep expects the RA first).
+    pub(crate) fn ca_certificates(&self) -> Vec<Vec<u8>> {
+        let Certificates {
+            ca,
+            ra_enc,
+            ra_sign,
+            chain,
+        } = &self.certificates;
+        [ra_enc, ra_sign, ca]
+            .into_iter()
+            .chain(chain)
+            .cloned()
+            .collect()
+    }
+
+    /// What a SUCCESS carries: the issued certificate first, and the chain where the profile's clients want it.
+    pub(crate) fn with_chain(&self, issued: Vec<u8>, profile: &Profile) -> Vec<Vec<u8>> {
+        let mut certificates = vec![issued];
+        if profile.chain_in_reply() {
+            certificates.push(self.certificates.ca.clone());
+            certificates.extend(self.certificates.chain.iter().cloned());
+        }
+        certificates
+    }
+
+    /// The certificate of `tbs` and `signature`, once the signature verified in software.
+    pub(crate) fn assemble(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, AssembleError> {
+        let mut verifier = Verifier::new(self.ca_digest, &self.ca_key)?;
+        if !verifier.verify_oneshot(signature, tbs).unwrap_or(false) {
+            return Err(AssembleError::Signature);
+        }
+        Ok(SignedCertificate {
+            tbs_certificate: Any::from_der(tbs)?,
+            signature_algorithm: Any::from_der(&self.issuer.signature_algorithm_der)?,
+            signature: BitString::from_bytes(signature)?,
+        }
+        .to_der()?)
+    }
+
+    /// Whether the RA's signature over a reply's signed attributes verifies.
+    pub(crate) fn reply_verifies(
+        &self,
+        digest: MessageDigest,
+        signed_attrs: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        Verifier::new(digest, &self.ra_sign_key)
+            .and_then(|mut verifier| verifier.verify_oneshot(signature, signed_attrs))
+            .unwrap_or(false)
+    }
+}
+
+fn decode(key: &'static str, der: &[u8], now: SystemTime) -> Result<Certificate, AuthorityError> {
+    let certificate =
+        Certificate::from_der(der).map_err(|source| AuthorityError::Encoding { key, source })?;
+    let end = not_after(&certificate);
+    if end <= now {
+        let at = humantime::format_rfc3339_seconds(end);
+        return Err(AuthorityError::Expired { key, at });
+    }
+    Ok(certificate)
+}
+
+fn encode(key: &'static str, part: &impl Encode) -> Result<Vec<u8>, AuthorityError> {
+    part.to_der()
+        .map_err(|source| AuthorityError::Encoding { key, source })
+}
+
+fn not_after(certificate: &Certificate) -> SystemTime {
+    let since_epoch: Duration = certificate
+        .tbs_certificate()
+        .validity()
+        .not_after
+        .to_unix_duration();
+    UNIX_EPOCH + since_epoch
+}

@@ -1,0 +1,161 @@
+//! `signer.toml` as it is written; [`crate::settings`] makes of it what the process runs on.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use assay_hsm::KeyUri;
+use assay_runtime::config::duration;
+use assay_runtime::identity::Identity;
+use assay_runtime::ops::OpsConfig;
+use assay_runtime::telemetry::LogConfig;
+use serde::{Deserialize, Deserializer, de};
+
+/// The file as it is written. Unknown keys are refused; paths are relative to the file's own directory.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignerConfig {
+    pub(crate) enrolment: ListenerConfig,
+    pub(crate) administration: ListenerConfig,
+    pub(crate) token: TokenConfig,
+    pub(crate) keys: KeysConfig,
+    pub(crate) certificates: CertificatesConfig,
+    pub(crate) state: StateConfig,
+    pub(crate) ops: OpsConfig,
+    #[serde(default)]
+    pub(crate) limits: LimitsConfig,
+    #[serde(default)]
+    pub(crate) log: LogConfig,
+}
+
+/// A gRPC listener: address, our certificate, whom we trust and whom we let in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenerConfig {
+    pub(crate) listen: SocketAddr,
+    pub(crate) certificate: PathBuf,
+    pub(crate) private_key: PathBuf,
+    pub(crate) trust_anchors: PathBuf,
+    /// Exact identities, `assay://ROLE/NAME`. An empty list refuses to start.
+    pub(crate) allow: Vec<Identity>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenConfig {
+    /// The PKCS#11 library.
+    pub(crate) module: PathBuf,
+    /// Sessions, each with a thread of its own, in every worker process. 1 to 64.
+    #[serde(default = "default_threads")]
+    pub(crate) threads: usize,
+    /// Worker processes; more than one only for libraries that run one operation at a time in a process.
+    #[serde(default = "default_workers")]
+    pub(crate) workers: usize,
+    /// A worker whose operation takes longer is killed and replaced.
+    #[serde(default = "default_deadline", with = "duration")]
+    pub(crate) operation_deadline: Duration,
+    /// How often the probe key is found, signed with and verified.
+    #[serde(default = "default_health_interval", with = "duration")]
+    pub(crate) health_interval: Duration,
+    /// Operations that may wait for a session.
+    #[serde(default = "default_queue")]
+    pub(crate) queue: usize,
+    /// Environment variables for the workers alone, such as SOFTHSM2_CONF.
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// A PKCS#11 URI (RFC 7512) for each key role.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct KeysConfig {
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) ra_decrypt: KeyUri,
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) ra_sign: KeyUri,
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) ca_sign: KeyUri,
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) log_sign: KeyUri,
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) probe: KeyUri,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificatesConfig {
+    pub(crate) ca: PathBuf,
+    pub(crate) ra_enc: PathBuf,
+    pub(crate) ra_sign: PathBuf,
+    /// The CA's own issuers up to the root, in order; may be empty.
+    #[serde(default)]
+    pub(crate) chain: Vec<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StateConfig {
+    /// The database; its lock file stands beside it.
+    pub(crate) path: PathBuf,
+    /// 32 random bytes that key the hashes of challenges. Outside the database, so that a copy of the database
+    /// alone does not let anyone search for a challenge.
+    pub(crate) challenge_key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// Requests at work at a time; one more is told to come back.
+    pub(crate) concurrency: usize,
+    /// Requests a second for each frontend, and how many of them may come at once.
+    pub(crate) frontend_rate: u32,
+    /// Refusals signed a second; past it the answer is 503, so that enrolments keep the token.
+    pub(crate) refusal_rate: u32,
+    /// How long an equal CSR of the same key gets the same certificate.
+    #[serde(with = "duration")]
+    pub(crate) retransmit_window: Duration,
+    /// How long a certificate that was decided but not signed is tried for.
+    #[serde(with = "duration")]
+    pub(crate) intent_ttl: Duration,
+    /// Failures of unwrapping leave at the next multiple of this after the request came.
+    #[serde(with = "duration")]
+    pub(crate) refusal_tick: Duration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            frontend_rate: 2_000,
+            refusal_rate: 100,
+            retransmit_window: Duration::from_secs(3_600),
+            intent_ttl: Duration::from_secs(3_600),
+            refusal_tick: Duration::from_millis(25),
+        }
+    }
+}
+
+fn default_threads() -> usize {
+    4
+}
+
+fn default_workers() -> usize {
+    1
+}
+
+fn default_deadline() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_health_interval() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn default_queue() -> usize {
+    256
+}
+
+fn key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<KeyUri, D::Error> {
+    KeyUri::parse(&String::deserialize(from)?).map_err(de::Error::custom)
+}

@@ -1,0 +1,135 @@
+//! The Enrolment service: what a frontend may call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use assay_proto::v1::enrolment_server::Enrolment;
+use assay_proto::v1::pki_operation_reply::Outcome;
+use assay_proto::v1::{
+    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicInfoReply,
+    PublicInfoRequest, UnknownProfile,
+};
+use assay_runtime::drain::Shutdown;
+use assay_runtime::mtls;
+use tonic::{Request, Response, Status};
+
+use crate::metrics;
+use crate::pipeline::{self, Answer, Pipeline, Received};
+
+/// Longest request id that is carried on; a frontend makes them of 16 characters.
+const REQUEST_ID_CHARS: usize = 64;
+
+/// The service over the one pipeline.
+pub(crate) struct EnrolmentService {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) shutdown: Shutdown,
+}
+
+#[tonic::async_trait]
+impl Enrolment for EnrolmentService {
+    async fn pki_operation(
+        &self,
+        request: Request<PkiOperationRequest>,
+    ) -> Result<Response<PkiOperationReply>, Status> {
+        let at = Instant::now();
+        let frontend = mtls::caller(&request)?;
+        // The client address is for the frontend's own log: nothing here may depend on it.
+        let PkiOperationRequest {
+            pki_message,
+            profile,
+            request_id,
+            client_address: _,
+        } = request.into_inner();
+        let received = Received {
+            frontend,
+            profile,
+            request_id: printable(&request_id),
+            pki_message,
+            at,
+        };
+        // A task of its own: a frontend that hangs up must not leave a request without its terminal record.
+        let pipeline = Arc::clone(&self.pipeline);
+        let answer = self
+            .shutdown
+            .spawn(async move { pipeline.answer(received).await })
+            .await
+            .map_err(|_| Status::internal("the request was lost"))?;
+        let outcome = to_outcome(answer);
+        metrics::request_took(at, label(&outcome));
+        Ok(Response::new(PkiOperationReply {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn public_info(
+        &self,
+        request: Request<PublicInfoRequest>,
+    ) -> Result<Response<PublicInfoReply>, Status> {
+        let PublicInfoRequest { known_revision } = request.into_inner();
+        public_info(&self.pipeline, &known_revision)
+            .map(Response::new)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+fn to_outcome(answer: Answer) -> Outcome {
+    match answer {
+        Answer::CertRep(der) => Outcome::CertRep(der),
+        Answer::Malformed(reason) => Outcome::Malformed(Malformed { reason }),
+        Answer::UnknownProfile => Outcome::UnknownProfile(UnknownProfile {}),
+        Answer::Busy {
+            retry_after_seconds,
+        } => Outcome::Busy(Busy {
+            retry_after_seconds,
+        }),
+    }
+}
+
+fn label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::CertRep(_) => "cert-rep",
+        Outcome::Malformed(_) => "malformed",
+        Outcome::Busy(_) => "busy",
+        Outcome::UnknownProfile(_) => "unknown-profile",
+    }
+}
+
+/// Keeps a log line a line, whatever a frontend sends.
+fn printable(request_id: &str) -> String {
+    request_id
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(REQUEST_ID_CHARS)
+        .collect()
+}
+
+/// Capabilities and CA certificates by profile: from the same values that requests are held to.
+fn public_info(
+    pipeline: &Pipeline,
+    known_revision: &str,
+) -> Result<PublicInfoReply, assay_scep::CertificateListError> {
+    let in_force = pipeline.policies.active();
+    let (certificates, content_type) =
+        assay_scep::ca_certificates(&pipeline.authority.ca_certificates())?;
+    let mut hasher = openssl::sha::Sha256::new();
+    hasher.update(&certificates);
+    hasher.update(&in_force.model_hash().unwrap_or_default());
+    let revision = hex::encode(hasher.finish());
+    if revision == known_revision {
+        return Ok(PublicInfoReply {
+            revision,
+            profiles: Vec::new(),
+        });
+    }
+    let profiles = in_force
+        .profiles()
+        .map(|profile| ProfileInfo {
+            profile: profile.name().to_string(),
+            capabilities: assay_scep::capabilities(&pipeline::algorithms(profile)),
+            ca_certificates: certificates.clone(),
+            ca_certificates_type: content_type.to_owned(),
+            is_default: profile.is_default(),
+        })
+        .collect();
+    Ok(PublicInfoReply { revision, profiles })
+}

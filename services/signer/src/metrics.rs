@@ -1,0 +1,94 @@
+//! What the signer tells Prometheus. Labels come from closed sets, or from policy; never from a request.
+
+use std::time::{Duration, Instant};
+
+use assay_hsm::{Health, KeyRole};
+
+use crate::pipeline::Trail;
+
+/// Names and help texts, once at start.
+pub(crate) fn describe() {
+    metrics::describe_counter!(
+        "assay_signer_requests_total",
+        "pkiMessages by message type, profile and outcome."
+    );
+    metrics::describe_counter!(
+        "assay_signer_turned_away_total",
+        "Requests that found no room and were told to come back."
+    );
+    metrics::describe_histogram!(
+        "assay_signer_request_seconds",
+        "Time from receipt to the reply, by outcome."
+    );
+    metrics::describe_histogram!(
+        "assay_token_operation_seconds",
+        "Time a token operation took its caller, queue included, by key role and result."
+    );
+    metrics::describe_gauge!(
+        "assay_token_queue_depth",
+        "Token operations that wait or are being done."
+    );
+    metrics::describe_gauge!(
+        "assay_token_healthy",
+        "1 while the probe key can be found, used and verified."
+    );
+    metrics::describe_gauge!(
+        "assay_token_worker_restarts",
+        "Restarts of HSM workers since the signer started."
+    );
+    metrics::describe_gauge!(
+        "assay_open_intents",
+        "Certificates decided and not yet finished."
+    );
+}
+
+pub(crate) fn turned_away() {
+    metrics::counter!("assay_signer_turned_away_total").increment(1);
+}
+
+/// Message types that may stand in a label; whatever else a message said is `other`.
+const MESSAGE_TYPES: [&str; 5] = ["17", "19", "20", "21", "22"];
+
+pub(crate) fn request_ended(trail: &Trail, outcome: &'static str) {
+    let message_type = MESSAGE_TYPES
+        .into_iter()
+        .find(|listed| trail.message_type.as_deref() == Some(listed))
+        .unwrap_or("other");
+    // Before a profile was found the name is the request's own.
+    let profile = match trail.policy_hash {
+        Some(_) => trail.profile.clone(),
+        None => "unknown".to_owned(),
+    };
+    metrics::counter!(
+        "assay_signer_requests_total",
+        "type" => message_type, "profile" => profile, "outcome" => outcome
+    )
+    .increment(1);
+}
+
+pub(crate) fn request_took(since: Instant, answer: &'static str) {
+    metrics::histogram!("assay_signer_request_seconds", "answer" => answer).record(since.elapsed());
+}
+
+pub(crate) fn token_operation(role: KeyRole, took: Duration, ok: bool) {
+    let result = if ok { "ok" } else { "failed" };
+    metrics::histogram!(
+        "assay_token_operation_seconds",
+        "role" => role.to_string(), "result" => result
+    )
+    .record(took);
+}
+
+pub(crate) fn token(health: &Health, queue_depth: usize, open_intents: u64) {
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "gauges are f64; counts stay far below 2^52"
+    )]
+    let gauge = |value: u64| value as f64;
+    metrics::gauge!("assay_token_healthy").set(if health.ready { 1.0 } else { 0.0 });
+    metrics::gauge!("assay_token_queue_depth").set(gauge(queue_depth as u64));
+    metrics::gauge!("assay_token_worker_restarts").set(gauge(
+        health.workers.iter().map(|worker| worker.restarts).sum(),
+    ));
+    metrics::gauge!("assay_open_intents").set(gauge(open_intents));
+}

@@ -1,0 +1,252 @@
+//! Steps 7 to 11, for a request at work and for what a crash left: compare, sign, verify, make durable, deliver.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use assay_audit::{Event, Hash, Issuance};
+use assay_hsm::{Hsm, OperationError};
+use assay_policy::Profile;
+use assay_scep::{Outcome, ReplyError, Request};
+use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
+
+use super::Trail;
+use super::intent::Intent;
+use super::lint::Linted;
+use super::reply::{self, SignError};
+use crate::authority::{AssembleError, Authority};
+use crate::metrics;
+use crate::recorder::Recorder;
+
+/// The request id of recovery's token operations.
+const RECOVERY: &str = "recovery";
+
+/// The only holder of the CA's signing operation.
+pub(crate) struct Finish {
+    hsm: Hsm,
+    store: Store,
+    authority: Arc<Authority>,
+    recorder: Arc<Recorder>,
+    ca_key_id: String,
+    at_work: Arc<Mutex<HashSet<Serial>>>,
+}
+
+/// Why an intent stays open, or had to be given up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FinishError {
+    #[error("the TBS differs from what was linted and recorded; nothing was signed")]
+    Digest,
+    #[error("the certificate was not signed")]
+    Sign(#[from] OperationError),
+    #[error("the certificate was signed and thrown away")]
+    Assemble(#[from] AssembleError),
+    #[error("the result is not durable")]
+    Store(#[from] StoreError),
+    #[error(
+        "the certificate is issued, its reply could not be built; the device gets it by asking again"
+    )]
+    Reply(#[from] ReplyError<SignError>),
+}
+
+/// What recovery made of an open intent.
+#[derive(Debug)]
+pub(crate) enum Recovered {
+    /// A request in this process has it.
+    AtWork,
+    Issued,
+    /// Closed as issued and revoked; its challenge was given back once.
+    Abandoned,
+}
+
+impl Finish {
+    pub(crate) fn new(
+        hsm: Hsm,
+        store: Store,
+        authority: Arc<Authority>,
+        recorder: Arc<Recorder>,
+        ca_key_id: String,
+    ) -> Self {
+        Self {
+            hsm,
+            store,
+            authority,
+            recorder,
+            ca_key_id,
+            at_work: Arc::default(),
+        }
+    }
+
+    /// CKA_ID of the CA key, hex.
+    pub(super) fn ca_key_id(&self) -> &str {
+        &self.ca_key_id
+    }
+
+    /// Issues the certificate of `intent` and returns its CertRep.
+    pub(super) async fn issue(
+        &self,
+        intent: Intent,
+        linted: &Linted,
+        profile: &Profile,
+        request: &Request,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, FinishError> {
+        // 7, 8, 9
+        if intent.tbs_digest != linted.digest() {
+            return Err(FinishError::Digest);
+        }
+        let certificate = self
+            .sign(&intent.tbs, &intent.tbs_digest, &trail.request_id)
+            .await?;
+
+        // 10: the CertRep is part of the result, so that the same bytes get the same answer for ever.
+        let outcome = Outcome::Success {
+            certificates: self.authority.with_chain(certificate.clone(), profile),
+        };
+        let algorithms = reply::algorithms(profile);
+        let built = reply::build(
+            &self.hsm,
+            &self.authority,
+            &algorithms,
+            request,
+            &outcome,
+            &trail.request_id,
+        )
+        .await;
+        let event = Event::RequestIssued {
+            request: trail.request(),
+            issuance: intent.issuance,
+            certificate_sha256: Hash::of(&certificate),
+            recovered: false,
+        };
+        self.store
+            .complete(Completion {
+                serial: intent.serial,
+                certificate,
+                cert_rep: built.as_ref().ok().cloned(),
+                issued_at: self.recorder.clock.now_seconds(),
+                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+            })
+            .await?;
+
+        // 11
+        metrics::request_ended(trail, "issued");
+        Ok(built?)
+    }
+
+    /// Finishes an intent that a crash or an outage left open: the very TBS, the same serial.
+    pub(crate) async fn recover(
+        &self,
+        intent: OpenIntent,
+        now: i64,
+    ) -> Result<Recovered, FinishError> {
+        let Some(_at_work) = self.claim(&intent.serial) else {
+            return Ok(Recovered::AtWork);
+        };
+        match self.sign(&intent.tbs, &intent.tbs_digest, RECOVERY).await {
+            Ok(certificate) => self.close_issued(intent, certificate, now).await,
+            Err(error) if error.is_permanent() || intent.expires_at <= now => {
+                self.close_abandoned(intent, &error, now).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Steps 7 to 9 on the stored bytes.
+    async fn sign(
+        &self,
+        tbs: &[u8],
+        digest: &[u8; 32],
+        request_id: &str,
+    ) -> Result<Vec<u8>, FinishError> {
+        if openssl::sha::sha256(tbs) != *digest {
+            return Err(FinishError::Digest);
+        }
+        let signature = self.hsm.sign_tbs(request_id, tbs).await?;
+        Ok(self.authority.assemble(tbs, &signature)?)
+    }
+
+    async fn close_issued(
+        &self,
+        intent: OpenIntent,
+        certificate: Vec<u8>,
+        now: i64,
+    ) -> Result<Recovered, FinishError> {
+        let event = Event::RequestIssued {
+            issuance: self.issuance(&intent),
+            request: intent.request,
+            certificate_sha256: Hash::of(&certificate),
+            recovered: true,
+        };
+        self.store
+            .complete(Completion {
+                serial: intent.serial,
+                certificate,
+                cert_rep: None,
+                issued_at: now,
+                audit: vec![self.recorder.draft(Some(intent.policy_hash), event)],
+            })
+            .await?;
+        Ok(Recovered::Issued)
+    }
+
+    async fn close_abandoned(
+        &self,
+        intent: OpenIntent,
+        error: &FinishError,
+        now: i64,
+    ) -> Result<Recovered, FinishError> {
+        let event = Event::IntentAbandoned {
+            issuance: self.issuance(&intent),
+            request: intent.request,
+            detail: assay_runtime::telemetry::chain(error).into(),
+        };
+        let draft = self.recorder.draft(Some(intent.policy_hash), event);
+        self.store
+            .fail_intent(intent.serial, now, vec![draft])
+            .await?;
+        Ok(Recovered::Abandoned)
+    }
+
+    fn issuance(&self, intent: &OpenIntent) -> Issuance {
+        Issuance {
+            serial: intent.serial.to_string().into(),
+            tbs_digest: intent.tbs_digest.into(),
+            key_id: self.ca_key_id.as_str().into(),
+            token_serial: self.hsm.token_serial().into(),
+        }
+    }
+
+    /// The right to work on this serial, unless another task has it.
+    pub(super) fn claim(&self, serial: &Serial) -> Option<AtWork> {
+        let mut all = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(serial.clone()).then(|| AtWork {
+            serial: serial.clone(),
+            all: Arc::clone(&self.at_work),
+        })
+    }
+}
+
+impl FinishError {
+    /// Trying again cannot help.
+    fn is_permanent(&self) -> bool {
+        match self {
+            Self::Digest => true,
+            Self::Sign(error) => error.is_permanent(),
+            Self::Assemble(_) | Self::Store(_) | Self::Reply(_) => false,
+        }
+    }
+}
+
+/// One task has this serial; given back when dropped. Two signatures over one TBS would be two certificates of one serial.
+pub(crate) struct AtWork {
+    serial: Serial,
+    all: Arc<Mutex<HashSet<Serial>>>,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.serial);
+    }
+}

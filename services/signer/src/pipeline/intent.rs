@@ -1,0 +1,210 @@
+//! Step 6: what was decided becomes durable, with everything that it uses up.
+
+use assay_audit::{Event, Issuance};
+use assay_policy::{Authority, Permit, Profile, Tbs};
+use assay_scep::FailInfo;
+use assay_store::{
+    Consume, NewIntent, PermitOutcome, PermitWrite, QuotaCharge, Serial, TransactionKey,
+};
+
+use super::finish::AtWork;
+use super::lint::Linted;
+use super::opened::Opened;
+use super::{End, Pipeline, Trail};
+
+/// Quotas are counted in windows of this many seconds.
+const QUOTA_WINDOW: i64 = 3_600;
+
+/// A certificate that may be signed: it is on disk, and a crash ends in it. Made by [`Pipeline::open_intent`] only.
+pub(crate) struct Intent {
+    pub(super) serial: Serial,
+    pub(super) tbs: Vec<u8>,
+    pub(super) tbs_digest: [u8; 32],
+    pub(super) issuance: Issuance,
+    pub(super) _at_work: AtWork,
+}
+
+/// The intent stands, or an equal request was faster.
+pub(super) enum Opening {
+    Opened(Intent),
+    AlreadyIssued(Serial),
+}
+
+/// What the store's index shows of the certificate.
+pub(super) struct Names {
+    pub(super) subject: String,
+    pub(super) sans: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn of(permit: &Permit) -> Self {
+        Self {
+            subject: permit.subject().to_string(),
+            sans: permit.sans().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Pipeline {
+    /// One transaction: transaction bound, challenge spent, quotas charged, TBS stored, record written.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is what one earlier step yielded"
+    )]
+    pub(super) async fn open_intent(
+        &self,
+        profile: &Profile,
+        opened: &Opened,
+        authority: &Authority,
+        names: Names,
+        tbs: Tbs,
+        linted: &Linted,
+        trail: &Trail,
+    ) -> Result<Opening, End> {
+        let now = self.recorder.clock.now_seconds();
+        let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
+        let issuance = Issuance {
+            serial: serial.to_string().into(),
+            tbs_digest: linted.digest().into(),
+            key_id: self.finish.ca_key_id().into(),
+            token_serial: self.hsm.token_serial().into(),
+        };
+        let event = Event::IntentOpened {
+            request: trail.request(),
+            issuance: issuance.clone(),
+        };
+        // Before the row can be seen: recovery must not take it for abandoned.
+        let at_work = self
+            .finish
+            .claim(&serial)
+            .ok_or_else(|| End::deferred("a serial was drawn twice"))?;
+        let outcome = self
+            .store
+            .permit(PermitWrite {
+                transaction: TransactionKey {
+                    ca_id: self.authority.id.clone(),
+                    signer_spki_sha256: opened.signer.spki_sha256(),
+                    transaction_id: trail.transaction_id.clone().unwrap_or_default(),
+                },
+                request_digest: trail.request_digest,
+                csr_digest: opened.csr_sha256,
+                quotas: quotas(profile, &names.subject, now),
+                intent: NewIntent {
+                    serial: serial.clone(),
+                    tbs: tbs.der().to_vec(),
+                    tbs_digest: linted.digest(),
+                    profile: profile.name().to_string(),
+                    subject: names.subject,
+                    sans: names.sans,
+                    not_before: unix(tbs.not_before()),
+                    not_after: unix(tbs.not_after()),
+                    policy_hash: trail.policy_hash.unwrap_or_default(),
+                    expires_at: now.saturating_add(seconds(self.limits.intent_ttl)),
+                    request: trail.request(),
+                },
+                consume: consume(authority)?,
+                now,
+                retransmit_since: self.retransmit_since(),
+                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+            })
+            .await?;
+        Ok(match earlier(outcome)? {
+            Some(earlier) => Opening::AlreadyIssued(earlier),
+            None => Opening::Opened(Intent {
+                serial,
+                tbs: tbs.der().to_vec(),
+                tbs_digest: linted.digest(),
+                issuance,
+                _at_work: at_work,
+            }),
+        })
+    }
+}
+
+/// The serial that an equal request got; `None` where the intent stands.
+fn earlier(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
+    let refuse = |rule, detail: String| Err(End::refused(FailInfo::BadRequest, rule, detail));
+    match outcome {
+        PermitOutcome::Recorded { sequence: _ } => Ok(None),
+        PermitOutcome::AlreadyIssued { serial } => Ok(Some(serial)),
+        PermitOutcome::InProgress { serial } => {
+            Err(End::deferred(format!("certificate {serial} is being made")))
+        }
+        PermitOutcome::ChallengeSpent => {
+            refuse("CHA:spent", "the challenge was used before".to_owned())
+        }
+        PermitOutcome::ChallengeRevoked => {
+            refuse("CHA:revoked", "the challenge was revoked".to_owned())
+        }
+        PermitOutcome::ChallengeExpired => {
+            refuse("CHA:expired", "the challenge expired".to_owned())
+        }
+        PermitOutcome::ChallengeUnknown => {
+            refuse("CHA:unknown", "there is no such challenge".to_owned())
+        }
+        PermitOutcome::InventoryUsed { serial } => refuse(
+            "CHA:inventory-used",
+            format!(
+                "the static challenge issued {serial} for this name; `assay inventory reset` allows one more"
+            ),
+        ),
+        PermitOutcome::InventoryUnknown => refuse(
+            "CHA:inventory",
+            "the name is not in the inventory".to_owned(),
+        ),
+        PermitOutcome::QuotaExceeded { key } => {
+            refuse("QUO:hour", format!("the hour's quota of {key} is used up"))
+        }
+    }
+}
+
+fn consume(authority: &Authority) -> Result<Consume, End> {
+    match authority {
+        Authority::OneTimeChallenge { id, .. } => Ok(Consume::OneTime { id: id.clone() }),
+        Authority::StaticChallenge {
+            id,
+            inventory: Some(entry),
+            ..
+        } => Ok(Consume::Static {
+            id: id.clone(),
+            name: entry.name.clone(),
+        }),
+        Authority::StaticChallenge {
+            inventory: None, ..
+        }
+        | Authority::None => Err(End::refused(
+            FailInfo::BadRequest,
+            "CHA:none",
+            "nothing authorises the request",
+        )),
+    }
+}
+
+fn quotas(profile: &Profile, subject: &str, now: i64) -> Vec<QuotaCharge> {
+    let window_start = now - now.rem_euclid(QUOTA_WINDOW);
+    let name = profile.name();
+    let limits = profile.quotas();
+    vec![
+        QuotaCharge {
+            key: format!("profile {name}"),
+            window_start,
+            limit: limits.profile_per_hour,
+        },
+        QuotaCharge {
+            key: format!("profile {name}, name {subject}"),
+            window_start,
+            limit: limits.name_per_hour,
+        },
+    ]
+}
+
+fn unix(time: std::time::SystemTime) -> i64 {
+    seconds(
+        time.duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
+}
+
+fn seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

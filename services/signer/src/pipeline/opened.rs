@@ -1,0 +1,91 @@
+//! Opening the envelope: RSA unwrap in the token, CSR, proof of possession, and the key that signed the message.
+//!
+//! All failures here are one: anybody can re-sign a captured envelope, so telling them apart would be an oracle
+//! (SECURITY.md). What to do about it in time and bytes is `refuse.rs`.
+
+use assay_hsm::{BadCiphertext, Hsm, OperationError};
+use assay_scep::{Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate};
+use zeroize::Zeroizing;
+
+use super::{End, Pipeline};
+
+/// A CSR whose sender holds the key, with the certificate that the reply will be enveloped to.
+pub(super) struct Opened {
+    pub(super) csr: Csr,
+    pub(super) csr_sha256: [u8; 32],
+    pub(super) signer: SignerCertificate,
+}
+
+impl Pipeline {
+    pub(super) async fn open(
+        &self,
+        request: &Request,
+        envelope: &Envelope,
+        request_id: &str,
+    ) -> Result<Opened, End> {
+        let signer = request.signer()?.clone();
+        let ra = RaKey {
+            hsm: &self.hsm,
+            request_id,
+        };
+        let content = envelope
+            .open(&ra, &self.authority.certificates.ra_enc)
+            .await?
+            .map_err(|_| End::Undecipherable)?;
+        let csr = Csr::parse(&content, &self.message_limits).map_err(|_| End::Undecipherable)?;
+        csr.verify_proof_of_possession()
+            .map_err(|_| End::Undecipherable)?;
+        if !csr.has_key_of(&signer) {
+            return Err(End::Undecipherable);
+        }
+        Ok(Opened {
+            csr_sha256: openssl::sha::sha256(csr.der()),
+            csr,
+            signer,
+        })
+    }
+}
+
+/// The RA decryption key behind its worker.
+struct RaKey<'a> {
+    hsm: &'a Hsm,
+    request_id: &'a str,
+}
+
+impl Decryptor for RaKey<'_> {
+    type Error = OperationError;
+
+    async fn decrypt(
+        &self,
+        transport: KeyTransport,
+        encrypted_key: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, OperationError> {
+        let answer = self
+            .hsm
+            .decrypt(self.request_id, to_hsm(transport), encrypted_key)
+            .await?;
+        Ok(match answer {
+            Ok(key) => Some(Zeroizing::new(key.expose().to_vec())),
+            Err(BadCiphertext) => None,
+        })
+    }
+}
+
+fn to_hsm(transport: KeyTransport) -> assay_hsm::KeyTransport {
+    match transport {
+        KeyTransport::Pkcs1v15 => assay_hsm::KeyTransport::Pkcs1v15,
+        KeyTransport::Oaep { digest, mgf } => assay_hsm::KeyTransport::Oaep {
+            digest: digest_to_hsm(digest),
+            mgf: digest_to_hsm(mgf),
+        },
+    }
+}
+
+pub(super) fn digest_to_hsm(digest: Digest) -> assay_hsm::Digest {
+    match digest {
+        Digest::Sha1 => assay_hsm::Digest::Sha1,
+        Digest::Sha256 => assay_hsm::Digest::Sha256,
+        Digest::Sha384 => assay_hsm::Digest::Sha384,
+        Digest::Sha512 => assay_hsm::Digest::Sha512,
+    }
+}

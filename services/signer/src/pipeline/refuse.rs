@@ -1,0 +1,309 @@
+//! Every end but a certificate: what the device is told, what the record says, and when it leaves.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use assay_audit::Event;
+use assay_policy::Profile;
+use assay_scep::{FailInfo, Outcome, Request};
+
+use super::{Answer, Deferred, End, Pipeline, Received, Refused, Trail, reply};
+use crate::admission::RETRY_AFTER_SECONDS;
+use crate::metrics;
+
+/// Refusals a second of requests that nobody authenticated which get a record of their own; the rest are counted in one
+/// aggregate a second, so that whoever holds the frontend cannot fill the books.
+const SINGLE_RECORDS_PER_SECOND: u32 = 50;
+
+impl Pipeline {
+    /// Records how the request ended and makes its answer.
+    pub(super) async fn end(
+        &self,
+        received: &Received,
+        trail: Trail,
+        spoken: Option<(&Profile, &Request)>,
+        end: End,
+    ) -> Answer {
+        metrics::request_ended(&trail, end.label());
+        let on_tick = matches!(end, End::Undecipherable);
+        let refused = match end {
+            End::UnknownProfile => {
+                self.record_malformed(&trail, "no profile of this name")
+                    .await;
+                return Answer::UnknownProfile;
+            }
+            End::Malformed(reason) => {
+                self.record_malformed(&trail, &reason).await;
+                return Answer::Malformed(reason);
+            }
+            End::Deferred(deferred) => return self.defer(trail, deferred).await,
+            End::Refused(refused) => refused,
+            End::Undecipherable => undecipherable(),
+        };
+        let Some((profile, request)) = spoken else {
+            return self.defer(trail, Deferred::without_cause()).await;
+        };
+        let answer = self
+            .refuse(received, &trail, profile, request, refused)
+            .await;
+        if on_tick {
+            wait_for_tick(received.at, self.limits.refusal_tick).await;
+        }
+        answer
+    }
+
+    /// A signed CertRep FAILURE, if the budget for them allows one.
+    async fn refuse(
+        &self,
+        received: &Received,
+        trail: &Trail,
+        profile: &Profile,
+        request: &Request,
+        refused: Refused,
+    ) -> Answer {
+        if !self.admission.may_refuse() {
+            return self
+                .defer(trail.clone(), Deferred::because("too many refusals"))
+                .await;
+        }
+        let Refused {
+            fail_info,
+            rule,
+            detail,
+        } = refused;
+        let outcome = Outcome::Failure {
+            fail_info,
+            text: profile
+                .fail_info_text()
+                .then(|| format!("{rule}: {detail}")),
+        };
+        let algorithms = reply::algorithms(profile);
+        let built = reply::build(
+            &self.hsm,
+            &self.authority,
+            &algorithms,
+            request,
+            &outcome,
+            &received.request_id,
+        )
+        .await;
+        let cert_rep = match built {
+            Ok(cert_rep) => cert_rep,
+            Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,
+        };
+        tracing::info!(
+            request_id = trail.request_id,
+            transaction_id = trail.transaction_id,
+            profile = trail.profile,
+            %fail_info,
+            rule,
+            detail,
+            "request refused"
+        );
+        let event = Event::RequestRefused {
+            request: trail.request(),
+            fail_info: fail_info as u8,
+            rule: rule.into(),
+            detail: detail.into(),
+        };
+        match self.record_refusal(trail, event, Kind::Refused).await {
+            Ok(()) => Answer::CertRep(cert_rep),
+            Err(_) => busy(),
+        }
+    }
+
+    async fn record_malformed(&self, trail: &Trail, reason: &str) {
+        tracing::info!(
+            request_id = trail.request_id,
+            profile = trail.profile,
+            reason,
+            "request malformed"
+        );
+        let event = Event::RequestMalformed {
+            request: trail.request(),
+            detail: reason.into(),
+        };
+        if let Err(error) = self.record_refusal(trail, event, Kind::Malformed).await {
+            tracing::error!(%error, "the audit log cannot be written");
+        }
+    }
+
+    /// HTTP 503.
+    async fn defer(&self, trail: Trail, deferred: Deferred) -> Answer {
+        let Deferred { cause, has_record } = deferred;
+        tracing::warn!(
+            request_id = trail.request_id,
+            profile = trail.profile,
+            cause,
+            has_record,
+            "request deferred"
+        );
+        if !has_record {
+            let event = Event::RequestDeferred {
+                request: trail.request(),
+                detail: cause.into(),
+            };
+            if let Err(error) = self.record(trail.policy_hash, event).await {
+                tracing::error!(%error, "the audit log cannot be written");
+            }
+        }
+        busy()
+    }
+
+    /// One record, or one more in this second's count where nobody authenticated the request and there are many.
+    async fn record_refusal(
+        &self,
+        trail: &Trail,
+        event: Event,
+        kind: Kind,
+    ) -> Result<(), assay_store::StoreError> {
+        let now_ms = self.recorder.clock.moment().wall_ms;
+        if trail.challenge_id.is_none() && !self.refusals.single(&trail.peer, kind, now_ms) {
+            return Ok(());
+        }
+        self.record(trail.policy_hash, event).await
+    }
+
+    pub(crate) async fn record(
+        &self,
+        policy_hash: Option<[u8; 32]>,
+        event: Event,
+    ) -> Result<(), assay_store::StoreError> {
+        self.store
+            .append_audit(vec![self.recorder.draft(policy_hash, event)])
+            .await
+            .map(drop)
+    }
+
+    /// Writes what was only counted; called once a second.
+    pub(crate) async fn flush_refusals(&self) {
+        let policy_hash = self.policies.active().model_hash();
+        for event in self.refusals.take() {
+            if let Err(error) = self.record(policy_hash, event).await {
+                tracing::error!(%error, "the audit log cannot be written");
+            }
+        }
+    }
+}
+
+impl Deferred {
+    fn because(cause: impl std::fmt::Display) -> Self {
+        Self {
+            cause: cause.to_string(),
+            has_record: false,
+        }
+    }
+
+    fn without_cause() -> Self {
+        Self::because("no answer could be built")
+    }
+}
+
+/// The uniform failure of scep class X: badRequest, no text, no cause.
+fn undecipherable() -> Refused {
+    Refused {
+        fail_info: FailInfo::BadRequest,
+        rule: "SCEP:undecipherable".to_owned(),
+        detail: String::new(),
+    }
+}
+
+fn busy() -> Answer {
+    Answer::Busy {
+        retry_after_seconds: RETRY_AFTER_SECONDS,
+    }
+}
+
+/// Sleeps until the next multiple of `tick` after `since`.
+async fn wait_for_tick(since: Instant, tick: Duration) {
+    let passed = since.elapsed().as_micros();
+    let tick = tick.as_micros().max(1);
+    let wait = u64::try_from(tick - passed % tick).unwrap_or_default();
+    tokio::time::sleep(Duration::from_micros(wait)).await;
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Refused,
+    Malformed,
+}
+
+/// Refusals of this second that are counted, not recorded, by frontend.
+#[derive(Default)]
+pub(crate) struct Aggregate(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    recorded_singly: u32,
+    by_peer: BTreeMap<String, Count>,
+}
+
+struct Count {
+    from_ms: i64,
+    to_ms: i64,
+    refused: u64,
+    malformed: u64,
+}
+
+impl Aggregate {
+    /// Whether this one gets a record of its own; else it is counted.
+    fn single(&self, peer: &str, kind: Kind, now_ms: i64) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.recorded_singly < SINGLE_RECORDS_PER_SECOND {
+            counts.recorded_singly += 1;
+            return true;
+        }
+        let count = counts.by_peer.entry(peer.to_owned()).or_insert(Count {
+            from_ms: now_ms,
+            to_ms: now_ms,
+            refused: 0,
+            malformed: 0,
+        });
+        count.to_ms = now_ms;
+        match kind {
+            Kind::Refused => count.refused += 1,
+            Kind::Malformed => count.malformed += 1,
+        }
+        false
+    }
+
+    /// Begins a new second and gives the aggregates of the last.
+    fn take(&self) -> Vec<Event> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *counts)
+            .by_peer
+            .into_iter()
+            .map(|(peer, count)| Event::RefusalsAggregate {
+                peer: peer.into(),
+                from_ms: count.from_ms,
+                to_ms: count.to_ms,
+                refused: count.refused,
+                malformed: count.malformed,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_the_bound_refusals_are_counted_and_none_is_lost() {
+        let aggregate = Aggregate::default();
+        let singles = (0..80)
+            .filter(|_| aggregate.single("assay://frontend/a", Kind::Refused, 7))
+            .count();
+        assert_eq!(singles, 50);
+        assert!(matches!(
+            aggregate.take().as_slice(),
+            [Event::RefusalsAggregate {
+                refused: 30,
+                malformed: 0,
+                ..
+            }]
+        ));
+        assert!(aggregate.single("assay://frontend/a", Kind::Refused, 8));
+    }
+}

@@ -1,0 +1,115 @@
+//! Requests that came before: the stored CertRep for the same bytes, the same certificate for an equal CSR.
+
+use assay_audit::{Answer, Event};
+use assay_policy::Profile;
+use assay_scep::{FailInfo, Outcome, Request};
+use assay_store::{CertificateRow, CertificateState, Reply};
+
+use super::{End, Pipeline, Trail, reply};
+use crate::metrics;
+
+impl Pipeline {
+    /// The stored CertRep of a byte-identical message; no key is used. It is enveloped to the device, so that nobody
+    /// else gains by it.
+    pub(super) async fn identical_request(
+        &self,
+        profile: &Profile,
+        trail: &Trail,
+    ) -> Result<Option<Vec<u8>>, End> {
+        let Some(stored) = self.store.find_reply(trail.request_digest).await? else {
+            return Ok(None);
+        };
+        let issued = self.store.find_certificate(stored.serial.clone()).await?;
+        let Some(issued) = issued.filter(|issued| issued.profile == profile.name().as_str()) else {
+            return Err(other_profile());
+        };
+        if issued.revoked_at.is_some() {
+            return Ok(None);
+        }
+        self.record(
+            trail.policy_hash,
+            replayed(trail, Answer::StoredReply, &stored),
+        )
+        .await?;
+        metrics::request_ended(trail, "replayed");
+        Ok(Some(stored.cert_rep))
+    }
+
+    /// The same certificate in a fresh CertRep, for a device that lost the first one and asks anew.
+    pub(super) async fn equal_csr(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        earlier: CertificateRow,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        if earlier.profile != profile.name().as_str() {
+            return Err(other_profile());
+        }
+        let certificate = match (earlier.state, earlier.der) {
+            (CertificateState::Issued, Some(certificate)) => certificate,
+            (
+                CertificateState::Issued | CertificateState::Intent | CertificateState::Abandoned,
+                _,
+            ) => {
+                return Err(End::deferred(
+                    "the certificate of an earlier equal request is being finished",
+                ));
+            }
+        };
+        let cert_rep = self
+            .success(profile, request, certificate, &trail.request_id)
+            .await?;
+        let stored = Reply {
+            serial: earlier.serial,
+            cert_rep: cert_rep.clone(),
+        };
+        let event = replayed(trail, Answer::SameCertificate, &stored);
+        let draft = self.recorder.draft(trail.policy_hash, event);
+        let now = self.recorder.clock.now_seconds();
+        self.store
+            .store_reply(trail.request_digest, stored, now, vec![draft])
+            .await?;
+        metrics::request_ended(trail, "replayed");
+        Ok(cert_rep)
+    }
+
+    async fn success(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        certificate: Vec<u8>,
+        request_id: &str,
+    ) -> Result<Vec<u8>, End> {
+        let outcome = Outcome::Success {
+            certificates: self.authority.with_chain(certificate, profile),
+        };
+        let algorithms = reply::algorithms(profile);
+        reply::build(
+            &self.hsm,
+            &self.authority,
+            &algorithms,
+            request,
+            &outcome,
+            request_id,
+        )
+        .await
+        .map_err(End::deferred)
+    }
+}
+
+fn replayed(trail: &Trail, answer: Answer, stored: &Reply) -> Event {
+    Event::RequestReplayed {
+        request: trail.request(),
+        answer,
+        serial: stored.serial.to_string().into(),
+    }
+}
+
+fn other_profile() -> End {
+    End::refused(
+        FailInfo::BadRequest,
+        "SCEP:other-profile",
+        "this request was answered under another profile",
+    )
+}

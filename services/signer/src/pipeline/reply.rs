@@ -1,0 +1,132 @@
+//! CertReps: signed by the RA key in the token, verified in software, in the algorithms that the request spoke.
+
+use assay_hsm::{Hsm, OperationError};
+use assay_policy::{ContentCipher, HashAlgorithm, KeyTransport as PolicyTransport, Profile};
+use assay_scep::{
+    Algorithms, Cipher, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError,
+    Request, cert_rep,
+};
+use openssl::hash::MessageDigest;
+
+use super::opened::digest_to_hsm;
+use crate::authority::Authority;
+
+/// Why a reply could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignError {
+    #[error(transparent)]
+    Token(#[from] OperationError),
+    #[error("the token's signature over the reply does not verify")]
+    Signature,
+}
+
+/// What `profile` takes, in the terms of the protocol. Capabilities and refusals both come from here.
+pub(crate) fn algorithms(profile: &Profile) -> Algorithms {
+    Algorithms {
+        digests: profile
+            .message_digests()
+            .iter()
+            .copied()
+            .map(digest)
+            .collect(),
+        ciphers: profile.ciphers().iter().copied().map(cipher).collect(),
+        key_transports: profile
+            .key_transports()
+            .iter()
+            .copied()
+            .map(key_transport)
+            .collect(),
+        renewal: false,
+        next_ca: false,
+    }
+}
+
+/// Builds and signs the CertRep for `request`. The request's own digest and cipher are mirrored where `algorithms` has
+/// them; else SHA-256 and AES-128-CBC.
+pub(super) async fn build(
+    hsm: &Hsm,
+    authority: &Authority,
+    algorithms: &Algorithms,
+    request: &Request,
+    outcome: &Outcome,
+    request_id: &str,
+) -> Result<Vec<u8>, ReplyError<SignError>> {
+    let mirrored_digest = request
+        .digest()
+        .filter(|digest| algorithms.digests.contains(digest));
+    let mirrored_cipher = request
+        .envelope()
+        .ok()
+        .map(|envelope| envelope.cipher())
+        .filter(|cipher| algorithms.ciphers.contains(cipher));
+    let context = ReplyContext {
+        request,
+        ra_certificate: &authority.certificates.ra_sign,
+        digest: mirrored_digest.unwrap_or(Digest::Sha256),
+        cipher: mirrored_cipher.unwrap_or(Cipher::Aes128Cbc),
+    };
+    let signer = RaSigner {
+        hsm,
+        authority,
+        request_id,
+    };
+    cert_rep(&context, outcome, &signer).await
+}
+
+struct RaSigner<'a> {
+    hsm: &'a Hsm,
+    authority: &'a Authority,
+    request_id: &'a str,
+}
+
+impl MessageSigner for RaSigner<'_> {
+    type Error = SignError;
+
+    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature = self
+            .hsm
+            .sign_reply(self.request_id, digest_to_hsm(digest), signed_attributes)
+            .await?;
+        self.authority
+            .reply_verifies(message_digest(digest), signed_attributes, &signature)
+            .then_some(signature)
+            .ok_or(SignError::Signature)
+    }
+}
+
+fn message_digest(digest: Digest) -> MessageDigest {
+    match digest {
+        Digest::Sha1 => MessageDigest::sha1(),
+        Digest::Sha256 => MessageDigest::sha256(),
+        Digest::Sha384 => MessageDigest::sha384(),
+        Digest::Sha512 => MessageDigest::sha512(),
+    }
+}
+
+fn digest(algorithm: HashAlgorithm) -> Digest {
+    match algorithm {
+        HashAlgorithm::Sha1 => Digest::Sha1,
+        HashAlgorithm::Sha256 => Digest::Sha256,
+        HashAlgorithm::Sha384 => Digest::Sha384,
+        HashAlgorithm::Sha512 => Digest::Sha512,
+    }
+}
+
+fn cipher(cipher: ContentCipher) -> Cipher {
+    match cipher {
+        ContentCipher::TripleDesCbc => Cipher::DesEde3Cbc,
+        ContentCipher::Aes128Cbc => Cipher::Aes128Cbc,
+        ContentCipher::Aes192Cbc => Cipher::Aes192Cbc,
+        ContentCipher::Aes256Cbc => Cipher::Aes256Cbc,
+    }
+}
+
+fn key_transport(transport: PolicyTransport) -> KeyTransport {
+    match transport {
+        PolicyTransport::RsaPkcs1 => KeyTransport::Pkcs1v15,
+        PolicyTransport::RsaOaep => KeyTransport::Oaep {
+            digest: Digest::Sha1,
+            mgf: Digest::Sha1,
+        },
+    }
+}

@@ -1,0 +1,48 @@
+//! What is known of a request so far, for its audit record, its log line and its metrics.
+
+use assay_audit::{Hash, Request};
+
+use super::Received;
+
+/// Grows along the pipeline; whoever ends the request makes its terminal record of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Trail {
+    pub(crate) peer: String,
+    pub(crate) request_id: String,
+    pub(crate) request_digest: [u8; 32],
+    pub(crate) profile: String,
+    pub(crate) policy_hash: Option<[u8; 32]>,
+    pub(crate) transaction_id: Option<String>,
+    pub(crate) message_type: Option<String>,
+    /// Set once a challenge was found: the request is then more than anybody could send.
+    pub(crate) challenge_id: Option<String>,
+}
+
+impl Trail {
+    pub(super) fn of(received: &Received) -> Self {
+        Self {
+            peer: received.frontend.to_string(),
+            request_id: received.request_id.clone(),
+            request_digest: openssl::sha::sha256(&received.pki_message),
+            profile: received.profile.clone(),
+            policy_hash: None,
+            transaction_id: None,
+            message_type: None,
+            challenge_id: None,
+        }
+    }
+
+    /// The part of a record that tells of the request.
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            peer: self.peer.as_str().into(),
+            peer_certificate_sha256: None,
+            request_id: Some(self.request_id.as_str().into()),
+            request_digest: Hash::from(self.request_digest),
+            transaction_id: self.transaction_id.as_deref().map(Into::into),
+            message_type: self.message_type.as_deref().map(Into::into),
+            profile: Some(self.profile.as_str().into()),
+            challenge_id: self.challenge_id.as_deref().map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What happens beside requests: open intents are finished, the token and the clock are watched, counts are written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_audit::Event;
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
+use tokio::time::MissedTickBehavior;
+
+use crate::metrics;
+use crate::pipeline::{Pipeline, Recovered};
+
+/// How often the watch looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs until the shutdown: once a second.
+pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut token = TokenWatch::default();
+    let mut health = pipeline.hsm.health();
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = interval.tick() => {}
+            _ = health.changed() => {}
+        }
+        token.look(&pipeline, &readiness).await;
+        look_at_policy(&pipeline, &readiness);
+        look_at_clock(&pipeline).await;
+        pipeline.flush_refusals().await;
+        if pipeline.hsm.health().borrow().ready {
+            finish_open_intents(&pipeline).await;
+        }
+    }
+}
+
+/// Finishes each open intent that no request in this process is working on.
+pub(crate) async fn finish_open_intents(pipeline: &Pipeline) {
+    let now = pipeline.recorder.clock.now_seconds();
+    let open = match pipeline.store.open_intents(None).await {
+        Ok(open) => open,
+        Err(error) => return tracing::error!(%error, "open intents cannot be read"),
+    };
+    for intent in open {
+        let serial = intent.serial.to_string();
+        match pipeline.finish.recover(intent, now).await {
+            Ok(Recovered::AtWork) => {}
+            Ok(outcome) => tracing::info!(serial, ?outcome, "open intent closed"),
+            Err(error) => tracing::warn!(serial, %error, "open intent kept"),
+        }
+    }
+}
+
+/// Tells of the token once for each change.
+#[derive(Default)]
+struct TokenWatch {
+    was_ready: Option<bool>,
+}
+
+impl TokenWatch {
+    async fn look(&mut self, pipeline: &Pipeline, readiness: &Readiness) {
+        let health = pipeline.hsm.health().borrow().clone();
+        let open_intents = pipeline
+            .store
+            .counts()
+            .await
+            .map_or(0, |counts| counts.open_intents);
+        metrics::token(&health, pipeline.hsm.queue_depth(), open_intents);
+        let cause = health
+            .cause
+            .clone()
+            .unwrap_or_else(|| "no worker serves".to_owned());
+        if health.ready {
+            readiness.clear("token");
+        } else {
+            readiness.set_cause("token", cause.clone());
+        }
+        if self.was_ready.replace(health.ready) == Some(health.ready) {
+            return;
+        }
+        let event = Event::TokenEvent {
+            token_label: pipeline.hsm.token_label().into(),
+            token_serial: pipeline.hsm.token_serial().into(),
+            change: if health.ready { "ready" } else { "lost" }.into(),
+            detail: if health.ready { String::new() } else { cause }.into(),
+        };
+        record(pipeline, event).await;
+    }
+}
+
+fn look_at_policy(pipeline: &Pipeline, readiness: &Readiness) {
+    if pipeline.policies.active().number() == 0 {
+        readiness.set_cause(
+            "policy",
+            "none is active; `assay policy activate DIR` puts one in force",
+        );
+    } else {
+        readiness.clear("policy");
+    }
+}
+
+async fn look_at_clock(pipeline: &Pipeline) {
+    if let Some(delta_ms) = pipeline.recorder.clock.step() {
+        tracing::warn!(delta_ms, "the wall clock was stepped");
+        record(pipeline, Event::ClockStep { delta_ms }).await;
+    }
+}
+
+async fn record(pipeline: &Pipeline, event: Event) {
+    let policy_hash = pipeline.policies.active().model_hash();
+    if let Err(error) = pipeline.record(policy_hash, event).await {
+        tracing::error!(%error, "the audit log cannot be written");
+    }
+}

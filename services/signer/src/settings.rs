@@ -1,0 +1,236 @@
+//! What the signer runs on: paths absolute, identities checked, certificates read.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assay_hsm::{HsmConfig, KeyConfig, KeyRole};
+use assay_runtime::config::{ConfigError, Document};
+use assay_runtime::identity::Role;
+use assay_runtime::mtls::{AllowList, TlsFiles};
+use assay_runtime::ops::OpsConfig;
+use assay_runtime::telemetry::LogConfig;
+
+use crate::config::{
+    CertificatesConfig, KeysConfig, LimitsConfig, ListenerConfig, SignerConfig, TokenConfig,
+};
+
+/// A configuration that was read whole and found right.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) enrolment: Listener,
+    pub(crate) administration: Listener,
+    pub(crate) hsm: HsmConfig,
+    /// CKA_ID of the CA key, hex.
+    pub(crate) ca_key_id: String,
+    pub(crate) certificates: Certificates,
+    pub(crate) state: PathBuf,
+    pub(crate) challenge_key: PathBuf,
+    pub(crate) ops: OpsConfig,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) log: LogConfig,
+    /// SHA-256 of the file's bytes: goes into every audit record.
+    pub(crate) config_hash: [u8; 32],
+}
+
+/// A gRPC listener and who may call it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) listen: SocketAddr,
+    pub(crate) files: TlsFiles,
+    pub(crate) allow: AllowList,
+}
+
+/// DER certificates that the signer serves and issues under.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificates {
+    pub(crate) ca: Vec<u8>,
+    pub(crate) ra_enc: Vec<u8>,
+    pub(crate) ra_sign: Vec<u8>,
+    pub(crate) chain: Vec<Vec<u8>>,
+}
+
+impl Settings {
+    /// Reads and validates `file`; an error names the file, the line and the key.
+    pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
+        let document = Document::read(file)?;
+        let config: SignerConfig = document.parse()?;
+        check_ranges(&document, &config.token, &config.limits)?;
+        let certificates = read_certificates(&document, &config.certificates)?;
+        Ok(Self {
+            ca_key_id: hex::encode(config.keys.ca_sign.id()),
+            hsm: hsm(&document, config.token, config.keys, &certificates),
+            enrolment: listener(&document, config.enrolment, "enrolment", Role::Frontend)?,
+            administration: listener(
+                &document,
+                config.administration,
+                "administration",
+                Role::Operator,
+            )?,
+            certificates,
+            state: document.folder().join(config.state.path),
+            challenge_key: document.folder().join(config.state.challenge_key),
+            ops: config.ops,
+            limits: config.limits,
+            log: config.log,
+            config_hash: openssl::sha::sha256(document.text().as_bytes()),
+        })
+    }
+}
+
+fn check_ranges(
+    document: &Document,
+    token: &TokenConfig,
+    limits: &LimitsConfig,
+) -> Result<(), ConfigError> {
+    let ms = Duration::as_millis;
+    for (key, value, least, most, unit) in [
+        ("token.threads", token.threads as u128, 1, 64, ""),
+        ("token.workers", token.workers as u128, 1, 16, ""),
+        ("token.queue", token.queue as u128, 1, 65_536, ""),
+        (
+            "token.operation_deadline",
+            ms(&token.operation_deadline),
+            50,
+            120_000,
+            " ms",
+        ),
+        (
+            "token.health_interval",
+            ms(&token.health_interval),
+            50,
+            60_000,
+            " ms",
+        ),
+        (
+            "limits.concurrency",
+            limits.concurrency as u128,
+            1,
+            4_096,
+            "",
+        ),
+        (
+            "limits.frontend_rate",
+            limits.frontend_rate.into(),
+            1,
+            1_000_000,
+            "",
+        ),
+        (
+            "limits.refusal_rate",
+            limits.refusal_rate.into(),
+            1,
+            100_000,
+            "",
+        ),
+        (
+            "limits.refusal_tick",
+            ms(&limits.refusal_tick),
+            1,
+            1_000,
+            " ms",
+        ),
+        (
+            "limits.retransmit_window",
+            ms(&limits.retransmit_window),
+            1,
+            86_400_000,
+            " ms",
+        ),
+        (
+            "limits.intent_ttl",
+            ms(&limits.intent_ttl),
+            1_000,
+            604_800_000,
+            " ms",
+        ),
+    ] {
+        if !(least..=most).contains(&value) {
+            return Err(document.error(
+                key,
+                format!("{value}{unit} is not from {least}{unit} to {most}{unit}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn hsm(
+    document: &Document,
+    token: TokenConfig,
+    keys: KeysConfig,
+    certificates: &Certificates,
+) -> HsmConfig {
+    let key = |role, uri, certificate: Option<&Vec<u8>>| KeyConfig {
+        role,
+        uri,
+        certificate: certificate.cloned(),
+    };
+    HsmConfig {
+        module: document.folder().join(token.module),
+        keys: vec![
+            key(
+                KeyRole::RaDecrypt,
+                keys.ra_decrypt,
+                Some(&certificates.ra_enc),
+            ),
+            key(KeyRole::RaSign, keys.ra_sign, Some(&certificates.ra_sign)),
+            key(KeyRole::CaSign, keys.ca_sign, Some(&certificates.ca)),
+            key(KeyRole::LogSign, keys.log_sign, None),
+            key(KeyRole::Probe, keys.probe, None),
+        ],
+        threads: token.threads,
+        workers: token.workers,
+        operation_deadline: token.operation_deadline,
+        queue: token.queue,
+        health_interval: token.health_interval,
+        environment: token.environment.into_iter().collect(),
+        program: None,
+    }
+}
+
+fn listener(
+    document: &Document,
+    config: ListenerConfig,
+    section: &str,
+    role: Role,
+) -> Result<Listener, ConfigError> {
+    let folder = document.folder();
+    Ok(Listener {
+        listen: config.listen,
+        files: TlsFiles {
+            certificate: folder.join(config.certificate),
+            private_key: folder.join(config.private_key),
+            trust_anchors: folder.join(config.trust_anchors),
+        },
+        allow: AllowList::new(config.allow, role)
+            .map_err(|error| document.error(&format!("{section}.allow"), error))?,
+    })
+}
+
+fn read_certificates(
+    document: &Document,
+    paths: &CertificatesConfig,
+) -> Result<Certificates, ConfigError> {
+    let read = |key: &str, path: &Path| {
+        let path = document.folder().join(path);
+        let pem = std::fs::read(&path).map_err(|error| {
+            document.error(key, format!("{} cannot be read: {error}", path.display()))
+        })?;
+        openssl::x509::X509::from_pem(&pem)
+            .and_then(|certificate| certificate.to_der())
+            .map_err(|_| {
+                document.error(key, format!("{} holds no PEM certificate", path.display()))
+            })
+    };
+    Ok(Certificates {
+        ca: read("certificates.ca", &paths.ca)?,
+        ra_enc: read("certificates.ra_enc", &paths.ra_enc)?,
+        ra_sign: read("certificates.ra_sign", &paths.ra_sign)?,
+        chain: paths
+            .chain
+            .iter()
+            .map(|path| read("certificates.chain", path))
+            .collect::<Result<_, _>>()?,
+    })
+}
