@@ -7,6 +7,8 @@ use assay_policy::Dn;
 use clap::{Args, Subcommand};
 
 use super::import::ImportArgs;
+use crate::failure::{Failure, Outcome};
+use crate::files;
 use crate::transport::TransportArgs;
 
 #[derive(Debug, Args)]
@@ -24,7 +26,7 @@ pub(crate) struct CeremonyArgs {
     pub(super) part: Option<Part>,
 
     #[command(flatten)]
-    pub(super) make: Option<MakeArgs>,
+    pub(super) make: MakeArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,10 +38,18 @@ pub(crate) enum Part {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "make")]
 pub(crate) struct MakeArgs {
-    #[command(flatten)]
-    pub(super) token: TokenArgs,
+    /// PKCS#11 library
+    #[arg(long, value_name = "PATH", required = true)]
+    module: Option<PathBuf>,
+
+    /// Token for the service's keys: 'pkcs11:token=LABEL?pin-source=file:PATH' (RFC 7512)
+    #[arg(long, value_name = "URI", value_parser = token_uri, required = true)]
+    token: Option<TokenUri>,
+
+    /// Environment variable for the library, such as SOFTHSM2_CONF=PATH; repeat for more
+    #[arg(long = "token-env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
 
     /// Token for the root key, a PKCS#11 URI; keep it offline afterwards
     #[arg(long, value_name = "URI", value_parser = token_uri, required_unless_present = "csr", conflicts_with = "csr")]
@@ -60,19 +70,27 @@ pub(crate) struct MakeArgs {
 }
 
 /// Where the keys go.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug)]
 pub(crate) struct TokenArgs {
-    /// PKCS#11 library
-    #[arg(long, value_name = "PATH")]
     pub(crate) module: PathBuf,
-
-    /// Token for the service's keys: 'pkcs11:token=LABEL?pin-source=file:PATH' (RFC 7512)
-    #[arg(long, value_name = "URI", value_parser = token_uri)]
     pub(crate) token: TokenUri,
-
-    /// Environment variable for the library, such as SOFTHSM2_CONF=PATH; repeat for more
-    #[arg(long = "token-env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) environment: Vec<(String, String)>,
+}
+
+impl MakeArgs {
+    /// Without a subcommand clap insists on both.
+    pub(super) fn token_args(&self) -> Outcome<TokenArgs> {
+        let (Some(module), Some(token)) = (&self.module, &self.token) else {
+            return Err(
+                Failure::usage("a ceremony needs a token").next("give --module and --token")
+            );
+        };
+        Ok(TokenArgs {
+            module: files::absolute(module)?,
+            token: token.clone(),
+            environment: self.environment.clone(),
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -102,11 +102,13 @@ async fn keys_of(token: &Ceremony) -> Outcome<Vec<String>> {
         .list_keys()
         .await
         .or_fail("cannot list the token's keys")?;
-    Ok(found
+    let mut named: Vec<_> = found
         .iter()
         .filter(|key| key.label.parse::<KeyRole>().is_ok())
         .map(|key| format!("{} ({}, id {})", key.label, key.class, hex::encode(&key.id)))
-        .collect())
+        .collect();
+    named.sort();
+    Ok(named)
 }
 
 fn join(found: &[String]) -> String {

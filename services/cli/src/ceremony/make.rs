@@ -14,6 +14,7 @@ use crate::failure::{Exit, Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 use crate::output::Output;
+use crate::progress::Progress;
 
 /// All that the ceremony needs to know before it starts.
 #[derive(Clone, Debug)]
@@ -36,10 +37,11 @@ pub(crate) enum Issuing {
 
 pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output) -> Outcome {
     let plan = Plan {
-        token: args.token,
-        issuing: args
-            .root_token
-            .map_or(Issuing::ByRequest, Issuing::UnderRoot),
+        token: args.token_args()?,
+        issuing: match &args.root_token {
+            Some(token) => Issuing::UnderRoot(token.clone()),
+            None => Issuing::ByRequest,
+        },
         keys: args.keys,
         subjects: args.subjects,
         lifetimes: args.lifetimes,
@@ -71,7 +73,15 @@ pub(crate) async fn make(plan: &Plan, installation: &Installation) -> Outcome<Tr
     files::make_dir(&installation.certificates())?;
     let service = keys::open(&plan.token, &plan.token.token).await?;
     left::no_keys(&service, &plan.token.token).await?;
-    let steps = steps(plan, &service, installation);
+    let root = match &plan.issuing {
+        Issuing::UnderRoot(token) => {
+            let root = keys::open(&plan.token, token).await?;
+            left::no_keys(&root, token).await?;
+            Some(root)
+        }
+        Issuing::ByRequest => None,
+    };
+    let steps = steps(plan, &service, root, installation);
     let made = tokio::select! {
         made = steps => made,
         _ = signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "the ceremony was interrupted")),
@@ -105,24 +115,33 @@ impl Plan {
 async fn steps(
     plan: &Plan,
     service: &Ceremony,
+    root: Option<Ceremony>,
     installation: &Installation,
 ) -> Outcome<Transcript> {
     let mut transcript = start(plan);
     transcript.save(installation)?;
-    let root = match &plan.issuing {
-        Issuing::UnderRoot(token) => {
-            let opened = keys::open(&plan.token, token).await?;
-            left::no_keys(&opened, token).await?;
-            let root = Root::make(plan, opened, installation, &mut transcript).await?;
+    let algorithms = keys::service_keys(&plan.keys);
+    let progress = Progress::new(
+        "making keys",
+        (algorithms.len() + usize::from(root.is_some())) as u64,
+    );
+    let root = match root {
+        Some(token) => {
+            let root = Root::make(plan, token, installation, &mut transcript).await?;
+            // Two URIs may name one token.
+            left::no_keys(service, &plan.token.token).await?;
+            progress.add(1);
             Some(root)
         }
-        Issuing::ByRequest => None,
+        None => None,
     };
     let mut service_keys = Vec::new();
-    for (role, algorithm) in keys::service_keys(&plan.keys) {
+    for (role, algorithm) in algorithms {
         service_keys.push(keys::generate(service, role, algorithm, &mut transcript).await?);
         transcript.save(installation)?;
+        progress.add(1);
     }
+    drop(progress);
     let ca = find(&service_keys, KeyRole::CaSign)?;
     let ca_subject = certificate::name(&plan.subjects.ca_subject)?;
     let Some(root) = root else {

@@ -29,12 +29,9 @@ pub(crate) async fn run(args: CeremonyArgs, dir: Option<&Path>, out: Output) -> 
             .next("give it with --dir; it is made where it does not exist")
     })?;
     let installation = Installation::at(crate::files::absolute(dir)?);
-    match (args.part, args.make) {
-        (Some(Part::Transport(args)), _) => transport::run(&args, &installation, out),
-        (Some(Part::Import(args)), _) => import::run(args, &installation, out).await,
-        (None, Some(args)) => make::run(args, &installation, out).await,
-        (None, None) => {
-            Err(Failure::usage("a ceremony needs a token").next("see `assay ceremony --help`"))
-        }
+    match args.part {
+        Some(Part::Transport(args)) => transport::run(&args, &installation, out),
+        Some(Part::Import(args)) => import::run(args, &installation, out).await,
+        None => make::run(args.make, &installation, out).await,
     }
 }
