@@ -335,12 +335,12 @@ impl Profile {
         rules::check_claims(self, subject, sans)
     }
 
-    /// Refuses an inventory name that could never be certified.
+    /// The subject that is issued for an inventory name.
     ///
     /// # Errors
     /// The refusal a request under such a name would meet.
-    pub fn check_inventory_name(&self, name: &str) -> Result<(), Refusal> {
-        rules::check_inventory_name(self, name)
+    pub fn inventory_subject(&self, name: &str) -> Result<Dn, Refusal> {
+        rules::inventory_subject(self, name)
     }
 
     /// Key usage as bits, `1 << n` for bit n.

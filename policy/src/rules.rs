@@ -259,11 +259,14 @@ pub(crate) fn check_claims(
         .map_err(|detail| Refusal::new(CLAIMS, &detail))
 }
 
-pub(crate) fn check_inventory_name(profile: &Profile, name: &str) -> Result<(), Refusal> {
+pub(crate) fn inventory_subject(profile: &Profile, name: &str) -> Result<Dn, Refusal> {
     profile
         .permitted_names(Claims::Inventory { name })
         .map_err(|error| error.to_string())
-        .and_then(|names| subject::issuable(profile, &names.subject))
+        .and_then(|names| {
+            subject::issuable(profile, &names.subject)?;
+            Ok(names.subject)
+        })
         .map_err(|detail| Refusal::new(INVENTORY, &detail))
 }
 

@@ -1,27 +1,23 @@
 //! The policy files that ship load, and say what they are meant to say.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
 
 use assay_policy::Bundle;
-use std::path::Path;
+use support::bundle;
 
-fn load(directory: &str) -> Bundle {
-    let files = Bundle::read_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap();
-    Bundle::load(&files).unwrap_or_else(|errors| {
-        panic!(
-            "{}",
-            errors
-                .iter()
-                .map(|e| e.to_string())
-                .collect::<Vec<_>>()
-                .join("\n")
-        )
-    })
+fn names(bundle: &Bundle) -> Vec<&str> {
+    bundle
+        .profiles
+        .keys()
+        .map(assay_policy::ProfileName::as_str)
+        .collect()
 }
 
 #[test]
 fn demo_profiles_load() {
-    let bundle = load("demo");
-    let names: Vec<&str> = bundle.profiles.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["devices", "fleet"]);
+    let bundle = bundle("demo");
+    assert_eq!(names(&bundle), ["devices", "fleet"]);
     assert_eq!(
         bundle
             .default_profile()
@@ -35,7 +31,8 @@ fn demo_profiles_load() {
 
 #[test]
 fn examples_load() {
-    let bundle = load("examples");
-    let names: Vec<&str> = bundle.profiles.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["smime", "tls-server", "vpn-gateway", "wifi-device"]);
+    assert_eq!(
+        names(&bundle("examples")),
+        ["smime", "tls-server", "vpn-gateway", "wifi-device"]
+    );
 }
