@@ -1,18 +1,17 @@
 //! Capabilities and CA certificates, kept so that they survive the signer's absence.
 
-use std::collections::BTreeMap;
+mod answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_proto::v1::{ProfileInfo, PublicInfoReply};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
-use assay_scep::http::{CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE};
-use hyper::body::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::answer::Answer;
+use self::answers::Answers;
+pub(crate) use self::answers::Profile;
 use crate::observe;
 use crate::route::Selector;
 use crate::signer::Signer;
@@ -26,16 +25,6 @@ const EMPTY_RETRY: Duration = Duration::from_millis(250);
 const MIN_DEMAND_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest that such a request waits for the signer's answer.
 const DEMAND_TIMEOUT: Duration = Duration::from_secs(1);
-/// More profiles than any installation has; bounds memory and the values of a metric's label.
-const MAX_PROFILES: usize = 1_000;
-
-/// The answers of one profile.
-#[derive(Debug)]
-pub(crate) struct Profile {
-    pub(crate) name: Arc<str>,
-    pub(crate) capabilities: Answer,
-    pub(crate) ca_certificates: Answer,
-}
 
 /// Why no profile is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +46,6 @@ pub(crate) struct PublicCache {
 struct State {
     answers: Arc<Answers>,
     attempted: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct Answers {
-    revision: String,
-    profiles: BTreeMap<Arc<str>, Arc<Profile>>,
-    default: Option<Arc<Profile>>,
 }
 
 impl PublicCache {
@@ -223,114 +205,5 @@ impl Refresher {
             tracing::info!("the signer answers");
         }
         self.heard = Some(Instant::now());
-    }
-}
-
-/// Why the signer's public answers are not taken over.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AnswersError {
-    #[error("more than {MAX_PROFILES} profiles")]
-    TooMany,
-    #[error("profile `{0}` has another content type than RFC 8894 allows for GetCACert")]
-    ContentType(String),
-    #[error("several default profiles")]
-    SeveralDefaults,
-}
-
-impl TryFrom<PublicInfoReply> for Answers {
-    type Error = AnswersError;
-
-    fn try_from(reply: PublicInfoReply) -> Result<Self, AnswersError> {
-        let PublicInfoReply { revision, profiles } = reply;
-        if profiles.len() > MAX_PROFILES {
-            return Err(AnswersError::TooMany);
-        }
-        let mut answers = Self {
-            revision,
-            ..Self::default()
-        };
-        for info in profiles {
-            let is_default = info.is_default;
-            let profile = Arc::new(Profile::try_from(info)?);
-            if is_default && answers.default.replace(Arc::clone(&profile)).is_some() {
-                return Err(AnswersError::SeveralDefaults);
-            }
-            answers.profiles.insert(Arc::clone(&profile.name), profile);
-        }
-        Ok(answers)
-    }
-}
-
-impl TryFrom<ProfileInfo> for Profile {
-    type Error = AnswersError;
-
-    fn try_from(info: ProfileInfo) -> Result<Self, AnswersError> {
-        let ProfileInfo {
-            profile,
-            capabilities,
-            ca_certificates,
-            ca_certificates_type,
-            is_default: _,
-        } = info;
-        let content_type = [CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE]
-            .into_iter()
-            .find(|known| *known == ca_certificates_type)
-            .ok_or_else(|| AnswersError::ContentType(profile.clone()))?;
-        Ok(Self {
-            name: profile.into(),
-            capabilities: Answer {
-                body: Bytes::from(capabilities),
-                content_type: CAPABILITIES_TYPE,
-            },
-            ca_certificates: Answer {
-                body: Bytes::from(ca_certificates),
-                content_type,
-            },
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn info(content_type: &str, is_default: bool) -> ProfileInfo {
-        ProfileInfo {
-            profile: "devices".to_owned(),
-            capabilities: "AES\n".to_owned(),
-            ca_certificates: vec![0x30],
-            ca_certificates_type: content_type.to_owned(),
-            is_default,
-        }
-    }
-
-    fn reply(profiles: Vec<ProfileInfo>) -> PublicInfoReply {
-        PublicInfoReply {
-            revision: "1".to_owned(),
-            profiles,
-        }
-    }
-
-    #[test]
-    fn only_the_content_types_of_the_rfc_are_taken_over() {
-        let answers = Answers::try_from(reply(vec![info(CA_RA_CERTIFICATES_TYPE, true)])).unwrap();
-        assert_eq!(
-            answers.default.unwrap().ca_certificates.content_type,
-            CA_RA_CERTIFICATES_TYPE
-        );
-        let refused = Answers::try_from(reply(vec![info("text/html", true)])).unwrap_err();
-        assert_eq!(refused, AnswersError::ContentType("devices".to_owned()));
-    }
-
-    #[test]
-    fn two_defaults_are_refused() {
-        let two = vec![
-            info(CA_CERTIFICATE_TYPE, true),
-            info(CA_CERTIFICATE_TYPE, true),
-        ];
-        assert_eq!(
-            Answers::try_from(reply(two)).unwrap_err(),
-            AnswersError::SeveralDefaults
-        );
     }
 }

@@ -21,7 +21,7 @@ use assay_runtime::drain::{Drained, Shutdown};
 use assay_runtime::mtls;
 use assay_runtime::ops::{Ops, Readiness};
 use assay_runtime::ready::Ready;
-use metrics_exporter_prometheus::PrometheusHandle;
+use assay_runtime::telemetry::PrometheusHandle;
 
 pub use config::{FrontendConfig, HttpConfig, LimitsConfig, SignerConfig, TlsConfig};
 pub use settings::Settings;

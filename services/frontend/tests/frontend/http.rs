@@ -1,6 +1,6 @@
 //! The HTTP of RFC 8894 section 4 as real clients send it, against the real process over real sockets.
 
-use crate::stand::{Answer, CAPABILITIES, Stand, exchange, post, read_all};
+use crate::stand::{self, Answer, CAPABILITIES, Stand, exchange, post, read_all};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -299,5 +299,33 @@ async fn a_label_of_the_metrics_is_never_the_clients_choice() {
         "assay_signer_up 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn each_request_is_one_log_line_without_its_message() {
+    let stand = Stand::start("").await;
+    let path = format!(
+        "/scep/fleet?operation=PKIOperation&message={}",
+        "QUFB".repeat(8)
+    );
+    let by_get = stand.get(&path).await;
+    let by_post = stand
+        .post("/scep?operation=nonsense", b"AAAAAAAAAAAA")
+        .await;
+    stand::eventually("two lines", || stand.request_lines().len() == 2).await;
+    let lines = stand.request_lines();
+    for (line, answer) in lines.iter().zip([by_get, by_post]) {
+        assert!(
+            line.contains(answer.header("x-request-id").unwrap()),
+            "{line}"
+        );
+        assert!(
+            line.contains(&format!("\"status\":{}", answer.status)),
+            "{line}"
+        );
+        for secret in ["QUFB", "AAAA", "nonsense", "operation="] {
+            assert!(!line.contains(secret), "{line}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::stand::{Answer, CAPABILITIES, Stand, exchange, frontend_command, post, read_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,7 +68,7 @@ async fn a_profile_is_served_once_it_is_activated() {
             break;
         }
         answer = stand.get("/scep/new?operation=GetCACert").await;
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(answer.text(), "certificates of new");
 }
@@ -88,6 +89,35 @@ async fn overload_is_told_before_any_work() {
     stand.signer.release();
     assert_eq!(first.await.unwrap().text(), "released");
     assert_eq!(stand.post("/scep", b"next").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_cap_waits_its_turn() {
+    let stand = Stand::start("connections = 1").await;
+    let first = TcpStream::connect(stand.http).await.unwrap();
+    let mut second = TcpStream::connect(stand.http).await.unwrap();
+    let request = b"GET /scep?operation=GetCACaps HTTP/1.0\r\n\r\n";
+    second.write_all(request).await.unwrap();
+    // The first has the only place and keeps it: nothing comes for the second.
+    let early = tokio::time::timeout(Duration::from_millis(50), second.readable()).await;
+    assert!(early.is_err());
+    drop(first);
+    assert_eq!(
+        Answer::parse(&read_all(&mut second).await).text(),
+        CAPABILITIES
+    );
+}
+
+#[tokio::test]
+async fn an_old_connection_is_closed() {
+    let stand = Stand::start("connection_age = \"100ms\"\nheader_timeout = \"1h\"").await;
+    let mut stream = TcpStream::connect(stand.http).await.unwrap();
+    let request = b"GET /scep?operation=GetCACaps HTTP/1.1\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    assert_eq!(
+        Answer::parse(&read_all(&mut stream).await).text(),
+        CAPABILITIES
+    );
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ const FRONTEND: &str = "assay://frontend/dmz1";
 
 /// Far above what anything here takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+const LOG: &str = "frontend.log";
 const POLL: Duration = Duration::from_millis(10);
 
 pub(crate) const CAPABILITIES: &str = "AES\nPOSTPKIOperation\nSCEPStandard\nSHA-256";
@@ -187,6 +188,7 @@ impl Stand {
             .arg(&config)
             .arg("--ready-file")
             .arg(&ready_file)
+            .stderr(std::fs::File::create(folder.path().join(LOG)).unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -237,6 +239,15 @@ impl Stand {
             assert!(tokio::time::Instant::now() < until, "not ready in time");
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// The frontend's log lines that have been written for requests.
+    pub(crate) fn request_lines(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains(r#""message":"request""#));
+        lines.map(str::to_owned).collect()
     }
 
     pub(crate) async fn readiness(&self) -> Answer {
