@@ -17,7 +17,7 @@ use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct EnrolBench {
-    /// Requests to send, each with a key and a name of its own; making 1,000 keys takes a minute, once
+    /// Requests to send, each with a key and a name of its own; making 1,000 keys takes minutes, once
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     requests: u32,
 

@@ -13,6 +13,8 @@ use crate::progress::Progress;
 
 /// What SCEP clients make most.
 const BITS: u32 = 2_048;
+/// Keys are slow to make: an interrupted run loses no more than these.
+const SAVED_AT_ONCE: usize = 100;
 /// Octets before each key in the file: the length of its DER, big-endian.
 const LENGTH_OCTETS: usize = 4;
 
@@ -24,10 +26,14 @@ pub(super) async fn get(installation: &Installation, count: usize) -> Outcome<Ve
     } else {
         Vec::new()
     };
-    let cached = keys.len();
-    if cached < count {
-        keys.extend(generate(count - cached).await?);
-        files::make_dir(&installation.path("bench"))?;
+    files::make_dir(&installation.path("bench"))?;
+    let progress = Arc::new(Progress::new(
+        "making keys",
+        count.saturating_sub(keys.len()) as u64,
+    ));
+    while keys.len() < count {
+        let missing = count - keys.len();
+        keys.extend(generate(missing.min(SAVED_AT_ONCE), &progress).await?);
         files::replace(&path, &write(&keys)?, files::SECRET)?;
     }
     keys.truncate(count);
@@ -38,13 +44,12 @@ fn cache(installation: &Installation) -> PathBuf {
     installation.path(format!("bench/rsa{BITS}.keys"))
 }
 
-async fn generate(count: usize) -> Outcome<Vec<DeviceKey>> {
-    let progress = Arc::new(Progress::new("making keys", count as u64));
+async fn generate(count: usize, progress: &Arc<Progress>) -> Outcome<Vec<DeviceKey>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut tasks = JoinSet::new();
     for core in 0..cores {
         let share = count / cores + usize::from(core < count % cores);
-        let progress = Arc::clone(&progress);
+        let progress = Arc::clone(progress);
         tasks.spawn_blocking(move || {
             (0..share)
                 .map(|_| {

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::device::{self, DeviceKey, Url, Verdict, Wish};
+use crate::device::{DeviceKey, Session, Url, Verdict, Wish};
 use crate::failure::{Failure, Next, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
@@ -81,16 +81,15 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
         return Err(Failure::failed(format!("{} exists", args.cert.display()))
             .next("nothing is overwritten: name another file with --cert"));
     }
+    let mut session = Session::open(&url, expected_ca).await?;
     let key = DeviceKey::generate(args.bits)?;
     // Before the request: a certificate whose key was lost cannot be had again with a one-time challenge.
     files::create(&args.key, &key.to_pem()?, files::SECRET)?;
     let kept = format!(
-        "nothing was issued as far as is known; the key is in {}",
+        "the server may have issued it; the key is in {}",
         args.key.display()
     );
-    let (verdict, ca) = device::enrol(&url, expected_ca, &wish, &key)
-        .await
-        .next(kept)?;
+    let verdict = session.enrol(&wish, &key).await.next(kept)?;
     if let Verdict::Refused(failure) = verdict {
         std::fs::remove_file(&args.key).or_fail("cannot remove the refused key")?;
         return Err(failure);
@@ -104,14 +103,14 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     if expected_ca.is_none() && !out.is_json() {
         output::note(&format!(
             "the CA was taken on trust; next time give --ca-fingerprint {}",
-            hex::encode(ca.fingerprint())
+            hex::encode(session.ca.fingerprint())
         ));
     }
     let shown = Shown {
         certificate: args.cert.display().to_string(),
         key: args.key.display().to_string(),
         transaction_id: enrolled.transaction_id,
-        ca_fingerprint: hex::encode(ca.fingerprint()),
+        ca_fingerprint: hex::encode(session.ca.fingerprint()),
         pem: String::from_utf8(pem).or_fail("cannot write the certificate")?,
     };
     if out.is_json() {

@@ -15,7 +15,7 @@ use super::home::{Home, Mark};
 use crate::admin::Admin;
 use crate::ceremony::edit_settings;
 use crate::commands::{challenge, policy};
-use crate::device::{self, DeviceKey, Url, Wish};
+use crate::device::{DeviceKey, Session, Url, Wish};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
@@ -198,7 +198,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     };
     let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES))?;
     let key = DeviceKey::generate(DEVICE_KEY_BITS)?;
-    let (verdict, _) = device::enrol(&url, None, &wish, &key).await?;
+    let verdict = Session::open(&url, None).await?.enrol(&wish, &key).await?;
     let pem = verdict
         .issued()?
         .certificate

@@ -46,20 +46,27 @@ pub(crate) enum Verdict {
     Pending,
 }
 
-/// One enrolment from a fresh connection to a verified certificate.
-pub(crate) async fn enrol(
-    url: &Url,
-    expected_ca: Option<[u8; 32]>,
-    wish: &Wish,
-    key: &DeviceKey,
-) -> Outcome<(Verdict, CaCertificates)> {
-    let mut connection = Connection::open(url).await?;
-    let ca = CaCertificates::parse(&connection.get("GetCACert").await?)?;
-    ca.check(expected_ca)?;
-    let request = Prepared::new(wish, key, &ca.encryption).await?;
-    let reply = connection.post(request.message.clone()).await?;
-    let verdict = request.read_reply(&reply, &ca, key).await?;
-    Ok((verdict, ca))
+/// A connection to a server whose certificates are known.
+pub(crate) struct Session {
+    connection: Connection,
+    pub(crate) ca: CaCertificates,
+}
+
+impl Session {
+    /// Connects and fetches the certificates; refuses a CA other than the one expected, if one is.
+    pub(crate) async fn open(url: &Url, expected_ca: Option<[u8; 32]>) -> Outcome<Self> {
+        let mut connection = Connection::open(url).await?;
+        let ca = CaCertificates::parse(&connection.get("GetCACert").await?)?;
+        ca.check(expected_ca)?;
+        Ok(Self { connection, ca })
+    }
+
+    /// Asks for a certificate.
+    pub(crate) async fn enrol(&mut self, wish: &Wish, key: &DeviceKey) -> Outcome<Verdict> {
+        let request = Prepared::new(wish, key, &self.ca.encryption).await?;
+        let reply = self.connection.post(request.message.clone()).await?;
+        request.read_reply(&reply, &self.ca, key).await
+    }
 }
 
 impl Prepared {
