@@ -1,0 +1,123 @@
+use assay_store::{ChallengeState, Revocation, Serial};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_thousand_challenges_are_kept_whole_or_not_at_all() {
+    let fixture = Fixture::new();
+    let mut challenges: Vec<_> = (0..1000)
+        .map(|number| one_time(&number.to_string()))
+        .collect();
+    let audit: Vec<_> = challenges.iter().map(|_| clock_step()).collect();
+    let sequence = fixture
+        .store
+        .insert_challenges(challenges.clone(), audit)
+        .await
+        .unwrap();
+    assert_eq!(sequence, 1000);
+
+    challenges.iter_mut().for_each(|challenge| {
+        challenge.id.insert(0, 'x');
+        challenge.lookup = digest(&challenge.id);
+    });
+    challenges.last_mut().unwrap().id = "0".to_owned();
+    fixture
+        .store
+        .insert_challenges(challenges, vec![clock_step()])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fixture.store.find_challenge(digest("x0")).await.unwrap(),
+        None
+    );
+    assert_eq!(fixture.store.counts().await.unwrap().audit_records, 1000);
+}
+
+#[tokio::test]
+async fn a_challenge_comes_back_as_it_was_given() {
+    let fixture = Fixture::new();
+    fixture.challenge("c").await;
+    let row = fixture
+        .store
+        .find_challenge(digest("c"))
+        .await
+        .unwrap()
+        .unwrap();
+    let given = one_time("c");
+    assert_eq!((row.id, row.profile), (given.id, given.profile));
+    assert_eq!(
+        (row.subject, row.subject_der),
+        (given.subject, given.subject_der)
+    );
+    assert_eq!((row.sans, row.expires_at), (given.sans, given.expires_at));
+    assert_eq!((row.state, row.serial), (ChallengeState::Open, None));
+    assert_eq!(
+        fixture.store.find_challenge(digest("d")).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn only_an_open_challenge_is_revoked_and_only_that_is_recorded() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    fixture.challenge("c").await;
+    let before = store.counts().await.unwrap().audit_records;
+    let revoke = |id: &str| store.revoke_challenge(id.to_owned(), vec![clock_step()]);
+    assert_eq!(revoke("c").await.unwrap(), Revocation::Revoked);
+    let again = revoke("c").await.unwrap();
+    assert_eq!(again, Revocation::Unchanged(ChallengeState::Revoked));
+    assert_eq!(revoke("d").await.unwrap(), Revocation::Unknown);
+    assert_eq!(store.counts().await.unwrap().audit_records, before + 1);
+}
+
+#[tokio::test]
+async fn challenges_are_listed_by_profile_and_state() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    for name in ["a", "b", "c"] {
+        fixture.challenge(name).await;
+    }
+    store
+        .insert_challenges(vec![static_challenge("s")], vec![])
+        .await
+        .unwrap();
+    store
+        .revoke_challenge("b".to_owned(), vec![])
+        .await
+        .unwrap();
+    let ids = |profile: Option<&str>, state, limit| {
+        let rows = store.list_challenges(profile.map(str::to_owned), state, limit);
+        async {
+            rows.await
+                .unwrap()
+                .into_iter()
+                .map(|row| row.id)
+                .collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(ids(None, None, 0).await, ["s", "c", "b", "a"]);
+    assert_eq!(
+        ids(Some("devices"), Some(ChallengeState::Open), 0).await,
+        ["c", "a"]
+    );
+    assert_eq!(ids(None, Some(ChallengeState::Revoked), 1).await, ["b"]);
+}
+
+#[test]
+fn a_serial_has_one_form_however_it_was_written() {
+    let serial: Serial = "00:AB:01".parse().unwrap();
+    assert_eq!(serial.as_bytes(), [0x00, 0xab, 0x01]);
+    assert_eq!(Serial::try_from([0xab, 0x01].as_slice()).unwrap(), serial);
+    assert_eq!("ab01".parse::<Serial>().unwrap(), serial);
+    assert_eq!("7ff".parse::<Serial>().unwrap().to_string(), "07ff");
+    for wrong in [
+        "",
+        "0",
+        "zz",
+        "80".repeat(20).as_str(),
+        "01".repeat(21).as_str(),
+    ] {
+        assert!(wrong.parse::<Serial>().is_err(), "{wrong}");
+    }
+}

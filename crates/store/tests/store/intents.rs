@@ -1,0 +1,221 @@
+use assay_store::{
+    CertificateState, ChallengeState, Consume, EvidenceQuery, PermitOutcome, Reply, Retention,
+    StoreError,
+};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_completed_intent_is_a_certificate_with_its_reply() {
+    let fixture = Fixture::new();
+    let write = permit(1, fixture.challenge("c").await);
+    fixture.store.permit(write.clone()).await.unwrap();
+    assert_eq!(
+        fixture
+            .store
+            .find_reply(write.request_digest)
+            .await
+            .unwrap(),
+        None
+    );
+    fixture.store.complete(completion(1)).await.unwrap();
+
+    let fixture = fixture.reopen();
+    let store = &fixture.store;
+    let reply = store
+        .find_reply(write.request_digest)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        reply,
+        Reply {
+            serial: serial(1),
+            cert_rep: b"reply 1".to_vec()
+        }
+    );
+    let row = store.find_certificate(serial(1)).await.unwrap().unwrap();
+    assert_eq!(row.state, CertificateState::Issued);
+    assert_eq!(row.der.as_deref(), Some(b"certificate 1".as_slice()));
+    assert_eq!(row.sha256, Some(digest("certificate 1")));
+    assert_eq!(row.revoked_at, None);
+    assert_eq!(row.sans, ["dns:1.example"]);
+    let challenge = store.find_challenge(digest("c")).await.unwrap().unwrap();
+    assert_eq!(challenge.serial, Some(serial(1)));
+    assert!(store.open_intents(None).await.unwrap().is_empty());
+    assert_eq!(store.counts().await.unwrap().certificates, 1);
+}
+
+#[tokio::test]
+async fn an_intent_is_closed_once() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let write = permit(1, fixture.challenge("c").await);
+    store.permit(write).await.unwrap();
+    let unknown = store.complete(completion(7)).await;
+    assert!(matches!(unknown, Err(StoreError::NoOpenIntent(number)) if number == serial(7)));
+    store.complete(completion(1)).await.unwrap();
+    let before = store.counts().await.unwrap();
+    let twice = store.complete(completion(1)).await;
+    assert!(matches!(twice, Err(StoreError::NoOpenIntent(_))));
+    let failed = store.fail_intent(serial(1), NOW, vec![clock_step()]).await;
+    assert!(matches!(failed, Err(StoreError::NoOpenIntent(_))));
+    assert_eq!(store.counts().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_open_intent_holds_all_that_recovery_needs() {
+    let fixture = Fixture::new();
+    for number in 0..3 {
+        let mut write = permit(number, fixture.challenge(&number.to_string()).await);
+        write.now = NOW + number.cast_signed();
+        fixture.store.permit(write).await.unwrap();
+    }
+    let fixture = fixture.reopen();
+    let store = &fixture.store;
+    let open = store.open_intents(None).await.unwrap();
+    let serials: Vec<_> = open.iter().map(|intent| intent.serial.clone()).collect();
+    assert_eq!(serials, [serial(0), serial(1), serial(2)]);
+    let wanted = permit(0, Consume::OneTime { id: "0".to_owned() });
+    let intent = open.first().unwrap();
+    assert_eq!(intent.tbs, wanted.intent.tbs);
+    assert_eq!(intent.tbs_digest, wanted.intent.tbs_digest);
+    assert_eq!(intent.transaction, wanted.transaction);
+    assert_eq!(intent.request_digest, wanted.request_digest);
+    assert_eq!(intent.request, wanted.intent.request);
+    assert_eq!(intent.expires_at, wanted.intent.expires_at);
+    let old = store.open_intents(Some(NOW + 1)).await.unwrap();
+    assert_eq!(old.len(), 1);
+}
+
+#[tokio::test]
+async fn a_recovered_certificate_is_answered_when_the_client_asks_again() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let write = permit(1, fixture.challenge("c").await);
+    store.permit(write.clone()).await.unwrap();
+    let mut recovered = completion(1);
+    recovered.cert_rep = None;
+    store.complete(recovered).await.unwrap();
+    assert_eq!(store.find_reply(write.request_digest).await.unwrap(), None);
+
+    let query = EvidenceQuery {
+        ca_id: write.transaction.ca_id.clone(),
+        signer_spki_sha256: write.transaction.signer_spki_sha256,
+        csr_digest: write.csr_digest,
+        retransmit_since: NOW - HOUR,
+        challenge: Some(digest("c")),
+        inventory: None,
+    };
+    let evidence = store.evidence(query).await.unwrap();
+    assert_eq!(evidence.retransmitted.unwrap().serial, serial(1));
+    assert_eq!(evidence.challenge.unwrap().state, ChallengeState::Spent);
+
+    let reply = Reply {
+        serial: serial(1),
+        cert_rep: b"late".to_vec(),
+    };
+    let keep = |reply: &Reply| {
+        store.store_reply(write.request_digest, reply.clone(), NOW, vec![clock_step()])
+    };
+    keep(&reply).await.unwrap();
+    let other = Reply {
+        serial: serial(1),
+        cert_rep: b"later".to_vec(),
+    };
+    keep(&other).await.unwrap();
+    let kept = store.find_reply(write.request_digest).await.unwrap();
+    assert_eq!(
+        kept,
+        Some(reply),
+        "the first reply stays the one that is replayed"
+    );
+}
+
+#[tokio::test]
+async fn an_abandoned_intent_counts_as_revoked_and_frees_its_challenge_once() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let consume = fixture.challenge("c").await;
+    store.permit(permit(1, consume.clone())).await.unwrap();
+    store
+        .fail_intent(serial(1), NOW + 5, vec![clock_step()])
+        .await
+        .unwrap();
+    let row = store.find_certificate(serial(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (row.state, row.revoked_at),
+        (CertificateState::Abandoned, Some(NOW + 5))
+    );
+
+    let mut again = permit(1, consume.clone());
+    again.intent.serial = serial(2);
+    let outcome = store.permit(again).await.unwrap();
+    assert!(
+        matches!(outcome, PermitOutcome::Recorded { .. }),
+        "{outcome:?}"
+    );
+    store
+        .fail_intent(serial(2), NOW, vec![clock_step()])
+        .await
+        .unwrap();
+    let challenge = store.find_challenge(digest("c")).await.unwrap().unwrap();
+    assert_eq!(challenge.state, ChallengeState::Spent);
+    let third = store.permit(permit(3, consume)).await.unwrap();
+    assert_eq!(third, PermitOutcome::ChallengeSpent);
+}
+
+#[tokio::test]
+async fn certificates_are_listed_newest_first_and_page_by_page() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    for number in 0..5 {
+        let consume = fixture.challenge(&number.to_string()).await;
+        store.permit(permit(number, consume)).await.unwrap();
+        if number != 4 {
+            store.complete(completion(number)).await.unwrap();
+        }
+    }
+    let first = store.list_certificates(None, 0, 3).await.unwrap();
+    let serials = |rows: &[assay_store::CertificateRow]| -> Vec<_> {
+        rows.iter().map(|row| row.serial.clone()).collect()
+    };
+    assert_eq!(serials(&first), [serial(3), serial(2), serial(1)]);
+    let before = first.last().unwrap().position;
+    let profile = Some("devices".to_owned());
+    let rest = store.list_certificates(profile, before, 3).await.unwrap();
+    assert_eq!(serials(&rest), [serial(0)]);
+    let other = store
+        .list_certificates(Some("fleet".to_owned()), 0, 0)
+        .await
+        .unwrap();
+    assert!(other.is_empty());
+}
+
+#[tokio::test]
+async fn replies_are_pruned_by_age_and_certificates_stay() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    for number in 0..3 {
+        let consume = fixture.challenge(&number.to_string()).await;
+        store.permit(permit(number, consume)).await.unwrap();
+        let mut done = completion(number);
+        done.issued_at = NOW + number.cast_signed();
+        store.complete(done).await.unwrap();
+    }
+    let retention = Retention {
+        replies_before: NOW + 2,
+        quotas_before: NOW + 1,
+    };
+    assert_eq!(store.prune(retention).await.unwrap(), 2 + 1);
+    assert_eq!(store.prune(retention).await.unwrap(), 0);
+    assert_eq!(store.find_reply(digest("request 1")).await.unwrap(), None);
+    assert!(
+        store
+            .find_reply(digest("request 2"))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(store.counts().await.unwrap().certificates, 3);
+}

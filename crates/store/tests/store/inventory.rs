@@ -1,0 +1,143 @@
+use assay_audit::Hash;
+use assay_store::{ChangeRequest, Consume, InventoryItem, NO_CHANGES, PermitOutcome};
+
+use crate::support::*;
+
+fn by_operator() -> ChangeRequest {
+    ChangeRequest {
+        profile: "fleet".to_owned(),
+        by: "assay://operator/a".to_owned(),
+        at: NOW,
+    }
+}
+
+fn items(names: std::ops::Range<u32>) -> Vec<InventoryItem> {
+    names
+        .map(|number| InventoryItem {
+            name: format!("device {number:05}"),
+            spki_sha256: number
+                .is_multiple_of(2)
+                .then(|| digest(&number.to_string())),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn ten_thousand_names_are_added_and_those_present_are_only_counted() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let add = |names| store.add_inventory(by_operator(), items(names), |_| clock_step());
+    let first = add(0..10_000).await.unwrap();
+    assert_eq!((first.changed, first.unchanged), (10_000, 0));
+    let second = add(9_999..10_002).await.unwrap();
+    assert_eq!((second.changed, second.unchanged), (2, 1));
+    let third = add(0..3).await.unwrap();
+    assert_eq!(
+        (third.changed, third.unchanged, third.head),
+        (0, 3, second.head)
+    );
+
+    let page = store.list_inventory("fleet".to_owned(), "device 09998".to_owned(), 2);
+    let rows = page.await.unwrap();
+    let names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["device 09999", "device 10000"]);
+    assert_eq!(rows[0].spki_sha256, None);
+    assert_eq!(rows[1].spki_sha256, Some(digest("10000")));
+    let other = store
+        .list_inventory("other".to_owned(), String::new(), 0)
+        .await
+        .unwrap();
+    assert!(other.is_empty());
+}
+
+#[tokio::test]
+async fn the_head_is_the_chain_over_all_changes_and_goes_into_the_record() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    assert_eq!(
+        store.inventory_head("fleet".to_owned()).await.unwrap(),
+        NO_CHANGES
+    );
+    let (seen, told) = tokio::sync::oneshot::channel();
+    store
+        .add_inventory(by_operator(), items(0..2), |change| {
+            seen.send(change.head).unwrap();
+            clock_step()
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        told.await.unwrap(),
+        store.inventory_head("fleet".to_owned()).await.unwrap()
+    );
+    store
+        .add_inventory(by_operator(), items(2..3), |_| clock_step())
+        .await
+        .unwrap();
+
+    let sqlite = fixture.sqlite();
+    let mut statement = sqlite
+        .prepare("SELECT content FROM inventory_changes WHERE profile = 'fleet' ORDER BY sequence")
+        .unwrap();
+    let contents = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .unwrap();
+    let chained = contents.fold([0; 32], |hash: [u8; 32], content| {
+        Hash::of(&[hash.as_slice(), content.unwrap().as_bytes()].concat()).into()
+    });
+    let head = store.inventory_head("fleet".to_owned()).await.unwrap();
+    assert_eq!((head.sequence, head.hash), (2, chained));
+}
+
+#[tokio::test]
+async fn a_reset_lets_a_used_name_issue_once_more() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    store
+        .insert_challenges(vec![static_challenge("s")], vec![])
+        .await
+        .unwrap();
+    store
+        .add_inventory(by_operator(), items(0..2), |_| clock_step())
+        .await
+        .unwrap();
+    let name = "device 00000".to_owned();
+    let consume = Consume::Static {
+        id: "s".to_owned(),
+        name: name.clone(),
+    };
+    store.permit(permit(1, consume.clone())).await.unwrap();
+    store.complete(completion(1)).await.unwrap();
+
+    let names = vec![name.clone(), "device 00001".to_owned(), "nobody".to_owned()];
+    let reset = store
+        .reset_inventory(by_operator(), names, |_| clock_step())
+        .await
+        .unwrap();
+    assert_eq!((reset.changed, reset.unchanged), (1, 2));
+    let row = store
+        .find_inventory("fleet".to_owned(), name)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.serial, None);
+    let outcome = store.permit(permit(2, consume.clone())).await.unwrap();
+    assert!(matches!(outcome, PermitOutcome::Recorded { .. }));
+
+    // An intent given up frees the name as it frees a challenge: once.
+    for (number, freed) in [(2, true), (3, false)] {
+        store
+            .fail_intent(serial(number), NOW, vec![clock_step()])
+            .await
+            .unwrap();
+        let outcome = store
+            .permit(permit(number + 1, consume.clone()))
+            .await
+            .unwrap();
+        assert_eq!(
+            matches!(outcome, PermitOutcome::Recorded { .. }),
+            freed,
+            "{outcome:?}"
+        );
+    }
+}

@@ -1,0 +1,100 @@
+use std::os::unix::fs::PermissionsExt;
+
+use assay_store::{OpenError, Options, Store, VERSION};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn an_empty_file_is_brought_to_the_present_schema() {
+    let fixture = Fixture::new();
+    let version: u32 = fixture
+        .sqlite()
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, VERSION);
+    let mode = std::fs::metadata(fixture.path())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fixture.challenge("c").await;
+    let fixture = fixture.reopen();
+    assert!(
+        fixture
+            .store
+            .find_challenge(digest("c"))
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[test]
+fn the_file_is_as_durable_as_it_must_be() {
+    let fixture = Fixture::new();
+    let mode: String = fixture
+        .sqlite()
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    let loose: Vec<String> = {
+        let sqlite = fixture.sqlite();
+        let mut statement = sqlite
+            .prepare("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0 AND name NOT LIKE 'sqlite_%'")
+            .unwrap();
+        statement
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    };
+    assert_eq!(loose, Vec::<String>::new());
+}
+
+#[test]
+fn a_file_of_a_newer_release_is_left_alone() {
+    let fixture = Fixture::new();
+    let path = fixture.path();
+    fixture
+        .sqlite()
+        .pragma_update(None, "user_version", VERSION + 1)
+        .unwrap();
+    let Fixture {
+        store,
+        directory: _directory,
+    } = fixture;
+    drop(store);
+    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    assert!(matches!(refused, OpenError::Newer { found, .. } if found == VERSION + 1));
+}
+
+#[test]
+fn a_file_of_another_program_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = path(directory.path());
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (a)")
+        .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign { .. }), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    std::fs::write(
+        &path,
+        "certainly no database, but long enough to have a header of one",
+    )
+    .unwrap();
+    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("missing").join("signer.db");
+    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    assert!(matches!(refused, OpenError::File { .. }));
+    assert!(refused.to_string().contains("missing"));
+}

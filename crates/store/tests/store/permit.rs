@@ -1,0 +1,336 @@
+use std::ops::Range;
+
+use assay_store::{
+    CertificateState, ChallengeState, ChangeRequest, Consume, InventoryItem, PermitOutcome,
+    PermitWrite, QuotaCharge, StoreError,
+};
+use tokio::task::JoinSet;
+
+use crate::support::*;
+
+fn recorded(outcome: &PermitOutcome) -> bool {
+    matches!(outcome, PermitOutcome::Recorded { .. })
+}
+
+async fn fleet(fixture: &Fixture, names: &[&str]) {
+    let challenge = static_challenge("fleet");
+    fixture
+        .store
+        .insert_challenges(vec![challenge], vec![])
+        .await
+        .unwrap();
+    let items = names
+        .iter()
+        .map(|name| InventoryItem {
+            name: (*name).to_owned(),
+            spki_sha256: None,
+        })
+        .collect();
+    let by = ChangeRequest {
+        profile: "fleet".to_owned(),
+        by: "assay://operator/a".to_owned(),
+        at: NOW,
+    };
+    fixture
+        .store
+        .add_inventory(by, items, |_| clock_step())
+        .await
+        .unwrap();
+}
+
+fn of_fleet(name: &str) -> Consume {
+    Consume::Static {
+        id: "fleet".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+async fn permit_in_parallel(
+    fixture: &Fixture,
+    consume: &Consume,
+    numbers: Range<u64>,
+) -> Vec<PermitOutcome> {
+    let mut uses = JoinSet::new();
+    for number in numbers {
+        let store = fixture.store.clone();
+        let write = permit(number, consume.clone());
+        uses.spawn(async move { store.permit(write).await.unwrap() });
+    }
+    uses.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_parallel_uses_of_a_one_time_challenge_record_one_intent() {
+    let fixture = Fixture::new();
+    let consume = fixture.challenge("c").await;
+    let before = fixture.store.counts().await.unwrap();
+    let outcomes = permit_in_parallel(&fixture, &consume, 0..100).await;
+
+    let (first, others): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| recorded(outcome));
+    assert_eq!(first.len(), 1);
+    assert_eq!(others, [&PermitOutcome::ChallengeSpent; 99]);
+    let after = fixture.store.counts().await.unwrap();
+    assert_eq!(after.open_intents, 1);
+    assert_eq!(after.audit_records, before.audit_records + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_parallel_uses_of_a_static_challenge_record_one_intent_a_name() {
+    let fixture = Fixture::new();
+    fleet(&fixture, &["a", "b"]).await;
+    for (name, numbers) in [("a", 0..100), ("b", 100..200)] {
+        let outcomes = permit_in_parallel(&fixture, &of_fleet(name), numbers).await;
+        let used =
+            |outcome: &&PermitOutcome| matches!(outcome, PermitOutcome::InventoryUsed { .. });
+        assert_eq!(
+            outcomes.iter().filter(|outcome| recorded(outcome)).count(),
+            1
+        );
+        assert_eq!(outcomes.iter().filter(used).count(), 99);
+    }
+    assert_eq!(fixture.store.counts().await.unwrap().open_intents, 2);
+}
+
+#[tokio::test]
+async fn a_static_challenge_issues_only_for_names_of_the_inventory_until_it_is_revoked() {
+    let fixture = Fixture::new();
+    fleet(&fixture, &["a", "b"]).await;
+    let store = &fixture.store;
+    let unknown = store.permit(permit(1, of_fleet("x"))).await.unwrap();
+    assert_eq!(unknown, PermitOutcome::InventoryUnknown);
+    assert!(recorded(
+        &store.permit(permit(2, of_fleet("a"))).await.unwrap()
+    ));
+    let used = store.permit(permit(3, of_fleet("a"))).await.unwrap();
+    assert_eq!(used, PermitOutcome::InventoryUsed { serial: serial(2) });
+
+    store
+        .revoke_challenge("fleet".to_owned(), vec![clock_step()])
+        .await
+        .unwrap();
+    let revoked = store.permit(permit(4, of_fleet("b"))).await.unwrap();
+    assert_eq!(revoked, PermitOutcome::ChallengeRevoked);
+}
+
+#[tokio::test]
+async fn a_challenge_of_one_kind_is_not_taken_for_the_other() {
+    let fixture = Fixture::new();
+    fleet(&fixture, &["a"]).await;
+    fixture.challenge("c").await;
+    for consume in [
+        Consume::OneTime {
+            id: "fleet".to_owned(),
+        },
+        Consume::Static {
+            id: "c".to_owned(),
+            name: "a".to_owned(),
+        },
+        Consume::OneTime {
+            id: "none".to_owned(),
+        },
+    ] {
+        let outcome = fixture.store.permit(permit(1, consume)).await.unwrap();
+        assert_eq!(outcome, PermitOutcome::ChallengeUnknown);
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_expires_at_its_time() {
+    let fixture = Fixture::new();
+    let consume = fixture.challenge("c").await;
+    let mut late = permit(1, consume.clone());
+    late.now = NOW + HOUR;
+    let outcome = fixture.store.permit(late).await.unwrap();
+    assert_eq!(outcome, PermitOutcome::ChallengeExpired);
+    let mut in_time = permit(1, consume);
+    in_time.now = NOW + HOUR - 1;
+    assert!(recorded(&fixture.store.permit(in_time).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_full_quota_refuses_and_leaves_everything_as_it_was() {
+    let fixture = Fixture::new();
+    let limit = |mut write: PermitWrite, limit| {
+        let profile = QuotaCharge {
+            key: "devices".to_owned(),
+            window_start: NOW,
+            limit: 100,
+        };
+        let name = QuotaCharge {
+            key: "devices/a".to_owned(),
+            window_start: NOW,
+            limit,
+        };
+        write.quotas = vec![profile, name];
+        write
+    };
+    for number in 0..2 {
+        let consume = fixture.challenge(&number.to_string()).await;
+        let outcome = fixture
+            .store
+            .permit(limit(permit(number, consume), 2))
+            .await
+            .unwrap();
+        assert!(recorded(&outcome));
+    }
+    let consume = fixture.challenge("c").await;
+    let before = fixture.store.counts().await.unwrap();
+    for full in [2, 0] {
+        let write = limit(permit(2, consume.clone()), full);
+        let outcome = fixture.store.permit(write).await.unwrap();
+        assert_eq!(
+            outcome,
+            PermitOutcome::QuotaExceeded {
+                key: "devices/a".to_owned()
+            }
+        );
+    }
+    assert_eq!(fixture.store.counts().await.unwrap(), before);
+    let row = fixture
+        .store
+        .find_challenge(digest("c"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.state, ChallengeState::Open);
+    let used: i64 = fixture
+        .sqlite()
+        .query_row("SELECT used FROM quotas WHERE key = 'devices'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(used, 2, "the refused ones were not charged to the profile");
+
+    let fixture = fixture.reopen();
+    let mut next_window = limit(permit(2, consume), 2);
+    next_window
+        .quotas
+        .iter_mut()
+        .for_each(|quota| quota.window_start += HOUR);
+    assert!(recorded(&fixture.store.permit(next_window).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_transaction_is_bound_by_a_permit_and_superseded_by_the_next() {
+    let fixture = Fixture::new();
+    let first = permit(1, fixture.challenge("first").await);
+    let key = first.transaction.clone();
+    let mut other = permit(
+        2,
+        Consume::OneTime {
+            id: "none".to_owned(),
+        },
+    );
+    other.transaction = key.clone();
+
+    let refused = fixture.store.permit(other.clone()).await.unwrap();
+    assert_eq!(refused, PermitOutcome::ChallengeUnknown);
+    assert_eq!(
+        fixture.store.find_transaction(key.clone()).await.unwrap(),
+        None
+    );
+
+    assert!(recorded(&fixture.store.permit(first).await.unwrap()));
+    fixture.store.complete(completion(1)).await.unwrap();
+    let row = fixture
+        .store
+        .find_transaction(key.clone())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (row.state, row.serial),
+        (CertificateState::Issued, serial(1))
+    );
+    assert_eq!(row.cert_rep.as_deref(), Some(b"reply 1".as_slice()));
+
+    other.consume = fixture.challenge("second").await;
+    assert!(recorded(&fixture.store.permit(other).await.unwrap()));
+    let row = fixture
+        .store
+        .find_transaction(key.clone())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (row.state, row.serial),
+        (CertificateState::Intent, serial(2))
+    );
+    assert_eq!(row.csr_digest, digest("csr 2"));
+
+    let mut foreign = key;
+    foreign.signer_spki_sha256 = digest("another key");
+    assert_eq!(fixture.store.find_transaction(foreign).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_equal_csr_of_the_same_key_is_not_permitted_twice_in_the_window() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let first = permit(1, fixture.challenge("first").await);
+    let mut again = first.clone();
+    again.consume = fixture.challenge("second").await;
+    again.intent.serial = serial(2);
+    again.request_digest = digest("another message");
+
+    assert!(recorded(&store.permit(first).await.unwrap()));
+    let open = store.permit(again.clone()).await.unwrap();
+    assert_eq!(open, PermitOutcome::InProgress { serial: serial(1) });
+    store.complete(completion(1)).await.unwrap();
+    let issued = store.permit(again.clone()).await.unwrap();
+    assert_eq!(issued, PermitOutcome::AlreadyIssued { serial: serial(1) });
+
+    let mut foreign = again.clone();
+    foreign.transaction.signer_spki_sha256 = digest("another key");
+    foreign.consume = fixture.challenge("third").await;
+    foreign.intent.serial = serial(3);
+    assert!(recorded(&store.permit(foreign).await.unwrap()));
+
+    again.retransmit_since = NOW + 1;
+    assert!(recorded(&store.permit(again).await.unwrap()));
+}
+
+#[tokio::test]
+async fn without_its_audit_record_nothing_is_permitted() {
+    let fixture = Fixture::new();
+    let consume = fixture.challenge("c").await;
+    let before = fixture.store.counts().await.unwrap();
+    fixture
+        .sqlite()
+        .execute_batch(
+            "CREATE TRIGGER no_log BEFORE INSERT ON audit
+             BEGIN SELECT raise(ABORT, 'the log is unwritable'); END",
+        )
+        .unwrap();
+    let refused = fixture.store.permit(permit(1, consume.clone())).await;
+    assert!(matches!(refused, Err(StoreError::Sql(_))), "{refused:?}");
+    assert_eq!(fixture.store.counts().await.unwrap(), before);
+
+    fixture
+        .sqlite()
+        .execute_batch("DROP TRIGGER no_log")
+        .unwrap();
+    assert!(recorded(
+        &fixture.store.permit(permit(1, consume)).await.unwrap()
+    ));
+}
+
+#[tokio::test]
+async fn a_serial_is_never_used_twice() {
+    let fixture = Fixture::new();
+    let first = permit(1, fixture.challenge("first").await);
+    let mut second = permit(2, fixture.challenge("second").await);
+    second.intent.serial = serial(1);
+    fixture.store.permit(first).await.unwrap();
+    assert!(matches!(
+        fixture.store.permit(second).await,
+        Err(StoreError::Sql(_))
+    ));
+    let row = fixture
+        .store
+        .find_challenge(digest("second"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.state, ChallengeState::Open);
+}

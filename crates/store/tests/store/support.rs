@@ -1,0 +1,178 @@
+use std::path::{Path, PathBuf};
+
+use assay_audit::{Context, Draft, Event, Hash, Moment, Request};
+use assay_store::{
+    ChallengeKind, Completion, Consume, NewChallenge, NewIntent, Options, PermitWrite, QuotaCharge,
+    Serial, Store, TransactionKey,
+};
+use tempfile::TempDir;
+
+pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const HOUR: i64 = 3600;
+
+/// A store in a directory of its own.
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) directory: TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&path(directory.path()));
+        Self { store, directory }
+    }
+
+    pub(crate) fn reopen(self) -> Self {
+        let Self { store, directory } = self;
+        drop(store);
+        let store = open(&path(directory.path()));
+        Self { store, directory }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        path(self.directory.path())
+    }
+
+    /// Past the store's own methods.
+    pub(crate) fn sqlite(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+
+    pub(crate) async fn challenge(&self, name: &str) -> Consume {
+        let draft = clock_step();
+        self.store
+            .insert_challenges(vec![one_time(name)], vec![draft])
+            .await
+            .unwrap();
+        Consume::OneTime {
+            id: name.to_owned(),
+        }
+    }
+}
+
+pub(crate) fn path(directory: &Path) -> PathBuf {
+    directory.join("signer.db")
+}
+
+pub(crate) fn open(path: &Path) -> Store {
+    Store::open(path, &Options::default()).unwrap()
+}
+
+pub(crate) fn digest(text: &str) -> [u8; 32] {
+    Hash::of(text.as_bytes()).into()
+}
+
+pub(crate) fn serial(number: u64) -> Serial {
+    Serial::try_from((number + 1).to_be_bytes().as_slice()).unwrap()
+}
+
+pub(crate) fn draft(event: Event) -> Draft {
+    Draft {
+        context: Context {
+            boot_id: "boot".into(),
+            binary: "0".into(),
+            config_hash: Hash::of(b""),
+            policy_hash: None,
+        },
+        moment: Moment {
+            wall_ms: NOW * 1000,
+            monotonic_ms: 1,
+        },
+        event,
+    }
+}
+
+/// Some event.
+pub(crate) fn clock_step() -> Draft {
+    draft(Event::ClockStep { delta_ms: 1 })
+}
+
+pub(crate) fn one_time(name: &str) -> NewChallenge {
+    NewChallenge {
+        id: name.to_owned(),
+        lookup: digest(name),
+        kind: ChallengeKind::OneTime,
+        profile: "devices".to_owned(),
+        subject: "CN=a,O=Example".to_owned(),
+        subject_der: Some(vec![0x30, 0x00]),
+        sans: vec!["dns:a.example".to_owned()],
+        issued_at: NOW,
+        expires_at: Some(NOW + HOUR),
+        issued_by: "assay://operator/a".to_owned(),
+    }
+}
+
+pub(crate) fn static_challenge(name: &str) -> NewChallenge {
+    NewChallenge {
+        kind: ChallengeKind::Static,
+        profile: "fleet".to_owned(),
+        subject: String::new(),
+        subject_der: None,
+        sans: Vec::new(),
+        expires_at: None,
+        ..one_time(name)
+    }
+}
+
+pub(crate) fn request() -> Request {
+    Request {
+        peer: "assay://frontend/a".into(),
+        peer_certificate_sha256: None,
+        request_id: None,
+        request_digest: Hash::of(b"request"),
+        transaction_id: Some("t".into()),
+        message_type: Some("19".into()),
+        profile: Some("devices".into()),
+        challenge_id: None,
+    }
+}
+
+/// The permit of request `number`: all of it its own, but for what it consumes.
+pub(crate) fn permit(number: u64, consume: Consume) -> PermitWrite {
+    let profile = match &consume {
+        Consume::OneTime { .. } => "devices",
+        Consume::Static { .. } => "fleet",
+    };
+    PermitWrite {
+        transaction: TransactionKey {
+            ca_id: "ca".to_owned(),
+            signer_spki_sha256: digest(&format!("key {number}")),
+            transaction_id: format!("transaction {number}"),
+        },
+        request_digest: digest(&format!("request {number}")),
+        csr_digest: digest(&format!("csr {number}")),
+        intent: NewIntent {
+            serial: serial(number),
+            tbs: format!("tbs {number}").into_bytes(),
+            tbs_digest: digest(&format!("tbs {number}")),
+            profile: profile.to_owned(),
+            subject: format!("CN={number}"),
+            sans: vec![format!("dns:{number}.example")],
+            not_before: NOW,
+            not_after: NOW + 24 * HOUR,
+            policy_hash: digest("policy"),
+            expires_at: NOW + HOUR,
+            request: request(),
+        },
+        consume,
+        quotas: vec![QuotaCharge {
+            key: profile.to_owned(),
+            window_start: NOW,
+            limit: 10_000,
+        }],
+        now: NOW,
+        retransmit_since: NOW - HOUR,
+        audit: vec![clock_step()],
+    }
+}
+
+pub(crate) fn completion(number: u64) -> Completion {
+    Completion {
+        serial: serial(number),
+        certificate: format!("certificate {number}").into_bytes(),
+        cert_rep: Some(format!("reply {number}").into_bytes()),
+        issued_at: NOW,
+        audit: vec![clock_step()],
+    }
+}
