@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::supervisor::{Job, Phase, Reply, SharedPhase, Supervisor, Work, role};
+use crate::job::{Job, Phase, Reply, SharedPhase, Work};
+use crate::supervisor::Supervisor;
 use crate::wire::TokenIdentity;
 use crate::{
     Digest, Health, HsmConfig, KeyRole, KeyTransport, OperationError, SignatureAlgorithm,
@@ -239,17 +240,17 @@ impl Hsm {
     ) -> Result<Reply, OperationError> {
         let since = Instant::now();
         let mut result = Err(OperationError::WorkerLost);
-        let mut role_done = KeyRole::Probe;
+        let mut role = KeyRole::Probe;
         for _ in 0..ATTEMPTS {
             let work = work();
-            role_done = role(&work);
+            role = work.role();
             result = self.attempt(request_id, work).await;
             if !matches!(result, Err(OperationError::WorkerLost)) {
                 break;
             }
         }
         if let Some(observer) = self.inner.observer.get() {
-            observer(role_done, since.elapsed(), result.is_ok());
+            observer(role, since.elapsed(), result.is_ok());
         }
         result
     }

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod health;
 mod hsm;
+mod job;
 mod link;
 mod pin;
 mod role;

@@ -173,3 +173,48 @@ fn read_file(path: &Path, access: Access) -> Result<Pin, PinError> {
     }
     Ok(Pin::new(pin.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn read(content: &[u8], mode: u32, access: Access) -> Result<String, PinError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pin");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        read_file(&path, access).map(|pin| pin.expose().to_owned())
+    }
+
+    #[test]
+    fn a_pin_is_one_line_that_only_its_owner_can_read() {
+        assert_eq!(read(b"1234", 0o600, Access::OwnerOnly).unwrap(), "1234");
+        assert_eq!(read(b"12 34\n", 0o400, Access::OwnerOnly).unwrap(), "12 34");
+        for mode in [0o640, 0o604, 0o660] {
+            let refused = read(b"1234", mode, Access::OwnerOnly);
+            assert!(matches!(refused, Err(PinError::Mode { .. })), "{mode:o}");
+        }
+        for content in [&b""[..], b"\n", b"1\n2\n", b"a\0b", &[b'1'; MAX_PIN + 1]] {
+            let refused = read(content, 0o600, Access::OwnerOnly);
+            assert!(matches!(refused, Err(PinError::Content { .. })));
+        }
+    }
+
+    #[test]
+    fn a_credential_may_be_open_to_the_group_that_systemd_gave_it_to() {
+        assert_eq!(read(b"1234", 0o440, Access::Guarded).unwrap(), "1234");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        let refused = read_file(Path::new("/dev/null"), Access::Guarded);
+        assert!(matches!(refused, Err(PinError::Content { .. })));
+    }
+
+    #[test]
+    fn a_pin_is_not_printed() {
+        assert!(!format!("{:?}", Pin::new("1234".to_owned())).contains("1234"));
+    }
+}

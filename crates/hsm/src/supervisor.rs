@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use zeroize::Zeroizing;
 
+use crate::job::{Job, Phase, Reply, SharedPhase};
 use crate::link::{Launch, Link};
-use crate::wire::{
-    self, Answer, Octets, Operation, Outcome, Ready, Request, ServiceSetup, Setup, Usage,
-};
-use crate::{Digest, Health, KeyRole, KeyTransport, OperationError, StartError};
+use crate::wire::{self, Answer, Operation, Outcome, Ready, Request, ServiceSetup, Setup, Usage};
+use crate::{Health, OperationError, StartError};
 
 /// Pauses before a restart: doubled from the least to the most until a probe succeeds, so that a
 /// token that is back is found soon and one that stays away is not hammered.
@@ -41,89 +39,6 @@ impl Plan {
         let setup = Setup::Service(self.setup.clone());
         let (link, ready) = Link::start::<Result<Ready, StartError>>(&self.launch, &setup).await?;
         Ok((link, ready?))
-    }
-}
-
-/// An operation that waits or is in flight.
-pub(crate) struct Job {
-    pub(crate) request_id: String,
-    pub(crate) work: Work,
-    pub(crate) since: Instant,
-    pub(crate) reply: oneshot::Sender<Result<Reply, OperationError>>,
-}
-
-/// An operation that owns its octets.
-pub(crate) enum Work {
-    Decrypt {
-        transport: KeyTransport,
-        ciphertext: Vec<u8>,
-    },
-    SignReply {
-        digest: Digest,
-        signed_attributes: Vec<u8>,
-    },
-    SignTbs {
-        tbs: Vec<u8>,
-    },
-}
-
-impl Work {
-    fn operation(&self) -> Operation<'_> {
-        match self {
-            Self::Decrypt {
-                transport,
-                ciphertext,
-            } => Operation::Decrypt {
-                transport: *transport,
-                ciphertext: Octets(ciphertext),
-            },
-            Self::SignReply {
-                digest,
-                signed_attributes,
-            } => Operation::SignReply {
-                digest: *digest,
-                signed_attributes: Octets(signed_attributes),
-            },
-            Self::SignTbs { tbs } => Operation::SignTbs { tbs: Octets(tbs) },
-        }
-    }
-}
-
-/// What a worker made of an operation.
-pub(crate) enum Reply {
-    Plaintext(Zeroizing<Vec<u8>>),
-    BadCiphertext,
-    Signature(Vec<u8>),
-}
-
-/// Whether operations may be given to a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// They wait for it to come up.
-    Starting,
-    Serving,
-    /// It cannot come up; they are refused.
-    Down,
-}
-
-/// A [`Phase`] shared with those who choose a worker.
-pub(crate) struct SharedPhase(AtomicU8);
-
-impl SharedPhase {
-    pub(crate) fn new(phase: Phase) -> Self {
-        Self(AtomicU8::new(phase as u8))
-    }
-
-    pub(crate) fn load(&self) -> Phase {
-        match self.0.load(Ordering::Acquire) {
-            phase if phase == Phase::Starting as u8 => Phase::Starting,
-            phase if phase == Phase::Serving as u8 => Phase::Serving,
-            _ => Phase::Down,
-        }
-    }
-
-    fn store(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Release);
     }
 }
 
@@ -380,8 +295,8 @@ impl Supervisor {
         let late = |sent: Instant| now.duration_since(sent) >= self.plan.deadline;
         if sent.chain(spell.probe).any(late) {
             return Err(format!(
-                "no answer within {}",
-                humantime_millis(self.plan.deadline)
+                "no answer within {} ms",
+                self.plan.deadline.as_millis()
             ));
         }
         let due = spell
@@ -460,15 +375,6 @@ impl Spell {
     }
 }
 
-/// The role whose key does the work.
-pub(crate) fn role(work: &Work) -> KeyRole {
-    match work {
-        Work::Decrypt { .. } => KeyRole::RaDecrypt,
-        Work::SignReply { .. } => KeyRole::RaSign,
-        Work::SignTbs { .. } => KeyRole::CaSign,
-    }
-}
-
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the last handle is gone, which is a stop as well.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -479,8 +385,4 @@ async fn until_or_never(until: Option<Instant>) {
         Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
     }
-}
-
-fn humantime_millis(duration: Duration) -> String {
-    format!("{} ms", duration.as_millis())
 }

@@ -93,6 +93,18 @@ pub(crate) enum Operation<'a> {
     Probe,
 }
 
+impl Operation<'_> {
+    /// For logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Decrypt { .. } => "decrypt",
+            Self::SignReply { .. } => "sign-reply",
+            Self::SignTbs { .. } => "sign-tbs",
+            Self::Probe => "probe",
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Answer<'a> {
     pub(crate) id: u64,

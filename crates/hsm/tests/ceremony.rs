@@ -1,5 +1,12 @@
 //! Keys made by hand: as asked or not at all, and nothing overwritten.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic as tests may"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

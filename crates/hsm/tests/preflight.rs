@@ -1,5 +1,12 @@
 //! What keeps a service from starting, each with one line that says how to mend it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic as tests may"
+)]
+
 mod support;
 
 use std::fs;
@@ -20,7 +27,7 @@ async fn refusal(config: HsmConfig) -> StartError {
     error
 }
 
-fn replace_uri(config: &mut HsmConfig, role: KeyRole, uri: KeyUri) {
+fn replace_uri(config: &mut HsmConfig, role: KeyRole, uri: &KeyUri) {
     for key in &mut config.keys {
         if key.role == role {
             key.uri = uri.clone();
@@ -110,7 +117,7 @@ async fn an_imported_key_is_refused_for_each_attribute_that_is_wrong() {
     import(&installation.token, "imported", "0a");
     let mut config = installation.config();
     let uri = installation.token.uri.key("imported", &[0x0a]);
-    replace_uri(&mut config, KeyRole::RaDecrypt, uri);
+    replace_uri(&mut config, KeyRole::RaDecrypt, &uri);
     let error = refusal(config).await;
     assert!(matches!(error, StartError::KeyAttributes { .. }), "{error}");
     for attribute in [
@@ -131,13 +138,13 @@ async fn exactly_one_key_must_match() {
     let installation = Installation::new().await;
     let token = &installation.token.uri;
     let mut config = installation.config();
-    replace_uri(&mut config, KeyRole::CaSign, token.key("ca-sign", &[9]));
+    replace_uri(&mut config, KeyRole::CaSign, &token.key("ca-sign", &[9]));
     let error = refusal(config.clone()).await;
     assert!(matches!(error, StartError::KeyNotFound { .. }), "{error}");
     assert!(error.to_string().contains("`ca-sign` (id 01)"), "{error}");
 
     duplicate(&installation.token, "twin", "0b");
-    replace_uri(&mut config, KeyRole::CaSign, token.key("twin", &[0x0b]));
+    replace_uri(&mut config, KeyRole::CaSign, &token.key("twin", &[0x0b]));
     let error = refusal(config).await;
     assert!(
         matches!(error, StartError::KeyAmbiguous { count: 2, .. }),
@@ -181,7 +188,7 @@ async fn a_key_of_another_kind_than_its_role_needs_is_refused() {
     replace_uri(
         &mut config,
         KeyRole::RaSign,
-        KeyUri::parse(&made.uri).unwrap(),
+        &KeyUri::parse(&made.uri).unwrap(),
     );
     let error = refusal(config).await;
     assert!(matches!(error, StartError::KeyKind { .. }), "{error}");

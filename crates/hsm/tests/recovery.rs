@@ -1,5 +1,12 @@
 //! Workers die, hang and lose their token; the service comes back without a restart of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic as tests may"
+)]
+
 mod support;
 
 use std::fs;

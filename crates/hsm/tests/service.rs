@@ -1,8 +1,18 @@
 //! What the service's keys do, and what they refuse to do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic as tests may"
+)]
+
 mod support;
 
-use assay_hsm::{BadCiphertext, Digest, KeyAlgorithm, KeyTransport, OperationError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use assay_hsm::{BadCiphertext, Digest, KeyAlgorithm, KeyRole, KeyTransport, OperationError};
 use openssl::encrypt::Encrypter;
 use openssl::hash::MessageDigest;
 use openssl::rsa::Padding;
@@ -70,6 +80,50 @@ async fn bad_ciphertexts_are_uniform_and_cost_neither_session_nor_health() {
     assert_eq!(after.workers[0].pid, before.workers[0].pid);
     assert_eq!(after.workers[0].restarts, 0);
     assert_eq!(after.workers[0].operations["ra-decrypt"], 8 + 1);
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_padding_that_the_token_lacks_is_refused_for_good_and_harms_nothing() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let transport = KeyTransport::Oaep {
+        digest: Digest::Sha256,
+        mgf: Digest::Sha256,
+    };
+    let error = hsm.decrypt("r1", transport, &[1; 256]).await.unwrap_err();
+    assert!(error.is_permanent(), "{error}");
+    let ciphertext = encrypt(&installation, Padding::PKCS1, b"key");
+    let answer = hsm.decrypt("r2", KeyTransport::Pkcs1v15, &ciphertext).await;
+    assert_eq!(answer.unwrap().unwrap().expose(), b"key");
+    assert_eq!(hsm.health().borrow().workers[0].restarts, 0);
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_observer_sees_each_operation_with_its_role_and_whether_it_was_answered() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    hsm.set_observer(Arc::new(move |role, waited, answered| {
+        assert!(waited > Duration::ZERO);
+        sink.lock().unwrap().push((role, answered));
+    }));
+    let bad = hsm.decrypt("r1", KeyTransport::Pkcs1v15, &[1; 256]).await;
+    assert!(bad.unwrap().is_err());
+    hsm.sign_tbs("r2", &installation.tbs().to_der())
+        .await
+        .unwrap();
+    hsm.sign_reply("r3", Digest::Sha256, b"").await.unwrap_err();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            (KeyRole::RaDecrypt, true),
+            (KeyRole::CaSign, true),
+            (KeyRole::RaSign, false)
+        ]
+    );
     hsm.shutdown().await;
 }
 

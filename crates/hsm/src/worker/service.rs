@@ -154,6 +154,11 @@ impl Lane {
 
     fn answer(&mut self, request: &Request<'_>) {
         let verdict = self.perform(&request.operation);
+        tracing::debug!(
+            request_id = request.request_id,
+            operation = request.operation.name(),
+            "operation done"
+        );
         let text;
         let outcome = match &verdict {
             Verdict::Plaintext(plaintext) => Outcome::Plaintext(Octets(plaintext)),

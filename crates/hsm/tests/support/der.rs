@@ -5,10 +5,11 @@ use assay_hsm::{KeyAlgorithm, SignatureAlgorithm};
 pub fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let mut der = vec![tag];
-    match content.len() {
-        short @ 0..0x80 => der.push(short as u8),
-        long @ 0x80..0x100 => der.extend([0x81, long as u8]),
-        longer => der.extend([0x82, (longer >> 8) as u8, longer as u8]),
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    match (high, low) {
+        (0, 0..0x80) => der.push(low),
+        (0, _) => der.extend([0x81, low]),
+        (_, _) => der.extend([0x82, high, low]),
     }
     der.extend(content);
     der

@@ -2,6 +2,9 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "each test binary is a crate of its own and uses a part"
 )]
 
@@ -24,6 +27,9 @@ use tokio::sync::watch;
 pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 pub const PIN: &str = "token-pin-1234";
 
+/// The template that demonstrations use.
+const TEMPLATE: &str = include_str!("../../../../softhsm/softhsm2.conf");
+
 /// Longer than anything here takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -43,10 +49,7 @@ impl Token {
         fs::create_dir(path.join("tokens")).unwrap();
         fs::write(
             path.join("softhsm2.conf"),
-            format!(
-                "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
-                path.join("tokens").display()
-            ),
+            TEMPLATE.replace("@TOKEN_DIR@", path.join("tokens").to_str().unwrap()),
         )
         .unwrap();
         let pin_file = path.join("pin");
