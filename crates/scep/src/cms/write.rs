@@ -90,9 +90,6 @@ impl Unsigned<'_> {
 }
 
 fn concat<C: AsRef<[u8]>>(certificates: &[C]) -> Vec<u8> {
-    certificates
-        .iter()
-        .flat_map(AsRef::as_ref)
-        .copied()
-        .collect()
+    let parts: Vec<&[u8]> = certificates.iter().map(AsRef::as_ref).collect();
+    parts.concat()
 }

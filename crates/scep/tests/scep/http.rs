@@ -1,0 +1,72 @@
+use assay_scep::http::{Operation, decode_get_message, encode_get_message};
+use assay_scep::{Algorithms, Cipher, Digest, capabilities};
+
+const MESSAGE: &[u8] = b"\xfb\xef\xbe\xff\xff\xff\x00message";
+const BASE64: &str = "++++////AG1lc3NhZ2U=";
+
+#[test]
+fn get_messages_as_clients_send_them() {
+    let sent = [
+        encode_get_message(MESSAGE),
+        BASE64.to_owned(),
+        // iOS 11
+        BASE64.replace('+', " "),
+        BASE64.replace('+', "%20"),
+        BASE64
+            .replace('+', "%2b")
+            .replace('/', "%2f")
+            .replace('=', "%3d"),
+        // strongSwan, sscep, Cisco
+        BASE64.replace("AG", "%0AAG"),
+        BASE64.replace("AG", "\r\nAG") + "\n",
+        BASE64.replace('=', ""),
+    ];
+    for text in sent {
+        assert_eq!(
+            decode_get_message(text.as_bytes()).as_deref(),
+            Ok(MESSAGE),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_base64_is_refused() {
+    for text in ["%", "%4", "%zz", "a", "ab-_", "YQ==YQ==", "\u{fc}"] {
+        assert!(decode_get_message(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn operations_are_a_closed_list() {
+    for operation in [
+        Operation::GetCaCaps,
+        Operation::GetCaCert,
+        Operation::GetNextCaCert,
+        Operation::PkiOperation,
+    ] {
+        assert_eq!(operation.as_str().parse(), Ok(operation));
+    }
+    for other in ["", "GetCAChain", "getcacaps", "PKIOperation "] {
+        assert!(other.parse::<Operation>().is_err());
+    }
+}
+
+#[test]
+fn only_what_is_enforced_is_advertised() {
+    assert_eq!(
+        capabilities(&Algorithms::default()),
+        "AES\nSHA-256\nSHA-384\nSHA-512\nPOSTPKIOperation\nSCEPStandard\n"
+    );
+    let old = Algorithms {
+        digests: vec![Digest::Sha1],
+        ciphers: vec![Cipher::DesEde3Cbc],
+        renewal: true,
+        next_ca: true,
+        ..Algorithms::default()
+    };
+    assert_eq!(
+        capabilities(&old),
+        "DES3\nSHA-1\nRenewal\nGetNextCACert\nPOSTPKIOperation\n"
+    );
+}

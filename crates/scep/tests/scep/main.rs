@@ -1,0 +1,15 @@
+//! The codec against OpenSSL, against hostile input, and against itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails the test"
+)]
+
+mod ca_certificates;
+mod csr;
+mod enrolment;
+mod envelope;
+mod http;
+mod malformed;
+mod properties;
+mod support;
