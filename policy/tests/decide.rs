@@ -53,7 +53,11 @@ fn entry(facts: &mut Facts) -> &mut assay_policy::InventoryEntry {
             inventory: Some(entry),
             ..
         } => entry,
-        other => panic!("no inventory entry in {other:?}"),
+        other @ (Authority::StaticChallenge { .. }
+        | Authority::OneTimeChallenge { .. }
+        | Authority::None) => {
+            panic!("no inventory entry in {other:?}")
+        }
     }
 }
 

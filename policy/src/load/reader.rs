@@ -8,6 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{LoadError, LoadRule};
 
+const SECONDS_A_DAY: u64 = 24 * 3600;
+
 /// Above this a misspelt key is not guessed at.
 const SIMILAR: f64 = 0.7;
 
@@ -222,8 +224,8 @@ impl<'d> Item<'d> {
         let parsed = humantime::parse_duration(text).ok();
         let in_bounds = parsed.filter(|duration| *duration <= max && duration.subsec_nanos() == 0);
         in_bounds.or_else(|| {
-            let max = humantime::format_duration(max);
-            self.refuse(reader, format!("wanted a duration in whole seconds such as \"90d\" or \"1h\", at most {max}, got \"{text}\""))
+            let days = max.as_secs() / SECONDS_A_DAY;
+            self.refuse(reader, format!("wanted a duration in whole seconds such as \"90d\" or \"1h\", at most {days} days, got \"{text}\""))
         })
     }
 

@@ -52,9 +52,7 @@ pub(crate) fn issuer() -> Issuer {
 }
 
 pub(crate) fn serial() -> Vec<u8> {
-    let mut serial = vec![0x5a; 17];
-    serial[0] = 0x01;
-    serial
+    [&[0x01][..], &[0x5a; 16]].concat()
 }
 
 pub(crate) fn dn(text: &str) -> Dn {

@@ -1,0 +1,335 @@
+//! A policy file is right, or everything that is wrong with it is told, with its place.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use assay_policy::{Bundle, PolicyFile};
+
+/// The shipped profile, in which each case changes a few lines.
+const DEVICES: &str = include_str!("../demo/devices.toml");
+const FLEET: &str = include_str!("../demo/fleet.toml");
+
+fn load(files: &[(&str, &str)]) -> Result<Bundle, Vec<String>> {
+    let files: Vec<PolicyFile> = files
+        .iter()
+        .map(|(name, content)| PolicyFile {
+            name: (*name).to_owned(),
+            content: content.as_bytes().to_vec(),
+        })
+        .collect();
+    Bundle::load(&files).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// The errors of the shipped profile with `from` replaced, without the file's name.
+fn errors_after(source: &str, from: &str, to: &str) -> Vec<String> {
+    assert_eq!(source.matches(from).count(), 1, "`{from}` must occur once");
+    load(&[("d.toml", &source.replace(from, to))])
+        .err()
+        .unwrap_or_default()
+}
+
+#[test]
+fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        (
+            "challenge = \"one-time\"",
+            "chalenge = \"one-time\"",
+            &[
+                "d.toml:13:1: enrolment.challenge: TOM-04: the key is missing",
+                "d.toml:14:1: enrolment.chalenge: TOM-03: unknown key; did you mean `challenge`?",
+            ],
+        ),
+        (
+            "ticket = \"DEMO-1\"\n",
+            "",
+            &["d.toml:1:1: ticket: TOM-04: the key is missing"],
+        ),
+        (
+            "version = 1",
+            "version = \"1\"",
+            &["d.toml:7:11: version: TOM-05: wanted an integer, got string"],
+        ),
+        (
+            "version = 1",
+            "version = 0",
+            &["d.toml:7:11: version: TOM-06: wanted 1 to 18446744073709551615, got 0"],
+        ),
+        (
+            "expires = 2045-01-01T00:00:00Z",
+            "expires = 2024-01-01T00:00:00Z",
+            &["d.toml:9:11: expires: TOM-06: wanted a time after not_before"],
+        ),
+        (
+            "expires = 2045-01-01T00:00:00Z",
+            "expires = 2045-01-01",
+            &[
+                "d.toml:9:11: expires: TOM-06: wanted a date-time in UTC such as 2026-01-31T00:00:00Z, got 2045-01-01",
+            ],
+        ),
+        (
+            "\"one-time\"",
+            "\"never\"",
+            &[
+                "d.toml:14:13: enrolment.challenge: TOM-06: wanted one of one-time, static, got \"never\"",
+            ],
+        ),
+        (
+            "challenge_ttl_max = \"7d\"",
+            "challenge_ttl_max = \"a week\"",
+            &[
+                "d.toml:15:21: enrolment.challenge_ttl_max: TOM-06: wanted a duration in whole seconds such as \"90d\" or \
+               \"1h\", at most 3650 days, got \"a week\"",
+            ],
+        ),
+        (
+            "challenge_ttl_max = \"7d\"",
+            "challenge_ttl_max = \"7d\"\naccept_shared_secret = true",
+            &[
+                "d.toml:13:1: enrolment: TOM-07: accept_shared_secret belongs to challenge = \"static\"; leave it out",
+            ],
+        ),
+        (
+            "message_digests = [\"sha256\", \"sha384\", \"sha512\"]",
+            "message_digests = [\"md5\", \"sha256\", \"sha256\"]",
+            &[
+                "d.toml:22:20: algorithms.message_digests[0]: TOM-06: wanted one of sha1, sha256, sha384, sha512, got \"md5\"",
+                "d.toml:22:37: algorithms.message_digests[2]: TOM-06: the value is in the list already; list it once",
+            ],
+        ),
+        (
+            "min_bits = 2048",
+            "min_bits = 1024",
+            &["d.toml:28:20: keys.rsa.min_bits: TOM-06: wanted 2048 to 8192, got 1024"],
+        ),
+        (
+            "rsa = { min_bits = 2048, max_bits = 4096 }",
+            "",
+            &["d.toml:27:1: keys: TOM-07: no key is allowed; wanted rsa, curves or both"],
+        ),
+        (
+            "rsa = { min_bits = 2048, max_bits = 4096 }",
+            "rsa = { min_bits = 2048, max_bits = 4096 }\ncurves = [\"p256\"]",
+            &[
+                "d.toml:52:13: certificate.key_usage: TOM-06: an EC key cannot encipher (RFC 5480 section 3); list it in \
+               a profile for RSA keys",
+            ],
+        ),
+        (
+            "value = { literal = \"Example\" }",
+            "value = { literal = \"Example \" }",
+            &[
+                "d.toml:33:9: subject[0].value: TOM-06: O: a value must not begin or end with a space",
+            ],
+        ),
+        (
+            "value = { literal = \"Example\" }",
+            "value = { literal = \"Example\", claim = \"O\" }",
+            &[
+                "d.toml:33:9: subject[0].value: TOM-06: wanted exactly one of literal, inventory, claim, join",
+            ],
+        ),
+        (
+            "value = { claim = \"CN\" }",
+            "value = { claim = \"OU\" }",
+            &[
+                "d.toml:31:1: subject: TOM-06: the claim OU needs exactly one attribute OU in the subject",
+            ],
+        ),
+        (
+            "value = { claim = \"CN\" }",
+            "value = { inventory = \"name\" }",
+            &[
+                "d.toml:39:23: subject[1].value.inventory: TOM-06: an inventory goes with challenge = \"static\"; a \
+               one-time challenge has claims",
+            ],
+        ),
+        (
+            "type = \"O\"",
+            "type = \"C\"",
+            &[
+                "d.toml:34:11: subject[0].accept[0]: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
+                "d.toml:35:9: subject[0].issue: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
+            ],
+        ),
+        (
+            "claimed = { min = 0, max = 8 }",
+            "claimed = { min = 9, max = 8 }",
+            &[
+                "d.toml:46:11: san[0].claimed: TOM-06: wanted min not above max, and max of at least 1",
+            ],
+        ),
+        (
+            "type = \"dns\"",
+            "type = \"directory\"",
+            &[
+                "d.toml:45:8: san[0].type: TOM-06: wanted one of dns, ip, email, uri, upn, other, microsoft-sid, got \
+               \"directory\"",
+            ],
+        ),
+        (
+            "key_usage = [\"digitalSignature\", \"keyEncipherment\"]",
+            "key_usage = [\"digitalSignature\", \"keyCertSign\"]",
+            &[
+                "d.toml:51:34: certificate.key_usage[1]: TOM-06: wanted one of digitalSignature, contentCommitment, \
+               keyEncipherment, dataEncipherment, keyAgreement, encipherOnly, decipherOnly, got \"keyCertSign\"",
+            ],
+        ),
+        (
+            "extended_key_usage = [\"clientAuth\"]",
+            "extended_key_usage = [\"2.5.29.37.0\"]",
+            &[
+                "d.toml:52:23: certificate.extended_key_usage[0]: TOM-06: anyExtendedKeyUsage allows everything; list \
+               the purposes",
+            ],
+        ),
+        (
+            "extended_key_usage = [\"clientAuth\"]",
+            "extended_key_usage = [\"clientAuth\"]\nca_issuers = [\"file:///etc/passwd\"]",
+            &[
+                "d.toml:53:15: certificate.ca_issuers[0]: TOM-06: wanted an http, https or ldap URL, got \
+               \"file:///etc/passwd\"",
+            ],
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (from, to, told) in cases {
+        let errors = errors_after(DEVICES, from, to);
+        if errors != *told {
+            wrong.push(format!("{to}\n  wanted {told:#?}\n  got {errors:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_key_twice_and_broken_toml_are_told_with_their_place() {
+    let errors = errors_after(DEVICES, "version = 1", "version = 1\nversion = 2");
+    assert_eq!(errors, ["d.toml:8:1: TOM-02: duplicate key"]);
+    let errors = errors_after(DEVICES, "version = 1", "version = ");
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("d.toml:7:"), "{errors:?}");
+    assert!(errors[0].contains("TOM-02"), "{errors:?}");
+}
+
+#[test]
+fn faults_of_several_files_and_tables_are_told_at_once() {
+    let broken = DEVICES
+        .replace("version = 1", "version = -1")
+        .replace("\"7d\"", "7")
+        .replace("\"aes128-cbc\"", "\"des-cbc\"")
+        .replace("validity = \"90d\"", "validity = \"0s\"");
+    let fleet = FLEET.replace("inventory = \"name\"", "inventory = \"serial\"");
+    let errors = load(&[("devices.toml", &broken), ("fleet.toml", &fleet)]).unwrap_err();
+    let places: Vec<String> = errors
+        .iter()
+        .map(|error| error.split(" TOM-").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "devices.toml:7:11: version:",
+            "devices.toml:15:21: enrolment.challenge_ttl_max:",
+            "devices.toml:24:20: algorithms.content_ciphers[0]:",
+            "devices.toml:49:12: certificate.validity:",
+            "fleet.toml:40:23: subject[1].value.inventory:",
+        ]
+    );
+}
+
+#[test]
+fn a_static_profile_takes_exactly_one_attribute_from_its_inventory_and_claims_nothing() {
+    let none = errors_after(
+        FLEET,
+        "value = { inventory = \"name\" }",
+        "value = { literal = \"x\" }",
+    );
+    assert!(
+        none[0]
+            .contains("needs exactly one attribute with value = { inventory = \"name\" }, got 0"),
+        "{none:?}"
+    );
+    let claim = errors_after(
+        FLEET,
+        "value = { inventory = \"name\" }",
+        "value = { claim = \"CN\" }",
+    );
+    assert!(
+        claim[0].contains("a claim goes with challenge = \"one-time\""),
+        "{claim:?}"
+    );
+}
+
+#[test]
+fn a_bundle_has_named_files_one_default_and_no_file_twice() {
+    assert_eq!(
+        load(&[]).unwrap_err(),
+        ["bundle: TOM-01: a bundle has 1 to 256 files NAME.toml, got 0"]
+    );
+    let named = load(&[("Devices.toml", DEVICES)]).unwrap_err();
+    assert_eq!(
+        named,
+        [
+            "Devices.toml: TOM-01: a policy file is named NAME.toml, NAME of lowercase letters, digits and inner hyphens"
+        ]
+    );
+    let twice = load(&[("a.toml", DEVICES), ("b.toml", DEVICES)]).unwrap_err();
+    assert_eq!(
+        twice,
+        ["b.toml: TOM-01: default = true is also in a.toml; one profile at most is the default"]
+    );
+    let same = load(&[("a.toml", FLEET), ("a.toml", FLEET)]).unwrap_err();
+    assert_eq!(
+        same,
+        ["a.toml: TOM-01: the bundle holds this file twice; a profile has one file"]
+    );
+}
+
+#[test]
+fn an_empty_subject_needs_a_name_that_is_always_there() {
+    let tls = include_str!("../examples/tls-server.toml");
+    let errors = errors_after(
+        tls,
+        "claimed = { min = 1, max = 20 }",
+        "claimed = { min = 0, max = 20 }",
+    );
+    assert_eq!(
+        errors,
+        [
+            "d.toml:1:1: TOM-07: an empty subject needs a [[san]] that is always present (RFC 5280 section 4.1.2.6)"
+        ]
+    );
+}
+
+#[test]
+fn the_file_hash_follows_the_bytes_and_the_model_hash_the_meaning() {
+    let one = load(&[("devices.toml", DEVICES)]).unwrap();
+    let commented = load(&[("devices.toml", &format!("# a comment\n{DEVICES}"))]).unwrap();
+    assert_ne!(one.file_hash, commented.file_hash);
+    assert_eq!(one.model_hash, commented.model_hash);
+
+    let reordered = DEVICES.replace(
+        "\"sha256\", \"sha384\", \"sha512\"",
+        "\"sha512\", \"sha256\", \"sha384\"",
+    );
+    assert_eq!(
+        one.model_hash,
+        load(&[("devices.toml", &reordered)]).unwrap().model_hash
+    );
+
+    for (from, to) in [
+        ("\"90d\"", "\"91d\""),
+        ("\"clientAuth\"", "\"serverAuth\""),
+        ("{ min = 0, max = 8 }", "{ min = 0, max = 9 }"),
+        ("literal = \"Example\"", "literal = \"Sample\""),
+        ("default = true", "default = false"),
+        ("name_per_hour = 60", "name_per_hour = 61"),
+        ("ticket = \"DEMO-1\"", "ticket = \"DEMO-9\""),
+        ("max_bits = 4096", "max_bits = 3072"),
+    ] {
+        assert_eq!(DEVICES.matches(from).count(), 1, "{from}");
+        let changed = load(&[("devices.toml", &DEVICES.replace(from, to))]).unwrap();
+        assert_ne!(one.model_hash, changed.model_hash, "{from} -> {to}");
+    }
+    assert_ne!(
+        one.model_hash,
+        load(&[("other.toml", DEVICES)]).unwrap().model_hash
+    );
+}
