@@ -453,3 +453,38 @@ fn a_streamed_signature_of_openssl_is_read_through() {
     let read = Request::parse(&signed, &Limits::default());
     assert_eq!(read.unwrap_err(), Malformed::TransactionId);
 }
+
+#[tokio::test]
+async fn a_signer_named_by_key_identifier_is_answered_by_it() {
+    let certificate = openssl::x509::X509::from_der(&device().certificate).unwrap();
+    let key_identifier = tlv(0x80, certificate.subject_key_id().unwrap().as_slice());
+    // The signature does not cover the SignerIdentifier.
+    let bytes = edit(&message().await, &path::SIGNER_IDENTIFIER, &|_| {
+        key_identifier.clone()
+    });
+    let (request, _) = accept(&bytes, &Algorithms::default()).await;
+
+    let outcome = Outcome::Success {
+        certificates: vec![ra().certificate.clone()],
+    };
+    let bytes = reply(&request, &outcome, Digest::Sha256, Cipher::Aes128Cbc).await;
+    let reply = CertRep::parse(&bytes, &Limits::default()).unwrap();
+    let opened = reply.open(device(), &device().certificate).await.unwrap();
+    assert_eq!(opened.unwrap(), [ra().certificate.clone()]);
+    // EnvelopedData version 2, KeyTransRecipientInfo version 2 and the same identifier (RFC 5652 §6).
+    let envelope = split(&elements(split(&bytes).1)[1]).1.to_vec();
+    let names_it = [&[2, 1, 2][..], &key_identifier].concat();
+    assert!(
+        envelope
+            .windows(names_it.len())
+            .any(|window| window == names_it)
+    );
+
+    let unknown = edit(&message().await, &path::SIGNER_IDENTIFIER, &|_| {
+        tlv(0x80, &[7; 20])
+    });
+    assert_eq!(
+        parse(&unknown).verify().unwrap_err().fail_info,
+        FailInfo::BadMessageCheck
+    );
+}

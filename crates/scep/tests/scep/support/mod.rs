@@ -297,6 +297,7 @@ pub(crate) mod path {
     pub(crate) const E_CONTENT: [usize; 5] = [1, 0, 2, 1, 0];
     pub(crate) const CERTIFICATES: [usize; 3] = [1, 0, 3];
     pub(crate) const SIGNERS: [usize; 3] = [1, 0, 4];
+    pub(crate) const SIGNER_IDENTIFIER: [usize; 5] = [1, 0, 4, 0, 1];
     pub(crate) const DIGEST_ALGORITHM: [usize; 5] = [1, 0, 4, 0, 2];
     pub(crate) const SIGNED_ATTRIBUTES: [usize; 5] = [1, 0, 4, 0, 3];
     pub(crate) const SIGNATURE_ALGORITHM: [usize; 5] = [1, 0, 4, 0, 4];
