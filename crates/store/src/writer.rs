@@ -79,9 +79,52 @@ impl Drop for Writer {
 
 trait Job: Send {
     /// Fails only if the transaction cannot go on.
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+    fn run(&mut self, connection: &Connection, scope: Scope) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
+
+/// How far a job that must be undone is rolled back.
+#[derive(Clone, Copy)]
+enum Scope {
+    /// All of the transaction: nothing but this job is in it yet. At low load that is every job, and it spares SQLite
+    /// the copy of each page that a savepoint costs.
+    Transaction,
+    /// Its own savepoint.
+    Savepoint,
+}
+
+impl Scope {
+    fn enter(self, connection: &Connection) -> Result<(), StoreError> {
+        match self {
+            Self::Transaction => Ok(()),
+            Self::Savepoint => connection.change("SAVEPOINT job", []).map(drop),
+        }
+    }
+
+    fn keep(self, connection: &Connection) -> Result<(), StoreError> {
+        match self {
+            Self::Transaction => Ok(()),
+            Self::Savepoint => connection.change("RELEASE job", []).map(drop),
+        }
+    }
+
+    fn undo(self, connection: &Connection) -> Result<(), StoreError> {
+        match self {
+            Self::Transaction => {
+                connection.change("ROLLBACK", [])?;
+                connection.change(BEGIN, [])?;
+            }
+            Self::Savepoint => {
+                connection.change("ROLLBACK TO job", [])?;
+                connection.change("RELEASE job", [])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the write lock at once, so that no statement of a job can fail for want of it.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 struct Work<F, T> {
     work: Option<F>,
@@ -94,22 +137,23 @@ where
     F: FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send,
     T: Send,
 {
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+    fn run(&mut self, connection: &Connection, scope: Scope) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else {
             return Ok(());
         };
-        connection.change("SAVEPOINT job", [])?;
+        scope.enter(connection)?;
         let (keep, result) = match work(connection) {
             Ok(Verdict::Keep(value)) => (true, Ok(value)),
             Ok(Verdict::Undo(value)) => (false, Ok(value)),
             Err(error) => (false, Err(error)),
         };
-        if !keep && let Err(gone) = connection.change("ROLLBACK TO job", []) {
+        if keep {
+            scope.keep(connection)?;
+        } else if let Err(gone) = scope.undo(connection) {
             // SQLite itself rolled everything back, over the error that the job met.
             return Err(result.err().unwrap_or(gone));
         }
         self.result = Some(result);
-        connection.change("RELEASE job", [])?;
         Ok(())
     }
 
@@ -155,10 +199,15 @@ fn run_batch(
     batch: &mut Vec<Box<dyn Job>>,
     limit: usize,
 ) -> Result<(), StoreError> {
-    connection.change("BEGIN IMMEDIATE", [])?;
+    connection.change(BEGIN, [])?;
     let mut next = 0;
     while let Some(job) = batch.get_mut(next) {
-        job.run(connection)?;
+        let scope = if next == 0 {
+            Scope::Transaction
+        } else {
+            Scope::Savepoint
+        };
+        job.run(connection, scope)?;
         next += 1;
         if batch.len() < limit
             && let Ok(job) = jobs.try_recv()
