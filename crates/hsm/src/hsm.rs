@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::job::{Job, Phase, Reply, SharedPhase, Work};
@@ -40,6 +40,9 @@ struct Inner {
     observer: OnceLock<Observer>,
     token: TokenIdentity,
     ca_signature: SignatureAlgorithm,
+    /// How long a caller waits at most: one deadline in the queue and one in the worker. The
+    /// supervisors keep both; this is for a restart that takes longer.
+    patience: Duration,
 }
 
 /// The way to one supervisor.
@@ -116,6 +119,7 @@ impl Hsm {
                 observer: OnceLock::new(),
                 token,
                 ca_signature,
+                patience: plan.deadline.saturating_mul(2),
             }),
         })
     }
@@ -269,7 +273,10 @@ impl Hsm {
             TrySendError::Full(_) => OperationError::Busy,
             TrySendError::Closed(_) => OperationError::WorkerLost,
         })?;
-        answer.await.unwrap_or(Err(OperationError::WorkerLost))
+        match timeout(self.inner.patience, answer).await {
+            Ok(answered) => answered.unwrap_or(Err(OperationError::WorkerLost)),
+            Err(_) => Err(OperationError::Deadline),
+        }
     }
 
     /// The serving worker with the least to do, or one that is about to serve.

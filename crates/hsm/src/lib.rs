@@ -1,4 +1,18 @@
 //! PKCS#11 tokens behind killable worker processes: key roles, preflight, health and recovery.
+//!
+//! A PKCS#11 library has no time-outs, may crash, and holds the login of its whole process. So it
+//! never runs in the process that parses requests: [`Hsm`] and [`Ceremony`] start this very
+//! executable again as a worker, speak to it over a socket pair, and kill it when it hangs.
+//!
+//! - The worker reads the PIN, and tries it once. Its parent never holds it.
+//! - A key has one [`KeyRole`]. ca-sign signs whole certificates and CRLs that the worker has
+//!   understood, ra-sign signed attributes, and nothing signs a digest of the caller's choosing:
+//!   a compromised parent has no oracle for arbitrary bytes.
+//! - The worker counts what each key does, and [`Health`] reports it.
+//! - No answer takes longer than its deadline, and an operation whose worker died is tried once
+//!   more, on another.
+//!
+//! Every binary that starts workers calls [`run_worker_if_asked`] first thing in `main`.
 
 mod algorithm;
 mod ceremony;

@@ -65,7 +65,9 @@ impl Link {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let program = launch.program.as_deref().unwrap_or(Path::new(THIS_PROGRAM));
+        let name = std::env::args_os().next().unwrap_or_default();
         let child = Command::new(program)
+            .arg0(name)
             .arg(WORKER_ARGUMENT)
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -53,6 +53,8 @@ pub fn run_worker_if_asked() -> Option<ExitCode> {
 fn run() -> io::Result<()> {
     // A core dump would hold the PIN.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // Started by way of /proc/self/exe, it would be listed as `exe`.
+    rustix::thread::set_name(c"hsm-worker")?;
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = stream.try_clone()?;
     let mut input = Input {
