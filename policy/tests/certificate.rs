@@ -32,6 +32,9 @@ fn build(profile: &Profile, facts: &Facts) -> Tbs {
     .unwrap()
 }
 
+/// OIDs and values.
+type Extensions<'a> = &'a [(&'a str, &'a [u8])];
+
 /// A certificate whose signature is three zero octets: enough to read, good for nothing else.
 fn certificate(tbs: &Tbs, issuer: &Issuer) -> X509 {
     let signature = der::asn1::BitString::from_bytes(&[0; 3])
@@ -249,7 +252,7 @@ fn a_request_is_read_from_its_der() {
     let subject = support::dn("CN=device-1,O=Example")
         .to_der(assay_policy::StringEncoding::Printable)
         .unwrap();
-    let read = |extensions: &[(&str, &[u8])]| {
+    let read = |extensions: Extensions| {
         let extensions: Vec<_> = extensions
             .iter()
             .map(|(oid, value)| RequestedExtension {
@@ -281,7 +284,7 @@ fn a_request_is_read_from_its_der() {
     assert_eq!(facts.ignored_extensions, 1);
     assert!(decide(&devices, &facts).is_ok());
 
-    let refused: &[(&str, &[(&str, &[u8])])] = &[
+    let refused: &[(&str, Extensions)] = &[
         ("REQ-01", &[san, san]),
         ("REQ-01", &[("2.5.29.17", b"\x30\x02\x88\x00")]),
         ("REQ-01", &[san, ("2.5.29.15", b"\x05\x00")]),

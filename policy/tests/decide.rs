@@ -312,6 +312,11 @@ const DEVICES: &[Case] = &[
         "not a DER SubjectPublicKeyInfo",
     ),
     (
+        "KEY-01",
+        |f| set_key(f, &support::rsa_without_null()),
+        "wanted RSA, got an encoding other than the canonical DER",
+    ),
+    (
         "KEY-02",
         |f| set_key(f, &support::rsa(1024)),
         "wanted 2048 to 4096 bits, got 1024",

@@ -1,12 +1,13 @@
 //! Weak keys that can be told from the public part alone.
 
+use std::sync::LazyLock;
+
 use num_bigint::{BigInt, BigUint};
 
 use crate::algorithm::Curve;
 
-/// Steps of Fermat's factorisation. Finds primes whose difference is below about `200 * n^(1/4)`-ish, which no sound
-/// generator makes: FIPS 186-5 A.1.3 wants a difference above 2^(nlen/2 - 100). CA/Browser Forum BR 6.1.6 asks for
-/// 100 rounds.
+/// Steps of Fermat's factorisation, the 100 rounds of CA/Browser Forum BR 6.1.6. Sound generators keep primes far
+/// apart: FIPS 186-5 A.1.3 wants a difference above 2^(nlen/2 - 100).
 const FERMAT_STEPS: u32 = 100;
 
 /// Primes for the trial division of NIST SP 800-89 section 5.3.3: no factor below 752.
@@ -21,22 +22,28 @@ const ROCA_PRIMES: [u32; 17] = [
     11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
 ];
 
+/// Primes below [`SMALL_PRIME_LIMIT`].
+static SMALL_PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
+    (2..SMALL_PRIME_LIMIT)
+        .filter(|candidate| (2..*candidate).all(|divisor| candidate % divisor != 0))
+        .collect()
+});
+
 /// Whether the modulus carries the ROCA fingerprint.
 pub(crate) fn has_roca_fingerprint(modulus: &[u8]) -> bool {
+    let n = BigUint::from_bytes_be(modulus);
     ROCA_PRIMES
         .into_iter()
-        .all(|prime| is_power_of_generator(remainder(modulus, prime), prime))
+        .all(|prime| is_power_of_generator(remainder(&n, prime), prime))
 }
 
 /// A prime below 752 that divides the modulus.
 pub(crate) fn small_factor(modulus: &[u8]) -> Option<u32> {
-    (2..SMALL_PRIME_LIMIT)
-        .filter(|candidate| {
-            (2..*candidate)
-                .take_while(|d| d * d <= *candidate)
-                .all(|d| candidate % d != 0)
-        })
-        .find(|prime| remainder(modulus, *prime) == 0)
+    let n = BigUint::from_bytes_be(modulus);
+    SMALL_PRIMES
+        .iter()
+        .copied()
+        .find(|prime| remainder(&n, *prime) == 0)
 }
 
 /// Whether Fermat's method splits the modulus within [`FERMAT_STEPS`].
@@ -88,19 +95,27 @@ fn is_power_of_generator(residue: u32, prime: u32) -> bool {
     false
 }
 
-fn remainder(big_endian: &[u8], divisor: u32) -> u32 {
-    big_endian
-        .iter()
-        .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % divisor)
+/// By words: a division by one word is far cheaper than one of big numbers, and a key takes 150 of them.
+fn remainder(n: &BigUint, divisor: u32) -> u32 {
+    let rest = n.iter_u32_digits().rev().fold(0_u64, |rest, digit| {
+        ((rest << 32) | u64::from(digit)) % u64::from(divisor)
+    });
+    u32::try_from(rest).unwrap_or(u32::MAX)
 }
 
 fn is_square(value: &BigUint) -> bool {
-    // Squares are 0, 1, 4 or 9 modulo 16: spares three roots in four.
-    let low = value.iter_u32_digits().next().unwrap_or(0) % 16;
-    matches!(low, 0 | 1 | 4 | 9) && {
+    may_be_square(value) && {
         let root = value.sqrt();
         &root * &root == *value
     }
+}
+
+/// Spares 99 of 100 roots: few residues are those of squares.
+fn may_be_square(value: &BigUint) -> bool {
+    [64, 63, 65, 11].into_iter().all(|modulus| {
+        let residue = remainder(value, modulus);
+        (0..modulus).any(|root| root * root % modulus == residue)
+    })
 }
 
 struct CurveParameters {
@@ -138,4 +153,50 @@ fn parameters(curve: Curve) -> CurveParameters {
 
 fn number(hexadecimal: &str) -> Option<BigInt> {
     BigInt::parse_bytes(hexadecimal.as_bytes(), 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::bn::BigNumContext;
+    use openssl::ec::{EcGroup, EcKey, PointConversionForm};
+    use openssl::nid::Nid;
+
+    use super::*;
+
+    #[test]
+    fn points_of_openssl_are_on_each_curve_and_their_neighbours_are_not() {
+        let mut context = BigNumContext::new().unwrap();
+        for (curve, nid) in [
+            (Curve::P256, Nid::X9_62_PRIME256V1),
+            (Curve::P384, Nid::SECP384R1),
+            (Curve::P521, Nid::SECP521R1),
+        ] {
+            let group = EcGroup::from_curve_name(nid).unwrap();
+            let key = EcKey::generate(&group).unwrap();
+            let mut encode = |form| {
+                key.public_key()
+                    .to_bytes(&group, form, &mut context)
+                    .unwrap()
+            };
+            let mut point = encode(PointConversionForm::UNCOMPRESSED);
+            assert!(is_point_on_curve(curve, &point), "{curve}");
+            assert!(!is_point_on_curve(
+                curve,
+                &encode(PointConversionForm::COMPRESSED)
+            ));
+            assert!(!is_point_on_curve(curve, &[0]), "the point at infinity");
+            *point.last_mut().unwrap() ^= 1;
+            assert!(!is_point_on_curve(curve, &point), "{curve}");
+        }
+    }
+
+    #[test]
+    fn squares_are_told_from_their_neighbours() {
+        for root in [3_u32, 1000, 65_537, 4_000_000_007] {
+            let square = BigUint::from(root) * BigUint::from(root);
+            assert!(is_square(&square));
+            assert!(!is_square(&(&square + 1_u8)));
+            assert!(!is_square(&(&square - 1_u8)));
+        }
+    }
 }

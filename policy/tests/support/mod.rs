@@ -267,3 +267,13 @@ pub(crate) fn ec_off_curve() -> Vec<u8> {
     *spki.last_mut().unwrap() ^= 1;
     spki
 }
+
+/// An RSA key whose AlgorithmIdentifier lacks the NULL of RFC 3279 section 2.3.1.
+pub(crate) fn rsa_without_null() -> Vec<u8> {
+    let spki = hex::encode(rsa(2048));
+    let (head, tail) = (
+        "30820122300d06092a864886f70d0101010500",
+        "30820120300b06092a864886f70d010101",
+    );
+    hex::decode(spki.replacen(head, tail, 1)).unwrap()
+}
