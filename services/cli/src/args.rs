@@ -35,9 +35,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a whole throw-away installation on SoftHSM, enrol a device and serve until Ctrl-C
     Demo(demo::DemoArgs),
-    /// Make the keys in the token, and the CA, RA and transport certificates
     Ceremony(Box<ceremony::CeremonyArgs>),
     /// Issue, list and revoke challenges
     #[command(subcommand)]

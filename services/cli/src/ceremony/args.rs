@@ -15,6 +15,7 @@ use crate::transport::TransportArgs;
 #[command(
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
+    about = "Make the keys in the token, and the CA, RA and transport certificates",
     long_about = "\
 Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe), none of which ever leaves it, \
 and the certificates over them. The issuing CA stands under a root that is made on a token of its own (--root-token), \
@@ -33,7 +34,6 @@ pub(crate) struct CeremonyArgs {
 pub(crate) enum Part {
     /// Take the issuing CA's certificate from the offline root, and finish
     Import(ImportArgs),
-    /// Make, or import, the certificates with which the tiers know each other
     Transport(TransportArgs),
 }
 
@@ -150,6 +150,30 @@ impl Default for KeyArgs {
             root_key: KeyAlgorithm::P384,
             ra_key: KeyAlgorithm::Rsa(2_048),
             log_key: KeyAlgorithm::Ed25519,
+        }
+    }
+}
+
+impl KeyArgs {
+    /// What SCEP clients can use at all; better said before a key is made.
+    pub(super) fn check(&self) -> Outcome {
+        for (option, algorithm) in [("--ca-key", self.ca_key), ("--root-key", self.root_key)] {
+            if algorithm == KeyAlgorithm::Ed25519 {
+                return Err(Failure::usage(format!(
+                    "{option} {algorithm}: SCEP clients do not verify it"
+                ))
+                .next("choose p256, p384, rsa2048, rsa3072 or rsa4096"));
+            }
+        }
+        match self.ra_key {
+            KeyAlgorithm::Rsa(_) => Ok(()),
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519 => {
+                Err(Failure::usage(format!(
+                    "--ra-key {}: SCEP clients encrypt to RSA keys only",
+                    self.ra_key
+                ))
+                .next("choose rsa2048, rsa3072 or rsa4096"))
+            }
         }
     }
 }

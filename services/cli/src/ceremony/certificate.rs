@@ -2,14 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use assay_hsm::SignatureAlgorithm;
 use assay_policy::{Dn, StringEncoding};
-use const_oid::{AssociatedOid, ObjectIdentifier, db::rfc5912};
-use der::asn1::{Any, BitString, OctetString};
+use const_oid::AssociatedOid;
+use der::asn1::{Any, OctetString};
 use der::{Decode, Encode, Sequence};
-use openssl::pkey::PKey;
 use openssl::sha::sha256;
-use openssl::x509::X509;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{
@@ -18,11 +15,12 @@ use x509_cert::ext::pkix::{
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
 
+use super::signature;
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Device clocks were seen nine hours slow; a device that doubts the RA certificate cannot enrol.
 const BACKDATE: Duration = Duration::from_hours(24);
-/// 159 random bits: positive and within 20 octets (RFC 5280, section 4.1.2.2).
+/// 158 random bits: positive and within 20 octets (RFC 5280, section 4.1.2.2).
 const SERIAL_OCTETS: usize = 20;
 /// Octets of a key identifier (RFC 7093, section 2, method 1).
 const KEY_IDENTIFIER_OCTETS: usize = 20;
@@ -76,13 +74,6 @@ struct TbsCertificate {
     spki: Any,
     #[asn1(context_specific = "3", tag_mode = "EXPLICIT")]
     extensions: Vec<Extension>,
-}
-
-#[derive(Sequence)]
-struct Certificate {
-    tbs: Any,
-    signature_algorithm: AlgorithmIdentifierOwned,
-    signature: BitString,
 }
 
 /// X.509 version 3 is written as 2.
@@ -146,7 +137,7 @@ impl Template<'_> {
         TbsCertificate {
             version: V3,
             serial: serial()?,
-            signature: signature_algorithm(&self.issuer.spki_der)?,
+            signature: signature::algorithm(&self.issuer.spki_der)?,
             issuer: Any::from_der(&self.issuer.subject_der).or_fail(what)?,
             validity: Validity::new(time(not_before)?, time(not_after)?),
             subject: Any::from_der(self.subject_der).or_fail(what)?,
@@ -205,62 +196,10 @@ pub(crate) fn expired_leaf(ca_der: &[u8], spki_der: &[u8]) -> Outcome<Vec<u8>> {
     template.between(LONG_AGO, LONG_AGO + DAY)
 }
 
-/// Puts the token's signature to a TBSCertificate, or to a CertificationRequestInfo, which has the same frame.
-pub(super) fn assemble(tbs: &[u8], signer_spki: &[u8], signature: &[u8]) -> Outcome<Vec<u8>> {
-    let what = "cannot assemble what was signed";
-    Certificate {
-        tbs: Any::from_der(tbs).or_fail(what)?,
-        signature_algorithm: signature_algorithm(signer_spki)?,
-        signature: BitString::from_bytes(signature).or_fail(what)?,
-    }
-    .to_der()
-    .or_fail(what)
-}
-
-/// Nothing leaves the ceremony that its issuer's public key does not verify.
-pub(super) fn verify(der: &[u8], issuer_spki: &[u8]) -> Outcome {
-    let what = "cannot verify the certificate";
-    let key = PKey::public_key_from_der(issuer_spki).or_fail(what)?;
-    let certificate = X509::from_der(der).or_fail(what)?;
-    if certificate.verify(&key).or_fail(what)? {
-        return Ok(());
-    }
-    Err(Failure::failed("the token's signature does not verify")
-        .next("do not use this token; qualify it first"))
-}
-
 /// DER of a name, every value as UTF8String where its type leaves a choice.
 pub(super) fn name(dn: &Dn) -> Outcome<Vec<u8>> {
     dn.to_der(StringEncoding::Utf8)
         .or_usage(format!("the subject {dn} cannot be encoded"))
-}
-
-/// What a key of this kind signs with; the token makes the same choice.
-fn signature_algorithm(spki_der: &[u8]) -> Outcome<AlgorithmIdentifierOwned> {
-    let spki =
-        SubjectPublicKeyInfoOwned::from_der(spki_der).or_fail("the public key is unreadable")?;
-    let curve = spki
-        .algorithm
-        .parameters
-        .as_ref()
-        .and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok());
-    let algorithm = match (spki.algorithm.oid, curve) {
-        (rfc5912::RSA_ENCRYPTION, _) => SignatureAlgorithm::Sha256WithRsa,
-        (rfc5912::ID_EC_PUBLIC_KEY, Some(rfc5912::SECP_256_R_1)) => {
-            SignatureAlgorithm::EcdsaWithSha256
-        }
-        (rfc5912::ID_EC_PUBLIC_KEY, Some(rfc5912::SECP_384_R_1)) => {
-            SignatureAlgorithm::EcdsaWithSha384
-        }
-        (other, _) => {
-            return Err(
-                Failure::failed(format!("a CA key of type {other} is not supported"))
-                    .next("choose rsa2048, rsa3072, rsa4096, p256 or p384"),
-            );
-        }
-    };
-    AlgorithmIdentifierOwned::from_der(algorithm.to_der())
-        .or_fail("the signature algorithm is unreadable")
 }
 
 /// The leftmost 160 bits of the SHA-256 hash of the public key (RFC 7093, section 2, method 1).

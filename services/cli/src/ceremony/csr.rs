@@ -6,8 +6,8 @@ use openssl::x509::X509Req;
 use x509_cert::name::Name;
 use x509_cert::request::{CertReqInfo, Version};
 
-use super::certificate;
 use super::keys::Key;
+use super::signature;
 use crate::failure::{OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
@@ -32,7 +32,7 @@ pub(super) async fn write(
         .sign_csr(&ca.uri, &info)
         .await
         .or_fail("the token did not sign the certificate request")?;
-    let request = certificate::assemble(&info, &ca.spki_der, &signature)?;
+    let request = signature::assemble(&info, &ca.spki_der, &signature)?;
     let pem = X509Req::from_der(&request)
         .and_then(|request| request.to_pem())
         .or_fail(what)?;

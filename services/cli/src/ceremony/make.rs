@@ -1,7 +1,7 @@
 //! The ceremony from an empty token to a CA that can serve, or to a request for an offline root.
 
 use assay_hsm::{Ceremony, KeyRole, TokenUri};
-use tokio::signal;
+use assay_runtime::drain::Shutdown;
 
 use super::args::{KeyArgs, Lifetimes, MakeArgs, Subjects, TokenArgs};
 use super::certificate::{self, Issuer, Kind, Template};
@@ -9,6 +9,7 @@ use super::csr;
 use super::keys::{self, Key};
 use super::layout::{self, Addresses};
 use super::left;
+use super::signature;
 use super::transcript::{self, State, Transcript};
 use crate::failure::{Exit, Failure, OrFail, Outcome};
 use crate::files;
@@ -70,6 +71,8 @@ pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output
 pub(crate) async fn make(plan: &Plan, installation: &Installation) -> Outcome<Transcript> {
     left::no_files(installation)?;
     let tokens = plan.tokens()?;
+    plan.keys.check()?;
+    let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
     files::make_dir(&installation.certificates())?;
     let service = keys::open(&plan.token, &plan.token.token).await?;
     left::no_keys(&service, &plan.token.token).await?;
@@ -84,7 +87,7 @@ pub(crate) async fn make(plan: &Plan, installation: &Installation) -> Outcome<Tr
     let steps = steps(plan, &service, root, installation);
     let made = tokio::select! {
         made = steps => made,
-        _ = signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "the ceremony was interrupted")),
+        () = shutdown.requested() => Err(Failure::new(Exit::Interrupted, "the ceremony was interrupted")),
     };
     service.close().await;
     match made {
@@ -217,8 +220,8 @@ async fn sign(
         .sign_certificate(&key.uri, role, &template.issuer.subject_der, &tbs)
         .await
         .or_fail(format!("the {role} key did not sign"))?;
-    let der = certificate::assemble(&tbs, &key.spki_der, &signature)?;
-    certificate::verify(&der, &key.spki_der)?;
+    let der = signature::assemble(&tbs, &key.spki_der, &signature)?;
+    signature::verify(&der, &key.spki_der)?;
     Ok(der)
 }
 

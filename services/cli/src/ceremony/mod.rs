@@ -8,6 +8,7 @@ mod keys;
 mod layout;
 mod left;
 mod make;
+mod signature;
 mod transcript;
 
 use std::path::Path;

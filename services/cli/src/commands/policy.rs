@@ -93,11 +93,11 @@ pub(crate) async fn activate(
 /// Everything that is wrong, a line each: file, line, column, key and what would be right.
 fn load(files: &[assay_policy::PolicyFile]) -> Outcome<Bundle> {
     Bundle::load(files).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        Failure::failed(lines.join("\n")).next(format!(
-            "mend {} and check again",
-            count(errors.len(), "error")
-        ))
+        for error in &errors {
+            output::note(&error.to_string());
+        }
+        Failure::failed(format!("{} in the policy", count(errors.len(), "error")))
+            .next("mend them and check again")
     })
 }
 

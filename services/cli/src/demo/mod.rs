@@ -23,6 +23,9 @@ use crate::output::Output;
 use home::Home;
 
 #[derive(Debug, Args)]
+#[command(
+    about = "Make a whole throw-away installation on SoftHSM, enrol a device and serve until Ctrl-C"
+)]
 #[command(long_about = "\
 Makes a throw-away SoftHSM token, runs the ceremony, starts signer and frontend as separate processes with mutual TLS, \
 puts the profiles devices (one-time challenges) and fleet (a static challenge and an inventory) in force, enrols one \
@@ -75,9 +78,7 @@ pub(crate) async fn run(args: DemoArgs, dir: Option<&Path>, out: Output) -> Outc
         out,
     )
     .await;
+    let removed = args.ready_file.as_deref().map_or(Ok(()), ready::remove);
     started.stop().await;
-    if let Some(file) = &args.ready_file {
-        ready::remove(file)?;
-    }
-    served
+    served.and(removed)
 }

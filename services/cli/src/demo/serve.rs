@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use assay_runtime::drain::Shutdown;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::child::{Running, Service};
 use super::home::Home;
@@ -16,6 +16,8 @@ use crate::output::{self, Output};
 
 /// How often the workers are asked after: the signer replaces one that dies by itself.
 const REFRESH: Duration = Duration::from_secs(1);
+/// Nor is a signal or a dead service kept waiting longer than this by a signer that hangs.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Wait before a start again, doubled up to the second while the service does not stay.
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -56,7 +58,7 @@ pub(super) async fn serve(
             }
         }
         // A signer that is busy or away is asked again at the next turn.
-        let Ok(now) = ReadyFile::of(started, home).await else {
+        let Ok(Ok(now)) = timeout(ANSWER, ReadyFile::of(started, home)).await else {
             continue;
         };
         if let Some(file) = file.filter(|_| now != told) {

@@ -24,6 +24,7 @@ pub(crate) const DEFAULT_NAME: &str = "main";
 const DEFAULT_DAYS: u32 = 90;
 
 #[derive(Debug, Args)]
+#[command(about = "Make, or import, the certificates with which the tiers know each other")]
 #[command(long_about = "\
 Makes a certificate and a key for each tier (identity: one URI SAN, assay://ROLE/NAME), and a bundle of trust anchors \
 for each role. Without names: one frontend, one signer and one operator, all called main. With names: just those, \

@@ -1,0 +1,110 @@
+//! What holds for every command: exit codes, one line that says what is wrong and one that says what to do.
+
+use std::process::{Command, Output};
+
+use anyhow::Result;
+
+fn assay(arguments: &[&str]) -> Result<Output> {
+    Ok(Command::new(env!("CARGO_BIN_EXE_assay"))
+        .env_remove("ASSAY_DIR")
+        .args(arguments)
+        .output()?)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn without_an_installation_the_way_to_one_is_told() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let run = assay(&["--dir", &dir.path().to_string_lossy(), "status"])?;
+    assert_eq!(run.status.code(), Some(2));
+    assert!(
+        said(&run).contains("has no assay.toml\n  next: "),
+        "{}",
+        said(&run)
+    );
+    Ok(())
+}
+
+#[test]
+fn a_signer_that_is_away_has_an_exit_code_of_its_own() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().to_string_lossy();
+    assert!(
+        assay(&["--dir", &path, "ceremony", "transport"])?
+            .status
+            .success()
+    );
+    // Port 1 of loopback has no listener on any sane host.
+    let settings = "scep_url = \"http://127.0.0.1:1/scep\"\n[administration]\naddress = \"127.0.0.1:1\"\n\
+        identity = \"assay://signer/main\"\ncertificate = \"transport/operator.pem\"\n\
+        private_key = \"transport/operator.key\"\ntrust_anchors = \"transport/anchors-signers.pem\"\n";
+    std::fs::write(dir.path().join("assay.toml"), settings)?;
+    let run = assay(&["--dir", &path, "challenge", "list"])?;
+    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+    assert!(run.stdout.is_empty());
+    assert!(said(&run).contains("next: "), "{}", said(&run));
+    Ok(())
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_file_line_and_key() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(
+        dir.path().join("assay.toml"),
+        "scep_url = \"http://h/scep\"\nscep_ulr = 1\n",
+    )?;
+    let run = assay(&["--dir", &dir.path().to_string_lossy(), "status"])?;
+    assert_eq!(run.status.code(), Some(2));
+    assert!(said(&run).contains("assay.toml:2:1"), "{}", said(&run));
+    assert!(said(&run).contains("scep_ulr"), "{}", said(&run));
+    Ok(())
+}
+
+#[test]
+fn policy_check_needs_no_signer_and_tells_every_error() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("devices.toml");
+    let good = include_str!("../../../policy/demo/devices.toml");
+    std::fs::write(&file, good)?;
+    let run = assay(&["policy", "check", &file.to_string_lossy()])?;
+    assert!(run.status.success(), "{}", said(&run));
+
+    std::fs::write(
+        &file,
+        good.replace("one-time\"", "one-tim\"")
+            .replace("ticket", "tickt"),
+    )?;
+    let run = assay(&["policy", "check", &file.to_string_lossy()])?;
+    assert_eq!(run.status.code(), Some(1));
+    for part in ["devices.toml:", "tickt", "enrolment.challenge"] {
+        assert!(said(&run).contains(part), "{part}: {}", said(&run));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_demo_leaves_a_foreign_directory_alone() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("thesis.txt"), "mine")?;
+    let run = assay(&["--dir", &dir.path().to_string_lossy(), "demo"])?;
+    assert_eq!(run.status.code(), Some(2));
+    assert_eq!(std::fs::read_dir(dir.path())?.count(), 1);
+    Ok(())
+}
+
+#[test]
+fn manual_pages_and_completions_come_from_the_commands() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    assert!(
+        assay(&["man", &dir.path().to_string_lossy()])?
+            .status
+            .success()
+    );
+    assert!(dir.path().join("assay-challenge-issue.1").exists());
+    let script = assay(&["completions", "bash"])?;
+    assert!(String::from_utf8(script.stdout)?.contains("_assay"));
+    Ok(())
+}
