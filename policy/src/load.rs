@@ -2,9 +2,11 @@
 
 mod certificate;
 mod error;
-mod names;
 mod reader;
+mod sans;
 mod sections;
+mod source;
+mod subject;
 
 pub use error::{LoadError, LoadRule};
 

@@ -1,5 +1,6 @@
 //! The validated model of a profile: what a policy file says once it has been found sound.
 
+mod model;
 mod names;
 
 use std::fmt;
@@ -7,15 +8,18 @@ use std::time::{Duration, SystemTime};
 
 use const_oid::ObjectIdentifier;
 
+pub(crate) use model::{
+    AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
+    RdnRule, RsaRule, SanRule, SanSource, Source,
+};
 pub(crate) use names::{Claims, NamesError, PermittedNames};
 
-use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport, KeyUsageBit};
-use crate::attribute::StringEncoding;
+use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport};
 use crate::dn::Dn;
 use crate::facts::Attribute;
 use crate::refusal::Refusal;
 use crate::rules;
-use crate::san::{SanKind, SubjectAltName};
+use crate::san::SubjectAltName;
 use crate::tbs::Issuer;
 
 /// Name of a profile: the name of its file, and the last segment of its SCEP URL.
@@ -70,36 +74,6 @@ pub struct Profile {
     pub(crate) hash: [u8; 32],
 }
 
-/// Which version of the profile this is, and who asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) description: String,
-    pub(crate) version: u64,
-    pub(crate) not_before: SystemTime,
-    pub(crate) expires: SystemTime,
-    pub(crate) ticket: String,
-    pub(crate) predecessor: Option<[u8; 32]>,
-    pub(crate) default: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Enrolment {
-    pub(crate) challenge: ChallengeRule,
-    pub(crate) challenge_ttl_max: Duration,
-    pub(crate) fail_info_text: bool,
-    pub(crate) chain_in_reply: bool,
-    pub(crate) quotas: Quotas,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ChallengeRule {
-    OneTime,
-    Static {
-        inventory: String,
-        accept_shared_secret: bool,
-    },
-}
-
 crate::algorithm::words! {
     /// How requests under a profile are authorised.
     ChallengeKind {
@@ -117,77 +91,6 @@ pub struct Quotas {
     pub profile_per_hour: u32,
     /// For one subject.
     pub name_per_hour: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AlgorithmRules {
-    pub(crate) message_digests: Vec<HashAlgorithm>,
-    pub(crate) csr_digests: Vec<HashAlgorithm>,
-    pub(crate) ciphers: Vec<ContentCipher>,
-    pub(crate) key_transports: Vec<KeyTransport>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyRules {
-    pub(crate) rsa: Option<RsaRule>,
-    pub(crate) curves: Vec<Curve>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RsaRule {
-    pub(crate) min_bits: u32,
-    pub(crate) max_bits: u32,
-}
-
-/// One RDN of the subject; more than one attribute makes it a multi-valued one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RdnRule {
-    pub(crate) attributes: Vec<AttributeRule>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AttributeRule {
-    pub(crate) oid: ObjectIdentifier,
-    pub(crate) source: Source,
-    pub(crate) accept: Vec<StringEncoding>,
-    pub(crate) issue: StringEncoding,
-}
-
-/// Where a value comes from. A claim attested by a connector will be a further variant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    Literal(String),
-    /// The name of the inventory's entry.
-    Inventory,
-    /// The attribute of this type in the subject that the one-time challenge is bound to.
-    Claim(ObjectIdentifier),
-    Join(Vec<Self>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SanRule {
-    pub(crate) kind: SanKind,
-    pub(crate) source: SanSource,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SanSource {
-    /// Exactly one name.
-    One(Source),
-    /// As many names of this type as the one-time challenge binds, within bounds.
-    Claimed { min: usize, max: usize },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CertificateRules {
-    pub(crate) validity: Duration,
-    pub(crate) backdate: Duration,
-    pub(crate) key_usage: Vec<KeyUsageBit>,
-    pub(crate) extended_key_usage: Vec<ObjectIdentifier>,
-    pub(crate) policies: Vec<ObjectIdentifier>,
-    pub(crate) crl_distribution_points: Vec<String>,
-    pub(crate) ca_issuers: Vec<String>,
-    pub(crate) ocsp: Vec<String>,
 }
 
 impl Profile {

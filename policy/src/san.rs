@@ -1,28 +1,22 @@
 //! Subject alternative names as typed values, RFC 5280 section 4.2.1.6.
 
+mod form;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{Any, AnyRef, Ia5String, OctetString};
+use der::asn1::{Any, Ia5String, OctetString};
 use der::{Decode, Encode};
 use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 
 use crate::algorithm::words;
-use crate::dn::check_text;
 
 /// User principal name, the otherName that Windows logon reads.
 const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
 /// What Intune puts before a security identifier in a URI name.
 const MICROSOFT_SID_PREFIX: &str = "tag:microsoft.com,2022-09-14:sid:";
-/// RFC 1035 section 2.3.4, less the root's length octet and dot.
-const MAX_DNS_NAME: usize = 253;
-const MAX_DNS_LABEL: usize = 63;
-/// RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.3.
-const MAX_EMAIL: usize = 254;
-/// Our own bound: no client was seen with longer ones.
-const MAX_URI: usize = 1024;
 
 /// One subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,12 +119,12 @@ impl SubjectAltName {
     /// [`SanError::Value`].
     pub fn check(&self) -> Result<(), SanError> {
         let verdict = match self {
-            Self::Dns(name) => check_dns(name),
+            Self::Dns(name) => form::check_dns(name),
             Self::Ip(_) => Ok(()),
-            Self::Email(address) => check_email(address),
-            Self::Uri(uri) => check_uri(uri),
-            Self::Upn(name) => check_upn(name),
-            Self::OtherName { oid, der } => check_other_name(oid, der),
+            Self::Email(address) => form::check_email(address),
+            Self::Uri(uri) => form::check_uri(uri),
+            Self::Upn(name) => form::check_upn(name),
+            Self::OtherName { oid, der } => form::check_other_name(oid, der),
         };
         verdict.map_err(|wanted| SanError::Value {
             name: self.to_string(),
@@ -266,92 +260,4 @@ fn parse_other_name(value: &str) -> Result<SubjectAltName, SanError> {
     })?;
     name.check()?;
     Ok(name)
-}
-
-/// RFC 1034 section 3.5 as RFC 5280 wants it, lowercase. A left-most `*` is that literal label (RFC 9525).
-fn check_dns(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > MAX_DNS_NAME {
-        return Err("a DNS name has 1 to 253 octets");
-    }
-    if name.parse::<Ipv4Addr>().is_ok() {
-        return Err("an IP address is of type ip, not dns");
-    }
-    let host = name.strip_prefix("*.").unwrap_or(name);
-    if host.split('.').all(is_dns_label) {
-        Ok(())
-    } else {
-        Err(
-            "a DNS name is lowercase ASCII labels of letters, digits and inner hyphens (A-labels), no trailing dot",
-        )
-    }
-}
-
-fn is_dns_label(label: &str) -> bool {
-    (1..=MAX_DNS_LABEL).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-/// RFC 5280 section 4.2.1.6: a Mailbox without display name; local part as dot-atom of RFC 5321.
-fn check_email(address: &str) -> Result<(), &'static str> {
-    const WANTED: &str =
-        "an address is local@domain, local part as a dot-atom, domain as a lowercase DNS name";
-    let (local, domain) = address.rsplit_once('@').ok_or(WANTED)?;
-    let atom = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
-    };
-    let sound = address.len() <= MAX_EMAIL
-        && local.split('.').all(atom)
-        && !domain.starts_with("*.")
-        && check_dns(domain).is_ok();
-    if sound { Ok(()) } else { Err(WANTED) }
-}
-
-/// RFC 3986: an absolute URI of printable ASCII.
-fn check_uri(uri: &str) -> Result<(), &'static str> {
-    const WANTED: &str =
-        "a URI is absolute, of printable ASCII without spaces: scheme:rest (RFC 3986)";
-    let (scheme, rest) = uri.split_once(':').ok_or(WANTED)?;
-    let scheme_sound = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
-        });
-    let rest_sound = !rest.is_empty()
-        && rest
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-    if scheme_sound && rest_sound && uri.len() <= MAX_URI {
-        Ok(())
-    } else {
-        Err(WANTED)
-    }
-}
-
-fn check_upn(name: &str) -> Result<(), &'static str> {
-    check_text(name)?;
-    match name.split_once('@') {
-        Some((user, realm))
-            if !user.is_empty()
-                && !realm.is_empty()
-                && !realm.contains('@')
-                && name.len() <= MAX_URI =>
-        {
-            Ok(())
-        }
-        Some(_) | None => Err("a user principal name is user@realm"),
-    }
-}
-
-fn check_other_name(oid: &ObjectIdentifier, der: &[u8]) -> Result<(), &'static str> {
-    if *oid == UPN {
-        return Err("a user principal name is of type upn");
-    }
-    AnyRef::from_der(der).map_err(|_| "the value of an otherName is one DER value")?;
-    Ok(())
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::certificate;
-use super::names;
 use super::reader::{Item, Reader, Section};
+use super::{certificate, sans, subject};
 use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport};
 use crate::profile::{
     AlgorithmRules, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header, KeyRules,
@@ -69,8 +68,8 @@ pub(super) fn read(root: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Pa
             ChallengeRule::OneTime => ChallengeKind::OneTime,
             ChallengeRule::Static { .. } => ChallengeKind::Static,
         });
-    let subject = names::subject(root, kind, reader);
-    let sans = names::sans(root, kind, subject.as_deref(), reader);
+    let subject = subject::subject(root, kind, reader);
+    let sans = sans::sans(root, kind, subject.as_deref(), reader);
     let certificate = table(root, "certificate", reader, |section, reader| {
         certificate::read(section, keys.as_ref(), reader)
     });

@@ -1,0 +1,159 @@
+//! The array `san`: which subject alternative names a certificate carries and where they come from.
+
+use super::reader::{Item, Reader, Section};
+use super::source::source;
+use crate::attribute::type_name;
+use crate::profile::{ChallengeKind, RdnRule, SanRule, SanSource, Source};
+use crate::san::{SanKind, SubjectAltName};
+
+/// Most names of one type that one challenge may claim.
+const MAX_CLAIMED: u64 = 100;
+
+pub(super) fn sans(
+    root: &mut Section<'_>,
+    kind: Option<ChallengeKind>,
+    subject: Option<&[RdnRule]>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<SanRule>> {
+    let rules = match root.optional("san") {
+        None => Vec::new(),
+        Some(list) => {
+            let items = list.items(reader)?;
+            let rules: Vec<Option<SanRule>> = items
+                .iter()
+                .map(|item| san(item, kind, subject, reader))
+                .collect();
+            let rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
+            claimed_once(&rules, &items, reader)?;
+            rules
+        }
+    };
+    let names_for_certain = rules.iter().any(|rule| match rule.source {
+        SanSource::One(_) => true,
+        SanSource::Claimed { min, .. } => min > 0,
+    });
+    if subject.is_some_and(<[RdnRule]>::is_empty) && !names_for_certain {
+        root.contradiction(
+            reader,
+            "an empty subject needs a [[san]] that is always present (RFC 5280 section 4.1.2.6)",
+        );
+        return None;
+    }
+    Some(rules)
+}
+
+fn san(
+    item: &Item<'_>,
+    kind: Option<ChallengeKind>,
+    subject: Option<&[RdnRule]>,
+    reader: &mut Reader<'_>,
+) -> Option<SanRule> {
+    let mut section = item.section(reader)?;
+    let san_kind = section
+        .required("type", reader)
+        .and_then(|item| item.word(reader, SanKind::ALL, SanKind::as_str));
+    let value = section.optional("value");
+    let claimed = section.optional("claimed");
+    section.finish(reader);
+    let source = match (&value, &claimed) {
+        (Some(value), None) => SanSource::One(san_value(value, san_kind, kind, subject, reader)?),
+        (None, Some(claimed)) => claimed_bounds(claimed, kind, reader)?,
+        (Some(_), Some(_)) | (None, None) => {
+            return item.refuse(
+                reader,
+                "wanted either value (one name) or claimed (names of the challenge)",
+            );
+        }
+    };
+    Some(SanRule {
+        kind: san_kind?,
+        source,
+    })
+}
+
+fn san_value(
+    item: &Item<'_>,
+    san_kind: Option<SanKind>,
+    kind: Option<ChallengeKind>,
+    subject: Option<&[RdnRule]>,
+    reader: &mut Reader<'_>,
+) -> Option<Source> {
+    let source = source(item, kind, reader)?;
+    if let (Source::Literal(text), Some(san_kind)) = (&source, san_kind) {
+        match SubjectAltName::from_kind(san_kind, text) {
+            Ok(name) if name.kind() == san_kind => {}
+            Ok(name) => {
+                return item.refuse(reader, format!("this is a name of type {}", name.kind()));
+            }
+            Err(error) => return item.refuse(reader, error.to_string()),
+        }
+    }
+    let unknown = source.claims().into_iter().find(|claimed| {
+        subject.is_some_and(|rdns| {
+            rdns.iter()
+                .flat_map(|rdn| &rdn.attributes)
+                .filter(|attribute| attribute.oid == *claimed)
+                .count()
+                != 1
+        })
+    });
+    match unknown {
+        Some(claimed) => {
+            let name = type_name(&claimed);
+            item.refuse(
+                reader,
+                format!("the claim {name} needs exactly one attribute {name} in the subject"),
+            )
+        }
+        None => Some(source),
+    }
+}
+
+fn claimed_bounds(
+    item: &Item<'_>,
+    kind: Option<ChallengeKind>,
+    reader: &mut Reader<'_>,
+) -> Option<SanSource> {
+    let mut section = item.section(reader)?;
+    let bound = |key, section: &mut Section<'_>, reader: &mut Reader<'_>| {
+        let number = section
+            .required(key, reader)?
+            .number(reader, 0, MAX_CLAIMED)?;
+        usize::try_from(number).ok()
+    };
+    let min = bound("min", &mut section, reader);
+    let max = bound("max", &mut section, reader);
+    section.finish(reader);
+    let (min, max) = (min?, max?);
+    if min > max || max == 0 {
+        return item.refuse(reader, "wanted min not above max, and max of at least 1");
+    }
+    if kind == Some(ChallengeKind::Static) {
+        return item.refuse(reader, "a static challenge claims no names; use value");
+    }
+    Some(SanSource::Claimed { min, max })
+}
+
+fn claimed_once(rules: &[SanRule], items: &[Item<'_>], reader: &mut Reader<'_>) -> Option<()> {
+    let claims = |rule: &SanRule| matches!(rule.source, SanSource::Claimed { .. });
+    for (index, (rule, item)) in rules.iter().zip(items).enumerate() {
+        let earlier = rules
+            .iter()
+            .take(index)
+            .filter(|earlier| earlier.kind == rule.kind);
+        // A claimed type takes every name of that type: beside another rule for it nothing would be decidable.
+        if earlier
+            .into_iter()
+            .any(|earlier| claims(earlier) || claims(rule))
+        {
+            return item.refuse(
+                reader,
+                format!(
+                    "type {} has an entry already that `claimed` cannot share it with",
+                    rule.kind
+                ),
+            );
+        }
+    }
+    Some(())
+}
