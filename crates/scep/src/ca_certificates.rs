@@ -61,3 +61,14 @@ pub fn parse_ca_certificates(body: &[u8]) -> Result<Vec<Vec<u8>>, CertificateLis
     let list = SignedData::parse(&der, &limits).map_err(|_| CertificateListError::NotAList)?;
     Ok(list.certificates.into_iter().map(<[u8]>::to_vec).collect())
 }
+
+/// The CRLs (DER) of a SignedData that carries some, as the answer to GetCRL does (RFC 8894 §3.3.4).
+///
+/// # Errors
+/// The body is no such SignedData.
+pub fn parse_crls(body: &[u8]) -> Result<Vec<Vec<u8>>, CertificateListError> {
+    let limits = Limits::default();
+    let der = ber::normalise(body, &limits).map_err(|_| CertificateListError::NotAList)?;
+    let list = SignedData::parse(&der, &limits).map_err(|_| CertificateListError::NotAList)?;
+    Ok(list.crls.into_iter().map(<[u8]>::to_vec).collect())
+}

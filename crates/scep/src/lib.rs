@@ -17,6 +17,7 @@ mod error;
 pub mod http;
 mod limits;
 mod message;
+mod query;
 mod reply;
 mod request;
 mod rsa;
@@ -24,7 +25,9 @@ mod secret;
 mod traits;
 
 pub use algorithm::{Algorithms, Cipher, Digest, KeyTransport, capabilities};
-pub use ca_certificates::{CertificateListError, ca_certificates, parse_ca_certificates};
+pub use ca_certificates::{
+    CertificateListError, ca_certificates, parse_ca_certificates, parse_crls,
+};
 pub use certificate::SignerCertificate;
 pub use csr::{Csr, CsrError, RequestedExtension};
 pub use der::asn1::ObjectIdentifier;
@@ -32,6 +35,7 @@ pub use envelope::Envelope;
 pub use error::{Malformed, Refusal, Undecipherable};
 pub use limits::Limits;
 pub use message::{FailInfo, MessageType, Nonce, PkiStatus, TransactionId};
+pub use query::{IssuerAndSerial, IssuerAndSubject};
 pub use reply::{Outcome, ReplyContext, ReplyError, cert_rep};
 pub use request::Request;
 pub use secret::Secret;

@@ -11,7 +11,7 @@ use crate::{
     cms::{
         algorithm::rsa_encryption,
         seal::{Recipient, seal},
-        write::{Unsigned, certificates_only},
+        write::{Unsigned, certificates_only, crl_only},
     },
 };
 
@@ -22,6 +22,11 @@ pub enum Outcome {
     Success {
         /// DER certificates, the issued one first.
         certificates: Vec<Vec<u8>>,
+    },
+    /// The answer to GetCRL.
+    Crl {
+        /// The latest CRL, DER.
+        crl: Vec<u8>,
     },
     /// Refused.
     Failure {
@@ -75,7 +80,10 @@ pub async fn cert_rep<S: MessageSigner>(
     signer: &S,
 ) -> Result<Vec<u8>, ReplyError<S::Error>> {
     let content = match outcome {
-        Outcome::Success { certificates } => Some(envelope(context, certificates)?),
+        Outcome::Success { certificates } => {
+            Some(envelope(context, &certificates_only(certificates))?)
+        }
+        Outcome::Crl { crl } => Some(envelope(context, &crl_only(crl))?),
         Outcome::Failure { .. } | Outcome::Pending => None,
     };
     let ra_certificate =
@@ -95,10 +103,7 @@ pub async fn cert_rep<S: MessageSigner>(
     Ok(unsigned.assemble(&signed_attributes, &rsa_encryption(), &signature))
 }
 
-fn envelope<E>(
-    context: &ReplyContext<'_>,
-    certificates: &[Vec<u8>],
-) -> Result<Vec<u8>, ReplyError<E>> {
+fn envelope<E>(context: &ReplyContext<'_>, content: &[u8]) -> Result<Vec<u8>, ReplyError<E>> {
     let key = context
         .request
         .signer()
@@ -109,7 +114,7 @@ fn envelope<E>(
         key,
     };
     Ok(seal(
-        &certificates_only(certificates),
+        content,
         context.cipher,
         KeyTransport::Pkcs1v15,
         &[recipient],
@@ -130,7 +135,7 @@ fn attributes(request: &Request, outcome: &Outcome) -> Result<Vec<Vec<u8>>, Erro
         octets(&oid::SENDER_NONCE, &Nonce::random()?),
     ];
     let status = match outcome {
-        Outcome::Success { .. } => PkiStatus::Success,
+        Outcome::Success { .. } | Outcome::Crl { .. } => PkiStatus::Success,
         Outcome::Pending => PkiStatus::Pending,
         Outcome::Failure {
             fail_info,

@@ -59,7 +59,13 @@ impl Settings {
         let certificates = read_certificates(&document, &config.certificates)?;
         Ok(Self {
             ca_key_id: hex::encode(config.keys.ca_sign.id()),
-            hsm: hsm(&document, config.token, config.keys, &certificates),
+            hsm: hsm(
+                &document,
+                config.token,
+                config.keys,
+                &certificates,
+                &config.log,
+            ),
             enrolment: listener(&document, config.enrolment, "enrolment", Role::Frontend)?,
             administration: listener(
                 &document,
@@ -160,7 +166,10 @@ fn hsm(
     token: TokenConfig,
     keys: KeysConfig,
     certificates: &Certificates,
+    log: &LogConfig,
 ) -> HsmConfig {
+    // The workers have no configuration file: what they log is decided here too.
+    let filter = ("RUST_LOG".to_owned(), log.filter.clone());
     let key = |role, uri, certificate: Option<&Vec<u8>>| KeyConfig {
         role,
         uri,
@@ -184,7 +193,7 @@ fn hsm(
         operation_deadline: token.operation_deadline,
         queue: token.queue,
         health_interval: token.health_interval,
-        environment: token.environment.into_iter().collect(),
+        environment: std::iter::once(filter).chain(token.environment).collect(),
         program: None,
     }
 }

@@ -1,13 +1,14 @@
 //! CertReps received.
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::{
     Decryptor, Envelope, FailInfo, Limits, Malformed, MessageType, Nonce, PkiStatus, Refusal,
     SignerCertificate, TransactionId, Undecipherable,
     asn1::{oid, tag},
     cms::signed_message::SignedMessage,
-    parse_ca_certificates,
+    parse_ca_certificates, parse_crls,
 };
 
 /// A CertRep (RFC 8894 §3.3.2) as a client receives it. Compare transactionID and recipientNonce, then verify it with
@@ -48,6 +49,9 @@ pub enum CertRepError {
     /// The content of the envelope is no certs-only SignedData.
     #[error("the envelope is to hold a certs-only SignedData")]
     Certificates,
+    /// The content of the envelope carries no CRL.
+    #[error("the envelope is to hold a SignedData with one CRL")]
+    Crl,
 }
 
 impl CertRep {
@@ -153,14 +157,39 @@ impl CertRep {
         decryptor: &D,
         certificate: &[u8],
     ) -> Result<Result<Vec<Vec<u8>>, CertRepError>, D::Error> {
+        let content = self.open_content(decryptor, certificate).await?;
+        Ok(content.and_then(|content| {
+            parse_ca_certificates(&content).map_err(|_| CertRepError::Certificates)
+        }))
+    }
+
+    /// As [`CertRep::open`], for the answer to a GetCRL: the CRL (DER).
+    ///
+    /// # Errors
+    /// As those of [`CertRep::open`].
+    pub async fn open_crl<D: Decryptor>(
+        &self,
+        decryptor: &D,
+        certificate: &[u8],
+    ) -> Result<Result<Vec<u8>, CertRepError>, D::Error> {
+        let content = self.open_content(decryptor, certificate).await?;
+        Ok(content.and_then(|content| {
+            let crls = parse_crls(&content).map_err(|_| CertRepError::Crl)?;
+            crls.into_iter().next().ok_or(CertRepError::Crl)
+        }))
+    }
+
+    async fn open_content<D: Decryptor>(
+        &self,
+        decryptor: &D,
+        certificate: &[u8],
+    ) -> Result<Result<Zeroizing<Vec<u8>>, CertRepError>, D::Error> {
         let envelope = match self.envelope(certificate) {
             Ok(envelope) => envelope,
             Err(error) => return Ok(Err(error)),
         };
         let opened = envelope.open(decryptor, certificate).await?;
-        Ok(opened.map_err(CertRepError::from).and_then(|content| {
-            parse_ca_certificates(&content).map_err(|_| CertRepError::Certificates)
-        }))
+        Ok(opened.map_err(CertRepError::from))
     }
 
     fn envelope(&self, certificate: &[u8]) -> Result<Envelope, CertRepError> {

@@ -33,6 +33,8 @@ pub(crate) struct SignedData<'a> {
     pub(crate) content: Option<Vec<u8>>,
     /// Whole encodings, in the order in which they came.
     pub(crate) certificates: Vec<&'a [u8]>,
+    /// CRLs, whole encodings.
+    pub(crate) crls: Vec<&'a [u8]>,
     pub(crate) signers: Vec<Element<'a>>,
 }
 
@@ -46,31 +48,41 @@ impl<'a> SignedData<'a> {
         let encapsulated = fields.take(tag::SEQUENCE).ok_or(STRUCTURE)?;
         let (content_type, content) = encapsulated_content(&encapsulated).ok_or(STRUCTURE)?;
 
-        let certificates = match fields.take_if(tag::context_constructed(0)) {
-            None => Vec::new(),
-            Some(set) => set
-                .fields()
-                .collect(limits.certificates)
-                .ok_or(Malformed::TooMany {
-                    what: "certificates",
-                    limit: limits.certificates,
-                })?,
-        };
-        fields.take_if(tag::context_constructed(1));
+        let certificates = choices(&mut fields, 0, "certificates", limits)?;
+        let crls = choices(&mut fields, 1, "CRLs", limits)?;
         let signers = fields.take(tag::SET).ok_or(STRUCTURE)?;
         fields.finish().ok_or(STRUCTURE)?;
         Ok(SignedData {
             content_type,
             content,
-            // The other CertificateChoices are context-tagged and of no use here.
-            certificates: certificates
-                .into_iter()
-                .filter(|choice| choice.tag == tag::SEQUENCE)
-                .map(|certificate| certificate.der)
-                .collect(),
+            certificates,
+            crls,
             signers: signers.fields().collect(limits.elements).ok_or(STRUCTURE)?,
         })
     }
+}
+
+/// The members of an implicit SET under `[number]` that are SEQUENCEs: the other CertificateChoices and
+/// RevocationInfoChoices are context-tagged and of no use here.
+fn choices<'a>(
+    fields: &mut Fields<'a>,
+    number: u8,
+    what: &'static str,
+    limits: &Limits,
+) -> Result<Vec<&'a [u8]>, Malformed> {
+    let Some(set) = fields.take_if(tag::context_constructed(number)) else {
+        return Ok(Vec::new());
+    };
+    let limit = limits.certificates;
+    let members = set
+        .fields()
+        .collect(limit)
+        .ok_or(Malformed::TooMany { what, limit })?;
+    Ok(members
+        .into_iter()
+        .filter(|choice| choice.tag == tag::SEQUENCE)
+        .map(|choice| choice.der)
+        .collect())
 }
 
 fn encapsulated_content(element: &Element<'_>) -> Option<(ObjectIdentifier, Option<Vec<u8>>)> {

@@ -14,11 +14,20 @@ pub(crate) fn content_info(content_type: &ObjectIdentifier, content: &[u8]) -> V
 /// A certs-only SignedData (RFC 5652 §5.2): the certificates in the order given. CertificateSet is a SET OF, which DER
 /// would sort and so put a CA before its RA; clients take the first certificate for the issued one.
 pub(crate) fn certificates_only<C: AsRef<[u8]>>(certificates: &[C]) -> Vec<u8> {
+    degenerate(&write::context(0, &[&concat(certificates)]))
+}
+
+/// A SignedData that carries one CRL and nothing else (RFC 8894 §3.3.4).
+pub(crate) fn crl_only(crl: &[u8]) -> Vec<u8> {
+    degenerate(&write::context(1, &[crl]))
+}
+
+fn degenerate(carried: &[u8]) -> Vec<u8> {
     let signed_data = write::sequence(&[
         &write::small_integer(1),
         &write::set(&[]),
         &write::sequence(&[&write::oid(&oid::DATA)]),
-        &write::context(0, &[&concat(certificates)]),
+        carried,
         &write::set(&[]),
     ]);
     content_info(&oid::SIGNED_DATA, &signed_data)
