@@ -7,7 +7,7 @@ use assay_scep::{
 };
 use der::Encode;
 use openssl::asn1::Asn1Time;
-use openssl::bn::BigNum;
+use openssl::bn::{BigNum, MsbOption};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
@@ -21,6 +21,7 @@ use crate::http;
 use crate::installation::{Installation, pem};
 
 const KEY_BITS: u32 = 2048;
+const SERIAL_BITS: i32 = 64;
 
 /// The certificates that a device knows of its CA before it asks for its own.
 #[derive(Clone, Debug)]
@@ -109,7 +110,10 @@ impl Device {
         let mut name = X509NameBuilder::new()?;
         name.append_entry_by_text("CN", "transient")?;
         let name = name.build();
-        let serial = BigNum::from_u32(1)?.to_asn1_integer()?;
+        // Of its own, as the issuer's name is not: recipients are told apart by the two.
+        let mut serial = BigNum::new()?;
+        serial.rand(SERIAL_BITS, MsbOption::ONE, false)?;
+        let serial = serial.to_asn1_integer()?;
         let (begin, end) = (Asn1Time::days_from_now(0)?, Asn1Time::days_from_now(1)?);
         let mut builder = X509Builder::new()?;
         builder.set_subject_name(&name)?;

@@ -77,8 +77,17 @@ impl Installation {
     ///
     /// When the demo does not come up.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further arguments to `assay demo`.
+    ///
+    /// # Errors
+    ///
+    /// When the demo does not come up.
+    pub async fn start_with(arguments: &[&str]) -> Result<Self> {
         let scratch = TempDir::with_prefix("assay-tests-")?;
-        let (demo, ready) = demo(scratch.path()).await?;
+        let (demo, ready) = demo(scratch.path(), arguments).await?;
         Ok(Self {
             demo: Some(demo),
             ready,
@@ -105,7 +114,7 @@ impl Installation {
     ///
     /// When the demo does not come up.
     pub async fn serve(&mut self) -> Result<()> {
-        let (demo, ready) = demo(self.scratch.path()).await?;
+        let (demo, ready) = demo(self.scratch.path(), &[]).await?;
         self.demo = Some(demo);
         self.ready = ready;
         Ok(())
@@ -213,11 +222,12 @@ impl Drop for Installation {
     }
 }
 
-async fn demo(scratch: &Path) -> Result<(Service, Ready)> {
+async fn demo(scratch: &Path, arguments: &[&str]) -> Result<(Service, Ready)> {
     let mut command = Command::new(binary("assay")?);
     command
         .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
-        .arg(scratch.join("demo"));
+        .arg(scratch.join("demo"))
+        .args(arguments);
     Service::start(&mut command, "demo", scratch).await
 }
 

@@ -27,6 +27,7 @@ pub struct Tiers {
 struct Addresses {
     http: String,
     signer_ops: String,
+    frontend_ops: String,
 }
 
 impl Tiers {
@@ -68,20 +69,23 @@ impl Tiers {
         let told = "the frontend's ready file lacks an address";
         let http = bound.http.context(told)?.to_string();
         set(&frontend_config, &["http", "listen"], http.as_str())?;
-        set(
-            &frontend_config,
-            &["ops", "listen"],
-            bound.ops.context(told)?.to_string(),
-        )?;
+        let frontend_ops = bound.ops.context(told)?.to_string();
+        set(&frontend_config, &["ops", "listen"], frontend_ops.as_str())?;
 
-        let addresses = Addresses { http, signer_ops };
-        Ok(Self {
+        let addresses = Addresses {
+            http,
+            signer_ops,
+            frontend_ops,
+        };
+        let tiers = Self {
             signer: Some(signer),
             frontend: Some(frontend),
             dir,
             scratch,
             addresses,
-        })
+        };
+        tiers.until_ready().await?;
+        Ok(tiers)
     }
 
     /// The SCEP URL of a profile.
@@ -122,7 +126,7 @@ impl Tiers {
     ///
     /// When it does not answer.
     pub async fn readiness(&self) -> Result<http::Response> {
-        http::get(&format!("http://{}/readyz", self.addresses.signer_ops)).await
+        readiness(&self.addresses.signer_ops).await
     }
 
     /// SIGKILL to the signer alone.
@@ -177,21 +181,27 @@ impl Tiers {
         self.until_ready().await
     }
 
-    /// Waits until the signer is ready and the frontend answers from it.
+    /// Waits until both services say that they are ready.
     ///
     /// # Errors
     ///
     /// When that does not come in time.
     pub async fn until_ready(&self) -> Result<()> {
-        wait::until("the signer ready", wait::REACTION, async || {
-            Ok(self
-                .readiness()
-                .await
-                .is_ok_and(|answer| answer.status == 200)
-                .then_some(()))
-        })
-        .await
+        for ops in [&self.addresses.signer_ops, &self.addresses.frontend_ops] {
+            wait::until("a service ready", wait::REACTION, async || {
+                let answer = readiness(ops).await;
+                Ok(answer
+                    .is_ok_and(|answer| answer.status == 200)
+                    .then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
     }
+}
+
+async fn readiness(ops: &str) -> Result<http::Response> {
+    http::get(&format!("http://{ops}/readyz")).await
 }
 
 async fn service(name: &str, dir: &Path, scratch: &Path) -> Result<(Service, Ready)> {

@@ -200,6 +200,28 @@ async fn a_wrong_key_of_a_configuration_is_told_by_file_line_and_key() -> Result
 }
 
 #[tokio::test]
+async fn a_pin_in_a_key_uri_is_refused_by_file_line_and_key_and_not_repeated() -> Result<()> {
+    let mut installation = Installation::start().await?;
+    installation.stop().await?;
+    let file = installation.path("signer.toml");
+    let right = std::fs::read_to_string(&file)?;
+    let wrong = right.replacen("?pin-source=file:", "?pin-value=31337&pin-source=file:", 1);
+    let line = 1 + wrong
+        .lines()
+        .position(|line| line.contains("31337"))
+        .context("no URI")?;
+    std::fs::write(&file, wrong)?;
+    let printed = refuses_to_start(&installation, "signer").await?;
+    assert!(
+        printed.contains(&format!("signer.toml:{line}")),
+        "line {line}: {printed}"
+    );
+    assert!(printed.contains("pin-value"), "{printed}");
+    assert!(!printed.contains("31337"), "the PIN is repeated: {printed}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_empty_allow_list_refuses_to_start() -> Result<()> {
     let mut installation = Installation::start().await?;
     installation.stop().await?;

@@ -5,19 +5,21 @@ use std::path::Path;
 use anyhow::Result;
 use assay_tests::device::{Anchors, Device};
 use assay_tests::installation::Installation;
+use assay_tests::operator::Operator;
 use assay_tests::tool::{Ran, command, existing, run};
+
+use tokio::process::Command;
 
 use crate::hold_to_policy;
 
 const PACKAGE: &str = "certmonger";
 const SCEP_SUBMIT: &str = "/usr/lib/certmonger/scep-submit";
 
-/// What an administrator would type; the daemon runs it and ends with it. certmonger writes the RDNs as they stand here.
-const REQUEST: &str = r#"#!/bin/sh
-set -e
-getcert add-scep-ca -c Assay -u "$ASSAY_URL"
-getcert request -w -v --wait-timeout=30 -I device -c Assay -N "$ASSAY_SUBJECT" -L "$ASSAY_CHALLENGE" \
-    -f "$ASSAY_FOLDER/device.pem" -k "$ASSAY_FOLDER/device.key" $ASSAY_OPTIONS
+/// What an administrator would type; the daemon runs it, with an environment of its own, and ends with it.
+const REQUEST: &str = r#"
+getcert add-scep-ca -c Assay -u "$url" || exit
+getcert request -w -v --wait-timeout=30 -I device -c Assay -N "$subject" -L "$challenge" \
+    -f "$folder/device.pem" -k "$folder/device.key" $options
 getcert list
 "#;
 
@@ -48,7 +50,7 @@ async fn the_daemon_enrols_a_device() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_daemon_is_told_that_its_name_is_refused() -> Result<()> {
+async fn the_daemon_gets_no_certificate_for_another_name_than_its_challenges() -> Result<()> {
     let installation = Installation::start().await?;
     let challenge = installation
         .challenge("CN=printer-7,O=Example", &[])
@@ -56,13 +58,22 @@ async fn the_daemon_is_told_that_its_name_is_refused() -> Result<()> {
 
     let ran = daemon(&installation, "O=Example,CN=printer-8", &challenge, "").await?;
 
-    assert!(ran.all().contains("CA_REJECTED"), "{}", ran.all());
+    assert!(ran.all().contains("ca-error"), "{}", ran.all());
     assert!(
         !installation
             .scratch()
             .join("certmonger/device.pem")
             .exists()
     );
+    let records = Operator::connect(&installation.ready().dir)
+        .await?
+        .audit(0)
+        .await?;
+    let refused = records
+        .iter()
+        .filter(|record| record.kind() == "request.refused")
+        .count();
+    assert_eq!(refused, 1, "{records:?}");
     Ok(())
 }
 
@@ -71,7 +82,7 @@ async fn the_helper_reads_capabilities_and_certificates_and_submits_a_message() 
     let installation = Installation::start().await?;
     let ready = installation.ready();
 
-    let capabilities = scep_submit(&installation, &["-c"], &[]).await?.text();
+    let capabilities = scep_submit(&installation, "-c", &[]).await?.text();
     for keyword in [
         "AES",
         "POSTPKIOperation",
@@ -86,7 +97,7 @@ async fn the_helper_reads_capabilities_and_certificates_and_submits_a_message() 
         );
     }
 
-    let certificates = scep_submit(&installation, &["-C"], &[]).await?.text();
+    let certificates = scep_submit(&installation, "-C", &[]).await?.text();
     for file in [&ready.ra_enc_pem, &ready.ca_pem] {
         let pem = std::fs::read_to_string(file)?;
         assert!(
@@ -102,7 +113,9 @@ async fn the_helper_reads_capabilities_and_certificates_and_submits_a_message() 
     let device = Device::new()?;
     let csr = device.csr("CN=scanner-3,O=Example", Some(&challenge), &[])?;
     let message = device.pkcs_req(&Anchors::of(&installation)?, &csr).await?;
-    let envelope = scep_submit(&installation, &["-p"], &pkcs7_pem(&message.bytes)).await?;
+    let file = installation.scratch().join("scanner.pkcs7");
+    std::fs::write(&file, pkcs7_pem(&message.bytes))?;
+    let envelope = scep_submit(&installation, "-p", &[&file]).await?;
 
     let certificate = open_envelope(&installation, &device, &envelope.stdout).await?;
     hold_to_policy(&installation, &certificate, "scanner-3", &[]).await
@@ -119,7 +132,19 @@ async fn daemon(
         std::fs::create_dir_all(folder.join(name))?;
     }
     let script = folder.join("request.sh");
-    std::fs::write(&script, REQUEST)?;
+    // certmonger writes the RDNs into the CSR in the order of the argument.
+    let values = [
+        ("url", installation.url("devices")?),
+        ("subject", subject),
+        ("challenge", challenge),
+        ("folder", &folder.to_string_lossy()),
+        ("options", options),
+    ];
+    let assignments: String = values
+        .iter()
+        .map(|(name, value)| format!("{name}='{value}'\n"))
+        .collect();
+    std::fs::write(&script, assignments + REQUEST)?;
     let mut daemon = command("certmonger", PACKAGE)?;
     daemon
         .args(["-L", "-n", "-d", "2", "-P"])
@@ -134,29 +159,22 @@ async fn daemon(
         .env("CERTMONGER_CONFIG_DIR", folder.join("config"))
         .env("CERTMONGER_LOCAL_CA_DIR", folder.join("local"))
         .env("CERTMONGER_TMPDIR", folder.join("tmp"))
-        .env("CERTMONGER_SYSTEM_LOCK_FILE", folder.join("lock"))
-        .env("ASSAY_URL", installation.url("devices")?)
-        .env("ASSAY_SUBJECT", subject)
-        .env("ASSAY_CHALLENGE", challenge)
-        .env("ASSAY_FOLDER", &folder)
-        .env("ASSAY_OPTIONS", options);
+        .env("CERTMONGER_SYSTEM_LOCK_FILE", folder.join("lock"));
     run(&mut daemon, &[]).await
 }
 
-async fn scep_submit(installation: &Installation, mode: &[&str], message: &[u8]) -> Result<Ran> {
+async fn scep_submit(installation: &Installation, mode: &str, files: &[&Path]) -> Result<Ran> {
     let ready = installation.ready();
-    let mut helper = command(
-        &existing(Path::new(SCEP_SUBMIT), PACKAGE)?.to_string_lossy(),
-        PACKAGE,
-    )?;
-    helper.args(mode).args(["-u", installation.url("devices")?]);
+    let helper = existing(Path::new(SCEP_SUBMIT), PACKAGE)?;
+    let mut helper = Command::new(helper);
+    helper.args([mode, "-u", installation.url("devices")?]);
     helper
         .arg("-r")
         .arg(&ready.ra_sign_pem)
         .arg("-N")
-        .arg(&ready.ca_pem);
-    helper.arg("-I").arg(&installation.ready().root_pem);
-    run(&mut helper, message).await?.succeeded()
+        .arg(&ready.root_pem);
+    helper.arg("-I").arg(&ready.ca_pem).args(files);
+    run(&mut helper, &[]).await?.succeeded()
 }
 
 /// What the helper prints is the pkcsPKIEnvelope, for OpenSSL to open with the device's key.
