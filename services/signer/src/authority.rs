@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_lint::{IssuerCertificate, IssuerError};
-use assay_policy::{Issuer, Profile};
+use assay_policy::Issuer;
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
 use openssl::error::ErrorStack;
@@ -138,9 +138,9 @@ impl Authority {
     }
 
     /// What a SUCCESS carries: the issued certificate first, and the chain where the profile's clients want it.
-    pub(crate) fn with_chain(&self, issued: Vec<u8>, profile: &Profile) -> Vec<Vec<u8>> {
+    pub(crate) fn with_chain(&self, issued: Vec<u8>, chain: bool) -> Vec<Vec<u8>> {
         let mut certificates = vec![issued];
-        if profile.chain_in_reply() {
+        if chain {
             certificates.push(self.certificates.ca.clone());
             certificates.extend(self.certificates.chain.iter().cloned());
         }

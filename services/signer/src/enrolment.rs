@@ -1,8 +1,9 @@
 //! The Enrolment service: what a frontend may call.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use assay_policy::Profile;
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
@@ -111,9 +112,14 @@ fn public_info(
     let in_force = pipeline.policies.active();
     let (certificates, content_type) =
         assay_scep::ca_certificates(&pipeline.authority.ca_certificates())?;
+    let now = pipeline.recorder.clock.now();
     let mut hasher = openssl::sha::Sha256::new();
     hasher.update(&certificates);
     hasher.update(&in_force.model_hash().unwrap_or_default());
+    // An exception may end while the policy stays.
+    for profile in in_force.profiles() {
+        hasher.update(capabilities(profile, now).as_bytes());
+    }
     let revision = hex::encode(hasher.finish());
     if revision == known_revision {
         return Ok(PublicInfoReply {
@@ -125,11 +131,19 @@ fn public_info(
         .profiles()
         .map(|profile| ProfileInfo {
             profile: profile.name().to_string(),
-            capabilities: assay_scep::capabilities(&pipeline::algorithms(profile)),
+            capabilities: capabilities(profile, now),
             ca_certificates: certificates.clone(),
             ca_certificates_type: content_type.to_owned(),
             is_default: profile.is_default(),
         })
         .collect();
-    Ok(PublicInfoReply { revision, profiles })
+    Ok(PublicInfoReply {
+        revision,
+        profiles,
+        files: Vec::new(),
+    })
+}
+
+fn capabilities(profile: &Profile, now: SystemTime) -> String {
+    assay_scep::capabilities(&pipeline::algorithms(profile, now))
 }

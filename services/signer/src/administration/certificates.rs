@@ -4,7 +4,7 @@ use assay_proto::v1::{
     CertificateInfo, GetCertificateReply, GetCertificateRequest, ListCertificatesReply,
     ListCertificatesRequest,
 };
-use assay_store::{CertificateRow, Serial};
+use assay_store::{CertificateRow, CertificateState, Serial};
 
 use super::error::AdminError;
 use super::{AdministrationService, page};
@@ -66,5 +66,18 @@ fn info(row: CertificateRow) -> CertificateInfo {
         sha256: row.sha256.map(hex::encode).unwrap_or_default(),
         transaction_id: row.transaction_id,
         policy_hash: hex::encode(row.policy_hash),
+        state: state(row.state, row.revoked_at).to_owned(),
+        revoked_at: row.revoked_at.unwrap_or_default(),
+        revocation_reason: String::new(),
+        superseded_by: String::new(),
+    }
+}
+
+fn state(state: CertificateState, revoked_at: Option<i64>) -> &'static str {
+    match state {
+        CertificateState::Intent => "intent",
+        CertificateState::Abandoned => "abandoned",
+        CertificateState::Issued if revoked_at.is_some() => "revoked",
+        CertificateState::Issued => "issued",
     }
 }

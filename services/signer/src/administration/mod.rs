@@ -6,6 +6,8 @@ mod challenges;
 mod error;
 mod inventory;
 mod policy;
+mod requests;
+mod revocation;
 mod status;
 
 use std::sync::Arc;
@@ -13,11 +15,14 @@ use std::sync::Arc;
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddInventoryReply, AddInventoryRequest,
-    GetCertificateReply, GetCertificateRequest, IssueChallengesReply, IssueChallengesRequest,
+    DecideRequestReply, DecideRequestRequest, GetCertificateReply, GetCertificateRequest,
+    GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest,
     ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest,
     ListChallengesReply, ListChallengesRequest, ListInventoryReply, ListInventoryRequest,
-    ListPoliciesReply, ListPoliciesRequest, ResetInventoryReply, ResetInventoryRequest,
-    RevokeChallengeReply, RevokeChallengeRequest, StatusReply, StatusRequest,
+    ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
+    ReleaseCertificateReply, ReleaseCertificateRequest, ResetInventoryReply, ResetInventoryRequest,
+    RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply, RevokeChallengeRequest,
+    StatusReply, StatusRequest,
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
@@ -91,6 +96,11 @@ calls! {
     list_inventory: ListInventoryRequest => ListInventoryReply, inventory::list;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list;
     get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show;
+    revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke;
+    release_certificate: ReleaseCertificateRequest => ReleaseCertificateReply, revocation::release;
+    list_requests: ListRequestsRequest => ListRequestsReply, requests::list;
+    get_request: GetRequestRequest => GetRequestReply, requests::show;
+    decide_request: DecideRequestRequest => DecideRequestReply, requests::decide;
     activate_policy: ActivatePolicyRequest => ActivatePolicyReply, policy::activate;
     list_policies: ListPoliciesRequest => ListPoliciesReply, policy::list;
     list_audit: ListAuditRequest => ListAuditReply, audit::list;

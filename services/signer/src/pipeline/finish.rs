@@ -98,10 +98,12 @@ impl Finish {
             .await?;
 
         // 10: the CertRep is part of the result, so that the same bytes get the same answer for ever.
+        let now = self.recorder.clock.now();
+        let chain = profile.quirks_at(now).chain_in_reply;
         let outcome = Outcome::Success {
-            certificates: self.authority.with_chain(certificate.clone(), profile),
+            certificates: self.authority.with_chain(certificate.clone(), chain),
         };
-        let algorithms = reply::algorithms(profile);
+        let algorithms = reply::algorithms(profile, now);
         let built = reply::build(
             &self.hsm,
             &self.authority,

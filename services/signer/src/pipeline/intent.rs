@@ -172,6 +172,7 @@ fn consume(authority: &Authority) -> Result<Consume, End> {
         Authority::StaticChallenge {
             inventory: None, ..
         }
+        | Authority::Renewal { .. }
         | Authority::None => Err(End::refused(
             FailInfo::BadRequest,
             "CHA:none",

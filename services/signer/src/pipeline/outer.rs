@@ -17,7 +17,7 @@ impl Pipeline {
         trail: &mut Trail,
     ) -> Result<Envelope, End> {
         let message_type = listed_type(request, trail)?;
-        request.check_algorithms(&reply::algorithms(profile))?;
+        request.check_algorithms(&reply::algorithms(profile, self.recorder.clock.now()))?;
         request.verify()?;
         serve(message_type)?;
         let envelope = request.envelope()?;

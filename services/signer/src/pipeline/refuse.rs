@@ -78,7 +78,7 @@ impl Pipeline {
                 .fail_info_text()
                 .then(|| format!("{rule}: {detail}")),
         };
-        let algorithms = reply::algorithms(profile);
+        let algorithms = reply::algorithms(profile, self.recorder.clock.now());
         let built = reply::build(
             &self.hsm,
             &self.authority,

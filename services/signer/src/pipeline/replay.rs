@@ -81,10 +81,12 @@ impl Pipeline {
         certificate: Vec<u8>,
         request_id: &str,
     ) -> Result<Vec<u8>, End> {
+        let now = self.recorder.clock.now();
+        let chain = profile.quirks_at(now).chain_in_reply;
         let outcome = Outcome::Success {
-            certificates: self.authority.with_chain(certificate, profile),
+            certificates: self.authority.with_chain(certificate, chain),
         };
-        let algorithms = reply::algorithms(profile);
+        let algorithms = reply::algorithms(profile, now);
         reply::build(
             &self.hsm,
             &self.authority,

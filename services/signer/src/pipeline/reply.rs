@@ -1,5 +1,7 @@
 //! CertReps: signed by the RA key in the token, verified in software, in the algorithms that the request spoke.
 
+use std::time::SystemTime;
+
 use assay_hsm::{Hsm, OperationError};
 use assay_policy::{ContentCipher, HashAlgorithm, KeyTransport as PolicyTransport, Profile};
 use assay_scep::{
@@ -20,16 +22,15 @@ pub(crate) enum SignError {
     Signature,
 }
 
-/// What `profile` takes, in the terms of the protocol. Capabilities and refusals both come from here.
-pub(crate) fn algorithms(profile: &Profile) -> Algorithms {
+/// What `profile` takes at `now`, in the terms of the protocol. Capabilities and refusals both come from here.
+pub(crate) fn algorithms(profile: &Profile, now: SystemTime) -> Algorithms {
     Algorithms {
         digests: profile
-            .message_digests()
-            .iter()
-            .copied()
+            .message_digests(now)
+            .into_iter()
             .map(digest)
             .collect(),
-        ciphers: profile.ciphers().iter().copied().map(cipher).collect(),
+        ciphers: profile.ciphers(now).into_iter().map(cipher).collect(),
         key_transports: profile
             .key_transports()
             .iter()
