@@ -125,6 +125,7 @@ fn public_info(
         return Ok(PublicInfoReply {
             revision,
             profiles: Vec::new(),
+            files: Vec::new(),
         });
     }
     let profiles = in_force
