@@ -108,6 +108,16 @@ impl Installation {
         Ok(())
     }
 
+    /// Kills the demo alone, as an out-of-memory kill would: its services run on.
+    ///
+    /// # Errors
+    ///
+    /// When it was not running.
+    pub async fn kill_demo(&mut self) -> Result<()> {
+        let demo = self.demo.take().context("the demo is not running")?;
+        demo.kill().await
+    }
+
     /// Serves the same directory again.
     ///
     /// # Errors

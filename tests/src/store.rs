@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rusqlite::Connection;
 
 use crate::installation::value;
+use crate::wait;
 
 /// An intent and the certificate that it becomes are one row.
 const OPEN_INTENTS: &str =
@@ -29,10 +30,21 @@ pub fn open_intents(dir: &Path, scratch: &Path) -> Result<BTreeMap<String, Strin
     Ok(intents.collect::<Result<_, _>>()?)
 }
 
+/// Holds the one write lock of the database until dropped: whatever the signer writes meanwhile fails, its log included.
+///
+/// # Errors
+///
+/// When there is no database, or the signer does not let go of the lock.
+pub fn block_writes(dir: &Path) -> Result<Connection> {
+    let connection = Connection::open(path(dir)?)?;
+    connection.busy_timeout(wait::REACTION)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    Ok(connection)
+}
+
 /// Opening it would recover it, so a copy is opened.
 fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
-    let path = value(&dir.join("signer.toml"), &["state", "path"])?;
-    let original = dir.join(path.as_str().context("state.path is no string")?);
+    let original = path(dir)?;
     let copy = scratch.join("after-a-crash.db");
     for suffix in ["", WAL_SUFFIX] {
         let (from, to) = (with_suffix(&original, suffix), with_suffix(&copy, suffix));
@@ -42,6 +54,11 @@ fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
         }
     }
     Ok(copy)
+}
+
+fn path(dir: &Path) -> Result<PathBuf> {
+    let path = value(&dir.join("signer.toml"), &["state", "path"])?;
+    Ok(dir.join(path.as_str().context("state.path is no string")?))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use assay_tests::audit::Record;
 use assay_tests::device::{Anchors, Device, Message};
+use assay_tests::http;
 use assay_tests::installation::{Installation, set};
+use assay_tests::metrics::Metrics;
 use assay_tests::operator::Operator;
-use assay_tests::store::open_intents;
+use assay_tests::store::{block_writes, open_intents};
 use assay_tests::tiers::Tiers;
 use assay_tests::{process, wait};
 use openssl::x509::X509;
@@ -30,6 +32,9 @@ const ROUNDS: usize = 3;
 
 /// A kill of the signer leaves an open intent in about every second round; this many rounds without one do not happen.
 const ROUNDS_UNTIL_AN_OPEN_INTENT: usize = 30;
+
+/// Counts token operations by role, on the signer's metrics.
+const TOKEN_OPERATIONS: &str = "assay_token_operation_seconds_count";
 
 /// An enrolment that has its CertRep or still waits for one.
 struct Enrolment {
@@ -276,6 +281,33 @@ async fn a_killed_worker_is_replaced_while_the_signer_runs_on() -> Result<()> {
     }
     assert_eq!(scene.tiers.signer()?, signer);
     assert!(process::is_running(signer));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_signed_while_the_log_cannot_be_written() -> Result<()> {
+    let installation = Installation::start().await?;
+    let ready = installation.ready();
+    let url = installation.url("devices")?;
+    let challenge = installation.challenge("CN=sensor-1,O=Example", &[]).await?;
+    let anchors = Anchors::of(&installation)?;
+    let device = Device::new()?;
+    let csr = device.csr("CN=sensor-1,O=Example", Some(&challenge), &[])?;
+    let message = device.pkcs_req(&anchors, &csr).await?;
+    let signed = async || {
+        let metrics = Metrics::scrape(&ready.metrics.signer).await?;
+        Ok::<f64, anyhow::Error>(metrics.sum(TOKEN_OPERATIONS, &["role=\"ca-sign\""]))
+    };
+    let before = signed().await?;
+
+    let blocked = block_writes(&ready.dir)?;
+    let put_off = http::post(url, &message.bytes).await?;
+    assert_eq!(put_off.status, 503, "{}", put_off.text());
+    assert!(signed().await? <= before);
+    drop(blocked);
+
+    device.post(url, &anchors, &message).await?.certificate()?;
+    assert!(signed().await? > before);
     Ok(())
 }
 

@@ -326,6 +326,30 @@ async fn a_stopped_demo_leaves_no_process_and_keeps_its_directory() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn a_killed_demo_is_taken_over_by_the_next_with_all_its_state() -> Result<()> {
+    let mut installation = Installation::start().await?;
+    let orphan = pid_of(installation.ready().pids.signer)?;
+    let challenge = installation.challenge("CN=sensor-1,O=Example", &[]).await?;
+    installation.kill_demo().await?;
+    assert!(process::is_running(orphan));
+
+    installation.serve().await?;
+
+    assert!(!process::is_running(orphan));
+    let (device, anchors) = (Device::new()?, Anchors::of(&installation)?);
+    let answer = device
+        .enrol(
+            installation.url("devices")?,
+            &anchors,
+            "CN=sensor-1,O=Example",
+            &challenge,
+        )
+        .await?;
+    answer.certificate()?;
+    Ok(())
+}
+
 async fn refuses_to_start(installation: &Installation, service: &str) -> Result<String> {
     let config = installation.path(format!("{service}.toml"));
     let mut command = Command::new(binary(&format!("assay-{service}"))?);

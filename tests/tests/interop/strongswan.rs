@@ -52,9 +52,8 @@ async fn a_device_enrols_with_its_one_time_challenge() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_fleet_device_enrols_by_its_name_in_the_inventory_and_the_static_challenge() -> Result<()>
-{
-    let installation = Installation::start().await?;
+async fn a_fleet_device_enrols_by_inventory_and_static_challenge_under_an_rsa_ca() -> Result<()> {
+    let installation = Installation::start_with(&["--ca-key", "rsa3072"]).await?;
     installation.add_to_inventory(&["tracker-0001"]).await?;
     let url = installation.url("fleet")?;
     let anchors = fetch_anchors(&installation, url).await?;
