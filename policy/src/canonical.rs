@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 use crate::algorithm::extended_key_usage_name;
 use crate::attribute::type_name;
 use crate::profile::{
-    AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
-    Profile, Quotas, RdnRule, RsaRule, SanRule, SanSource, Source,
+    AlgorithmRules, Approval, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header,
+    KeyRules, Profile, Quirk, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule, SanSource,
+    Source, Sunset, Supersede,
 };
 
 /// Domain separation: a later form of the lines gets another label, so that no two forms share a hash.
-const DOMAIN: &[u8] = b"assay policy model 1\n";
+const DOMAIN: &[u8] = b"assay policy model 2\n";
 
 impl Profile {
     /// What the profile says, a line a setting: the preimage of the model hash, and what two versions differ in.
@@ -28,6 +29,9 @@ impl Profile {
             subject,
             sans,
             certificate,
+            renewal,
+            approval,
+            quirks,
             hash: _,
         } = self;
         let mut lines = Lines::default();
@@ -45,6 +49,9 @@ impl Profile {
         }
         lines.raw("san.length", sans.len());
         certificate_lines(certificate, &mut lines);
+        renewal_lines(renewal.as_ref(), &mut lines);
+        approval_lines(approval.as_ref(), &mut lines);
+        quirk_lines(quirks, &mut lines);
         lines.0
     }
 
@@ -115,7 +122,6 @@ fn enrolment_lines(enrolment: &Enrolment, lines: &mut Lines) {
         challenge,
         challenge_ttl_max,
         fail_info_text,
-        chain_in_reply,
         quotas,
     } = enrolment;
     match challenge {
@@ -131,7 +137,6 @@ fn enrolment_lines(enrolment: &Enrolment, lines: &mut Lines) {
     }
     lines.duration("enrolment.challenge_ttl_max", *challenge_ttl_max);
     lines.raw("enrolment.fail_info_text", fail_info_text);
-    lines.raw("enrolment.chain_in_reply", chain_in_reply);
     let Quotas {
         profile_per_hour,
         name_per_hour,
@@ -244,6 +249,63 @@ fn certificate_lines(certificate: &CertificateRules, lines: &mut Lines) {
         ca_issuers.iter().map(String::as_str),
     );
     lines.texts("certificate.ocsp", ocsp.iter().map(String::as_str));
+}
+
+fn renewal_lines(renewal: Option<&Renewal>, lines: &mut Lines) {
+    let Some(Renewal {
+        window,
+        same_key,
+        supersede,
+    }) = renewal
+    else {
+        return;
+    };
+    lines.duration("renewal.window", *window);
+    lines.raw("renewal.same_key", same_key);
+    match supersede {
+        Supersede::Keep => lines.text("renewal.supersede", "keep"),
+        Supersede::RevokeAfter(grace) => {
+            lines.text("renewal.supersede", "revoke");
+            lines.duration("renewal.revoke_after", *grace);
+        }
+    }
+}
+
+fn approval_lines(approval: Option<&Approval>, lines: &mut Lines) {
+    let Some(Approval { four_eyes, expires }) = approval else {
+        return;
+    };
+    lines.raw("approval.four_eyes", four_eyes);
+    lines.duration("approval.expires", *expires);
+}
+
+fn quirk_lines(quirks: &QuirkRules, lines: &mut Lines) {
+    let QuirkRules {
+        allow_sha1,
+        allow_3des,
+        single_ra,
+        chain_in_reply,
+        not_before_skew,
+    } = quirks;
+    for (quirk, switch) in [
+        (Quirk::AllowSha1, allow_sha1),
+        (Quirk::Allow3Des, allow_3des),
+        (Quirk::SingleRa, single_ra),
+        (Quirk::ChainInReply, chain_in_reply),
+    ] {
+        let path = format!("quirks.{quirk}");
+        lines.raw(&path, switch.value);
+        until_line(&path, switch, lines);
+    }
+    let path = format!("quirks.{}", Quirk::NotBeforeSkew);
+    lines.duration(&path, not_before_skew.value);
+    until_line(&path, not_before_skew, lines);
+}
+
+fn until_line<T>(path: &str, quirk: &Sunset<T>, lines: &mut Lines) {
+    if let Some(until) = quirk.until {
+        lines.time(&format!("{path}.until"), until);
+    }
 }
 
 fn source_text(source: &Source) -> String {

@@ -92,6 +92,23 @@ pub enum Authority {
         /// The entry found under [`crate::Profile::inventory_name`], if there is one.
         inventory: Option<InventoryEntry>,
     },
+    /// A certificate issued before, whose key signed the request; found in the index, valid and not revoked.
+    Renewal {
+        /// Its serial number, in hexadecimal.
+        serial: String,
+        /// The profile it was issued under.
+        profile: String,
+        /// The subject it was issued for.
+        subject: Dn,
+        /// The subject alternative names it was issued for, as a set.
+        sans: Vec<SubjectAltName>,
+        /// Its NotAfter.
+        not_after: SystemTime,
+        /// SHA-256 of its DER SubjectPublicKeyInfo.
+        old_spki_sha256: [u8; 32],
+        /// The entry found under [`crate::Profile::inventory_name`] today, if there is one.
+        inventory: Option<InventoryEntry>,
+    },
     /// Nothing authorises the request.
     None,
 }

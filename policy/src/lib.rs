@@ -31,7 +31,9 @@ pub use facts::{Attribute, Authority, Facts, InventoryEntry, Malformed, Requeste
 pub use key::{KeyAlgorithm, PublicKeyFacts};
 pub use load::{LoadError, LoadRule};
 pub use permit::{Expected, Permit};
-pub use profile::{ChallengeKind, Profile, ProfileName, Quotas};
+pub use profile::{
+    Approval, ChallengeKind, Profile, ProfileName, Quirk, Quirks, Quotas, Renewal, Supersede,
+};
 pub use refusal::{Refusal, RuleId};
 pub use rules::{RULES, Rule, decide, explain};
 pub use san::{SanError, SanKind, SubjectAltName};

@@ -2,7 +2,9 @@
 
 mod certificate;
 mod error;
+mod quirks;
 mod reader;
+mod renewal;
 mod sans;
 mod sections;
 mod source;

@@ -20,6 +20,7 @@ pub struct Permit {
     pub(crate) subject_der: Vec<u8>,
     pub(crate) sans: Vec<SubjectAltName>,
     pub(crate) spki_der: Vec<u8>,
+    pub(crate) max_validity: Duration,
 }
 
 /// What a certificate under a permit must carry, for checks that do not trust the builder.
@@ -60,6 +61,7 @@ impl Permit {
             subject_der,
             sans: names.sans,
             spki_der,
+            max_validity: profile.max_validity(facts.now),
         })
     }
 
@@ -132,7 +134,7 @@ impl Profile {
                 .collect(),
             key_usage: self.key_usage(),
             extended_key_usage: self.extended_key_usage().to_vec(),
-            max_validity: self.max_validity(),
+            max_validity: permit.max_validity,
         })
     }
 }

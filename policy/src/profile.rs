@@ -2,6 +2,8 @@
 
 mod model;
 mod names;
+mod quirks;
+mod renewal;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -13,8 +15,10 @@ pub(crate) use model::{
     RdnRule, RsaRule, SanRule, SanSource, Source,
 };
 pub(crate) use names::{Claims, NamesError, PermittedNames};
+pub use quirks::{Quirk, Quirks};
+pub(crate) use quirks::{QuirkRules, Sunset};
+pub use renewal::{Approval, Renewal, Supersede};
 
-use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport};
 use crate::dn::Dn;
 use crate::facts::Attribute;
 use crate::refusal::Refusal;
@@ -70,6 +74,9 @@ pub struct Profile {
     pub(crate) subject: Vec<RdnRule>,
     pub(crate) sans: Vec<SanRule>,
     pub(crate) certificate: CertificateRules,
+    pub(crate) renewal: Option<Renewal>,
+    pub(crate) approval: Option<Approval>,
+    pub(crate) quirks: QuirkRules,
     /// SHA-256 of the canonical model of this profile.
     pub(crate) hash: [u8; 32],
 }
@@ -117,26 +124,6 @@ impl Profile {
     /// Whether the profile serves SCEP paths that name none.
     pub fn is_default(&self) -> bool {
         self.header.default
-    }
-
-    /// Digests allowed for the CMS signature.
-    pub fn message_digests(&self) -> &[HashAlgorithm] {
-        &self.algorithms.message_digests
-    }
-
-    /// Digests allowed for the CSR's signature.
-    pub fn csr_digests(&self) -> &[HashAlgorithm] {
-        &self.algorithms.csr_digests
-    }
-
-    /// Ciphers allowed for the CMS envelope.
-    pub fn ciphers(&self) -> &[ContentCipher] {
-        &self.algorithms.ciphers
-    }
-
-    /// Key transport allowed for the CMS envelope.
-    pub fn key_transports(&self) -> &[KeyTransport] {
-        &self.algorithms.key_transports
     }
 
     /// How requests are authorised.
@@ -192,12 +179,13 @@ impl Profile {
         String::from_utf8(attribute.value.clone()).ok()
     }
 
-    /// NotBefore and NotAfter of a certificate issued at `now`, in whole seconds: backdated by the profile's setting,
+    /// NotBefore and NotAfter of a certificate issued at `now`, in whole seconds: backdated by the profile's settings,
     /// within the issuer's own validity.
     pub fn validity(&self, now: SystemTime, issuer: &Issuer) -> (SystemTime, SystemTime) {
+        let backdate = self.backdate_at(now);
         let now = whole_seconds(now);
         let not_before = now
-            .checked_sub(self.certificate.backdate)
+            .checked_sub(backdate)
             .unwrap_or(now)
             .max(issuer.not_before);
         let not_after = now
@@ -207,11 +195,17 @@ impl Profile {
         (not_before, not_after)
     }
 
-    /// Longest time between NotBefore and NotAfter.
-    pub fn max_validity(&self) -> Duration {
+    /// Longest time between NotBefore and NotAfter of a certificate issued at `now`.
+    pub fn max_validity(&self, now: SystemTime) -> Duration {
         self.certificate
             .validity
-            .saturating_add(self.certificate.backdate)
+            .saturating_add(self.backdate_at(now))
+    }
+
+    fn backdate_at(&self, now: SystemTime) -> Duration {
+        self.certificate
+            .backdate
+            .saturating_add(self.quirks_at(now).not_before_skew)
     }
 
     /// Certificates in any one hour.
@@ -222,11 +216,6 @@ impl Profile {
     /// Whether a refusal may name its rule to the client.
     pub fn fail_info_text(&self) -> bool {
         self.enrolment.fail_info_text
-    }
-
-    /// Whether a SUCCESS carries the issuer's chain after the certificate.
-    pub fn chain_in_reply(&self) -> bool {
-        self.enrolment.chain_in_reply
     }
 
     /// Refuses a one-time challenge that no request could ever be granted under: its names must be exactly those of

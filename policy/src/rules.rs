@@ -3,6 +3,7 @@
 mod authority;
 mod extensions;
 mod keys;
+mod renewal;
 mod sans;
 mod subject;
 
@@ -97,6 +98,36 @@ pub static RULES: &[Rule] = &[
         "CHA-08",
         "the static challenge has not issued for this name",
         authority::not_yet_issued,
+    ),
+    rule(
+        "REN-01",
+        "the profile lets its certificates be renewed",
+        renewal::offered,
+    ),
+    rule(
+        "REN-02",
+        "the renewed certificate was issued under this profile",
+        renewal::own_profile,
+    ),
+    rule(
+        "REN-03",
+        "the renewed certificate has not expired",
+        renewal::unexpired,
+    ),
+    rule(
+        "REN-04",
+        "the renewed certificate is in its renewal window",
+        renewal::in_window,
+    ),
+    rule(
+        "REN-05",
+        "the key is a new one unless the profile allows the same",
+        renewal::key,
+    ),
+    rule(
+        "REN-06",
+        "the renewed certificate has exactly the names the profile issues",
+        renewal::names_unchanged,
     ),
     rule(
         "ALG-01",
@@ -252,7 +283,11 @@ pub(crate) fn check_claims(
     subject: &Dn,
     sans: &[SubjectAltName],
 ) -> Result<(), Refusal> {
-    let names = profile.permitted_names(Claims::Challenge { subject, sans });
+    let names = profile.permitted_names(Claims {
+        subject: Some(subject),
+        sans,
+        inventory: None,
+    });
     authority::claims_equal(names.as_ref(), subject, sans)
         .and_then(|()| names.map_err(|error| error.to_string()))
         .and_then(|names| subject::issuable(profile, &names.subject))
@@ -261,7 +296,10 @@ pub(crate) fn check_claims(
 
 pub(crate) fn inventory_subject(profile: &Profile, name: &str) -> Result<Dn, Refusal> {
     profile
-        .permitted_names(Claims::Inventory { name })
+        .permitted_names(Claims {
+            inventory: Some(name),
+            ..Claims::default()
+        })
         .map_err(|error| error.to_string())
         .and_then(|names| {
             subject::issuable(profile, &names.subject)?;

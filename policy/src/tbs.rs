@@ -2,7 +2,7 @@
 
 mod extensions;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use der::asn1::{Any, Uint};
 use der::{Decode, Encode, Sequence};
@@ -103,13 +103,14 @@ pub fn tbs(
         return Err(TbsError::ForeignPermit);
     }
     check_serial(serial)?;
-    check_validity(profile, issuer, not_before, not_after)?;
+    check_validity(permit.max_validity, issuer, not_before, not_after)?;
     let Permit {
         profile_hash: _,
         subject,
         subject_der,
         sans,
         spki_der,
+        max_validity: _,
     } = permit;
     let extensions = extensions::build(profile, issuer, subject.is_empty(), &sans, &spki_der)?;
     let der = TbsCertificate {
@@ -173,7 +174,7 @@ fn check_serial(serial: &[u8]) -> Result<(), TbsError> {
 }
 
 fn check_validity(
-    profile: &Profile,
+    max_validity: Duration,
     issuer: &Issuer,
     not_before: SystemTime,
     not_after: SystemTime,
@@ -184,7 +185,7 @@ fn check_validity(
     if not_before < issuer.not_before || not_after > issuer.not_after {
         return Err(TbsError::Validity("it must lie within the issuer's"));
     }
-    if length > profile.max_validity() {
+    if length > max_validity {
         return Err(TbsError::Validity(
             "it must not be longer than the profile allows",
         ));

@@ -90,25 +90,25 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "message_digests = [\"sha256\", \"sha384\", \"sha512\"]",
             "message_digests = [\"md5\", \"sha256\", \"sha256\"]",
             &[
-                "d.toml:22:20: algorithms.message_digests[0]: TOM-06: wanted one of sha1, sha256, sha384, sha512, got \"md5\"",
-                "d.toml:22:37: algorithms.message_digests[2]: TOM-06: the value is in the list already; list it once",
+                "d.toml:21:20: algorithms.message_digests[0]: TOM-06: wanted one of sha1, sha256, sha384, sha512, got \"md5\"",
+                "d.toml:21:37: algorithms.message_digests[2]: TOM-06: the value is in the list already; list it once",
             ],
         ),
         (
             "min_bits = 2048",
             "min_bits = 1024",
-            &["d.toml:28:20: keys.rsa.min_bits: TOM-06: wanted 2048 to 8192, got 1024"],
+            &["d.toml:27:20: keys.rsa.min_bits: TOM-06: wanted 2048 to 8192, got 1024"],
         ),
         (
             "rsa = { min_bits = 2048, max_bits = 4096 }",
             "",
-            &["d.toml:27:1: keys: TOM-07: no key is allowed; wanted rsa, curves or both"],
+            &["d.toml:26:1: keys: TOM-07: no key is allowed; wanted rsa, curves or both"],
         ),
         (
             "rsa = { min_bits = 2048, max_bits = 4096 }",
             "rsa = { min_bits = 2048, max_bits = 4096 }\ncurves = [\"p256\"]",
             &[
-                "d.toml:52:13: certificate.key_usage: TOM-06: an EC key cannot encipher (RFC 5480 section 3); list it in \
+                "d.toml:51:13: certificate.key_usage: TOM-06: an EC key cannot encipher (RFC 5480 section 3); list it in \
                a profile for RSA keys",
             ],
         ),
@@ -116,28 +116,28 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "value = { literal = \"Example\" }",
             "value = { literal = \"Example \" }",
             &[
-                "d.toml:33:9: subject[0].value: TOM-06: O: a value must not begin or end with a space",
+                "d.toml:32:9: subject[0].value: TOM-06: O: a value must not begin or end with a space",
             ],
         ),
         (
             "value = { literal = \"Example\" }",
             "value = { literal = \"Example\", claim = \"O\" }",
             &[
-                "d.toml:33:9: subject[0].value: TOM-06: wanted exactly one of literal, inventory, claim, join",
+                "d.toml:32:9: subject[0].value: TOM-06: wanted exactly one of literal, inventory, claim, join",
             ],
         ),
         (
             "value = { claim = \"CN\" }",
             "value = { claim = \"OU\" }",
             &[
-                "d.toml:31:1: subject: TOM-06: the claim OU needs exactly one attribute OU in the subject",
+                "d.toml:30:1: subject: TOM-06: the claim OU needs exactly one attribute OU in the subject",
             ],
         ),
         (
             "value = { claim = \"CN\" }",
             "value = { inventory = \"name\" }",
             &[
-                "d.toml:39:23: subject[1].value.inventory: TOM-06: an inventory goes with challenge = \"static\"; a \
+                "d.toml:38:23: subject[1].value.inventory: TOM-06: an inventory goes with challenge = \"static\"; a \
                one-time challenge has claims",
             ],
         ),
@@ -145,22 +145,22 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "type = \"O\"",
             "type = \"C\"",
             &[
-                "d.toml:34:11: subject[0].accept[0]: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
-                "d.toml:35:9: subject[0].issue: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
+                "d.toml:33:11: subject[0].accept[0]: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
+                "d.toml:34:9: subject[0].issue: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
             ],
         ),
         (
             "claimed = { min = 0, max = 8 }",
             "claimed = { min = 9, max = 8 }",
             &[
-                "d.toml:46:11: san[0].claimed: TOM-06: wanted min not above max, and max of at least 1",
+                "d.toml:45:11: san[0].claimed: TOM-06: wanted min not above max, and max of at least 1",
             ],
         ),
         (
             "type = \"dns\"",
             "type = \"directory\"",
             &[
-                "d.toml:45:8: san[0].type: TOM-06: wanted one of dns, ip, email, uri, upn, other, microsoft-sid, got \
+                "d.toml:44:8: san[0].type: TOM-06: wanted one of dns, ip, email, uri, upn, other, microsoft-sid, got \
                \"directory\"",
             ],
         ),
@@ -168,7 +168,7 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "key_usage = [\"digitalSignature\", \"keyEncipherment\"]",
             "key_usage = [\"digitalSignature\", \"keyCertSign\"]",
             &[
-                "d.toml:51:34: certificate.key_usage[1]: TOM-06: wanted one of digitalSignature, contentCommitment, \
+                "d.toml:50:34: certificate.key_usage[1]: TOM-06: wanted one of digitalSignature, contentCommitment, \
                keyEncipherment, dataEncipherment, keyAgreement, encipherOnly, decipherOnly, got \"keyCertSign\"",
             ],
         ),
@@ -176,7 +176,7 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "extended_key_usage = [\"clientAuth\"]",
             "extended_key_usage = [\"2.5.29.37.0\"]",
             &[
-                "d.toml:52:23: certificate.extended_key_usage[0]: TOM-06: anyExtendedKeyUsage allows everything; list \
+                "d.toml:51:23: certificate.extended_key_usage[0]: TOM-06: anyExtendedKeyUsage allows everything; list \
                the purposes",
             ],
         ),
@@ -184,7 +184,7 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "extended_key_usage = [\"clientAuth\"]",
             "extended_key_usage = [\"clientAuth\"]\nca_issuers = [\"file:///etc/passwd\"]",
             &[
-                "d.toml:53:15: certificate.ca_issuers[0]: TOM-06: wanted an http, https or ldap URL, got \
+                "d.toml:52:15: certificate.ca_issuers[0]: TOM-06: wanted an http, https or ldap URL, got \
                \"file:///etc/passwd\"",
             ],
         ),
@@ -227,9 +227,9 @@ fn faults_of_several_files_and_tables_are_told_at_once() {
         [
             "devices.toml:7:11: version:",
             "devices.toml:15:21: enrolment.challenge_ttl_max:",
-            "devices.toml:24:20: algorithms.content_ciphers[0]:",
-            "devices.toml:49:12: certificate.validity:",
-            "fleet.toml:40:23: subject[1].value.inventory:",
+            "devices.toml:23:20: algorithms.content_ciphers[0]:",
+            "devices.toml:48:12: certificate.validity:",
+            "fleet.toml:39:23: subject[1].value.inventory:",
         ]
     );
 }
@@ -315,7 +315,7 @@ fn the_file_hash_follows_the_bytes_and_the_model_hash_the_meaning() {
     );
 
     for (from, to) in [
-        ("\"90d\"", "\"91d\""),
+        ("validity = \"90d\"", "validity = \"91d\""),
         ("\"clientAuth\"", "\"serverAuth\""),
         ("{ min = 0, max = 8 }", "{ min = 0, max = 9 }"),
         ("literal = \"Example\"", "literal = \"Sample\""),

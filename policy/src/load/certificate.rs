@@ -11,9 +11,9 @@ use crate::profile::{CertificateRules, KeyRules};
 use crate::san::SubjectAltName;
 
 /// Ten years, for devices that cannot renew.
-const MAX_VALIDITY: Duration = Duration::from_secs(3650 * 24 * 3600);
+pub(super) const MAX_VALIDITY: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Device clocks were seen nine hours slow; two days cover any time zone mistaken for UTC.
-const MAX_BACKDATE: Duration = Duration::from_secs(48 * 3600);
+pub(super) const MAX_BACKDATE: Duration = Duration::from_secs(48 * 3600);
 
 pub(super) fn read(
     section: &mut Section<'_>,

@@ -166,6 +166,10 @@ impl<'d> Item<'d> {
         None
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
     pub(super) fn section(&self, reader: &mut Reader<'_>) -> Option<Section<'d>> {
         match self.value.as_table() {
             Some(table) => Some(Section {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::reader::{Item, Reader, Section};
-use super::{certificate, sans, subject};
+use super::{certificate, quirks, renewal, sans, subject};
 use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport};
 use crate::profile::{
-    AlgorithmRules, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header, KeyRules,
-    Profile, ProfileName, Quotas, RdnRule, RsaRule, SanRule,
+    AlgorithmRules, Approval, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header,
+    KeyRules, Profile, ProfileName, Quirk, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
 };
 
 /// Ten years: no challenge, static or not, is meant for longer.
@@ -19,6 +19,11 @@ const MIN_RSA_BITS: u64 = 2048;
 const MAX_RSA_BITS: u64 = 8192;
 const SHA256_OCTETS: usize = 32;
 
+type Words<T> = (&'static [T], fn(T) -> &'static str);
+const DIGESTS: Words<HashAlgorithm> = (HashAlgorithm::ALL, HashAlgorithm::as_str);
+const CIPHERS: Words<ContentCipher> = (ContentCipher::ALL, ContentCipher::as_str);
+const KEY_TRANSPORTS: Words<KeyTransport> = (KeyTransport::ALL, KeyTransport::as_str);
+
 pub(super) struct Parts {
     header: Header,
     enrolment: Enrolment,
@@ -27,6 +32,9 @@ pub(super) struct Parts {
     subject: Vec<RdnRule>,
     sans: Vec<SanRule>,
     certificate: CertificateRules,
+    renewal: Option<Renewal>,
+    approval: Option<Approval>,
+    quirks: QuirkRules,
 }
 
 impl Parts {
@@ -39,6 +47,9 @@ impl Parts {
             subject,
             sans,
             certificate,
+            renewal,
+            approval,
+            quirks,
         } = self;
         let mut profile = Profile {
             name,
@@ -49,6 +60,9 @@ impl Parts {
             subject,
             sans,
             certificate,
+            renewal,
+            approval,
+            quirks,
             hash: [0; 32],
         };
         profile.hash = profile.canonical_hash();
@@ -73,6 +87,9 @@ pub(super) fn read(root: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Pa
     let certificate = table(root, "certificate", reader, |section, reader| {
         certificate::read(section, keys.as_ref(), reader)
     });
+    let renewal = optional_table(root, "renewal", reader, renewal::renewal);
+    let approval = optional_table(root, "approval", reader, renewal::approval);
+    let quirks = optional_table(root, "quirks", reader, quirks::quirks);
     Some(Parts {
         header: header?,
         enrolment: enrolment?,
@@ -81,6 +98,9 @@ pub(super) fn read(root: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Pa
         subject: subject?,
         sans: sans?,
         certificate: certificate?,
+        renewal: renewal?,
+        approval: approval?,
+        quirks: quirks?.unwrap_or_default(),
     })
 }
 
@@ -90,7 +110,29 @@ fn table<T>(
     reader: &mut Reader<'_>,
     read: impl FnOnce(&mut Section<'_>, &mut Reader<'_>) -> Option<T>,
 ) -> Option<T> {
-    let mut section = root.required(key, reader)?.section(reader)?;
+    let item = root.required(key, reader)?;
+    whole_table(&item, reader, read)
+}
+
+/// `Some(None)` where there is no such table.
+fn optional_table<T>(
+    root: &mut Section<'_>,
+    key: &'static str,
+    reader: &mut Reader<'_>,
+    read: impl FnOnce(&mut Section<'_>, &mut Reader<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match root.optional(key) {
+        Some(item) => whole_table(&item, reader, read).map(Some),
+        None => Some(None),
+    }
+}
+
+fn whole_table<T>(
+    item: &Item<'_>,
+    reader: &mut Reader<'_>,
+    read: impl FnOnce(&mut Section<'_>, &mut Reader<'_>) -> Option<T>,
+) -> Option<T> {
+    let mut section = item.section(reader)?;
     let value = read(&mut section, reader);
     section.finish(reader);
     value
@@ -159,14 +201,12 @@ fn enrolment(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Enrol
         .required("challenge_ttl_max", reader)
         .and_then(|item| positive_duration(&item, MAX_CHALLENGE_TTL, reader));
     let fail_info_text = flag(section, "fail_info_text", false, reader);
-    let chain_in_reply = flag(section, "chain_in_reply", false, reader);
     let profile_per_hour = quota(section, "profile_per_hour", reader);
     let name_per_hour = quota(section, "name_per_hour", reader);
     Some(Enrolment {
         challenge: challenge?,
         challenge_ttl_max: challenge_ttl_max?,
         fail_info_text: fail_info_text?,
-        chain_in_reply: chain_in_reply?,
         quotas: Quotas {
             profile_per_hour: profile_per_hour?,
             name_per_hour: name_per_hour?,
@@ -193,34 +233,12 @@ fn static_challenge(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Optio
 }
 
 fn algorithms(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<AlgorithmRules> {
-    let message_digests = words(
-        section,
-        "message_digests",
-        reader,
-        HashAlgorithm::ALL,
-        HashAlgorithm::as_str,
-    );
-    let csr_digests = words(
-        section,
-        "csr_digests",
-        reader,
-        HashAlgorithm::ALL,
-        HashAlgorithm::as_str,
-    );
-    let ciphers = words(
-        section,
-        "content_ciphers",
-        reader,
-        ContentCipher::ALL,
-        ContentCipher::as_str,
-    );
-    let key_transports = words(
-        section,
-        "key_transports",
-        reader,
-        KeyTransport::ALL,
-        KeyTransport::as_str,
-    );
+    let sha1 = Some((HashAlgorithm::Sha1, Quirk::AllowSha1));
+    let triple_des = Some((ContentCipher::TripleDesCbc, Quirk::Allow3Des));
+    let message_digests = words(section, "message_digests", reader, DIGESTS, sha1);
+    let csr_digests = words(section, "csr_digests", reader, DIGESTS, sha1);
+    let ciphers = words(section, "content_ciphers", reader, CIPHERS, triple_des);
+    let key_transports = words(section, "key_transports", reader, KEY_TRANSPORTS, None);
     Some(AlgorithmRules {
         message_digests: message_digests?,
         csr_digests: csr_digests?,
@@ -280,7 +298,7 @@ fn quota(section: &mut Section<'_>, key: &'static str, reader: &mut Reader<'_>) 
     u32::try_from(quota).ok()
 }
 
-fn flag(
+pub(super) fn flag(
     section: &mut Section<'_>,
     key: &'static str,
     default: bool,
@@ -291,16 +309,29 @@ fn flag(
         .map_or(Some(default), |item| item.boolean(reader))
 }
 
+/// A list of algorithms. What only an exception allows is not listed: its use would not be counted.
 fn words<T: Copy + PartialEq>(
     section: &mut Section<'_>,
     key: &'static str,
     reader: &mut Reader<'_>,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
+    (words, name): Words<T>,
+    exception: Option<(T, Quirk)>,
 ) -> Option<Vec<T>> {
     section
         .required(key, reader)?
-        .nonempty_set(reader, |item, reader| item.word(reader, all, &name))
+        .nonempty_set(reader, |item, reader| {
+            let word = item.word(reader, words, name)?;
+            match exception {
+                Some((only, quirk)) if word == only => item.refuse(
+                    reader,
+                    format!(
+                        "{} is an exception: wanted {quirk} = true in [quirks]",
+                        name(word)
+                    ),
+                ),
+                Some(_) | None => Some(word),
+            }
+        })
 }
 
 fn nonempty_text(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {

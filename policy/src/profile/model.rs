@@ -26,7 +26,6 @@ pub(crate) struct Enrolment {
     pub(crate) challenge: ChallengeRule,
     pub(crate) challenge_ttl_max: Duration,
     pub(crate) fail_info_text: bool,
-    pub(crate) chain_in_reply: bool,
     pub(crate) quotas: Quotas,
 }
 
@@ -79,7 +78,8 @@ pub(crate) enum Source {
     Literal(String),
     /// The name of the inventory's entry.
     Inventory,
-    /// The attribute of this type in the subject that the one-time challenge is bound to.
+    /// The attribute of this type in the subject that the one-time challenge is bound to, or the renewed certificate
+    /// has.
     Claim(ObjectIdentifier),
     Join(Vec<Self>),
 }
@@ -94,7 +94,7 @@ pub(crate) struct SanRule {
 pub(crate) enum SanSource {
     /// Exactly one name.
     One(Source),
-    /// As many names of this type as the one-time challenge binds, within bounds.
+    /// As many names of this type as the one-time challenge binds or the renewed certificate has, within bounds.
     Claimed { min: usize, max: usize },
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct PermittedNames {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NamesError {
     /// The challenge's subject lacks an attribute that the profile takes from it.
-    #[error("the subject of the challenge must have exactly one {0}")]
+    #[error("the subject of challenge or renewed certificate must have exactly one {0}")]
     MissingClaim(String),
     /// No inventory entry where the profile takes a value from it.
     #[error("the profile takes a value from its inventory, and no entry was found")]
@@ -54,30 +54,37 @@ pub(crate) enum NamesError {
 }
 
 /// What values may come from besides literals.
-#[derive(Clone, Copy)]
-pub(crate) enum Claims<'a> {
-    Challenge {
-        subject: &'a Dn,
-        sans: &'a [SubjectAltName],
-    },
-    Inventory {
-        name: &'a str,
-    },
-    Nothing,
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Claims<'a> {
+    pub(crate) subject: Option<&'a Dn>,
+    pub(crate) sans: &'a [SubjectAltName],
+    /// Name of the inventory's entry.
+    pub(crate) inventory: Option<&'a str>,
 }
 
 impl<'a> From<&'a Authority> for Claims<'a> {
     fn from(authority: &'a Authority) -> Self {
         match authority {
-            Authority::OneTimeChallenge { subject, sans, .. } => Self::Challenge { subject, sans },
-            Authority::StaticChallenge {
-                inventory: Some(entry),
+            Authority::OneTimeChallenge { subject, sans, .. } => Self {
+                subject: Some(subject),
+                sans,
+                inventory: None,
+            },
+            Authority::StaticChallenge { inventory, .. } => Self {
+                inventory: inventory.as_ref().map(|entry| entry.name.as_str()),
+                ..Self::default()
+            },
+            Authority::Renewal {
+                subject,
+                sans,
+                inventory,
                 ..
-            } => Self::Inventory { name: &entry.name },
-            Authority::StaticChallenge {
-                inventory: None, ..
-            }
-            | Authority::None => Self::Nothing,
+            } => Self {
+                subject: Some(subject),
+                sans,
+                inventory: inventory.as_ref().map(|entry| entry.name.as_str()),
+            },
+            Authority::None => Self::default(),
         }
     }
 }
@@ -141,21 +148,15 @@ impl Profile {
 
 impl Claims<'_> {
     fn sans_of(&self, kind: crate::san::SanKind) -> Vec<SubjectAltName> {
-        match self {
-            Self::Challenge { sans, .. } => sans
-                .iter()
-                .filter(|name| name.kind() == kind)
-                .cloned()
-                .collect(),
-            Self::Inventory { .. } | Self::Nothing => Vec::new(),
-        }
+        self.sans
+            .iter()
+            .filter(|name| name.kind() == kind)
+            .cloned()
+            .collect()
     }
 
     fn attribute(&self, oid: &ObjectIdentifier) -> Option<&str> {
-        match self {
-            Self::Challenge { subject, .. } => subject.value_of(oid),
-            Self::Inventory { .. } | Self::Nothing => None,
-        }
+        self.subject?.value_of(oid)
     }
 }
 
@@ -163,10 +164,10 @@ impl Source {
     pub(crate) fn resolve(&self, claims: Claims<'_>) -> Result<String, NamesError> {
         match self {
             Self::Literal(text) => Ok(text.clone()),
-            Self::Inventory => match claims {
-                Claims::Inventory { name } => Ok(name.to_owned()),
-                Claims::Challenge { .. } | Claims::Nothing => Err(NamesError::MissingInventory),
-            },
+            Self::Inventory => claims
+                .inventory
+                .map(str::to_owned)
+                .ok_or(NamesError::MissingInventory),
             Self::Claim(oid) => claims
                 .attribute(oid)
                 .map(str::to_owned)

@@ -40,6 +40,7 @@ pub(super) fn kind(case: &Case<'_>) -> Verdict {
     let got = match &case.facts.authority {
         Authority::OneTimeChallenge { .. } => Some(ChallengeKind::OneTime),
         Authority::StaticChallenge { .. } => Some(ChallengeKind::Static),
+        Authority::Renewal { .. } => return Ok(()),
         Authority::None => None,
     };
     if got == Some(wanted) {
@@ -54,6 +55,7 @@ pub(super) fn challenge_profile(case: &Case<'_>) -> Verdict {
     let (id, got) = match &case.facts.authority {
         Authority::OneTimeChallenge { id, profile, .. }
         | Authority::StaticChallenge { id, profile, .. } => (id, profile),
+        Authority::Renewal { .. } => return Ok(()),
         Authority::None => return Err("challenge: wanted one, got none".to_owned()),
     };
     if got == wanted {
@@ -77,6 +79,7 @@ pub(super) fn unexpired(case: &Case<'_>) -> Verdict {
         }
         Authority::OneTimeChallenge { .. }
         | Authority::StaticChallenge { .. }
+        | Authority::Renewal { .. }
         | Authority::None => Ok(()),
     }
 }
@@ -90,7 +93,7 @@ pub(super) fn claims_fit(case: &Case<'_>) -> Verdict {
                 .map_err(|detail| format!("challenge {id}: {detail}"))?;
             super::subject::issuable(case.profile, &case.names()?.subject)
         }
-        Authority::StaticChallenge { .. } | Authority::None => Ok(()),
+        Authority::StaticChallenge { .. } | Authority::Renewal { .. } | Authority::None => Ok(()),
     }
 }
 
@@ -121,21 +124,26 @@ pub(super) fn claims_equal(
 }
 
 pub(super) fn in_inventory(case: &Case<'_>) -> Verdict {
+    let Some(inventory) = case.profile.inventory() else {
+        return Ok(());
+    };
     match &case.facts.authority {
         Authority::StaticChallenge {
+            inventory: None, ..
+        }
+        | Authority::Renewal {
             inventory: None, ..
         } => {
             let name = case
                 .profile
                 .inventory_name(&case.facts.subject)
                 .unwrap_or_default();
-            let inventory = case.profile.inventory().unwrap_or_default();
             Err(format!(
                 "subject: wanted a name in inventory {inventory}, got {}",
                 quote(&name)
             ))
         }
-        Authority::StaticChallenge { .. } => {
+        Authority::StaticChallenge { .. } | Authority::Renewal { .. } => {
             super::subject::issuable(case.profile, &case.names()?.subject)
         }
         Authority::OneTimeChallenge { .. } | Authority::None => Ok(()),
@@ -143,10 +151,14 @@ pub(super) fn in_inventory(case: &Case<'_>) -> Verdict {
 }
 
 pub(super) fn pinned_key(case: &Case<'_>) -> Verdict {
-    let Authority::StaticChallenge {
+    let (Authority::StaticChallenge {
         inventory: Some(entry),
         ..
-    } = &case.facts.authority
+    }
+    | Authority::Renewal {
+        inventory: Some(entry),
+        ..
+    }) = &case.facts.authority
     else {
         return Ok(());
     };
@@ -172,6 +184,7 @@ pub(super) fn shared_secret(case: &Case<'_>) -> Verdict {
         )),
         Authority::StaticChallenge { .. }
         | Authority::OneTimeChallenge { .. }
+        | Authority::Renewal { .. }
         | Authority::None => Ok(()),
     }
 }
@@ -187,6 +200,7 @@ pub(super) fn not_yet_issued(case: &Case<'_>) -> Verdict {
         )),
         Authority::StaticChallenge { .. }
         | Authority::OneTimeChallenge { .. }
+        | Authority::Renewal { .. }
         | Authority::None => Ok(()),
     }
 }

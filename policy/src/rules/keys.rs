@@ -11,7 +11,7 @@ const MIN_EXPONENT: u64 = 65_537;
 pub(super) fn message_digest(case: &Case<'_>) -> Verdict {
     listed_digest(
         "message digest",
-        case.profile.message_digests(),
+        &case.profile.message_digests(case.facts.now),
         case.facts.message_digest,
     )
 }
@@ -19,7 +19,7 @@ pub(super) fn message_digest(case: &Case<'_>) -> Verdict {
 pub(super) fn csr_digest(case: &Case<'_>) -> Verdict {
     listed_digest(
         "CSR digest",
-        case.profile.csr_digests(),
+        &case.profile.csr_digests(case.facts.now),
         case.facts.csr_digest,
     )
 }

@@ -38,6 +38,21 @@ pub(crate) fn profile(directory: &str, name: &str) -> Profile {
     bundle(directory).profile(name).unwrap().clone()
 }
 
+/// A shipped profile whose file says `to` in place of `from`.
+pub(crate) fn changed_profile(directory: &str, name: &str, from: &str, to: &str) -> Profile {
+    let files = Bundle::read_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap();
+    let file_name = format!("{name}.toml");
+    let mut file = files
+        .into_iter()
+        .find(|file| file.name == file_name)
+        .unwrap();
+    let text = String::from_utf8(file.content).unwrap();
+    assert_eq!(text.matches(from).count(), 1, "`{from}` must occur once");
+    file.content = text.replace(from, to).into_bytes();
+    let bundle = Bundle::load(&[file]).unwrap();
+    bundle.profile(name).unwrap().clone()
+}
+
 pub(crate) fn issuer() -> Issuer {
     Issuer {
         subject_der: dn("CN=Example CA,O=Example")
@@ -107,6 +122,19 @@ pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Aut
             spki_sha256: pin,
             already_issued: false,
         }),
+    }
+}
+
+/// The authority of a certificate that ends in 30 days, for another key than [`rsa`] gives.
+pub(crate) fn renewed(profile: &str, subject: &str, sans: &[&str]) -> Authority {
+    Authority::Renewal {
+        serial: "1f".to_owned(),
+        profile: profile.to_owned(),
+        subject: dn(subject),
+        sans: sans.iter().map(|name| san(name)).collect(),
+        not_after: now() + Duration::from_secs(30 * 86_400),
+        old_spki_sha256: [1; 32],
+        inventory: None,
     }
 }
 

@@ -1,0 +1,46 @@
+//! What a profile says of certificates it issued before, and of requests that wait for a person.
+
+use std::time::Duration;
+
+use super::Profile;
+
+/// How a certificate of the profile may be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// How early before the old certificate's NotAfter.
+    pub window: Duration,
+    /// Whether the new certificate may be for the old one's key.
+    pub same_key: bool,
+    /// What becomes of the old certificate.
+    pub supersede: Supersede,
+}
+
+/// What becomes of a certificate once its successor is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supersede {
+    /// It stays valid until its NotAfter.
+    Keep,
+    /// It is revoked this long after its successor's issue, with the reason superseded (RFC 5280 section 5.3.1).
+    RevokeAfter(Duration),
+}
+
+/// That a request which policy permits waits for an operator (RFC 8894 section 3.3.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Whether two operators must approve.
+    pub four_eyes: bool,
+    /// A request that nobody decided within this time is denied.
+    pub expires: Duration,
+}
+
+impl Profile {
+    /// How certificates are renewed; `None` where they are not.
+    pub fn renewal(&self) -> Option<&Renewal> {
+        self.renewal.as_ref()
+    }
+
+    /// How permitted requests are approved; `None` where they are issued at once.
+    pub fn approval(&self) -> Option<&Approval> {
+        self.approval.as_ref()
+    }
+}
