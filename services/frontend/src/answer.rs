@@ -1,5 +1,7 @@
 //! What a device is told: the one place where outcomes become HTTP.
 
+use std::fmt;
+
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -31,17 +33,33 @@ impl Answer {
     }
 }
 
+/// The methods of a path, as Allow lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowed(&'static str);
+
+impl Allowed {
+    /// RFC 8894 section 4.1.
+    pub(crate) const SCEP: Self = Self("GET, POST");
+    pub(crate) const FILE: Self = Self("GET, HEAD");
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.replace(", ", " or "))
+    }
+}
+
 /// Why there is no answer; the text is the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("no SCEP service at this path; it is /scep/PROFILE")]
+    #[error("nothing at this path; SCEP is at /scep/PROFILE")]
     UnknownPath,
     #[error("no such profile")]
     UnknownProfile,
     #[error("no next CA certificate")]
     NoNextCa,
-    #[error("GET or POST only")]
-    Method,
+    #[error("{0} only")]
+    Method(Allowed),
     #[error("operation is to be GetCACaps, GetCACert, GetNextCACert or PKIOperation")]
     Operation,
     #[error("PKIOperation by GET needs message=, in base64")]
@@ -73,7 +91,7 @@ impl Refusal {
             Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown-path"),
             Self::UnknownProfile => (StatusCode::NOT_FOUND, "unknown-profile"),
             Self::NoNextCa => (StatusCode::NOT_FOUND, "no-next-ca"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method"),
+            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method"),
             Self::Operation => (StatusCode::BAD_REQUEST, "unknown-operation"),
             Self::Message => (StatusCode::BAD_REQUEST, "bad-message"),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
@@ -100,7 +118,7 @@ impl Refusal {
             Self::UnknownPath
             | Self::UnknownProfile
             | Self::NoNextCa
-            | Self::Method
+            | Self::Method(_)
             | Self::Operation
             | Self::Message
             | Self::Malformed(_)
@@ -118,8 +136,8 @@ impl Refusal {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self == Self::Method {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+        if let Self::Method(allowed) = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed.0));
         }
         // What remains of the body is not worth reading.
         if matches!(

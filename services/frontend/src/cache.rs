@@ -1,6 +1,7 @@
-//! Capabilities and CA certificates, kept so that they survive the signer's absence.
+//! Capabilities, CA certificates and CRLs, kept so that they survive the signer's absence.
 
 mod answers;
+mod file;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use self::answers::Answers;
 pub(crate) use self::answers::Profile;
+pub(crate) use self::file::File;
 use crate::observe;
 use crate::route::Selector;
 use crate::signer::Signer;
@@ -26,12 +28,12 @@ const MIN_DEMAND_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest that such a request waits for the signer's answer.
 const DEMAND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why no profile is found.
+/// Why no profile or file is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// Nothing was heard from the signer yet.
     Empty,
-    /// The signer has no such profile.
+    /// The signer has no such profile or file.
     Unknown,
 }
 
@@ -85,6 +87,16 @@ impl PublicCache {
                 self.known(selector)
             }
             found => found,
+        }
+    }
+
+    /// The file at a path without its leading slash.
+    pub(crate) fn file(&self, path: &str) -> Result<Arc<File>, Missing> {
+        let state = self.state.borrow();
+        match state.answers.files.get(path) {
+            Some(file) => Ok(Arc::clone(file)),
+            None if state.answers.profiles.is_empty() => Err(Missing::Empty),
+            None => Err(Missing::Unknown),
         }
     }
 
@@ -167,6 +179,7 @@ impl Refresher {
                 tracing::info!(
                     revision = answers.revision,
                     profiles = answers.profiles.len(),
+                    files = answers.files.len(),
                     "public answers renewed"
                 );
                 if answers.profiles.is_empty() {

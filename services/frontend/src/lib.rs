@@ -1,7 +1,8 @@
 //! The stateless SCEP frontend: HTTP from devices on one side, whole pkiMessages to the signer on the other.
 //!
 //! A request passes [`listener`] (connections, TLS), `service` (HTTP rules, limits), and for PKIOperation `signer` (the
-//! relay); GetCACaps and GetCACert are answered from `cache`. Nothing here looks inside a pkiMessage.
+//! relay); GetCACaps, GetCACert and the files of relying parties (CRL, CA certificate) are answered from
+//! `cache`. Nothing here looks inside a pkiMessage.
 
 mod answer;
 mod cache;

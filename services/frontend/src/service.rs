@@ -1,4 +1,4 @@
-//! One HTTP request to one answer, by the rules of RFC 8894 section 4.
+//! One HTTP request to one answer, by the rules of RFC 8894 section 4 or from the files of the cache.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::sync::Semaphore;
 
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Allowed, Answer, Refusal};
 use crate::cache::{Missing, Profile, PublicCache};
 use crate::config::LimitsConfig;
 use crate::observe::{Exchange, RequestIds};
@@ -22,6 +22,8 @@ use crate::route::{Query, Selector, select};
 use crate::signer::Signer;
 
 const REQUEST_ID: &str = "x-request-id";
+/// The operation of metrics and log lines where it is none of SCEP's.
+const FILE: &str = "file";
 
 /// Most clients send head and body at once; who has not by now waits for the answer.
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
@@ -79,7 +81,7 @@ impl Service {
             self.discard(unread).await;
         }
         let (mut response, outcome, reason) = match answer {
-            Ok(answer) => (answer.into_response(), "ok", None),
+            Ok(response) => (response, "ok", None),
             Err(refusal) => (
                 refusal.clone().into_response(),
                 refusal.outcome(),
@@ -106,7 +108,7 @@ impl Service {
         body: &mut Option<Incoming>,
         client: SocketAddr,
         exchange: &mut Exchange,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
         let length = head
             .uri
             .path_and_query()
@@ -114,10 +116,45 @@ impl Service {
         if length > self.limits.max_uri {
             return Err(Refusal::UriTooLong);
         }
-        let selector = select(head.uri.path()).ok_or(Refusal::UnknownPath)?;
+        match select(head.uri.path()) {
+            Some(selector) => self
+                .scep(selector, head, body, client, exchange)
+                .await
+                .map(Answer::into_response),
+            None => self.file(head, exchange),
+        }
+    }
+
+    /// What relying parties fetch; it asks nothing of the signer.
+    fn file(
+        &self,
+        head: &Parts,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        let path = head.uri.path().strip_prefix('/').unwrap_or_default();
+        let file = self.cache.file(path).map_err(|missing| match missing {
+            Missing::Empty => Refusal::SignerAway,
+            Missing::Unknown => Refusal::UnknownPath,
+        })?;
+        exchange.operation = FILE;
+        let only_head = head.method == Method::HEAD;
+        if !only_head && head.method != Method::GET {
+            return Err(Refusal::Method(Allowed::FILE));
+        }
+        Ok(file.respond(&head.headers, only_head))
+    }
+
+    async fn scep(
+        &self,
+        selector: Selector<'_>,
+        head: &Parts,
+        body: &mut Option<Incoming>,
+        client: SocketAddr,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refusal> {
         let post = head.method == Method::POST;
         if !post && head.method != Method::GET {
-            return Err(Refusal::Method);
+            return Err(Refusal::Method(Allowed::SCEP));
         }
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let operation = operation(query.operation, post)?;

@@ -16,6 +16,8 @@ use crate::answer::{Answer, Refusal};
 
 /// A public answer is small and comes from the signer's memory.
 const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest public answer: a CRL of a million entries has about 40 MB.
+const MAX_PUBLIC_INFO: usize = 64 << 20;
 
 /// The signer, as this tier knows it.
 #[derive(Debug, Clone)]
@@ -54,7 +56,8 @@ impl Signer {
         &self,
         known_revision: String,
     ) -> Result<PublicInfoReply, Status> {
-        let mut client = self.client.clone();
+        let client = self.client.clone();
+        let mut client = client.max_decoding_message_size(MAX_PUBLIC_INFO);
         let call = client.public_info(PublicInfoRequest { known_revision });
         Ok(bounded(PUBLIC_INFO_TIMEOUT, call).await?.into_inner())
     }

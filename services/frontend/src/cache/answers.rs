@@ -7,17 +7,23 @@ use assay_proto::v1::{ProfileInfo, PublicInfoReply};
 use assay_scep::http::{CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE};
 use hyper::body::Bytes;
 
+use super::file::{File, FileError};
 use crate::answer::Answer;
+use crate::route::select;
 
 /// More profiles than any installation has; bounds memory and the values of a metric's label.
 const MAX_PROFILES: usize = 1_000;
+/// A CA has a certificate, a CRL and at times their successors.
+const MAX_FILES: usize = 64;
 
-/// The answers of all profiles.
+/// The answers of all profiles, and what relying parties fetch.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) revision: String,
     pub(super) profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     pub(super) default: Option<Arc<Profile>>,
+    /// By path, without the leading slash.
+    pub(super) files: BTreeMap<String, Arc<File>>,
 }
 
 /// The answers of one profile.
@@ -37,15 +43,32 @@ pub(crate) enum AnswersError {
     ContentType(String),
     #[error("several default profiles")]
     SeveralDefaults,
+    #[error("more than {MAX_FILES} files")]
+    TooManyFiles,
+    #[error("file `{0}` lies at a path of SCEP")]
+    ScepPath(String),
+    #[error("file `{path}` cannot be served")]
+    File {
+        path: String,
+        #[source]
+        source: FileError,
+    },
 }
 
 impl TryFrom<PublicInfoReply> for Answers {
     type Error = AnswersError;
 
     fn try_from(reply: PublicInfoReply) -> Result<Self, AnswersError> {
-        let PublicInfoReply { revision, profiles } = reply;
+        let PublicInfoReply {
+            revision,
+            profiles,
+            files,
+        } = reply;
         if profiles.len() > MAX_PROFILES {
             return Err(AnswersError::TooMany);
+        }
+        if files.len() > MAX_FILES {
+            return Err(AnswersError::TooManyFiles);
         }
         let mut answers = Self {
             revision,
@@ -58,6 +81,16 @@ impl TryFrom<PublicInfoReply> for Answers {
                 return Err(AnswersError::SeveralDefaults);
             }
             answers.profiles.insert(Arc::clone(&profile.name), profile);
+        }
+        for public in files {
+            let path = public.path.clone();
+            if select(&format!("/{path}")).is_some() {
+                return Err(AnswersError::ScepPath(path));
+            }
+            match File::try_from(public) {
+                Ok(file) => answers.files.insert(path, Arc::new(file)),
+                Err(source) => return Err(AnswersError::File { path, source }),
+            };
         }
         Ok(answers)
     }
@@ -94,6 +127,8 @@ impl TryFrom<ProfileInfo> for Profile {
 
 #[cfg(test)]
 mod tests {
+    use assay_proto::v1::PublicFile;
+
     use super::*;
 
     fn info(content_type: &str, is_default: bool) -> ProfileInfo {
@@ -110,7 +145,28 @@ mod tests {
         PublicInfoReply {
             revision: "1".to_owned(),
             profiles,
+            files: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_file_never_takes_a_path_of_scep() {
+        let file = |path: &str| PublicFile {
+            path: path.to_owned(),
+            content_type: "application/pkix-crl".to_owned(),
+            content: vec![0x30],
+            max_age_seconds: 60,
+            last_modified: 1_700_000_000,
+        };
+        let with = |path| PublicInfoReply {
+            files: vec![file(path)],
+            ..reply(Vec::new())
+        };
+        assert!(Answers::try_from(with("crl/ca.crl")).is_ok());
+        assert_eq!(
+            Answers::try_from(with("scep/devices")).unwrap_err(),
+            AnswersError::ScepPath("scep/devices".to_owned())
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
     reason = "helpers of tests may, like tests"
 )]
 
+mod files;
 mod http;
 mod service;
 mod stand;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use assay_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicInfoReply,
-    PublicInfoRequest, UnknownProfile,
+    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile,
+    PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
@@ -41,22 +41,37 @@ const POLL: Duration = Duration::from_millis(10);
 
 pub(crate) const CAPABILITIES: &str = "AES\nPOSTPKIOperation\nSCEPStandard\nSHA-256";
 
+pub(crate) const CRL: &str = "a list of certificates";
+/// Mon, 13 Nov 2023 00:00:00 GMT
+const CRL_TIME: i64 = 1_699_833_600;
+
 /// The signer of this stand.
 #[derive(Clone, Default)]
 pub(crate) struct Signer(Arc<State>);
 
 struct State {
     profiles: Mutex<Vec<&'static str>>,
+    crl: Mutex<Crl>,
     seen: Mutex<Vec<PkiOperationRequest>>,
     finished: Mutex<usize>,
     /// A message `hang` waits for a permit.
     release: Semaphore,
 }
 
+#[derive(Clone, Copy)]
+struct Crl {
+    content: &'static str,
+    last_modified: i64,
+}
+
 impl Default for State {
     fn default() -> Self {
         Self {
             profiles: Mutex::new(vec!["devices", "fleet"]),
+            crl: Mutex::new(Crl {
+                content: CRL,
+                last_modified: CRL_TIME,
+            }),
             seen: Mutex::default(),
             finished: Mutex::default(),
             release: Semaphore::new(0),
@@ -67,6 +82,13 @@ impl Default for State {
 impl Signer {
     pub(crate) fn activate(&self, profile: &'static str) {
         self.0.profiles.lock().unwrap().push(profile);
+    }
+
+    pub(crate) fn publish_crl(&self, content: &'static str, last_modified: i64) {
+        *self.0.crl.lock().unwrap() = Crl {
+            content,
+            last_modified,
+        };
     }
 
     pub(crate) fn seen(&self) -> Vec<PkiOperationRequest> {
@@ -125,13 +147,31 @@ impl Enrolment for Signer {
         request: Request<PublicInfoRequest>,
     ) -> Result<Response<PublicInfoReply>, Status> {
         let names = self.0.profiles.lock().unwrap().clone();
-        let revision = names.join(",");
-        let profiles = if request.into_inner().known_revision == revision {
-            Vec::new()
+        let crl = *self.0.crl.lock().unwrap();
+        let revision = format!("{},{}", names.join(","), crl.content);
+        let (profiles, files) = if request.into_inner().known_revision == revision {
+            (Vec::new(), Vec::new())
         } else {
-            names.iter().map(|name| info(name)).collect()
+            let profiles = names.iter().map(|name| info(name)).collect();
+            (profiles, vec![crl.file()])
         };
-        Ok(Response::new(PublicInfoReply { revision, profiles }))
+        Ok(Response::new(PublicInfoReply {
+            revision,
+            profiles,
+            files,
+        }))
+    }
+}
+
+impl Crl {
+    fn file(self) -> PublicFile {
+        PublicFile {
+            path: "crl/ca.crl".to_owned(),
+            content_type: "application/pkix-crl".to_owned(),
+            content: self.content.as_bytes().to_vec(),
+            max_age_seconds: 300,
+            last_modified: self.last_modified,
+        }
     }
 }
 
