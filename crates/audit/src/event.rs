@@ -91,6 +91,91 @@ pub enum Event {
         /// Head of the chain of hashes over its changes.
         inventory_hash: Hash,
     },
+    /// A certificate was revoked for good.
+    #[serde(rename = "certificate.revoked")]
+    CertificateRevoked {
+        /// Identity of the operator, or of the signer where a schedule did it.
+        actor: Text,
+        /// Serial, hex.
+        serial: Text,
+        /// CRLReason of RFC 5280 section 5.3.1.
+        reason: Text,
+    },
+    /// A certificate was put on hold: revoked until it is released.
+    #[serde(rename = "certificate.held")]
+    CertificateHeld {
+        /// Identity of the operator.
+        actor: Text,
+        /// Serial, hex.
+        serial: Text,
+    },
+    /// A certificate on hold became valid again.
+    #[serde(rename = "certificate.released")]
+    CertificateReleased {
+        /// Identity of the operator.
+        actor: Text,
+        /// Serial, hex.
+        serial: Text,
+    },
+    /// A certificate was renewed by another.
+    #[serde(rename = "certificate.superseded")]
+    CertificateSuperseded {
+        /// Serial of the old one, hex.
+        serial: Text,
+        /// Serial of the new one, hex.
+        successor: Text,
+        /// Unix seconds at which the old one is to be revoked; absent where it is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revoke_at: Option<i64>,
+    },
+    /// A CRL was signed.
+    #[serde(rename = "crl.issued")]
+    CrlIssued {
+        /// CRL number of RFC 5280 section 5.2.3.
+        number: u64,
+        /// SHA-256 of the DER CRL.
+        crl_sha256: Hash,
+        /// Unix seconds.
+        this_update: i64,
+        /// Unix seconds.
+        next_update: i64,
+        /// Certificates listed.
+        entries: u64,
+        /// CKA_ID of the CA key, hex.
+        key_id: Text,
+        /// Serial number of the token.
+        token_serial: Text,
+    },
+    /// An operator approved a waiting request.
+    #[serde(rename = "pending.approved")]
+    PendingApproved {
+        /// Identity of the operator.
+        actor: Text,
+        /// Id of the waiting request.
+        pending_id: Text,
+        /// Operators who approved it so far, this one included.
+        approvals: u64,
+        /// Operators whose approval it needs.
+        required: u64,
+        /// The operator's words.
+        note: Text,
+    },
+    /// An operator denied a waiting request.
+    #[serde(rename = "pending.denied")]
+    PendingDenied {
+        /// Identity of the operator.
+        actor: Text,
+        /// Id of the waiting request.
+        pending_id: Text,
+        /// The operator's words.
+        note: Text,
+    },
+    /// A waiting or approved request came to nothing in its time.
+    #[serde(rename = "pending.expired")]
+    PendingExpired {
+        /// Id of the waiting request.
+        pending_id: Text,
+    },
     /// A permit was turned into a durable intent: from here on the CA may sign this TBSCertificate.
     #[serde(rename = "intent.opened")]
     IntentOpened {
@@ -137,6 +222,37 @@ pub enum Event {
         answer: Answer,
         /// Serial of the certificate, hex.
         serial: Text,
+    },
+    /// A request that policy permits was queued for an operator: a CertRep PENDING.
+    #[serde(rename = "request.pending")]
+    RequestPending {
+        /// The request answered.
+        #[serde(flatten)]
+        request: Request,
+        /// Id of the waiting request, which this one began or repeats.
+        pending_id: Text,
+    },
+    /// A CertPoll for a request that still waits: a CertRep PENDING.
+    #[serde(rename = "request.polled")]
+    RequestPolled {
+        /// The request answered.
+        #[serde(flatten)]
+        request: Request,
+        /// Id of the waiting request.
+        pending_id: Text,
+    },
+    /// A GetCert or GetCRL was answered.
+    #[serde(rename = "request.queried")]
+    RequestQueried {
+        /// The request answered.
+        #[serde(flatten)]
+        request: Request,
+        /// Serial of the certificate handed out, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serial: Option<Text>,
+        /// Number of the CRL handed out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        crl_number: Option<u64>,
     },
     /// A CertRep FAILURE.
     #[serde(rename = "request.refused")]
@@ -202,10 +318,21 @@ impl Event {
             Self::ChallengeIssued { .. } => "challenge.issued",
             Self::ChallengeRevoked { .. } => "challenge.revoked",
             Self::InventoryChanged { .. } => "inventory.changed",
+            Self::CertificateRevoked { .. } => "certificate.revoked",
+            Self::CertificateHeld { .. } => "certificate.held",
+            Self::CertificateReleased { .. } => "certificate.released",
+            Self::CertificateSuperseded { .. } => "certificate.superseded",
+            Self::CrlIssued { .. } => "crl.issued",
+            Self::PendingApproved { .. } => "pending.approved",
+            Self::PendingDenied { .. } => "pending.denied",
+            Self::PendingExpired { .. } => "pending.expired",
             Self::IntentOpened { .. } => "intent.opened",
             Self::IntentAbandoned { .. } => "intent.abandoned",
             Self::RequestIssued { .. } => "request.issued",
             Self::RequestReplayed { .. } => "request.replayed",
+            Self::RequestPending { .. } => "request.pending",
+            Self::RequestPolled { .. } => "request.polled",
+            Self::RequestQueried { .. } => "request.queried",
             Self::RequestRefused { .. } => "request.refused",
             Self::RequestMalformed { .. } => "request.malformed",
             Self::RequestDeferred { .. } => "request.deferred",

@@ -108,6 +108,61 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             inventory_sequence: 4,
             inventory_hash: hash,
         },
+        Event::CertificateRevoked {
+            actor: text.clone(),
+            serial: text.clone(),
+            reason: "superseded".into(),
+        },
+        Event::CertificateHeld {
+            actor: text.clone(),
+            serial: text.clone(),
+        },
+        Event::CertificateReleased {
+            actor: text.clone(),
+            serial: text.clone(),
+        },
+        Event::CertificateSuperseded {
+            serial: text.clone(),
+            successor: text.clone(),
+            revoke_at: Some(1),
+        },
+        Event::CrlIssued {
+            number: 1,
+            crl_sha256: hash,
+            this_update: 2,
+            next_update: 3,
+            entries: 4,
+            key_id: text.clone(),
+            token_serial: text.clone(),
+        },
+        Event::PendingApproved {
+            actor: text.clone(),
+            pending_id: text.clone(),
+            approvals: 1,
+            required: 2,
+            note: text.clone(),
+        },
+        Event::PendingDenied {
+            actor: text.clone(),
+            pending_id: text.clone(),
+            note: text.clone(),
+        },
+        Event::PendingExpired {
+            pending_id: text.clone(),
+        },
+        Event::RequestPending {
+            request: request.clone(),
+            pending_id: text.clone(),
+        },
+        Event::RequestPolled {
+            request: request.clone(),
+            pending_id: text.clone(),
+        },
+        Event::RequestQueried {
+            request: request.clone(),
+            serial: None,
+            crl_number: Some(7),
+        },
         Event::IntentOpened {
             request: request.clone(),
             issuance: issuance.clone(),

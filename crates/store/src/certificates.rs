@@ -1,7 +1,7 @@
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::{Sql, Texts, limit, text_column};
-use crate::{Serial, Store, StoreError};
+use crate::{CrlReason, Serial, Store, StoreError};
 
 /// How far a serial has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +49,16 @@ pub struct CertificateRow {
     pub transaction_id: String,
     /// Model hash of the policy that permitted it.
     pub policy_hash: [u8; 32],
-    /// Unix seconds.
+    /// Unix seconds since which it is revoked or on hold.
     pub revoked_at: Option<i64>,
+    /// Why; `None` also for an intent that was given up.
+    pub revocation_reason: Option<CrlReason>,
+    /// Unix seconds at which it is to be revoked.
+    pub revoke_at: Option<i64>,
+    /// The certificate that it renews.
+    pub renewal_of: Option<Serial>,
+    /// The latest certificate that renewed it.
+    pub superseded_by: Option<Serial>,
 }
 
 impl Store {
@@ -62,14 +70,7 @@ impl Store {
         &self,
         serial: Serial,
     ) -> Result<Option<CertificateRow>, StoreError> {
-        self.read(move |connection| {
-            connection.find(
-                "SELECT * FROM certificates WHERE serial = ?1",
-                [serial],
-                read,
-            )
-        })
-        .await
+        self.read(move |connection| find(connection, &serial)).await
     }
 
     /// The certificate that the same key got for an equal CSR at `since` (Unix seconds) or later and that is not revoked,
@@ -119,6 +120,17 @@ impl Store {
     }
 }
 
+pub(crate) fn find(
+    connection: &Connection,
+    serial: &Serial,
+) -> Result<Option<CertificateRow>, StoreError> {
+    connection.find(
+        "SELECT * FROM certificates WHERE serial = ?1",
+        [serial],
+        read,
+    )
+}
+
 pub(crate) fn find_equal_csr(
     connection: &Connection,
     ca_id: &str,
@@ -136,7 +148,7 @@ pub(crate) fn find_equal_csr(
     )
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
     Ok(CertificateRow {
         position: row.get::<_, i64>("position")?.cast_unsigned(),
         serial: row.get("serial")?,
@@ -154,5 +166,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
         transaction_id: row.get("transaction_id")?,
         policy_hash: row.get("policy_hash")?,
         revoked_at: row.get("revoked_at")?,
+        revocation_reason: row.get("revocation_reason")?,
+        revoke_at: row.get("revoke_at")?,
+        renewal_of: row.get("renewal_of")?,
+        superseded_by: row.get("superseded_by")?,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use assay_audit::RecordError;
 use rusqlite::ErrorCode;
 
-use crate::Serial;
+use crate::{MAX_CRL_ENTRIES, Serial};
 
 /// Why the store did not open.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,9 @@ pub enum StoreError {
     /// An audit record cannot be kept, and so neither can the change.
     #[error("an audit record cannot be kept")]
     Record(#[source] Arc<RecordError>),
+    /// More certificates are revoked than one CRL may list.
+    #[error("a CRL lists at most {MAX_CRL_ENTRIES} certificates; move to a new CA or to OCSP")]
+    CrlTooLong,
     /// There is no such intent, or it was closed before.
     #[error("there is no open intent for the serial {0}")]
     NoOpenIntent(Serial),

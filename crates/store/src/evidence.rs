@@ -1,5 +1,5 @@
-use crate::{CertificateRow, ChallengeRow, InventoryRow, Store, StoreError};
-use crate::{certificates, challenges, inventory};
+use crate::{CertificateRow, ChallengeRow, InventoryRow, PendingRow, Store, StoreError};
+use crate::{certificates, challenges, inventory, pending};
 
 /// What a decision on a decrypted request needs to know, asked at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +25,14 @@ pub struct Evidence {
     pub retransmitted: Option<CertificateRow>,
     /// As by [`Store::find_challenge`].
     pub challenge: Option<ChallengeRow>,
+    /// The waiting or approved request of the same key for an equal CSR.
+    pub queued: Option<PendingRow>,
     /// As by [`Store::find_inventory`].
     pub inventory: Option<InventoryRow>,
 }
 
 impl Store {
-    /// Three lookups for one turn of a reader.
+    /// Its lookups for one turn of a reader.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -51,8 +53,15 @@ impl Store {
                 Some((profile, name)) => inventory::find(connection, profile, name)?,
                 None => None,
             };
+            let queued = pending::find_equal_csr(
+                connection,
+                &query.ca_id,
+                &query.signer_spki_sha256,
+                &query.csr_digest,
+            )?;
             Ok(Evidence {
                 retransmitted,
+                queued,
                 challenge,
                 inventory,
             })

@@ -1,10 +1,10 @@
 use assay_audit::{Draft, Hash, Request};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{MAX_ROWS, Sql, Texts};
+use crate::sql::{Json, MAX_ROWS, Sql, Texts};
 use crate::{
-    Serial, Store, StoreError, TransactionKey, audit, challenges, inventory, transactions,
+    Serial, Store, StoreError, TransactionKey, audit, challenges, inventory, reserve, revocations,
+    transactions,
 };
 
 /// The result of an intent.
@@ -55,35 +55,48 @@ pub struct OpenIntent {
     pub expires_at: i64,
     /// For the record that ends the request.
     pub request: Request,
+    /// The certificate that it renews.
+    pub renewal_of: Option<Serial>,
+    /// Seconds from its issue to the revocation of that one; `None` keeps it.
+    pub revoke_after: Option<i64>,
+    /// The request that waited for it.
+    pub pending_id: Option<String>,
 }
 
 impl Store {
-    /// Closes an intent with its certificate, and keeps the CertRep for byte-identical retransmissions: on disk before it
-    /// returns, so before any of it is sent.
+    /// Closes an intent with its certificate, notes it as the successor of the one that it renews, and keeps the CertRep
+    /// for byte-identical retransmissions: on disk before it returns, so before any of it is sent.
     ///
     /// # Errors
     /// [`StoreError::NoOpenIntent`] where the intent is closed; then nothing may be sent.
     pub async fn complete(&self, completion: Completion) -> Result<u64, StoreError> {
         self.write(move |connection| {
             let serial = &completion.serial;
-            let request_digest: [u8; 32] = connection
+            let closed = connection
                 .find(
                     "UPDATE certificates SET state = 'issued', der = ?2, sha256 = ?3,
                          closed_at = ?4, tbs = NULL
-                     WHERE serial = ?1 AND state = 'intent' RETURNING request_digest",
+                     WHERE serial = ?1 AND state = 'intent' 
+                     RETURNING request_digest, renewal_of, revoke_after",
                     params![
                         serial,
                         completion.certificate,
                         Hash::of(&completion.certificate).as_bytes(),
                         completion.issued_at
                     ],
-                    |row| row.get(0),
+                    read_closed,
                 )?
                 .ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
+            if let Some(old) = &closed.renewal_of {
+                let revoke_at = closed
+                    .revoke_after
+                    .map(|after| completion.issued_at + after);
+                revocations::supersede(connection, old, serial, revoke_at)?;
+            }
             if let Some(cert_rep) = &completion.cert_rep {
                 transactions::keep_reply(
                     connection,
-                    &request_digest,
+                    &closed.request_digest,
                     serial,
                     cert_rep,
                     completion.issued_at,
@@ -106,12 +119,15 @@ impl Store {
         audit: Vec<Draft>,
     ) -> Result<u64, StoreError> {
         self.write(move |connection| {
-            let (challenge, profile, name) = abandon(connection, &serial, now)?
+            let used = abandon(connection, &serial, now)?
                 .ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
-            match (challenge, name) {
-                (_, Some(name)) => inventory::free(connection, &serial, &profile, &name)?,
-                (Some(id), None) => challenges::free(connection, &serial, &id)?,
-                (None, None) => false,
+            match (used.pending_id, used.inventory_name, used.challenge_id) {
+                (Some(id), _, _) => reserve::restore(connection, &id, &serial)?,
+                (None, Some(name), _) => {
+                    inventory::free(connection, &serial, &used.profile, &name)?
+                }
+                (None, None, Some(id)) => challenges::free(connection, &serial, &id)?,
+                (None, None, None) => false,
             };
             audit::append(connection, audit)
         })
@@ -140,20 +156,46 @@ impl Store {
     }
 }
 
-type Authorisation = (Option<String>, String, Option<String>);
+struct Closed {
+    request_digest: [u8; 32],
+    renewal_of: Option<Serial>,
+    revoke_after: Option<i64>,
+}
+
+struct Abandoned {
+    profile: String,
+    challenge_id: Option<String>,
+    inventory_name: Option<String>,
+    pending_id: Option<String>,
+}
 
 fn abandon(
     connection: &Connection,
     serial: &Serial,
     now: i64,
-) -> Result<Option<Authorisation>, StoreError> {
+) -> Result<Option<Abandoned>, StoreError> {
     connection.find(
         "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?2
          WHERE serial = ?1 AND state = 'intent'
-         RETURNING challenge_id, profile, inventory_name",
+         RETURNING profile, challenge_id, inventory_name, pending_id",
         params![serial, now],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| {
+            Ok(Abandoned {
+                profile: row.get("profile")?,
+                challenge_id: row.get("challenge_id")?,
+                inventory_name: row.get("inventory_name")?,
+                pending_id: row.get("pending_id")?,
+            })
+        },
     )
+}
+
+fn read_closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
+    Ok(Closed {
+        request_digest: row.get("request_digest")?,
+        renewal_of: row.get("renewal_of")?,
+        revoke_after: row.get("revoke_after")?,
+    })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<OpenIntent> {
@@ -176,16 +218,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OpenIntent> {
         policy_hash: row.get("policy_hash")?,
         created_at: row.get("created_at")?,
         expires_at: row.get("expires_at")?,
-        request: row.get::<_, StoredRequest>("request")?.0,
+        request: row.get::<_, Json<Request>>("request")?.0,
+        renewal_of: row.get("renewal_of")?,
+        revoke_after: row.get("revoke_after")?,
+        pending_id: row.get("pending_id")?,
     })
-}
-
-struct StoredRequest(Request);
-
-impl FromSql for StoredRequest {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?)
-            .map(Self)
-            .map_err(FromSqlError::other)
-    }
 }

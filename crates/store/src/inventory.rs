@@ -22,6 +22,8 @@ pub struct InventoryRow {
     pub spki_sha256: Option<[u8; 32]>,
     /// What the static challenge was used for; `None` while it may be used.
     pub serial: Option<Serial>,
+    /// The waiting request that the name is kept for.
+    pub pending_id: Option<String>,
     /// Unix seconds.
     pub added_at: i64,
     /// Identity of the operator.
@@ -187,7 +189,7 @@ pub(crate) fn find(
     )
 }
 
-/// Uses the static challenge up for a name; `false` if it was used before or the name is unknown.
+/// Uses the static challenge up for a name; `false` if it was used before is reserved, or the name is unknown.
 pub(crate) fn take(
     connection: &Connection,
     profile: &str,
@@ -195,7 +197,8 @@ pub(crate) fn take(
     serial: &Serial,
 ) -> Result<bool, StoreError> {
     let taken = connection.change(
-        "UPDATE inventory SET serial = ?3 WHERE profile = ?1 AND name = ?2 AND serial IS NULL",
+        "UPDATE inventory SET serial = ?3
+         WHERE profile = ?1 AND name = ?2 AND serial IS NULL AND pending_id IS NULL",
         params![profile, name, serial],
     )?;
     Ok(taken == 1)
@@ -214,6 +217,68 @@ pub(crate) fn free(
         params![profile, name, serial],
     )?;
     Ok(freed == 1)
+}
+
+/// Keeps a name for a request that waits; `false` as for [`take`].
+pub(crate) fn reserve(
+    connection: &Connection,
+    profile: &str,
+    name: &str,
+    pending_id: &str,
+) -> Result<bool, StoreError> {
+    let reserved = connection.change(
+        "UPDATE inventory SET pending_id = ?3
+         WHERE profile = ?1 AND name = ?2 AND serial IS NULL AND pending_id IS NULL",
+        params![profile, name, pending_id],
+    )?;
+    Ok(reserved == 1)
+}
+
+/// Uses what was reserved for `pending_id`.
+pub(crate) fn take_reserved(
+    connection: &Connection,
+    profile: &str,
+    name: &str,
+    pending_id: &str,
+    serial: &Serial,
+) -> Result<bool, StoreError> {
+    let taken = connection.change(
+        "UPDATE inventory SET serial = ?4, pending_id = NULL
+         WHERE profile = ?1 AND name = ?2 AND pending_id = ?3",
+        params![profile, name, pending_id, serial],
+    )?;
+    Ok(taken == 1)
+}
+
+/// Gives a name back that was reserved for `pending_id`.
+pub(crate) fn unreserve(
+    connection: &Connection,
+    profile: &str,
+    name: &str,
+    pending_id: &str,
+) -> Result<bool, StoreError> {
+    let freed = connection.change(
+        "UPDATE inventory SET pending_id = NULL
+         WHERE profile = ?1 AND name = ?2 AND pending_id = ?3",
+        params![profile, name, pending_id],
+    )?;
+    Ok(freed == 1)
+}
+
+/// Reserves a name again that was used for `serial`, of which nothing came.
+pub(crate) fn reserve_again(
+    connection: &Connection,
+    profile: &str,
+    name: &str,
+    pending_id: &str,
+    serial: &Serial,
+) -> Result<bool, StoreError> {
+    let reserved = connection.change(
+        "UPDATE inventory SET serial = NULL, pending_id = ?3
+         WHERE profile = ?1 AND name = ?2 AND serial = ?4",
+        params![profile, name, pending_id, serial],
+    )?;
+    Ok(reserved == 1)
 }
 
 fn head(connection: &Connection, profile: &str) -> Result<InventoryHead, StoreError> {
@@ -277,6 +342,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<InventoryRow> {
         name: row.get("name")?,
         spki_sha256: row.get("spki_sha256")?,
         serial: row.get("serial")?,
+        pending_id: row.get("pending_id")?,
         added_at: row.get("added_at")?,
         added_by: row.get("added_by")?,
     })

@@ -3,18 +3,25 @@
 //! Whoever gets `Ok` from a method that writes may rely on the change being on disk, its audit records with it. Times are
 //! given by the caller, in Unix seconds. A file holds the queries of a group of tables.
 
+mod approvals;
 mod audit;
 mod certificates;
 mod challenges;
+mod consume;
+mod crl_reason;
+mod crls;
 mod error;
 mod evidence;
 mod intents;
 mod inventory;
 mod lock;
+mod pending;
 mod permit;
 mod policies;
 mod quotas;
 mod reader;
+mod reserve;
+mod revocations;
 mod schema;
 mod serial;
 mod sql;
@@ -24,18 +31,25 @@ mod transactions;
 mod upkeep;
 mod writer;
 
+pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
 pub use audit::AuditRow;
 pub use certificates::{CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
+pub use consume::Consume;
+pub use crl_reason::{BadReason, CrlReason};
+pub use crls::{CrlOutcome, CrlRow, MAX_CRL_ENTRIES, NewCrl, RevokedEntry};
 pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES,
 };
-pub use permit::{Consume, NewIntent, PermitOutcome, PermitWrite};
+pub use pending::{PendingRow, PendingState, PendingWrite};
+pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{NewPolicy, Policy, PolicyInfo};
 pub use quotas::QuotaCharge;
+pub use reserve::Reserve;
+pub use revocations::{ReleaseOutcome, RevokeOutcome};
 pub use schema::VERSION;
 pub use serial::{BadSerial, Serial};
 pub use sql::MAX_ROWS;

@@ -1,12 +1,13 @@
 use assay_audit::{Draft, Request};
 use rusqlite::{Connection, params};
 
-use crate::certificates::{self, CertificateState};
+use crate::certificates::{self, CertificateRow, CertificateState};
+use crate::consume::{self, Consume, Used};
 use crate::sql::Sql;
 use crate::writer::Verdict;
 use crate::{
-    ChallengeKind, ChallengeState, QuotaCharge, Serial, Store, StoreError, TransactionKey, audit,
-    challenges, inventory, quotas, transactions,
+    PendingState, QuotaCharge, Serial, Store, StoreError, TransactionKey, audit, quotas,
+    transactions,
 };
 
 /// Everything that must be true and durable before the CA key is used.
@@ -59,24 +60,8 @@ pub struct NewIntent {
     pub request: Request,
 }
 
-/// What authorises a certificate and must be used up with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Consume {
-    /// A one-time challenge, by its public id.
-    OneTime {
-        /// Public id.
-        id: String,
-    },
-    /// A static challenge, for one name of the intent's profile's inventory.
-    Static {
-        /// Public id.
-        id: String,
-        /// Name in the inventory.
-        name: String,
-    },
-}
-
-/// Whether the intent is durable. Anything but `Recorded` left the store as it was.
+/// Whether the intent, or the request that waits for an operator, is durable. Anything but `Recorded` left the store as it
+/// was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PermitOutcome {
     /// On disk.
@@ -94,6 +79,16 @@ pub enum PermitOutcome {
         /// Of that intent.
         serial: Serial,
     },
+    /// An equal CSR of the same key waits for an operator: it is PENDING still.
+    AlreadyQueued {
+        /// Of that request.
+        id: String,
+    },
+    /// The challenge, the name or the certificate to be renewed is kept for a request that waits.
+    Reserved {
+        /// Of that request.
+        id: String,
+    },
     /// The one-time challenge was used before.
     ChallengeSpent,
     /// The challenge was taken back.
@@ -109,6 +104,19 @@ pub enum PermitOutcome {
     },
     /// The name is not in the inventory.
     InventoryUnknown,
+    /// The certificate to be renewed was not issued here.
+    OldUnknown,
+    /// The certificate to be renewed is revoked or on hold.
+    OldRevoked,
+    /// The certificate to be renewed has expired.
+    OldExpired,
+    /// No request like this one waited under the id.
+    PendingUnknown,
+    /// The request is not approved, or not any more.
+    NotApproved {
+        /// How far it has come.
+        state: PendingState,
+    },
     /// A window is full.
     QuotaExceeded {
         /// Key of the quota.
@@ -124,10 +132,11 @@ impl Store {
     /// Where nothing could be decided; then nothing may be signed.
     pub async fn permit(&self, permit: PermitWrite) -> Result<PermitOutcome, StoreError> {
         self.write_if(move |connection| {
-            if let Some(obstacle) = consume(connection, &permit)? {
-                return Ok(Verdict::Undo(obstacle));
-            }
-            insert_intent(connection, &permit)?;
+            let used = match use_up(connection, &permit)? {
+                Ok(used) => used,
+                Err(obstacle) => return Ok(Verdict::Undo(obstacle)),
+            };
+            insert_intent(connection, &permit, &used)?;
             transactions::bind(
                 connection,
                 &permit.transaction,
@@ -143,11 +152,23 @@ impl Store {
     }
 }
 
-/// `None` if all that the permit needs was there and is now used up.
-fn consume(
+impl PermitOutcome {
+    pub(crate) fn already(earlier: CertificateRow) -> Self {
+        let serial = earlier.serial;
+        match earlier.state {
+            CertificateState::Intent => Self::InProgress { serial },
+            CertificateState::Issued | CertificateState::Abandoned => {
+                Self::AlreadyIssued { serial }
+            }
+        }
+    }
+}
+
+/// `Err` in the result is the obstacle; else all that the permit needs was there and is now used up.
+fn use_up(
     connection: &Connection,
     permit: &PermitWrite,
-) -> Result<Option<PermitOutcome>, StoreError> {
+) -> Result<Result<Used, PermitOutcome>, StoreError> {
     let earlier = certificates::find_equal_csr(
         connection,
         &permit.transaction.ca_id,
@@ -156,92 +177,34 @@ fn consume(
         permit.retransmit_since,
     )?;
     if let Some(earlier) = earlier {
-        let serial = earlier.serial;
-        return Ok(Some(match earlier.state {
-            CertificateState::Intent => PermitOutcome::InProgress { serial },
-            CertificateState::Issued | CertificateState::Abandoned => {
-                PermitOutcome::AlreadyIssued { serial }
-            }
-        }));
+        return Ok(Err(PermitOutcome::already(earlier)));
     }
-    let obstacle = match &permit.consume {
-        Consume::OneTime { id } => spend_one_time(connection, permit, id)?,
-        Consume::Static { id, name } => take_name(connection, permit, id, name)?,
-    };
-    if obstacle.is_some() {
-        return Ok(obstacle);
+    let used = consume::consume(connection, permit)?;
+    if used.is_err() {
+        return Ok(used);
     }
     for quota in &permit.quotas {
         if !quotas::charge(connection, quota)? {
-            return Ok(Some(PermitOutcome::QuotaExceeded {
-                key: quota.key.clone(),
-            }));
+            let key = quota.key.clone();
+            return Ok(Err(PermitOutcome::QuotaExceeded { key }));
         }
     }
-    Ok(None)
+    Ok(used)
 }
 
-fn spend_one_time(
+fn insert_intent(
     connection: &Connection,
     permit: &PermitWrite,
-    id: &str,
-) -> Result<Option<PermitOutcome>, StoreError> {
-    if challenges::spend(connection, id, &permit.intent.serial, permit.now)? {
-        return Ok(None);
-    }
-    let found = challenges::find_by_id(connection, id)?;
-    Ok(Some(match found.map(|row| (row.kind, row.state)) {
-        Some((ChallengeKind::OneTime, ChallengeState::Open)) => PermitOutcome::ChallengeExpired,
-        Some((ChallengeKind::OneTime, ChallengeState::Spent)) => PermitOutcome::ChallengeSpent,
-        Some((ChallengeKind::OneTime, ChallengeState::Revoked)) => PermitOutcome::ChallengeRevoked,
-        Some((ChallengeKind::Static, _)) | None => PermitOutcome::ChallengeUnknown,
-    }))
-}
-
-fn take_name(
-    connection: &Connection,
-    permit: &PermitWrite,
-    id: &str,
-    name: &str,
-) -> Result<Option<PermitOutcome>, StoreError> {
-    let Some(challenge) = challenges::find_by_id(connection, id)?
-        .filter(|challenge| challenge.kind == ChallengeKind::Static)
-    else {
-        return Ok(Some(PermitOutcome::ChallengeUnknown));
-    };
-    if challenge.state != ChallengeState::Open {
-        return Ok(Some(PermitOutcome::ChallengeRevoked));
-    }
-    if challenge
-        .expires_at
-        .is_some_and(|expires_at| expires_at <= permit.now)
-    {
-        return Ok(Some(PermitOutcome::ChallengeExpired));
-    }
-    let profile = &permit.intent.profile;
-    if inventory::take(connection, profile, name, &permit.intent.serial)? {
-        return Ok(None);
-    }
-    let used = inventory::find(connection, profile, name)?.and_then(|row| row.serial);
-    Ok(Some(match used {
-        Some(serial) => PermitOutcome::InventoryUsed { serial },
-        None => PermitOutcome::InventoryUnknown,
-    }))
-}
-
-fn insert_intent(connection: &Connection, permit: &PermitWrite) -> Result<(), StoreError> {
+    used: &Used,
+) -> Result<(), StoreError> {
     let intent = &permit.intent;
-    let (challenge_id, inventory_name) = match &permit.consume {
-        Consume::OneTime { id } => (id, None),
-        Consume::Static { id, name } => (id, Some(name)),
-    };
     connection.change(
         "INSERT INTO certificates (serial, state, ca_id, profile, subject, sans, not_before,
              not_after, policy_hash, signer_spki_sha256, transaction_id, request_digest,
              csr_digest, request, challenge_id, inventory_name, tbs, tbs_digest, created_at,
-             expires_at)
+             expires_at, renewal_of, revoke_after, pending_id)
          VALUES (?1, 'intent', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-             ?16, ?17, ?18, ?19)",
+             ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
         params![
             intent.serial,
             permit.transaction.ca_id,
@@ -256,12 +219,15 @@ fn insert_intent(connection: &Connection, permit: &PermitWrite) -> Result<(), St
             permit.request_digest,
             permit.csr_digest,
             serde_json::to_string(&intent.request)?,
-            challenge_id,
-            inventory_name,
+            used.columns.challenge_id,
+            used.columns.inventory_name,
             intent.tbs,
             intent.tbs_digest,
             permit.now,
             intent.expires_at,
+            used.columns.renewal_of,
+            used.columns.revoke_after,
+            used.pending_id,
         ],
     )?;
     Ok(())

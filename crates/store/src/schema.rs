@@ -4,15 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
 use crate::OpenError;
 
 /// Schema version of this release.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The n-th takes a file from `user_version` n to n + 1. Never edited after a release: only added to.
-const MIGRATIONS: [&str; VERSION as usize] = [include_str!("../migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; VERSION as usize] = [
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_revocation_and_approval.sql"),
+];
 
 /// `ASAY`, in the header of the file, tells it from other SQLite files.
 const APPLICATION_ID: u32 = 0x4153_4159;
@@ -21,7 +24,7 @@ const APPLICATION_ID: u32 = 0x4153_4159;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// More than the statements of this crate, so that each is compiled once.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// Pages of 4 KiB in the WAL before a checkpoint: hot pages are written back once for about 16 MiB of commits.
 const CHECKPOINT_PAGES: u32 = 4096;
@@ -108,12 +111,29 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 /// Each step and its version number in one transaction: a crash leaves the old schema or the new one.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let from: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    // A table that others refer to is rebuilt without enforcement, which cannot be switched within a transaction.
+    connection.pragma_update(None, "foreign_keys", false)?;
     for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(from as usize) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.execute_batch(migration)?;
+        check_references(&transaction)?;
         transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }
-    Ok(())
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+fn check_references(connection: &Connection) -> rusqlite::Result<()> {
+    let broken: u32 =
+        connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
+            row.get(0)
+        })?;
+    if broken == 0 {
+        return Ok(());
+    }
+    Err(rusqlite::Error::SqliteFailure(
+        ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY),
+        Some(format!("{broken} rows refer to rows that do not exist")),
+    ))
 }

@@ -1,5 +1,6 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
+use serde::de::DeserializeOwned;
 
 use crate::StoreError;
 
@@ -62,10 +63,13 @@ pub(crate) fn limit(asked: u32) -> u32 {
     }
 }
 
-/// A list of texts in one column.
-pub(crate) struct Texts(pub(crate) Vec<String>);
+/// A value that serde reads from one column.
+pub(crate) struct Json<T>(pub(crate) T);
 
-impl FromSql for Texts {
+/// A list of texts in one column.
+pub(crate) type Texts = Json<Vec<String>>;
+
+impl<T: DeserializeOwned> FromSql for Json<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         serde_json::from_str(value.as_str()?)
             .map(Self)

@@ -282,6 +282,7 @@ fn info(row: ChallengeRow) -> ChallengeInfo {
         issued_by,
         state,
         serial,
+        pending_id: _,
     } = row;
     ChallengeInfo {
         id,
@@ -307,6 +308,7 @@ fn kind_text(kind: ChallengeKind) -> &'static str {
 fn state_text(state: ChallengeState) -> &'static str {
     match state {
         ChallengeState::Open => "open",
+        ChallengeState::Reserved => "reserved",
         ChallengeState::Spent => "spent",
         ChallengeState::Revoked => "revoked",
     }
@@ -315,10 +317,11 @@ fn state_text(state: ChallengeState) -> &'static str {
 fn parse_state(text: &str) -> Result<ChallengeState, AdminError> {
     [
         ChallengeState::Open,
+        ChallengeState::Reserved,
         ChallengeState::Spent,
         ChallengeState::Revoked,
     ]
     .into_iter()
     .find(|state| state_text(*state) == text)
-    .ok_or_else(|| AdminError::Invalid(format!("`{text}` is no state: open, spent or revoked")))
+    .ok_or_else(|| AdminError::Invalid(format!("`{text}` is no state: open, reserved, spent or revoked")))
 }

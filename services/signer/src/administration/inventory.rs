@@ -208,6 +208,7 @@ fn info(row: InventoryRow) -> InventoryInfo {
         name,
         spki_sha256,
         serial,
+        pending_id: _,
         added_at,
         added_by,
     } = row;

@@ -66,6 +66,12 @@ impl Evidence {
         trail.challenge_id = Some(challenge.id.clone());
         match challenge.state {
             ChallengeState::Open => {}
+            ChallengeState::Reserved => {
+                return Err(refuse(
+                    "CHA:reserved",
+                    "the challenge is kept for a request that waits for an operator",
+                ));
+            }
             ChallengeState::Spent => {
                 return Err(refuse("CHA:spent", "the challenge was used before"));
             }

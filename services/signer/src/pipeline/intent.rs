@@ -130,6 +130,29 @@ fn earlier(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
         PermitOutcome::InProgress { serial } => {
             Err(End::deferred(format!("certificate {serial} is being made")))
         }
+        PermitOutcome::AlreadyQueued { id } | PermitOutcome::Reserved { id } => refuse(
+            "CHA:reserved",
+            format!("what authorises it is kept for the request {id}, which waits for an operator"),
+        ),
+        PermitOutcome::OldUnknown => refuse(
+            "REN:unknown",
+            "the certificate to be renewed was not issued here".to_owned(),
+        ),
+        PermitOutcome::OldRevoked => refuse(
+            "REN:revoked",
+            "the certificate to be renewed is revoked or on hold".to_owned(),
+        ),
+        PermitOutcome::OldExpired => refuse(
+            "REN:expired",
+            "the certificate to be renewed has expired".to_owned(),
+        ),
+        PermitOutcome::PendingUnknown => {
+            refuse("PEN:unknown", "no such request was queued".to_owned())
+        }
+        PermitOutcome::NotApproved { state } => refuse(
+            "PEN:state",
+            format!("the request is {}, not approved", state.as_str()),
+        ),
         PermitOutcome::ChallengeSpent => {
             refuse("CHA:spent", "the challenge was used before".to_owned())
         }

@@ -1,0 +1,210 @@
+use assay_audit::Draft;
+use rusqlite::{Connection, Row, params};
+
+use crate::pending::{self, PendingRow, PendingState, select};
+use crate::sql::{MAX_ROWS, Sql, text_column};
+use crate::{PRUNE_BATCH, Store, StoreError, audit, reserve};
+
+/// What an operator says to a waiting request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingVerdict {
+    /// One of those whose approval it needs.
+    Approve,
+    /// One is enough.
+    Deny,
+}
+
+text_column!(PendingVerdict { Approve = "approve", Deny = "deny" });
+
+/// A decision of one operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingDecision {
+    /// Id of the waiting request.
+    pub id: String,
+    /// Identity of the operator.
+    pub approver: String,
+    /// What he says.
+    pub verdict: PendingVerdict,
+    /// In his words.
+    pub note: String,
+    /// Whether two operators must approve it.
+    pub four_eyes: bool,
+    /// Unix seconds.
+    pub at: i64,
+}
+
+/// What a decision came to. All but the first three left the store as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecideOutcome {
+    /// May now be permitted.
+    Approved {
+        /// Operators who approved it.
+        approvals: u32,
+    },
+    /// Needs another operator.
+    AwaitsAnother {
+        /// Operators who approved it so far.
+        approvals: u32,
+    },
+    /// Over; what was reserved for it may be used again.
+    Denied,
+    /// The same operator approved it before, and counts once.
+    Repeated,
+    /// It does not wait any more.
+    Closed(PendingState),
+    /// No request has this id.
+    Unknown,
+}
+
+/// A decision as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalRow {
+    /// Identity of the operator.
+    pub approver: String,
+    /// What he said.
+    pub verdict: PendingVerdict,
+    /// In his words.
+    pub note: String,
+    /// Unix seconds.
+    pub decided_at: i64,
+}
+
+impl Store {
+    /// Counts an operator's decision on a waiting request. One past its time is [`PendingState::Expired`], also where that
+    /// was not noted yet. `audit` is called once if something changed.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn decide_pending(
+        &self,
+        decision: PendingDecision,
+        audit: impl FnOnce(&DecideOutcome) -> Draft + Send + 'static,
+    ) -> Result<DecideOutcome, StoreError> {
+        self.write(move |connection| {
+            let Some(row) = pending::find(connection, &decision.id)? else {
+                return Ok(DecideOutcome::Unknown);
+            };
+            if row.state != PendingState::Waiting {
+                return Ok(DecideOutcome::Closed(row.state));
+            }
+            if row.expires_at <= decision.at {
+                return Ok(DecideOutcome::Closed(PendingState::Expired));
+            }
+            if !note(connection, &decision)? {
+                return Ok(DecideOutcome::Repeated);
+            }
+            let outcome = match decision.verdict {
+                PendingVerdict::Approve => approve(connection, &row, &decision)?,
+                PendingVerdict::Deny => {
+                    close(connection, &row, PendingState::Denied, decision.at)?;
+                    reserve::free(connection, &row)?;
+                    DecideOutcome::Denied
+                }
+            };
+            audit::append(connection, vec![audit(&outcome)])?;
+            Ok(outcome)
+        })
+        .await
+    }
+
+    /// Closes requests that wait, or were approved and not polled, until `now` (Unix seconds) or longer than they may, and
+    /// gives back what was reserved for them. At most [`PRUNE_BATCH`], so call again while it is not 0. `audit` is called
+    /// for each.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn expire_pending(
+        &self,
+        now: i64,
+        audit: impl Fn(&PendingRow) -> Draft + Send + 'static,
+    ) -> Result<usize, StoreError> {
+        self.write(move |connection| {
+            let due = connection.list(
+                &select(
+                    "state IN ('waiting', 'approved') AND expires_at <= ?1
+                     ORDER BY expires_at LIMIT ?2",
+                ),
+                params![now, PRUNE_BATCH],
+                pending::read,
+            )?;
+            for row in &due {
+                close(connection, row, PendingState::Expired, now)?;
+                reserve::free(connection, row)?;
+            }
+            audit::append(connection, due.iter().map(audit).collect())?;
+            Ok(due.len())
+        })
+        .await
+    }
+
+    /// Decisions on a request, oldest first; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn list_approvals(&self, id: String) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.read(move |connection| {
+            connection.list(
+                "SELECT * FROM approvals WHERE pending_id = ?1
+                 ORDER BY decided_at, approver LIMIT ?2",
+                params![id, MAX_ROWS],
+                read,
+            )
+        })
+        .await
+    }
+}
+
+/// `false` if the operator said the same before. He may take an approval back by a denial.
+fn note(connection: &Connection, decision: &PendingDecision) -> Result<bool, StoreError> {
+    let noted = connection.change(
+        "INSERT INTO approvals (pending_id, approver, verdict, note, decided_at)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (pending_id, approver) DO UPDATE SET
+             verdict = excluded.verdict, note = excluded.note, decided_at = excluded.decided_at
+             WHERE verdict <> excluded.verdict",
+        params![
+            decision.id,
+            decision.approver,
+            decision.verdict,
+            decision.note,
+            decision.at
+        ],
+    )?;
+    Ok(noted == 1)
+}
+
+fn approve(
+    connection: &Connection,
+    row: &PendingRow,
+    decision: &PendingDecision,
+) -> Result<DecideOutcome, StoreError> {
+    let approvals = row.approvals + 1;
+    let required = if decision.four_eyes { 2 } else { 1 };
+    if approvals < required {
+        return Ok(DecideOutcome::AwaitsAnother { approvals });
+    }
+    close(connection, row, PendingState::Approved, decision.at)?;
+    Ok(DecideOutcome::Approved { approvals })
+}
+
+fn close(
+    connection: &Connection,
+    row: &PendingRow,
+    state: PendingState,
+    at: i64,
+) -> Result<(), StoreError> {
+    connection.change(
+        "UPDATE pending SET state = ?2, decided_at = ?3 WHERE id = ?1",
+        params![row.id, state, at],
+    )?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
+    Ok(ApprovalRow {
+        approver: row.get("approver")?,
+        verdict: row.get("verdict")?,
+        note: row.get("note")?,
+        decided_at: row.get("decided_at")?,
+    })
+}

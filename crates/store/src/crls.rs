@@ -1,0 +1,181 @@
+use assay_audit::{Draft, Hash};
+use rusqlite::{Connection, Row, params};
+
+use crate::sql::Sql;
+use crate::{CrlReason, Serial, Store, StoreError, audit};
+
+/// Entries of a CRL at most, about 20 MB of it: a truncated CRL would make revoked certificates good again.
+pub const MAX_CRL_ENTRIES: u32 = 500_000;
+
+/// Latest CRLs of a CA that are kept whole; of older ones the hash stays.
+const KEPT_CRLS: i64 = 16;
+
+/// A CRL to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCrl {
+    /// The CA that signed it.
+    pub ca_id: String,
+    /// As by [`Store::next_crl_number`].
+    pub number: u64,
+    /// DER.
+    pub der: Vec<u8>,
+    /// Unix seconds.
+    pub this_update: i64,
+    /// Unix seconds.
+    pub next_update: i64,
+}
+
+/// A CRL as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrlRow {
+    /// CRL number of RFC 5280 section 5.2.3.
+    pub number: u64,
+    /// DER.
+    pub der: Vec<u8>,
+    /// SHA-256 of `der`.
+    pub sha256: [u8; 32],
+    /// Unix seconds.
+    pub this_update: i64,
+    /// Unix seconds.
+    pub next_update: i64,
+}
+
+/// Whether a CRL is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrlOutcome {
+    /// On disk, and now the latest.
+    Kept,
+    /// Its number is not the next one: another CRL was faster. This one must not be handed out.
+    Outrun {
+        /// The next number.
+        next: u64,
+    },
+}
+
+/// One entry of a CRL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedEntry {
+    /// Of the certificate.
+    pub serial: Serial,
+    /// Unix seconds.
+    pub revoked_at: i64,
+    /// [`CrlReason::Unspecified`] for an intent that was given up.
+    pub reason: CrlReason,
+}
+
+impl Store {
+    /// The number of the CA's next CRL. To be asked before [`Store::revoked_entries`], so that no newer CRL can have older
+    /// entries.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn next_crl_number(&self, ca_id: String) -> Result<u64, StoreError> {
+        self.read(move |connection| next_number(connection, &ca_id))
+            .await
+    }
+
+    /// What the CA's next CRL lists, by serial: all that is revoked, on hold or given up and unexpired, and what expired
+    /// since the latest CRL, as RFC 5280 section 3.3 wants it listed once more.
+    ///
+    /// # Errors
+    /// [`StoreError::CrlTooLong`] past [`MAX_CRL_ENTRIES`].
+    pub async fn revoked_entries(&self, ca_id: String) -> Result<Vec<RevokedEntry>, StoreError> {
+        self.read(move |connection| {
+            let entries = connection.list(
+                "SELECT serial, revoked_at, revocation_reason FROM certificates
+                 WHERE ca_id = ?1 AND revoked_at IS NOT NULL
+                     AND not_after >= coalesce((SELECT this_update FROM crls WHERE ca_id = ?1
+                                                ORDER BY number DESC LIMIT 1), 0)
+                 ORDER BY serial LIMIT ?2",
+                params![ca_id, MAX_CRL_ENTRIES + 1],
+                read_entry,
+            )?;
+            if entries.len() > MAX_CRL_ENTRIES as usize {
+                return Err(StoreError::CrlTooLong);
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// Keeps a CRL under the next number of its CA; numbers have no gaps. `audit` is appended only if that happened.
+    ///
+    /// # Errors
+    /// Where it is not on disk; then it must not be handed out.
+    pub async fn insert_crl(
+        &self,
+        crl: NewCrl,
+        audit: Vec<Draft>,
+    ) -> Result<CrlOutcome, StoreError> {
+        self.write(move |connection| {
+            let next = next_number(connection, &crl.ca_id)?;
+            if next != crl.number {
+                return Ok(CrlOutcome::Outrun { next });
+            }
+            let number = crl.number.cast_signed();
+            connection.change(
+                "INSERT INTO crls (ca_id, number, der, sha256, this_update, next_update)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    crl.ca_id,
+                    number,
+                    crl.der,
+                    Hash::of(&crl.der).as_bytes(),
+                    crl.this_update,
+                    crl.next_update
+                ],
+            )?;
+            connection.change(
+                "UPDATE crls SET der = NULL WHERE ca_id = ?1 AND number = ?2",
+                params![crl.ca_id, number - KEPT_CRLS],
+            )?;
+            audit::append(connection, audit)?;
+            Ok(CrlOutcome::Kept)
+        })
+        .await
+    }
+
+    /// The CA's latest CRL; `None` before the first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn latest_crl(&self, ca_id: String) -> Result<Option<CrlRow>, StoreError> {
+        self.read(move |connection| {
+            connection.find(
+                "SELECT * FROM crls WHERE ca_id = ?1 ORDER BY number DESC LIMIT 1",
+                [ca_id],
+                read,
+            )
+        })
+        .await
+    }
+}
+
+fn next_number(connection: &Connection, ca_id: &str) -> Result<u64, StoreError> {
+    let last = connection.find(
+        "SELECT max(number) FROM crls WHERE ca_id = ?1",
+        [ca_id],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    Ok(last.flatten().unwrap_or_default().cast_unsigned() + 1)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<CrlRow> {
+    Ok(CrlRow {
+        number: row.get::<_, i64>("number")?.cast_unsigned(),
+        der: row.get("der")?,
+        sha256: row.get("sha256")?,
+        this_update: row.get("this_update")?,
+        next_update: row.get("next_update")?,
+    })
+}
+
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<RevokedEntry> {
+    Ok(RevokedEntry {
+        serial: row.get("serial")?,
+        revoked_at: row.get("revoked_at")?,
+        reason: row
+            .get::<_, Option<CrlReason>>("revocation_reason")?
+            .unwrap_or(CrlReason::Unspecified),
+    })
+}

@@ -1,0 +1,157 @@
+use assay_audit::Draft;
+use rusqlite::{Connection, params};
+
+use crate::certificates::{self, CertificateState};
+use crate::sql::{MAX_ROWS, Sql};
+use crate::{CertificateRow, CrlReason, Serial, Store, StoreError, audit};
+
+/// What became of a wish to revoke or to hold a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevokeOutcome {
+    /// Now revoked or on hold.
+    Revoked,
+    /// It was revoked before, or on hold where a hold was asked for.
+    AlreadyRevoked,
+    /// No certificate has this serial.
+    NotFound,
+    /// Its intent is open, or was given up and so counts as revoked.
+    NotIssued,
+}
+
+/// What became of a wish to release a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseOutcome {
+    /// Valid again.
+    Released,
+    /// It was not on hold.
+    NotHeld,
+    /// No certificate has this serial.
+    NotFound,
+}
+
+impl Store {
+    /// Revokes a certificate at `at` (Unix seconds). One on hold may be revoked for good; it then keeps the time of its
+    /// hold, since which nobody should have trusted it. `audit` is appended only if something changed.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn revoke(
+        &self,
+        serial: Serial,
+        reason: CrlReason,
+        at: i64,
+        audit: Vec<Draft>,
+    ) -> Result<RevokeOutcome, StoreError> {
+        if reason == CrlReason::CertificateHold {
+            return self.hold(serial, at, audit).await;
+        }
+        self.write(move |connection| {
+            let revoked = connection.change(
+                "UPDATE certificates SET revoked_at = coalesce(revoked_at, ?2),
+                     revocation_reason = ?3, revoke_at = NULL
+                 WHERE serial = ?1 AND state = 'issued'
+                     AND (revoked_at IS NULL OR revocation_reason = ?4)",
+                params![serial, at, reason, CrlReason::CertificateHold],
+            )?;
+            conclude(connection, &serial, revoked, audit)
+        })
+        .await
+    }
+
+    /// Revokes a certificate until it is released. `audit` is appended only if that happened.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn hold(
+        &self,
+        serial: Serial,
+        at: i64,
+        audit: Vec<Draft>,
+    ) -> Result<RevokeOutcome, StoreError> {
+        self.write(move |connection| {
+            let held = connection.change(
+                "UPDATE certificates SET revoked_at = ?2, revocation_reason = ?3
+                 WHERE serial = ?1 AND state = 'issued' AND revoked_at IS NULL",
+                params![serial, at, CrlReason::CertificateHold],
+            )?;
+            conclude(connection, &serial, held, audit)
+        })
+        .await
+    }
+
+    /// Ends a hold. `audit` is appended only if there was one.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn release(
+        &self,
+        serial: Serial,
+        audit: Vec<Draft>,
+    ) -> Result<ReleaseOutcome, StoreError> {
+        self.write(move |connection| {
+            let released = connection.change(
+                "UPDATE certificates SET revoked_at = NULL, revocation_reason = NULL
+                 WHERE serial = ?1 AND state = 'issued' AND revocation_reason = ?2",
+                params![serial, CrlReason::CertificateHold],
+            )?;
+            if released == 1 {
+                audit::append(connection, audit)?;
+                return Ok(ReleaseOutcome::Released);
+            }
+            let found = certificates::find(connection, &serial)?;
+            Ok(found.map_or(ReleaseOutcome::NotFound, |_| ReleaseOutcome::NotHeld))
+        })
+        .await
+    }
+
+    /// Certificates whose scheduled revocation has come, the longest due first; at most [`MAX_ROWS`], so call again once
+    /// these are revoked.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn due_revocations(&self, now: i64) -> Result<Vec<CertificateRow>, StoreError> {
+        self.read(move |connection| {
+            connection.list(
+                "SELECT * FROM certificates WHERE revoke_at <= ?1 ORDER BY revoke_at LIMIT ?2",
+                params![now, MAX_ROWS],
+                certificates::read,
+            )
+        })
+        .await
+    }
+}
+
+/// Notes the successor of a certificate, and when it is to be revoked. A second renewal does not put that off.
+pub(crate) fn supersede(
+    connection: &Connection,
+    old: &Serial,
+    new: &Serial,
+    revoke_at: Option<i64>,
+) -> Result<(), StoreError> {
+    connection.change(
+        "UPDATE certificates SET superseded_by = ?2,
+             revoke_at = CASE WHEN revoked_at IS NULL OR revocation_reason = ?4
+                              THEN coalesce(revoke_at, ?3) END
+         WHERE serial = ?1",
+        params![old, new, revoke_at, CrlReason::CertificateHold],
+    )?;
+    Ok(())
+}
+
+fn conclude(
+    connection: &Connection,
+    serial: &Serial,
+    changed: usize,
+    audit: Vec<Draft>,
+) -> Result<RevokeOutcome, StoreError> {
+    if changed == 1 {
+        audit::append(connection, audit)?;
+        return Ok(RevokeOutcome::Revoked);
+    }
+    let found = certificates::find(connection, serial)?;
+    Ok(match found.map(|row| row.state) {
+        Some(CertificateState::Issued) => RevokeOutcome::AlreadyRevoked,
+        Some(CertificateState::Intent | CertificateState::Abandoned) => RevokeOutcome::NotIssued,
+        None => RevokeOutcome::NotFound,
+    })
+}
