@@ -23,7 +23,7 @@ use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::Clock;
 use crate::enrolment::EnrolmentService;
-use crate::pipeline::{Aggregate, Finish, Pipeline};
+use crate::pipeline::{Aggregate, Decoy, Finish, Pipeline};
 use crate::policies::Policies;
 use crate::recorder::Recorder;
 use crate::settings::{Listener, Settings};
@@ -55,6 +55,9 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
     let shutdown = Shutdown::on_signals()?;
     let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
     metrics::describe();
+    if settings.limits.refusal_tick.is_zero() {
+        tracing::warn!("limits.refusal_tick is 0: when a refusal leaves tells what failed");
+    }
     let readiness = Readiness::waiting_for(&["token", "policy"]);
 
     let store = Store::open(&settings.state, &Options::default())?;
@@ -86,6 +89,7 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
         admission: Admission::new(&settings.limits),
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),
+        decoy: Decoy::new()?,
         limits: settings.limits,
         authority,
         hsm,

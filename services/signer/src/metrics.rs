@@ -16,6 +16,10 @@ pub(crate) fn describe() {
         "assay_signer_turned_away_total",
         "Requests that found no room and were told to come back."
     );
+    metrics::describe_counter!(
+        "assay_signer_refusal_ticks_missed_total",
+        "Uniform refusals that took longer than limits.refusal_tick; raise it above what the token takes."
+    );
     metrics::describe_histogram!(
         "assay_signer_request_seconds",
         "Time from receipt to the reply, by outcome."
@@ -40,6 +44,11 @@ pub(crate) fn describe() {
         "assay_open_intents",
         "Certificates decided and not yet finished."
     );
+}
+
+/// The uniform failure needed more than one tick: how many may tell something, if little, of what failed.
+pub(crate) fn tick_missed() {
+    metrics::counter!("assay_signer_refusal_ticks_missed_total").increment(1);
 }
 
 pub(crate) fn turned_away() {

@@ -3,11 +3,13 @@
 //! [`Pipeline::issue`] is the list of steps that SECURITY.md and ARCHITECTURE.md give, in their order. Each step is a
 //! file; what a step yields is the only thing that the next one takes.
 
+mod decoy;
 mod end;
 mod evidence;
 mod facts;
 mod finish;
 mod intent;
+mod leaves;
 mod lint;
 mod opened;
 mod outer;
@@ -25,9 +27,11 @@ use assay_runtime::identity::Identity;
 use assay_scep::{Limits as MessageLimits, Request};
 use assay_store::Store;
 
+pub(crate) use decoy::Decoy;
 pub(crate) use end::{Deferred, End, Refused};
 pub(crate) use finish::{Finish, Recovered};
 use intent::{Names, Opening};
+use leaves::Leaves;
 pub(crate) use refuse::Aggregate;
 pub(crate) use reply::algorithms;
 pub(crate) use trail::Trail;
@@ -73,21 +77,30 @@ pub(crate) struct Pipeline {
     pub(crate) limits: LimitsConfig,
     pub(crate) message_limits: MessageLimits,
     pub(crate) refusals: Aggregate,
+    pub(crate) decoy: Decoy,
 }
 
 impl Pipeline {
     /// Answers one request; exactly one terminal audit record comes of it, once it was admitted.
     pub(crate) async fn answer(&self, received: Received) -> Answer {
-        let Some(_at_work) = self.admission.admit(received.frontend.name()) else {
+        let Some(at_work) = self.admission.admit(received.frontend.name()) else {
             metrics::turned_away();
             return Answer::Busy {
                 retry_after_seconds: RETRY_AFTER_SECONDS,
             };
         };
-        let mut trail = Trail::of(&received);
+        let (answer, leaves) = self.work(&received).await;
+        // Waiting is no work: a flood of refusals must not hold the places of enrolments.
+        drop(at_work);
+        leaves.wait(received.at, self.limits.refusal_tick).await;
+        answer
+    }
+
+    async fn work(&self, received: &Received) -> (Answer, Leaves) {
+        let mut trail = Trail::of(received);
         let policy = self.policies.active();
         let Some(profile) = policy.select(&received.profile) else {
-            return self.end(&received, trail, None, End::UnknownProfile).await;
+            return self.end(received, trail, None, End::UnknownProfile).await;
         };
         trail.profile = profile.name().to_string();
         trail.policy_hash = policy.model_hash();
@@ -96,14 +109,14 @@ impl Pipeline {
             Ok(request) => request,
             Err(malformed) => {
                 let end = End::Malformed(malformed.to_string());
-                return self.end(&received, trail, None, end).await;
+                return self.end(received, trail, None, end).await;
             }
         };
         trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
-        match self.issue(profile, &request, &received, &mut trail).await {
-            Ok(cert_rep) => Answer::CertRep(cert_rep),
+        match self.issue(profile, &request, received, &mut trail).await {
+            Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
             Err(end) => {
-                self.end(&received, trail, Some((profile, &request)), end)
+                self.end(received, trail, Some((profile, &request)), end)
                     .await
             }
         }

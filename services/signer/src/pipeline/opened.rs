@@ -30,14 +30,15 @@ impl Pipeline {
         };
         let content = envelope
             .open(&ra, &self.authority.certificates.ra_enc)
-            .await?
-            .map_err(|_| End::Undecipherable)?;
-        let csr = Csr::parse(&content, &self.message_limits).map_err(|_| End::Undecipherable)?;
-        csr.verify_proof_of_possession()
-            .map_err(|_| End::Undecipherable)?;
-        if !csr.has_key_of(&signer) {
-            return Err(End::Undecipherable);
-        }
+            .await?;
+        let csr = self
+            .decoy
+            .prove(
+                content.as_ref().ok().map(|content| content.as_slice()),
+                &signer,
+                &self.message_limits,
+            )
+            .ok_or(End::Undecipherable)?;
         Ok(Opened {
             csr_sha256: openssl::sha::sha256(csr.der()),
             csr,

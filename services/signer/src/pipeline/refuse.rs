@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use assay_audit::Event;
 use assay_policy::Profile;
 use assay_scep::{FailInfo, Outcome, Request};
 
+use super::leaves::Leaves;
 use super::{Answer, Deferred, End, Pipeline, Received, Refused, Trail, reply};
 use crate::admission::RETRY_AFTER_SECONDS;
 use crate::metrics;
@@ -24,9 +24,24 @@ impl Pipeline {
         trail: Trail,
         spoken: Option<(&Profile, &Request)>,
         end: End,
+    ) -> (Answer, Leaves) {
+        let leaves = match end {
+            End::Undecipherable => Leaves::OnTick,
+            End::UnknownProfile | End::Malformed(_) | End::Refused(_) | End::Deferred(_) => {
+                Leaves::AtOnce
+            }
+        };
+        (self.end_now(received, trail, spoken, end).await, leaves)
+    }
+
+    async fn end_now(
+        &self,
+        received: &Received,
+        trail: Trail,
+        spoken: Option<(&Profile, &Request)>,
+        end: End,
     ) -> Answer {
         metrics::request_ended(&trail, end.label());
-        let on_tick = matches!(end, End::Undecipherable);
         let refused = match end {
             End::UnknownProfile => {
                 self.record_malformed(&trail, "no profile of this name")
@@ -44,13 +59,8 @@ impl Pipeline {
         let Some((profile, request)) = spoken else {
             return self.defer(trail, Deferred::without_cause()).await;
         };
-        let answer = self
-            .refuse(received, &trail, profile, request, refused)
-            .await;
-        if on_tick {
-            wait_for_tick(received.at, self.limits.refusal_tick).await;
-        }
-        answer
+        self.refuse(received, &trail, profile, request, refused)
+            .await
     }
 
     /// A signed CertRep FAILURE, if the budget for them allows one.
@@ -63,9 +73,7 @@ impl Pipeline {
         refused: Refused,
     ) -> Answer {
         if !self.admission.may_refuse() {
-            return self
-                .defer(trail.clone(), Deferred::because("too many refusals"))
-                .await;
+            return self.defer_refusal(trail).await;
         }
         let Refused {
             fail_info,
@@ -74,8 +82,8 @@ impl Pipeline {
         } = refused;
         let outcome = Outcome::Failure {
             fail_info,
-            text: profile
-                .fail_info_text()
+            // The uniform failure says nothing, whatever the profile allows.
+            text: (profile.fail_info_text() && !detail.is_empty())
                 .then(|| format!("{rule}: {detail}")),
         };
         let algorithms = reply::algorithms(profile, self.recorder.clock.now());
@@ -111,6 +119,26 @@ impl Pipeline {
             Ok(()) => Answer::CertRep(cert_rep),
             Err(_) => busy(),
         }
+    }
+
+    /// HTTP 503 for want of budget. Recorded as refusals are: that there are too many is no reason to write more.
+    async fn defer_refusal(&self, trail: &Trail) -> Answer {
+        const CAUSE: &str = "too many refusals";
+        tracing::info!(
+            request_id = trail.request_id,
+            transaction_id = trail.transaction_id,
+            profile = trail.profile,
+            cause = CAUSE,
+            "refusal deferred"
+        );
+        let event = Event::RequestDeferred {
+            request: trail.request(),
+            detail: CAUSE.into(),
+        };
+        if let Err(error) = self.record_refusal(trail, event, Kind::Refused).await {
+            tracing::error!(%error, "the audit log cannot be written");
+        }
+        busy()
     }
 
     async fn record_malformed(&self, trail: &Trail, reason: &str) {
@@ -213,14 +241,6 @@ fn busy() -> Answer {
     Answer::Busy {
         retry_after_seconds: RETRY_AFTER_SECONDS,
     }
-}
-
-/// Sleeps until the next multiple of `tick` after `since`.
-async fn wait_for_tick(since: Instant, tick: Duration) {
-    let passed = since.elapsed().as_micros();
-    let tick = tick.as_micros().max(1);
-    let wait = u64::try_from(tick - passed % tick).unwrap_or_default();
-    tokio::time::sleep(Duration::from_micros(wait)).await;
 }
 
 #[derive(Debug, Clone, Copy)]
