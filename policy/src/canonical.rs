@@ -1,5 +1,7 @@
 //! The canonical form of a profile: sorted lines `path = value`, the same for files that mean the same.
 
+mod optional;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -8,9 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::algorithm::extended_key_usage_name;
 use crate::attribute::type_name;
 use crate::profile::{
-    AlgorithmRules, Approval, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header,
-    KeyRules, Profile, Quirk, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule, SanSource,
-    Source, Sunset, Supersede,
+    AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
+    Profile, Quotas, RdnRule, RsaRule, SanRule, SanSource, Source,
 };
 
 /// Domain separation: a later form of the lines gets another label, so that no two forms share a hash.
@@ -49,9 +50,9 @@ impl Profile {
         }
         lines.raw("san.length", sans.len());
         certificate_lines(certificate, &mut lines);
-        renewal_lines(renewal.as_ref(), &mut lines);
-        approval_lines(approval.as_ref(), &mut lines);
-        quirk_lines(quirks, &mut lines);
+        optional::renewal(renewal.as_ref(), &mut lines);
+        optional::approval(approval.as_ref(), &mut lines);
+        optional::quirks(quirks, &mut lines);
         lines.0
     }
 
@@ -249,63 +250,6 @@ fn certificate_lines(certificate: &CertificateRules, lines: &mut Lines) {
         ca_issuers.iter().map(String::as_str),
     );
     lines.texts("certificate.ocsp", ocsp.iter().map(String::as_str));
-}
-
-fn renewal_lines(renewal: Option<&Renewal>, lines: &mut Lines) {
-    let Some(Renewal {
-        window,
-        same_key,
-        supersede,
-    }) = renewal
-    else {
-        return;
-    };
-    lines.duration("renewal.window", *window);
-    lines.raw("renewal.same_key", same_key);
-    match supersede {
-        Supersede::Keep => lines.text("renewal.supersede", "keep"),
-        Supersede::RevokeAfter(grace) => {
-            lines.text("renewal.supersede", "revoke");
-            lines.duration("renewal.revoke_after", *grace);
-        }
-    }
-}
-
-fn approval_lines(approval: Option<&Approval>, lines: &mut Lines) {
-    let Some(Approval { four_eyes, expires }) = approval else {
-        return;
-    };
-    lines.raw("approval.four_eyes", four_eyes);
-    lines.duration("approval.expires", *expires);
-}
-
-fn quirk_lines(quirks: &QuirkRules, lines: &mut Lines) {
-    let QuirkRules {
-        allow_sha1,
-        allow_3des,
-        single_ra,
-        chain_in_reply,
-        not_before_skew,
-    } = quirks;
-    for (quirk, switch) in [
-        (Quirk::AllowSha1, allow_sha1),
-        (Quirk::Allow3Des, allow_3des),
-        (Quirk::SingleRa, single_ra),
-        (Quirk::ChainInReply, chain_in_reply),
-    ] {
-        let path = format!("quirks.{quirk}");
-        lines.raw(&path, switch.value);
-        until_line(&path, switch, lines);
-    }
-    let path = format!("quirks.{}", Quirk::NotBeforeSkew);
-    lines.duration(&path, not_before_skew.value);
-    until_line(&path, not_before_skew, lines);
-}
-
-fn until_line<T>(path: &str, quirk: &Sunset<T>, lines: &mut Lines) {
-    if let Some(until) = quirk.until {
-        lines.time(&format!("{path}.until"), until);
-    }
 }
 
 fn source_text(source: &Source) -> String {

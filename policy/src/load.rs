@@ -1,5 +1,6 @@
 //! From a policy file to a profile, or to everything that is wrong with the file.
 
+mod algorithms;
 mod certificate;
 mod error;
 mod quirks;

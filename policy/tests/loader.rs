@@ -188,6 +188,90 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
                \"file:///etc/passwd\"",
             ],
         ),
+        (
+            "message_digests = [\"sha256\"",
+            "message_digests = [\"sha1\"",
+            &[
+                "d.toml:21:20: algorithms.message_digests[0]: TOM-06: sha1 is an exception: wanted allow_sha1 = true in \
+               [quirks]",
+            ],
+        ),
+        (
+            "content_ciphers = [\"aes128-cbc\"",
+            "content_ciphers = [\"3des-cbc\"",
+            &[
+                "d.toml:23:20: algorithms.content_ciphers[0]: TOM-06: 3des-cbc is an exception: wanted allow_3des = \
+               true in [quirks]",
+            ],
+        ),
+        (
+            "window = \"90d\"",
+            "window = \"0s\"",
+            &["d.toml:55:10: renewal.window: TOM-06: the duration must not be zero"],
+        ),
+        (
+            "window = \"90d\"",
+            "windows = \"90d\"",
+            &[
+                "d.toml:54:1: renewal.window: TOM-04: the key is missing",
+                "d.toml:55:1: renewal.windows: TOM-03: unknown key; did you mean `window`?",
+            ],
+        ),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"replace\"",
+            &[
+                "d.toml:57:13: renewal.supersede: TOM-06: wanted one of keep, revoke, got \"replace\"",
+            ],
+        ),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"revoke\"",
+            &["d.toml:54:1: renewal.revoke_after: TOM-04: the key is missing"],
+        ),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"keep\"\nrevoke_after = \"7d\"",
+            &[
+                "d.toml:54:1: renewal: TOM-07: revoke_after belongs to supersede = \"revoke\"; leave it out",
+            ],
+        ),
+        (
+            "supersede = \"keep\"",
+            "[approval]\nfour_eyes = 2",
+            &[
+                "d.toml:57:1: approval.expires: TOM-04: the key is missing",
+                "d.toml:58:13: approval.four_eyes: TOM-05: wanted true or false, got integer",
+            ],
+        ),
+        (
+            "supersede = \"keep\"",
+            "[approval]\nexpires = \"91d\"",
+            &[
+                "d.toml:58:11: approval.expires: TOM-06: wanted a duration in whole seconds such as \"90d\" or \"1h\", \
+               at most 90 days, got \"91d\"",
+            ],
+        ),
+        (
+            "supersede = \"keep\"",
+            "[quirks]\nallow_sh1 = true\nsingle_ra = \"yes\"\nnot_before_skew = \"49h\"",
+            &[
+                "d.toml:58:1: quirks.allow_sh1: TOM-03: unknown key; did you mean `allow_sha1`?",
+                "d.toml:59:13: quirks.single_ra: TOM-05: wanted true or false, got string",
+                "d.toml:60:19: quirks.not_before_skew: TOM-06: wanted a duration in whole seconds such as \"90d\" or \
+               \"1h\", at most 2 days, got \"49h\"",
+            ],
+        ),
+        (
+            "supersede = \"keep\"",
+            "[quirks]\nallow_sha1 = { value = true }\nallow_3des = { value = true, until = 2027-01-01, by = 1 }",
+            &[
+                "d.toml:58:14: quirks.allow_sha1.until: TOM-04: the key is missing",
+                "d.toml:59:38: quirks.allow_3des.until: TOM-06: wanted a date-time in UTC such as \
+               2026-01-31T00:00:00Z, got 2027-01-01",
+                "d.toml:59:50: quirks.allow_3des.by: TOM-03: unknown key; the keys here are value, until",
+            ],
+        ),
     ];
     let mut wrong = Vec::new();
     for (from, to, told) in cases {
@@ -323,6 +407,20 @@ fn the_file_hash_follows_the_bytes_and_the_model_hash_the_meaning() {
         ("name_per_hour = 60", "name_per_hour = 61"),
         ("ticket = \"DEMO-1\"", "ticket = \"DEMO-9\""),
         ("max_bits = 4096", "max_bits = 3072"),
+        ("window = \"90d\"", "window = \"89d\""),
+        ("same_key = true", "same_key = false"),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"revoke\"\nrevoke_after = \"1d\"",
+        ),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"keep\"\n[approval]\nexpires = \"7d\"",
+        ),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"keep\"\n[quirks]\nsingle_ra = true",
+        ),
     ] {
         assert_eq!(DEVICES.matches(from).count(), 1, "{from}");
         let changed = load(&[("devices.toml", &DEVICES.replace(from, to))]).unwrap();

@@ -3,7 +3,9 @@
 
 mod support;
 
-use assay_policy::Bundle;
+use std::time::Duration;
+
+use assay_policy::{Approval, Bundle, Renewal, Supersede};
 use support::bundle;
 
 fn names(bundle: &Bundle) -> Vec<&str> {
@@ -24,15 +26,41 @@ fn demo_profiles_load() {
             .map(|profile| profile.name().as_str()),
         Some("devices")
     );
+    let devices = bundle.profile("devices").unwrap();
+    assert_eq!(
+        devices.renewal(),
+        Some(&Renewal {
+            window: Duration::from_secs(90 * 86_400),
+            same_key: true,
+            supersede: Supersede::Keep,
+        })
+    );
+    assert_eq!(devices.approval(), None);
     let fleet = bundle.profile("fleet").unwrap();
+    assert_eq!(fleet.renewal(), None);
     assert!(fleet.accept_shared_secret());
     assert_eq!(fleet.inventory(), Some("fleet"));
 }
 
 #[test]
 fn examples_load() {
+    let bundle = bundle("examples");
     assert_eq!(
-        names(&bundle("examples")),
+        names(&bundle),
         ["smime", "tls-server", "vpn-gateway", "wifi-device"]
+    );
+    let week = Duration::from_secs(7 * 86_400);
+    let wifi = bundle.profile("wifi-device").unwrap();
+    assert_eq!(
+        wifi.renewal().unwrap().supersede,
+        Supersede::RevokeAfter(week)
+    );
+    let smime = bundle.profile("smime").unwrap();
+    assert_eq!(
+        smime.approval(),
+        Some(&Approval {
+            four_eyes: true,
+            expires: week,
+        })
     );
 }

@@ -1,13 +1,13 @@
-//! The tables of a policy file: head, enrolment, algorithms, keys.
+//! The tables of a policy file: head, enrolment, keys.
 
 use std::time::Duration;
 
 use super::reader::{Item, Reader, Section};
-use super::{certificate, quirks, renewal, sans, subject};
-use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport};
+use super::{algorithms, certificate, quirks, renewal, sans, subject};
+use crate::algorithm::Curve;
 use crate::profile::{
     AlgorithmRules, Approval, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header,
-    KeyRules, Profile, ProfileName, Quirk, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
+    KeyRules, Profile, ProfileName, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
 };
 
 /// Ten years: no challenge, static or not, is meant for longer.
@@ -18,11 +18,6 @@ const MAX_QUOTA: u64 = 1_000_000_000;
 const MIN_RSA_BITS: u64 = 2048;
 const MAX_RSA_BITS: u64 = 8192;
 const SHA256_OCTETS: usize = 32;
-
-type Words<T> = (&'static [T], fn(T) -> &'static str);
-const DIGESTS: Words<HashAlgorithm> = (HashAlgorithm::ALL, HashAlgorithm::as_str);
-const CIPHERS: Words<ContentCipher> = (ContentCipher::ALL, ContentCipher::as_str);
-const KEY_TRANSPORTS: Words<KeyTransport> = (KeyTransport::ALL, KeyTransport::as_str);
 
 pub(super) struct Parts {
     header: Header,
@@ -74,7 +69,7 @@ impl Parts {
 pub(super) fn read(root: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Parts> {
     let header = header(root, reader);
     let enrolment = table(root, "enrolment", reader, enrolment);
-    let algorithms = table(root, "algorithms", reader, algorithms);
+    let algorithms = table(root, "algorithms", reader, algorithms::algorithms);
     let keys = table(root, "keys", reader, keys);
     let kind = enrolment
         .as_ref()
@@ -232,21 +227,6 @@ fn static_challenge(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Optio
     })
 }
 
-fn algorithms(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<AlgorithmRules> {
-    let sha1 = Some((HashAlgorithm::Sha1, Quirk::AllowSha1));
-    let triple_des = Some((ContentCipher::TripleDesCbc, Quirk::Allow3Des));
-    let message_digests = words(section, "message_digests", reader, DIGESTS, sha1);
-    let csr_digests = words(section, "csr_digests", reader, DIGESTS, sha1);
-    let ciphers = words(section, "content_ciphers", reader, CIPHERS, triple_des);
-    let key_transports = words(section, "key_transports", reader, KEY_TRANSPORTS, None);
-    Some(AlgorithmRules {
-        message_digests: message_digests?,
-        csr_digests: csr_digests?,
-        ciphers: ciphers?,
-        key_transports: key_transports?,
-    })
-}
-
 fn keys(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<KeyRules> {
     let rsa = match section.optional("rsa") {
         Some(item) => rsa(&item, reader).map(Some),
@@ -307,31 +287,6 @@ pub(super) fn flag(
     section
         .optional(key)
         .map_or(Some(default), |item| item.boolean(reader))
-}
-
-/// A list of algorithms. What only an exception allows is not listed: its use would not be counted.
-fn words<T: Copy + PartialEq>(
-    section: &mut Section<'_>,
-    key: &'static str,
-    reader: &mut Reader<'_>,
-    (words, name): Words<T>,
-    exception: Option<(T, Quirk)>,
-) -> Option<Vec<T>> {
-    section
-        .required(key, reader)?
-        .nonempty_set(reader, |item, reader| {
-            let word = item.word(reader, words, name)?;
-            match exception {
-                Some((only, quirk)) if word == only => item.refuse(
-                    reader,
-                    format!(
-                        "{} is an exception: wanted {quirk} = true in [quirks]",
-                        name(word)
-                    ),
-                ),
-                Some(_) | None => Some(word),
-            }
-        })
 }
 
 fn nonempty_text(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {

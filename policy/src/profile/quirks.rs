@@ -21,6 +21,24 @@ crate::algorithm::words! {
     }
 }
 
+impl Quirk {
+    /// The exception that a message or CSR with this digest needs.
+    pub fn of_digest(digest: HashAlgorithm) -> Option<Self> {
+        match digest {
+            HashAlgorithm::Sha1 => Some(Self::AllowSha1),
+            HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512 => None,
+        }
+    }
+
+    /// The exception that an envelope with this cipher needs.
+    pub fn of_cipher(cipher: ContentCipher) -> Option<Self> {
+        match cipher {
+            ContentCipher::TripleDesCbc => Some(Self::Allow3Des),
+            ContentCipher::Aes128Cbc | ContentCipher::Aes192Cbc | ContentCipher::Aes256Cbc => None,
+        }
+    }
+}
+
 /// The exceptions in force at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {

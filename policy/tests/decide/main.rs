@@ -6,14 +6,16 @@
     reason = "test code"
 )]
 
+mod renewal;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use assay_policy::{
-    Attribute, Authority, Dn, Facts, HashAlgorithm, InventoryEntry, Malformed, Profile,
-    PublicKeyFacts, RULES, Refusal, SubjectAltName, decide, explain,
+    Attribute, Authority, Facts, HashAlgorithm, InventoryEntry, Malformed, Profile, PublicKeyFacts,
+    RULES, Refusal, SubjectAltName, decide, explain,
 };
 use const_oid::ObjectIdentifier;
 use support::{bundle, dn, now, profile, san};
@@ -386,7 +388,7 @@ const FLEET: &[Case] = &[
     ),
     (
         "REN-01",
-        |f| f.authority = fleet_renewal().1.authority,
+        |f| f.authority = renewal::fleet().1.authority,
         "certificate 1f: wanted a profile with [renewal], got fleet without",
     ),
     (
@@ -444,157 +446,9 @@ const SERVER: &[Case] = &[
     ),
 ];
 
-fn certificate(facts: &mut Facts) -> Certificate<'_> {
-    match &mut facts.authority {
-        Authority::Renewal {
-            profile,
-            subject,
-            sans,
-            old_spki_sha256,
-            ..
-        } => Certificate {
-            profile,
-            subject,
-            sans,
-            old_spki_sha256,
-        },
-        other @ (Authority::StaticChallenge { .. }
-        | Authority::OneTimeChallenge { .. }
-        | Authority::None) => panic!("no renewed certificate in {other:?}"),
-    }
-}
-
-struct Certificate<'a> {
-    profile: &'a mut String,
-    subject: &'a mut Dn,
-    sans: &'a mut Vec<SubjectAltName>,
-    old_spki_sha256: &'a mut [u8; 32],
-}
-
-/// Under `devices` with a window of 30 days, which has just opened.
-const RENEWAL: &[Case] = &[
-    (
-        "REN-02",
-        |f| *certificate(f).profile = "smime".into(),
-        "certificate 1f: wanted one issued under profile devices, got one under `smime`",
-    ),
-    (
-        "REN-03",
-        |f| f.now += Duration::from_secs(30 * 86_400 + 1),
-        "certificate 1f: wanted renewal until 2026-12-22T00:00:00Z, got 2026-12-22T00:00:01Z",
-    ),
-    (
-        "REN-04",
-        |f| f.now -= Duration::from_secs(1),
-        "certificate 1f: wanted renewal from 2026-11-22T00:00:00Z, got 2026-11-21T23:59:59Z",
-    ),
-    (
-        "REN-05",
-        |f| *certificate(f).old_spki_sha256 = f.key.spki_sha256(),
-        "key: wanted another than that of certificate 1f, got the same",
-    ),
-    (
-        "REN-06",
-        |f| *certificate(f).subject = dn("CN=device-1,O=Elsewhere"),
-        "certificate 1f: subject: wanted `CN=device-1,O=Example`, got `CN=device-1,O=Elsewhere`",
-    ),
-    (
-        "REN-06",
-        |f| certificate(f).sans.push(san("ip:192.0.2.1")),
-        "certificate 1f: subjectAltName: wanted `dns:a.example.com, dns:b.example.com`",
-    ),
-    (
-        "REN-06",
-        |f| {
-            *certificate(f).sans = (0..9)
-                .map(|n| san(&format!("dns:{n}.example.com")))
-                .collect();
-        },
-        "9 subject alternative names of type dns",
-    ),
-    (
-        "SUB-05",
-        |f| set_cn(f, UTF8, b"device-2"),
-        "subject CN: wanted `device-1`, got `device-2`",
-    ),
-    (
-        "SAN-04",
-        |f| f.sans.as_mut().unwrap().truncate(1),
-        "wanted `dns:a.example.com, dns:b.example.com`, got `dns:a.example.com`",
-    ),
-    (
-        "EXT-03",
-        |f| f.basic_constraints_ca = Some(true),
-        "got CA:TRUE",
-    ),
-    ("POL-01", |f| f.profile = "fleet".into(), "wanted devices"),
-    (
-        "ALG-01",
-        |f| f.message_digest = HashAlgorithm::Sha1,
-        "got sha1",
-    ),
-    ("KEY-02", |f| set_key(f, &support::rsa(1024)), "got 1024"),
-];
-
-/// Under `fleet` with a window of 30 days.
-const FLEET_RENEWAL: &[Case] = &[
-    (
-        "CHA-05",
-        strike_off,
-        "wanted a name in inventory fleet, got `device-1`",
-    ),
-    (
-        "CHA-06",
-        |f| entry(f).spki_sha256 = Some([0; 32]),
-        "wanted SPKI SHA-256 0000",
-    ),
-    (
-        "REN-06",
-        |f| entry(f).name = "device-2".into(),
-        "wanted `CN=device-2,O=Example`, got `CN=device-1,O=Example`",
-    ),
-];
-
-fn strike_off(facts: &mut Facts) {
-    facts.authority = support::renewed("fleet", "CN=device-1,O=Example", &[]);
-}
-
-fn device_renewal() -> (Profile, Facts) {
-    let profile = support::changed_profile(
-        "demo",
-        "devices",
-        "window = \"90d\"\nsame_key = true",
-        "window = \"30d\"",
-    );
-    let mut facts = support::device();
-    let sans = ["dns:a.example.com", "dns:b.example.com"];
-    facts.authority = support::renewed("devices", "CN=device-1,O=Example", &sans);
-    (profile, facts)
-}
-
-fn fleet_renewal() -> (Profile, Facts) {
-    let profile = support::changed_profile(
-        "demo",
-        "fleet",
-        "[certificate]",
-        "[renewal]\nwindow = \"30d\"\n[certificate]",
-    );
-    let mut facts = support::fleet();
-    strike_off(&mut facts);
-    let Authority::Renewal { inventory, .. } = &mut facts.authority else {
-        panic!("a renewal was made");
-    };
-    *inventory = Some(InventoryEntry {
-        name: "device-1".into(),
-        spki_sha256: None,
-        already_issued: true,
-    });
-    (profile, facts)
-}
-
 fn tables() -> [(Profile, Facts, &'static [Case]); 6] {
-    let (devices, device) = device_renewal();
-    let (fleet, fleet_device) = fleet_renewal();
+    let (devices, device) = renewal::device();
+    let (fleet, fleet_device) = renewal::fleet();
     [
         (profile("demo", "devices"), support::device(), DEVICES),
         (profile("demo", "fleet"), support::fleet(), FLEET),
@@ -604,8 +458,8 @@ fn tables() -> [(Profile, Facts, &'static [Case]); 6] {
             GATEWAY,
         ),
         (profile("examples", "tls-server"), support::server(), SERVER),
-        (devices, device, RENEWAL),
-        (fleet, fleet_device, FLEET_RENEWAL),
+        (devices, device, renewal::DEVICES),
+        (fleet, fleet_device, renewal::FLEET),
     ]
 }
 

@@ -1,0 +1,215 @@
+//! Renewals: the whole policy, with the renewed certificate's names for claims.
+
+use std::time::Duration;
+
+use assay_policy::{
+    Authority, Dn, Facts, HashAlgorithm, InventoryEntry, Profile, SubjectAltName, decide,
+};
+
+use super::support::{self, changed_profile, dn, profile, renewed, san};
+use super::{Case, UTF8, entry, refusal, set_cn, set_key};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn certificate(facts: &mut Facts) -> Certificate<'_> {
+    match &mut facts.authority {
+        Authority::Renewal {
+            profile,
+            subject,
+            sans,
+            old_spki_sha256,
+            ..
+        } => Certificate {
+            profile,
+            subject,
+            sans,
+            old_spki_sha256,
+        },
+        other @ (Authority::StaticChallenge { .. }
+        | Authority::OneTimeChallenge { .. }
+        | Authority::None) => panic!("no renewed certificate in {other:?}"),
+    }
+}
+
+struct Certificate<'a> {
+    profile: &'a mut String,
+    subject: &'a mut Dn,
+    sans: &'a mut Vec<SubjectAltName>,
+    old_spki_sha256: &'a mut [u8; 32],
+}
+
+/// Under `devices` with a window of 30 days, which has just opened.
+pub(crate) const DEVICES: &[Case] = &[
+    (
+        "REN-02",
+        |f| *certificate(f).profile = "smime".into(),
+        "certificate 1f: wanted one issued under profile devices, got one under `smime`",
+    ),
+    (
+        "REN-03",
+        |f| f.now += Duration::from_secs(30 * 86_400 + 1),
+        "certificate 1f: wanted renewal until 2026-12-22T00:00:00Z, got 2026-12-22T00:00:01Z",
+    ),
+    (
+        "REN-04",
+        |f| f.now -= Duration::from_secs(1),
+        "certificate 1f: wanted renewal from 2026-11-22T00:00:00Z, got 2026-11-21T23:59:59Z",
+    ),
+    (
+        "REN-05",
+        |f| *certificate(f).old_spki_sha256 = f.key.spki_sha256(),
+        "key: wanted another than that of certificate 1f, got the same",
+    ),
+    (
+        "REN-06",
+        |f| *certificate(f).subject = dn("CN=device-1,O=Elsewhere"),
+        "certificate 1f: subject: wanted `CN=device-1,O=Example`, got `CN=device-1,O=Elsewhere`",
+    ),
+    (
+        "REN-06",
+        |f| certificate(f).sans.push(san("ip:192.0.2.1")),
+        "certificate 1f: subjectAltName: wanted `dns:a.example.com, dns:b.example.com`",
+    ),
+    (
+        "REN-06",
+        |f| {
+            *certificate(f).sans = (0..9)
+                .map(|n| san(&format!("dns:{n}.example.com")))
+                .collect();
+        },
+        "9 subject alternative names of type dns",
+    ),
+    (
+        "SUB-05",
+        |f| set_cn(f, UTF8, b"device-2"),
+        "subject CN: wanted `device-1`, got `device-2`",
+    ),
+    (
+        "SAN-04",
+        |f| f.sans.as_mut().unwrap().truncate(1),
+        "wanted `dns:a.example.com, dns:b.example.com`, got `dns:a.example.com`",
+    ),
+    (
+        "EXT-03",
+        |f| f.basic_constraints_ca = Some(true),
+        "got CA:TRUE",
+    ),
+    ("POL-01", |f| f.profile = "fleet".into(), "wanted devices"),
+    (
+        "ALG-01",
+        |f| f.message_digest = HashAlgorithm::Sha1,
+        "got sha1",
+    ),
+    ("KEY-02", |f| set_key(f, &support::rsa(1024)), "got 1024"),
+];
+
+/// Under `fleet` with a window of 30 days.
+pub(crate) const FLEET: &[Case] = &[
+    (
+        "CHA-05",
+        strike_off,
+        "wanted a name in inventory fleet, got `device-1`",
+    ),
+    (
+        "CHA-06",
+        |f| entry(f).spki_sha256 = Some([0; 32]),
+        "wanted SPKI SHA-256 0000",
+    ),
+    (
+        "REN-06",
+        |f| entry(f).name = "device-2".into(),
+        "wanted `CN=device-2,O=Example`, got `CN=device-1,O=Example`",
+    ),
+];
+
+fn strike_off(facts: &mut Facts) {
+    facts.authority = renewed("fleet", "CN=device-1,O=Example", &[]);
+}
+
+pub(crate) fn device() -> (Profile, Facts) {
+    let profile = changed_profile(
+        "demo",
+        "devices",
+        "window = \"90d\"\nsame_key = true",
+        "window = \"30d\"",
+    );
+    let mut facts = support::device();
+    let sans = ["dns:a.example.com", "dns:b.example.com"];
+    facts.authority = renewed("devices", "CN=device-1,O=Example", &sans);
+    (profile, facts)
+}
+
+pub(crate) fn fleet() -> (Profile, Facts) {
+    let profile = changed_profile(
+        "demo",
+        "fleet",
+        "[certificate]",
+        "[renewal]\nwindow = \"30d\"\n[certificate]",
+    );
+    let mut facts = support::fleet();
+    strike_off(&mut facts);
+    let Authority::Renewal { inventory, .. } = &mut facts.authority else {
+        panic!("a renewal was made");
+    };
+    *inventory = Some(InventoryEntry {
+        name: "device-1".into(),
+        spki_sha256: None,
+        already_issued: true,
+    });
+    (profile, facts)
+}
+
+#[test]
+fn a_renewal_may_bring_a_new_key_or_the_same_where_the_profile_says_so() {
+    let (new_key_only, mut facts) = device();
+    assert_eq!(refusal(&new_key_only, &facts), None);
+    *certificate(&mut facts).old_spki_sha256 = facts.key.spki_sha256();
+    let devices = profile("demo", "devices");
+    assert_eq!(refusal(&devices, &facts), None);
+    let renewal = devices.renewal().unwrap();
+    assert!(renewal.same_key);
+}
+
+#[test]
+fn a_renewal_may_come_in_the_first_and_in_the_last_second_of_its_window() {
+    let (profile, mut facts) = device();
+    assert_eq!(refusal(&profile, &facts), None, "the window opens");
+    facts.now += 30 * DAY;
+    assert_eq!(refusal(&profile, &facts), None, "NotAfter is inclusive");
+}
+
+#[test]
+fn a_renewal_under_a_static_profile_needs_no_first_issue_and_no_shared_secret() {
+    let (fleet, mut facts) = fleet();
+    assert!(entry(&mut facts).already_issued);
+    assert_eq!(refusal(&fleet, &facts), None);
+
+    let gateway = profile("examples", "vpn-gateway");
+    assert!(!gateway.accept_shared_secret());
+    let mut facts = support::gateway();
+    facts.authority = renewed(
+        "vpn-gateway",
+        "OU=VPN+CN=gw1.example.com,O=Example GmbH",
+        &["dns:gw1.example.com"],
+    );
+    let Authority::Renewal { inventory, .. } = &mut facts.authority else {
+        panic!("a renewal was made");
+    };
+    *inventory = Some(InventoryEntry {
+        name: "gw1.example.com".into(),
+        spki_sha256: None,
+        already_issued: true,
+    });
+    assert_eq!(refusal(&gateway, &facts), None);
+}
+
+#[test]
+fn a_renewal_issues_the_names_that_the_certificate_had() {
+    let (profile, facts) = device();
+    let permit = decide(&profile, &facts).unwrap();
+    assert_eq!(*permit.subject(), dn("CN=device-1,O=Example"));
+    assert_eq!(
+        permit.sans(),
+        [san("dns:a.example.com"), san("dns:b.example.com")]
+    );
+}
