@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, policy, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, status,
 };
 use crate::{bench, ceremony, demo};
 
@@ -45,9 +45,12 @@ pub(crate) enum Command {
     Inventory(inventory::InventoryCommand),
     /// Enrol a device over SCEP with a software key of its own
     Enrol(enrol::EnrolArgs),
-    /// Issued certificates
+    /// Issued certificates, and their revocation
     #[command(subcommand)]
     Cert(certificates::CertCommand),
+    /// Requests that wait for an operator's approval
+    #[command(subcommand)]
+    Request(requests::RequestCommand),
     /// Check, activate and list policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),

@@ -21,7 +21,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, policy, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, status,
 };
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
@@ -59,6 +59,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Inventory(command) => inventory::run(command, &installation()?, out).await,
         Command::Enrol(args) => enrol::run(args, cli.dir.as_deref(), out).await,
         Command::Cert(command) => certificates::run(command, &installation()?, out).await,
+        Command::Request(command) => requests::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,

@@ -1,4 +1,4 @@
-//! `assay cert`: what was issued.
+//! `assay cert`: what was issued, and what became of it.
 
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{CertificateInfo, GetCertificateRequest, ListCertificatesRequest};
@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use openssl::x509::X509;
 use serde::Serialize;
 
+use super::revocation;
 use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
@@ -17,6 +18,9 @@ pub(crate) enum CertCommand {
     List(ListArgs),
     /// Show one certificate
     Show(ShowArgs),
+    Revoke(revocation::RevokeArgs),
+    Hold(revocation::SerialArgs),
+    Release(revocation::SerialArgs),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +53,9 @@ pub(crate) async fn run(command: CertCommand, installation: &Installation, out: 
     match command {
         CertCommand::List(args) => list(args, admin, out).await,
         CertCommand::Show(args) => show(args, admin, out).await,
+        CertCommand::Revoke(args) => revocation::revoke(args, admin, out).await,
+        CertCommand::Hold(args) => revocation::hold(args, admin, out).await,
+        CertCommand::Release(args) => revocation::release(args, admin, out).await,
     }
 }
 
@@ -121,6 +128,11 @@ struct CertificateView {
     sha256: String,
     transaction_id: String,
     policy_hash: String,
+    /// issued, abandoned, held or revoked.
+    state: String,
+    revoked_at: String,
+    revocation_reason: String,
+    superseded_by: String,
 }
 
 impl From<CertificateInfo> for CertificateView {
@@ -137,6 +149,10 @@ impl From<CertificateInfo> for CertificateView {
             sha256,
             transaction_id,
             policy_hash,
+            state,
+            revoked_at,
+            revocation_reason,
+            superseded_by,
         } = info;
         Self {
             position,
@@ -150,14 +166,19 @@ impl From<CertificateInfo> for CertificateView {
             sha256,
             transaction_id,
             policy_hash,
+            state,
+            revoked_at: output::time(revoked_at),
+            revocation_reason,
+            superseded_by,
         }
     }
 }
 
 impl CertificateView {
     fn lines(&self) -> Vec<String> {
-        vec![
+        let mut lines = vec![
             format!("serial       {}", self.serial),
+            format!("state        {}", self.standing()),
             format!("profile      {}", self.profile),
             format!("subject      {}", self.subject),
             format!("SANs         {}", self.sans.join(" ")),
@@ -166,7 +187,22 @@ impl CertificateView {
             format!("SHA-256      {}", self.sha256),
             format!("transaction  {}", self.transaction_id),
             format!("policy       {}", self.policy_hash),
-        ]
+        ];
+        if !self.superseded_by.is_empty() {
+            lines.push(format!("replaced by  {}", self.superseded_by));
+        }
+        lines
+    }
+
+    /// The state with reason and time of a revocation.
+    fn standing(&self) -> String {
+        if self.revoked_at.is_empty() {
+            return self.state.clone();
+        }
+        format!(
+            "{} since {} ({})",
+            self.state, self.revoked_at, self.revocation_reason
+        )
     }
 }
 
@@ -174,22 +210,26 @@ impl Row for CertificateView {
     const HEADERS: &'static [&'static str] = &[
         "POSITION",
         "SERIAL",
+        "STATE",
         "PROFILE",
         "SUBJECT",
         "SANS",
         "NOT AFTER",
         "ISSUED",
+        "REPLACED BY",
     ];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.position.to_string(),
             self.serial.clone(),
+            self.state.clone(),
             self.profile.clone(),
             self.subject.clone(),
             self.sans.join(" "),
             self.not_after.clone(),
             self.issued_at.clone(),
+            self.superseded_by.clone(),
         ]
     }
 }

@@ -8,4 +8,6 @@ pub(crate) mod enrol;
 pub(crate) mod generated;
 pub(crate) mod inventory;
 pub(crate) mod policy;
+pub(crate) mod requests;
+mod revocation;
 pub(crate) mod status;
