@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use assay_policy::{
     Attribute, Authority, Facts, HashAlgorithm, Profile, PublicKeyFacts, SubjectAltName, decide,
@@ -34,17 +34,37 @@ const SANS: [&str; 5] = [
 ];
 const CLAIMS: [&str; 3] = [SUBJECT, "CN=device-2,O=Example", "CN=device-1,O=Elsewhere"];
 
+const DAY: Duration = Duration::from_secs(86_400);
+const SECOND: Duration = Duration::from_secs(1);
+/// NotAfter of a renewed certificate: past, the last second, the first one of the window, before it.
+const ENDS: [fn(SystemTime) -> SystemTime; 4] = [
+    |now| now - SECOND,
+    |now| now,
+    |now| now + 90 * DAY,
+    |now| now + 90 * DAY + SECOND,
+];
+
 /// The second matcher: what `devices.toml` says, in a dozen lines that share nothing with the rules.
 fn permitted(facts: &Facts) -> bool {
-    let Authority::OneTimeChallenge {
-        profile,
-        subject,
-        sans,
-        expires,
-        ..
-    } = &facts.authority
-    else {
-        return false;
+    let (profile, subject, sans, in_time) = match &facts.authority {
+        Authority::OneTimeChallenge {
+            profile,
+            subject,
+            sans,
+            expires,
+            ..
+        } => (profile, subject, sans, facts.now < *expires),
+        Authority::Renewal {
+            profile,
+            subject,
+            sans,
+            not_after,
+            ..
+        } => {
+            let window = *not_after - 90 * DAY..=*not_after;
+            (profile, subject, sans, window.contains(&facts.now))
+        }
+        Authority::StaticChallenge { .. } | Authority::None => return false,
     };
     let text = subject.to_string();
     let Some(cn) = text
@@ -67,7 +87,7 @@ fn permitted(facts: &Facts) -> bool {
     let dns_only = claimed.iter().all(|name| name.starts_with("dns:"));
     facts.profile == "devices"
         && profile == "devices"
-        && facts.now < *expires
+        && in_time
         && matches!(facts.subject.as_slice(), [o, rest] if is(o, "2.5.4.10", "Example") && is(rest, "2.5.4.3", cn))
         && dns_only
         && all_different
@@ -138,6 +158,12 @@ enum Mutation {
         profile: bool,
         expired: bool,
     },
+    Renewal {
+        subject: usize,
+        sans: Vec<usize>,
+        profile: bool,
+        ends: usize,
+    },
     NoAuthority,
     Profile,
     KeyUsage(Option<u16>),
@@ -169,12 +195,20 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         index.clone().prop_map(Mutation::RemoveRdn),
         Just(Mutation::SwapRdns),
         prop::option::of(sans.clone()).prop_map(Mutation::Sans),
-        (index.clone(), sans, any::<bool>(), any::<bool>()).prop_map(
+        (index.clone(), sans.clone(), any::<bool>(), any::<bool>()).prop_map(
             |(subject, sans, profile, expired)| Mutation::Claim {
                 subject,
                 sans,
                 profile,
                 expired
+            }
+        ),
+        (index.clone(), sans, any::<bool>(), index.clone()).prop_map(
+            |(subject, sans, profile, ends)| Mutation::Renewal {
+                subject,
+                sans,
+                profile,
+                ends
             }
         ),
         Just(Mutation::NoAuthority),
@@ -240,6 +274,22 @@ fn apply(mutation: &Mutation, facts: &mut Facts) {
                 subject: support::dn(CLAIMS[subject % CLAIMS.len()]),
                 sans: sans(names),
                 expires: now() + Duration::from_secs(if *expired { 0 } else { 1 }),
+            };
+        }
+        Mutation::Renewal {
+            subject,
+            sans: names,
+            profile,
+            ends,
+        } => {
+            facts.authority = Authority::Renewal {
+                serial: "1f".to_owned(),
+                profile: if *profile { "devices" } else { "fleet" }.to_owned(),
+                subject: support::dn(CLAIMS[subject % CLAIMS.len()]),
+                sans: sans(names),
+                not_after: ENDS[ends % ENDS.len()](now()),
+                old_spki_sha256: facts.key.spki_sha256(),
+                inventory: None,
             };
         }
         Mutation::NoAuthority => facts.authority = Authority::None,
