@@ -26,6 +26,7 @@ use crate::enrolment::EnrolmentService;
 use crate::pipeline::{Aggregate, Decoy, Finish, Pipeline};
 use crate::policies::Policies;
 use crate::recorder::Recorder;
+use crate::revocation::Revocation;
 use crate::settings::{Listener, Settings};
 use crate::{administration, metrics, recovery};
 
@@ -74,6 +75,7 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
     let algorithm = hsm.ca_signature_algorithm();
     let authority = Arc::new(Authority::new(
         settings.certificates,
+        settings.ca_key_id,
         algorithm.to_der().to_vec(),
         digest_of(algorithm),
         recorder.clock.now(),
@@ -84,8 +86,15 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
             store.clone(),
             Arc::clone(&authority),
             Arc::clone(&recorder),
-            settings.ca_key_id,
         ),
+        revocation: Revocation::load(
+            hsm.clone(),
+            store.clone(),
+            Arc::clone(&authority),
+            Arc::clone(&recorder),
+            settings.crl,
+        )
+        .await?,
         admission: Admission::new(&settings.limits),
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),

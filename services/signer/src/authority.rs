@@ -22,6 +22,8 @@ pub(crate) struct Authority {
     /// SHA-256 of the CA certificate's SubjectPublicKeyInfo, hex: the CA of a transaction.
     pub(crate) id: String,
     pub(crate) issuer: Issuer,
+    /// CKA_ID of the CA key, hex.
+    pub(crate) key_id: String,
     /// The CA certificate as the lints read it.
     pub(crate) lint_issuer: IssuerCertificate,
     ca_key: PKey<Public>,
@@ -80,6 +82,7 @@ impl Authority {
     /// `signature_algorithm` is the DER AlgorithmIdentifier that the CA key signs with, and `digest` its hash.
     pub(crate) fn new(
         certificates: Certificates,
+        key_id: String,
         signature_algorithm: Vec<u8>,
         digest: MessageDigest,
         now: SystemTime,
@@ -117,6 +120,7 @@ impl Authority {
                 "ra_sign",
                 ra_sign.tbs_certificate().subject_public_key_info(),
             )?)?,
+            key_id,
             lint_issuer: IssuerCertificate::from_der(&certificates.ca)?,
             certificates,
         })
@@ -147,7 +151,7 @@ impl Authority {
         certificates
     }
 
-    /// The certificate of `tbs` and `signature`, once the signature verified in software.
+    /// The certificate or CRL of `tbs` and `signature`, once the signature verified in software.
     pub(crate) fn assemble(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, AssembleError> {
         let mut verifier = Verifier::new(self.ca_digest, &self.ca_key)?;
         if !verifier.verify_oneshot(signature, tbs).unwrap_or(false) {

@@ -24,6 +24,8 @@ pub(crate) struct SignerConfig {
     pub(crate) state: StateConfig,
     pub(crate) ops: OpsConfig,
     #[serde(default)]
+    pub(crate) crl: CrlConfig,
+    #[serde(default)]
     pub(crate) limits: LimitsConfig,
     #[serde(default)]
     pub(crate) log: LogConfig,
@@ -132,6 +134,27 @@ impl Default for LimitsConfig {
             retransmit_window: Duration::from_secs(3_600),
             intent_ttl: Duration::from_secs(3_600),
             refusal_tick: Duration::from_millis(25),
+        }
+    }
+}
+
+/// When CRLs are made. One is signed at once on each revocation besides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CrlConfig {
+    /// From thisUpdate to nextUpdate.
+    #[serde(with = "duration")]
+    pub(crate) validity: Duration,
+    /// From one list to the next; the rest of the validity is overlap, for a token or a network that is away.
+    #[serde(with = "duration")]
+    pub(crate) refresh: Duration,
+}
+
+impl Default for CrlConfig {
+    fn default() -> Self {
+        Self {
+            validity: Duration::from_secs(7 * 86_400),
+            refresh: Duration::from_secs(86_400),
         }
     }
 }

@@ -7,11 +7,12 @@ use assay_policy::Profile;
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicInfoReply,
-    PublicInfoRequest, UnknownProfile,
+    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile,
+    PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
+use assay_store::CrlRow;
 use tonic::{Request, Response, Status};
 
 use crate::metrics;
@@ -19,6 +20,11 @@ use crate::pipeline::{self, Answer, Pipeline, Received};
 
 /// Longest request id that is carried on; a frontend makes them of 16 characters.
 const REQUEST_ID_CHARS: usize = 64;
+
+/// A CA certificate does not change under its name.
+const CA_MAX_AGE_SECONDS: u32 = 86_400;
+/// A revocation is to be seen within this by whoever asks through an HTTP cache.
+const CRL_MAX_AGE_SECONDS: u32 = 300;
 
 /// The service over the one pipeline.
 pub(crate) struct EnrolmentService {
@@ -113,12 +119,16 @@ fn public_info(
     let (certificates, content_type) =
         assay_scep::ca_certificates(&pipeline.authority.ca_certificates())?;
     let now = pipeline.recorder.clock.now();
+    let crl = pipeline.revocation.latest();
     let mut hasher = openssl::sha::Sha256::new();
     hasher.update(&certificates);
     hasher.update(&in_force.model_hash().unwrap_or_default());
     // An exception may end while the policy stays.
     for profile in in_force.profiles() {
         hasher.update(capabilities(profile, now).as_bytes());
+    }
+    if let Some(crl) = &crl {
+        hasher.update(&crl.sha256);
     }
     let revision = hex::encode(hasher.finish());
     if revision == known_revision {
@@ -141,8 +151,35 @@ fn public_info(
     Ok(PublicInfoReply {
         revision,
         profiles,
-        files: Vec::new(),
+        files: files(pipeline, crl.as_deref()),
     })
+}
+
+/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers.
+fn files(pipeline: &Pipeline, crl: Option<&CrlRow>) -> Vec<PublicFile> {
+    let authority = &pipeline.authority;
+    let mut files = vec![PublicFile {
+        path: "aia/ca.cer".to_owned(),
+        content_type: "application/pkix-cert".to_owned(),
+        content: authority.certificates.ca.clone(),
+        max_age_seconds: CA_MAX_AGE_SECONDS,
+        last_modified: unix(authority.issuer.not_before),
+    }];
+    files.extend(crl.map(|crl| PublicFile {
+        path: "crl/ca.crl".to_owned(),
+        content_type: "application/pkix-crl".to_owned(),
+        content: crl.der.clone(),
+        max_age_seconds: CRL_MAX_AGE_SECONDS,
+        last_modified: crl.this_update,
+    }));
+    files
+}
+
+fn unix(time: SystemTime) -> i64 {
+    let since_epoch = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn capabilities(profile: &Profile, now: SystemTime) -> String {

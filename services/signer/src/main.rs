@@ -13,6 +13,7 @@ mod pipeline;
 mod policies;
 mod recorder;
 mod recovery;
+mod revocation;
 mod serial;
 mod settings;
 

@@ -6,11 +6,14 @@ use std::time::Duration;
 use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
+use assay_store::CrlReason;
 use tokio::time::MissedTickBehavior;
 
 use crate::metrics;
 use crate::pipeline::{Pipeline, Recovered};
 
+/// The actor of revocations that a schedule makes.
+const SCHEDULE: &str = "assay://signer/schedule";
 /// How often the watch looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -32,6 +35,8 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
         pipeline.flush_refusals().await;
         if pipeline.hsm.health().borrow().ready {
             finish_open_intents(&pipeline).await;
+            revoke_superseded(&pipeline).await;
+            refresh_crl(&pipeline).await;
         }
     }
 }
@@ -50,6 +55,52 @@ pub(crate) async fn finish_open_intents(pipeline: &Pipeline) {
             Ok(outcome) => tracing::info!(serial, ?outcome, "open intent closed"),
             Err(error) => tracing::warn!(serial, %error, "open intent kept"),
         }
+    }
+}
+
+/// Revokes what was superseded once its grace period is over.
+async fn revoke_superseded(pipeline: &Pipeline) {
+    let now = pipeline.recorder.clock.now_seconds();
+    let due = match pipeline.store.due_revocations(now).await {
+        Ok(due) => due,
+        Err(error) => return tracing::error!(%error, "due revocations cannot be read"),
+    };
+    for certificate in due {
+        let event = Event::CertificateRevoked {
+            actor: SCHEDULE.into(),
+            serial: certificate.serial.to_string().into(),
+            reason: CrlReason::Superseded.as_str().into(),
+        };
+        let draft = pipeline
+            .recorder
+            .draft(pipeline.policies.active().model_hash(), event);
+        let serial = certificate.serial;
+        match pipeline
+            .store
+            .revoke(serial.clone(), CrlReason::Superseded, now, vec![draft])
+            .await
+        {
+            Ok(_) => pipeline.revocation.want(),
+            Err(error) => {
+                tracing::error!(%serial, %error, "a superseded certificate is not revoked yet")
+            }
+        }
+    }
+}
+
+async fn refresh_crl(pipeline: &Pipeline) {
+    if !pipeline.revocation.is_due() {
+        return;
+    }
+    if let Err(error) = pipeline
+        .revocation
+        .issue(pipeline.policies.active().model_hash())
+        .await
+    {
+        tracing::error!(
+            error = assay_runtime::telemetry::chain(&error),
+            "no new CRL"
+        );
     }
 }
 

@@ -12,8 +12,12 @@ use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
 
 use crate::config::{
-    CertificatesConfig, KeysConfig, LimitsConfig, ListenerConfig, SignerConfig, TokenConfig,
+    CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig, SignerConfig,
+    TokenConfig,
 };
+
+/// Whole seconds count in a CRL; below this a list would be old before it is fetched.
+const MIN_CRL_VALIDITY: Duration = Duration::from_secs(10);
 
 /// No token unwraps and signs in less, so that a shorter tick would hide nothing. A build with debug assertions takes 0 as
 /// well, which is no tick at all: the test that times refusals proves by it that it would see a difference. No other
@@ -32,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) state: PathBuf,
     pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
+    pub(crate) crl: CrlConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     /// SHA-256 of the file's bytes: goes into every audit record.
@@ -61,6 +66,7 @@ impl Settings {
         let document = Document::read(file)?;
         let config: SignerConfig = document.parse()?;
         check_ranges(&document, &config.token, &config.limits)?;
+        check_schedule(&document, &config.crl)?;
         let certificates = read_certificates(&document, &config.certificates)?;
         Ok(Self {
             ca_key_id: hex::encode(config.keys.ca_sign.id()),
@@ -82,6 +88,7 @@ impl Settings {
             state: document.folder().join(config.state.path),
             challenge_key: document.folder().join(config.state.challenge_key),
             ops: config.ops,
+            crl: config.crl,
             limits: config.limits,
             log: config.log,
             config_hash: openssl::sha::sha256(document.text().as_bytes()),
@@ -162,6 +169,17 @@ fn check_ranges(
                 format!("{value}{unit} is not from {least}{unit} to {most}{unit}"),
             ));
         }
+    }
+    Ok(())
+}
+
+fn check_schedule(document: &Document, crl: &CrlConfig) -> Result<(), ConfigError> {
+    if crl.validity < MIN_CRL_VALIDITY {
+        return Err(document.error("crl.validity", "a CRL is valid for at least 10s"));
+    }
+    if crl.refresh >= crl.validity {
+        let text = "must be shorter than crl.validity, so that a CRL is replaced before it ends";
+        return Err(document.error("crl.refresh", text));
     }
     Ok(())
 }

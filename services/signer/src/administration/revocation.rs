@@ -1,25 +1,138 @@
-//! Revocation, hold and release.
+//! Revocation, hold and release: durable first, then on a new CRL at once.
 
+use assay_audit::Event;
 use assay_proto::v1::{
     ReleaseCertificateReply, ReleaseCertificateRequest, RevokeCertificateReply,
     RevokeCertificateRequest,
 };
+use assay_store::{CrlReason, ReleaseOutcome, RevokeOutcome, Serial};
 
 use super::AdministrationService;
 use super::error::AdminError;
 
+/// Revokes for good, or holds with the reason `certificate-hold`.
 pub(super) async fn revoke(
-    _service: &AdministrationService,
-    _actor: &str,
-    _request: RevokeCertificateRequest,
+    service: &AdministrationService,
+    actor: &str,
+    request: RevokeCertificateRequest,
 ) -> Result<RevokeCertificateReply, AdminError> {
-    Err(AdminError::NotServed("revocation"))
+    let RevokeCertificateRequest { serial, reason } = request;
+    let parsed = parse(&serial)?;
+    let reason: CrlReason = match reason.as_str() {
+        "" => CrlReason::Unspecified,
+        text => text
+            .parse()
+            .map_err(|error| AdminError::Invalid(format!("`{text}`: {error}")))?,
+    };
+    let event = if reason == CrlReason::CertificateHold {
+        Event::CertificateHeld {
+            actor: actor.into(),
+            serial: parsed.to_string().into(),
+        }
+    } else {
+        Event::CertificateRevoked {
+            actor: actor.into(),
+            serial: parsed.to_string().into(),
+            reason: reason.as_str().into(),
+        }
+    };
+    let pipeline = &service.pipeline;
+    let draft = pipeline
+        .recorder
+        .draft(pipeline.policies.active().model_hash(), event);
+    let now = pipeline.recorder.clock.now_seconds();
+    let changed = match pipeline
+        .store
+        .revoke(parsed, reason, now, vec![draft])
+        .await?
+    {
+        RevokeOutcome::Revoked => true,
+        RevokeOutcome::AlreadyRevoked => false,
+        RevokeOutcome::NotFound => return Err(not_found(&serial)),
+        RevokeOutcome::NotIssued => {
+            return Err(AdminError::WrongState(format!(
+                "{serial} was never issued; what was given up counts as revoked and is on the CRL"
+            )));
+        }
+    };
+    let crl_number = if changed {
+        issue_crl(service).await
+    } else {
+        latest_number(service)
+    };
+    Ok(RevokeCertificateReply {
+        changed,
+        crl_number,
+    })
 }
 
+/// Ends a hold.
 pub(super) async fn release(
-    _service: &AdministrationService,
-    _actor: &str,
-    _request: ReleaseCertificateRequest,
+    service: &AdministrationService,
+    actor: &str,
+    request: ReleaseCertificateRequest,
 ) -> Result<ReleaseCertificateReply, AdminError> {
-    Err(AdminError::NotServed("revocation"))
+    let ReleaseCertificateRequest { serial } = request;
+    let parsed = parse(&serial)?;
+    let event = Event::CertificateReleased {
+        actor: actor.into(),
+        serial: parsed.to_string().into(),
+    };
+    let pipeline = &service.pipeline;
+    let draft = pipeline
+        .recorder
+        .draft(pipeline.policies.active().model_hash(), event);
+    match pipeline.store.release(parsed, vec![draft]).await? {
+        ReleaseOutcome::Released => {}
+        ReleaseOutcome::NotHeld => {
+            return Err(AdminError::WrongState(format!(
+                "{serial} is not on hold; what was revoked for good stays revoked"
+            )));
+        }
+        ReleaseOutcome::NotFound => return Err(not_found(&serial)),
+    }
+    Ok(ReleaseCertificateReply {
+        crl_number: issue_crl(service).await,
+    })
+}
+
+/// The number of the list that shows the change. The change is durable: where no list can be signed now, the schedule
+/// signs one as soon as it can, so the call has succeeded all the same.
+async fn issue_crl(service: &AdministrationService) -> u64 {
+    let pipeline = &service.pipeline;
+    match pipeline
+        .revocation
+        .issue(pipeline.policies.active().model_hash())
+        .await
+    {
+        Ok(number) => number,
+        Err(error) => {
+            tracing::error!(
+                error = assay_runtime::telemetry::chain(&error),
+                "no CRL for a revocation yet"
+            );
+            pipeline.revocation.want();
+            latest_number(service)
+        }
+    }
+}
+
+fn latest_number(service: &AdministrationService) -> u64 {
+    service
+        .pipeline
+        .revocation
+        .latest()
+        .map_or(0, |latest| latest.number)
+}
+
+fn parse(serial: &str) -> Result<Serial, AdminError> {
+    serial
+        .parse()
+        .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))
+}
+
+fn not_found(serial: &str) -> AdminError {
+    AdminError::NotFound(format!(
+        "no certificate has the serial {serial}; `assay cert list` shows them"
+    ))
 }

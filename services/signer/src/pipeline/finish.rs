@@ -26,7 +26,6 @@ pub(crate) struct Finish {
     store: Store,
     authority: Arc<Authority>,
     recorder: Arc<Recorder>,
-    ca_key_id: String,
     at_work: Arc<Mutex<HashSet<Serial>>>,
 }
 
@@ -63,21 +62,14 @@ impl Finish {
         store: Store,
         authority: Arc<Authority>,
         recorder: Arc<Recorder>,
-        ca_key_id: String,
     ) -> Self {
         Self {
             hsm,
             store,
             authority,
             recorder,
-            ca_key_id,
             at_work: Arc::default(),
         }
-    }
-
-    /// CKA_ID of the CA key, hex.
-    pub(super) fn ca_key_id(&self) -> &str {
-        &self.ca_key_id
     }
 
     /// Issues the certificate of `intent` and returns its CertRep.
@@ -212,7 +204,7 @@ impl Finish {
         Issuance {
             serial: intent.serial.to_string().into(),
             tbs_digest: intent.tbs_digest.into(),
-            key_id: self.ca_key_id.as_str().into(),
+            key_id: self.authority.key_id.as_str().into(),
             token_serial: self.hsm.token_serial().into(),
         }
     }

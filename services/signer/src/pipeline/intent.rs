@@ -66,7 +66,7 @@ impl Pipeline {
         let issuance = Issuance {
             serial: serial.to_string().into(),
             tbs_digest: linted.digest().into(),
-            key_id: self.finish.ca_key_id().into(),
+            key_id: self.authority.key_id.as_str().into(),
             token_serial: self.hsm.token_serial().into(),
         };
         let event = Event::IntentOpened {

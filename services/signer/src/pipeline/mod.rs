@@ -16,6 +16,7 @@ mod outer;
 mod refuse;
 mod replay;
 mod reply;
+mod requester;
 mod trail;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use crate::config::LimitsConfig;
 use crate::metrics;
 use crate::policies::Policies;
 use crate::recorder::Recorder;
+use crate::revocation::Revocation;
 
 /// A pkiMessage as a frontend relayed it. Nothing in it but the frontend's identity is proven.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub(crate) struct Pipeline {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) admission: Admission,
     pub(crate) finish: Finish,
+    pub(crate) revocation: Revocation,
     pub(crate) limits: LimitsConfig,
     pub(crate) message_limits: MessageLimits,
     pub(crate) refusals: Aggregate,

@@ -24,7 +24,10 @@ impl Pipeline {
         let signer = request.signer()?;
         if signer.issuer_der() != self.authority.issuer.subject_der {
             return match message_type {
-                MessageType::RenewalReq => Err(refuse("REN:signer", "a RenewalReq is signed by a certificate of this CA")),
+                MessageType::RenewalReq => Err(refuse(
+                    "REN:signer",
+                    "a RenewalReq is signed by a certificate of this CA",
+                )),
                 MessageType::PkcsReq
                 | MessageType::CertPoll
                 | MessageType::GetCert
@@ -35,21 +38,34 @@ impl Pipeline {
         let row = self.issued(signer).await?;
         let now = self.recorder.clock.now_seconds();
         if row.not_after < now {
-            return Err(refuse("REN:expired", "the signer's certificate has expired"));
+            return Err(refuse(
+                "REN:expired",
+                "the signer's certificate has expired",
+            ));
         }
         if row.revoked_at.is_some() {
-            return Err(refuse("REN:revoked", "the signer's certificate is revoked or on hold"));
+            return Err(refuse(
+                "REN:revoked",
+                "the signer's certificate is revoked or on hold",
+            ));
         }
         Ok(Requester::Issued(Box::new(row)))
     }
 
     async fn issued(&self, signer: &SignerCertificate) -> Result<CertificateRow, End> {
-        let unknown = || refuse("REN:unknown", "this CA did not issue the signer's certificate");
+        let unknown = || {
+            refuse(
+                "REN:unknown",
+                "this CA did not issue the signer's certificate",
+            )
+        };
         let serial = Serial::try_from(signer.serial()).map_err(|_| unknown())?;
         self.store
             .find_certificate(serial)
             .await?
-            .filter(|row| row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der()))
+            .filter(|row| {
+                row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der())
+            })
             .ok_or_else(unknown)
     }
 }

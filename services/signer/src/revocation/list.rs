@@ -49,7 +49,10 @@ struct RevokedCertificate {
 
 /// DER of the list that `issuer` signs.
 pub(crate) fn tbs(issuer: &Issuer, edition: Edition, entries: &[Entry]) -> der::Result<Vec<u8>> {
-    let revoked = entries.iter().map(revoked).collect::<der::Result<Vec<_>>>()?;
+    let revoked = entries
+        .iter()
+        .map(revoked)
+        .collect::<der::Result<Vec<_>>>()?;
     let key_identifier = AuthorityKeyIdentifier {
         key_identifier: Some(OctetString::new(issuer.key_identifier.as_slice())?),
         authority_cert_issuer: None,
@@ -94,7 +97,9 @@ fn extension<T: Encode + const_oid::AssociatedOid>(value: &T) -> der::Result<Ext
 
 /// UTCTime to 2049, GeneralizedTime after (RFC 5280 section 5.1.2.4), in whole seconds.
 fn time(at: SystemTime) -> der::Result<Time> {
-    let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs());
     Time::try_from(whole)
 }
@@ -141,7 +146,10 @@ mod tests {
         let list: Reference = Reference::from_der(&der).unwrap();
         assert_eq!(list.issuer.to_der().unwrap(), issuer().subject_der);
         let revoked = list.revoked_certificates.unwrap();
-        let reasons: Vec<bool> = revoked.iter().map(|entry| entry.crl_entry_extensions.is_some()).collect();
+        let reasons: Vec<bool> = revoked
+            .iter()
+            .map(|entry| entry.crl_entry_extensions.is_some())
+            .collect();
         assert_eq!(reasons, [true, false]);
         let extensions = list.crl_extensions.unwrap();
         assert_eq!(extensions[1].extn_value.as_bytes(), b"\x02\x02\x01\x2c");
