@@ -30,30 +30,51 @@ pub(crate) fn seal(
     rand_bytes(&mut iv)?;
     let ciphertext = encrypt(cipher.openssl(), &key, Some(&iv), plaintext)?;
 
-    let mut infos = Vec::with_capacity(recipients.len());
-    let mut version = 0;
+    let mut encrypted_keys = Vec::with_capacity(recipients.len());
     for recipient in recipients {
+        let encrypted_key = recipient.key.encrypt(transport, &key)?;
+        encrypted_keys.push((recipient.identifier, encrypted_key));
+    }
+    Ok(assemble(
+        transport,
+        &encrypted_keys,
+        cipher,
+        &iv,
+        &ciphertext,
+    ))
+}
+
+/// A ContentInfo with an EnvelopedData of its parts; `encrypted_keys` are RecipientIdentifiers with what is for them.
+pub(crate) fn assemble(
+    transport: KeyTransport,
+    encrypted_keys: &[(&[u8], Vec<u8>)],
+    cipher: Cipher,
+    iv: &[u8],
+    ciphertext: &[u8],
+) -> Vec<u8> {
+    let mut infos = Vec::with_capacity(encrypted_keys.len());
+    let mut version = 0;
+    for (identifier, encrypted_key) in encrypted_keys {
         // KeyTransRecipientInfo and EnvelopedData are 2 with a subjectKeyIdentifier, else 0 (RFC 5652 §6.1, §6.2.1).
-        let by_key_identifier = recipient.identifier.first() == Some(&SUBJECT_KEY_IDENTIFIER);
+        let by_key_identifier = identifier.first() == Some(&SUBJECT_KEY_IDENTIFIER);
         let info_version = if by_key_identifier { 2 } else { 0 };
         version = version.max(info_version);
         infos.push(write::sequence(&[
             &write::small_integer(info_version),
-            recipient.identifier,
+            identifier,
             &transport.identifier(),
-            &write::octet_string(&recipient.key.encrypt(transport, &key)?),
+            &write::octet_string(encrypted_key),
         ]));
     }
-
     let encrypted_content = write::sequence(&[
         &write::oid(&oid::DATA),
-        &cipher.identifier(&iv),
-        &write::tlv(tag::context(0), &[&ciphertext]),
+        &cipher.identifier(iv),
+        &write::tlv(tag::context(0), &[ciphertext]),
     ]);
     let enveloped = write::sequence(&[
         &write::small_integer(version),
         &write::set_of(infos),
         &encrypted_content,
     ]);
-    Ok(super::write::content_info(&oid::ENVELOPED_DATA, &enveloped))
+    super::write::content_info(&oid::ENVELOPED_DATA, &enveloped)
 }
