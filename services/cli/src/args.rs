@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, scep,
+    status,
 };
 use crate::{bench, ceremony, demo};
 
@@ -15,7 +16,8 @@ Exit codes:
   1  failed, or refused by the signer, the token or a check
   2  wrong usage or configuration
   3  the signer or the frontend cannot be reached
-  4  stopped by the operator before the work was done";
+  4  stopped by the operator before the work was done
+  5  the request waits for an operator's approval";
 
 /// Operates Assay, an HSM-backed SCEP (RFC 8894) signing service.
 #[derive(Debug, Parser)]
@@ -43,8 +45,10 @@ pub(crate) enum Command {
     /// Names that may enrol under a profile's static challenge
     #[command(subcommand)]
     Inventory(inventory::InventoryCommand),
-    /// Enrol a device over SCEP with a software key of its own
-    Enrol(enrol::EnrolArgs),
+    Enrol(Box<enrol::EnrolArgs>),
+    /// Fetch a certificate or the CRL over SCEP, as a device
+    #[command(subcommand)]
+    Scep(scep::ScepCommand),
     /// Issued certificates, and their revocation
     #[command(subcommand)]
     Cert(certificates::CertCommand),

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Unreachable = 3,
     /// Stopped by the operator before the work was done.
     Interrupted = 4,
+    /// The request waits for an operator's approval.
+    Pending = 5,
 }
 
 impl From<Exit> for ExitCode {

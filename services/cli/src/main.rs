@@ -21,7 +21,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, scep,
+    status,
 };
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
@@ -57,7 +58,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Ceremony(args) => ceremony::run(*args, cli.dir.as_deref(), out).await,
         Command::Challenge(command) => challenge::run(command, &installation()?, out).await,
         Command::Inventory(command) => inventory::run(command, &installation()?, out).await,
-        Command::Enrol(args) => enrol::run(args, cli.dir.as_deref(), out).await,
+        Command::Enrol(args) => enrol::run(*args, cli.dir.as_deref(), out).await,
+        Command::Scep(command) => scep::run(command, cli.dir.as_deref(), out).await,
         Command::Cert(command) => certificates::run(command, &installation()?, out).await,
         Command::Request(command) => requests::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,

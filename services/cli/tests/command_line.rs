@@ -108,3 +108,95 @@ fn manual_pages_and_completions_come_from_the_commands() -> Result<()> {
     assert!(String::from_utf8(script.stdout)?.contains("_assay"));
     Ok(())
 }
+
+#[test]
+fn a_certificate_is_renewed_with_its_own_key_only() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    for name in ["old", "other"] {
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x",
+            ])
+            .args([
+                "-keyout",
+                &file(&format!("{name}.key")),
+                "-out",
+                &file(&format!("{name}.pem")),
+            ])
+            .output()?;
+        assert!(made.status.success(), "{}", said(&made));
+    }
+    // Port 1 of loopback has no listener on any sane host.
+    let renew = |key: &str| {
+        assay(&[
+            "enrol",
+            "--url",
+            "http://127.0.0.1:1/scep",
+            "--renew",
+            &file("old.pem"),
+            &file(key),
+            "--key",
+            &file("new.key"),
+            "--cert",
+            &file("new.pem"),
+        ])
+    };
+    let run = renew("other.key")?;
+    assert_eq!(run.status.code(), Some(1));
+    assert!(said(&run).contains("is not the key of"), "{}", said(&run));
+    let run = renew("old.pem")?;
+    assert_eq!(run.status.code(), Some(1));
+    assert!(said(&run).contains("unencrypted RSA key"), "{}", said(&run));
+    let run = renew("old.key")?;
+    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+    assert!(!dir.path().join("new.key").exists());
+    Ok(())
+}
+
+#[test]
+fn wrong_usage_is_told_before_anything_is_asked() -> Result<()> {
+    for (arguments, told) in [
+        (&["enrol", "--url", "http://h/scep"][..], "--subject"),
+        (
+            &["enrol", "--same-key", "--url", "http://h/scep"],
+            "--renew",
+        ),
+        (
+            &["enrol", "--renew", "a.pem", "a.key", "--subject", "CN=a"],
+            "--subject",
+        ),
+        (&["enrol", "--resume", "--url", "http://h/scep"], "--url"),
+        (&["enrol", "--resume", "--poll", "0s"], "such as 10s"),
+        (&["scep", "get-cert", "none"], "a serial number is hex"),
+        (
+            &["cert", "revoke", "01", "--reason", "boredom"],
+            "key-compromise",
+        ),
+        (&["request", "list", "--state", "lost"], "expired"),
+    ] {
+        let run = assay(arguments)?;
+        assert_eq!(run.status.code(), Some(2), "{arguments:?}: {}", said(&run));
+        assert!(said(&run).contains(told), "{arguments:?}: {}", said(&run));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_request_that_never_waited_cannot_be_resumed() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("device.pending");
+    let path = file.to_string_lossy().into_owned();
+    let run = assay(&["enrol", "--resume", &path])?;
+    assert_eq!(run.status.code(), Some(1));
+    assert!(said(&run).contains("name its file"), "{}", said(&run));
+    std::fs::write(&file, "{}")?;
+    let run = assay(&["enrol", "--resume", &path])?;
+    assert!(
+        said(&run).contains("is no request that waits"),
+        "{}",
+        said(&run)
+    );
+    assert!(file.exists());
+    Ok(())
+}

@@ -10,4 +10,6 @@ pub(crate) mod inventory;
 pub(crate) mod policy;
 pub(crate) mod requests;
 mod revocation;
+pub(crate) mod scep;
+mod server;
 pub(crate) mod status;

@@ -1,7 +1,10 @@
 //! What GetCACert gave: the CA, and the RA's two certificates, told apart by their key usage.
 
+use assay_scep::SignerCertificate;
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Public};
 use openssl::sha::sha256;
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Crl};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use der::Decode;
@@ -89,17 +92,37 @@ impl CaCertificates {
         sha256(&self.ca)
     }
 
+    /// Subject of the CA, DER.
+    pub(crate) fn subject_der(&self) -> Outcome<Vec<u8>> {
+        SignerCertificate::parse(&self.ca)
+            .map(|ca| ca.subject_der().to_vec())
+            .ok_or_else(|| Failure::failed("the CA certificate is unreadable"))
+    }
+
     /// Whether the CA signed the certificate.
     pub(crate) fn verify(&self, certificate: &X509) -> Outcome {
-        let what = "cannot verify under the CA certificate";
-        let ca = X509::from_der(&self.ca)
-            .and_then(|ca| ca.public_key())
-            .or_fail(what)?;
-        if certificate.verify(&ca).or_fail(what)? {
+        self.signed("certificate", |ca| certificate.verify(ca))
+    }
+
+    /// Whether the CA signed the CRL.
+    pub(crate) fn verify_crl(&self, crl: &X509Crl) -> Outcome {
+        self.signed("CRL", |ca| crl.verify(ca))
+    }
+
+    fn signed(
+        &self,
+        what: &str,
+        verify: impl FnOnce(&PKey<Public>) -> Result<bool, ErrorStack>,
+    ) -> Outcome {
+        let ca = X509::from_der(&self.ca).and_then(|ca| ca.public_key());
+        if ca
+            .and_then(|ca| verify(&ca))
+            .or_fail("cannot verify under the CA certificate")?
+        {
             return Ok(());
         }
         Err(
-            Failure::failed("a certificate from the server is not signed by its CA")
+            Failure::failed(format!("a {what} from the server is not signed by its CA"))
                 .next("do not use it"),
         )
     }

@@ -1,5 +1,7 @@
 //! The device's own RSA key, in software: it signs the CSR and the request, and opens the reply.
 
+use std::path::Path;
+
 use assay_scep::{Decryptor, Digest, KeyTransport, MessageSigner};
 use openssl::encrypt::Decrypter;
 use openssl::error::ErrorStack;
@@ -9,10 +11,11 @@ use openssl::rsa::{Padding, Rsa};
 use openssl::sign::Signer;
 use zeroize::Zeroizing;
 
-use crate::failure::{OrFail, Outcome};
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::files;
 
 /// An RSA key pair.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeviceKey(PKey<Private>);
 
 impl DeviceKey {
@@ -25,6 +28,20 @@ impl DeviceKey {
     pub(crate) fn from_der(der: &[u8]) -> Outcome<Self> {
         let key = PKey::private_key_from_der(der).or_fail("a cached key is unreadable")?;
         Ok(Self(key))
+    }
+
+    /// An RSA key in an unencrypted PEM file.
+    pub(crate) fn read(path: &Path) -> Outcome<Self> {
+        let wrong = || Failure::failed(format!("{} holds no usable key", path.display()));
+        let next = "give an unencrypted RSA key, PEM";
+        let pem = Zeroizing::new(files::read(path)?);
+        // An empty answer to the question for a passphrase, which would otherwise go to the terminal.
+        let key = PKey::private_key_from_pem_callback(&pem, |_| Ok(0))
+            .map_err(|error| wrong().because(error).next(next))?;
+        match key.rsa() {
+            Ok(_) => Ok(Self(key)),
+            Err(_) => Err(wrong().because("it is no RSA key").next(next)),
+        }
     }
 
     pub(crate) fn to_der(&self) -> Outcome<Vec<u8>> {

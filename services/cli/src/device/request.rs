@@ -1,4 +1,4 @@
-//! A PKCSReq ready to be sent (RFC 8894, section 3.3.1).
+//! pkiMessages ready to be sent (RFC 8894, section 3.3).
 
 use std::time::{Duration, SystemTime};
 
@@ -6,61 +6,193 @@ use assay_policy::{StringEncoding, SubjectAltName};
 use assay_scep::client::{
     PkiMessageBuilder, assemble_certificate, assemble_csr, new_csr_info, self_signed_tbs,
 };
-use assay_scep::{Digest, Nonce};
+use assay_scep::{
+    Digest, IssuerAndSerial, IssuerAndSubject, MessageType, Nonce, SignerCertificate,
+};
 use const_oid::AssociatedOid;
-use der::Encode;
 use der::asn1::OctetString;
+use der::{Decode, Encode};
 use hyper::body::Bytes;
-use openssl::sha::sha256;
+use openssl::sha::{Sha256, sha256};
+use x509_cert::Certificate;
 use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
-use super::{DeviceKey, Wish};
-use crate::failure::{OrFail, Outcome};
+use super::{CaCertificates, Credential, DeviceKey, Wish};
+use crate::failure::{Failure, OrFail, Outcome};
 
 /// How long the transient certificate says it is valid; nobody runs path validation on it.
 const TRANSIENT: Duration = Duration::from_hours(24);
 const DIGEST: Digest = Digest::Sha256;
 
-/// The message, and what it takes to recognise its answer.
+/// The message, and what it takes to recognise its answer and to open it.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) message: Bytes,
     pub(crate) transaction_id: String,
-    pub(crate) nonce: Vec<u8>,
-    /// DER of the transient self-signed certificate, to which the reply is enveloped.
-    pub(crate) signer_certificate: Vec<u8>,
+    pub(super) nonce: Vec<u8>,
+    /// Who signed the message: the reply is enveloped to it.
+    pub(crate) signer: Credential,
 }
 
 impl Prepared {
-    /// Builds the CSR, the transient certificate and the enveloped, signed message.
+    /// PKCSReq: a first certificate, by a challenge, signed with a transient certificate over the new key.
     pub(crate) async fn new(wish: &Wish, key: &DeviceKey, recipient: &[u8]) -> Outcome<Self> {
         let what = "cannot build the request";
         let subject = wish.subject.to_der(StringEncoding::Utf8).or_fail(what)?;
         let spki = key.spki_der()?;
-        let csr = csr(wish, key, &subject, &spki)?;
-        let signer_certificate = transient_certificate(key, &subject, &spki)?;
+        let extensions = san_extension(&wish.sans)?;
+        let csr = csr(key, &subject, &spki, Some(&wish.challenge), &extensions)?;
+        let signer = Credential {
+            key: key.clone(),
+            certificate: transient_certificate(key, &subject, &spki)?,
+        };
         // Derived from the key, so that a device that asks again finds its transaction again.
         let transaction_id = hex::encode(sha256(&spki));
-        let nonce = Nonce::random().or_fail(what)?.as_bytes().to_vec();
-        let message =
-            PkiMessageBuilder::new(&signer_certificate, recipient, &transaction_id, &nonce)
-                .build(&csr, key)
-                .await
-                .or_fail(what)?;
+        Self::build(
+            MessageType::PkcsReq,
+            &csr,
+            signer,
+            transaction_id,
+            recipient,
+        )
+        .await
+    }
+
+    /// RenewalReq: the names of a certificate over `key`, signed with that certificate.
+    pub(crate) async fn renewal(
+        old: Credential,
+        key: &DeviceKey,
+        recipient: &[u8],
+    ) -> Outcome<Self> {
+        let spki = key.spki_der()?;
+        let extensions = san_of(&old.certificate)?;
+        let csr = csr(key, &old.subject_der()?, &spki, None, &extensions)?;
+        // Of the certificate too: under the same key it is another transaction than the one before.
+        let mut digest = Sha256::new();
+        digest.update(&spki);
+        digest.update(&old.certificate);
+        let transaction_id = hex::encode(digest.finish());
+        Self::build(
+            MessageType::RenewalReq,
+            &csr,
+            old,
+            transaction_id,
+            recipient,
+        )
+        .await
+    }
+
+    /// CertPoll: what became of the transaction that `signer` began.
+    pub(crate) async fn poll(
+        signer: Credential,
+        transaction_id: String,
+        ca: &CaCertificates,
+    ) -> Outcome<Self> {
+        let content = IssuerAndSubject {
+            issuer_der: ca.subject_der()?,
+            subject_der: signer.subject_der()?,
+        };
+        Self::build(
+            MessageType::CertPoll,
+            &content.to_der(),
+            signer,
+            transaction_id,
+            &ca.encryption,
+        )
+        .await
+    }
+
+    /// GetCert: the certificate of the CA's with this serial number (content octets of the INTEGER).
+    pub(crate) async fn get_certificate(
+        signer: Credential,
+        serial: &[u8],
+        ca: &CaCertificates,
+    ) -> Outcome<Self> {
+        let content = IssuerAndSerial {
+            issuer_der: ca.subject_der()?,
+            serial: serial.to_vec(),
+        };
+        Self::query(MessageType::GetCert, &content, signer, ca).await
+    }
+
+    /// GetCRL: the CRL that the signer's own certificate would stand in.
+    pub(crate) async fn get_crl(signer: Credential, ca: &CaCertificates) -> Outcome<Self> {
+        let certificate = signer.parsed()?;
+        let content = IssuerAndSerial {
+            issuer_der: certificate.issuer_der().to_vec(),
+            serial: certificate.serial().to_vec(),
+        };
+        Self::query(MessageType::GetCrl, &content, signer, ca).await
+    }
+
+    async fn query(
+        kind: MessageType,
+        content: &IssuerAndSerial,
+        signer: Credential,
+        ca: &CaCertificates,
+    ) -> Outcome<Self> {
+        let transaction_id = hex::encode(nonce()?);
+        Self::build(
+            kind,
+            &content.to_der(),
+            signer,
+            transaction_id,
+            &ca.encryption,
+        )
+        .await
+    }
+
+    async fn build(
+        kind: MessageType,
+        content: &[u8],
+        signer: Credential,
+        transaction_id: String,
+        recipient: &[u8],
+    ) -> Outcome<Self> {
+        let nonce = nonce()?;
+        let builder = PkiMessageBuilder {
+            message_type: kind.as_str(),
+            ..PkiMessageBuilder::new(&signer.certificate, recipient, &transaction_id, &nonce)
+        };
+        let message = builder
+            .build(content, &signer.key)
+            .await
+            .or_fail("cannot build the request")?;
         Ok(Self {
             message: message.into(),
             transaction_id,
             nonce,
-            signer_certificate,
+            signer,
         })
     }
 }
 
-fn csr(wish: &Wish, key: &DeviceKey, subject: &[u8], spki: &[u8]) -> Outcome<Vec<u8>> {
-    let what = "cannot build the CSR";
-    let extensions = san_extension(&wish.sans)?;
-    let info = new_csr_info(subject, spki, Some(&wish.challenge), &extensions);
-    let signature = key.sign(DIGEST, &info).or_fail(what)?;
+impl Credential {
+    fn parsed(&self) -> Outcome<SignerCertificate> {
+        SignerCertificate::parse(&self.certificate)
+            .ok_or_else(|| Failure::failed("the device's certificate is unreadable"))
+    }
+
+    fn subject_der(&self) -> Outcome<Vec<u8>> {
+        Ok(self.parsed()?.subject_der().to_vec())
+    }
+}
+
+fn nonce() -> Outcome<Vec<u8>> {
+    let nonce = Nonce::random().or_fail("no random numbers to be had")?;
+    Ok(nonce.as_bytes().to_vec())
+}
+
+fn csr(
+    key: &DeviceKey,
+    subject: &[u8],
+    spki: &[u8],
+    challenge: Option<&str>,
+    extensions: &[Vec<u8>],
+) -> Outcome<Vec<u8>> {
+    let info = new_csr_info(subject, spki, challenge, extensions);
+    let signature = key.sign(DIGEST, &info).or_fail("cannot build the CSR")?;
     Ok(assemble_csr(&info, DIGEST, &signature))
 }
 
@@ -71,14 +203,32 @@ fn san_extension(sans: &[SubjectAltName]) -> Outcome<Vec<Vec<u8>>> {
     }
     let value = SubjectAltName::list_to_der(sans).or_fail(what)?;
     let extension = Extension {
-        extn_id: x509_cert::ext::pkix::SubjectAltName::OID,
+        extn_id: SanExtension::OID,
         critical: false,
         extn_value: OctetString::new(value).or_fail(what)?,
     };
     Ok(vec![extension.to_der().or_fail(what)?])
 }
 
-fn transient_certificate(key: &DeviceKey, subject: &[u8], spki: &[u8]) -> Outcome<Vec<u8>> {
+/// The subject alternative names as they stand in a certificate.
+fn san_of(certificate: &[u8]) -> Outcome<Vec<Vec<u8>>> {
+    let what = "the certificate to renew is unreadable";
+    let certificate = Certificate::from_der(certificate).or_fail(what)?;
+    let extensions = certificate.tbs_certificate().extensions();
+    extensions
+        .into_iter()
+        .flatten()
+        .filter(|extension| extension.extn_id == SanExtension::OID)
+        .map(|extension| extension.to_der().or_fail(what))
+        .collect()
+}
+
+/// The self-signed certificate of RFC 8894 section 2.3, DER.
+pub(crate) fn transient_certificate(
+    key: &DeviceKey,
+    subject: &[u8],
+    spki: &[u8],
+) -> Outcome<Vec<u8>> {
     let what = "cannot build the transient certificate";
     let now = SystemTime::now();
     let tbs = self_signed_tbs(subject, spki, &[1], DIGEST, now, now + TRANSIENT).or_fail(what)?;
