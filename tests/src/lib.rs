@@ -13,6 +13,7 @@ pub mod installation;
 pub mod metrics;
 pub mod operator;
 pub mod process;
+pub mod python;
 pub mod store;
 pub mod tiers;
 pub mod tool;

@@ -24,7 +24,7 @@ class Scene:
         return self.last
 
     def csr(self, **changes):
-        return build.Csr(self.key, self.challenge, **{**changes})
+        return build.Csr(**{"key": self.key, "challenge": self.challenge, **changes})
 
     def with_csr(self, **changes):
         return self.good(csr=self.csr(**changes)).encode()

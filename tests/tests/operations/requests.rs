@@ -1,19 +1,15 @@
-//! Bad input from devices and operators, and what keeps working while the signer is away.
-
-use std::path::Path;
+//! Requests that are wrong, and requests while the signer is away.
 
 use anyhow::{Context, Result};
 use assay_scep::FailInfo;
 use assay_tests::audit::terminal;
 use assay_tests::device::{Anchors, Answer, Device};
 use assay_tests::http;
-use assay_tests::installation::{Installation, binary, set};
+use assay_tests::installation::Installation;
 use assay_tests::metrics::Metrics;
 use assay_tests::operator::Operator;
-use assay_tests::process::{self, Service, pid_of};
 use assay_tests::tiers::Tiers;
 use assay_tests::wait;
-use tokio::process::Command;
 
 #[tokio::test]
 async fn an_unknown_profile_is_404_for_every_operation() -> Result<()> {
@@ -156,120 +152,6 @@ async fn public_answers_survive_the_signer_and_requests_are_put_off() -> Result<
 }
 
 #[tokio::test]
-async fn a_second_signer_on_the_same_store_refuses_to_start() -> Result<()> {
-    let mut installation = Installation::start().await?;
-    installation.stop().await?;
-    let tiers = Tiers::start(&installation).await?;
-    for listener in ["enrolment", "administration", "ops"] {
-        set(
-            &installation.path("signer.toml"),
-            &[listener, "listen"],
-            "127.0.0.1:0",
-        )?;
-    }
-    let printed = refuses_to_start(&installation, "signer").await?;
-    assert!(
-        printed.contains("signer.db"),
-        "it names the store: {printed}"
-    );
-    tiers.until_ready().await
-}
-
-#[tokio::test]
-async fn a_wrong_key_of_a_configuration_is_told_by_file_line_and_key() -> Result<()> {
-    let mut installation = Installation::start().await?;
-    installation.stop().await?;
-    for service in ["signer", "frontend"] {
-        let file = installation.path(format!("{service}.toml"));
-        let right = std::fs::read_to_string(&file)?;
-        let wrong = right.replacen("\nlisten", "\nlisten-to", 1);
-        std::fs::write(&file, &wrong)?;
-        let line = 1 + wrong
-            .lines()
-            .position(|line| line.starts_with("listen-to"))
-            .context("no listen")?;
-        let printed = refuses_to_start(&installation, service).await?;
-        assert!(
-            printed.contains(&format!("{service}.toml:{line}")),
-            "line {line}: {printed}"
-        );
-        assert!(printed.contains("listen-to"), "{printed}");
-        std::fs::write(&file, &right)?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_pin_in_a_key_uri_is_refused_by_file_line_and_key_and_not_repeated() -> Result<()> {
-    let mut installation = Installation::start().await?;
-    installation.stop().await?;
-    let file = installation.path("signer.toml");
-    let right = std::fs::read_to_string(&file)?;
-    let wrong = right.replacen("?pin-source=file:", "?pin-value=31337&pin-source=file:", 1);
-    let line = 1 + wrong
-        .lines()
-        .position(|line| line.contains("31337"))
-        .context("no URI")?;
-    std::fs::write(&file, wrong)?;
-    let printed = refuses_to_start(&installation, "signer").await?;
-    assert!(
-        printed.contains(&format!("signer.toml:{line}")),
-        "line {line}: {printed}"
-    );
-    assert!(printed.contains("pin-value"), "{printed}");
-    assert!(!printed.contains("31337"), "the PIN is repeated: {printed}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_empty_allow_list_refuses_to_start() -> Result<()> {
-    let mut installation = Installation::start().await?;
-    installation.stop().await?;
-    let nobody = toml::Value::Array(Vec::new());
-    set(
-        &installation.path("signer.toml"),
-        &["enrolment", "allow"],
-        nobody,
-    )?;
-    let printed = refuses_to_start(&installation, "signer").await?;
-    assert!(printed.contains("allow"), "{printed}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_wrong_key_of_a_policy_is_told_by_file_line_and_key_and_changes_nothing() -> Result<()> {
-    let installation = Installation::start().await?;
-    let file = installation.ready().policy_dir.join("devices.toml");
-    let right = std::fs::read_to_string(&file)?;
-    let line = right.lines().count() + 1;
-    std::fs::write(&file, format!("{}\nnonsense = true\n", right.trim_end()))?;
-    let folder = installation
-        .ready()
-        .policy_dir
-        .to_string_lossy()
-        .into_owned();
-    for command in ["check", "activate"] {
-        let said = installation
-            .assay(&["policy", command, &folder])
-            .await?
-            .failed()?
-            .all();
-        assert!(
-            said.contains(&format!("devices.toml:{line}")),
-            "{command}: {said}"
-        );
-        assert!(said.contains("nonsense"), "{command}: {said}");
-    }
-    let caps = http::get(&format!(
-        "{}?operation=GetCACaps",
-        installation.url("devices")?
-    ))
-    .await?;
-    assert_eq!(caps.status, 200);
-    Ok(())
-}
-
-#[tokio::test]
 async fn both_services_count_requests_and_token_operations() -> Result<()> {
     let installation = Installation::start().await?;
     let anchors = Anchors::of(&installation)?;
@@ -299,70 +181,4 @@ async fn both_services_count_requests_and_token_operations() -> Result<()> {
         "{frontend:?}"
     );
     Ok(())
-}
-
-#[tokio::test]
-async fn a_stopped_demo_leaves_no_process_and_keeps_its_directory() -> Result<()> {
-    let mut installation = Installation::start().await?;
-    let pids = installation.ready().pids.clone();
-    installation.stop().await?;
-    for pid in pids.workers.into_iter().chain([pids.frontend, pids.signer]) {
-        let pid = pid_of(pid)?;
-        wait::until(
-            "every process of the demo ends",
-            wait::REACTION,
-            async || Ok((!process::is_running(pid)).then_some(())),
-        )
-        .await?;
-    }
-    assert!(installation.path("signer.toml").is_file());
-    installation.serve().await?;
-    let caps = http::get(&format!(
-        "{}?operation=GetCACaps",
-        installation.url("devices")?
-    ))
-    .await?;
-    assert_eq!(caps.status, 200);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_killed_demo_is_taken_over_by_the_next_with_all_its_state() -> Result<()> {
-    let mut installation = Installation::start().await?;
-    let orphan = pid_of(installation.ready().pids.signer)?;
-    let challenge = installation.challenge("CN=sensor-1,O=Example", &[]).await?;
-    installation.kill_demo().await?;
-    assert!(process::is_running(orphan));
-
-    installation.serve().await?;
-
-    assert!(!process::is_running(orphan));
-    let (device, anchors) = (Device::new()?, Anchors::of(&installation)?);
-    let answer = device
-        .enrol(
-            installation.url("devices")?,
-            &anchors,
-            "CN=sensor-1,O=Example",
-            &challenge,
-        )
-        .await?;
-    answer.certificate()?;
-    Ok(())
-}
-
-async fn refuses_to_start(installation: &Installation, service: &str) -> Result<String> {
-    let config = installation.path(format!("{service}.toml"));
-    let mut command = Command::new(binary(&format!("assay-{service}"))?);
-    command.arg("--config").arg(&config);
-    let name = format!("{service}-that-refuses");
-    let (status, printed) = Service::spawn(&mut command, &name, installation.scratch())?
-        .ended()
-        .await?;
-    assert!(
-        !status.success(),
-        "{} was taken: {printed}",
-        Path::new(&config).display()
-    );
-    assert!(!printed.contains("panicked"), "{printed}");
-    Ok(printed)
 }
