@@ -11,6 +11,8 @@ DEMO_PACKAGES = $(BUILD_PACKAGES) softhsm2
 # SCEP clients of others, tools that judge what comes back, and the PKCS#11 trace.
 TEST_PACKAGES = $(DEMO_PACKAGES) opensc opensc-pkcs11 strongswan-pki libstrongswan-extra-plugins certmonger scep openssl gnutls-bin
 
+# The steps of `make test` come one after the other: each wants the whole machine.
+.NOTPARALLEL:
 .PHONY: help demo build test format lint test-run deny clean-demo
 
 help:
