@@ -33,6 +33,7 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
         look_at_policy(&pipeline, &readiness);
         look_at_clock(&pipeline).await;
         pipeline.flush_refusals().await;
+        expire_requests(&pipeline).await;
         if pipeline.hsm.health().borrow().ready {
             finish_open_intents(&pipeline).await;
             revoke_superseded(&pipeline).await;
@@ -82,9 +83,25 @@ async fn revoke_superseded(pipeline: &Pipeline) {
         {
             Ok(_) => pipeline.revocation.want(),
             Err(error) => {
-                tracing::error!(%serial, %error, "a superseded certificate is not revoked yet")
+                tracing::error!(%serial, %error, "a superseded certificate is not revoked yet");
             }
         }
+    }
+}
+
+/// Ends what waited too long; what it had reserved is free again.
+async fn expire_requests(pipeline: &Pipeline) {
+    let now = pipeline.recorder.clock.now_seconds();
+    let policy_hash = pipeline.policies.active().model_hash();
+    let recorder = Arc::clone(&pipeline.recorder);
+    let expired = pipeline.store.expire_pending(now, move |row| {
+        let pending_id = row.id.as_str().into();
+        recorder.draft(policy_hash, Event::PendingExpired { pending_id })
+    });
+    match expired.await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "waiting requests expired"),
+        Err(error) => tracing::error!(%error, "waiting requests cannot be expired"),
     }
 }
 

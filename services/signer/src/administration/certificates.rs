@@ -4,7 +4,7 @@ use assay_proto::v1::{
     CertificateInfo, GetCertificateReply, GetCertificateRequest, ListCertificatesReply,
     ListCertificatesRequest,
 };
-use assay_store::{CertificateRow, CertificateState, Serial};
+use assay_store::{CertificateRow, CertificateState, CrlReason, Serial};
 
 use super::error::AdminError;
 use super::{AdministrationService, page};
@@ -55,6 +55,7 @@ pub(super) async fn show(
 
 fn info(row: CertificateRow) -> CertificateInfo {
     CertificateInfo {
+        state: state(&row).to_owned(),
         position: row.position,
         serial: row.serial.to_string(),
         profile: row.profile,
@@ -66,18 +67,24 @@ fn info(row: CertificateRow) -> CertificateInfo {
         sha256: row.sha256.map(hex::encode).unwrap_or_default(),
         transaction_id: row.transaction_id,
         policy_hash: hex::encode(row.policy_hash),
-        state: state(row.state, row.revoked_at).to_owned(),
         revoked_at: row.revoked_at.unwrap_or_default(),
-        revocation_reason: String::new(),
-        superseded_by: String::new(),
+        revocation_reason: row
+            .revocation_reason
+            .map(|reason| reason.as_str().to_owned())
+            .unwrap_or_default(),
+        superseded_by: row
+            .superseded_by
+            .map(|serial| serial.to_string())
+            .unwrap_or_default(),
     }
 }
 
-fn state(state: CertificateState, revoked_at: Option<i64>) -> &'static str {
-    match state {
-        CertificateState::Intent => "intent",
-        CertificateState::Abandoned => "abandoned",
-        CertificateState::Issued if revoked_at.is_some() => "revoked",
-        CertificateState::Issued => "issued",
+fn state(row: &CertificateRow) -> &'static str {
+    match (row.state, row.revocation_reason) {
+        (CertificateState::Intent, _) => "intent",
+        (CertificateState::Abandoned, _) => "abandoned",
+        (CertificateState::Issued, Some(CrlReason::CertificateHold)) => "held",
+        (CertificateState::Issued, _) if row.revoked_at.is_some() => "revoked",
+        (CertificateState::Issued, _) => "issued",
     }
 }

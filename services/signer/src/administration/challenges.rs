@@ -323,5 +323,9 @@ fn parse_state(text: &str) -> Result<ChallengeState, AdminError> {
     ]
     .into_iter()
     .find(|state| state_text(*state) == text)
-    .ok_or_else(|| AdminError::Invalid(format!("`{text}` is no state: open, reserved, spent or revoked")))
+    .ok_or_else(|| {
+        AdminError::Invalid(format!(
+            "`{text}` is no state: open, reserved, spent or revoked"
+        ))
+    })
 }

@@ -14,8 +14,6 @@ pub(crate) enum AdminError {
     NotFound(String),
     #[error("{0}")]
     WrongState(String),
-    #[error("this release does not serve {0} yet")]
-    NotServed(&'static str),
     #[error("the state cannot be read or written")]
     Store(#[from] StoreError),
     #[error("OpenSSL failed")]
@@ -28,7 +26,6 @@ impl From<AdminError> for Status {
         match error {
             AdminError::UnknownProfile(_) | AdminError::NotFound(_) => Self::not_found(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
-            AdminError::NotServed(_) => Self::unimplemented(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy) => Self::unavailable(text),
             AdminError::Store(_) | AdminError::OpenSsl(_) => {

@@ -1,33 +1,226 @@
-//! Requests that wait for approval.
+//! Requests that wait for approval: listed, shown with every rule of the decision, approved or denied.
 
+use std::sync::Arc;
+
+use assay_audit::Event;
+use assay_policy::{RULES, explain};
 use assay_proto::v1::{
-    DecideRequestReply, DecideRequestRequest, GetRequestReply, GetRequestRequest,
-    ListRequestsReply, ListRequestsRequest,
+    DecideRequestReply, DecideRequestRequest, FieldVerdict, GetRequestReply, GetRequestRequest,
+    ListRequestsReply, ListRequestsRequest, RequestInfo,
 };
+use assay_store::{DecideOutcome, PendingDecision, PendingRow, PendingState, PendingVerdict};
 
-use super::AdministrationService;
 use super::error::AdminError;
+use super::{AdministrationService, challenges, page};
 
+/// Approvals that a request takes with four eyes on it.
+const FOUR_EYES: u32 = 2;
+
+/// Newest first.
 pub(super) async fn list(
-    _service: &AdministrationService,
+    service: &AdministrationService,
     _actor: &str,
-    _request: ListRequestsRequest,
+    request: ListRequestsRequest,
 ) -> Result<ListRequestsReply, AdminError> {
-    Err(AdminError::NotServed("approval"))
+    let ListRequestsRequest { state, limit } = request;
+    let state = match state.as_str() {
+        "" => None,
+        text => Some(parse_state(text)?),
+    };
+    let rows = service
+        .pipeline
+        .store
+        .list_pending(state, page(limit))
+        .await?;
+    let mut requests = Vec::with_capacity(rows.len());
+    for row in rows {
+        requests.push(info(service, row).await?);
+    }
+    Ok(ListRequestsReply { requests })
 }
 
+/// One, as the policy in force would decide it now.
 pub(super) async fn show(
-    _service: &AdministrationService,
+    service: &AdministrationService,
     _actor: &str,
-    _request: GetRequestRequest,
+    request: GetRequestRequest,
 ) -> Result<GetRequestReply, AdminError> {
-    Err(AdminError::NotServed("approval"))
+    let GetRequestRequest { id } = request;
+    let row = find(service, &id).await?;
+    let in_force = service.pipeline.policies.active();
+    let profile = challenges::named(&in_force, &row.profile)?;
+    let facts = service
+        .pipeline
+        .pending_facts(profile, &row)
+        .await
+        .map_err(|_| {
+            AdminError::WrongState(format!("request {id} cannot be read any more; deny it"))
+        })?;
+    let refusals = explain(profile, &facts);
+    let fields = RULES
+        .iter()
+        .map(|rule| {
+            let refusal = refusals.iter().find(|refusal| refusal.rule == rule.id);
+            FieldVerdict {
+                rule: rule.id.to_string(),
+                title: rule.title.to_owned(),
+                holds: refusal.is_none(),
+                detail: refusal
+                    .map(|refusal| refusal.detail.clone())
+                    .unwrap_or_default(),
+            }
+        })
+        .collect();
+    Ok(GetRequestReply {
+        csr: row.csr.clone(),
+        fields,
+        info: Some(info(service, row).await?),
+    })
 }
 
+/// Approves or denies. With four eyes on the profile two different operators approve.
 pub(super) async fn decide(
-    _service: &AdministrationService,
-    _actor: &str,
-    _request: DecideRequestRequest,
+    service: &AdministrationService,
+    actor: &str,
+    request: DecideRequestRequest,
 ) -> Result<DecideRequestReply, AdminError> {
-    Err(AdminError::NotServed("approval"))
+    let DecideRequestRequest { id, approve } = request;
+    let row = find(service, &id).await?;
+    let required = approvals_needed(service, &row);
+    let recorder = Arc::clone(&service.pipeline.recorder);
+    let policy_hash = service.pipeline.policies.active().model_hash();
+    let (by, pending_id) = (actor.to_owned(), id.clone());
+    let decision = PendingDecision {
+        id: id.clone(),
+        approver: actor.to_owned(),
+        verdict: if approve {
+            PendingVerdict::Approve
+        } else {
+            PendingVerdict::Deny
+        },
+        note: String::new(),
+        four_eyes: required == FOUR_EYES,
+        at: recorder.clock.now_seconds(),
+    };
+    let outcome = service
+        .pipeline
+        .store
+        .decide_pending(decision, move |outcome| {
+            let event = match outcome {
+                DecideOutcome::Approved { approvals }
+                | DecideOutcome::AwaitsAnother { approvals } => Event::PendingApproved {
+                    actor: by.into(),
+                    pending_id: pending_id.into(),
+                    approvals: *approvals,
+                    required: required.into(),
+                    note: String::new().into(),
+                },
+                DecideOutcome::Denied
+                | DecideOutcome::Repeated
+                | DecideOutcome::Closed(_)
+                | DecideOutcome::Unknown => Event::PendingDenied {
+                    actor: by.into(),
+                    pending_id: pending_id.into(),
+                    note: String::new().into(),
+                },
+            };
+            recorder.draft(policy_hash, event)
+        })
+        .await?;
+    match outcome {
+        DecideOutcome::Approved { .. }
+        | DecideOutcome::AwaitsAnother { .. }
+        | DecideOutcome::Denied => {
+            let row = find(service, &id).await?;
+            Ok(DecideRequestReply {
+                info: Some(info(service, row).await?),
+            })
+        }
+        DecideOutcome::Repeated => Err(AdminError::WrongState(format!(
+            "{actor} has approved request {id} already; it needs another operator"
+        ))),
+        DecideOutcome::Closed(state) => Err(AdminError::WrongState(format!(
+            "request {id} is {}; only a pending one can be decided",
+            state_text(state)
+        ))),
+        DecideOutcome::Unknown => Err(unknown(&id)),
+    }
+}
+
+async fn find(service: &AdministrationService, id: &str) -> Result<PendingRow, AdminError> {
+    let row = service
+        .pipeline
+        .store
+        .find_pending_by_id(id.to_owned())
+        .await?;
+    row.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> AdminError {
+    AdminError::NotFound(format!(
+        "there is no request {id}; `assay request list` shows their ids"
+    ))
+}
+
+fn approvals_needed(service: &AdministrationService, row: &PendingRow) -> u32 {
+    let in_force = service.pipeline.policies.active();
+    let four_eyes = in_force
+        .select(&row.profile)
+        .and_then(|profile| profile.approval())
+        .is_some_and(|approval| approval.four_eyes);
+    if four_eyes { FOUR_EYES } else { 1 }
+}
+
+async fn info(service: &AdministrationService, row: PendingRow) -> Result<RequestInfo, AdminError> {
+    let approvals = service
+        .pipeline
+        .store
+        .list_approvals(row.id.clone())
+        .await?;
+    Ok(RequestInfo {
+        approvals_needed: approvals_needed(service, &row),
+        approvals: approvals
+            .into_iter()
+            .map(|approval| approval.approver)
+            .collect(),
+        id: row.id,
+        profile: row.profile,
+        state: state_text(row.state).to_owned(),
+        subject: row.subject,
+        sans: row.sans,
+        transaction_id: row.transaction.transaction_id,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        serial: row
+            .serial
+            .map(|serial| serial.to_string())
+            .unwrap_or_default(),
+    })
+}
+
+fn state_text(state: PendingState) -> &'static str {
+    match state {
+        PendingState::Waiting => "pending",
+        PendingState::Approved => "approved",
+        PendingState::Issued => "issued",
+        PendingState::Denied => "denied",
+        PendingState::Expired => "expired",
+    }
+}
+
+fn parse_state(text: &str) -> Result<PendingState, AdminError> {
+    [
+        PendingState::Waiting,
+        PendingState::Approved,
+        PendingState::Issued,
+        PendingState::Denied,
+        PendingState::Expired,
+    ]
+    .into_iter()
+    .find(|state| state_text(*state) == text)
+    .ok_or_else(|| {
+        AdminError::Invalid(format!(
+            "`{text}` is no state: pending, approved, issued, denied or expired"
+        ))
+    })
 }

@@ -26,21 +26,21 @@ impl Decoy {
         })
     }
 
-    /// The CSR in `content`, if its key signed it and signed the message too.
+    /// The CSR in `content`, if its key signed it and is `bound_to`'s where that is said.
     ///
     /// The tick hides the time of a failure as long as the work is done by then. Under load it may not be, and how many
     /// ticks pass would tell what failed; so none of the checks is skipped for the failure of another.
     pub(super) fn prove(
         &self,
         content: Option<&[u8]>,
-        signer: &SignerCertificate,
+        bound_to: Option<&SignerCertificate>,
         limits: &Limits,
     ) -> Option<Csr> {
         let sent = content.and_then(|content| Csr::parse(content, limits).ok());
         let was_sent = sent.is_some();
         let csr = sent.or_else(|| Csr::parse(&self.der, limits).ok())?;
         let proves_possession = csr.verify_proof_of_possession().is_ok();
-        let is_of_signer = csr.has_key_of(signer);
+        let is_of_signer = bound_to.is_none_or(|signer| csr.has_key_of(signer));
         (was_sent & proves_possession & is_of_signer).then_some(csr)
     }
 }
@@ -61,9 +61,13 @@ mod tests {
         let signer = certificate_over(&request.public_key().unwrap());
         assert!(csr.has_key_of(&signer));
         for content in [None, Some(&b"no CSR"[..])] {
-            assert!(decoy.prove(content, &signer, &limits).is_none());
+            assert!(decoy.prove(content, Some(&signer), &limits).is_none());
         }
-        assert!(decoy.prove(Some(&decoy.der), &signer, &limits).is_some());
+        assert!(
+            decoy
+                .prove(Some(&decoy.der), Some(&signer), &limits)
+                .is_some()
+        );
     }
 
     fn certificate_over(key: &openssl::pkey::PKeyRef<openssl::pkey::Public>) -> SignerCertificate {

@@ -1,21 +1,24 @@
-//! What the store knows of an opened request: whether it came before, and what its challenge allows.
+//! What the store knows of an opened request: whether it came before, and what authorises it.
 
-use std::str::FromStr;
-use std::time::{Duration, UNIX_EPOCH};
-
-use assay_policy::{Authority, Dn, Facts, InventoryEntry, Profile, SubjectAltName};
-use assay_scep::FailInfo;
+use assay_policy::{Authority, Facts, Profile};
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, ChallengeState, EvidenceQuery, InventoryRow,
+    PendingRow,
 };
 
 use super::opened::Opened;
-use super::{End, Pipeline, Trail};
+use super::requester::Requester;
+use super::rule::SignerRule;
+use super::{End, Pipeline, Trail, authority};
 
 /// The answer of one read.
 pub(super) struct Evidence {
     /// The same key sent an equal CSR within the retransmit window.
     pub(super) retransmitted: Option<CertificateRow>,
+    /// The same key sent an equal CSR, which waits for approval.
+    pub(super) queued: Option<Box<PendingRow>>,
+    /// Whether a challenge came with the request.
+    presented: bool,
     challenge: Option<ChallengeRow>,
     inventory: Option<InventoryRow>,
 }
@@ -46,6 +49,8 @@ impl Pipeline {
             .await?;
         Ok(Evidence {
             retransmitted: found.retransmitted,
+            queued: found.queued.map(Box::new),
+            presented: lookup.is_some(),
             challenge: found.challenge,
             inventory: found.inventory,
         })
@@ -58,64 +63,65 @@ impl Pipeline {
 }
 
 impl Evidence {
-    /// What the challenge authorises. Whether that is what was asked for, the policy decides.
-    pub(super) fn authority(self, trail: &mut Trail) -> Result<Authority, End> {
+    /// What authorises the request. Whether that is what was asked for, the policy decides.
+    pub(super) fn authority(
+        self,
+        requester: &Requester,
+        trail: &mut Trail,
+    ) -> Result<Authority, End> {
+        if let Some(challenge) = &self.challenge {
+            trail.challenge_id = Some(challenge.id.clone());
+        }
+        match requester {
+            Requester::Key => self.challenge_authority(),
+            Requester::Issued(old) => self.renewal_authority(old),
+        }
+    }
+
+    fn challenge_authority(self) -> Result<Authority, End> {
         let Some(challenge) = self.challenge else {
             return Ok(Authority::None);
         };
-        trail.challenge_id = Some(challenge.id.clone());
         match challenge.state {
             ChallengeState::Open => {}
-            ChallengeState::Reserved => {
-                return Err(refuse(
-                    "CHA:reserved",
-                    "the challenge is kept for a request that waits for an operator",
-                ));
-            }
-            ChallengeState::Spent => {
-                return Err(refuse("CHA:spent", "the challenge was used before"));
-            }
+            ChallengeState::Reserved => return Err(SignerRule::Reserved.refusal("the challenge")),
+            ChallengeState::Spent => return Err(SignerRule::ChallengeSpent.refusal(&challenge.id)),
             ChallengeState::Revoked => {
-                return Err(refuse("CHA:revoked", "the challenge was revoked"));
+                return Err(SignerRule::ChallengeRevoked.refusal(&challenge.id));
             }
         }
         let ChallengeRow {
             id,
+            kind,
             profile,
             subject,
             sans,
             expires_at,
             ..
         } = challenge;
-        Ok(match challenge.kind {
+        Ok(match kind {
             ChallengeKind::OneTime => Authority::OneTimeChallenge {
                 id,
                 profile,
-                subject: Dn::parse_rfc4514(&subject).map_err(End::deferred)?,
-                sans: sans
-                    .iter()
-                    .map(|san| SubjectAltName::from_str(san))
-                    .collect::<Result<_, _>>()
-                    .map_err(End::deferred)?,
-                expires: seconds(expires_at.unwrap_or_default()),
+                subject: authority::subject(&subject)?,
+                sans: authority::sans(&sans)?,
+                expires: authority::unix(expires_at.unwrap_or_default()),
             },
             ChallengeKind::Static => Authority::StaticChallenge {
                 id,
                 profile,
-                inventory: self.inventory.map(|row| InventoryEntry {
-                    name: row.name,
-                    spki_sha256: row.spki_sha256,
-                    already_issued: row.serial.is_some(),
-                }),
+                inventory: self.inventory.map(authority::entry),
             },
         })
     }
-}
 
-fn refuse(rule: &str, detail: &str) -> End {
-    End::refused(FailInfo::BadRequest, rule, detail)
-}
-
-fn seconds(unix: i64) -> std::time::SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(unix).unwrap_or_default())
+    /// A renewal needs no challenge. One that comes along must be known, as clients send their first one again; it is
+    /// not used up.
+    fn renewal_authority(self, old: &CertificateRow) -> Result<Authority, End> {
+        let revoked = |challenge: &ChallengeRow| challenge.state == ChallengeState::Revoked;
+        if self.presented && self.challenge.as_ref().is_none_or(revoked) {
+            return Err(SignerRule::RenewalChallenge.refusal("the challenge is unknown or revoked"));
+        }
+        authority::renewal(old, self.inventory)
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use assay_policy::{Authority, Facts, HashAlgorithm, Profile, RequestedExtension};
-use assay_scep::{Digest, FailInfo, Request};
+use assay_scep::{Csr, Digest, FailInfo, Request};
 
 use super::End;
 use super::opened::Opened;
@@ -24,14 +24,7 @@ pub(super) fn collect(
         )
     })?;
     let csr = &opened.csr;
-    let extensions: Vec<RequestedExtension<'_>> = csr
-        .extensions()
-        .iter()
-        .map(|extension| RequestedExtension {
-            oid: extension.oid,
-            value: &extension.value,
-        })
-        .collect();
+    let extensions = extensions(csr);
     Ok(Facts::from_request(
         csr.subject_der(),
         csr.spki_der(),
@@ -42,6 +35,26 @@ pub(super) fn collect(
         hash(message_digest),
         Authority::None,
     ))
+}
+
+/// The extensions that a CSR asks for, in the terms of policy.
+pub(super) fn extensions(csr: &Csr) -> Vec<RequestedExtension<'_>> {
+    csr.extensions()
+        .iter()
+        .map(|extension| RequestedExtension {
+            oid: extension.oid,
+            value: &extension.value,
+        })
+        .collect()
+}
+
+/// A hash algorithm by the name under which it was kept.
+pub(super) fn named_hash(name: &str) -> Result<HashAlgorithm, End> {
+    HashAlgorithm::ALL
+        .iter()
+        .copied()
+        .find(|algorithm| algorithm.as_str() == name)
+        .ok_or_else(|| End::deferred("the queue names an unknown hash algorithm"))
 }
 
 fn hash(digest: Digest) -> HashAlgorithm {

@@ -1,15 +1,13 @@
 //! Step 6: what was decided becomes durable, with everything that it uses up.
 
 use assay_audit::{Event, Issuance};
-use assay_policy::{Authority, Permit, Profile, Tbs};
-use assay_scep::FailInfo;
-use assay_store::{
-    Consume, NewIntent, PermitOutcome, PermitWrite, QuotaCharge, Serial, TransactionKey,
-};
+use assay_policy::{Permit, Profile, Tbs};
+use assay_store::{NewIntent, PermitWrite, QuotaCharge, Serial, TransactionKey};
 
 use super::finish::AtWork;
+use super::issue::Candidate;
 use super::lint::Linted;
-use super::opened::Opened;
+use super::rule::settle;
 use super::{End, Pipeline, Trail};
 
 /// Quotas are counted in windows of this many seconds.
@@ -46,16 +44,11 @@ impl Names {
 }
 
 impl Pipeline {
-    /// One transaction: transaction bound, challenge spent, quotas charged, TBS stored, record written.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is what one earlier step yielded"
-    )]
+    /// One transaction: transaction bound, authorisation used up, quotas charged, TBS stored, record written.
     pub(super) async fn open_intent(
         &self,
         profile: &Profile,
-        opened: &Opened,
-        authority: &Authority,
+        candidate: Candidate,
         names: Names,
         tbs: Tbs,
         linted: &Linted,
@@ -83,11 +76,11 @@ impl Pipeline {
             .permit(PermitWrite {
                 transaction: TransactionKey {
                     ca_id: self.authority.id.clone(),
-                    signer_spki_sha256: opened.signer.spki_sha256(),
+                    signer_spki_sha256: candidate.signer_spki_sha256,
                     transaction_id: trail.transaction_id.clone().unwrap_or_default(),
                 },
                 request_digest: trail.request_digest,
-                csr_digest: opened.csr_sha256,
+                csr_digest: candidate.csr_sha256,
                 quotas: quotas(profile, &names.subject, now),
                 intent: NewIntent {
                     serial: serial.clone(),
@@ -102,13 +95,13 @@ impl Pipeline {
                     expires_at: now.saturating_add(seconds(self.limits.intent_ttl)),
                     request: trail.request(),
                 },
-                consume: consume(authority)?,
+                consume: candidate.consume,
                 now,
                 retransmit_since: self.retransmit_since(),
                 audit: vec![self.recorder.draft(trail.policy_hash, event)],
             })
             .await?;
-        Ok(match earlier(outcome)? {
+        Ok(match settle(outcome)? {
             Some(earlier) => Opening::AlreadyIssued(earlier),
             None => Opening::Opened(Intent {
                 serial,
@@ -118,89 +111,6 @@ impl Pipeline {
                 _at_work: at_work,
             }),
         })
-    }
-}
-
-/// The serial that an equal request got; `None` where the intent stands.
-fn earlier(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
-    let refuse = |rule, detail: String| Err(End::refused(FailInfo::BadRequest, rule, detail));
-    match outcome {
-        PermitOutcome::Recorded { sequence: _ } => Ok(None),
-        PermitOutcome::AlreadyIssued { serial } => Ok(Some(serial)),
-        PermitOutcome::InProgress { serial } => {
-            Err(End::deferred(format!("certificate {serial} is being made")))
-        }
-        PermitOutcome::AlreadyQueued { id } | PermitOutcome::Reserved { id } => refuse(
-            "CHA:reserved",
-            format!("what authorises it is kept for the request {id}, which waits for an operator"),
-        ),
-        PermitOutcome::OldUnknown => refuse(
-            "REN:unknown",
-            "the certificate to be renewed was not issued here".to_owned(),
-        ),
-        PermitOutcome::OldRevoked => refuse(
-            "REN:revoked",
-            "the certificate to be renewed is revoked or on hold".to_owned(),
-        ),
-        PermitOutcome::OldExpired => refuse(
-            "REN:expired",
-            "the certificate to be renewed has expired".to_owned(),
-        ),
-        PermitOutcome::PendingUnknown => {
-            refuse("PEN:unknown", "no such request was queued".to_owned())
-        }
-        PermitOutcome::NotApproved { state } => refuse(
-            "PEN:state",
-            format!("the request is {}, not approved", state.as_str()),
-        ),
-        PermitOutcome::ChallengeSpent => {
-            refuse("CHA:spent", "the challenge was used before".to_owned())
-        }
-        PermitOutcome::ChallengeRevoked => {
-            refuse("CHA:revoked", "the challenge was revoked".to_owned())
-        }
-        PermitOutcome::ChallengeExpired => {
-            refuse("CHA:expired", "the challenge expired".to_owned())
-        }
-        PermitOutcome::ChallengeUnknown => {
-            refuse("CHA:unknown", "there is no such challenge".to_owned())
-        }
-        PermitOutcome::InventoryUsed { serial } => refuse(
-            "CHA:inventory-used",
-            format!(
-                "the static challenge issued {serial} for this name; `assay inventory reset` allows one more"
-            ),
-        ),
-        PermitOutcome::InventoryUnknown => refuse(
-            "CHA:inventory",
-            "the name is not in the inventory".to_owned(),
-        ),
-        PermitOutcome::QuotaExceeded { key } => {
-            refuse("QUO:hour", format!("the hour's quota of {key} is used up"))
-        }
-    }
-}
-
-fn consume(authority: &Authority) -> Result<Consume, End> {
-    match authority {
-        Authority::OneTimeChallenge { id, .. } => Ok(Consume::OneTime { id: id.clone() }),
-        Authority::StaticChallenge {
-            id,
-            inventory: Some(entry),
-            ..
-        } => Ok(Consume::Static {
-            id: id.clone(),
-            name: entry.name.clone(),
-        }),
-        Authority::StaticChallenge {
-            inventory: None, ..
-        }
-        | Authority::Renewal { .. }
-        | Authority::None => Err(End::refused(
-            FailInfo::BadRequest,
-            "CHA:none",
-            "nothing authorises the request",
-        )),
     }
 }
 

@@ -1,40 +1,47 @@
 //! One pkiMessage in, one CertRep out: the only way to a certificate.
 //!
-//! [`Pipeline::issue`] is the list of steps that SECURITY.md and ARCHITECTURE.md give, in their order. Each step is a
-//! file; what a step yields is the only thing that the next one takes.
+//! `issue.rs` is the list of steps that SECURITY.md and ARCHITECTURE.md give, in their order; here is what leads to it.
+//! Each step is a file; what a step yields is the only thing that the next one takes.
 
+mod authority;
 mod decoy;
 mod end;
 mod evidence;
 mod facts;
 mod finish;
 mod intent;
+mod issue;
 mod leaves;
 mod lint;
 mod opened;
 mod outer;
+mod pending;
+mod query;
 mod refuse;
 mod replay;
 mod reply;
 mod requester;
+mod rule;
 mod trail;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use assay_hsm::Hsm;
-use assay_policy::{Profile, decide};
+use assay_policy::Profile;
 use assay_runtime::identity::Identity;
-use assay_scep::{Limits as MessageLimits, Request};
+use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
 
 pub(crate) use decoy::Decoy;
 pub(crate) use end::{Deferred, End, Refused};
 pub(crate) use finish::{Finish, Recovered};
-use intent::{Names, Opening};
+use issue::Candidate;
 use leaves::Leaves;
+use outer::Asked;
 pub(crate) use refuse::Aggregate;
 pub(crate) use reply::algorithms;
+use requester::Requester;
 pub(crate) use trail::Trail;
 
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
@@ -116,7 +123,7 @@ impl Pipeline {
             }
         };
         trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
-        match self.issue(profile, &request, received, &mut trail).await {
+        match self.serve(profile, &request, &mut trail).await {
             Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
             Err(end) => {
                 self.end(received, trail, Some((profile, &request)), end)
@@ -125,75 +132,59 @@ impl Pipeline {
         }
     }
 
-    /// The numbered steps. Where one fails nothing of a later one has happened.
-    async fn issue(
+    /// Steps 1 and 2 for every message, then what its type asks for.
+    async fn serve(
         &self,
         profile: &Profile,
         request: &Request,
-        received: &Received,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
-        // 1 and 2: received and authenticated, on public data alone.
-        let envelope = self.authenticate(profile, request, trail)?;
+        let (asked, envelope) = self.authenticate(profile, request, trail)?;
+        match asked {
+            Asked::Certificate(means) => {
+                let requester = self.requester(request, means).await?;
+                self.enrol(profile, request, &envelope, requester, trail)
+                    .await
+            }
+            Asked::Progress => self.poll(profile, request, &envelope, trail).await,
+            Asked::IssuedCertificate => self.get_cert(profile, request, &envelope, trail).await,
+            Asked::Crl => self.get_crl(profile, request, &envelope, trail).await,
+        }
+    }
+
+    /// PKCSReq and RenewalReq: from an envelope to a candidate for a certificate.
+    async fn enrol(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        envelope: &Envelope,
+        requester: Requester,
+        trail: &mut Trail,
+    ) -> Result<Vec<u8>, End> {
         if let Some(cert_rep) = self.identical_request(profile, trail).await? {
             return Ok(cert_rep);
         }
-
-        // The token unwraps; the CSR proves possession of the key that signed the message.
-        let opened = self.open(request, &envelope, &received.request_id).await?;
+        // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
+        let opened = self
+            .open(request, envelope, &requester, &trail.request_id)
+            .await?;
         let now = self.recorder.clock.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
         let mut evidence = self.evidence(profile, &facts, &opened).await?;
         if let Some(earlier) = evidence.retransmitted.take() {
             return self.equal_csr(profile, request, earlier, trail).await;
         }
-
-        // 3: decided. The permit is the only way on, and is used once.
-        facts.authority = evidence.authority(trail)?;
-        let permit = decide(profile, &facts)?;
-        let names = Names::of(&permit);
-        let expected = profile.expected(&permit).map_err(End::deferred)?;
-
-        // 4 and 5: built from policy, then read again by code that shares nothing with the builder.
-        let issuer = &self.authority.issuer;
-        let (not_before, not_after) = profile.validity(now, issuer);
-        let serial = crate::serial::draw()?;
-        let tbs = assay_policy::tbs(profile, permit, issuer, &serial, not_before, not_after)
-            .map_err(End::deferred)?;
-        let linted = lint::check(&self.authority, &expected, &tbs, now)?;
-
-        // 6: intent durable. From here a crash ends in this certificate.
-        let opening = self
-            .open_intent(
-                profile,
-                &opened,
-                &facts.authority,
-                names,
-                tbs,
-                &linted,
-                trail,
-            )
-            .await?;
-        let intent = match opening {
-            Opening::Opened(intent) => intent,
-            Opening::AlreadyIssued(serial) => {
-                let earlier = self.store.find_certificate(serial).await?;
-                let earlier =
-                    earlier.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-                return self.equal_csr(profile, request, earlier, trail).await;
+        if let Some(queued) = evidence.queued.take() {
+            return self.progress(profile, request, *queued, trail).await;
+        }
+        facts.authority = evidence.authority(&requester, trail)?;
+        let candidate = Candidate::new(profile, &opened, facts)?;
+        match profile.approval() {
+            Some(approval) => {
+                self.queue(profile, approval, request, &opened, candidate, trail)
+                    .await
             }
-        };
-
-        // 7 to 11: digest compared, signed, verified, result durable, delivered.
-        let issued = self
-            .finish
-            .issue(intent, &linted, profile, request, trail)
-            .await;
-        issued.map_err(|error| {
-            End::Deferred(Deferred {
-                cause: assay_runtime::telemetry::chain(&error),
-                has_record: true,
-            })
-        })
+            None => self.issue(profile, request, candidate, trail).await,
+        }
     }
 }

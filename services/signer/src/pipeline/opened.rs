@@ -4,9 +4,12 @@
 //! (SECURITY.md). What to do about it in time and bytes is `refuse.rs`.
 
 use assay_hsm::{BadCiphertext, Hsm, OperationError};
-use assay_scep::{Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate};
+use assay_scep::{
+    Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate, Undecipherable,
+};
 use zeroize::Zeroizing;
 
+use super::requester::Requester;
 use super::{End, Pipeline};
 
 /// A CSR whose sender holds the key, with the certificate that the reply will be enveloped to.
@@ -17,33 +20,45 @@ pub(super) struct Opened {
 }
 
 impl Pipeline {
+    /// On a first enrolment the CSR's key is the signer's; a renewal may bring a new key.
     pub(super) async fn open(
         &self,
         request: &Request,
         envelope: &Envelope,
+        requester: &Requester,
         request_id: &str,
     ) -> Result<Opened, End> {
         let signer = request.signer()?.clone();
-        let ra = RaKey {
-            hsm: &self.hsm,
-            request_id,
+        let bound_to = match requester {
+            Requester::Key => Some(&signer),
+            Requester::Issued(_) => None,
         };
-        let content = envelope
-            .open(&ra, &self.authority.certificates.ra_enc)
-            .await?;
+        let content = self.unwrap(envelope, request_id).await?;
+        let content = content.as_ref().ok().map(|content| content.as_slice());
         let csr = self
             .decoy
-            .prove(
-                content.as_ref().ok().map(|content| content.as_slice()),
-                &signer,
-                &self.message_limits,
-            )
+            .prove(content, bound_to, &self.message_limits)
             .ok_or(End::Undecipherable)?;
         Ok(Opened {
             csr_sha256: openssl::sha::sha256(csr.der()),
             csr,
             signer,
         })
+    }
+
+    /// The content of the envelope. The inner failure has no cause.
+    pub(super) async fn unwrap(
+        &self,
+        envelope: &Envelope,
+        request_id: &str,
+    ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
+        let ra = RaKey {
+            hsm: &self.hsm,
+            request_id,
+        };
+        Ok(envelope
+            .open(&ra, &self.authority.certificates.ra_enc)
+            .await?)
     }
 }
 

@@ -1,12 +1,34 @@
 //! Step 2, authenticated: everything that can be refused on public data, before any private-key operation.
 
 use assay_policy::Profile;
-use assay_scep::{Envelope, FailInfo, MessageType, Request};
+use assay_scep::{Envelope, MessageType, Request};
 
+use super::rule::SignerRule;
 use super::{End, Pipeline, Trail, reply};
 
 /// Longest raw messageType that goes into a record; the listed ones have two digits.
 const MESSAGE_TYPE_CHARS: usize = 16;
+
+/// What a message asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Certificate(Means),
+    /// CertPoll.
+    Progress,
+    /// GetCert.
+    IssuedCertificate,
+    /// GetCRL.
+    Crl,
+}
+
+/// How a certificate is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Means {
+    /// PKCSReq: a first enrolment, or a renewal where a certificate of ours signs it (RFC 8894 section 2.3).
+    PkcsReq,
+    /// RenewalReq: a renewal and nothing else.
+    RenewalReq,
+}
 
 impl Pipeline {
     /// Message type, algorithms, CMS signature, recipient; in this order, so that an unlisted type goes no further.
@@ -15,53 +37,31 @@ impl Pipeline {
         profile: &Profile,
         request: &Request,
         trail: &mut Trail,
-    ) -> Result<Envelope, End> {
-        let message_type = listed_type(request, trail)?;
+    ) -> Result<(Asked, Envelope), End> {
+        let asked = listed(request, trail)?;
         request.check_algorithms(&reply::algorithms(profile, self.recorder.clock.now()))?;
         request.verify()?;
-        serve(message_type)?;
         let envelope = request.envelope()?;
         envelope.recipient_index(&[&self.authority.certificates.ra_enc])?;
-        Ok(envelope)
+        Ok((asked, envelope))
     }
 }
 
-/// RFC 8894 section 3.2.1.2: a closed list; everything else is badRequest.
-fn listed_type(request: &Request, trail: &mut Trail) -> Result<MessageType, End> {
-    match request.message_type() {
-        Ok(listed) => {
-            trail.message_type = Some((listed as u8).to_string());
-            Ok(listed)
-        }
-        Err(raw) => {
-            trail.message_type = Some(raw.chars().take(MESSAGE_TYPE_CHARS).collect());
-            Err(End::refused(
-                FailInfo::BadRequest,
-                "SCEP:message-type",
-                "messageType is none of 17, 19, 20, 21, 22",
-            ))
-        }
-    }
-}
-
-/// What this signer serves of the list. GetCACaps does not advertise `Renewal`, so what is refused here was not offered.
-fn serve(message_type: MessageType) -> Result<(), End> {
+/// RFC 8894 section 3.2.1.2: a closed list; everything else is badRequest and is not decrypted.
+fn listed(request: &Request, trail: &mut Trail) -> Result<Asked, End> {
+    let message_type = request.message_type();
+    let raw = match &message_type {
+        Ok(listed) => (*listed as u8).to_string(),
+        Err(raw) => raw.chars().take(MESSAGE_TYPE_CHARS).collect(),
+    };
+    let refusal = SignerRule::MessageType.refusal(&raw.escape_debug().to_string());
+    trail.message_type = Some(raw);
     match message_type {
-        MessageType::PkcsReq => Ok(()),
-        MessageType::RenewalReq => Err(End::refused(
-            FailInfo::BadRequest,
-            "SCEP:renewal-not-offered",
-            "RenewalReq is not offered; enrol with PKCSReq and a new challenge",
-        )),
-        MessageType::CertPoll | MessageType::GetCert | MessageType::GetCrl => Err(End::refused(
-            FailInfo::BadCertId,
-            "SCEP:nothing-to-query",
-            "no request is pending and no certificate is served by query",
-        )),
-        MessageType::CertRep => Err(End::refused(
-            FailInfo::BadRequest,
-            "SCEP:message-type",
-            "CertRep is a reply",
-        )),
+        Ok(MessageType::PkcsReq) => Ok(Asked::Certificate(Means::PkcsReq)),
+        Ok(MessageType::RenewalReq) => Ok(Asked::Certificate(Means::RenewalReq)),
+        Ok(MessageType::CertPoll) => Ok(Asked::Progress),
+        Ok(MessageType::GetCert) => Ok(Asked::IssuedCertificate),
+        Ok(MessageType::GetCrl) => Ok(Asked::Crl),
+        Ok(MessageType::CertRep) | Err(_) => Err(refusal),
     }
 }

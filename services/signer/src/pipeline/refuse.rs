@@ -8,6 +8,7 @@ use assay_policy::Profile;
 use assay_scep::{FailInfo, Outcome, Request};
 
 use super::leaves::Leaves;
+use super::rule::SignerRule;
 use super::{Answer, Deferred, End, Pipeline, Received, Refused, Trail, reply};
 use crate::admission::RETRY_AFTER_SECONDS;
 use crate::metrics;
@@ -232,7 +233,7 @@ impl Deferred {
 fn undecipherable() -> Refused {
     Refused {
         fail_info: FailInfo::BadRequest,
-        rule: "SCEP:undecipherable".to_owned(),
+        rule: SignerRule::Uniform.id().to_owned(),
         detail: String::new(),
     }
 }

@@ -2,9 +2,10 @@
 
 use assay_audit::{Answer, Event};
 use assay_policy::Profile;
-use assay_scep::{FailInfo, Outcome, Request};
-use assay_store::{CertificateRow, CertificateState, Reply};
+use assay_scep::{Outcome, Request};
+use assay_store::{CertificateRow, CertificateState, Reply, Serial};
 
+use super::rule::SignerRule;
 use super::{End, Pipeline, Trail, reply};
 use crate::metrics;
 
@@ -74,6 +75,19 @@ impl Pipeline {
         Ok(cert_rep)
     }
 
+    /// As [`Pipeline::equal_csr`], by serial.
+    pub(super) async fn issued_before(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        serial: Serial,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let row = self.store.find_certificate(serial).await?;
+        let row = row.ok_or_else(|| End::deferred("the index lost a certificate"))?;
+        self.equal_csr(profile, request, row, trail).await
+    }
+
     async fn success(
         &self,
         profile: &Profile,
@@ -81,22 +95,26 @@ impl Pipeline {
         certificate: Vec<u8>,
         request_id: &str,
     ) -> Result<Vec<u8>, End> {
-        let now = self.recorder.clock.now();
-        let chain = profile.quirks_at(now).chain_in_reply;
+        let chain = profile.quirks_at(self.recorder.clock.now()).chain_in_reply;
         let outcome = Outcome::Success {
             certificates: self.authority.with_chain(certificate, chain),
         };
-        let algorithms = reply::algorithms(profile, now);
-        reply::build(
-            &self.hsm,
-            &self.authority,
-            &algorithms,
-            request,
-            &outcome,
-            request_id,
-        )
-        .await
-        .map_err(End::deferred)
+        self.reply(profile, request, &outcome, request_id).await
+    }
+
+    /// A CertRep in the algorithms of the profile.
+    pub(super) async fn reply(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        outcome: &Outcome,
+        request_id: &str,
+    ) -> Result<Vec<u8>, End> {
+        let algorithms = reply::algorithms(profile, self.recorder.clock.now());
+        let (hsm, authority) = (&self.hsm, &self.authority);
+        reply::build(hsm, authority, &algorithms, request, outcome, request_id)
+            .await
+            .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
     }
 }
 
@@ -109,9 +127,5 @@ fn replayed(trail: &Trail, answer: Answer, stored: &Reply) -> Event {
 }
 
 fn other_profile() -> End {
-    End::refused(
-        FailInfo::BadRequest,
-        "SCEP:other-profile",
-        "this request was answered under another profile",
-    )
+    SignerRule::OtherProfile.refusal("")
 }

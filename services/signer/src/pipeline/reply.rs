@@ -37,7 +37,7 @@ pub(crate) fn algorithms(profile: &Profile, now: SystemTime) -> Algorithms {
             .copied()
             .map(key_transport)
             .collect(),
-        renewal: false,
+        renewal: profile.renewal().is_some(),
         next_ca: false,
     }
 }

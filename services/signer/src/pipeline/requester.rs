@@ -1,8 +1,10 @@
 //! Who signed the message: a key that nobody knows, or a certificate of ours.
 
-use assay_scep::{FailInfo, MessageType, Request, SignerCertificate};
+use assay_scep::{Request, SignerCertificate};
 use assay_store::{CertificateRow, CertificateState, Serial};
 
+use super::outer::Means;
+use super::rule::SignerRule;
 use super::{End, Pipeline};
 
 /// The signer of a pkiMessage, as far as this CA knows it.
@@ -14,62 +16,50 @@ pub(super) enum Requester {
 }
 
 impl Pipeline {
-    /// The issued record of the message's signer, where its certificate says that this CA issued it. A certificate that
-    /// says so and is not ours to the last byte, or is not in force, is no requester at all.
+    /// Who asks for a certificate. A signer's certificate that claims to be of this CA must be, to the last byte, and in
+    /// force; a RenewalReq needs one.
     pub(super) async fn requester(
         &self,
         request: &Request,
-        message_type: MessageType,
+        means: Means,
     ) -> Result<Requester, End> {
         let signer = request.signer()?;
-        if signer.issuer_der() != self.authority.issuer.subject_der {
-            return match message_type {
-                MessageType::RenewalReq => Err(refuse(
-                    "REN:signer",
-                    "a RenewalReq is signed by a certificate of this CA",
-                )),
-                MessageType::PkcsReq
-                | MessageType::CertPoll
-                | MessageType::GetCert
-                | MessageType::GetCrl
-                | MessageType::CertRep => Ok(Requester::Key),
-            };
+        let claims_to_be_ours = signer.issuer_der() == self.authority.issuer.subject_der;
+        if !claims_to_be_ours && means == Means::PkcsReq {
+            return Ok(Requester::Key);
         }
-        let row = self.issued(signer).await?;
-        let now = self.recorder.clock.now_seconds();
-        if row.not_after < now {
-            return Err(refuse(
-                "REN:expired",
-                "the signer's certificate has expired",
-            ));
-        }
-        if row.revoked_at.is_some() {
-            return Err(refuse(
-                "REN:revoked",
-                "the signer's certificate is revoked or on hold",
-            ));
+        let row = self
+            .issued_to(signer)
+            .await?
+            .ok_or_else(|| SignerRule::RenewalSigner.refusal("another one"))?;
+        if !self.is_in_force(&row) {
+            let detail = format!("certificate {}, which is not", row.serial);
+            return Err(SignerRule::RenewalInForce.refusal(&detail));
         }
         Ok(Requester::Issued(Box::new(row)))
     }
 
-    async fn issued(&self, signer: &SignerCertificate) -> Result<CertificateRow, End> {
-        let unknown = || {
-            refuse(
-                "REN:unknown",
-                "this CA did not issue the signer's certificate",
-            )
-        };
-        let serial = Serial::try_from(signer.serial()).map_err(|_| unknown())?;
-        self.store
-            .find_certificate(serial)
+    /// The record of the very certificate that signed the message, in force, for those who ask for what was issued.
+    pub(super) async fn holder(&self, request: &Request) -> Result<CertificateRow, End> {
+        self.issued_to(request.signer()?)
             .await?
-            .filter(|row| {
-                row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der())
+            .filter(|row| self.is_in_force(row))
+            .ok_or_else(|| {
+                SignerRule::UnknownCertificate.refusal("a signer that holds none in force")
             })
-            .ok_or_else(unknown)
     }
-}
 
-fn refuse(rule: &str, detail: &str) -> End {
-    End::refused(FailInfo::BadRequest, rule, detail)
+    async fn issued_to(&self, signer: &SignerCertificate) -> Result<Option<CertificateRow>, End> {
+        let Ok(serial) = Serial::try_from(signer.serial()) else {
+            return Ok(None);
+        };
+        let row = self.store.find_certificate(serial).await?;
+        Ok(row.filter(|row| {
+            row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der())
+        }))
+    }
+
+    fn is_in_force(&self, row: &CertificateRow) -> bool {
+        row.revoked_at.is_none() && row.not_after >= self.recorder.clock.now_seconds()
+    }
 }

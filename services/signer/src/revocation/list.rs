@@ -78,11 +78,10 @@ fn revoked(entry: &Entry) -> der::Result<RevokedCertificate> {
     Ok(RevokedCertificate {
         serial: Uint::new(&entry.serial)?,
         date: time(entry.revoked_at)?,
-        extensions: match entry.reason {
-            // RFC 5280 section 5.3.1: left out rather than unspecified.
-            CrlReason::Unspecified => None,
-            reason => Some(vec![extension(&reason)?]),
-        },
+        // RFC 5280 section 5.3.1: left out rather than unspecified.
+        extensions: (entry.reason != CrlReason::Unspecified)
+            .then(|| extension(&entry.reason).map(|reason| vec![reason]))
+            .transpose()?,
     })
 }
 

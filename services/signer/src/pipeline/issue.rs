@@ -1,0 +1,78 @@
+//! From a candidate to its certificate: the numbered steps, 3 to 11. Where one fails nothing of a later one has happened.
+
+use assay_policy::{Facts, Profile, decide};
+use assay_scep::Request;
+use assay_store::Consume;
+
+use super::intent::{Names, Opening};
+use super::opened::Opened;
+use super::{Deferred, End, Pipeline, Trail, authority, lint};
+
+/// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
+pub(super) struct Candidate {
+    pub(super) facts: Facts,
+    pub(super) signer_spki_sha256: [u8; 32],
+    pub(super) csr_sha256: [u8; 32],
+    /// What the certificate uses up.
+    pub(super) consume: Consume,
+}
+
+impl Candidate {
+    /// # Errors
+    /// A refusal where nothing authorises the request.
+    pub(super) fn new(profile: &Profile, opened: &Opened, facts: Facts) -> Result<Self, End> {
+        Ok(Self {
+            signer_spki_sha256: opened.signer.spki_sha256(),
+            csr_sha256: opened.csr_sha256,
+            consume: authority::consume(profile, &facts)?,
+            facts,
+        })
+    }
+}
+
+impl Pipeline {
+    pub(super) async fn issue(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        candidate: Candidate,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        // 3: decided. The permit is the only way on, and is used once.
+        let now = candidate.facts.now;
+        let permit = decide(profile, &candidate.facts)?;
+        let names = Names::of(&permit);
+        let expected = profile.expected(&permit).map_err(End::deferred)?;
+
+        // 4 and 5: built from policy, then read again by code that shares nothing with the builder.
+        let issuer = &self.authority.issuer;
+        let (not_before, not_after) = profile.validity(now, issuer);
+        let serial = crate::serial::draw()?;
+        let tbs = assay_policy::tbs(profile, permit, issuer, &serial, not_before, not_after)
+            .map_err(End::deferred)?;
+        let linted = lint::check(&self.authority, &expected, &tbs, now)?;
+
+        // 6: intent durable. From here a crash ends in this certificate.
+        let opening = self
+            .open_intent(profile, candidate, names, tbs, &linted, trail)
+            .await?;
+        let intent = match opening {
+            Opening::Opened(intent) => intent,
+            Opening::AlreadyIssued(serial) => {
+                return self.issued_before(profile, request, serial, trail).await;
+            }
+        };
+
+        // 7 to 11: digest compared, signed, verified, result durable, delivered.
+        let issued = self
+            .finish
+            .issue(intent, &linted, profile, request, trail)
+            .await;
+        issued.map_err(|error| {
+            End::Deferred(Deferred {
+                cause: assay_runtime::telemetry::chain(&error),
+                has_record: true,
+            })
+        })
+    }
+}

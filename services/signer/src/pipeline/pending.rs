@@ -1,0 +1,272 @@
+//! Requests that wait for an operator: queued, polled for, and issued once they are approved.
+
+use assay_audit::Event;
+use assay_policy::{Approval, Authority, Facts, Profile, RequestedExtension, decide};
+use assay_scep::{Csr, Envelope, IssuerAndSubject, Outcome, Request};
+use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Reserve, TransactionKey};
+
+use super::issue::Candidate;
+use super::opened::Opened;
+use super::rule::{SignerRule, settle};
+use super::{End, Pipeline, Trail, authority, facts};
+use crate::metrics;
+
+/// Random bytes of a waiting request's id.
+const ID_BYTES: usize = 8;
+
+impl Pipeline {
+    /// Queues what the policy would permit now; the CertRep is PENDING.
+    pub(super) async fn queue(
+        &self,
+        profile: &Profile,
+        approval: &Approval,
+        request: &Request,
+        opened: &Opened,
+        candidate: Candidate,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let permit = decide(profile, &candidate.facts)?;
+        let mut id = [0; ID_BYTES];
+        openssl::rand::rand_bytes(&mut id)?;
+        let id = hex::encode(id);
+        let cert_rep = self
+            .reply(profile, request, &Outcome::Pending, &trail.request_id)
+            .await?;
+        let now = self.recorder.clock.now_seconds();
+        let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
+        let event = Event::RequestPending {
+            request: trail.request(),
+            pending_id: id.as_str().into(),
+        };
+        let outcome = self
+            .store
+            .queue(PendingWrite {
+                id: id.clone(),
+                transaction: self.transaction(opened.signer.spki_sha256(), trail),
+                request_digest: trail.request_digest,
+                csr_digest: opened.csr_sha256,
+                csr: opened.csr.der().to_vec(),
+                signer_certificate: opened.signer.der().to_vec(),
+                message_hash: candidate.facts.message_digest.as_str().to_owned(),
+                csr_hash: candidate.facts.csr_digest.as_str().to_owned(),
+                profile: profile.name().to_string(),
+                subject: permit.subject().to_string(),
+                sans: permit.sans().iter().map(ToString::to_string).collect(),
+                key_info: candidate.facts.key.algorithm().describe(),
+                evidence: claims(&candidate.facts.authority),
+                reserve: reserve(candidate.consume)?,
+                request: trail.request(),
+                cert_rep: Some(cert_rep.clone()),
+                created_at: now,
+                expires_at: now.saturating_add(lifetime),
+                retransmit_since: self.retransmit_since(),
+                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+            })
+            .await?;
+        if let Some(serial) = settle(outcome)? {
+            return self.issued_before(profile, request, serial, trail).await;
+        }
+        tracing::info!(
+            request_id = trail.request_id,
+            profile = trail.profile,
+            id,
+            "request waits for approval"
+        );
+        metrics::request_ended(trail, "pending");
+        Ok(cert_rep)
+    }
+
+    /// CertPoll (RFC 8894 section 3.3.3): by transactionID and the key that signed the first request. Its content is
+    /// signed by nobody, so who may ask is settled before it is decrypted.
+    pub(super) async fn poll(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        envelope: &Envelope,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let key = self.transaction(request.signer()?.spki_sha256(), trail);
+        let waiting = self.store.find_pending(key.clone()).await?;
+        let bound = match waiting {
+            Some(_) => None,
+            None => self.store.find_transaction(key).await?,
+        };
+        if waiting.is_none() && bound.is_none() {
+            return Err(SignerRule::UnknownRequest.refusal("another transactionID or another key"));
+        }
+        let content = self.unwrap(envelope, &trail.request_id).await?;
+        let query = content
+            .ok()
+            .and_then(|content| IssuerAndSubject::parse(&content))
+            .ok_or(End::Undecipherable)?;
+        if query.issuer_der != self.authority.issuer.subject_der {
+            return Err(SignerRule::UnknownRequest.refusal("another issuer"));
+        }
+        match (waiting, bound) {
+            (Some(row), _) => self.progress(profile, request, row, trail).await,
+            (None, Some(bound)) => {
+                self.issued_before(profile, request, bound.serial, trail)
+                    .await
+            }
+            (None, None) => Err(SignerRule::UnknownRequest.refusal("")),
+        }
+    }
+
+    /// What has become of a waiting request. An approved one is issued to whoever asks next: its device.
+    pub(super) async fn progress(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        row: PendingRow,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        if row.profile != profile.name().as_str() {
+            return Err(SignerRule::OtherProfile.refusal(""));
+        }
+        match (row.state, &row.serial) {
+            (PendingState::Waiting, _) => self.still_pending(profile, request, &row, trail).await,
+            (PendingState::Approved, _) => {
+                let candidate = self.approved(profile, row).await?;
+                self.issue(profile, request, candidate, trail).await
+            }
+            (PendingState::Issued, Some(serial)) => {
+                self.issued_before(profile, request, serial.clone(), trail)
+                    .await
+            }
+            (PendingState::Issued, None) => Err(End::deferred("the queue lost a serial")),
+            (PendingState::Denied, _) => Err(SignerRule::Approved.refusal("denied")),
+            (PendingState::Expired, _) => Err(SignerRule::Approved.refusal("expired")),
+        }
+    }
+
+    async fn still_pending(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        row: &PendingRow,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let cert_rep = self
+            .reply(profile, request, &Outcome::Pending, &trail.request_id)
+            .await?;
+        let event = Event::RequestPolled {
+            request: trail.request(),
+            pending_id: row.id.as_str().into(),
+        };
+        self.record(trail.policy_hash, event).await?;
+        metrics::request_ended(trail, "pending");
+        Ok(cert_rep)
+    }
+
+    /// The candidate of an approved request: its CSR read again, its authority as it is today.
+    async fn approved(&self, profile: &Profile, row: PendingRow) -> Result<Candidate, End> {
+        let facts = self.pending_facts(profile, &row).await?;
+        Ok(Candidate {
+            facts,
+            signer_spki_sha256: row.transaction.signer_spki_sha256,
+            csr_sha256: row.csr_digest,
+            consume: Consume::Approved { id: row.id },
+        })
+    }
+
+    /// What policy would look at if the request were decided now.
+    pub(crate) async fn pending_facts(
+        &self,
+        profile: &Profile,
+        row: &PendingRow,
+    ) -> Result<Facts, End> {
+        let csr = Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)?;
+        let extensions: Vec<RequestedExtension<'_>> = facts::extensions(&csr);
+        let mut facts = Facts::from_request(
+            csr.subject_der(),
+            csr.spki_der(),
+            &extensions,
+            profile.name().as_str(),
+            self.recorder.clock.now(),
+            facts::named_hash(&row.csr_hash)?,
+            facts::named_hash(&row.message_hash)?,
+            Authority::None,
+        );
+        facts.authority = self.reserved_authority(profile, &facts, row).await?;
+        Ok(facts)
+    }
+
+    /// The challenge stays what it was when it was reserved; inventory and old certificate are asked again, so that a
+    /// device struck off meanwhile gets nothing.
+    async fn reserved_authority(
+        &self,
+        profile: &Profile,
+        facts: &Facts,
+        row: &PendingRow,
+    ) -> Result<Authority, End> {
+        let name = profile.inventory_name(&facts.subject);
+        let inventory = match name {
+            Some(name) => {
+                self.store
+                    .find_inventory(profile.name().to_string(), name)
+                    .await?
+            }
+            None => None,
+        };
+        match &row.reserve {
+            Reserve::OneTime { id } => {
+                let claims: Claims = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
+                Ok(Authority::OneTimeChallenge {
+                    id: id.clone(),
+                    profile: row.profile.clone(),
+                    subject: authority::subject(&claims.subject)?,
+                    sans: authority::sans(&claims.sans)?,
+                    // While it is reserved its own expiry rests; the request's counts.
+                    expires: authority::unix(row.expires_at),
+                })
+            }
+            Reserve::Static { id, name: _ } => Ok(Authority::StaticChallenge {
+                id: id.clone(),
+                profile: row.profile.clone(),
+                inventory: inventory.map(authority::entry),
+            }),
+            Reserve::Renewal { old, .. } => {
+                let old = self.store.find_certificate(old.clone()).await?;
+                let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
+                authority::renewal(&old, inventory)
+            }
+        }
+    }
+
+    fn transaction(&self, signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
+        TransactionKey {
+            ca_id: self.authority.id.clone(),
+            signer_spki_sha256,
+            transaction_id: trail.transaction_id.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// What a reserved one-time challenge is bound to.
+#[derive(serde::Serialize, serde::Deserialize, Default)]
+struct Claims {
+    subject: String,
+    sans: Vec<String>,
+}
+
+fn claims(authority: &Authority) -> String {
+    let claims = match authority {
+        Authority::OneTimeChallenge { subject, sans, .. } => Claims {
+            subject: subject.to_string(),
+            sans: sans.iter().map(ToString::to_string).collect(),
+        },
+        Authority::StaticChallenge { .. } | Authority::Renewal { .. } | Authority::None => {
+            Claims::default()
+        }
+    };
+    serde_json::json!(claims).to_string()
+}
+
+fn reserve(consume: Consume) -> Result<Reserve, End> {
+    match consume {
+        Consume::OneTime { id } => Ok(Reserve::OneTime { id }),
+        Consume::Static { id, name } => Ok(Reserve::Static { id, name }),
+        Consume::Renewal { old, revoke_after } => Ok(Reserve::Renewal { old, revoke_after }),
+        Consume::Approved { .. } => Err(End::deferred("what was approved waits no more")),
+    }
+}

@@ -1,0 +1,120 @@
+//! GetCert and GetCRL (RFC 8894 sections 3.3.4 and 3.3.5): what this CA issued, for whoever holds a certificate of it.
+//!
+//! Nothing inside the envelope is signed by its own key, so who may ask is settled before anything is decrypted.
+
+use assay_audit::Event;
+use assay_policy::Profile;
+use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request, Undecipherable};
+use assay_store::{CertificateRow, CertificateState, Serial};
+
+use super::rule::SignerRule;
+use super::{End, Pipeline, Trail};
+use crate::metrics;
+
+impl Pipeline {
+    /// The certificate of the serial number asked for; badCertId where there is none.
+    pub(super) async fn get_cert(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        envelope: &Envelope,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let query = self.open_query(profile, request, envelope, trail).await?;
+        let row = self.asked_for(&query).await?;
+        let certificate = match (row.state, row.der) {
+            (CertificateState::Issued, Some(der)) => der,
+            (
+                CertificateState::Issued | CertificateState::Intent | CertificateState::Abandoned,
+                _,
+            ) => {
+                return Err(unknown());
+            }
+        };
+        let event = Event::RequestQueried {
+            request: trail.request(),
+            serial: Some(row.serial.to_string().into()),
+            crl_number: None,
+        };
+        let outcome = Outcome::Success {
+            certificates: vec![certificate],
+        };
+        self.answer_query(profile, request, &outcome, event, trail)
+            .await
+    }
+
+    /// The latest CRL, alone.
+    pub(super) async fn get_crl(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        envelope: &Envelope,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let query = self.open_query(profile, request, envelope, trail).await?;
+        self.asked_for(&query).await?;
+        let latest = self
+            .revocation
+            .latest()
+            .ok_or_else(|| End::deferred("the first CRL is not signed yet"))?;
+        let event = Event::RequestQueried {
+            request: trail.request(),
+            serial: None,
+            crl_number: Some(latest.number),
+        };
+        let outcome = Outcome::Crl {
+            crl: latest.der.clone(),
+        };
+        self.answer_query(profile, request, &outcome, event, trail)
+            .await
+    }
+
+    async fn open_query(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        envelope: &Envelope,
+        trail: &Trail,
+    ) -> Result<IssuerAndSerial, End> {
+        let own = self.holder(request).await?;
+        if own.profile != profile.name().as_str() {
+            return Err(SignerRule::OtherProfile.refusal(&own.profile));
+        }
+        let content = self
+            .unwrap(envelope, &trail.request_id)
+            .await?
+            .map_err(|Undecipherable| End::Undecipherable)?;
+        IssuerAndSerial::parse(&content).ok_or(End::Undecipherable)
+    }
+
+    async fn asked_for(&self, query: &IssuerAndSerial) -> Result<CertificateRow, End> {
+        if query.issuer_der != self.authority.issuer.subject_der {
+            return Err(unknown());
+        }
+        let serial = Serial::try_from(query.serial.as_slice()).map_err(|_| unknown())?;
+        self.store
+            .find_certificate(serial)
+            .await?
+            .ok_or_else(unknown)
+    }
+
+    async fn answer_query(
+        &self,
+        profile: &Profile,
+        request: &Request,
+        outcome: &Outcome,
+        event: Event,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        let cert_rep = self
+            .reply(profile, request, outcome, &trail.request_id)
+            .await?;
+        self.record(trail.policy_hash, event).await?;
+        metrics::request_ended(trail, "queried");
+        Ok(cert_rep)
+    }
+}
+
+fn unknown() -> End {
+    SignerRule::UnknownCertificate.refusal("a serial number or an issuer that is none of ours")
+}
