@@ -50,7 +50,6 @@ CREATE INDEX pending_of_transaction ON pending (ca_id, signer_spki_sha256, trans
 CREATE INDEX pending_of_csr ON pending (csr_digest);
 CREATE INDEX pending_of_request ON pending (request_digest);
 CREATE INDEX pending_by_state ON pending (state, position);
-CREATE INDEX open_pending ON pending (expires_at) WHERE state IN ('waiting', 'approved');
 -- An old certificate renews by one waiting request at a time, so that its holder cannot fill the queue.
 CREATE UNIQUE INDEX open_renewals ON pending (renewal_of) WHERE state IN ('waiting', 'approved');
 
@@ -128,4 +127,15 @@ CREATE TABLE crls (
     this_update INTEGER NOT NULL,
     next_update INTEGER NOT NULL CHECK (next_update > this_update),
     PRIMARY KEY (ca_id, number)
+) STRICT;
+
+-- Which devices still need an exception of their profile, so that somebody can see when it may go.
+CREATE TABLE quirk_uses (
+    profile  TEXT NOT NULL,
+    quirk    TEXT NOT NULL,
+    device   TEXT NOT NULL,
+    uses     INTEGER NOT NULL CHECK (uses >= 1),
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    PRIMARY KEY (profile, quirk, device)
 ) STRICT, WITHOUT ROWID;

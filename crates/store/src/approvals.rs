@@ -39,12 +39,12 @@ pub enum DecideOutcome {
     /// May now be permitted.
     Approved {
         /// Operators who approved it.
-        approvals: u32,
+        approvals: u64,
     },
     /// Needs another operator.
     AwaitsAnother {
         /// Operators who approved it so far.
-        approvals: u32,
+        approvals: u64,
     },
     /// Over; what was reserved for it may be used again.
     Denied,
@@ -178,7 +178,7 @@ fn approve(
     row: &PendingRow,
     decision: &PendingDecision,
 ) -> Result<DecideOutcome, StoreError> {
-    let approvals = row.approvals + 1;
+    let approvals = row.approvals.len() as u64 + 1;
     let required = if decision.four_eyes { 2 } else { 1 };
     if approvals < required {
         return Ok(DecideOutcome::AwaitsAnother { approvals });

@@ -238,65 +238,6 @@ pub(crate) fn free(connection: &Connection, serial: &Serial, id: &str) -> Result
     Ok(freed == 1)
 }
 
-/// Keeps a one-time challenge for a request that waits; `false` if it cannot be used any more.
-pub(crate) fn reserve(
-    connection: &Connection,
-    id: &str,
-    pending_id: &str,
-    now: i64,
-) -> Result<bool, StoreError> {
-    let reserved = connection.change(
-        "UPDATE challenges SET state = 'reserved', pending_id = ?2
-         WHERE id = ?1 AND kind = 'one-time' AND state = 'open' AND expires_at > ?3",
-        params![id, pending_id, now],
-    )?;
-    Ok(reserved == 1)
-}
-
-/// Spends what was reserved for `pending_id`, also past its time: it was valid when the request came.
-pub(crate) fn spend_reserved(
-    connection: &Connection,
-    id: &str,
-    pending_id: &str,
-    serial: &Serial,
-) -> Result<bool, StoreError> {
-    let spent = connection.change(
-        "UPDATE challenges SET state = 'spent', serial = ?3, pending_id = NULL
-         WHERE id = ?1 AND pending_id = ?2 AND state = 'reserved'",
-        params![id, pending_id, serial],
-    )?;
-    Ok(spent == 1)
-}
-
-/// Opens a challenge again that was reserved for `pending_id`.
-pub(crate) fn unreserve(
-    connection: &Connection,
-    id: &str,
-    pending_id: &str,
-) -> Result<bool, StoreError> {
-    let freed = connection.change(
-        "UPDATE challenges SET state = 'open', pending_id = NULL
-         WHERE id = ?1 AND pending_id = ?2 AND state = 'reserved'",
-        params![id, pending_id],
-    )?;
-    Ok(freed == 1)
-}
-
-/// Reserves a challenge again that was spent on `serial`, of which nothing came.
-pub(crate) fn reserve_again(
-    connection: &Connection,
-    id: &str,
-    pending_id: &str,
-    serial: &Serial,
-) -> Result<bool, StoreError> {
-    let reserved = connection.change(
-        "UPDATE challenges SET state = 'reserved', serial = NULL, pending_id = ?2
-         WHERE id = ?1 AND serial = ?3 AND state = 'spent'",
-        params![id, pending_id, serial],
-    )?;
-    Ok(reserved == 1)
-}
-
 fn read(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
     Ok(ChallengeRow {
         id: row.get("id")?,

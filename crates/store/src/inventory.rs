@@ -219,68 +219,6 @@ pub(crate) fn free(
     Ok(freed == 1)
 }
 
-/// Keeps a name for a request that waits; `false` as for [`take`].
-pub(crate) fn reserve(
-    connection: &Connection,
-    profile: &str,
-    name: &str,
-    pending_id: &str,
-) -> Result<bool, StoreError> {
-    let reserved = connection.change(
-        "UPDATE inventory SET pending_id = ?3
-         WHERE profile = ?1 AND name = ?2 AND serial IS NULL AND pending_id IS NULL",
-        params![profile, name, pending_id],
-    )?;
-    Ok(reserved == 1)
-}
-
-/// Uses what was reserved for `pending_id`.
-pub(crate) fn take_reserved(
-    connection: &Connection,
-    profile: &str,
-    name: &str,
-    pending_id: &str,
-    serial: &Serial,
-) -> Result<bool, StoreError> {
-    let taken = connection.change(
-        "UPDATE inventory SET serial = ?4, pending_id = NULL
-         WHERE profile = ?1 AND name = ?2 AND pending_id = ?3",
-        params![profile, name, pending_id, serial],
-    )?;
-    Ok(taken == 1)
-}
-
-/// Gives a name back that was reserved for `pending_id`.
-pub(crate) fn unreserve(
-    connection: &Connection,
-    profile: &str,
-    name: &str,
-    pending_id: &str,
-) -> Result<bool, StoreError> {
-    let freed = connection.change(
-        "UPDATE inventory SET pending_id = NULL
-         WHERE profile = ?1 AND name = ?2 AND pending_id = ?3",
-        params![profile, name, pending_id],
-    )?;
-    Ok(freed == 1)
-}
-
-/// Reserves a name again that was used for `serial`, of which nothing came.
-pub(crate) fn reserve_again(
-    connection: &Connection,
-    profile: &str,
-    name: &str,
-    pending_id: &str,
-    serial: &Serial,
-) -> Result<bool, StoreError> {
-    let reserved = connection.change(
-        "UPDATE inventory SET serial = NULL, pending_id = ?3
-         WHERE profile = ?1 AND name = ?2 AND serial = ?4",
-        params![profile, name, pending_id, serial],
-    )?;
-    Ok(reserved == 1)
-}
-
 fn head(connection: &Connection, profile: &str) -> Result<InventoryHead, StoreError> {
     let last = connection.find(
         "SELECT sequence, hash FROM inventory_changes

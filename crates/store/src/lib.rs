@@ -18,8 +18,12 @@ mod lock;
 mod pending;
 mod permit;
 mod policies;
+mod polls;
+mod queue;
+mod quirks;
 mod quotas;
 mod reader;
+mod reservations;
 mod reserve;
 mod revocations;
 mod schema;
@@ -44,9 +48,12 @@ pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES,
 };
-pub use pending::{PendingRow, PendingState, PendingWrite};
+pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{NewPolicy, Policy, PolicyInfo};
+pub use polls::Polled;
+pub use queue::PendingWrite;
+pub use quirks::{QuirkRow, QuirkUse};
 pub use quotas::QuotaCharge;
 pub use reserve::Reserve;
 pub use revocations::{ReleaseOutcome, RevokeOutcome};

@@ -4,9 +4,7 @@ use rusqlite::{Connection, Row};
 
 use crate::consume::{self, Claim};
 use crate::sql::Sql;
-use crate::{
-    PendingRow, PendingWrite, PermitOutcome, Serial, StoreError, challenges, inventory, pending,
-};
+use crate::{PendingRow, PendingWrite, PermitOutcome, Serial, StoreError, pending, reservations};
 
 /// What authorises a request that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +84,7 @@ pub(crate) fn reserve(
     };
     match &request.reserve {
         Reserve::OneTime { id } => {
-            if challenges::reserve(connection, id, &request.id, claim.now)? {
+            if reservations::keep_challenge(connection, id, &request.id, claim.now)? {
                 return Ok(None);
             }
             consume::why_not_one_time(connection, id).map(Some)
@@ -95,7 +93,7 @@ pub(crate) fn reserve(
             if let Some(obstacle) = consume::check_static(connection, &claim, id)? {
                 return Ok(Some(obstacle));
             }
-            if inventory::reserve(connection, claim.profile, name, &request.id)? {
+            if reservations::keep_name(connection, claim.profile, name, &request.id)? {
                 return Ok(None);
             }
             consume::why_not_name(connection, &claim, name).map(Some)
@@ -116,7 +114,7 @@ pub(crate) fn consume(
 ) -> Result<Option<PermitOutcome>, StoreError> {
     match &pending.reserve {
         Reserve::OneTime { id } => {
-            if challenges::spend_reserved(connection, id, &pending.id, serial)? {
+            if reservations::spend_challenge(connection, id, &pending.id, serial)? {
                 return Ok(None);
             }
             consume::why_not_one_time(connection, id).map(Some)
@@ -130,7 +128,7 @@ pub(crate) fn consume(
             if let Some(obstacle) = consume::check_static(connection, &claim, id)? {
                 return Ok(Some(obstacle));
             }
-            if inventory::take_reserved(connection, claim.profile, name, &pending.id, serial)? {
+            if reservations::take_name(connection, claim.profile, name, &pending.id, serial)? {
                 return Ok(None);
             }
             consume::why_not_name(connection, &claim, name).map(Some)
@@ -142,9 +140,9 @@ pub(crate) fn consume(
 /// Ends the reservations of a request that is over: its challenge or name may be used again.
 pub(crate) fn free(connection: &Connection, pending: &PendingRow) -> Result<bool, StoreError> {
     match &pending.reserve {
-        Reserve::OneTime { id } => challenges::unreserve(connection, id, &pending.id),
+        Reserve::OneTime { id } => reservations::open_challenge(connection, id, &pending.id),
         Reserve::Static { name, .. } => {
-            inventory::unreserve(connection, &pending.profile, name, &pending.id)
+            reservations::open_name(connection, &pending.profile, name, &pending.id)
         }
         Reserve::Renewal { .. } => Ok(true),
     }
@@ -163,9 +161,11 @@ pub(crate) fn restore(
         return Ok(false);
     };
     match &row.reserve {
-        Reserve::OneTime { id } => challenges::reserve_again(connection, id, &row.id, serial),
+        Reserve::OneTime { id } => {
+            reservations::keep_challenge_again(connection, id, &row.id, serial)
+        }
         Reserve::Static { name, .. } => {
-            inventory::reserve_again(connection, &row.profile, name, &row.id, serial)
+            reservations::keep_name_again(connection, &row.profile, name, &row.id, serial)
         }
         Reserve::Renewal { .. } => Ok(true),
     }

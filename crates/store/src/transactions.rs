@@ -50,17 +50,7 @@ impl Store {
         &self,
         key: TransactionKey,
     ) -> Result<Option<TransactionRow>, StoreError> {
-        self.read(move |connection| {
-            connection.find(
-                "SELECT t.*, c.state, r.cert_rep FROM transactions t
-                 JOIN certificates c ON c.serial = t.serial
-                 LEFT JOIN replies r ON r.request_digest = t.request_digest
-                 WHERE t.ca_id = ?1 AND t.signer_spki_sha256 = ?2 AND t.transaction_id = ?3",
-                params![key.ca_id, key.signer_spki_sha256, key.transaction_id],
-                read,
-            )
-        })
-        .await
+        self.read(move |connection| find(connection, &key)).await
     }
 
     /// The CertRep that answered the byte-identical pkiMessage.
@@ -107,6 +97,20 @@ impl Store {
         })
         .await
     }
+}
+
+pub(crate) fn find(
+    connection: &Connection,
+    key: &TransactionKey,
+) -> Result<Option<TransactionRow>, StoreError> {
+    connection.find(
+        "SELECT t.*, c.state, r.cert_rep FROM transactions t
+         JOIN certificates c ON c.serial = t.serial
+         LEFT JOIN replies r ON r.request_digest = t.request_digest
+         WHERE t.ca_id = ?1 AND t.signer_spki_sha256 = ?2 AND t.transaction_id = ?3",
+        params![key.ca_id, key.signer_spki_sha256, key.transaction_id],
+        read,
+    )
 }
 
 /// Binds `key` to its latest request; one that was bound before is superseded.

@@ -1,12 +1,17 @@
 //! What the signer relies on when the store says `Ok`.
 #![cfg(test)]
 
+mod approvals;
 mod audit;
 mod challenges;
 mod durability;
 mod intents;
 mod inventory;
+mod migration;
 mod opening;
+mod pending;
 mod permit;
 mod policies;
+mod quirks;
+mod revocations;
 mod support;

@@ -1,8 +1,7 @@
 use std::ops::Range;
 
 use assay_store::{
-    CertificateState, ChallengeState, ChangeRequest, Consume, InventoryItem, PermitOutcome,
-    PermitWrite, QuotaCharge, StoreError,
+    CertificateState, ChallengeState, Consume, PermitOutcome, PermitWrite, QuotaCharge, StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -10,32 +9,6 @@ use crate::support::*;
 
 fn recorded(outcome: &PermitOutcome) -> bool {
     matches!(outcome, PermitOutcome::Recorded { .. })
-}
-
-async fn fleet(fixture: &Fixture, names: &[&str]) {
-    let challenge = static_challenge("fleet");
-    fixture
-        .store
-        .insert_challenges(vec![challenge], vec![])
-        .await
-        .unwrap();
-    let items = names
-        .iter()
-        .map(|name| InventoryItem {
-            name: (*name).to_owned(),
-            spki_sha256: None,
-        })
-        .collect();
-    let by = ChangeRequest {
-        profile: "fleet".to_owned(),
-        by: "assay://operator/a".to_owned(),
-        at: NOW,
-    };
-    fixture
-        .store
-        .add_inventory(by, items, |_| clock_step())
-        .await
-        .unwrap();
 }
 
 fn of_fleet(name: &str) -> Consume {
@@ -77,7 +50,7 @@ async fn a_hundred_parallel_uses_of_a_one_time_challenge_record_one_intent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_parallel_uses_of_a_static_challenge_record_one_intent_a_name() {
     let fixture = Fixture::new();
-    fleet(&fixture, &["a", "b"]).await;
+    fixture.fleet(&["a", "b"]).await;
     for (name, numbers) in [("a", 0..100), ("b", 100..200)] {
         let outcomes = permit_in_parallel(&fixture, &of_fleet(name), numbers).await;
         let used =
@@ -94,7 +67,7 @@ async fn a_hundred_parallel_uses_of_a_static_challenge_record_one_intent_a_name(
 #[tokio::test]
 async fn a_static_challenge_issues_only_for_names_of_the_inventory_until_it_is_revoked() {
     let fixture = Fixture::new();
-    fleet(&fixture, &["a", "b"]).await;
+    fixture.fleet(&["a", "b"]).await;
     let store = &fixture.store;
     let unknown = store.permit(permit(1, of_fleet("x"))).await.unwrap();
     assert_eq!(unknown, PermitOutcome::InventoryUnknown);
@@ -115,7 +88,7 @@ async fn a_static_challenge_issues_only_for_names_of_the_inventory_until_it_is_r
 #[tokio::test]
 async fn a_challenge_of_one_kind_is_not_taken_for_the_other() {
     let fixture = Fixture::new();
-    fleet(&fixture, &["a"]).await;
+    fixture.fleet(&["a"]).await;
     fixture.challenge("c").await;
     for consume in [
         Consume::OneTime {

@@ -2,8 +2,9 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::{Context, Draft, Event, Hash, Moment, Request};
 use assay_store::{
-    ChallengeKind, Completion, Consume, NewChallenge, NewIntent, Options, PermitWrite, QuotaCharge,
-    Serial, Store, TransactionKey,
+    CertificateRow, ChallengeKind, ChangeRequest, Completion, Consume, InventoryItem, NewChallenge,
+    NewIntent, Options, PendingWrite, PermitWrite, QuotaCharge, Reserve, Serial, Store,
+    TransactionKey,
 };
 use tempfile::TempDir;
 
@@ -37,6 +38,53 @@ impl Fixture {
     /// Past the store's own methods.
     pub(crate) fn sqlite(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
+    }
+
+    /// From here on no record can be appended.
+    pub(crate) fn break_log(&self) {
+        self.sqlite()
+            .execute_batch(
+                "CREATE TRIGGER no_log BEFORE INSERT ON audit
+                 BEGIN SELECT raise(ABORT, 'the log is unwritable'); END",
+            )
+            .unwrap();
+    }
+
+    /// Certificate `number`, by a challenge of its own.
+    pub(crate) async fn issued(&self, number: u64) {
+        let consume = self.challenge(&format!("challenge {number}")).await;
+        self.store.permit(permit(number, consume)).await.unwrap();
+        self.store.complete(completion(number)).await.unwrap();
+    }
+
+    pub(crate) async fn certificate(&self, number: u64) -> CertificateRow {
+        let row = self.store.find_certificate(serial(number)).await;
+        row.unwrap().unwrap()
+    }
+
+    /// A static challenge and the names that it may be used for.
+    pub(crate) async fn fleet(&self, names: &[&str]) {
+        let challenge = static_challenge("fleet");
+        self.store
+            .insert_challenges(vec![challenge], vec![])
+            .await
+            .unwrap();
+        let items = names
+            .iter()
+            .map(|name| InventoryItem {
+                name: (*name).to_owned(),
+                spki_sha256: None,
+            })
+            .collect();
+        let by = ChangeRequest {
+            profile: "fleet".to_owned(),
+            by: "assay://operator/a".to_owned(),
+            at: NOW,
+        };
+        self.store
+            .add_inventory(by, items, |_| clock_step())
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn challenge(&self, name: &str) -> Consume {
@@ -131,7 +179,7 @@ pub(crate) fn request() -> Request {
 /// The permit of request `number`: all of it its own, but for what it consumes.
 pub(crate) fn permit(number: u64, consume: Consume) -> PermitWrite {
     let profile = match &consume {
-        Consume::OneTime { .. } => "devices",
+        Consume::OneTime { .. } | Consume::Renewal { .. } | Consume::Approved { .. } => "devices",
         Consume::Static { .. } => "fleet",
     };
     PermitWrite {
@@ -162,6 +210,40 @@ pub(crate) fn permit(number: u64, consume: Consume) -> PermitWrite {
             limit: 10_000,
         }],
         now: NOW,
+        retransmit_since: NOW - HOUR,
+        audit: vec![clock_step()],
+    }
+}
+
+/// The waiting request that [`permit`] of the same `number` would be the permit of.
+pub(crate) fn pending(number: u64, reserve: Reserve) -> PendingWrite {
+    let profile = match &reserve {
+        Reserve::OneTime { .. } | Reserve::Renewal { .. } => "devices",
+        Reserve::Static { .. } => "fleet",
+    };
+    PendingWrite {
+        id: format!("pending {number}"),
+        transaction: TransactionKey {
+            ca_id: "ca".to_owned(),
+            signer_spki_sha256: digest(&format!("key {number}")),
+            transaction_id: format!("transaction {number}"),
+        },
+        request_digest: digest(&format!("request {number}")),
+        csr_digest: digest(&format!("csr {number}")),
+        csr: format!("csr {number}").into_bytes(),
+        signer_certificate: format!("signer {number}").into_bytes(),
+        message_hash: "sha256".to_owned(),
+        csr_hash: "sha512".to_owned(),
+        profile: profile.to_owned(),
+        subject: format!("CN={number}"),
+        sans: vec![format!("dns:{number}.example")],
+        key_info: "RSA 2048".to_owned(),
+        evidence: r#"{"fields":[]}"#.to_owned(),
+        reserve,
+        request: request(),
+        cert_rep: Some(format!("pending reply {number}").into_bytes()),
+        created_at: NOW,
+        expires_at: NOW + 24 * HOUR,
         retransmit_since: NOW - HOUR,
         audit: vec![clock_step()],
     }
