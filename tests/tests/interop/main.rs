@@ -6,7 +6,7 @@ mod strongswan;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use assay_tests::certificate::Judges;
 use assay_tests::installation::Installation;
 
@@ -52,7 +52,15 @@ async fn hold_to_policy(
     }
     let names: Vec<String> = dns_names.iter().map(|name| format!("DNS:{name}")).collect();
     let names = names.join(", ");
+    let scep = installation.url("devices")?;
+    let root = scep
+        .strip_suffix("/scep/devices")
+        .context(scep.to_owned())?;
+    let crl = format!("Full Name:URI:{root}/crl/ca.crl");
+    let issuer = format!("CA Issuers - URI:{root}/aia/ca.cer");
     let mut expected: Vec<(&str, &str)> = DEVICE_EXTENSIONS.to_vec();
+    expected.push(("X509v3 CRL Distribution Points:", &crl));
+    expected.push(("Authority Information Access:", &issuer));
     if !dns_names.is_empty() {
         expected.push(("X509v3 Subject Alternative Name:", &names));
     }

@@ -195,7 +195,7 @@ trust_anchors = \"transport/anchors-signers.pem\"
 }
 
 /// Listening everywhere, it is reached here at loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         SocketAddr::from(([127, 0, 0, 1], address.port()))
     } else {

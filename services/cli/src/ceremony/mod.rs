@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub(crate) use args::{CeremonyArgs, KeyArgs, Lifetimes, Subjects, TokenArgs};
 pub(crate) use certificate::expired_leaf;
-pub(crate) use layout::{Addresses, edit as edit_settings, write_settings};
+pub(crate) use layout::{Addresses, edit as edit_settings, reachable, write_settings};
 pub(crate) use make::{Issuing, Plan, make};
 
 use crate::failure::{Failure, Outcome};

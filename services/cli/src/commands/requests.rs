@@ -37,7 +37,9 @@ pub(crate) struct ListArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum State {
     Pending,
+    /// Approved, and not polled for yet
     Approved,
+    Issued,
     Denied,
     Expired,
     All,
@@ -47,7 +49,8 @@ enum State {
 #[command(about = "Show a request, with every rule that policy held it to")]
 #[command(long_about = "\
 Shows a request and every rule that the policy in force now holds it to: what holds, and where one does not, what was \
-wanted and what came. Policy was satisfied when the device asked; it is asked again before anything is issued.")]
+wanted and what came. Policy was satisfied when the device asked; it is asked again before anything is issued. A \
+request that was decided has no rules to show.")]
 pub(crate) struct ShowArgs {
     /// Id of the request, as `assay request list` shows it
     id: String,
@@ -85,6 +88,7 @@ async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
     let state = match args.state {
         State::Pending => "pending",
         State::Approved => "approved",
+        State::Issued => "issued",
         State::Denied => "denied",
         State::Expired => "expired",
         State::All => "",
@@ -121,6 +125,10 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
         return out.json(&shown);
     }
     out.one(&shown, |shown| shown.info.lines())?;
+    if shown.rules.is_empty() {
+        // It is decided, and policy has no more say.
+        return Ok(());
+    }
     out.line("")?;
     out.list(&shown.rules)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -49,6 +50,9 @@ pub(super) struct Mark {
     pub(super) starts: u64,
     /// Id of the static challenge, whose text is in `secrets/fleet.challenge`.
     pub(super) fleet_challenge_id: Option<String>,
+    /// Where the frontend listened the last time: certificates name it.
+    #[serde(default)]
+    pub(super) http: Option<SocketAddr>,
 }
 
 impl Home {

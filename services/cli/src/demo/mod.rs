@@ -1,6 +1,7 @@
 //! `assay demo`: a whole installation on SoftHSM, real processes and mutual TLS, in one directory.
 
 mod child;
+mod door;
 mod home;
 mod ready;
 mod serve;
@@ -20,6 +21,7 @@ use crate::failure::{Exit, Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::{DEMO_DIR, Installation};
 use crate::output::Output;
+use door::Door;
 use home::Home;
 
 #[derive(Debug, Args)]
@@ -32,7 +34,7 @@ puts the profiles devices (one-time challenges) and fleet (a static challenge an
 device, and serves until Ctrl-C. All of it lies in one directory (--dir, else ./assay-demo); started there again, it \
 goes on with the same keys and the same state. A process that dies is started again.")]
 pub(crate) struct DemoArgs {
-    /// Address of the SCEP frontend; port 0 takes a free one
+    /// Address of the SCEP frontend; port 0 takes a free one, the same again at the next start
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
@@ -59,8 +61,10 @@ pub(crate) async fn run(args: DemoArgs, dir: Option<&Path>, out: Output) -> Outc
     let home = Home::enter(Installation::at(dir))?;
     let demo = async {
         home.stop_orphans().await?;
-        setup::prepare(&home, &args).await?;
-        let started = start::start(&home, &args).await?;
+        let last = home.mark()?.and_then(|mark| mark.http);
+        let door = Door::hold(args.listen, last)?;
+        setup::prepare(&home, &args, door.address()).await?;
+        let started = start::start(&home, door).await?;
         Ok::<_, Failure>(started)
     };
     let mut started = tokio::select! {

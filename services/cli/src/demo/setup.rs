@@ -11,7 +11,7 @@ use crate::failure::{OrFail, Outcome};
 use crate::output;
 use crate::{files, transport};
 
-/// The profiles in force, as an auditor reads them.
+/// The profiles in force, as an auditor reads them, but for the addresses of this demo.
 const POLICIES: [(&str, &str); 2] = [
     (
         "devices.toml",
@@ -23,8 +23,11 @@ const POLICIES: [(&str, &str); 2] = [
     ),
 ];
 
+/// The section of a profile that says what its certificates contain.
+const CERTIFICATE: &str = "[certificate]\n";
+
 /// Makes what is not there yet. A set-up that was interrupted starts afresh.
-pub(super) async fn prepare(home: &Home, args: &DemoArgs) -> Outcome {
+pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> Outcome {
     match home.mark()? {
         Some(mark) if mark.complete => return Ok(()),
         Some(_) => {
@@ -40,6 +43,7 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs) -> Outcome {
         token_label: token::SERVICE_TOKEN.to_owned(),
         starts: 0,
         fleet_challenge_id: None,
+        http: None,
     };
     home.set_mark(&mark)?;
     for dir in ["run", "log", "policy", "devices"] {
@@ -66,12 +70,22 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs) -> Outcome {
     for (name, text) in POLICIES {
         files::create(
             &home.path("policy").join(name),
-            text.as_bytes(),
+            with_addresses(text, http).as_bytes(),
             files::PUBLIC,
         )?;
     }
     mark.complete = true;
     home.set_mark(&mark)
+}
+
+/// A profile whose certificates say where the CRL and the CA's certificate are: the frontend serves both.
+fn with_addresses(policy: &str, http: SocketAddr) -> String {
+    let http = ceremony::reachable(http);
+    let section = format!(
+        "{CERTIFICATE}crl_distribution_points = [\"http://{http}/crl/ca.crl\"]\n\
+         ca_issuers = [\"http://{http}/aia/ca.cer\"]\n"
+    );
+    policy.replacen(CERTIFICATE, &section, 1)
 }
 
 fn subjects() -> Outcome<Subjects> {
@@ -92,5 +106,29 @@ fn free_ports() -> Addresses {
         signer_ops: any,
         http: any,
         frontend_ops: any,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_name_where_the_frontend_is_reached() {
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], 8_080));
+        for (name, text) in POLICIES {
+            let text = with_addresses(text, everywhere);
+            let policy: toml::Table = text.parse().unwrap();
+            assert_eq!(
+                policy["certificate"]["crl_distribution_points"][0].as_str(),
+                Some("http://127.0.0.1:8080/crl/ca.crl"),
+                "{name}"
+            );
+            assert_eq!(
+                policy["certificate"]["ca_issuers"][0].as_str(),
+                Some("http://127.0.0.1:8080/aia/ca.cer"),
+                "{name}"
+            );
+        }
     }
 }

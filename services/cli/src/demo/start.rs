@@ -9,8 +9,8 @@ use assay_proto::v1::{
     ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
 };
 
-use super::DemoArgs;
 use super::child::{Running, Service};
+use super::door::Door;
 use super::home::{Home, Mark};
 use crate::admin::Admin;
 use crate::ceremony::edit_settings;
@@ -49,11 +49,11 @@ impl Started {
     }
 }
 
-pub(super) async fn start(home: &Home, args: &DemoArgs) -> Outcome<Started> {
+pub(super) async fn start(home: &Home, door: Door) -> Outcome<Started> {
     let mut mark = home
         .mark()?
         .ok_or_else(|| Failure::failed("the demo's directory lost its mark"))?;
-    release_ports(home, args.listen)?;
+    release_ports(home, door.address())?;
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
@@ -62,6 +62,7 @@ pub(super) async fn start(home: &Home, args: &DemoArgs) -> Outcome<Started> {
             Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
         policy::activate(&mut admin, files).await?;
     }
+    mark.http = Some(door.open());
     let frontend = Running::start(Service::Frontend, home).await?;
     let http = pin_frontend(home, &frontend)?;
     let fleet_challenge = fleet_challenge(home, &mut admin, &mut mark).await?;
