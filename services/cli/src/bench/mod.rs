@@ -4,6 +4,7 @@ mod cpu;
 mod enrol;
 mod keys;
 mod load;
+mod refusals;
 mod report;
 mod settings;
 mod token;
@@ -20,6 +21,8 @@ pub(crate) enum BenchCommand {
     Token(token::TokenBench),
     /// Enrolments with distinct keys and names against the running instance, beside the token's own cost
     Enrol(enrol::EnrolBench),
+    /// Whether refusals tell, by bytes or by time, what about the envelope or the CSR was wrong
+    Refusals(refusals::RefusalsBench),
 }
 
 pub(crate) async fn run(
@@ -33,5 +36,6 @@ pub(crate) async fn run(
             out.one(&report, token::TokenReport::lines)
         }
         BenchCommand::Enrol(args) => enrol::run(&args, installation, out).await,
+        BenchCommand::Refusals(args) => refusals::run(&args, installation, out).await,
     }
 }
