@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_audit::Event;
 use assay_policy::{
     Authority, Dn, Facts, InventoryEntry, Profile, PublicKeyFacts, SubjectAltName, Supersede,
     decide,
@@ -37,6 +38,40 @@ pub(super) fn consume(profile: &Profile, facts: &Facts) -> Result<Consume, End> 
         | Authority::None => Err(decide(profile, facts).map_or_else(End::from, |_| {
             End::deferred("the policy permits what nothing authorises")
         })),
+    }
+}
+
+/// A certificate that gets a successor.
+#[derive(Debug, Clone)]
+pub(super) struct Superseded {
+    pub(super) serial: Serial,
+    /// Seconds from the successor's issue to its own revocation; `None` keeps it.
+    pub(super) revoke_after: Option<i64>,
+}
+
+impl Superseded {
+    /// What a certificate under `authority` supersedes.
+    pub(super) fn by(profile: &Profile, authority: &Authority) -> Result<Option<Self>, End> {
+        match authority {
+            Authority::Renewal { serial, .. } => Ok(Some(Self {
+                serial: Serial::from_str(serial).map_err(End::deferred)?,
+                revoke_after: revoke_after(profile),
+            })),
+            Authority::OneTimeChallenge { .. }
+            | Authority::StaticChallenge { .. }
+            | Authority::None => Ok(None),
+        }
+    }
+
+    /// Tells of it when `successor` is issued at `issued_at`, Unix seconds.
+    pub(super) fn event(&self, successor: &Serial, issued_at: i64) -> Event {
+        Event::CertificateSuperseded {
+            serial: self.serial.to_string().into(),
+            successor: successor.to_string().into(),
+            revoke_at: self
+                .revoke_after
+                .map(|seconds| issued_at.saturating_add(seconds)),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use assay_scep::{Outcome, ReplyError, Request};
 use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
 
 use super::Trail;
+use super::authority::Superseded;
 use super::intent::Intent;
 use super::lint::Linted;
 use super::reply::{self, SignError};
@@ -105,19 +106,27 @@ impl Finish {
             &trail.request_id,
         )
         .await;
+        let issued_at = self.recorder.clock.now_seconds();
         let event = Event::RequestIssued {
             request: trail.request(),
             issuance: intent.issuance,
             certificate_sha256: Hash::of(&certificate),
             recovered: false,
         };
+        let superseded = intent
+            .supersedes
+            .map(|old| old.event(&intent.serial, issued_at));
+        let audit = std::iter::once(event)
+            .chain(superseded)
+            .map(|event| self.recorder.draft(trail.policy_hash, event))
+            .collect();
         self.store
             .complete(Completion {
                 serial: intent.serial,
                 certificate,
                 cert_rep: built.as_ref().ok().cloned(),
-                issued_at: self.recorder.clock.now_seconds(),
-                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+                issued_at,
+                audit,
             })
             .await?;
 
@@ -164,19 +173,31 @@ impl Finish {
         certificate: Vec<u8>,
         now: i64,
     ) -> Result<Recovered, FinishError> {
+        let superseded = intent.renewal_of.clone().map(|serial| {
+            let revoke_after = intent.revoke_after;
+            Superseded {
+                serial,
+                revoke_after,
+            }
+            .event(&intent.serial, now)
+        });
         let event = Event::RequestIssued {
             issuance: self.issuance(&intent),
             request: intent.request,
             certificate_sha256: Hash::of(&certificate),
             recovered: true,
         };
+        let audit = std::iter::once(event)
+            .chain(superseded)
+            .map(|event| self.recorder.draft(Some(intent.policy_hash), event))
+            .collect();
         self.store
             .complete(Completion {
                 serial: intent.serial,
                 certificate,
                 cert_rep: None,
                 issued_at: now,
-                audit: vec![self.recorder.draft(Some(intent.policy_hash), event)],
+                audit,
             })
             .await?;
         Ok(Recovered::Issued)

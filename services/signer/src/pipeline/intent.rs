@@ -4,6 +4,7 @@ use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};
 use assay_store::{NewIntent, PermitWrite, QuotaCharge, Serial, TransactionKey};
 
+use super::authority::Superseded;
 use super::finish::AtWork;
 use super::issue::Candidate;
 use super::lint::Linted;
@@ -19,12 +20,13 @@ pub(crate) struct Intent {
     pub(super) tbs: Vec<u8>,
     pub(super) tbs_digest: [u8; 32],
     pub(super) issuance: Issuance,
+    pub(super) supersedes: Option<Superseded>,
     pub(super) _at_work: AtWork,
 }
 
 /// The intent stands, or an equal request was faster.
 pub(super) enum Opening {
-    Opened(Intent),
+    Opened(Box<Intent>),
     AlreadyIssued(Serial),
 }
 
@@ -66,6 +68,7 @@ impl Pipeline {
             request: trail.request(),
             issuance: issuance.clone(),
         };
+        let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
             .finish
@@ -103,13 +106,14 @@ impl Pipeline {
             .await?;
         Ok(match settle(outcome)? {
             Some(earlier) => Opening::AlreadyIssued(earlier),
-            None => Opening::Opened(Intent {
+            None => Opening::Opened(Box::new(Intent {
                 serial,
                 tbs: tbs.der().to_vec(),
                 tbs_digest: linted.digest(),
                 issuance,
+                supersedes,
                 _at_work: at_work,
-            }),
+            })),
         })
     }
 }

@@ -57,7 +57,7 @@ impl Pipeline {
             .open_intent(profile, candidate, names, tbs, &linted, trail)
             .await?;
         let intent = match opening {
-            Opening::Opened(intent) => intent,
+            Opening::Opened(intent) => *intent,
             Opening::AlreadyIssued(serial) => {
                 return self.issued_before(profile, request, serial, trail).await;
             }

@@ -3,7 +3,9 @@
 use assay_audit::Event;
 use assay_policy::{Approval, Authority, Facts, Profile, RequestedExtension, decide};
 use assay_scep::{Csr, Envelope, IssuerAndSubject, Outcome, Request};
-use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Reserve, TransactionKey};
+use assay_store::{
+    Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
+};
 
 use super::issue::Candidate;
 use super::opened::Opened;
@@ -86,14 +88,10 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let key = self.transaction(request.signer()?.spki_sha256(), trail);
-        let waiting = self.store.find_pending(key.clone()).await?;
-        let bound = match waiting {
-            Some(_) => None,
-            None => self.store.find_transaction(key).await?,
-        };
-        if waiting.is_none() && bound.is_none() {
-            return Err(SignerRule::UnknownRequest.refusal("another transactionID or another key"));
-        }
+        let polled = self.store.find_polled(key).await?;
+        let polled = polled.ok_or_else(|| {
+            SignerRule::UnknownRequest.refusal("another transactionID or another key")
+        })?;
         let content = self.unwrap(envelope, &trail.request_id).await?;
         let query = content
             .ok()
@@ -102,13 +100,12 @@ impl Pipeline {
         if query.issuer_der != self.authority.issuer.subject_der {
             return Err(SignerRule::UnknownRequest.refusal("another issuer"));
         }
-        match (waiting, bound) {
-            (Some(row), _) => self.progress(profile, request, row, trail).await,
-            (None, Some(bound)) => {
+        match polled {
+            Polled::Queued(row) => self.progress(profile, request, *row, trail).await,
+            Polled::Permitted(bound) => {
                 self.issued_before(profile, request, bound.serial, trail)
                     .await
             }
-            (None, None) => Err(SignerRule::UnknownRequest.refusal("")),
         }
     }
 
