@@ -5,16 +5,16 @@ use std::path::Path;
 use clap::Args;
 
 use crate::device::{Session, Url};
-use crate::failure::{Failure, Next, OrFail, Outcome};
+use crate::failure::{Next, OrFail, Outcome};
 use crate::installation::Installation;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// SCEP URL [default: that of the installation, with --profile]
+    /// SCEP URL [default: that of the installation that --dir names]
     #[arg(long)]
     url: Option<String>,
 
-    /// Profile of the installation that --dir names
+    /// Profile of that installation [default: the one that serves URLs without a profile]
     #[arg(long, conflicts_with = "url")]
     profile: Option<String>,
 
@@ -25,14 +25,13 @@ pub(crate) struct ServerArgs {
 
 impl ServerArgs {
     pub(super) fn url(&self, dir: Option<&Path>) -> Outcome<Url> {
-        match (&self.url, &self.profile) {
-            (Some(url), _) => Url::parse(url),
-            (None, Some(profile)) => {
-                Url::parse(&Installation::find(dir)?.settings()?.profile_url(profile))
-            }
-            (None, None) => {
-                Err(Failure::usage("no URL").next("give --url, or --dir and --profile"))
-            }
+        if let Some(url) = &self.url {
+            return Url::parse(url);
+        }
+        let settings = Installation::find(dir)?.settings()?;
+        match &self.profile {
+            Some(profile) => Url::parse(&settings.profile_url(profile)),
+            None => Url::parse(&settings.scep_url),
         }
     }
 
