@@ -24,5 +24,7 @@ pub async fn pki_message(arguments: &[&str], input: &impl Serialize) -> Result<R
         .args(arguments)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("python"));
     let input = serde_json::to_vec(input)?;
-    tool::run(&mut command, &input).await?.succeeded()
+    let ran = tool::run(&mut command, &input).await?;
+    anyhow::ensure!(ran.status.success(), "{}", ran.stderr);
+    Ok(ran)
 }

@@ -174,15 +174,15 @@ class Recipient:
     identifier: bytes = b""
     algorithm: bytes = field(default_factory=lambda: algorithm(RSA, der.null()))
     padding: object = field(default_factory=padding.PKCS1v15)
+    # Bytes in place of the wrapped key, or a change of it.
     encrypted_key: object = None
 
     def encode(self, content_key):
-        public = serialization.load_der_public_key(bytes(x509.Certificate.load(self.certificate).public_key.dump()))
         encrypted = self.encrypted_key
-        if callable(encrypted):
-            encrypted = encrypted(public.encrypt(content_key, self.padding), public)
-        elif encrypted is None:
-            encrypted = public.encrypt(content_key, self.padding)
+        if not isinstance(encrypted, bytes):
+            public = serialization.load_der_public_key(x509.Certificate.load(self.certificate).public_key.dump())
+            wrapped = public.encrypt(content_key, self.padding)
+            encrypted = encrypted(wrapped, public) if encrypted else wrapped
         identifier = self.identifier or issuer_and_serial(self.certificate)
         return der.seq(der.integer(self.version), identifier, self.algorithm, der.octets(encrypted))
 
@@ -224,7 +224,7 @@ class Envelope:
         ciphertext = encryptor.update(padded) + encryptor.finalize()
         if self.change:
             ciphertext = self.change(ciphertext)
-        infos = [recipient.encode(self.key or key) for recipient in self.recipients] + self.others
+        infos = [recipient.encode(key if self.key is None else self.key) for recipient in self.recipients] + self.others
         enveloped = der.seq(
             der.integer(self.version),
             der.set_of(*infos),

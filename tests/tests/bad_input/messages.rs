@@ -8,6 +8,7 @@ use assay_scep::{Limits, Nonce, PkiStatus};
 use assay_tests::device::{Anchors, Device};
 use assay_tests::http;
 use assay_tests::installation::{Installation, pem};
+use assay_tests::metrics::Metrics;
 use assay_tests::operator::Operator;
 use assay_tests::python::pki_message;
 use assay_tests::wait;
@@ -34,23 +35,38 @@ struct Expected {
     decrypted: bool,
 }
 
-/// Private-key operations so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Private-key operations, as numbers come in metrics.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Operations {
-    decryptions: u64,
-    replies: u64,
-    certificates: u64,
+    decryptions: f64,
+    replies: f64,
+    certificates: f64,
 }
 
 impl Operations {
-    async fn so_far(operator: &mut Operator) -> Result<Self> {
+    /// As the signer counts what it has an answer to.
+    async fn so_far(metrics: &str) -> Result<Self> {
+        let metrics = Metrics::scrape(metrics).await?;
+        let of = |role: &str| {
+            let label = format!("role=\"{role}\"");
+            metrics.sum("assay_token_operation_seconds_count", &[&label])
+        };
+        Ok(Self {
+            decryptions: of("ra-decrypt"),
+            replies: of("ra-sign"),
+            certificates: of("ca-sign"),
+        })
+    }
+
+    /// As the workers themselves count; the signer asks them now and then.
+    async fn of_workers(operator: &mut Operator) -> Result<Self> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for worker in operator.status().await?.workers {
             for (role, count) in worker.operations {
                 *counts.entry(role).or_default() += count;
             }
         }
-        let of = |role| counts.get(role).copied().unwrap_or_default();
+        let of = |role| counts.get(role).copied().unwrap_or_default() as f64;
         Ok(Self {
             decryptions: of("ra-decrypt"),
             replies: of("ra-sign"),
@@ -110,14 +126,14 @@ async fn every_case_of(group: &str) -> Result<()> {
     });
     let made = pki_message(&["cases", group], &given).await?.text();
     let url = installation.url("devices")?;
-    let mut operator = Operator::connect(&installation.ready().dir).await?;
+    let metrics = &installation.ready().metrics.signer;
 
     let mut wrong = Vec::new();
     let mut count = 0;
     for line in made.lines() {
         let case: Case = serde_json::from_str(line)?;
         count += 1;
-        if let Err(error) = case.holds(url, &anchors, &mut operator).await {
+        if let Err(error) = case.holds(url, &anchors, metrics).await {
             wrong.push(format!("{}: {error:#}", case.name));
         }
     }
@@ -133,17 +149,25 @@ async fn every_case_of(group: &str) -> Result<()> {
     let device = Device::new()?;
     let answer = device.enrol(url, &anchors, SUBJECT, &challenge).await?;
     answer.certificate()?;
-    Ok(())
+
+    let counted = Operations::so_far(metrics).await?;
+    let mut operator = Operator::connect(&installation.ready().dir).await?;
+    wait::until("the workers count the same", wait::REACTION, async || {
+        let of_workers = Operations::of_workers(&mut operator).await?;
+        Ok((of_workers == counted).then_some(()))
+    })
+    .await
+    .with_context(|| format!("{counted:?}"))
 }
 
 impl Case {
-    async fn holds(&self, url: &str, anchors: &Anchors, operator: &mut Operator) -> Result<()> {
+    async fn holds(&self, url: &str, anchors: &Anchors, metrics: &str) -> Result<()> {
         let message = hex::decode(&self.message)?;
         // Past the budget for refusals the answer is 503 for a moment.
         let (spent, answer) = wait::until("an answer but 503", wait::REACTION, async || {
-            let before = Operations::so_far(operator).await?;
+            let before = Operations::so_far(metrics).await?;
             let answer = http::post(url, &message).await?;
-            let after = Operations::so_far(operator).await?;
+            let after = Operations::so_far(metrics).await?;
             Ok((answer.status != 503).then(|| (after.since(before), answer)))
         })
         .await?;
@@ -158,10 +182,12 @@ impl Case {
         if expected.status == 200 {
             self.is_refused(anchors, &answer.body)?;
         }
-        ensure!(spent.certificates == 0, "{spent:?}");
-        ensure!(spent.decryptions <= expected.decrypted.into(), "{spent:?}");
-        let replies = u64::from(expected.status == 200);
-        ensure!(spent.replies == replies, "{spent:?}");
+        let allowed = Operations {
+            decryptions: u8::from(expected.decrypted).into(),
+            replies: u8::from(expected.status == 200).into(),
+            certificates: 0.0,
+        };
+        ensure!(spent == allowed, "{spent:?}, expected {allowed:?}");
         Ok(())
     }
 
@@ -174,11 +200,7 @@ impl Case {
 
         let expected = &self.expected;
         let text = reply.fail_info_text();
-        ensure!(
-            reply.status() == PkiStatus::Failure,
-            "{:?}",
-            reply.status()
-        );
+        ensure!(reply.status() == PkiStatus::Failure, "{:?}", reply.status());
         let fail_info = reply.fail_info().context("no failInfo")?;
         ensure!(
             Some(fail_info as u8) == expected.fail_info,
