@@ -1,0 +1,137 @@
+//! What was revoked is in the CRL that its certificate names.
+
+use anyhow::{Context, Result};
+use assay_tests::installation::Installation;
+use assay_tests::{http, wait};
+use openssl::x509::{CrlStatus, X509, X509Crl};
+
+use super::{Device, field};
+
+/// The CRL at the address that the certificate gives.
+async fn crl_of(certificate: &X509) -> Result<X509Crl> {
+    let points = certificate
+        .crl_distribution_points()
+        .context("no CRL distribution point")?;
+    let url = points
+        .get(0)
+        .and_then(|point| point.distpoint())
+        .and_then(|name| name.fullname())
+        .and_then(|names| names.get(0))
+        .and_then(|name| name.uri())
+        .context("no URL")?;
+    Ok(X509Crl::from_der(&http::get(url).await?.body)?)
+}
+
+fn is_revoked(crl: &X509Crl, certificate: &X509) -> bool {
+    matches!(crl.get_by_cert(certificate), CrlStatus::Revoked(_))
+}
+
+async fn until_revoked(certificate: &X509, revoked: bool) -> Result<X509Crl> {
+    wait::until("the CRL", wait::REACTION, async || {
+        let crl = crl_of(certificate).await?;
+        Ok((is_revoked(&crl, certificate) == revoked).then_some(crl))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn hold_release_and_revocation_reach_the_crl_that_the_certificate_names() -> Result<()> {
+    let installation = Installation::start().await?;
+    let device = Device::new(&installation, "box-1");
+    device
+        .enrol_by_challenge("devices", &[])
+        .await?
+        .succeeded()?;
+    let (certificate, serial) = (device.certificate()?, device.serial()?);
+    let ca = X509::from_pem(&std::fs::read(&installation.ready().ca_pem)?)?;
+    assert!(!is_revoked(&crl_of(&certificate).await?, &certificate));
+
+    for (arguments, revoked, state) in [
+        (&["cert", "hold", &serial][..], true, "held"),
+        (&["cert", "release", &serial], false, "issued"),
+        (
+            &["cert", "revoke", &serial, "--reason", "key-compromise"],
+            true,
+            "revoked",
+        ),
+    ] {
+        installation.assay(arguments).await?.succeeded()?;
+        let crl = until_revoked(&certificate, revoked).await?;
+        assert!(crl.verify(&*ca.public_key()?)?);
+        let shown = installation
+            .assay(&["--json", "cert", "show", &serial])
+            .await?
+            .succeeded()?;
+        assert_eq!(field(&shown, "/state")?, state);
+    }
+
+    let again = installation
+        .assay(&["--json", "cert", "revoke", &serial])
+        .await?
+        .succeeded()?;
+    assert_eq!(field(&again, "/changed")?, "false");
+    installation
+        .assay(&["cert", "release", &serial])
+        .await?
+        .failed()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ca_certificate_is_where_certificates_say() -> Result<()> {
+    let installation = Installation::start().await?;
+    let device = Device::new(&installation, "box-1");
+    device
+        .enrol_by_challenge("devices", &[])
+        .await?
+        .succeeded()?;
+    let certificate = device.certificate()?;
+    let access = certificate.authority_info().context("no AIA")?;
+    let url = access
+        .get(0)
+        .and_then(|access| access.location().uri())
+        .context("no URL")?;
+    let answer = http::get(url).await?;
+    assert_eq!(answer.header("content-type"), Some("application/pkix-cert"));
+    let ca = X509::from_der(&answer.body)?;
+    assert!(certificate.verify(&*ca.public_key()?)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_device_fetches_certificates_and_the_crl_over_scep() -> Result<()> {
+    let installation = Installation::start().await?;
+    let (asking, other) = (
+        Device::new(&installation, "box-1"),
+        Device::new(&installation, "box-2"),
+    );
+    for device in [&asking, &other] {
+        device
+            .enrol_by_challenge("devices", &[])
+            .await?
+            .succeeded()?;
+    }
+    let got = asking
+        .ask(&["get-cert", &other.serial()?])
+        .await?
+        .succeeded()?;
+    assert_eq!(
+        X509::from_pem(&got.stdout)?.to_der()?,
+        other.certificate()?.to_der()?
+    );
+    let none = asking
+        .ask(&["get-cert", "0102030405060708"])
+        .await?
+        .failed()?;
+    assert!(none.stderr.contains("badCertId"), "{}", none.stderr);
+
+    installation
+        .assay(&["cert", "revoke", &other.serial()?])
+        .await?
+        .succeeded()?;
+    let crl = asking.ask(&["get-crl"]).await?.succeeded()?;
+    let crl = X509Crl::from_pem(&crl.stdout)?;
+    assert!(is_revoked(&crl, &other.certificate()?));
+    assert!(!is_revoked(&crl, &asking.certificate()?));
+    Ok(())
+}
