@@ -12,4 +12,5 @@ mod envelope;
 mod http;
 mod malformed;
 mod properties;
+mod second_reader;
 mod support;
