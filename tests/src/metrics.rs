@@ -1,5 +1,7 @@
 //! Prometheus metrics of a service, read as a scraper reads them.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 
 use crate::http;
@@ -33,12 +35,27 @@ impl Metrics {
         self.series(name).next().is_some()
     }
 
+    /// Every series that counts events, with its labels; how long they took is left out.
+    pub fn counts(&self) -> BTreeMap<String, f64> {
+        self.all()
+            .filter(|(series, _)| {
+                let name = series.split('{').next().unwrap_or_default();
+                name.ends_with("_total") || name.ends_with("_count")
+            })
+            .map(|(series, value)| (series.to_owned(), value))
+            .collect()
+    }
+
     fn series<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.all()
+            .filter(move |(series, _)| series.split('{').next() == Some(name))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0
             .lines()
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| line.rsplit_once(' '))
-            .filter(move |(series, _)| series.split('{').next() == Some(name))
             .filter_map(|(series, value)| Some((series, value.parse().ok()?)))
     }
 }

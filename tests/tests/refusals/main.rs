@@ -1,0 +1,72 @@
+//! Refusals that leak nothing: whatever is wrong between the unwrapping of the key and the comparison of the CSR's key with
+//! the signer's, the device, the log, the metrics and the audit log see the same; and refusals do not stand in the way
+//! of enrolments.
+
+mod flood;
+mod traces;
+
+use anyhow::{Context, Result, ensure};
+use assay_tests::installation::{Installation, set};
+use assay_tests::tool::Ran;
+use serde_json::Value;
+
+/// For each cause; enough to see two milliseconds, few enough for half a minute.
+const REPETITIONS: &str = "200";
+/// Beyond anything a test sends, so that none of its refusals is deferred.
+const NO_BUDGET: i64 = 100_000;
+
+#[tokio::test]
+async fn no_cause_can_be_told_from_another_by_bytes_or_by_time() -> Result<()> {
+    let installation = with_limits(&[("refusal_rate", NO_BUDGET.into())]).await?;
+    let report = json(
+        &compare(&installation, REPETITIONS, &[])
+            .await?
+            .succeeded()?,
+    )?;
+    assert_eq!(report["shapes"], 1);
+    assert_eq!(report["pairs"].as_array().map(Vec::len), Some(28));
+    assert!(report["largest_t"].as_f64().context("no t")? < 4.5);
+    Ok(())
+}
+
+/// A comparison that cannot see is worth nothing, so it is shown what it looks for.
+#[tokio::test]
+async fn without_the_tick_the_same_comparison_sees_the_costly_key() -> Result<()> {
+    let limits = [
+        ("refusal_rate", NO_BUDGET.into()),
+        ("refusal_tick", "1us".into()),
+    ];
+    let installation = with_limits(&limits).await?;
+    let ran = compare(&installation, REPETITIONS, &[]).await?.failed()?;
+    let report = json(&ran)?;
+    assert_eq!(report["shapes"], 1);
+    assert_eq!(report["pass"], false);
+    assert!(ran.stderr.contains("costly-key"), "{}", ran.stderr);
+    Ok(())
+}
+
+/// An installation with limits of its own.
+async fn with_limits(limits: &[(&str, toml::Value)]) -> Result<Installation> {
+    let mut installation = Installation::start().await?;
+    installation.stop().await?;
+    for (key, value) in limits {
+        set(
+            &installation.path("signer.toml"),
+            &["limits", key],
+            value.clone(),
+        )?;
+    }
+    installation.serve().await?;
+    Ok(installation)
+}
+
+async fn compare(installation: &Installation, repetitions: &str, more: &[&str]) -> Result<Ran> {
+    let arguments = ["--json", "bench", "refusals", "--repetitions", repetitions];
+    installation.assay(&[&arguments, more].concat()).await
+}
+
+fn json(ran: &Ran) -> Result<Value> {
+    let text = ran.text();
+    ensure!(!text.is_empty(), "no report: {}", ran.stderr);
+    Ok(serde_json::from_str(&text)?)
+}
