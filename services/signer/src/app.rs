@@ -23,7 +23,7 @@ use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::Clock;
 use crate::enrolment::EnrolmentService;
-use crate::pipeline::{Aggregate, Decoy, Finish, Pipeline};
+use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
@@ -56,8 +56,8 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
     let shutdown = Shutdown::on_signals()?;
     let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
     metrics::describe();
-    if settings.limits.refusal_tick.is_zero() {
-        tracing::warn!("limits.refusal_tick is 0: when a refusal leaves tells what failed");
+    if settings.limits.refusal_tick < LEAST_TICK {
+        tracing::warn!("limits.refusal_tick is none: when a refusal leaves tells what failed");
     }
     let readiness = Readiness::waiting_for(&["token", "policy"]);
 

@@ -19,9 +19,9 @@ use crate::config::{
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
 const MIN_CRL_VALIDITY: Duration = Duration::from_secs(10);
 
-/// No token unwraps and signs in less, so that a shorter tick would hide nothing. A build with debug assertions takes 0 as
-/// well, which is no tick at all: the test that times refusals proves by it that it would see a difference. No other
-/// build has a way to switch the tick off.
+/// No token unwraps and signs in less, so that a shorter tick would hide nothing. A build with debug assertions takes
+/// less than 1 ms as well, which is no tick at all: the test that times refusals proves by it that it would see a
+/// difference. No other build has a way to switch the tick off.
 const LEAST_REFUSAL_TICK_MS: u128 = if cfg!(debug_assertions) { 0 } else { 5 };
 
 /// A configuration that was read whole and found right.

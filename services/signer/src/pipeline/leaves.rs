@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::metrics;
 
+/// What the timer tells apart; a shorter tick is none.
+pub(crate) const LEAST_TICK: Duration = Duration::from_millis(1);
+
 /// Whether an answer may tell by its time what was done for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaves {
@@ -16,7 +19,7 @@ impl Leaves {
     /// Returns when it is time. Everything is done by then, the reply's signature included, so that what follows
     /// costs the same for each cause.
     pub(super) async fn wait(self, received: Instant, tick: Duration) {
-        if self == Self::AtOnce || tick.is_zero() {
+        if self == Self::AtOnce || tick < LEAST_TICK {
             return;
         }
         let Some(next) = next_tick(received, Instant::now(), tick) else {
@@ -71,6 +74,7 @@ mod tests {
 
         let hour = Duration::from_secs(3_600);
         Leaves::AtOnce.wait(since, hour).await;
+        Leaves::OnTick.wait(since, Duration::ZERO).await;
         assert!(since.elapsed() < hour);
     }
 }

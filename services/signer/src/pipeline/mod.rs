@@ -37,6 +37,7 @@ pub(crate) use decoy::Decoy;
 pub(crate) use end::{Deferred, End, Refused};
 pub(crate) use finish::{Finish, Recovered};
 use issue::Candidate;
+pub(crate) use leaves::LEAST_TICK;
 use leaves::Leaves;
 use outer::Asked;
 pub(crate) use refuse::Aggregate;
