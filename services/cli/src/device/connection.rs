@@ -4,6 +4,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::http::response::Parts;
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -94,7 +95,21 @@ impl Connection {
         self.send(Method::POST, "PKIOperation", message).await
     }
 
+    /// The same, with the head of the answer.
+    pub(crate) async fn post_whole(&mut self, message: Bytes) -> Outcome<(Parts, Bytes)> {
+        self.exchange(Method::POST, "PKIOperation", message).await
+    }
+
     async fn send(&mut self, method: Method, operation: &str, body: Bytes) -> Outcome<Bytes> {
+        Ok(self.exchange(method, operation, body).await?.1)
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        operation: &str,
+        body: Bytes,
+    ) -> Outcome<(Parts, Bytes)> {
         let what = || format!("{operation} failed");
         let request = Request::builder()
             .method(method)
@@ -115,7 +130,7 @@ impl Connection {
             .map_err(|error| self.url.unreachable().because(error))?;
         let body = body.or_fail(what())?.to_bytes();
         if head.status == StatusCode::OK {
-            return Ok(body);
+            return Ok((head, body));
         }
         let reason = String::from_utf8_lossy(&body).trim().to_owned();
         let failure = Failure::new(
