@@ -98,9 +98,11 @@ def edit(encoded, path, change):
 class Ber:
     """How else than in DER a message may be encoded (X.690 section 8)."""
 
-    def __init__(self, indefinite=False, segment=None, long_form=0, nested=False, implicit_octets=None):
+    def __init__(self, indefinite=False, segment=None, long_form=0, nested=False, implicit_octets=None, keep=()):
+        # Encodings that stay as they are.
+        self.keep = keep
         self.indefinite = indefinite
-        # Octets of each segment of an OCTET STRING.
+        # Octets of each segment of an OCTET STRING that is longer.
         self.segment = segment
         # Octets that each length takes at least.
         self.long_form = long_form
@@ -110,9 +112,10 @@ class Ber:
         self.implicit_octets = implicit_octets
 
     def encode(self, der):
-        """Transcodes DER, but leaves certificates (v3: they begin with `[0]` twice nested) as they are."""
+        if der in self.keep:
+            return der
         tag, content = split(der)
-        if tag == OCTET_STRING and self.segment:
+        if tag == OCTET_STRING and self.segment and len(content) > self.segment:
             return self._segmented(CONSTRUCTED | OCTET_STRING, content)
         if tag == 0x80 and self.implicit_octets:
             return self._segmented(0xA0, content, self.implicit_octets)

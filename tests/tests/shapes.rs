@@ -1,0 +1,67 @@
+//! Enrolment in the shapes of clients that cannot be installed here, and in every other shape that is allowed.
+//!
+//! The messages are built and the replies read by `tests/python`, which shares no code with Assay.
+
+use anyhow::{Context, Result};
+use assay_tests::certificate::{Judges, write_pem};
+use assay_tests::device::Anchors;
+use assay_tests::installation::{Installation, pem};
+use assay_tests::python::pki_message;
+use serde::Deserialize;
+
+const SUBJECT: &str = "CN=sensor-1,O=Example";
+
+#[derive(Debug, Deserialize)]
+struct Enrolled {
+    name: String,
+    certificate: Option<String>,
+    error: Option<String>,
+}
+
+#[tokio::test]
+async fn clients_that_are_not_installed_enrol_in_their_shapes() -> Result<()> {
+    every_shape_of("clients").await
+}
+
+#[tokio::test]
+async fn every_encoding_and_algorithm_that_is_allowed_enrols() -> Result<()> {
+    every_shape_of("variants").await
+}
+
+async fn every_shape_of(group: &str) -> Result<()> {
+    let installation = Installation::start().await?;
+    let anchors = Anchors::of(&installation)?;
+    let mut given = serde_json::json!({
+        "url": installation.url("devices")?,
+        "ra_enc": hex::encode(&anchors.ra_enc),
+        "ra_sign": hex::encode(&anchors.ra_sign),
+        "ca": hex::encode(pem(&installation.ready().ca_pem)?),
+    });
+    let count: usize =
+        serde_json::from_slice(&pki_message(&["count", group], &given).await?.stdout)?;
+    let mut challenges = Vec::new();
+    for _ in 0..count {
+        challenges.push(installation.challenge(SUBJECT, &[]).await?);
+    }
+    given["challenges"] = challenges.into();
+
+    let judges = Judges::of(&installation);
+    let file = installation.scratch().join("issued.pem");
+    let mut wrong = Vec::new();
+    for line in pki_message(&["enrol", group], &given).await?.text().lines() {
+        let enrolled: Enrolled = serde_json::from_str(line)?;
+        let Some(certificate) = enrolled.certificate else {
+            wrong.push(format!("{}: {:?}", enrolled.name, enrolled.error));
+            continue;
+        };
+        write_pem(&hex::decode(certificate)?, &file)?;
+        judges.accept(&file).await.context(enrolled.name)?;
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {count}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    Ok(())
+}
