@@ -367,6 +367,9 @@ pub struct Request {
     /// Public id of the challenge that came with it, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_id: Option<Text>,
+    /// Exceptions of the profile that it needed so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quirks: Vec<Text>,
 }
 
 /// What the CA signs or signed for a request.

@@ -3,8 +3,8 @@ use rusqlite::{Connection, Row, params};
 
 use crate::sql::{Json, MAX_ROWS, Sql, Texts};
 use crate::{
-    Serial, Store, StoreError, TransactionKey, audit, challenges, inventory, reserve, revocations,
-    transactions,
+    Serial, Store, StoreError, TransactionKey, audit, challenges, inventory, quirks, reserve,
+    revocations, transactions,
 };
 
 /// The result of an intent.
@@ -64,8 +64,9 @@ pub struct OpenIntent {
 }
 
 impl Store {
-    /// Closes an intent with its certificate, notes it as the successor of the one that it renews, and keeps the CertRep
-    /// for byte-identical retransmissions: on disk before it returns, so before any of it is sent.
+    /// Closes an intent with its certificate, notes it as the successor of the one that it renews, counts the exceptions
+    /// that its request needed, and keeps the CertRep for byte-identical retransmissions: on disk before it returns, so
+    /// before any of it is sent.
     ///
     /// # Errors
     /// [`StoreError::NoOpenIntent`] where the intent is closed; then nothing may be sent.
@@ -77,7 +78,7 @@ impl Store {
                     "UPDATE certificates SET state = 'issued', der = ?2, sha256 = ?3,
                          closed_at = ?4, tbs = NULL
                      WHERE serial = ?1 AND state = 'intent' 
-                     RETURNING request_digest, renewal_of, revoke_after",
+                     RETURNING request_digest, renewal_of, revoke_after, profile, subject, request",
                     params![
                         serial,
                         completion.certificate,
@@ -93,6 +94,13 @@ impl Store {
                     .map(|after| completion.issued_at + after);
                 revocations::supersede(connection, old, serial, revoke_at)?;
             }
+            quirks::count(
+                connection,
+                &closed.profile,
+                &closed.subject,
+                &closed.request.quirks,
+                completion.issued_at,
+            )?;
             if let Some(cert_rep) = &completion.cert_rep {
                 transactions::keep_reply(
                     connection,
@@ -160,6 +168,9 @@ struct Closed {
     request_digest: [u8; 32],
     renewal_of: Option<Serial>,
     revoke_after: Option<i64>,
+    profile: String,
+    subject: String,
+    request: Request,
 }
 
 struct Abandoned {
@@ -195,6 +206,9 @@ fn read_closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
         request_digest: row.get("request_digest")?,
         renewal_of: row.get("renewal_of")?,
         revoke_after: row.get("revoke_after")?,
+        profile: row.get("profile")?,
+        subject: row.get("subject")?,
+        request: row.get::<_, Json<Request>>("request")?.0,
     })
 }
 

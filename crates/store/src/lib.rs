@@ -53,7 +53,7 @@ pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{NewPolicy, Policy, PolicyInfo};
 pub use polls::Polled;
 pub use queue::PendingWrite;
-pub use quirks::{QuirkRow, QuirkUse};
+pub use quirks::QuirkRow;
 pub use quotas::QuotaCharge;
 pub use reserve::Reserve;
 pub use revocations::{ReleaseOutcome, RevokeOutcome};

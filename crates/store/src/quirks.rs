@@ -1,20 +1,8 @@
-use rusqlite::{Row, params};
+use assay_audit::Text;
+use rusqlite::{Connection, Row, params};
 
 use crate::sql::{Sql, limit};
 use crate::{Store, StoreError};
-
-/// A device needed an exception of its profile. To be noted of authorised requests only: else anyone could fill the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuirkUse {
-    /// The profile.
-    pub profile: String,
-    /// Name of the exception.
-    pub quirk: String,
-    /// RFC 4514 subject of the device.
-    pub device: String,
-    /// Unix seconds.
-    pub at: i64,
-}
 
 /// How a device needed an exception so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,26 +22,6 @@ pub struct QuirkRow {
 }
 
 impl Store {
-    /// Counts uses of exceptions.
-    ///
-    /// # Errors
-    /// Where they are not on disk.
-    pub async fn note_quirks(&self, uses: Vec<QuirkUse>) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            for quirk in &uses {
-                connection.change(
-                    "INSERT INTO quirk_uses (profile, quirk, device, uses, first_at, last_at)
-                     VALUES (?1, ?2, ?3, 1, ?4, ?4)
-                     ON CONFLICT (profile, quirk, device) DO UPDATE SET
-                         uses = uses + 1, last_at = excluded.last_at",
-                    params![quirk.profile, quirk.quirk, quirk.device, quirk.at],
-                )?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
     /// Uses by profile, exception and device, of one profile if asked; at most [`crate::MAX_ROWS`].
     ///
     /// # Errors
@@ -73,6 +41,26 @@ impl Store {
         })
         .await
     }
+}
+
+/// Counts that a certificate for `device` needed each of `quirks`. Of certificates only: else anyone could fill the list.
+pub(crate) fn count(
+    connection: &Connection,
+    profile: &str,
+    device: &str,
+    quirks: &[Text],
+    at: i64,
+) -> Result<(), StoreError> {
+    for quirk in quirks {
+        connection.change(
+            "INSERT INTO quirk_uses (profile, quirk, device, uses, first_at, last_at)
+             VALUES (?1, ?2, ?3, 1, ?4, ?4)
+             ON CONFLICT (profile, quirk, device) DO UPDATE SET
+                 uses = uses + 1, last_at = excluded.last_at",
+            params![profile, quirk.as_str(), device, at],
+        )?;
+    }
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<QuirkRow> {

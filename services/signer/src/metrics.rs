@@ -13,6 +13,10 @@ pub(crate) fn describe() {
         "pkiMessages by message type, profile and outcome."
     );
     metrics::describe_counter!(
+        "assay_signer_quirk_uses_total",
+        "Requests that needed an exception, by profile and switch; `assay legacy list` names the devices."
+    );
+    metrics::describe_counter!(
         "assay_signer_turned_away_total",
         "Requests that found no room and were told to come back."
     );
@@ -68,6 +72,13 @@ pub(crate) fn request_ended(trail: &Trail, outcome: &'static str) {
         Some(_) => trail.profile.clone(),
         None => "unknown".to_owned(),
     };
+    for quirk in &trail.quirks {
+        metrics::counter!(
+            "assay_signer_quirk_uses_total",
+            "profile" => profile.clone(), "quirk" => quirk.as_str()
+        )
+        .increment(1);
+    }
     metrics::counter!(
         "assay_signer_requests_total",
         "type" => message_type, "profile" => profile, "outcome" => outcome

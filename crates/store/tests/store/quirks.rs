@@ -1,28 +1,32 @@
-use assay_store::QuirkUse;
+use assay_store::Consume;
 
 use crate::support::*;
 
-fn quirk(profile: &str, device: &str, at: i64) -> QuirkUse {
-    QuirkUse {
-        profile: profile.to_owned(),
-        quirk: "allow_sha1".to_owned(),
-        device: device.to_owned(),
-        at,
-    }
+/// Issues certificate `number` for `CN=number`; its request needed an exception.
+async fn issued_with(fixture: &Fixture, number: u64, consume: Consume, at: i64) {
+    let mut write = permit(number, consume);
+    write.intent.request.quirks = vec!["allow_sha1".into()];
+    write.intent.subject = format!("CN={}", number % 10);
+    fixture.store.permit(write).await.unwrap();
+    let mut completion = completion(number);
+    completion.issued_at = at;
+    fixture.store.complete(completion).await.unwrap();
 }
 
 #[tokio::test]
-async fn uses_of_an_exception_are_counted_by_device() {
+async fn certificates_that_needed_an_exception_are_counted_by_device() {
     let fixture = Fixture::new();
-    let uses = vec![
-        quirk("devices", "CN=b", NOW),
-        quirk("devices", "CN=a", NOW),
-        quirk("fleet", "CN=a", NOW),
-        quirk("devices", "CN=b", NOW + 1),
-    ];
-    fixture.store.note_quirks(uses).await.unwrap();
-    let later = vec![quirk("devices", "CN=b", NOW + 2)];
-    fixture.store.note_quirks(later).await.unwrap();
+    fixture.fleet(&["1"]).await;
+    let of_fleet = Consume::Static {
+        id: "fleet".to_owned(),
+        name: "1".to_owned(),
+    };
+    for (number, at) in [(2, NOW), (12, NOW + 1), (1, NOW), (22, NOW + 2)] {
+        let consume = fixture.challenge(&format!("challenge {number}")).await;
+        issued_with(&fixture, number, consume, at).await;
+    }
+    issued_with(&fixture, 31, of_fleet, NOW).await;
+    fixture.issued(3).await;
 
     let fixture = fixture.reopen();
     let list =
@@ -32,7 +36,21 @@ async fn uses_of_an_exception_are_counted_by_device() {
         .iter()
         .map(|row| (row.device.as_str(), row.uses, row.first_at, row.last_at))
         .collect();
-    assert_eq!(rows, [("CN=a", 1, NOW, NOW), ("CN=b", 3, NOW, NOW + 2)]);
+    assert_eq!(rows, [("CN=1", 1, NOW, NOW), ("CN=2", 3, NOW, NOW + 2)]);
     assert_eq!(list(None, 0).await.unwrap().len(), 3);
     assert_eq!(list(None, 2).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_intent_that_becomes_no_certificate_counts_nothing() {
+    let fixture = Fixture::new();
+    let mut write = permit(1, fixture.challenge("c").await);
+    write.intent.request.quirks = vec!["allow_sha1".into()];
+    fixture.store.permit(write).await.unwrap();
+    fixture
+        .store
+        .fail_intent(serial(1), NOW, vec![])
+        .await
+        .unwrap();
+    assert!(fixture.store.list_quirks(None, 0).await.unwrap().is_empty());
 }

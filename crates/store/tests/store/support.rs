@@ -173,6 +173,7 @@ pub(crate) fn request() -> Request {
         message_type: Some("19".into()),
         profile: Some("devices".into()),
         challenge_id: None,
+        quirks: Vec::new(),
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn named_hash(name: &str) -> Result<HashAlgorithm, End> {
         .ok_or_else(|| End::deferred("the queue names an unknown hash algorithm"))
 }
 
-fn hash(digest: Digest) -> HashAlgorithm {
+pub(super) fn hash(digest: Digest) -> HashAlgorithm {
     match digest {
         Digest::Sha1 => HashAlgorithm::Sha1,
         Digest::Sha256 => HashAlgorithm::Sha256,

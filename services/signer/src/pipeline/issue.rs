@@ -6,7 +6,7 @@ use assay_store::Consume;
 
 use super::intent::{Names, Opening};
 use super::opened::Opened;
-use super::{Deferred, End, Pipeline, Trail, authority, lint};
+use super::{Deferred, End, Pipeline, Trail, authority, exceptions, lint};
 
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
 pub(super) struct Candidate {
@@ -42,6 +42,9 @@ impl Pipeline {
         let now = candidate.facts.now;
         let permit = decide(profile, &candidate.facts)?;
         let names = Names::of(&permit);
+        let mut trail = trail.clone();
+        trail.needs(exceptions::of_issue(profile, &candidate.facts));
+        let trail = &trail;
         let expected = profile.expected(&permit).map_err(End::deferred)?;
 
         // 4 and 5: built from policy, then read again by code that shares nothing with the builder.

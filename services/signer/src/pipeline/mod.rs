@@ -7,6 +7,7 @@ mod authority;
 mod decoy;
 mod end;
 mod evidence;
+mod exceptions;
 mod facts;
 mod finish;
 mod intent;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use assay_hsm::Hsm;
-use assay_policy::Profile;
+use assay_policy::{Profile, Quirk};
 use assay_runtime::identity::Identity;
 use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
@@ -171,6 +172,7 @@ impl Pipeline {
             .await?;
         let now = self.recorder.clock.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
+        trail.needs(Quirk::of_digest(facts.csr_digest));
         let mut evidence = self.evidence(profile, &facts, &opened).await?;
         if let Some(earlier) = evidence.retransmitted.take() {
             return self.equal_csr(profile, request, earlier, trail).await;

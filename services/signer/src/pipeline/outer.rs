@@ -4,7 +4,7 @@ use assay_policy::Profile;
 use assay_scep::{Envelope, MessageType, Request};
 
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail, reply};
+use super::{End, Pipeline, Trail, exceptions, reply};
 
 /// Longest raw messageType that goes into a record; the listed ones have two digits.
 const MESSAGE_TYPE_CHARS: usize = 16;
@@ -42,6 +42,7 @@ impl Pipeline {
         request.check_algorithms(&reply::algorithms(profile, self.recorder.clock.now()))?;
         request.verify()?;
         let envelope = request.envelope()?;
+        trail.needs(exceptions::of_message(request, &envelope));
         envelope.recipient_index(&[&self.authority.certificates.ra_enc])?;
         Ok((asked, envelope))
     }

@@ -1,7 +1,7 @@
 //! Requests that came before: the stored CertRep for the same bytes, the same certificate for an equal CSR.
 
 use assay_audit::{Answer, Event};
-use assay_policy::Profile;
+use assay_policy::{Profile, Quirk};
 use assay_scep::{Outcome, Request};
 use assay_store::{CertificateRow, CertificateState, Reply, Serial};
 
@@ -58,20 +58,21 @@ impl Pipeline {
                 ));
             }
         };
+        let mut trail = trail.clone();
         let cert_rep = self
-            .success(profile, request, certificate, &trail.request_id)
+            .success(profile, request, certificate, &mut trail)
             .await?;
         let stored = Reply {
             serial: earlier.serial,
             cert_rep: cert_rep.clone(),
         };
-        let event = replayed(trail, Answer::SameCertificate, &stored);
+        let event = replayed(&trail, Answer::SameCertificate, &stored);
         let draft = self.recorder.draft(trail.policy_hash, event);
         let now = self.recorder.clock.now_seconds();
         self.store
             .store_reply(trail.request_digest, stored, now, vec![draft])
             .await?;
-        metrics::request_ended(trail, "replayed");
+        metrics::request_ended(&trail, "replayed");
         Ok(cert_rep)
     }
 
@@ -93,13 +94,15 @@ impl Pipeline {
         profile: &Profile,
         request: &Request,
         certificate: Vec<u8>,
-        request_id: &str,
+        trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
         let chain = profile.quirks_at(self.recorder.clock.now()).chain_in_reply;
+        trail.needs(chain.then_some(Quirk::ChainInReply));
         let outcome = Outcome::Success {
             certificates: self.authority.with_chain(certificate, chain),
         };
-        self.reply(profile, request, &outcome, request_id).await
+        self.reply(profile, request, &outcome, &trail.request_id)
+            .await
     }
 
     /// A CertRep in the algorithms of the profile.

@@ -1,6 +1,7 @@
 //! What is known of a request so far, for its audit record, its log line and its metrics.
 
 use assay_audit::{Hash, Request};
+use assay_policy::Quirk;
 
 use super::Received;
 
@@ -16,6 +17,8 @@ pub(crate) struct Trail {
     pub(crate) message_type: Option<String>,
     /// Set once a challenge was found: the request is then more than anybody could send.
     pub(crate) challenge_id: Option<String>,
+    /// Exceptions of its profile that the request needed so far, each once.
+    pub(crate) quirks: Vec<Quirk>,
 }
 
 impl Trail {
@@ -29,6 +32,16 @@ impl Trail {
             transaction_id: None,
             message_type: None,
             challenge_id: None,
+            quirks: Vec::new(),
+        }
+    }
+
+    /// Notes the exceptions that a step of the request needed.
+    pub(super) fn needs(&mut self, quirks: impl IntoIterator<Item = Quirk>) {
+        for quirk in quirks {
+            if !self.quirks.contains(&quirk) {
+                self.quirks.push(quirk);
+            }
         }
     }
 
@@ -43,6 +56,11 @@ impl Trail {
             message_type: self.message_type.as_deref().map(Into::into),
             profile: Some(self.profile.as_str().into()),
             challenge_id: self.challenge_id.as_deref().map(Into::into),
+            quirks: self
+                .quirks
+                .iter()
+                .map(|quirk| quirk.as_str().into())
+                .collect(),
         }
     }
 }
