@@ -47,7 +47,6 @@ fn each_exception_is_on_before_its_end_and_off_at_it() {
     let cases = [
         (Quirk::AllowSha1, "true"),
         (Quirk::Allow3Des, "true"),
-        (Quirk::SingleRa, "true"),
         (Quirk::ChainInReply, "true"),
         (Quirk::NotBeforeSkew, "\"9h\""),
     ];
@@ -61,6 +60,8 @@ fn each_exception_is_on_before_its_end_and_off_at_it() {
         assert_eq!(active(&ending, now()), []);
         assert_eq!(ending.quirks_at(now()), Quirks::default());
         assert_ne!(lasting.settings(), ending.settings());
+        assert_eq!(lasting.sunset(quirk), None);
+        assert_eq!(ending.sunset(quirk), Some(now()));
     }
 }
 

@@ -12,8 +12,6 @@ crate::algorithm::words! {
         AllowSha1 = "allow_sha1",
         /// Triple DES in the envelopes of request and reply.
         Allow3Des = "allow_3des",
-        /// One RA certificate that both signs and decrypts.
-        SingleRa = "single_ra",
         /// A SUCCESS carries the issuer's chain after the certificate.
         ChainInReply = "chain_in_reply",
         /// NotBefore is earlier by this much than the profile's backdate makes it.
@@ -46,8 +44,6 @@ pub struct Quirks {
     pub allow_sha1: bool,
     /// [`Quirk::Allow3Des`].
     pub allow_3des: bool,
-    /// [`Quirk::SingleRa`].
-    pub single_ra: bool,
     /// [`Quirk::ChainInReply`].
     pub chain_in_reply: bool,
     /// [`Quirk::NotBeforeSkew`]; zero where it is off.
@@ -59,7 +55,6 @@ pub struct Quirks {
 pub(crate) struct QuirkRules {
     pub(crate) allow_sha1: Sunset<bool>,
     pub(crate) allow_3des: Sunset<bool>,
-    pub(crate) single_ra: Sunset<bool>,
     pub(crate) chain_in_reply: Sunset<bool>,
     pub(crate) not_before_skew: Sunset<Duration>,
 }
@@ -95,7 +90,6 @@ impl Quirks {
         match quirk {
             Quirk::AllowSha1 => self.allow_sha1,
             Quirk::Allow3Des => self.allow_3des,
-            Quirk::SingleRa => self.single_ra,
             Quirk::ChainInReply => self.chain_in_reply,
             Quirk::NotBeforeSkew => !self.not_before_skew.is_zero(),
         }
@@ -108,16 +102,24 @@ impl Profile {
         let QuirkRules {
             allow_sha1,
             allow_3des,
-            single_ra,
             chain_in_reply,
             not_before_skew,
         } = &self.quirks;
         Quirks {
             allow_sha1: allow_sha1.at(now),
             allow_3des: allow_3des.at(now),
-            single_ra: single_ra.at(now),
             chain_in_reply: chain_in_reply.at(now),
             not_before_skew: not_before_skew.at(now),
+        }
+    }
+
+    /// When an exception that the profile names is, or was, at its end; `None` where it has none.
+    pub fn sunset(&self, quirk: Quirk) -> Option<SystemTime> {
+        match quirk {
+            Quirk::AllowSha1 => self.quirks.allow_sha1.until,
+            Quirk::Allow3Des => self.quirks.allow_3des.until,
+            Quirk::ChainInReply => self.quirks.chain_in_reply.until,
+            Quirk::NotBeforeSkew => self.quirks.not_before_skew.until,
         }
     }
 
