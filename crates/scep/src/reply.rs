@@ -80,16 +80,16 @@ pub async fn cert_rep<S: MessageSigner>(
     signer: &S,
 ) -> Result<Vec<u8>, ReplyError<S::Error>> {
     let content = match outcome {
-        Outcome::Success { certificates } => {
-            Some(envelope(context, &certificates_only(certificates))?)
-        }
-        Outcome::Crl { crl } => Some(envelope(context, &crl_only(crl))?),
-        Outcome::Failure { .. } | Outcome::Pending => None,
+        Outcome::Success { certificates } => envelope(context, &certificates_only(certificates))?,
+        Outcome::Crl { crl } => envelope(context, &crl_only(crl))?,
+        // Nothing is said, in no octets: clients that verify with OpenSSL (certmonger) take an eContent that is absent
+        // for one that is detached, and so read neither FAILURE nor PENDING.
+        Outcome::Failure { .. } | Outcome::Pending => Vec::new(),
     };
     let ra_certificate =
         CertificateParts::parse(context.ra_certificate).ok_or(ReplyError::RaCertificate)?;
     let unsigned = Unsigned {
-        content: content.as_deref(),
+        content: Some(&content),
         digest: context.digest,
         attributes: attributes(context.request, outcome)?,
         signer_identifier: ra_certificate.issuer_and_serial(),

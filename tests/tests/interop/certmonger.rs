@@ -58,7 +58,7 @@ async fn the_daemon_gets_no_certificate_for_another_name_than_its_challenges() -
 
     let ran = daemon(&installation, "O=Example,CN=printer-8", &challenge, "").await?;
 
-    assert!(ran.all().contains("ca-error"), "{}", ran.all());
+    assert!(ran.all().contains("CA_REJECTED"), "{}", ran.all());
     assert!(
         !installation
             .scratch()

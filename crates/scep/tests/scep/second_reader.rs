@@ -66,7 +66,7 @@ async fn a_success_is_one_signature_around_one_envelope() {
 }
 
 #[tokio::test]
-async fn failure_and_pending_carry_no_content() {
+async fn failure_and_pending_carry_an_empty_content() {
     let failure = Outcome::Failure {
         fail_info: FailInfo::BadRequest,
         text: None,
@@ -74,7 +74,13 @@ async fn failure_and_pending_carry_no_content() {
     for outcome in [failure, Outcome::Pending] {
         let signed = reply(&outcome).await;
         assert_eq!(signed.encap_content_info.econtent_type, DATA);
-        assert!(signed.encap_content_info.econtent.is_none());
+        let content: OctetString = signed
+            .encap_content_info
+            .econtent
+            .unwrap()
+            .decode_as()
+            .unwrap();
+        assert!(content.as_bytes().is_empty());
         assert_eq!(signed.signer_infos.0.len(), 1);
     }
 }
