@@ -461,6 +461,43 @@ pub struct DecideRequestReply {
     #[prost(message, optional, tag = "1")]
     pub info: ::core::option::Option<RequestInfo>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLegacyRequest {
+    /// Empty for all profiles.
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLegacyReply {
+    #[prost(message, repeated, tag = "1")]
+    pub uses: ::prost::alloc::vec::Vec<LegacyUse>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LegacyUse {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// Name of the exception, as in the table `quirks` of a policy file.
+    #[prost(string, tag = "2")]
+    pub quirk: ::prost::alloc::string::String,
+    /// RFC 4514 subject.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
+    /// Certificates that needed it.
+    #[prost(uint64, tag = "4")]
+    pub uses: u64,
+    #[prost(int64, tag = "5")]
+    pub first_at: i64,
+    #[prost(int64, tag = "6")]
+    pub last_at: i64,
+    /// Whether the profile in force still allows it.
+    #[prost(bool, tag = "7")]
+    pub allowed: bool,
+    /// Unix seconds from which it no longer does; 0 where the profile sets no end.
+    #[prost(int64, tag = "8")]
+    pub until: i64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ActivatePolicyRequest {
     #[prost(message, repeated, tag = "1")]
@@ -1345,6 +1382,31 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "DecideRequest"));
             self.inner.unary(req, path, codec).await
         }
+        /// Which devices needed an exception of their profile, so that somebody can see when it may go.
+        pub async fn list_legacy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLegacyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLegacyReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/ListLegacy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "ListLegacy"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes a whole set of policy files the one in force, atomically, or says everything that is wrong with it.
         pub async fn activate_policy(
             &mut self,
@@ -1529,6 +1591,11 @@ pub mod administration_server {
             tonic::Response<super::DecideRequestReply>,
             tonic::Status,
         >;
+        /// Which devices needed an exception of their profile, so that somebody can see when it may go.
+        async fn list_legacy(
+            &self,
+            request: tonic::Request<super::ListLegacyRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListLegacyReply>, tonic::Status>;
         /// Makes a whole set of policy files the one in force, atomically, or says everything that is wrong with it.
         async fn activate_policy(
             &self,
@@ -2249,6 +2316,51 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DecideRequestSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/ListLegacy" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListLegacySvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::ListLegacyRequest>
+                    for ListLegacySvc<T> {
+                        type Response = super::ListLegacyReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListLegacyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::list_legacy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListLegacySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, scep,
-    status,
+    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
+    scep, status,
 };
 use crate::{bench, ceremony, demo};
 
@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Requests that wait for an operator's approval
     #[command(subcommand)]
     Request(requests::RequestCommand),
+    /// Devices that need an exception of their profile
+    #[command(subcommand)]
+    Legacy(legacy::LegacyCommand),
     /// Check, activate and list policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),

@@ -21,8 +21,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, policy, requests, scep,
-    status,
+    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
+    scep, status,
 };
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
@@ -62,6 +62,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Scep(command) => scep::run(command, cli.dir.as_deref(), out).await,
         Command::Cert(command) => certificates::run(command, &installation()?, out).await,
         Command::Request(command) => requests::run(command, &installation()?, out).await,
+        Command::Legacy(command) => legacy::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod enrol;
 pub(crate) mod generated;
 pub(crate) mod inventory;
+pub(crate) mod legacy;
 pub(crate) mod policy;
 pub(crate) mod requests;
 mod revocation;

@@ -5,6 +5,7 @@ mod certificates;
 mod challenges;
 mod error;
 mod inventory;
+mod legacy;
 mod policy;
 mod requests;
 mod revocation;
@@ -19,10 +20,10 @@ use assay_proto::v1::{
     GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest,
     ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest,
     ListChallengesReply, ListChallengesRequest, ListInventoryReply, ListInventoryRequest,
-    ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
-    ReleaseCertificateReply, ReleaseCertificateRequest, ResetInventoryReply, ResetInventoryRequest,
-    RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply, RevokeChallengeRequest,
-    StatusReply, StatusRequest,
+    ListLegacyReply, ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply,
+    ListRequestsRequest, ReleaseCertificateReply, ReleaseCertificateRequest, ResetInventoryReply,
+    ResetInventoryRequest, RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply,
+    RevokeChallengeRequest, StatusReply, StatusRequest,
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
@@ -94,6 +95,7 @@ calls! {
     add_inventory: AddInventoryRequest => AddInventoryReply, inventory::add;
     reset_inventory: ResetInventoryRequest => ResetInventoryReply, inventory::reset;
     list_inventory: ListInventoryRequest => ListInventoryReply, inventory::list;
+    list_legacy: ListLegacyRequest => ListLegacyReply, legacy::list;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list;
     get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show;
     revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke;
