@@ -63,11 +63,37 @@ pub struct Message {
     sender_nonce: Vec<u8>,
 }
 
+impl Message {
+    /// What a client polls by.
+    pub fn transaction_id(&self) -> &str {
+        &self.transaction_id
+    }
+
+    /// The CertRep, if it is the RA's answer to this very message (RFC 8894 section 3.2.1).
+    ///
+    /// # Errors
+    ///
+    /// When the signature, the transactionID or the nonce is not the right one.
+    pub fn verified(&self, anchors: &Anchors, cert_rep: &[u8]) -> Result<CertRep> {
+        let reply = CertRep::parse(cert_rep, &Limits::default())?;
+        reply.verify(&anchors.ra_sign)?;
+        ensure!(
+            reply.transaction_id().as_str() == self.transaction_id,
+            "another transactionID"
+        );
+        let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
+        ensure!(nonce == Some(&self.sender_nonce), "another recipientNonce");
+        Ok(reply)
+    }
+}
+
 /// What an attacker changes in a message before he signs it.
 #[derive(Clone, Debug, Default)]
 pub struct Twist<'a> {
     /// messageType, as the text of the attribute.
     pub message_type: Option<&'a str>,
+    /// transactionID, in place of a fresh one.
+    pub transaction_id: Option<&'a str>,
     /// The certificates that come with the message, in place of the signer's alone.
     pub bag: Option<Vec<&'a [u8]>>,
 }
@@ -127,7 +153,16 @@ impl Device {
         Ok(Self { key, certificate })
     }
 
-    /// The transient certificate, DER.
+    /// The same key with another certificate in place of the transient one: the one that it was issued, for a renewal.
+    #[must_use]
+    pub fn holding(&self, certificate: &[u8]) -> Self {
+        Self {
+            key: self.key.clone(),
+            certificate: certificate.to_vec(),
+        }
+    }
+
+    /// The certificate that signs the messages, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
     }
@@ -192,7 +227,9 @@ impl Device {
     ) -> Result<Message> {
         let sender_nonce = Nonce::random()?.as_bytes().to_vec();
         // Fresh for each message, so that none is taken for a retransmission of another.
-        let transaction_id = hex::encode(&sender_nonce);
+        let transaction_id = twist
+            .transaction_id
+            .map_or_else(|| hex::encode(&sender_nonce), str::to_owned);
         let mut builder = PkiMessageBuilder::new(
             &self.certificate,
             &anchors.ra_enc,
@@ -260,17 +297,7 @@ impl Device {
         message: &Message,
         cert_rep: &[u8],
     ) -> Result<Answer> {
-        let reply = CertRep::parse(cert_rep, &Limits::default())?;
-        reply.verify(&anchors.ra_sign)?;
-        ensure!(
-            reply.transaction_id().as_str() == message.transaction_id,
-            "another transactionID"
-        );
-        let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
-        ensure!(
-            nonce == Some(&message.sender_nonce),
-            "another recipientNonce"
-        );
+        let reply = message.verified(anchors, cert_rep)?;
         Ok(match reply.status() {
             PkiStatus::Success => Answer::Issued(reply.open(self, &self.certificate).await??),
             PkiStatus::Failure => {

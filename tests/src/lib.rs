@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod certificate;
+pub mod crl;
 pub mod device;
 pub mod frontend;
 pub mod http;
@@ -13,7 +14,9 @@ pub mod installation;
 pub mod metrics;
 pub mod operator;
 pub mod process;
+pub mod profile;
 pub mod python;
+pub mod query;
 pub mod store;
 pub mod tiers;
 pub mod tool;

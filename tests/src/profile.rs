@@ -1,0 +1,65 @@
+//! Further profiles for an installation, put in force as an operator does it: files, then `assay policy activate`.
+
+use anyhow::{Context, Result};
+use toml::{Table, Value};
+
+use crate::installation::Installation;
+
+impl Installation {
+    /// Writes profile `name`, a copy of the demo's profile `base` with `changes` (TOML; its tables are merged into the
+    /// copy's), over whatever had this name, and activates the policy directory.
+    ///
+    /// # Errors
+    ///
+    /// When the policy is not taken.
+    pub async fn add_profile(&self, name: &str, base: &str, changes: &str) -> Result<()> {
+        let dir = &self.ready().policy_dir;
+        let text = std::fs::read_to_string(dir.join(format!("{base}.toml")))?;
+        let mut profile: Table = text.parse()?;
+        profile.remove("default");
+        merge(&mut profile, changes.parse().context("the changes")?);
+        std::fs::write(dir.join(format!("{name}.toml")), toml::to_string(&profile)?)?;
+        self.assay(&["policy", "activate"]).await?.succeeded()?;
+        Ok(())
+    }
+
+    /// The SCEP URL of a profile that the demo did not make.
+    ///
+    /// # Errors
+    ///
+    /// When the demo has no `devices`.
+    pub fn url_of(&self, profile: &str) -> Result<String> {
+        let base = self.url("devices")?;
+        let base = base.strip_suffix("devices").context(base.to_owned())?;
+        Ok(format!("{base}{profile}"))
+    }
+
+    /// A one-time challenge of any profile for exactly this name.
+    ///
+    /// # Errors
+    ///
+    /// When it is not issued.
+    pub async fn challenge_of(&self, profile: &str, subject: &str) -> Result<String> {
+        let arguments = [
+            "challenge",
+            "issue",
+            "--profile",
+            profile,
+            "--subject",
+            subject,
+        ];
+        let printed = self.assay(&arguments).await?.succeeded()?.text();
+        Ok(printed.trim_end_matches('\n').to_owned())
+    }
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
