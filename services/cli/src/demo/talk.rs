@@ -11,6 +11,7 @@ pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Ou
     let dir = home.installation.root().display();
     let url = ready.url();
     let signer = &started.signer.ready;
+    let assay = invoked_as();
     out.line(&format!(
         "{heading} in {dir}
 
@@ -27,16 +28,16 @@ pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Ou
   cd {dir}/devices
   pki --gen --type rsa --size 2048 > box-1.key
   pki --scep --url {url} --in box-1.key --dn 'O=Example, CN=box-1' \\
-      --password \"$(assay --dir {dir} challenge issue --profile devices --subject 'CN=box-1,O=Example')\" \\
+      --password \"$({assay} --dir {dir} challenge issue --profile devices --subject 'CN=box-1,O=Example')\" \\
       --cacert-enc ../certificates/ra-enc.pem --cacert-sig ../certificates/ra-sign.pem \\
       --cacert ../certificates/ca.pem --cacert ../certificates/root.pem --outform pem > box-1.pem
   openssl verify -CAfile ../certificates/root.pem -untrusted ../certificates/ca.pem box-1.pem
 
 and with assay:
 
-  assay --dir {dir} cert list
-  assay --dir {dir} audit list
-  assay --dir {dir} status
+  {assay} --dir {dir} cert list
+  {assay} --dir {dir} audit list
+  {assay} --dir {dir} status
 
 Logs are in {dir}/log. Ctrl-C stops; the directory stays.",
         heading = strong("Assay demo"),
@@ -51,4 +52,9 @@ Logs are in {dir}/log. Ctrl-C stops; the directory stays.",
         url_heading = strong("SCEP URL"),
         next = strong("Try next"),
     ))
+}
+
+/// What starts this program in another terminal: a build tree is on nobody's PATH.
+fn invoked_as() -> String {
+    std::env::current_exe().map_or_else(|_| "assay".to_owned(), |path| path.display().to_string())
 }
