@@ -11,7 +11,7 @@ use assay_tests::tool::Ran;
 use serde_json::Value;
 
 /// For each cause; enough to see two milliseconds, few enough for half a minute.
-const REPETITIONS: &str = "200";
+const REPETITIONS: &str = "160";
 /// Beyond anything a test sends, so that none of its refusals is deferred.
 const NO_BUDGET: i64 = 100_000;
 
