@@ -40,6 +40,7 @@ struct Inner {
     observer: OnceLock<Observer>,
     token: TokenIdentity,
     ca_signature: SignatureAlgorithm,
+    key_transports: Vec<KeyTransport>,
     /// How long a caller waits at most: one deadline in the queue and one in the worker. The
     /// supervisors keep both; this is for a restart that takes longer.
     patience: Duration,
@@ -72,6 +73,7 @@ impl Hsm {
             });
         };
         let (token, ca_signature) = (ready.token.clone(), ready.ca_signature);
+        let key_transports = ready.key_transports.clone();
         let (health_sender, health) = watch::channel(Health {
             // The start has just proven every key.
             ready: true,
@@ -119,6 +121,7 @@ impl Hsm {
                 observer: OnceLock::new(),
                 token,
                 ca_signature,
+                key_transports,
                 patience: plan.deadline.saturating_mul(2),
             }),
         })
@@ -178,6 +181,11 @@ impl Hsm {
     /// What the CA key signs with, for whoever builds a TBS.
     pub fn ca_signature_algorithm(&self) -> SignatureAlgorithm {
         self.inner.ca_signature
+    }
+
+    /// What [`Hsm::decrypt`] can undo: each was tried with the RA key at the start.
+    pub fn key_transports(&self) -> &[KeyTransport] {
+        &self.inner.key_transports
     }
 
     /// Health as it changes.

@@ -63,6 +63,7 @@ pub(crate) struct TokenIdentity {
 pub(crate) struct Ready {
     pub(crate) token: TokenIdentity,
     pub(crate) ca_signature: SignatureAlgorithm,
+    pub(crate) key_transports: Vec<KeyTransport>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -91,6 +91,7 @@ async fn a_padding_that_the_token_lacks_is_refused_for_good_and_harms_nothing() 
         digest: Digest::Sha256,
         mgf: Digest::Sha256,
     };
+    assert_eq!(hsm.key_transports(), [KeyTransport::Pkcs1v15, OAEP_SHA1]);
     let error = hsm.decrypt("r1", transport, &[1; 256]).await.unwrap_err();
     assert!(error.is_permanent(), "{error}");
     let ciphertext = encrypt(&installation, Padding::PKCS1, b"key");

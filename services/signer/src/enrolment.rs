@@ -125,7 +125,7 @@ fn public_info(
     hasher.update(&in_force.model_hash().unwrap_or_default());
     // An exception may end while the policy stays.
     for profile in in_force.profiles() {
-        hasher.update(capabilities(profile, now).as_bytes());
+        hasher.update(capabilities(pipeline, profile, now).as_bytes());
     }
     if let Some(crl) = &crl {
         hasher.update(&crl.sha256);
@@ -142,7 +142,7 @@ fn public_info(
         .profiles()
         .map(|profile| ProfileInfo {
             profile: profile.name().to_string(),
-            capabilities: capabilities(profile, now),
+            capabilities: capabilities(pipeline, profile, now),
             ca_certificates: certificates.clone(),
             ca_certificates_type: content_type.to_owned(),
             is_default: profile.is_default(),
@@ -182,6 +182,7 @@ fn unix(time: SystemTime) -> i64 {
     i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn capabilities(profile: &Profile, now: SystemTime) -> String {
-    assay_scep::capabilities(&pipeline::algorithms(profile, now))
+fn capabilities(pipeline: &Pipeline, profile: &Profile, now: SystemTime) -> String {
+    let token = pipeline.hsm.key_transports();
+    assay_scep::capabilities(&pipeline::algorithms(profile, token, now))
 }

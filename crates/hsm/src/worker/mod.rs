@@ -14,6 +14,7 @@ mod service;
 mod structure;
 mod template;
 mod token;
+mod transport;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;

@@ -6,21 +6,19 @@ use cryptoki::mechanism::{MechanismInfo, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use der::{Decode, Encode};
-use openssl::encrypt::Encrypter;
-use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Public};
 use openssl::rand::rand_bytes;
-use openssl::rsa::Padding;
 use openssl::x509::X509;
 use x509_cert::Certificate;
 
 use super::key;
-use super::operation::{decrypt, sign, signature_algorithm, verify};
+use super::operation::{sign, signature_algorithm, verify};
 use super::structure::Issuer;
 use super::template::{self, Usage};
 use super::token::{Token, failed};
+use super::transport;
 use crate::wire::KeySetup;
-use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, KeyUri, StartError};
+use crate::{KeyAlgorithm, KeyRole, KeyTransport, KeyUri, StartError};
 
 /// Smallest RSA key taken into service (NIST SP 800-131A revision 2, table 2).
 const MIN_RSA_BITS: u32 = 2048;
@@ -42,6 +40,8 @@ pub(super) struct CheckedKey {
     pub(super) issuer: Option<Issuer>,
     /// For probe, what its signatures are verified with.
     pub(super) public_key: Option<PKey<Public>>,
+    /// For ra-decrypt, what it can undo.
+    pub(super) transports: Vec<KeyTransport>,
 }
 
 /// Runs every check on one key.
@@ -64,14 +64,16 @@ pub(super) fn check(
     let handle = subject.find()?;
     subject.check_attributes(handle)?;
     let algorithm = subject.check_kind(handle)?;
-    let transport = subject.check_mechanisms(algorithm)?;
+    subject.check_mechanisms(algorithm)?;
     let certificate = setup.certificate.as_deref();
-    if let Some(certificate) = certificate {
-        subject.check_certificate(handle, algorithm, transport, certificate)?;
-    }
+    let transports = match certificate {
+        Some(certificate) => subject.check_certificate(handle, algorithm, certificate)?,
+        None => Vec::new(),
+    };
     Ok(CheckedKey {
         issuer: subject.issuer(algorithm, certificate)?,
         public_key: subject.probe_key()?,
+        transports,
         role: setup.role,
         handle,
         algorithm,
@@ -163,9 +165,8 @@ impl Candidate<'_> {
         })
     }
 
-    /// Checks that the token offers what the key is for. For ra-decrypt, returns the best key
-    /// transport that it offers.
-    fn check_mechanisms(&self, algorithm: KeyAlgorithm) -> Result<KeyTransport, StartError> {
+    /// Checks that the token offers what the key is for.
+    fn check_mechanisms(&self, algorithm: KeyAlgorithm) -> Result<(), StartError> {
         if Usage::of(self.role) == Usage::Sign {
             for mechanism in template::mechanisms(self.role, algorithm) {
                 if !self.offers(mechanism, MechanismInfo::sign)? {
@@ -174,20 +175,17 @@ impl Candidate<'_> {
                     );
                 }
             }
-            return Ok(KeyTransport::Pkcs1v15);
+            return Ok(());
         }
         if self.offers(MechanismType::RSA_PKCS, MechanismInfo::decrypt)? {
-            return Ok(KeyTransport::Pkcs1v15);
+            return Ok(());
         }
         let refused = "tokens in FIPS 140-3 mode often refuse PKCS#1 v1.5 decryption, which nearly \
                        every SCEP client needs: allow it in the token's policy, or put the RA key on \
                        another token";
         if self.offers(MechanismType::RSA_PKCS_OAEP, MechanismInfo::decrypt)? {
             tracing::warn!(role = %self.role, "only RSAES-OAEP clients can enrol: {refused}");
-            return Ok(KeyTransport::Oaep {
-                digest: Digest::Sha1,
-                mgf: Digest::Sha1,
-            });
+            return Ok(());
         }
         Err(self.missing(MechanismType::RSA_PKCS, refused))
     }
@@ -213,14 +211,13 @@ impl Candidate<'_> {
     }
 
     /// Proves that the key is the certificate's. Comparing public keys would prove only that a
-    /// public key object lies beside it.
+    /// public key object lies beside it. For ra-decrypt, returns the key transports that work.
     fn check_certificate(
         &self,
         handle: ObjectHandle,
         algorithm: KeyAlgorithm,
-        transport: KeyTransport,
         certificate: &[u8],
-    ) -> Result<(), StartError> {
+    ) -> Result<Vec<KeyTransport>, StartError> {
         let mismatch = |reason: &str| StartError::CertificateMismatch {
             role: self.role,
             uri: self.uri.to_string(),
@@ -231,19 +228,18 @@ impl Candidate<'_> {
             .map_err(|_| mismatch("the certificate cannot be read"))?;
         let mut challenge = PROOF_CONTEXT.to_vec();
         challenge.extend_from_slice(&random()?);
+        let mut transports = Vec::new();
         let proven = match Usage::of(self.role) {
             Usage::Sign => sign(self.session, handle, algorithm, &challenge).map(|signature| {
                 verify(&public_key, algorithm, &challenge, &signature).unwrap_or(false)
             }),
-            Usage::Decrypt => match encrypt(&public_key, transport, &challenge) {
-                // A ciphertext for another key does not decrypt.
-                Ok(ciphertext) => Ok(decrypt(self.session, handle, transport, &ciphertext)
-                    .is_ok_and(|plaintext| *plaintext == challenge)),
-                Err(_) => Ok(false),
-            },
+            Usage::Decrypt => {
+                transports = transport::working(self.session, handle, &public_key, &challenge);
+                Ok(!transports.is_empty())
+            }
         };
         match proven {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(transports),
             Ok(false) => Err(mismatch(
                 "the key does not prove itself to the certificate's public key",
             )),
@@ -298,20 +294,4 @@ pub(super) fn random() -> Result<[u8; CHALLENGE], StartError> {
         reason: "no random numbers from the operating system".to_owned(),
     })?;
     Ok(octets)
-}
-
-fn encrypt(
-    key: &PKey<Public>,
-    transport: KeyTransport,
-    data: &[u8],
-) -> Result<Vec<u8>, ErrorStack> {
-    let mut encrypter = Encrypter::new(key)?;
-    encrypter.set_rsa_padding(match transport {
-        KeyTransport::Pkcs1v15 => Padding::PKCS1,
-        KeyTransport::Oaep { .. } => Padding::PKCS1_OAEP,
-    })?;
-    let mut ciphertext = vec![0; encrypter.encrypt_len(data)?];
-    let length = encrypter.encrypt(data, &mut ciphertext)?;
-    ciphertext.truncate(length);
-    Ok(ciphertext)
 }

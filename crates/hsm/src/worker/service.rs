@@ -83,6 +83,10 @@ impl Service {
         let ready = Ready {
             token: token.identity.clone(),
             ca_signature,
+            key_transports: keys
+                .iter()
+                .flat_map(|key| key.checked.transports.iter().copied())
+                .collect(),
         };
         let shared = Arc::new(Shared {
             token,

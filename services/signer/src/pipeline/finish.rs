@@ -96,7 +96,7 @@ impl Finish {
         let outcome = Outcome::Success {
             certificates: self.authority.with_chain(certificate.clone(), chain),
         };
-        let algorithms = reply::algorithms(profile, now);
+        let algorithms = reply::algorithms(profile, self.hsm.key_transports(), now);
         let built = reply::build(
             &self.hsm,
             &self.authority,

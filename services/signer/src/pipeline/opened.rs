@@ -105,3 +105,12 @@ pub(super) fn digest_to_hsm(digest: Digest) -> assay_hsm::Digest {
         Digest::Sha512 => assay_hsm::Digest::Sha512,
     }
 }
+
+pub(super) fn digest_of_hsm(digest: assay_hsm::Digest) -> Digest {
+    match digest {
+        assay_hsm::Digest::Sha1 => Digest::Sha1,
+        assay_hsm::Digest::Sha256 => Digest::Sha256,
+        assay_hsm::Digest::Sha384 => Digest::Sha384,
+        assay_hsm::Digest::Sha512 => Digest::Sha512,
+    }
+}

@@ -39,7 +39,11 @@ impl Pipeline {
         trail: &mut Trail,
     ) -> Result<(Asked, Envelope), End> {
         let asked = listed(request, trail)?;
-        request.check_algorithms(&reply::algorithms(profile, self.recorder.clock.now()))?;
+        request.check_algorithms(&reply::algorithms(
+            profile,
+            self.hsm.key_transports(),
+            self.recorder.clock.now(),
+        ))?;
         request.verify()?;
         let envelope = request.envelope()?;
         trail.needs(exceptions::of_message(request, &envelope));

@@ -87,7 +87,11 @@ impl Pipeline {
             text: (profile.fail_info_text() && !detail.is_empty())
                 .then(|| format!("{rule}: {detail}")),
         };
-        let algorithms = reply::algorithms(profile, self.recorder.clock.now());
+        let algorithms = reply::algorithms(
+            profile,
+            self.hsm.key_transports(),
+            self.recorder.clock.now(),
+        );
         let built = reply::build(
             &self.hsm,
             &self.authority,

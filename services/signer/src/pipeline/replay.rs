@@ -113,7 +113,11 @@ impl Pipeline {
         outcome: &Outcome,
         request_id: &str,
     ) -> Result<Vec<u8>, End> {
-        let algorithms = reply::algorithms(profile, self.recorder.clock.now());
+        let algorithms = reply::algorithms(
+            profile,
+            self.hsm.key_transports(),
+            self.recorder.clock.now(),
+        );
         let (hsm, authority) = (&self.hsm, &self.authority);
         reply::build(hsm, authority, &algorithms, request, outcome, request_id)
             .await

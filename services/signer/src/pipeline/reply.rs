@@ -10,7 +10,7 @@ use assay_scep::{
 };
 use openssl::hash::MessageDigest;
 
-use super::opened::digest_to_hsm;
+use super::opened::{digest_of_hsm, digest_to_hsm};
 use crate::authority::Authority;
 
 /// Why a reply could not be made.
@@ -22,8 +22,13 @@ pub(crate) enum SignError {
     Signature,
 }
 
-/// What `profile` takes at `now`, in the terms of the protocol. Capabilities and refusals both come from here.
-pub(crate) fn algorithms(profile: &Profile, now: SystemTime) -> Algorithms {
+/// What `profile` takes at `now` as far as the token can undo it, in the terms of the protocol. Capabilities and refusals
+/// both come from here.
+pub(crate) fn algorithms(
+    profile: &Profile,
+    token: &[assay_hsm::KeyTransport],
+    now: SystemTime,
+) -> Algorithms {
     Algorithms {
         digests: profile
             .message_digests(now)
@@ -31,10 +36,10 @@ pub(crate) fn algorithms(profile: &Profile, now: SystemTime) -> Algorithms {
             .map(digest)
             .collect(),
         ciphers: profile.ciphers(now).into_iter().map(cipher).collect(),
-        key_transports: profile
-            .key_transports()
+        key_transports: token
             .iter()
             .copied()
+            .filter(|transport| profile.key_transports().contains(&listed_as(*transport)))
             .map(key_transport)
             .collect(),
         renewal: profile.renewal().is_some(),
@@ -122,12 +127,20 @@ fn cipher(cipher: ContentCipher) -> Cipher {
     }
 }
 
-fn key_transport(transport: PolicyTransport) -> KeyTransport {
+/// A profile lists RSAES-OAEP as such; with which hashes is the token's to say.
+fn listed_as(transport: assay_hsm::KeyTransport) -> PolicyTransport {
     match transport {
-        PolicyTransport::RsaPkcs1 => KeyTransport::Pkcs1v15,
-        PolicyTransport::RsaOaep => KeyTransport::Oaep {
-            digest: Digest::Sha1,
-            mgf: Digest::Sha1,
+        assay_hsm::KeyTransport::Pkcs1v15 => PolicyTransport::RsaPkcs1,
+        assay_hsm::KeyTransport::Oaep { .. } => PolicyTransport::RsaOaep,
+    }
+}
+
+fn key_transport(transport: assay_hsm::KeyTransport) -> KeyTransport {
+    match transport {
+        assay_hsm::KeyTransport::Pkcs1v15 => KeyTransport::Pkcs1v15,
+        assay_hsm::KeyTransport::Oaep { digest, mgf } => KeyTransport::Oaep {
+            digest: digest_of_hsm(digest),
+            mgf: digest_of_hsm(mgf),
         },
     }
 }

@@ -1,0 +1,80 @@
+//! Which key transports a decryption key can undo.
+
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
+use openssl::encrypt::Encrypter;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Public};
+use openssl::rsa::Padding;
+
+use super::operation::decrypt;
+use crate::{Digest, KeyTransport};
+
+/// What clients use: RSAES-OAEP with other hashes was not seen.
+const KNOWN: [KeyTransport; 3] = [
+    KeyTransport::Pkcs1v15,
+    KeyTransport::Oaep {
+        digest: Digest::Sha1,
+        mgf: Digest::Sha1,
+    },
+    KeyTransport::Oaep {
+        digest: Digest::Sha256,
+        mgf: Digest::Sha256,
+    },
+];
+
+/// Those that work. Each is tried: that a token lists RSAES-OAEP does not say with which hashes.
+pub(super) fn working(
+    session: &Session,
+    handle: ObjectHandle,
+    public_key: &PKey<Public>,
+    sample: &[u8],
+) -> Vec<KeyTransport> {
+    KNOWN
+        .into_iter()
+        .filter(|transport| works(session, handle, public_key, *transport, sample))
+        .collect()
+}
+
+/// Whether what is encrypted to the public key decrypts again. A ciphertext for another key does not.
+fn works(
+    session: &Session,
+    handle: ObjectHandle,
+    public_key: &PKey<Public>,
+    transport: KeyTransport,
+    sample: &[u8],
+) -> bool {
+    encrypt(public_key, transport, sample).is_ok_and(|ciphertext| {
+        decrypt(session, handle, transport, &ciphertext).is_ok_and(|plaintext| *plaintext == sample)
+    })
+}
+
+fn encrypt(
+    key: &PKey<Public>,
+    transport: KeyTransport,
+    data: &[u8],
+) -> Result<Vec<u8>, ErrorStack> {
+    let mut encrypter = Encrypter::new(key)?;
+    match transport {
+        KeyTransport::Pkcs1v15 => encrypter.set_rsa_padding(Padding::PKCS1)?,
+        KeyTransport::Oaep { digest, mgf } => {
+            encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
+            encrypter.set_rsa_oaep_md(message_digest(digest))?;
+            encrypter.set_rsa_mgf1_md(message_digest(mgf))?;
+        }
+    }
+    let mut ciphertext = vec![0; encrypter.encrypt_len(data)?];
+    let length = encrypter.encrypt(data, &mut ciphertext)?;
+    ciphertext.truncate(length);
+    Ok(ciphertext)
+}
+
+fn message_digest(digest: Digest) -> MessageDigest {
+    match digest {
+        Digest::Sha1 => MessageDigest::sha1(),
+        Digest::Sha256 => MessageDigest::sha256(),
+        Digest::Sha384 => MessageDigest::sha384(),
+        Digest::Sha512 => MessageDigest::sha512(),
+    }
+}
