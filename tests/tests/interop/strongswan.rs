@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use assay_tests::installation::{Installation, pem};
+use assay_tests::operator::Operator;
 use assay_tests::tool::{Ran, command, run};
+use assay_tests::wait;
+use openssl::x509::X509;
 use tokio::process::Command;
 
 use crate::hold_to_policy;
@@ -68,6 +71,78 @@ async fn a_fleet_device_enrols_by_inventory_and_static_challenge_under_an_rsa_ca
     let refused = stranger.failed()?.all();
     assert!(refused.contains("badRequest"), "{refused}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_device_renews_its_certificate_over_a_new_key() -> Result<()> {
+    let installation = Installation::start().await?;
+    let challenge = installation
+        .challenge("CN=gateway-1,O=Example", &["dns:gateway-1.example.com"])
+        .await?;
+    let url = installation.url("devices")?;
+    let anchors = fetch_anchors(&installation, url).await?;
+    let subject = "O=Example, CN=gateway-1";
+    let old_key = generate_key(&installation).await?;
+    let mut enrol = scep(&installation, url, &anchors, &old_key, subject)?;
+    enrol.args(["--san", "gateway-1.example.com", "--password", &challenge]);
+    let old = installation.scratch().join("old.pem");
+    std::fs::write(&old, run(&mut enrol, &[]).await?.succeeded()?.stdout)?;
+
+    let kept_key = installation.scratch().join("old.key");
+    std::fs::rename(&old_key, &kept_key)?;
+    let new_key = generate_key(&installation).await?;
+    let mut renew = scep(&installation, url, &anchors, &new_key, subject)?;
+    renew.args(["--san", "gateway-1.example.com", "--cert"]);
+    renew.arg(&old).arg("--key").arg(&kept_key);
+    let new = installation.scratch().join("new.pem");
+    std::fs::write(&new, run(&mut renew, &[]).await?.succeeded()?.stdout)?;
+
+    let (old, renewed) = (pem(&old)?, pem(&new)?);
+    let key = |der: &[u8]| X509::from_der(der)?.public_key()?.public_key_to_der();
+    assert_ne!(key(&old)?, key(&renewed)?);
+    hold_to_policy(&installation, &new, "gateway-1", &["gateway-1.example.com"]).await
+}
+
+#[tokio::test]
+async fn a_device_polls_until_an_operator_approves() -> Result<()> {
+    let installation = Installation::start().await?;
+    let approval = "ticket = 'INTEROP-1'\n[approval]\nexpires = '1h'\n";
+    installation
+        .add_profile("approved", "devices", approval)
+        .await?;
+    let challenge = installation
+        .challenge_of("approved", "CN=gateway-1,O=Example")
+        .await?;
+    let url = installation.url_of("approved")?;
+    let anchors = fetch_anchors(&installation, &url).await?;
+    let key = generate_key(&installation).await?;
+    let mut enrol = scep(
+        &installation,
+        &url,
+        &anchors,
+        &key,
+        "O=Example, CN=gateway-1",
+    )?;
+    enrol.args(["--password", &challenge, "--interval", "1s"]);
+    let mut operator = Operator::connect(&installation.ready().dir).await?;
+
+    let approve = async {
+        let polled = wait::until("a poll", wait::REACTION, async || {
+            let records = operator.audit(0).await?;
+            let polled = records
+                .iter()
+                .find(|record| record.kind() == "request.polled");
+            Ok(polled.map(|record| record.text("pending_id").to_owned()))
+        });
+        let id = polled.await?;
+        let approve = ["request", "approve", &id];
+        installation.assay(&approve).await?.succeeded()
+    };
+    let (enrolled, approved) = tokio::join!(run(&mut enrol, &[]), approve);
+    approved?;
+    let certificate = installation.scratch().join("gateway.pem");
+    std::fs::write(&certificate, enrolled?.succeeded()?.stdout)?;
+    hold_to_policy(&installation, &certificate, "gateway-1", &[]).await
 }
 
 async fn enrol_fleet(
