@@ -7,9 +7,20 @@ use assay_tests::certificate::{Judges, write_pem};
 use assay_tests::device::Anchors;
 use assay_tests::installation::{Installation, pem};
 use assay_tests::python::pki_message;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 const SUBJECT: &str = "CN=sensor-1,O=Example";
+
+/// What the makers of messages are told; certificates in hex.
+#[derive(Debug, Serialize)]
+struct Given {
+    url: String,
+    ra_enc: String,
+    ra_sign: String,
+    ca: String,
+    /// One for each shape.
+    challenges: Vec<String>,
+}
 
 #[derive(Debug, Deserialize)]
 struct Enrolled {
@@ -31,19 +42,23 @@ async fn every_encoding_and_algorithm_that_is_allowed_enrols() -> Result<()> {
 async fn every_shape_of(group: &str) -> Result<()> {
     let installation = Installation::start().await?;
     let anchors = Anchors::of(&installation)?;
-    let mut given = serde_json::json!({
-        "url": installation.url("devices")?,
-        "ra_enc": hex::encode(&anchors.ra_enc),
-        "ra_sign": hex::encode(&anchors.ra_sign),
-        "ca": hex::encode(pem(&installation.ready().ca_pem)?),
-    });
+    let given = Given {
+        url: installation.url("devices")?.to_owned(),
+        ra_enc: hex::encode(&anchors.ra_enc),
+        ra_sign: hex::encode(&anchors.ra_sign),
+        ca: hex::encode(pem(&installation.ready().ca_pem)?),
+        challenges: Vec::new(),
+    };
     let count: usize =
         serde_json::from_slice(&pki_message(&["count", group], &given).await?.stdout)?;
     let mut challenges = Vec::new();
     for _ in 0..count {
         challenges.push(installation.challenge(SUBJECT, &[]).await?);
     }
-    given["challenges"] = challenges.into();
+    let given = Given {
+        challenges,
+        ..given
+    };
 
     let judges = Judges::of(&installation);
     let file = installation.scratch().join("issued.pem");

@@ -2,13 +2,14 @@
 
 `cases GROUP`: bad messages, each with what is to become of it.
 `enrol GROUP`: enrols in every shape of a group, and gives the issued certificate or what was wrong.
+`seeds FOLDER`: writes the seeds of the fuzzers; needs strongSwan, certmonger and scepclient, and nothing on input.
 `count GROUP`: how many challenges `enrol` wants.
 """
 
 import json
 import sys
 
-from . import cases, clients, reply
+from . import cases, clients, reply, seeds
 from .scene import Scene
 
 
@@ -26,6 +27,8 @@ def enrol(group, scene, url, challenges):
 
 def main():
     command, group = sys.argv[1:]
+    if command == "seeds":
+        return print(json.dumps(seeds.make(group)))
     given = json.load(sys.stdin)
     ra_enc, ra_sign, ca = (bytes.fromhex(given[certificate]) for certificate in ("ra_enc", "ra_sign", "ca"))
     scene = Scene(ra_enc, ra_sign, ca, given.get("challenge"), given.get("static_challenge"))
@@ -36,7 +39,7 @@ def main():
     elif command == "count":
         results = [len(clients.SHAPES[group])]
     else:
-        sys.exit(f"{command} is none of cases, enrol, count")
+        sys.exit(f"{command} is none of cases, enrol, count, seeds")
     for result in results:
         print(json.dumps(result))
 

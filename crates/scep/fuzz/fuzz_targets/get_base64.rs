@@ -1,0 +1,13 @@
+//! The value of `message=` as it stands in a URL.
+#![no_main]
+
+use assay_scep::http::{decode_get_message, encode_get_message};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|value: &[u8]| {
+    if let Ok(message) = decode_get_message(value) {
+        assert!(message.len() <= value.len());
+        let again = decode_get_message(encode_get_message(&message).as_bytes());
+        assert_eq!(again.as_deref(), Ok(&message[..]));
+    }
+});
