@@ -46,6 +46,15 @@ impl Record {
         self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// A member that is a list of strings; empty when there is none.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        let list = self.0.get(name).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    }
+
     /// A member that is a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name).and_then(Value::as_u64)
