@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
+use assay_tests::audit::Record;
 use assay_tests::device::{Anchors, Device};
-use assay_tests::installation::Installation;
+use assay_tests::installation::{Installation, binary, pem};
 use assay_tests::operator::Operator;
 use assay_tests::tool::{Ran, command, existing, run};
-
+use openssl::x509::X509;
 use tokio::process::Command;
 
 use crate::hold_to_policy;
@@ -15,12 +16,31 @@ use crate::hold_to_policy;
 const PACKAGE: &str = "certmonger";
 const SCEP_SUBMIT: &str = "/usr/lib/certmonger/scep-submit";
 
+/// Until the request is settled.
+const WAIT: &str = "-w -v --wait-timeout=30";
+
 /// What an administrator would type; the daemon runs it, with an environment of its own, and ends with it.
 const REQUEST: &str = r#"
 getcert add-scep-ca -c Assay -u "$url" || exit
-getcert request -w -v --wait-timeout=30 -I device -c Assay -N "$subject" -L "$challenge" \
+getcert request $wait -I device -c Assay -N "$subject" -L "$challenge" \
     -f "$folder/device.pem" -k "$folder/device.key" $options
+eval "$then"
 getcert list
+"#;
+
+/// A request that an operator has to approve: certmonger waits for days before it asks again, unless it is told to.
+const POLL: &str = r#"
+await() {
+    for look in 1 2 3 4 5 6 7 8 9 10; do
+        getcert list | grep -q "status: $1" && return
+        sleep 1
+    done
+}
+await CA_WORKING
+id=$($assay --json request list | sed -n "s/.*\"id\": *\"\([0-9a-f]*\)\".*/\1/p" | head -n 1)
+$assay request approve "$id"
+getcert refresh -i device
+await MONITORING
 "#;
 
 #[tokio::test]
@@ -47,6 +67,74 @@ async fn the_daemon_enrols_a_device() -> Result<()> {
         &["printer-7.example.com"],
     )
     .await
+}
+
+/// `rekey` renews under the certificate that the daemon has; `resubmit` sends it the first request once more.
+#[tokio::test]
+async fn the_daemon_renews_over_a_new_key_and_resubmits() -> Result<()> {
+    let installation = Installation::start().await?;
+    let challenge = installation
+        .challenge("CN=printer-7,O=Example", &[])
+        .await?;
+    let then = "cp $folder/device.pem $folder/first.pem; \
+                getcert rekey -w -v --wait-timeout=30 -i device; \
+                cp $folder/device.pem $folder/second.pem; \
+                getcert resubmit -w -v --wait-timeout=30 -i device";
+    let subject = "O=Example,CN=printer-7";
+    let ran = daemon_then(&installation, "devices", subject, &challenge, "", then).await?;
+    assert!(ran.all().contains("status: MONITORING"), "{}", ran.all());
+
+    let folder = installation.scratch().join("certmonger");
+    for file in ["first.pem", "second.pem", "device.pem"] {
+        hold_to_policy(&installation, &folder.join(file), "printer-7", &[]).await?;
+    }
+    let key = |file| {
+        X509::from_der(&pem(&folder.join(file))?)?
+            .public_key()?
+            .public_key_to_der()
+            .map_err(anyhow::Error::from)
+    };
+    assert_ne!(key("first.pem")?, key("second.pem")?);
+    assert_eq!(key("second.pem")?, key("device.pem")?);
+    let records = Operator::connect(&installation.ready().dir)
+        .await?
+        .audit(0)
+        .await?;
+    let superseded = records
+        .iter()
+        .filter(|record| record.kind() == "certificate.superseded")
+        .count();
+    assert_eq!(superseded, 2, "{records:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_daemon_comes_back_for_its_certificate_once_an_operator_approved() -> Result<()> {
+    let installation = Installation::start().await?;
+    let approval = "ticket = 'INTEROP-2'\n[approval]\nexpires = '1h'\n";
+    installation
+        .add_profile("approved", "devices", approval)
+        .await?;
+    let challenge = installation
+        .challenge_of("approved", "CN=printer-7,O=Example")
+        .await?;
+    let subject = "O=Example,CN=printer-7";
+    let ran = daemon_then(&installation, "approved", subject, &challenge, "", POLL).await?;
+    assert!(ran.all().contains("status: MONITORING"), "{}", ran.all());
+    let certificate = installation.scratch().join("certmonger/device.pem");
+    hold_to_policy(&installation, &certificate, "printer-7", &[]).await?;
+    let records = Operator::connect(&installation.ready().dir)
+        .await?
+        .audit(0)
+        .await?;
+    let of_printer: Vec<_> = records
+        .iter()
+        .filter(|record| record.text("profile") == "approved")
+        .map(Record::kind)
+        .filter(|kind| kind.starts_with("request."))
+        .collect();
+    assert_eq!(of_printer, ["request.pending", "request.issued"]);
+    Ok(())
 }
 
 #[tokio::test]
@@ -127,14 +215,35 @@ async fn daemon(
     challenge: &str,
     options: &str,
 ) -> Result<Ran> {
+    daemon_then(installation, "devices", subject, challenge, options, "").await
+}
+
+/// As [`daemon`], and what the administrator does next.
+async fn daemon_then(
+    installation: &Installation,
+    profile: &str,
+    subject: &str,
+    challenge: &str,
+    options: &str,
+    then: &str,
+) -> Result<Ran> {
     let folder = installation.scratch().join("certmonger");
     for name in ["requests", "cas", "config", "tmp", "local"] {
         std::fs::create_dir_all(folder.join(name))?;
     }
     let script = folder.join("request.sh");
     // certmonger writes the RDNs into the CSR in the order of the argument.
+    let assay = format!(
+        "{} --dir {}",
+        binary("assay")?.display(),
+        installation.ready().dir.display()
+    );
+    let url = installation.url_of(profile)?;
     let values = [
-        ("url", installation.url("devices")?),
+        ("url", url.as_str()),
+        ("assay", &assay),
+        ("then", then),
+        ("wait", if then == POLL { "" } else { WAIT }),
         ("subject", subject),
         ("challenge", challenge),
         ("folder", &folder.to_string_lossy()),
