@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// What a reader is sent to.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "policy/RULES.md",
+    "tests/CONFORMANCE.md",
     "softhsm/README.md",
 ];
 

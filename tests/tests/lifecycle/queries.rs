@@ -1,9 +1,12 @@
 //! GetCert and GetCRL: for who holds a certificate in force, and for nobody else.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use assay_scep::FailInfo;
 use assay_tests::crl::Crl;
 use assay_tests::device::Device;
+use assay_tests::http;
 use assay_tests::query::{serial, serial_hex};
 use openssl::x509::X509;
 
@@ -77,4 +80,22 @@ async fn strangers_and_unknown_numbers_get_bad_cert_id() -> Result<()> {
         .succeeded()?;
     let query = device.get_cert(&scene.anchors, &scene.ca, &own).await?;
     scene.refused("devices", &device, &query, REFUSAL).await
+}
+
+#[tokio::test]
+async fn every_reply_has_a_nonce_of_its_own() -> Result<()> {
+    let scene = Scene::set().await?;
+    let device = scene.enrol("devices", "pump-1").await?;
+    let own = serial(device.certificate())?;
+    let url = scene.installation.url_of("devices")?;
+    let mut nonces = BTreeSet::new();
+    for number in [&own[..], &own, &[0x7f]] {
+        let query = device.get_cert(&scene.anchors, &scene.ca, number).await?;
+        let reply = http::post(&url, &query.bytes).await?;
+        let reply = query.verified(&scene.anchors, &reply.body)?;
+        let nonce = reply.sender_nonce().as_bytes().to_vec();
+        assert_eq!(nonce.len(), 16);
+        assert!(nonces.insert(nonce), "a nonce came twice");
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Bad input from devices and operators, and what keeps working while a part is away.
 
+mod certificates;
 mod configuration;
 mod processes;
 mod requests;

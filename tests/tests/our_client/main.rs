@@ -3,6 +3,7 @@
 mod approval;
 mod renewal;
 mod revocation;
+mod trust;
 
 use std::path::PathBuf;
 

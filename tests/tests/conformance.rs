@@ -1,0 +1,136 @@
+//! `tests/CONFORMANCE.md` keeps its word: the tests it names exist, and no MUST is open but those of named later work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::MetadataCommand;
+
+/// What may be open: later work, each with a line under "Open".
+const LATER: [&str; 2] = ["rollover", "elliptic-curve requesters"];
+
+/// Fewer rows than this are no table of RFC 8894.
+const LEAST_ROWS: usize = 100;
+
+/// Columns of a table: id, section, level, requirement, what Assay does, test.
+const COLUMNS: usize = 6;
+
+const LEVELS: [&str; 6] = ["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "D"];
+
+struct Row<'a> {
+    id: &'a str,
+    level: &'a str,
+    test: &'a str,
+}
+
+#[test]
+fn every_requirement_has_an_id_of_its_own_and_a_level() -> Result<()> {
+    let text = document()?;
+    let rows = rows(&text)?;
+    ensure!(rows.len() >= LEAST_ROWS, "only {} rows", rows.len());
+    let mut ids = BTreeSet::new();
+    for row in &rows {
+        assert!(ids.insert(row.id), "{} twice", row.id);
+        assert!(LEVELS.contains(&row.level), "{}: {}", row.id, row.level);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_test_that_is_named_exists() -> Result<()> {
+    let text = document()?;
+    let packages = packages()?;
+    let mut missing = Vec::new();
+    for row in rows(&text)? {
+        if let Some(test) = named(row.test)
+            && !exists(&packages, test)?
+        {
+            missing.push(format!("{}: {test}", row.id));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    Ok(())
+}
+
+#[test]
+fn no_requirement_is_open_but_those_of_later_work() -> Result<()> {
+    let text = document()?;
+    let (_, told) = text
+        .split_once("## Open\n")
+        .context("no list of the open")?;
+    let mut open = BTreeSet::new();
+    for row in rows(&text)? {
+        match row.test.strip_prefix("open: ") {
+            Some(work) => drop(open.insert(work)),
+            None => assert!(named(row.test).is_some(), "{} has no test", row.id),
+        }
+    }
+    for work in &open {
+        assert!(LATER.contains(work), "{work} may not be open");
+        assert!(told.contains(&format!("- **{work}**: ")), "{work}: untold");
+    }
+    Ok(())
+}
+
+fn rows(text: &str) -> Result<Vec<Row<'_>>> {
+    text.lines()
+        .filter(|line| line.starts_with("| R-") || line.starts_with("| C-"))
+        .map(|line| {
+            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+            match cells[..] {
+                [id, _, level, _, _, test] => Ok(Row { id, level, test }),
+                _ => anyhow::bail!("not {COLUMNS} columns: {line}"),
+            }
+        })
+        .collect()
+}
+
+fn named(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.strip_suffix('`')
+}
+
+/// Whether `PACKAGE::PATH::TEST` is a function after `#[test]` or `#[tokio::test]` in that file of the package.
+fn exists(packages: &BTreeMap<String, PathBuf>, test: &str) -> Result<bool> {
+    let (package, rest) = test.split_once("::").context(test.to_owned())?;
+    let (path, function) = rest.rsplit_once("::").context(test.to_owned())?;
+    let folder = packages.get(package).context(package.to_owned())?;
+    let path = path.replace("::", "/");
+    let declared = format!("fn {function}(");
+    for top in ["src", "tests"] {
+        for file in [".rs", "/main.rs", "/mod.rs"] {
+            let file = folder.join(top).join(format!("{path}{file}"));
+            let Ok(source) = std::fs::read_to_string(&file) else {
+                continue;
+            };
+            if let Some((before, _)) = source.split_once(&declared) {
+                let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+                return Ok(attributes.contains("test]") || attributes.contains("test("));
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn packages() -> Result<BTreeMap<String, PathBuf>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+        .no_deps()
+        .exec()?;
+    let folder = |file: &Path| file.parent().map(Path::to_owned);
+    metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let folder = folder(package.manifest_path.as_std_path());
+            Ok((
+                package.name.to_string(),
+                folder.context("a manifest without a folder")?,
+            ))
+        })
+        .collect()
+}
+
+fn document() -> Result<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONFORMANCE.md");
+    std::fs::read_to_string(&file).with_context(|| file.display().to_string())
+}
