@@ -83,6 +83,10 @@ impl PinSource {
 impl fmt::Display for PinSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Two slashes at the beginning would be read as those of an empty authority (RFC 8089).
+            Self::File(path) if path.to_string_lossy().starts_with("//") => {
+                write!(f, "file://{}", path.display())
+            }
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Credential(name) => write!(f, "credential:{name}"),
         }

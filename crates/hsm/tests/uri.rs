@@ -45,6 +45,15 @@ fn a_credential_is_one_plain_name() {
 }
 
 #[test]
+fn a_pin_file_keeps_its_leading_slashes_when_written_and_read() {
+    for path in ["/run/pin", "//run/pin", "///run/pin", "////run/pin"] {
+        let uri = TokenUri::parse(&format!("pkcs11:token=Assay?pin-source=file://{path}")).unwrap();
+        assert_eq!(uri.pin_source(), Some(&PinSource::File(path.into())));
+        assert_eq!(TokenUri::parse(&uri.to_string()).unwrap(), uri, "{path}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let cases = [
         ("token=t;object=o;id=%01", "pkcs11:"),
