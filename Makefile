@@ -14,11 +14,12 @@ TEST_PACKAGES = $(DEMO_PACKAGES) opensc opensc-pkcs11 strongswan-pki libstrongsw
 
 # The steps of `make test` come one after the other: each wants the whole machine.
 .NOTPARALLEL:
-.PHONY: help demo build test format lint test-run deny clean-demo
+.PHONY: help demo build test format lint test-run deny fuzz fuzz-briefly fuzz-seeds clean-demo
 
 help:
 	@echo 'make demo    build, make a throw-away SoftHSM token, start Assay and enrol a device; serves until Ctrl-C'
 	@echo 'make test    formatting, lints, every test against the real processes, licences and dependencies'
+	@echo 'make fuzz    ten minutes of fuzzing for each parser of what strangers send; goes on where it ended'
 
 demo:
 	@scripts/install-packages.sh $(DEMO_PACKAGES)
@@ -27,7 +28,7 @@ demo:
 
 test:
 	@scripts/install-packages.sh $(TEST_PACKAGES)
-	$(MAKE) --no-print-directory format lint build test-run deny
+	$(MAKE) --no-print-directory format lint build test-run fuzz-briefly deny
 
 format:
 	$(CARGO) fmt --all --check
@@ -51,6 +52,30 @@ test-run: build
 deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-deny
 	$(CARGO) deny --workspace check bans licenses sources
+
+# What is found is kept in the corpus, which is not checked in, so that each run goes on where the last one ended.
+# FUZZ_SECONDS each; a finding lies in artifacts/ beside the corpus, and becomes a test.
+FUZZ_SECONDS ?= 600
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-fuzz
+	@set -e; for target in outer_message envelope csr query get_base64; do \
+	    scripts/fuzz.sh crates/scep/fuzz $$target $(FUZZ_SECONDS) crates/scep/fuzz/seeds/$$target; \
+	done
+	@scripts/fuzz.sh policy/fuzz policy_file $(FUZZ_SECONDS) policy/demo policy/examples
+	@scripts/fuzz.sh policy/fuzz pkcs11_uri $(FUZZ_SECONDS) policy/fuzz/seeds/pkcs11_uri
+
+# A short run where cargo-fuzz is at hand.
+fuzz-briefly:
+	@if $(CARGO) fuzz --version >/dev/null 2>&1; then \
+	    $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10; \
+	else \
+	    echo 'cargo-fuzz is not at hand: no fuzzing'; \
+	fi
+
+# The seeds are what real clients sent once; made again when a client changes.
+fuzz-seeds:
+	@scripts/install-packages.sh $(TEST_PACKAGES)
+	cd tests/python && /usr/bin/python3 -B -m pki_message seeds ../../crates/scep/fuzz/seeds
 
 clean-demo:
 	rm -rf $(DEMO_DIR)
