@@ -3,11 +3,13 @@
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
+use crate::http;
 use crate::installation::Installation;
+use crate::wait;
 
 impl Installation {
     /// Writes profile `name`, a copy of the demo's profile `base` with `changes` (TOML; its tables are merged into the
-    /// copy's), over whatever had this name, and activates the policy directory.
+    /// copy's), over whatever had this name, activates the policy directory, and waits until the frontend serves it.
     ///
     /// # Errors
     ///
@@ -20,7 +22,11 @@ impl Installation {
         merge(&mut profile, changes.parse().context("the changes")?);
         std::fs::write(dir.join(format!("{name}.toml")), toml::to_string(&profile)?)?;
         self.assay(&["policy", "activate"]).await?.succeeded()?;
-        Ok(())
+        let capabilities = format!("{}?operation=GetCACaps", self.url_of(name)?);
+        wait::until("the profile at the frontend", wait::REACTION, async || {
+            Ok((http::get(&capabilities).await?.status == 200).then_some(()))
+        })
+        .await
     }
 
     /// The SCEP URL of a profile that the demo did not make.

@@ -12,21 +12,10 @@ const PENDING: i32 = 5;
 /// An installation with a further profile, `approved`, whose requests wait.
 async fn installation() -> Result<Installation> {
     let installation = Installation::start().await?;
-    let policy = installation.path("policy");
-    let devices = std::fs::read_to_string(policy.join("devices.toml"))?;
-    let approved: String = devices
-        .lines()
-        .filter(|line| !line.starts_with("default"))
-        .map(|line| format!("{}\n", line.replace("DEMO-1", "DEMO-9")))
-        .collect();
-    std::fs::write(
-        policy.join("approved.toml"),
-        approved + "[approval]\nfour_eyes = false\nexpires = \"1d\"\n",
-    )?;
+    let approval = "ticket = 'DEMO-9'\n[approval]\nexpires = '1d'\n";
     installation
-        .assay(&["policy", "activate", &policy.to_string_lossy()])
-        .await?
-        .succeeded()?;
+        .add_profile("approved", "devices", approval)
+        .await?;
     Ok(installation)
 }
 
