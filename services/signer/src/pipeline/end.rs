@@ -14,6 +14,8 @@ pub(crate) enum End {
     /// The one uniform failure of unwrapping, decoding and proving possession. It carries nothing, so that nothing can
     /// tell its causes apart.
     Undecipherable,
+    /// The like for GetCert and GetCRL, badCertId: from unwrapping to the serial number that is not found.
+    Unanswered,
     /// HTTP 503: the token, the store or a budget has no room now.
     Deferred(Deferred),
 }
@@ -59,7 +61,7 @@ impl End {
         match self {
             Self::UnknownProfile => "unknown-profile",
             Self::Malformed(_) => "malformed",
-            Self::Refused(_) | Self::Undecipherable => "refused",
+            Self::Refused(_) | Self::Undecipherable | Self::Unanswered => "refused",
             Self::Deferred(_) => "deferred",
         }
     }

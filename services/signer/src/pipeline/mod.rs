@@ -148,7 +148,7 @@ impl Pipeline {
                 self.enrol(profile, request, &envelope, requester, trail)
                     .await
             }
-            Asked::Progress => self.poll(profile, request, &envelope, trail).await,
+            Asked::Progress => self.poll(profile, request, trail).await,
             Asked::IssuedCertificate => self.get_cert(profile, request, &envelope, trail).await,
             Asked::Crl => self.get_crl(profile, request, &envelope, trail).await,
         }

@@ -2,7 +2,7 @@
 
 use assay_audit::Event;
 use assay_policy::{Approval, Authority, Facts, Profile, RequestedExtension, decide};
-use assay_scep::{Csr, Envelope, IssuerAndSubject, Outcome, Request};
+use assay_scep::{Csr, Outcome, Request};
 use assay_store::{
     Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
 };
@@ -78,13 +78,12 @@ impl Pipeline {
         Ok(cert_rep)
     }
 
-    /// CertPoll (RFC 8894 section 3.3.3): by transactionID and the key that signed the first request. Its content is
-    /// signed by nobody, so who may ask is settled before it is decrypted.
+    /// CertPoll (RFC 8894 section 3.3.3): by transactionID and the key that signed the first request. The names in its
+    /// envelope are signed by nobody and differ between clients, so they decide nothing and are not decrypted.
     pub(super) async fn poll(
         &self,
         profile: &Profile,
         request: &Request,
-        envelope: &Envelope,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let key = self.transaction(request.signer()?.spki_sha256(), trail);
@@ -92,12 +91,6 @@ impl Pipeline {
         let polled = polled.ok_or_else(|| {
             SignerRule::UnknownRequest.refusal("another transactionID or another key")
         })?;
-        let content = self.unwrap(envelope, &trail.request_id).await?;
-        // Key and transaction say which request is meant; its names need not agree: strongSwan gives the RA's for the CA's.
-        content
-            .ok()
-            .and_then(|content| IssuerAndSubject::parse(&content))
-            .ok_or(End::Undecipherable)?;
         match polled {
             Polled::Queued(row) => self.progress(profile, request, *row, trail).await,
             Polled::Permitted(bound) => {

@@ -4,7 +4,7 @@
 
 use assay_audit::Event;
 use assay_policy::Profile;
-use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request, Undecipherable};
+use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
 use assay_store::{CertificateRow, CertificateState, Serial};
 
 use super::rule::SignerRule;
@@ -28,7 +28,7 @@ impl Pipeline {
                 CertificateState::Issued | CertificateState::Intent | CertificateState::Abandoned,
                 _,
             ) => {
-                return Err(unknown());
+                return Err(End::Unanswered);
             }
         };
         let event = Event::RequestQueried {
@@ -80,22 +80,24 @@ impl Pipeline {
         if own.profile != profile.name().as_str() {
             return Err(SignerRule::OtherProfile.refusal(&own.profile));
         }
-        let content = self
-            .unwrap(envelope, &trail.request_id)
-            .await?
-            .map_err(|Undecipherable| End::Undecipherable)?;
-        IssuerAndSerial::parse(&content).ok_or(End::Undecipherable)
+        // From here to the serial number that is found there is one failure: a holder of a certificate could enclose
+        // somebody else's ciphertext, and must not learn what is in it.
+        let content = self.unwrap(envelope, &trail.request_id).await?;
+        content
+            .ok()
+            .and_then(|content| IssuerAndSerial::parse(&content))
+            .ok_or(End::Unanswered)
     }
 
     async fn asked_for(&self, query: &IssuerAndSerial) -> Result<CertificateRow, End> {
         if query.issuer_der != self.authority.issuer.subject_der {
-            return Err(unknown());
+            return Err(End::Unanswered);
         }
-        let serial = Serial::try_from(query.serial.as_slice()).map_err(|_| unknown())?;
+        let serial = Serial::try_from(query.serial.as_slice()).map_err(|_| End::Unanswered)?;
         self.store
             .find_certificate(serial)
             .await?
-            .ok_or_else(unknown)
+            .ok_or(End::Unanswered)
     }
 
     async fn answer_query(
@@ -113,8 +115,4 @@ impl Pipeline {
         metrics::request_ended(trail, "queried");
         Ok(cert_rep)
     }
-}
-
-fn unknown() -> End {
-    SignerRule::UnknownCertificate.refusal("a serial number or an issuer that is none of ours")
 }

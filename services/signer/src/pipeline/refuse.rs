@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use assay_audit::Event;
 use assay_policy::Profile;
-use assay_scep::{FailInfo, Outcome, Request};
+use assay_scep::{Outcome, Request};
 
 use super::leaves::Leaves;
 use super::rule::SignerRule;
@@ -27,7 +27,7 @@ impl Pipeline {
         end: End,
     ) -> (Answer, Leaves) {
         let leaves = match end {
-            End::Undecipherable => Leaves::OnTick,
+            End::Undecipherable | End::Unanswered => Leaves::OnTick,
             End::UnknownProfile | End::Malformed(_) | End::Refused(_) | End::Deferred(_) => {
                 Leaves::AtOnce
             }
@@ -55,7 +55,8 @@ impl Pipeline {
             }
             End::Deferred(deferred) => return self.defer(trail, deferred).await,
             End::Refused(refused) => refused,
-            End::Undecipherable => undecipherable(),
+            End::Undecipherable => uniform(SignerRule::Uniform),
+            End::Unanswered => uniform(SignerRule::UnknownCertificate),
         };
         let Some((profile, request)) = spoken else {
             return self.defer(trail, Deferred::without_cause()).await;
@@ -234,10 +235,10 @@ impl Deferred {
 }
 
 /// The uniform failure of scep class X: badRequest, no text, no cause.
-fn undecipherable() -> Refused {
+fn uniform(rule: SignerRule) -> Refused {
     Refused {
-        fail_info: FailInfo::BadRequest,
-        rule: SignerRule::Uniform.id().to_owned(),
+        fail_info: rule.fail_info(),
+        rule: rule.id().to_owned(),
         detail: String::new(),
     }
 }
