@@ -40,6 +40,7 @@ impl Enrolment for WhoAmI {
         Ok(Response::new(v1::PublicInfoReply {
             revision,
             profiles: Vec::new(),
+            files: Vec::new(),
         }))
     }
 }
