@@ -6,7 +6,7 @@ use std::time::Duration;
 use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
-use assay_store::CrlReason;
+use assay_store::{CrlReason, Retention};
 use tokio::time::MissedTickBehavior;
 
 use crate::metrics;
@@ -16,29 +16,58 @@ use crate::pipeline::{Pipeline, Recovered};
 const SCHEDULE: &str = "assay://signer/schedule";
 /// How often the watch looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often old rows are removed.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Seconds that a CertRep is kept for a byte-identical retransmission; devices come back after weeks in a drawer.
+const REPLY_RETENTION: i64 = 30 * 86_400;
+/// Seconds that a quota's window is kept: windows are of one hour.
+const QUOTA_RETENTION: i64 = 2 * 3_600;
 
 /// Runs until the shutdown: once a second.
 pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut prune_interval = tokio::time::interval(PRUNE_INTERVAL);
+    prune_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut token = TokenWatch::default();
     let mut health = pipeline.hsm.health();
     loop {
-        tokio::select! {
+        let second_passed = tokio::select! {
             () = shutdown.requested() => return,
-            _ = interval.tick() => {}
-            _ = health.changed() => {}
-        }
+            _ = prune_interval.tick() => {
+                prune(&pipeline).await;
+                continue;
+            }
+            _ = interval.tick() => true,
+            _ = health.changed() => false,
+        };
         token.look(&pipeline, &readiness).await;
         look_at_policy(&pipeline, &readiness);
         look_at_clock(&pipeline).await;
-        pipeline.flush_refusals().await;
+        if second_passed {
+            pipeline.flush_refusals().await;
+        }
         expire_requests(&pipeline).await;
         if pipeline.hsm.health().borrow().ready {
             finish_open_intents(&pipeline).await;
             revoke_superseded(&pipeline).await;
             refresh_crl(&pipeline).await;
         }
+    }
+}
+
+/// Removes stored CertReps and quota windows that nobody can ask for any more; a batch at a time, so that no enrolment
+/// waits for it.
+async fn prune(pipeline: &Pipeline) {
+    let now = pipeline.recorder.clock.now_seconds();
+    let retention = Retention {
+        replies_before: now.saturating_sub(REPLY_RETENTION),
+        quotas_before: now.saturating_sub(QUOTA_RETENTION),
+    };
+    match pipeline.store.prune(retention).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::debug!(rows, "old rows removed"),
+        Err(error) => tracing::warn!(%error, "old rows cannot be removed"),
     }
 }
 
