@@ -264,14 +264,6 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
         ),
         (
             "supersede = \"keep\"",
-            "[quirks]\nsingle_ra = true",
-            &[
-                "d.toml:58:13: quirks.single_ra: TOM-06: wanted false: an RA key of this release either decrypts or \
-               signs, and no other is in the token",
-            ],
-        ),
-        (
-            "supersede = \"keep\"",
             "[quirks]\nallow_sha1 = { value = true }\nallow_3des = { value = true, until = 2027-01-01, by = 1 }",
             &[
                 "d.toml:58:14: quirks.allow_sha1.until: TOM-04: the key is missing",
@@ -428,6 +420,10 @@ fn the_file_hash_follows_the_bytes_and_the_model_hash_the_meaning() {
         (
             "supersede = \"keep\"",
             "supersede = \"keep\"\n[quirks]\nchain_in_reply = true",
+        ),
+        (
+            "supersede = \"keep\"",
+            "supersede = \"keep\"\n[quirks]\nsingle_ra = true",
         ),
     ] {
         assert_eq!(DEVICES.matches(from).count(), 1, "{from}");

@@ -47,6 +47,7 @@ fn each_exception_is_on_before_its_end_and_off_at_it() {
     let cases = [
         (Quirk::AllowSha1, "true"),
         (Quirk::Allow3Des, "true"),
+        (Quirk::SingleRa, "true"),
         (Quirk::ChainInReply, "true"),
         (Quirk::NotBeforeSkew, "\"9h\""),
     ];

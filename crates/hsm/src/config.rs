@@ -37,7 +37,8 @@ pub struct KeyConfig {
 pub struct HsmConfig {
     /// The PKCS#11 library.
     pub module: PathBuf,
-    /// ra-decrypt, ra-sign, ca-sign and probe, once each; log-sign at will. All on one token.
+    /// ra-decrypt, ra-sign, ca-sign and probe, once each; ra-single and log-sign at will. All on
+    /// one token.
     pub keys: Vec<KeyConfig>,
     /// Sessions, each on a thread of its own, in a worker.
     pub threads: usize,

@@ -15,7 +15,7 @@ use crate::job::{Job, Phase, Reply, SharedPhase, Work};
 use crate::supervisor::Supervisor;
 use crate::wire::TokenIdentity;
 use crate::{
-    Digest, Health, HsmConfig, KeyRole, KeyTransport, OperationError, SignatureAlgorithm,
+    Digest, Health, HsmConfig, KeyRole, KeyTransport, OperationError, RaKeys, SignatureAlgorithm,
     StartError, WorkerHealth,
 };
 
@@ -127,7 +127,7 @@ impl Hsm {
         })
     }
 
-    /// Decrypts a content-encryption key with the RA key.
+    /// Decrypts a content-encryption key with the RA's key for it.
     ///
     /// # Errors
     /// The outer one says that there is no answer to be had. The inner one is the token's verdict
@@ -135,10 +135,12 @@ impl Hsm {
     pub async fn decrypt(
         &self,
         request_id: &str,
+        ra: RaKeys,
         transport: KeyTransport,
         ciphertext: &[u8],
     ) -> Result<Result<Plaintext, BadCiphertext>, OperationError> {
         let work = || Work::Decrypt {
+            ra,
             transport,
             ciphertext: ciphertext.to_vec(),
         };
@@ -149,18 +151,20 @@ impl Hsm {
         }
     }
 
-    /// Signs the DER `SET OF` CMS signed attributes of a reply (RFC 5652, section 5.4) with the RA
-    /// key, by RSASSA-PKCS1-v1_5.
+    /// Signs the DER `SET OF` CMS signed attributes of a reply (RFC 5652, section 5.4) with the RA's
+    /// key for it, by RSASSA-PKCS1-v1_5.
     ///
     /// # Errors
     /// [`OperationError::Refused`] if the octets are no such set.
     pub async fn sign_reply(
         &self,
         request_id: &str,
+        ra: RaKeys,
         digest: Digest,
         signed_attributes: &[u8],
     ) -> Result<Vec<u8>, OperationError> {
         self.sign(request_id, || Work::SignReply {
+            ra,
             digest,
             signed_attributes: signed_attributes.to_vec(),
         })
@@ -183,7 +187,8 @@ impl Hsm {
         self.inner.ca_signature
     }
 
-    /// What [`Hsm::decrypt`] can undo: each was tried with the RA key at the start.
+    /// What [`Hsm::decrypt`] can undo: each was tried at the start with every RA
+    /// key that decrypts.
     pub fn key_transports(&self) -> &[KeyTransport] {
         &self.inner.key_transports
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::wire::{Octets, Operation};
-use crate::{Digest, KeyRole, KeyTransport, OperationError};
+use crate::{Digest, KeyRole, KeyTransport, OperationError, RaKeys};
 
 /// An operation that waits or is in flight.
 pub(crate) struct Job {
@@ -20,10 +20,12 @@ pub(crate) struct Job {
 /// An operation that owns its octets.
 pub(crate) enum Work {
     Decrypt {
+        ra: RaKeys,
         transport: KeyTransport,
         ciphertext: Vec<u8>,
     },
     SignReply {
+        ra: RaKeys,
         digest: Digest,
         signed_attributes: Vec<u8>,
     },
@@ -36,8 +38,8 @@ impl Work {
     /// The role whose key does the work.
     pub(crate) fn role(&self) -> KeyRole {
         match self {
-            Self::Decrypt { .. } => KeyRole::RaDecrypt,
-            Self::SignReply { .. } => KeyRole::RaSign,
+            Self::Decrypt { ra, .. } => ra.decrypts(),
+            Self::SignReply { ra, .. } => ra.signs(),
             Self::SignTbs { .. } => KeyRole::CaSign,
         }
     }
@@ -46,16 +48,20 @@ impl Work {
     pub(crate) fn operation(&self) -> Operation<'_> {
         match self {
             Self::Decrypt {
+                ra,
                 transport,
                 ciphertext,
             } => Operation::Decrypt {
+                ra: *ra,
                 transport: *transport,
                 ciphertext: Octets(ciphertext),
             },
             Self::SignReply {
+                ra,
                 digest,
                 signed_attributes,
             } => Operation::SignReply {
+                ra: *ra,
                 digest: *digest,
                 signed_attributes: Octets(signed_attributes),
             },

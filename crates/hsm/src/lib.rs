@@ -7,7 +7,8 @@
 //! - The worker reads the PIN, and tries it once. Its parent never holds it.
 //! - A key has one [`KeyRole`]. ca-sign signs whole certificates and CRLs that the worker has
 //!   understood, ra-sign signed attributes, and nothing signs a digest of the caller's choosing:
-//!   a compromised parent has no oracle for arbitrary bytes.
+//!   a compromised parent has no oracle for arbitrary bytes. Only ra-single, which an installation
+//!   may do without, both decrypts and signs.
 //! - The worker counts what each key does, and [`Health`] reports it.
 //! - No answer takes longer than its deadline, and an operation whose worker died is tried once
 //!   more, on another.
@@ -36,6 +37,6 @@ pub use error::{CeremonyError, OperationError, StartError};
 pub use health::{Health, WorkerHealth};
 pub use hsm::{BadCiphertext, Hsm, Observer, Plaintext};
 pub use pin::{Pin, PinError, PinSource};
-pub use role::{KeyAlgorithm, KeyRole, UnknownName};
+pub use role::{KeyAlgorithm, KeyRole, RaKeys, UnknownName};
 pub use uri::{KeyUri, TokenUri, UriError};
 pub use worker::run_worker_if_asked;

@@ -6,13 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The one purpose that a key serves; a token key never has two.
+/// The one purpose that a key serves. Only a single RA key has two uses in the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum KeyRole {
     /// Unwraps the content-encryption keys of SCEP requests (RSA).
     RaDecrypt,
     /// Signs SCEP replies (RSA).
     RaSign,
+    /// Does both for clients that cannot tell two RA certificates apart (RSA). May be absent.
+    RaSingle,
     /// Signs certificates of end entities and CRLs.
     CaSign,
     /// Signs checkpoints of the audit log.
@@ -25,9 +27,10 @@ pub enum KeyRole {
 
 impl KeyRole {
     /// Every role, in the order in which a ceremony meets them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RaDecrypt,
         Self::RaSign,
+        Self::RaSingle,
         Self::CaSign,
         Self::LogSign,
         Self::Probe,
@@ -39,6 +42,7 @@ impl KeyRole {
         match self {
             Self::RaDecrypt => "ra-decrypt",
             Self::RaSign => "ra-sign",
+            Self::RaSingle => "ra-single",
             Self::CaSign => "ca-sign",
             Self::LogSign => "log-sign",
             Self::Probe => "probe",
@@ -62,8 +66,35 @@ impl FromStr for KeyRole {
             .find(|role| role.as_str() == name)
             .ok_or_else(|| UnknownName {
                 name: name.to_owned(),
-                known: "ra-decrypt, ra-sign, ca-sign, log-sign, probe or root-sign",
+                known: "ra-decrypt, ra-sign, ra-single, ca-sign, log-sign, probe or root-sign",
             })
+    }
+}
+
+/// Which keys an RA works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RaKeys {
+    /// ra-decrypt and ra-sign, each with its one use.
+    Pair,
+    /// ra-single for both.
+    Single,
+}
+
+impl RaKeys {
+    /// The role that unwraps content-encryption keys.
+    pub(crate) fn decrypts(self) -> KeyRole {
+        match self {
+            Self::Pair => KeyRole::RaDecrypt,
+            Self::Single => KeyRole::RaSingle,
+        }
+    }
+
+    /// The role that signs replies.
+    pub(crate) fn signs(self) -> KeyRole {
+        match self {
+            Self::Pair => KeyRole::RaSign,
+            Self::Single => KeyRole::RaSingle,
+        }
     }
 }
 

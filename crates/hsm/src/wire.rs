@@ -9,7 +9,7 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    Digest, FoundKey, GenerateKey, GeneratedKey, KeyRole, KeyTransport, SignatureAlgorithm,
+    Digest, FoundKey, GenerateKey, GeneratedKey, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm,
 };
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
@@ -78,11 +78,13 @@ pub(crate) struct Request<'a> {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Operation<'a> {
     Decrypt {
+        ra: RaKeys,
         transport: KeyTransport,
         #[serde(borrow)]
         ciphertext: Octets<'a>,
     },
     SignReply {
+        ra: RaKeys,
         digest: Digest,
         #[serde(borrow)]
         signed_attributes: Octets<'a>,

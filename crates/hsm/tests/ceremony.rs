@@ -18,7 +18,7 @@ use openssl::x509::{X509, X509Req};
 use support::{MODULE, Token, der, key, worker};
 
 #[tokio::test]
-async fn every_role_gets_a_key_with_one_use_that_cannot_leave_the_token() {
+async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_token() {
     let token = Token::new().await;
     let ceremony = token.ceremony().await;
     let cases = [
@@ -37,13 +37,20 @@ async fn every_role_gets_a_key_with_one_use_that_cannot_leave_the_token() {
             key(KeyRole::RootSign, 6, KeyAlgorithm::Rsa(3072)),
             "CKM_SHA256_RSA_PKCS",
         ),
+        (
+            key(KeyRole::RaSingle, 7, KeyAlgorithm::Rsa(2048)),
+            "CKM_RSA_PKCS CKM_RSA_PKCS_OAEP \
+             CKM_SHA1_RSA_PKCS CKM_SHA256_RSA_PKCS CKM_SHA384_RSA_PKCS CKM_SHA512_RSA_PKCS",
+        ),
     ];
+    assert_eq!(cases.len(), KeyRole::ALL.len());
     for (specification, mechanisms) in cases {
         let role = specification.role;
         let algorithm = specification.algorithm;
         let made = ceremony.generate(specification).await.unwrap();
         let attributes: BTreeMap<_, _> = made.attributes.iter().cloned().collect();
-        let decrypts = role == KeyRole::RaDecrypt;
+        let decrypts = [KeyRole::RaDecrypt, KeyRole::RaSingle].contains(&role);
+        let signs = role != KeyRole::RaDecrypt;
         for (name, value) in [
             ("CKA_TOKEN", "true"),
             ("CKA_PRIVATE", "true"),
@@ -55,7 +62,7 @@ async fn every_role_gets_a_key_with_one_use_that_cannot_leave_the_token() {
             ("CKA_MODIFIABLE", "false"),
             ("CKA_COPYABLE", "false"),
             ("CKA_DECRYPT", if decrypts { "true" } else { "false" }),
-            ("CKA_SIGN", if decrypts { "false" } else { "true" }),
+            ("CKA_SIGN", if signs { "true" } else { "false" }),
             ("CKA_SIGN_RECOVER", "false"),
             ("CKA_UNWRAP", "false"),
             ("CKA_DERIVE", "false"),
@@ -94,9 +101,9 @@ async fn every_role_gets_a_key_with_one_use_that_cannot_leave_the_token() {
     let listed = ceremony.list_keys().await.unwrap();
     assert_eq!(
         listed.iter().filter(|key| key.class == "private").count(),
-        6
+        7
     );
-    assert_eq!(listed.iter().filter(|key| key.class == "public").count(), 6);
+    assert_eq!(listed.iter().filter(|key| key.class == "public").count(), 7);
     ceremony.close().await;
 }
 
@@ -128,6 +135,7 @@ async fn a_key_that_does_not_fit_its_role_is_not_made() {
     for unfit in [
         key(KeyRole::RaDecrypt, 1, KeyAlgorithm::P256),
         key(KeyRole::RaSign, 1, KeyAlgorithm::Ed25519),
+        key(KeyRole::RaSingle, 1, KeyAlgorithm::P384),
         key(KeyRole::CaSign, 1, KeyAlgorithm::Ed25519),
         key(KeyRole::CaSign, 1, KeyAlgorithm::Rsa(1024)),
     ] {

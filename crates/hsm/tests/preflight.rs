@@ -15,10 +15,7 @@ use std::process::Command;
 
 use assay_hsm::{Hsm, HsmConfig, KeyAlgorithm, KeyRole, KeyUri, StartError};
 use openssl::rsa::Rsa;
-use support::{Installation, MODULE, PIN, Token, key};
-
-/// OpenSC's tracing module, which logs every call of the library it wraps.
-const SPY: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so";
+use support::{Installation, MODULE, PIN, SPY, Token, key};
 
 async fn refusal(config: HsmConfig) -> StartError {
     let error = Hsm::start(config).await.expect_err("the service started");

@@ -12,7 +12,7 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use assay_hsm::{Digest, Health, Hsm, OperationError};
+use assay_hsm::{Digest, Health, Hsm, OperationError, RaKeys};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Installation, PATIENCE, der, until};
 
@@ -33,7 +33,10 @@ async fn no_operation_is_lost_when_a_worker_is_killed_in_the_middle_of_them() {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..32 {
             let (hsm, attributes) = (hsm.clone(), attributes.clone());
-            tasks.spawn(async move { hsm.sign_reply("r1", Digest::Sha256, &attributes).await });
+            tasks.spawn(async move {
+                hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+                    .await
+            });
         }
         // Some are done, many are not.
         tasks.join_next().await.unwrap().unwrap().unwrap();
@@ -59,7 +62,7 @@ async fn a_second_worker_takes_over_while_the_first_restarts() {
     kill_process(current_pid(&hsm), Signal::KILL).unwrap();
     let attributes = der::signed_attributes();
     for _ in 0..50 {
-        hsm.sign_reply("r1", Digest::Sha256, &attributes)
+        hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
             .await
             .unwrap();
         assert!(hsm.health().borrow().ready);
@@ -80,14 +83,16 @@ async fn a_worker_that_hangs_is_killed_at_its_deadline_and_replaced() {
     config.health_interval = Duration::from_secs(3600);
     let hsm = Hsm::start(config).await.unwrap();
     let attributes = der::signed_attributes();
-    hsm.sign_reply("r1", Digest::Sha256, &attributes)
+    hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
         .await
         .unwrap();
     let stopped = current_pid(&hsm);
     kill_process(stopped, Signal::STOP).unwrap();
-    let error = hsm.sign_reply("r2", Digest::Sha256, &attributes).await;
+    let error = hsm
+        .sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await;
     assert_eq!(error.unwrap_err(), OperationError::Deadline);
-    hsm.sign_reply("r3", Digest::Sha256, &attributes)
+    hsm.sign_reply("r3", RaKeys::Pair, Digest::Sha256, &attributes)
         .await
         .unwrap();
     assert_ne!(current_pid(&hsm), stopped);
@@ -129,7 +134,7 @@ async fn a_token_moved_away_and_back_is_found_again() {
     .await;
     assert!(!down.workers[0].healthy);
     let error = hsm
-        .sign_reply("r1", Digest::Sha256, &attributes)
+        .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
         .await
         .unwrap_err();
     assert!(
@@ -141,7 +146,7 @@ async fn a_token_moved_away_and_back_is_found_again() {
     fs::remove_dir(&tokens).unwrap();
     fs::rename(&away, &tokens).unwrap();
     until(&mut health, |health| health.ready).await;
-    hsm.sign_reply("r2", Digest::Sha256, &attributes)
+    hsm.sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
         .await
         .unwrap();
     hsm.shutdown().await;
@@ -166,7 +171,7 @@ async fn a_pin_that_turns_wrong_is_tried_once_more_and_never_again() {
     fs::write(installation.token.path().join("pin"), support::PIN).unwrap();
     let attributes = der::signed_attributes();
     let error = hsm
-        .sign_reply("r1", Digest::Sha256, &attributes)
+        .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
         .await
         .unwrap_err();
     assert!(
@@ -189,7 +194,12 @@ async fn shutdown_ends_the_workers_and_later_operations_fail() {
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
     let error = hsm
-        .sign_reply("r1", Digest::Sha256, &der::signed_attributes())
+        .sign_reply(
+            "r1",
+            RaKeys::Pair,
+            Digest::Sha256,
+            &der::signed_attributes(),
+        )
         .await;
     assert_eq!(error.unwrap_err(), OperationError::WorkerLost);
 }

@@ -12,7 +12,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use assay_hsm::{BadCiphertext, Digest, KeyAlgorithm, KeyRole, KeyTransport, OperationError};
+use assay_hsm::{
+    BadCiphertext, Digest, KeyAlgorithm, KeyRole, KeyTransport, OperationError, RaKeys,
+};
 use openssl::encrypt::Encrypter;
 use openssl::hash::MessageDigest;
 use openssl::rsa::Padding;
@@ -43,7 +45,10 @@ async fn both_key_transports_decrypt_to_what_was_encrypted() {
         (Padding::PKCS1_OAEP, OAEP_SHA1),
     ] {
         let ciphertext = encrypt(&installation, padding, b"content-encryption key");
-        let plaintext = hsm.decrypt("r1", transport, &ciphertext).await.unwrap();
+        let plaintext = hsm
+            .decrypt("r1", RaKeys::Pair, transport, &ciphertext)
+            .await
+            .unwrap();
         assert_eq!(plaintext.unwrap().expose(), b"content-encryption key");
     }
     hsm.shutdown().await;
@@ -65,11 +70,16 @@ async fn bad_ciphertexts_are_uniform_and_cost_neither_session_nor_health() {
     let too_large = vec![0xff; 256];
     for ciphertext in [&wrong_padding, &too_short, &too_large, &vec![]] {
         for transport in [KeyTransport::Pkcs1v15, OAEP_SHA1] {
-            let answer = hsm.decrypt("r1", transport, ciphertext).await.unwrap();
+            let answer = hsm
+                .decrypt("r1", RaKeys::Pair, transport, ciphertext)
+                .await
+                .unwrap();
             assert_eq!(answer.unwrap_err(), BadCiphertext);
         }
     }
-    let answer = hsm.decrypt("r2", KeyTransport::Pkcs1v15, &good).await;
+    let answer = hsm
+        .decrypt("r2", RaKeys::Pair, KeyTransport::Pkcs1v15, &good)
+        .await;
     assert_eq!(answer.unwrap().unwrap().expose(), b"key");
     let probes = before.workers[0].operations["probe"];
     let after = until(&mut health, |health| {
@@ -92,10 +102,15 @@ async fn a_padding_that_the_token_lacks_is_refused_for_good_and_harms_nothing() 
         mgf: Digest::Sha256,
     };
     assert_eq!(hsm.key_transports(), [KeyTransport::Pkcs1v15, OAEP_SHA1]);
-    let error = hsm.decrypt("r1", transport, &[1; 256]).await.unwrap_err();
+    let error = hsm
+        .decrypt("r1", RaKeys::Pair, transport, &[1; 256])
+        .await
+        .unwrap_err();
     assert!(error.is_permanent(), "{error}");
     let ciphertext = encrypt(&installation, Padding::PKCS1, b"key");
-    let answer = hsm.decrypt("r2", KeyTransport::Pkcs1v15, &ciphertext).await;
+    let answer = hsm
+        .decrypt("r2", RaKeys::Pair, KeyTransport::Pkcs1v15, &ciphertext)
+        .await;
     assert_eq!(answer.unwrap().unwrap().expose(), b"key");
     assert_eq!(hsm.health().borrow().workers[0].restarts, 0);
     hsm.shutdown().await;
@@ -111,12 +126,16 @@ async fn the_observer_sees_each_operation_with_its_role_and_whether_it_was_answe
         assert!(waited > Duration::ZERO);
         sink.lock().unwrap().push((role, answered));
     }));
-    let bad = hsm.decrypt("r1", KeyTransport::Pkcs1v15, &[1; 256]).await;
+    let bad = hsm
+        .decrypt("r1", RaKeys::Pair, KeyTransport::Pkcs1v15, &[1; 256])
+        .await;
     assert!(bad.unwrap().is_err());
     hsm.sign_tbs("r2", &installation.tbs().to_der())
         .await
         .unwrap();
-    hsm.sign_reply("r3", Digest::Sha256, b"").await.unwrap_err();
+    hsm.sign_reply("r3", RaKeys::Pair, Digest::Sha256, b"")
+        .await
+        .unwrap_err();
     assert_eq!(
         *seen.lock().unwrap(),
         [
@@ -139,7 +158,10 @@ async fn reply_signatures_verify_under_the_ra_certificate_for_every_digest() {
         (Digest::Sha384, MessageDigest::sha384()),
         (Digest::Sha512, MessageDigest::sha512()),
     ] {
-        let signature = hsm.sign_reply("r1", digest, &attributes).await.unwrap();
+        let signature = hsm
+            .sign_reply("r1", RaKeys::Pair, digest, &attributes)
+            .await
+            .unwrap();
         let mut verifier = Verifier::new(message_digest, &installation.ra_sign).unwrap();
         assert!(verifier.verify_oneshot(&signature, &attributes).unwrap());
     }
@@ -164,7 +186,9 @@ async fn the_ra_key_signs_nothing_but_a_set_of_attributes() {
         b"\x31\x03\x02\x01\x01".to_vec(),
         vec![],
     ] {
-        let refused = hsm.sign_reply("r1", Digest::Sha256, &bytes).await;
+        let refused = hsm
+            .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &bytes)
+            .await;
         let error = refused.unwrap_err();
         assert!(
             matches!(error, OperationError::Refused { .. }),
@@ -295,7 +319,10 @@ async fn a_full_queue_is_busy_at_once_and_every_other_operation_is_answered() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (hsm, attributes) = (hsm.clone(), attributes.clone());
-        tasks.spawn(async move { hsm.sign_reply("r1", Digest::Sha256, &attributes).await });
+        tasks.spawn(async move {
+            hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+                .await
+        });
     }
     let results = tasks.join_all().await;
     let signed = results.iter().filter(|result| result.is_ok()).count();

@@ -35,12 +35,14 @@ pub(super) fn quirks(quirks: &QuirkRules, lines: &mut Lines) {
     let QuirkRules {
         allow_sha1,
         allow_3des,
+        single_ra,
         chain_in_reply,
         not_before_skew,
     } = quirks;
     for (quirk, switch) in [
         (Quirk::AllowSha1, allow_sha1),
         (Quirk::Allow3Des, allow_3des),
+        (Quirk::SingleRa, single_ra),
         (Quirk::ChainInReply, chain_in_reply),
     ] {
         let path = format!("quirks.{quirk}");

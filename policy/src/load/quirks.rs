@@ -8,32 +8,18 @@ use crate::profile::{Quirk, QuirkRules, Sunset};
 pub(super) fn quirks(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<QuirkRules> {
     let allow_sha1 = quirk(section, Quirk::AllowSha1, reader, Item::boolean);
     let allow_3des = quirk(section, Quirk::Allow3Des, reader, Item::boolean);
-    let two_ra_keys = two_ra_keys(section, reader);
+    let single_ra = quirk(section, Quirk::SingleRa, reader, Item::boolean);
     let chain_in_reply = quirk(section, Quirk::ChainInReply, reader, Item::boolean);
     let not_before_skew = quirk(section, Quirk::NotBeforeSkew, reader, |item, reader| {
         positive_duration(item, MAX_BACKDATE, reader)
     });
-    two_ra_keys?;
     Some(QuirkRules {
         allow_sha1: allow_sha1?,
         allow_3des: allow_3des?,
+        single_ra: single_ra?,
         chain_in_reply: chain_in_reply?,
         not_before_skew: not_before_skew?,
     })
-}
-
-/// An exception with a name, so that whoever needs it is told why it is none.
-fn two_ra_keys(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<()> {
-    let Some(item) = section.optional("single_ra") else {
-        return Some(());
-    };
-    if item.boolean(reader)? {
-        return item.refuse(
-            reader,
-            "wanted false: an RA key of this release either decrypts or signs, and no other is in the token",
-        );
-    }
-    Some(())
 }
 
 fn quirk<'d, T: Default>(

@@ -12,6 +12,8 @@ crate::algorithm::words! {
         AllowSha1 = "allow_sha1",
         /// Triple DES in the envelopes of request and reply.
         Allow3Des = "allow_3des",
+        /// One RA certificate that both requests are enveloped to and replies are signed by.
+        SingleRa = "single_ra",
         /// A SUCCESS carries the issuer's chain after the certificate.
         ChainInReply = "chain_in_reply",
         /// NotBefore is earlier by this much than the profile's backdate makes it.
@@ -44,6 +46,8 @@ pub struct Quirks {
     pub allow_sha1: bool,
     /// [`Quirk::Allow3Des`].
     pub allow_3des: bool,
+    /// [`Quirk::SingleRa`].
+    pub single_ra: bool,
     /// [`Quirk::ChainInReply`].
     pub chain_in_reply: bool,
     /// [`Quirk::NotBeforeSkew`]; zero where it is off.
@@ -55,6 +59,7 @@ pub struct Quirks {
 pub(crate) struct QuirkRules {
     pub(crate) allow_sha1: Sunset<bool>,
     pub(crate) allow_3des: Sunset<bool>,
+    pub(crate) single_ra: Sunset<bool>,
     pub(crate) chain_in_reply: Sunset<bool>,
     pub(crate) not_before_skew: Sunset<Duration>,
 }
@@ -90,6 +95,7 @@ impl Quirks {
         match quirk {
             Quirk::AllowSha1 => self.allow_sha1,
             Quirk::Allow3Des => self.allow_3des,
+            Quirk::SingleRa => self.single_ra,
             Quirk::ChainInReply => self.chain_in_reply,
             Quirk::NotBeforeSkew => !self.not_before_skew.is_zero(),
         }
@@ -102,12 +108,14 @@ impl Profile {
         let QuirkRules {
             allow_sha1,
             allow_3des,
+            single_ra,
             chain_in_reply,
             not_before_skew,
         } = &self.quirks;
         Quirks {
             allow_sha1: allow_sha1.at(now),
             allow_3des: allow_3des.at(now),
+            single_ra: single_ra.at(now),
             chain_in_reply: chain_in_reply.at(now),
             not_before_skew: not_before_skew.at(now),
         }
@@ -118,6 +126,7 @@ impl Profile {
         match quirk {
             Quirk::AllowSha1 => self.quirks.allow_sha1.until,
             Quirk::Allow3Des => self.quirks.allow_3des.until,
+            Quirk::SingleRa => self.quirks.single_ra.until,
             Quirk::ChainInReply => self.quirks.chain_in_reply.until,
             Quirk::NotBeforeSkew => self.quirks.not_before_skew.until,
         }

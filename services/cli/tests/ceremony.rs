@@ -157,6 +157,45 @@ fn the_ra_stands_under_the_ca_and_the_ca_under_the_root() -> Result<()> {
 }
 
 #[test]
+fn the_ra_key_of_two_uses_is_made_only_when_it_is_asked_for() -> Result<()> {
+    let bench = Bench::new()?;
+    let run = bench
+        .under_root("ca")
+        .args(["--single-ra", "--json"])
+        .output()?;
+    ensure!(run.status.success(), "{}", said(&run));
+
+    let ca = bench.certificate("ca/certificates/ca.pem")?;
+    let ra = bench.certificate("ca/certificates/ra-single.pem")?;
+    assert!(ra.verify(&*ca.public_key()?)?);
+    let text = String::from_utf8(ra.to_text()?)?;
+    let usage = "X509v3 Key Usage: critical\n                Digital Signature, Key Encipherment\n";
+    assert!(text.contains(usage), "{text}");
+    let transcript: Value = serde_json::from_slice(&run.stdout)?;
+    let keys = transcript["keys"].as_array().context("keys")?;
+    let single = keys.iter().find(|key| key["role"] == "ra-single");
+    let single = single.context("no ra-single in the transcript")?;
+    for (attribute, value) in [
+        ("CKA_DECRYPT", "true"),
+        ("CKA_SIGN", "true"),
+        ("CKA_UNWRAP", "false"),
+        ("CKA_EXTRACTABLE", "false"),
+    ] {
+        assert_eq!(single["attributes"][attribute], value, "{attribute}");
+    }
+    let settings: toml::Table = std::fs::read_to_string(bench.path("ca/signer.toml"))?.parse()?;
+    assert_eq!(
+        settings["keys"]["ra-single"].as_str(),
+        single["uri"].as_str()
+    );
+    assert_eq!(
+        settings["certificates"]["ra_single"].as_str(),
+        Some("certificates/ra-single.pem")
+    );
+    Ok(())
+}
+
+#[test]
 fn the_transcript_tells_each_key_as_the_token_has_it() -> Result<()> {
     let bench = Bench::new()?;
     let run = bench.under_root("ca").arg("--json").output()?;
@@ -168,6 +207,7 @@ fn the_transcript_tells_each_key_as_the_token_has_it() -> Result<()> {
     assert_eq!(kept["state"], "complete");
     let keys = kept["keys"].as_array().context("keys")?;
     assert_eq!(keys.len(), 6);
+    assert!(!bench.path("ca/certificates/ra-single.pem").exists());
     for key in keys {
         for (attribute, value) in [
             ("CKA_SENSITIVE", "true"),

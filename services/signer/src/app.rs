@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::enrolment::EnrolmentService;
 use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
+use crate::ra::warn_of_single_ra;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
 use crate::settings::{Listener, Settings};
@@ -80,6 +81,11 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
         digest_of(algorithm),
         recorder.clock.now(),
     )?);
+    let (in_force, now) = (policies.active(), recorder.clock.now());
+    for profile in in_force.profiles() {
+        authority.serves(profile, now)?;
+        warn_of_single_ra(profile, now);
+    }
     let pipeline = Arc::new(Pipeline {
         finish: Finish::new(
             hsm.clone(),

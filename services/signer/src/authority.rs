@@ -1,9 +1,11 @@
 //! The certification authority as the pipeline sees it: names, public keys, and how a signed TBS becomes a certificate.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_lint::{IssuerCertificate, IssuerError};
-use assay_policy::Issuer;
+use assay_policy::{Issuer, Profile, Quirks};
+use assay_scep::Request;
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
 use openssl::error::ErrorStack;
@@ -14,11 +16,17 @@ use openssl::sign::Verifier;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
+use crate::ra::{NoSingleRa, Ra};
 use crate::settings::Certificates;
 
-/// One issuing CA with its two RA certificates.
+/// One issuing CA with its RA.
 pub(crate) struct Authority {
-    pub(crate) certificates: Certificates,
+    /// The CA certificate, DER.
+    pub(crate) ca: Vec<u8>,
+    /// Its own issuers, DER.
+    chain: Vec<Vec<u8>>,
+    ra_pair: Arc<Ra>,
+    ra_single: Option<Arc<Ra>>,
     /// SHA-256 of the CA certificate's SubjectPublicKeyInfo, hex: the CA of a transaction.
     pub(crate) id: String,
     pub(crate) issuer: Issuer,
@@ -28,7 +36,6 @@ pub(crate) struct Authority {
     pub(crate) lint_issuer: IssuerCertificate,
     ca_key: PKey<Public>,
     ca_digest: MessageDigest,
-    ra_sign_key: PKey<Public>,
 }
 
 /// Why the configured certificates cannot serve as an authority.
@@ -87,16 +94,23 @@ impl Authority {
         digest: MessageDigest,
         now: SystemTime,
     ) -> Result<Self, AuthorityError> {
-        let ca = decode("ca", &certificates.ca, now)?;
-        decode("ra_enc", &certificates.ra_enc, now)?;
-        let ra_sign = decode("ra_sign", &certificates.ra_sign, now)?;
+        let Certificates {
+            ca: ca_der,
+            ra_enc,
+            ra_sign,
+            ra_single,
+            chain,
+        } = certificates;
+        let ca = decode("ca", &ca_der, now)?;
         let tbs = ca.tbs_certificate();
         let spki = encode("ca", tbs.subject_public_key_info())?;
         let ca_key = PKey::public_key_from_der(&spki)?;
-        for (key, der) in [
-            ("ra_enc", &certificates.ra_enc),
-            ("ra_sign", &certificates.ra_sign),
-        ] {
+        let single = ra_single.iter().map(|der| ("ra_single", der));
+        for (key, der) in [("ra_enc", &ra_enc), ("ra_sign", &ra_sign)]
+            .into_iter()
+            .chain(single)
+        {
+            decode(key, der, now)?;
             if !openssl::x509::X509::from_der(der)?.verify(&ca_key)? {
                 return Err(AuthorityError::ForeignRa { key });
             }
@@ -116,28 +130,49 @@ impl Authority {
             },
             ca_key,
             ca_digest: digest,
-            ra_sign_key: PKey::public_key_from_der(&encode(
-                "ra_sign",
-                ra_sign.tbs_certificate().subject_public_key_info(),
-            )?)?,
             key_id,
-            lint_issuer: IssuerCertificate::from_der(&certificates.ca)?,
-            certificates,
+            lint_issuer: IssuerCertificate::from_der(&ca_der)?,
+            ra_pair: Arc::new(Ra::pair(ra_enc, ra_sign)?),
+            ra_single: ra_single.map(Ra::single).transpose()?.map(Arc::new),
+            ca: ca_der,
+            chain,
         })
     }
 
-    /// GetCACert's list: RA certificates, issuing CA, chain (jscep expects the RA first).
-    pub(crate) fn ca_certificates(&self) -> Vec<Vec<u8>> {
-        let Certificates {
-            ca,
-            ra_enc,
-            ra_sign,
-            chain,
-        } = &self.certificates;
-        [ra_enc, ra_sign, ca]
+    /// The RA that GetCACert names where these exceptions are in force.
+    pub(crate) fn ra(&self, quirks: Quirks) -> &Arc<Ra> {
+        match &self.ra_single {
+            Some(single) if quirks.single_ra => single,
+            Some(_) | None => &self.ra_pair,
+        }
+    }
+
+    /// The RA that a request is enveloped to, and that answers it. The pair is always there, for a device that kept the
+    /// list of before an exception. A request for none of them is refused by the one that GetCACert names.
+    pub(crate) fn addressed(&self, request: &Request, quirks: Quirks) -> &Arc<Ra> {
+        let named = self.ra(quirks);
+        [named, &self.ra_pair]
             .into_iter()
-            .chain(chain)
-            .cloned()
+            .find(|ra| ra.receives(request))
+            .unwrap_or(named)
+    }
+
+    /// Whether there is the RA that a profile wants.
+    pub(crate) fn serves(&self, profile: &Profile, now: SystemTime) -> Result<(), NoSingleRa> {
+        if profile.quirks_at(now).single_ra && self.ra_single.is_none() {
+            return Err(NoSingleRa {
+                profile: profile.name().to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// GetCACert's list: RA certificates, issuing CA, chain (jscep expects the RA first).
+    pub(crate) fn ca_certificates(&self, quirks: Quirks) -> Vec<Vec<u8>> {
+        let ra = self.ra(quirks).certificates().into_iter();
+        let ca = std::iter::once(&self.ca).chain(&self.chain);
+        ra.chain(ca.map(Vec::as_slice))
+            .map(<[u8]>::to_vec)
             .collect()
     }
 
@@ -145,8 +180,8 @@ impl Authority {
     pub(crate) fn with_chain(&self, issued: Vec<u8>, chain: bool) -> Vec<Vec<u8>> {
         let mut certificates = vec![issued];
         if chain {
-            certificates.push(self.certificates.ca.clone());
-            certificates.extend(self.certificates.chain.iter().cloned());
+            certificates.push(self.ca.clone());
+            certificates.extend(self.chain.iter().cloned());
         }
         certificates
     }
@@ -163,18 +198,6 @@ impl Authority {
             signature: BitString::from_bytes(signature)?,
         }
         .to_der()?)
-    }
-
-    /// Whether the RA's signature over a reply's signed attributes verifies.
-    pub(crate) fn reply_verifies(
-        &self,
-        digest: MessageDigest,
-        signed_attrs: &[u8],
-        signature: &[u8],
-    ) -> bool {
-        Verifier::new(digest, &self.ra_sign_key)
-            .and_then(|mut verifier| verifier.verify_oneshot(signature, signed_attrs))
-            .unwrap_or(false)
     }
 }
 

@@ -76,6 +76,9 @@ pub(crate) struct KeysConfig {
     pub(crate) ra_decrypt: KeyUri,
     #[serde(deserialize_with = "key_uri")]
     pub(crate) ra_sign: KeyUri,
+    /// Needed only for profiles with the exception `single_ra`, and then with its certificate.
+    #[serde(default, deserialize_with = "optional_key_uri")]
+    pub(crate) ra_single: Option<KeyUri>,
     #[serde(deserialize_with = "key_uri")]
     pub(crate) ca_sign: KeyUri,
     #[serde(deserialize_with = "key_uri")]
@@ -90,6 +93,8 @@ pub(crate) struct CertificatesConfig {
     pub(crate) ca: PathBuf,
     pub(crate) ra_enc: PathBuf,
     pub(crate) ra_sign: PathBuf,
+    /// Of `keys.ra-single`.
+    pub(crate) ra_single: Option<PathBuf>,
     /// The CA's own issuers up to the root, in order; may be empty.
     #[serde(default)]
     pub(crate) chain: Vec<PathBuf>,
@@ -181,6 +186,10 @@ fn default_queue() -> usize {
 
 fn key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<KeyUri, D::Error> {
     KeyUri::parse(&String::deserialize(from)?).map_err(de::Error::custom)
+}
+
+fn optional_key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyUri>, D::Error> {
+    key_uri(from).map(Some)
 }
 
 #[cfg(test)]

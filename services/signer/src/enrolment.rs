@@ -116,16 +116,19 @@ fn public_info(
     known_revision: &str,
 ) -> Result<PublicInfoReply, assay_scep::CertificateListError> {
     let in_force = pipeline.policies.active();
-    let (certificates, content_type) =
-        assay_scep::ca_certificates(&pipeline.authority.ca_certificates())?;
     let now = pipeline.recorder.clock.now();
+    let profiles = in_force
+        .profiles()
+        .map(|profile| profile_info(pipeline, profile, now))
+        .collect::<Result<Vec<_>, _>>()?;
     let crl = pipeline.revocation.latest();
     let mut hasher = openssl::sha::Sha256::new();
-    hasher.update(&certificates);
+    hasher.update(&pipeline.authority.ca);
     hasher.update(&in_force.model_hash().unwrap_or_default());
     // An exception may end while the policy stays.
-    for profile in in_force.profiles() {
-        hasher.update(capabilities(pipeline, profile, now).as_bytes());
+    for profile in &profiles {
+        hasher.update(profile.capabilities.as_bytes());
+        hasher.update(&profile.ca_certificates);
     }
     if let Some(crl) = &crl {
         hasher.update(&crl.sha256);
@@ -138,16 +141,6 @@ fn public_info(
             files: Vec::new(),
         });
     }
-    let profiles = in_force
-        .profiles()
-        .map(|profile| ProfileInfo {
-            profile: profile.name().to_string(),
-            capabilities: capabilities(pipeline, profile, now),
-            ca_certificates: certificates.clone(),
-            ca_certificates_type: content_type.to_owned(),
-            is_default: profile.is_default(),
-        })
-        .collect();
     Ok(PublicInfoReply {
         revision,
         profiles,
@@ -161,7 +154,7 @@ fn files(pipeline: &Pipeline, crl: Option<&CrlRow>) -> Vec<PublicFile> {
     let mut files = vec![PublicFile {
         path: "aia/ca.cer".to_owned(),
         content_type: "application/pkix-cert".to_owned(),
-        content: authority.certificates.ca.clone(),
+        content: authority.ca.clone(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
         last_modified: unix(authority.issuer.not_before),
     }];
@@ -182,7 +175,19 @@ fn unix(time: SystemTime) -> i64 {
     i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn capabilities(pipeline: &Pipeline, profile: &Profile, now: SystemTime) -> String {
+fn profile_info(
+    pipeline: &Pipeline,
+    profile: &Profile,
+    now: SystemTime,
+) -> Result<ProfileInfo, assay_scep::CertificateListError> {
+    let list = pipeline.authority.ca_certificates(profile.quirks_at(now));
+    let (ca_certificates, content_type) = assay_scep::ca_certificates(&list)?;
     let token = pipeline.hsm.key_transports();
-    assay_scep::capabilities(&pipeline::algorithms(profile, token, now))
+    Ok(ProfileInfo {
+        profile: profile.name().to_string(),
+        capabilities: assay_scep::capabilities(&pipeline::algorithms(profile, token, now)),
+        ca_certificates,
+        ca_certificates_type: content_type.to_owned(),
+        is_default: profile.is_default(),
+    })
 }

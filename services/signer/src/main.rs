@@ -11,6 +11,7 @@ mod enrolment;
 mod metrics;
 mod pipeline;
 mod policies;
+mod ra;
 mod recorder;
 mod recovery;
 mod revocation;

@@ -57,6 +57,7 @@ pub(crate) struct Certificates {
     pub(crate) ca: Vec<u8>,
     pub(crate) ra_enc: Vec<u8>,
     pub(crate) ra_sign: Vec<u8>,
+    pub(crate) ra_single: Option<Vec<u8>>,
     pub(crate) chain: Vec<Vec<u8>>,
 }
 
@@ -67,6 +68,7 @@ impl Settings {
         let config: SignerConfig = document.parse()?;
         check_ranges(&document, &config.token, &config.limits)?;
         check_schedule(&document, &config.crl)?;
+        check_single_ra(&document, &config.keys, &config.certificates)?;
         let certificates = read_certificates(&document, &config.certificates)?;
         Ok(Self {
             ca_key_id: hex::encode(config.keys.ca_sign.id()),
@@ -184,6 +186,24 @@ fn check_schedule(document: &Document, crl: &CrlConfig) -> Result<(), ConfigErro
     Ok(())
 }
 
+fn check_single_ra(
+    document: &Document,
+    keys: &KeysConfig,
+    certificates: &CertificatesConfig,
+) -> Result<(), ConfigError> {
+    match (&keys.ra_single, &certificates.ra_single) {
+        (Some(_), None) => Err(document.error(
+            "keys.ra-single",
+            "has no certificate: name it as certificates.ra_single, or take the key out",
+        )),
+        (None, Some(_)) => Err(document.error(
+            "certificates.ra_single",
+            "has no key: name it as keys.ra-single, or take the certificate out",
+        )),
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+    }
+}
+
 fn hsm(
     document: &Document,
     token: TokenConfig,
@@ -198,9 +218,12 @@ fn hsm(
         uri,
         certificate: certificate.cloned(),
     };
+    let ra_single = keys
+        .ra_single
+        .map(|uri| key(KeyRole::RaSingle, uri, certificates.ra_single.as_ref()));
     HsmConfig {
         module: document.folder().join(token.module),
-        keys: vec![
+        keys: [
             key(
                 KeyRole::RaDecrypt,
                 keys.ra_decrypt,
@@ -210,7 +233,10 @@ fn hsm(
             key(KeyRole::CaSign, keys.ca_sign, Some(&certificates.ca)),
             key(KeyRole::LogSign, keys.log_sign, None),
             key(KeyRole::Probe, keys.probe, None),
-        ],
+        ]
+        .into_iter()
+        .chain(ra_single)
+        .collect(),
         threads: token.threads,
         workers: token.workers,
         operation_deadline: token.operation_deadline,
@@ -259,6 +285,11 @@ fn read_certificates(
         ca: read("certificates.ca", &paths.ca)?,
         ra_enc: read("certificates.ra_enc", &paths.ra_enc)?,
         ra_sign: read("certificates.ra_sign", &paths.ra_sign)?,
+        ra_single: paths
+            .ra_single
+            .as_ref()
+            .map(|path| read("certificates.ra_single", path))
+            .transpose()?,
         chain: paths
             .chain
             .iter()

@@ -175,7 +175,11 @@ impl Ceremony {
         let subject = match role {
             KeyRole::RootSign => Subject::Authority,
             KeyRole::CaSign => Subject::EndEntity,
-            KeyRole::RaDecrypt | KeyRole::RaSign | KeyRole::LogSign | KeyRole::Probe => {
+            KeyRole::RaDecrypt
+            | KeyRole::RaSign
+            | KeyRole::RaSingle
+            | KeyRole::LogSign
+            | KeyRole::Probe => {
                 return Err(CeremonyError::Refused {
                     reason: format!("a {role} key signs no certificates"),
                 });

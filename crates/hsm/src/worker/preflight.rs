@@ -40,7 +40,7 @@ pub(super) struct CheckedKey {
     pub(super) issuer: Option<Issuer>,
     /// For probe, what its signatures are verified with.
     pub(super) public_key: Option<PKey<Public>>,
-    /// For ra-decrypt, what it can undo.
+    /// For a key that decrypts, what it can undo.
     pub(super) transports: Vec<KeyTransport>,
 }
 
@@ -142,7 +142,9 @@ impl Candidate<'_> {
         let algorithm = key::algorithm(self.session, handle)
             .map_err(|error| failed("reading the kind of a key", &error))?;
         let right = match self.role {
-            KeyRole::RaDecrypt | KeyRole::RaSign => "an RSA key of 2048 bits or more is needed",
+            KeyRole::RaDecrypt | KeyRole::RaSign | KeyRole::RaSingle => {
+                "an RSA key of 2048 bits or more is needed"
+            }
             KeyRole::CaSign | KeyRole::Probe | KeyRole::RootSign => {
                 "P-256, P-384 or RSA of 2048 bits or more is needed"
             }
@@ -152,7 +154,7 @@ impl Candidate<'_> {
             (KeyAlgorithm::Rsa(bits), _) => *bits >= MIN_RSA_BITS,
             (
                 KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519,
-                KeyRole::RaDecrypt | KeyRole::RaSign,
+                KeyRole::RaDecrypt | KeyRole::RaSign | KeyRole::RaSingle,
             ) => false,
             (KeyAlgorithm::P256 | KeyAlgorithm::P384, _) => true,
             (KeyAlgorithm::Ed25519, role) => role == KeyRole::LogSign,
@@ -167,16 +169,26 @@ impl Candidate<'_> {
 
     /// Checks that the token offers what the key is for.
     fn check_mechanisms(&self, algorithm: KeyAlgorithm) -> Result<(), StartError> {
-        if Usage::of(self.role) == Usage::Sign {
-            for mechanism in template::mechanisms(self.role, algorithm) {
-                if !self.offers(mechanism, MechanismInfo::sign)? {
-                    return Err(
-                        self.missing(mechanism, "use a key of another kind or another token")
-                    );
-                }
-            }
-            return Ok(());
+        let usage = Usage::of(self.role);
+        if usage.signs {
+            self.check_signatures(algorithm)?;
         }
+        if usage.decrypts {
+            self.check_decryption()?;
+        }
+        Ok(())
+    }
+
+    fn check_signatures(&self, algorithm: KeyAlgorithm) -> Result<(), StartError> {
+        for mechanism in template::signatures(self.role, algorithm) {
+            if !self.offers(*mechanism, MechanismInfo::sign)? {
+                return Err(self.missing(*mechanism, "use a key of another kind or another token"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_decryption(&self) -> Result<(), StartError> {
         if self.offers(MechanismType::RSA_PKCS, MechanismInfo::decrypt)? {
             return Ok(());
         }
@@ -211,7 +223,8 @@ impl Candidate<'_> {
     }
 
     /// Proves that the key is the certificate's. Comparing public keys would prove only that a
-    /// public key object lies beside it. For ra-decrypt, returns the key transports that work.
+    /// public key object lies beside it. Each use is proven; returns the key transports that work,
+    /// none for a key that only signs.
     fn check_certificate(
         &self,
         handle: ObjectHandle,
@@ -228,23 +241,23 @@ impl Candidate<'_> {
             .map_err(|_| mismatch("the certificate cannot be read"))?;
         let mut challenge = PROOF_CONTEXT.to_vec();
         challenge.extend_from_slice(&random()?);
-        let mut transports = Vec::new();
-        let proven = match Usage::of(self.role) {
-            Usage::Sign => sign(self.session, handle, algorithm, &challenge).map(|signature| {
-                verify(&public_key, algorithm, &challenge, &signature).unwrap_or(false)
-            }),
-            Usage::Decrypt => {
-                transports = transport::working(self.session, handle, &public_key, &challenge);
-                Ok(!transports.is_empty())
+        let unproven = || mismatch("the key does not prove itself to the certificate's public key");
+        let usage = Usage::of(self.role);
+        if usage.signs {
+            let signature = sign(self.session, handle, algorithm, &challenge)
+                .map_err(|error| failed("proving a key", &error))?;
+            if !verify(&public_key, algorithm, &challenge, &signature).unwrap_or(false) {
+                return Err(unproven());
             }
-        };
-        match proven {
-            Ok(true) => Ok(transports),
-            Ok(false) => Err(mismatch(
-                "the key does not prove itself to the certificate's public key",
-            )),
-            Err(error) => Err(failed("proving a key", &error)),
         }
+        if !usage.decrypts {
+            return Ok(Vec::new());
+        }
+        let transports = transport::working(self.session, handle, &public_key, &challenge);
+        if transports.is_empty() {
+            return Err(unproven());
+        }
+        Ok(transports)
     }
 
     fn issuer(

@@ -17,7 +17,7 @@ use super::preflight::{self, CheckedKey};
 use super::queue::Queue;
 use super::structure::{check_signed_attributes, check_tbs};
 use super::token::{Access, Token};
-use super::{key, operation};
+use super::{key, operation, transport};
 use crate::wire::{self, Answer, Octets, Operation, Outcome, Ready, Request, ServiceSetup, Usage};
 use crate::{KeyRole, KeyUri, StartError};
 
@@ -83,10 +83,9 @@ impl Service {
         let ready = Ready {
             token: token.identity.clone(),
             ca_signature,
-            key_transports: keys
-                .iter()
-                .flat_map(|key| key.checked.transports.iter().copied())
-                .collect(),
+            key_transports: transport::common(
+                &keys.iter().map(|key| &key.checked).collect::<Vec<_>>(),
+            ),
         };
         let shared = Arc::new(Shared {
             token,
@@ -218,11 +217,13 @@ impl Lane {
     fn attempt(&self, operation: &Operation<'_>) -> Verdict {
         match operation {
             Operation::Decrypt {
+                ra,
                 transport,
                 ciphertext,
             } => {
-                let Some((key, handle)) = self.key(KeyRole::RaDecrypt) else {
-                    return Verdict::no_key(KeyRole::RaDecrypt);
+                let role = ra.decrypts();
+                let Some((key, handle)) = self.key(role) else {
+                    return Verdict::no_key(role);
                 };
                 // Counted whatever comes of it: each call is one use of the key.
                 key.count.fetch_add(1, Ordering::Relaxed);
@@ -233,13 +234,14 @@ impl Lane {
                 }
             }
             Operation::SignReply {
+                ra,
                 digest,
                 signed_attributes,
             } => {
                 if let Err(refusal) = check_signed_attributes(signed_attributes.0) {
                     return Verdict::Refused(refusal.to_string());
                 }
-                self.sign(KeyRole::RaSign, |session, _, handle| {
+                self.sign(ra.signs(), |session, _, handle| {
                     operation::sign_rsa(session, handle, *digest, signed_attributes.0)
                 })
             }

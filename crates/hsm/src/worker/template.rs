@@ -16,22 +16,32 @@ const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
 const ED25519_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
 const ED25519_NAME: &[u8] = b"\x13\x0cedwards25519";
 
-/// The one thing that a key may do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Usage {
-    Decrypt,
-    Sign,
+/// What a key may do: one thing, but for ra-single.
+#[derive(Clone, Copy)]
+pub(super) struct Usage {
+    pub(super) decrypts: bool,
+    pub(super) signs: bool,
 }
 
 impl Usage {
     pub(super) fn of(role: KeyRole) -> Self {
         match role {
-            KeyRole::RaDecrypt => Self::Decrypt,
+            KeyRole::RaDecrypt => Self {
+                decrypts: true,
+                signs: false,
+            },
+            KeyRole::RaSingle => Self {
+                decrypts: true,
+                signs: true,
+            },
             KeyRole::RaSign
             | KeyRole::CaSign
             | KeyRole::LogSign
             | KeyRole::Probe
-            | KeyRole::RootSign => Self::Sign,
+            | KeyRole::RootSign => Self {
+                decrypts: false,
+                signs: true,
+            },
         }
     }
 }
@@ -68,12 +78,8 @@ pub(super) fn rules(role: KeyRole) -> Vec<Rule> {
         rule(AttributeType::Local, "CKA_LOCAL", true),
         rule(AttributeType::Modifiable, "CKA_MODIFIABLE", false),
         rule(AttributeType::Copyable, "CKA_COPYABLE", false),
-        rule(
-            AttributeType::Decrypt,
-            "CKA_DECRYPT",
-            usage == Usage::Decrypt,
-        ),
-        rule(AttributeType::Sign, "CKA_SIGN", usage == Usage::Sign),
+        rule(AttributeType::Decrypt, "CKA_DECRYPT", usage.decrypts),
+        rule(AttributeType::Sign, "CKA_SIGN", usage.signs),
         rule(AttributeType::SignRecover, "CKA_SIGN_RECOVER", false),
         rule(AttributeType::Unwrap, "CKA_UNWRAP", false),
         rule(AttributeType::Derive, "CKA_DERIVE", false),
@@ -116,17 +122,29 @@ pub(super) fn check(
 
 /// Mechanisms that a key of this role is bound to by CKA_ALLOWED_MECHANISMS.
 pub(super) fn mechanisms(role: KeyRole, algorithm: KeyAlgorithm) -> Vec<MechanismType> {
-    match (Usage::of(role), algorithm) {
-        (Usage::Decrypt, _) => vec![MechanismType::RSA_PKCS, MechanismType::RSA_PKCS_OAEP],
-        (Usage::Sign, KeyAlgorithm::P256 | KeyAlgorithm::P384) => vec![MechanismType::ECDSA],
-        (Usage::Sign, KeyAlgorithm::Ed25519) => vec![MechanismType::EDDSA],
-        (Usage::Sign, KeyAlgorithm::Rsa(_)) if role == KeyRole::RaSign => vec![
+    let usage = Usage::of(role);
+    let mut mechanisms = Vec::new();
+    if usage.decrypts {
+        mechanisms.extend([MechanismType::RSA_PKCS, MechanismType::RSA_PKCS_OAEP]);
+    }
+    if usage.signs {
+        mechanisms.extend(signatures(role, algorithm));
+    }
+    mechanisms
+}
+
+/// Mechanisms that a key of this role signs with.
+pub(super) fn signatures(role: KeyRole, algorithm: KeyAlgorithm) -> &'static [MechanismType] {
+    match (algorithm, role) {
+        (KeyAlgorithm::P256 | KeyAlgorithm::P384, _) => &[MechanismType::ECDSA],
+        (KeyAlgorithm::Ed25519, _) => &[MechanismType::EDDSA],
+        (KeyAlgorithm::Rsa(_), KeyRole::RaSign | KeyRole::RaSingle) => &[
             MechanismType::SHA1_RSA_PKCS,
             MechanismType::SHA256_RSA_PKCS,
             MechanismType::SHA384_RSA_PKCS,
             MechanismType::SHA512_RSA_PKCS,
         ],
-        (Usage::Sign, KeyAlgorithm::Rsa(_)) => vec![MechanismType::SHA256_RSA_PKCS],
+        (KeyAlgorithm::Rsa(_), _) => &[MechanismType::SHA256_RSA_PKCS],
     }
 }
 
@@ -144,8 +162,8 @@ pub(super) fn private(key: &GenerateKey) -> Vec<Attribute> {
         Attribute::Extractable(false),
         Attribute::Modifiable(false),
         Attribute::Copyable(false),
-        Attribute::Decrypt(usage == Usage::Decrypt),
-        Attribute::Sign(usage == Usage::Sign),
+        Attribute::Decrypt(usage.decrypts),
+        Attribute::Sign(usage.signs),
         Attribute::SignRecover(false),
         Attribute::Unwrap(false),
         Attribute::Derive(false),
@@ -164,8 +182,8 @@ pub(super) fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
         Attribute::Private(false),
         Attribute::Modifiable(false),
         Attribute::Copyable(false),
-        Attribute::Encrypt(usage == Usage::Decrypt),
-        Attribute::Verify(usage == Usage::Sign),
+        Attribute::Encrypt(usage.decrypts),
+        Attribute::Verify(usage.signs),
         Attribute::VerifyRecover(false),
         Attribute::Wrap(false),
         Attribute::Derive(false),

@@ -9,6 +9,8 @@ use openssl::pkey::{PKey, Public};
 use openssl::rsa::Padding;
 
 use super::operation::decrypt;
+use super::preflight::CheckedKey;
+use super::template::Usage;
 use crate::{Digest, KeyTransport};
 
 /// What clients use: RSAES-OAEP with other hashes was not seen.
@@ -35,6 +37,20 @@ pub(super) fn working(
         .into_iter()
         .filter(|transport| works(session, handle, public_key, *transport, sample))
         .collect()
+}
+
+/// Those that every decryption key can undo: what is advertised must not depend on which of them a
+/// client will address.
+pub(super) fn common(keys: &[&CheckedKey]) -> Vec<KeyTransport> {
+    let mut all = keys
+        .iter()
+        .filter(|key| Usage::of(key.role).decrypts)
+        .map(|key| &key.transports);
+    let mut common = all.next().cloned().unwrap_or_default();
+    for transports in all {
+        common.retain(|transport| transports.contains(transport));
+    }
+    common
 }
 
 /// Whether what is encrypted to the public key decrypts again. A ciphertext for another key does not.

@@ -25,6 +25,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// OpenSC's tracing module, which logs every call of the library it wraps.
+pub const SPY: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so";
 pub const PIN: &str = "token-pin-1234";
 
 /// The template that demonstrations use.
@@ -123,14 +125,25 @@ impl Installation {
     }
 
     pub async fn with_ca(ca_algorithm: KeyAlgorithm) -> Self {
+        Self::with_keys(ca_algorithm, &[]).await
+    }
+
+    /// The same with ra-single, as the last of the keys.
+    pub async fn with_single_ra() -> Self {
+        let single = key(KeyRole::RaSingle, 5, KeyAlgorithm::Rsa(2048));
+        Self::with_keys(KeyAlgorithm::P256, &[single]).await
+    }
+
+    async fn with_keys(ca_algorithm: KeyAlgorithm, further: &[GenerateKey]) -> Self {
         let token = Token::new().await;
         let ceremony = token.ceremony().await;
-        let specifications = [
+        let mut specifications = vec![
             key(KeyRole::CaSign, 1, ca_algorithm),
             key(KeyRole::RaDecrypt, 2, KeyAlgorithm::Rsa(2048)),
             key(KeyRole::RaSign, 3, KeyAlgorithm::Rsa(2048)),
             key(KeyRole::Probe, 4, KeyAlgorithm::P256),
         ];
+        specifications.extend_from_slice(further);
         let ca_name = der::name("Test CA");
         let signature = der::signature_algorithm(ca_algorithm);
         let mut keys = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use assay_hsm::{Digest, Hsm, KeyTransport};
+use assay_hsm::{Digest, Hsm, KeyTransport, RaKeys};
 use clap::Args;
 use openssl::encrypt::Encrypter;
 use openssl::rsa::Padding;
@@ -118,14 +118,24 @@ async fn measure(
 
 async fn one(hsm: &Hsm, material: &Material) -> Outcome {
     let what = "the token refused an operation";
-    hsm.decrypt("bench", KeyTransport::Pkcs1v15, &material.ciphertext)
-        .await
-        .or_fail(what)?
-        .or_fail(what)?;
+    hsm.decrypt(
+        "bench",
+        RaKeys::Pair,
+        KeyTransport::Pkcs1v15,
+        &material.ciphertext,
+    )
+    .await
+    .or_fail(what)?
+    .or_fail(what)?;
     hsm.sign_tbs("bench", &material.tbs).await.or_fail(what)?;
-    hsm.sign_reply("bench", Digest::Sha256, &material.signed_attributes)
-        .await
-        .or_fail(what)?;
+    hsm.sign_reply(
+        "bench",
+        RaKeys::Pair,
+        Digest::Sha256,
+        &material.signed_attributes,
+    )
+    .await
+    .or_fail(what)?;
     Ok(())
 }
 

@@ -17,8 +17,8 @@ use crate::transport::TransportArgs;
     args_conflicts_with_subcommands = true,
     about = "Make the keys in the token, and the CA, RA and transport certificates",
     long_about = "\
-Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe), none of which ever leaves it, \
-and the certificates over them. The issuing CA stands under a root that is made on a token of its own (--root-token), \
+Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe, with --single-ra also \
+ra-single), none of which ever leaves it, and the certificates over them. The issuing CA stands under a root that is made on a token of its own (--root-token), \
 or under an offline root: --csr writes a certificate request, `assay ceremony import` takes the answer. \
 Nothing is overwritten, in the token or in the directory; a run that ends early says what is left."
 )]
@@ -103,9 +103,13 @@ pub(crate) struct KeyArgs {
     #[arg(long, value_name = "ALGORITHM", default_value = "p384")]
     pub(crate) root_key: KeyAlgorithm,
 
-    /// The two RA keys, RSA (SCEP clients know no other)
+    /// The RA keys, RSA (SCEP clients know no other)
     #[arg(long, value_name = "ALGORITHM", default_value = "rsa2048")]
     pub(crate) ra_key: KeyAlgorithm,
+
+    /// Make one more RA key, which both decrypts and signs: only for profiles with the exception single_ra
+    #[arg(long)]
+    pub(crate) single_ra: bool,
 
     /// Key that signs checkpoints of the audit log
     #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
@@ -149,6 +153,7 @@ impl Default for KeyArgs {
             ca_key: KeyAlgorithm::P256,
             root_key: KeyAlgorithm::P384,
             ra_key: KeyAlgorithm::Rsa(2_048),
+            single_ra: false,
             log_key: KeyAlgorithm::Ed25519,
         }
     }

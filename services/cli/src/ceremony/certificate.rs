@@ -40,6 +40,8 @@ pub(super) enum Kind {
     RaEncryption,
     /// Devices verify replies with it.
     RaSignature,
+    /// Both, for devices that cannot tell two RA certificates apart.
+    RaSingle,
 }
 
 /// Who signs: a name copied octet for octet, a key identifier, an end.
@@ -162,12 +164,13 @@ impl Template<'_> {
                 ca: true,
                 path_len_constraint: Some(0),
             })?),
-            Kind::RaEncryption | Kind::RaSignature => {}
+            Kind::RaEncryption | Kind::RaSignature | Kind::RaSingle => {}
         }
         extensions.push(critical(&KeyUsage(match self.kind {
             Kind::Root | Kind::IssuingCa => KeyUsages::KeyCertSign | KeyUsages::CRLSign,
             Kind::RaEncryption => KeyUsages::KeyEncipherment.into(),
             Kind::RaSignature => KeyUsages::DigitalSignature.into(),
+            Kind::RaSingle => KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment,
         }))?);
         // No extended key usage: Windows takes an RA certificate with a fitting one or with none at all.
         extensions.push(plain(&SubjectKeyIdentifier(OctetString::new(identifier)?))?);

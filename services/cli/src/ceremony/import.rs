@@ -64,7 +64,7 @@ pub(super) async fn run(args: ImportArgs, installation: &Installation, out: Outp
     .await;
     service.close().await;
     done.map_err(|failure| {
-        failure.next("the keys are untouched: move ca.pem, chain files, ra-enc.pem and ra-sign.pem out of certificates/ if they are there, and import again")
+        failure.next("the keys are untouched: move ca.pem, chain files and ra-*.pem out of certificates/ if they are there, and import again")
     })?;
     layout::write_settings(installation, &transcript, &Addresses::default())?;
     out.one(&transcript, Transcript::lines)

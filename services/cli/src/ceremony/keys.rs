@@ -19,15 +19,19 @@ pub(super) struct Key {
 }
 
 /// The service's keys with their kinds, in the order in which they are made.
-pub(super) fn service_keys(args: &KeyArgs) -> [(KeyRole, KeyAlgorithm); 5] {
-    [
+pub(super) fn service_keys(args: &KeyArgs) -> Vec<(KeyRole, KeyAlgorithm)> {
+    let mut keys = vec![
         (KeyRole::CaSign, args.ca_key),
         (KeyRole::RaDecrypt, args.ra_key),
         (KeyRole::RaSign, args.ra_key),
         (KeyRole::LogSign, args.log_key),
         // Health is probed every second: the cheapest signature.
         (KeyRole::Probe, KeyAlgorithm::P256),
-    ]
+    ];
+    if args.single_ra {
+        keys.push((KeyRole::RaSingle, args.ra_key));
+    }
+    keys
 }
 
 /// Opens a token: one login, one worker process.

@@ -69,14 +69,15 @@ pub(super) fn write_challenge_key(installation: &Installation) -> Outcome {
 }
 
 fn signer(transcript: &Transcript, addresses: &Addresses) -> Outcome<String> {
-    let key = |role: &str| {
-        transcript
-            .keys
-            .iter()
-            .find(|key| key.role == role)
+    let made = |role: &str| {
+        let mut keys = transcript.keys.iter();
+        keys.find(|key| key.role == role)
             .map(|key| quoted(&key.uri))
-            .ok_or_else(|| Failure::failed(format!("the ceremony made no {role} key")))
     };
+    let key = |role: &str| {
+        made(role).ok_or_else(|| Failure::failed(format!("the ceremony made no {role} key")))
+    };
+    let single_ra = made("ra-single");
     let environment: Vec<_> = transcript
         .environment
         .iter()
@@ -116,7 +117,7 @@ environment = {{ {environment} }}
 [keys]
 ra-decrypt = {ra_decrypt}
 ra-sign = {ra_sign}
-ca-sign = {ca_sign}
+{ra_single}ca-sign = {ca_sign}
 log-sign = {log_sign}
 probe = {probe}
 
@@ -124,7 +125,7 @@ probe = {probe}
 ca = \"certificates/ca.pem\"
 ra_enc = \"certificates/ra-enc.pem\"
 ra_sign = \"certificates/ra-sign.pem\"
-chain = [{chain}]
+{ra_single_certificate}chain = [{chain}]
 
 [state]
 path = \"state/signer.db\"
@@ -141,6 +142,13 @@ listen = \"{ops}\"
         environment = environment.join(", "),
         ra_decrypt = key("ra-decrypt")?,
         ra_sign = key("ra-sign")?,
+        ra_single = single_ra
+            .as_ref()
+            .map_or_else(String::new, |uri| format!("ra-single = {uri}\n")),
+        ra_single_certificate = match single_ra {
+            Some(_) => "ra_single = \"certificates/ra-single.pem\"\n",
+            None => "",
+        },
         ca_sign = key("ca-sign")?,
         log_sign = key("log-sign")?,
         probe = key("probe")?,

@@ -184,10 +184,14 @@ pub(super) async fn certify_ra(
     let ca = find(service_keys, KeyRole::CaSign)?;
     let issuer = Issuer::of_certificate(ca_der)?;
     let subject_der = certificate::name(subject)?;
-    for (kind, role, file) in [
+    let mut certificates = vec![
         (Kind::RaEncryption, KeyRole::RaDecrypt, "ra-enc.pem"),
         (Kind::RaSignature, KeyRole::RaSign, "ra-sign.pem"),
-    ] {
+    ];
+    if find(service_keys, KeyRole::RaSingle).is_ok() {
+        certificates.push((Kind::RaSingle, KeyRole::RaSingle, "ra-single.pem"));
+    }
+    for (kind, role, file) in certificates {
         let template = Template {
             kind,
             subject_der: &subject_der,

@@ -46,6 +46,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "ALGORITHM", default_value = "p256")]
     ca_key: KeyAlgorithm,
 
+    /// Make an RA key that both decrypts and signs too, for profiles with the exception single_ra
+    #[arg(long)]
+    single_ra: bool,
+
     /// PKCS#11 library of SoftHSM 2 [default: where distributions put it]
     #[arg(long, value_name = "PATH", env = "ASSAY_PKCS11_MODULE")]
     module: Option<PathBuf>,

@@ -21,6 +21,8 @@ pub(super) struct ReadyFile {
     ca_pem: PathBuf,
     ra_enc_pem: PathBuf,
     ra_sign_pem: PathBuf,
+    /// `null` where the demo was made without it.
+    ra_single_pem: Option<PathBuf>,
     root_pem: PathBuf,
     dir: PathBuf,
     policy_dir: PathBuf,
@@ -57,6 +59,7 @@ impl ReadyFile {
             ca_pem: certificate("ca.pem"),
             ra_enc_pem: certificate("ra-enc.pem"),
             ra_sign_pem: certificate("ra-sign.pem"),
+            ra_single_pem: Some(certificate("ra-single.pem")).filter(|file| file.exists()),
             root_pem: certificate("root.pem"),
             dir: home.installation.root().to_owned(),
             policy_dir: home.installation.policy(),

@@ -59,6 +59,7 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
         issuing: Issuing::UnderRoot(tokens.root),
         keys: KeyArgs {
             ca_key: args.ca_key,
+            single_ra: args.single_ra,
             ..KeyArgs::default()
         },
         subjects: subjects()?,

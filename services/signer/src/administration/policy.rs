@@ -12,6 +12,7 @@ use assay_store::{NewPolicy, Store, StoreError};
 use super::AdministrationService;
 use super::error::AdminError;
 use crate::policies::ActivePolicy;
+use crate::ra::warn_of_single_ra;
 
 /// Why the policy that was in force cannot be put in force again.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,14 @@ pub(super) async fn activate(
         .collect();
     let bundle =
         Bundle::load(&files).map_err(|errors| AdminError::Invalid(lines(&errors, "\n")))?;
+    let (authority, now) = (
+        &service.pipeline.authority,
+        service.pipeline.recorder.clock.now(),
+    );
+    for profile in bundle.profiles.values() {
+        let served = authority.serves(profile, now);
+        served.map_err(|error| AdminError::Invalid(error.to_string()))?;
+    }
     let profiles: Vec<String> = bundle.profiles.keys().map(ToString::to_string).collect();
     let (file_hash, model_hash) = (bundle.file_hash, bundle.model_hash);
 
@@ -90,6 +99,9 @@ pub(super) async fn activate(
             },
         )
         .await?;
+    for profile in bundle.profiles.values() {
+        warn_of_single_ra(profile, now);
+    }
     service
         .pipeline
         .policies

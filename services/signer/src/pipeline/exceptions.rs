@@ -1,9 +1,11 @@
 //! Which exceptions of its profile a request needs: counted, recorded, and kept with the device.
 
+use assay_hsm::RaKeys;
 use assay_policy::{ContentCipher, Facts, Profile, Quirk};
 use assay_scep::{Cipher, Envelope, Request};
 
 use super::facts;
+use crate::ra::Ra;
 
 /// What the message itself needs.
 pub(super) fn of_message(request: &Request, envelope: &Envelope) -> impl Iterator<Item = Quirk> {
@@ -12,6 +14,14 @@ pub(super) fn of_message(request: &Request, envelope: &Envelope) -> impl Iterato
     digest
         .into_iter()
         .chain(Quirk::of_cipher(cipher(envelope.cipher())))
+}
+
+/// What a message needs that is enveloped to this RA.
+pub(super) fn of_recipient(ra: &Ra) -> Option<Quirk> {
+    match ra.keys {
+        RaKeys::Pair => None,
+        RaKeys::Single => Some(Quirk::SingleRa),
+    }
 }
 
 /// What a certificate needs: for an approved request the first message's and the CSR's hash too, as policy judges them

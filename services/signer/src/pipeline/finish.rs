@@ -97,15 +97,7 @@ impl Finish {
             certificates: self.authority.with_chain(certificate.clone(), chain),
         };
         let algorithms = reply::algorithms(profile, self.hsm.key_transports(), now);
-        let built = reply::build(
-            &self.hsm,
-            &self.authority,
-            &algorithms,
-            request,
-            &outcome,
-            &trail.request_id,
-        )
-        .await;
+        let built = reply::build(&self.hsm, &algorithms, request, &outcome, trail).await;
         let issued_at = self.recorder.clock.now_seconds();
         let event = Event::RequestIssued {
             request: trail.request(),

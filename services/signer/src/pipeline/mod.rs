@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use assay_hsm::Hsm;
-use assay_policy::{Profile, Quirk};
+use assay_policy::{Profile, Quirk, Quirks};
 use assay_runtime::identity::Identity;
 use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
@@ -109,10 +109,10 @@ impl Pipeline {
     }
 
     async fn work(&self, received: &Received) -> (Answer, Leaves) {
-        let mut trail = Trail::of(received);
+        let mut trail = Trail::of(received, self.authority.ra(Quirks::default()));
         let policy = self.policies.active();
         let Some(profile) = policy.select(&received.profile) else {
-            return self.end(received, trail, None, End::UnknownProfile).await;
+            return self.end(trail, None, End::UnknownProfile).await;
         };
         trail.profile = profile.name().to_string();
         trail.policy_hash = policy.model_hash();
@@ -121,16 +121,15 @@ impl Pipeline {
             Ok(request) => request,
             Err(malformed) => {
                 let end = End::Malformed(malformed.to_string());
-                return self.end(received, trail, None, end).await;
+                return self.end(trail, None, end).await;
             }
         };
+        let quirks = profile.quirks_at(self.recorder.clock.now());
+        trail.ra = Arc::clone(self.authority.addressed(&request, quirks));
         trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
         match self.serve(profile, &request, &mut trail).await {
             Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
-            Err(end) => {
-                self.end(received, trail, Some((profile, &request)), end)
-                    .await
-            }
+            Err(end) => self.end(trail, Some((profile, &request)), end).await,
         }
     }
 
@@ -167,9 +166,7 @@ impl Pipeline {
             return Ok(cert_rep);
         }
         // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
-        let opened = self
-            .open(request, envelope, &requester, &trail.request_id)
-            .await?;
+        let opened = self.open(request, envelope, &requester, trail).await?;
         let now = self.recorder.clock.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
         trail.needs(Quirk::of_digest(facts.csr_digest));

@@ -3,14 +3,14 @@
 //! All failures here are one: anybody can re-sign a captured envelope, so telling them apart would be an oracle
 //! (SECURITY.md). What to do about it in time and bytes is `refuse.rs`.
 
-use assay_hsm::{BadCiphertext, Hsm, OperationError};
+use assay_hsm::{BadCiphertext, Hsm, OperationError, RaKeys};
 use assay_scep::{
     Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate, Undecipherable,
 };
 use zeroize::Zeroizing;
 
 use super::requester::Requester;
-use super::{End, Pipeline};
+use super::{End, Pipeline, Trail};
 
 /// A CSR whose sender holds the key, with the certificate that the reply will be enveloped to.
 pub(super) struct Opened {
@@ -26,14 +26,14 @@ impl Pipeline {
         request: &Request,
         envelope: &Envelope,
         requester: &Requester,
-        request_id: &str,
+        trail: &Trail,
     ) -> Result<Opened, End> {
         let signer = request.signer()?.clone();
         let bound_to = match requester {
             Requester::Key => Some(&signer),
             Requester::Issued(_) => None,
         };
-        let content = self.unwrap(envelope, request_id).await?;
+        let content = self.unwrap(envelope, trail).await?;
         let content = content.as_ref().ok().map(|content| content.as_slice());
         let csr = self
             .decoy
@@ -50,21 +50,21 @@ impl Pipeline {
     pub(super) async fn unwrap(
         &self,
         envelope: &Envelope,
-        request_id: &str,
+        trail: &Trail,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
-        let ra = RaKey {
+        let key = RaKey {
             hsm: &self.hsm,
-            request_id,
+            keys: trail.ra.keys,
+            request_id: &trail.request_id,
         };
-        Ok(envelope
-            .open(&ra, &self.authority.certificates.ra_enc)
-            .await?)
+        Ok(envelope.open(&key, &trail.ra.recipient).await?)
     }
 }
 
 /// The RA decryption key behind its worker.
 struct RaKey<'a> {
     hsm: &'a Hsm,
+    keys: RaKeys,
     request_id: &'a str,
 }
 
@@ -78,7 +78,7 @@ impl Decryptor for RaKey<'_> {
     ) -> Result<Option<Zeroizing<Vec<u8>>>, OperationError> {
         let answer = self
             .hsm
-            .decrypt(self.request_id, to_hsm(transport), encrypted_key)
+            .decrypt(self.request_id, self.keys, to_hsm(transport), encrypted_key)
             .await?;
         Ok(match answer {
             Ok(key) => Some(Zeroizing::new(key.expose().to_vec())),

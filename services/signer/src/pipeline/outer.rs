@@ -47,7 +47,8 @@ impl Pipeline {
         request.verify()?;
         let envelope = request.envelope()?;
         trail.needs(exceptions::of_message(request, &envelope));
-        envelope.recipient_index(&[&self.authority.certificates.ra_enc])?;
+        envelope.recipient_index(&[&trail.ra.recipient])?;
+        trail.needs(exceptions::of_recipient(&trail.ra));
         Ok((asked, envelope))
     }
 }

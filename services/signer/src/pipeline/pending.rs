@@ -32,7 +32,7 @@ impl Pipeline {
         openssl::rand::rand_bytes(&mut id)?;
         let id = hex::encode(id);
         let cert_rep = self
-            .reply(profile, request, &Outcome::Pending, &trail.request_id)
+            .reply(profile, request, &Outcome::Pending, trail)
             .await?;
         let now = self.recorder.clock.now_seconds();
         let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
@@ -135,7 +135,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let cert_rep = self
-            .reply(profile, request, &Outcome::Pending, &trail.request_id)
+            .reply(profile, request, &Outcome::Pending, trail)
             .await?;
         let event = Event::RequestPolled {
             request: trail.request(),

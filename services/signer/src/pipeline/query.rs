@@ -82,7 +82,7 @@ impl Pipeline {
         }
         // From here to the serial number that is found there is one failure: a holder of a certificate could enclose
         // somebody else's ciphertext, and must not learn what is in it.
-        let content = self.unwrap(envelope, &trail.request_id).await?;
+        let content = self.unwrap(envelope, trail).await?;
         content
             .ok()
             .and_then(|content| IssuerAndSerial::parse(&content))
@@ -108,9 +108,7 @@ impl Pipeline {
         event: Event,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self
-            .reply(profile, request, outcome, &trail.request_id)
-            .await?;
+        let cert_rep = self.reply(profile, request, outcome, trail).await?;
         self.record(trail.policy_hash, event).await?;
         metrics::request_ended(trail, "queried");
         Ok(cert_rep)

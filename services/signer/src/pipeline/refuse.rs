@@ -9,7 +9,7 @@ use assay_scep::{Outcome, Request};
 
 use super::leaves::Leaves;
 use super::rule::SignerRule;
-use super::{Answer, Deferred, End, Pipeline, Received, Refused, Trail, reply};
+use super::{Answer, Deferred, End, Pipeline, Refused, Trail, reply};
 use crate::admission::RETRY_AFTER_SECONDS;
 use crate::metrics;
 
@@ -21,7 +21,6 @@ impl Pipeline {
     /// Records how the request ended and makes its answer.
     pub(super) async fn end(
         &self,
-        received: &Received,
         trail: Trail,
         spoken: Option<(&Profile, &Request)>,
         end: End,
@@ -32,12 +31,11 @@ impl Pipeline {
                 Leaves::AtOnce
             }
         };
-        (self.end_now(received, trail, spoken, end).await, leaves)
+        (self.end_now(trail, spoken, end).await, leaves)
     }
 
     async fn end_now(
         &self,
-        received: &Received,
         trail: Trail,
         spoken: Option<(&Profile, &Request)>,
         end: End,
@@ -61,14 +59,12 @@ impl Pipeline {
         let Some((profile, request)) = spoken else {
             return self.defer(trail, Deferred::without_cause()).await;
         };
-        self.refuse(received, &trail, profile, request, refused)
-            .await
+        self.refuse(&trail, profile, request, refused).await
     }
 
     /// A signed CertRep FAILURE, if the budget for them allows one.
     async fn refuse(
         &self,
-        received: &Received,
         trail: &Trail,
         profile: &Profile,
         request: &Request,
@@ -93,15 +89,7 @@ impl Pipeline {
             self.hsm.key_transports(),
             self.recorder.clock.now(),
         );
-        let built = reply::build(
-            &self.hsm,
-            &self.authority,
-            &algorithms,
-            request,
-            &outcome,
-            &received.request_id,
-        )
-        .await;
+        let built = reply::build(&self.hsm, &algorithms, request, &outcome, trail).await;
         let cert_rep = match built {
             Ok(cert_rep) => cert_rep,
             Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,

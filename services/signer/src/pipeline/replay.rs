@@ -101,8 +101,7 @@ impl Pipeline {
         let outcome = Outcome::Success {
             certificates: self.authority.with_chain(certificate, chain),
         };
-        self.reply(profile, request, &outcome, &trail.request_id)
-            .await
+        self.reply(profile, request, &outcome, trail).await
     }
 
     /// A CertRep in the algorithms of the profile.
@@ -111,15 +110,14 @@ impl Pipeline {
         profile: &Profile,
         request: &Request,
         outcome: &Outcome,
-        request_id: &str,
+        trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let algorithms = reply::algorithms(
             profile,
             self.hsm.key_transports(),
             self.recorder.clock.now(),
         );
-        let (hsm, authority) = (&self.hsm, &self.authority);
-        reply::build(hsm, authority, &algorithms, request, outcome, request_id)
+        reply::build(&self.hsm, &algorithms, request, outcome, trail)
             .await
             .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
     }

@@ -10,8 +10,9 @@ use assay_scep::{
 };
 use openssl::hash::MessageDigest;
 
+use super::Trail;
 use super::opened::{digest_of_hsm, digest_to_hsm};
-use crate::authority::Authority;
+use crate::ra::Ra;
 
 /// Why a reply could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -47,15 +48,14 @@ pub(crate) fn algorithms(
     }
 }
 
-/// Builds and signs the CertRep for `request`. The request's own digest and cipher are mirrored where `algorithms` has
+/// Builds the CertRep for `request`, signed by the RA that it addressed. The request's own digest and cipher are mirrored where `algorithms` has
 /// them; else SHA-256 and AES-128-CBC.
 pub(super) async fn build(
     hsm: &Hsm,
-    authority: &Authority,
     algorithms: &Algorithms,
     request: &Request,
     outcome: &Outcome,
-    request_id: &str,
+    trail: &Trail,
 ) -> Result<Vec<u8>, ReplyError<SignError>> {
     let mirrored_digest = request
         .digest()
@@ -67,21 +67,21 @@ pub(super) async fn build(
         .filter(|cipher| algorithms.ciphers.contains(cipher));
     let context = ReplyContext {
         request,
-        ra_certificate: &authority.certificates.ra_sign,
+        ra_certificate: &trail.ra.signer,
         digest: mirrored_digest.unwrap_or(Digest::Sha256),
         cipher: mirrored_cipher.unwrap_or(Cipher::Aes128Cbc),
     };
     let signer = RaSigner {
         hsm,
-        authority,
-        request_id,
+        ra: &trail.ra,
+        request_id: &trail.request_id,
     };
     cert_rep(&context, outcome, &signer).await
 }
 
 struct RaSigner<'a> {
     hsm: &'a Hsm,
-    authority: &'a Authority,
+    ra: &'a Ra,
     request_id: &'a str,
 }
 
@@ -91,9 +91,14 @@ impl MessageSigner for RaSigner<'_> {
     async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = self
             .hsm
-            .sign_reply(self.request_id, digest_to_hsm(digest), signed_attributes)
+            .sign_reply(
+                self.request_id,
+                self.ra.keys,
+                digest_to_hsm(digest),
+                signed_attributes,
+            )
             .await?;
-        self.authority
+        self.ra
             .reply_verifies(message_digest(digest), signed_attributes, &signature)
             .then_some(signature)
             .ok_or(SignError::Signature)

@@ -1,9 +1,12 @@
 //! What is known of a request so far, for its audit record, its log line and its metrics.
 
+use std::sync::Arc;
+
 use assay_audit::{Hash, Request};
 use assay_policy::Quirk;
 
 use super::Received;
+use crate::ra::Ra;
 
 /// Grows along the pipeline; whoever ends the request makes its terminal record of it.
 #[derive(Debug, Clone)]
@@ -15,6 +18,8 @@ pub(crate) struct Trail {
     pub(crate) policy_hash: Option<[u8; 32]>,
     pub(crate) transaction_id: Option<String>,
     pub(crate) message_type: Option<String>,
+    /// Who answers: the RA that the message is enveloped to.
+    pub(crate) ra: Arc<Ra>,
     /// Set once a challenge was found: the request is then more than anybody could send.
     pub(crate) challenge_id: Option<String>,
     /// Exceptions of its profile that the request needed so far, each once.
@@ -22,7 +27,7 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    pub(super) fn of(received: &Received) -> Self {
+    pub(super) fn of(received: &Received, ra: &Arc<Ra>) -> Self {
         Self {
             peer: received.frontend.to_string(),
             request_id: received.request_id.clone(),
@@ -31,6 +36,7 @@ impl Trail {
             policy_hash: None,
             transaction_id: None,
             message_type: None,
+            ra: Arc::clone(ra),
             challenge_id: None,
             quirks: Vec::new(),
         }
