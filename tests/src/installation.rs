@@ -24,6 +24,8 @@ pub struct Ready {
     pub ra_enc_pem: PathBuf,
     /// The RA certificate that signs replies.
     pub ra_sign_pem: PathBuf,
+    /// The RA certificate of both uses, where the demo was started with `--single-ra`.
+    pub ra_single_pem: Option<PathBuf>,
     /// The root above the issuing CA.
     pub root_pem: PathBuf,
     /// The installation.

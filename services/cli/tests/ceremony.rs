@@ -311,7 +311,11 @@ fn a_wrong_pin_is_one_clear_line() -> Result<()> {
 fn an_offline_root_certifies_the_key_in_the_token() -> Result<()> {
     let bench = Bench::new()?;
     let run = bench
-        .ceremony("ca", "pin", &["--csr", "--ca-key", "rsa2048"])
+        .ceremony(
+            "ca",
+            "pin",
+            &["--csr", "--ca-key", "rsa2048", "--single-ra"],
+        )
         .output()?;
     ensure!(run.status.success(), "{}", said(&run));
     let request = X509Req::from_pem(&std::fs::read(bench.path("ca/certificates/ca.csr"))?)?;
@@ -345,11 +349,10 @@ fn an_offline_root_certifies_the_key_in_the_token() -> Result<()> {
     let taken = bench.import("ca", &answer, &chain)?;
     ensure!(taken.status.success(), "{}", said(&taken));
     let ca = bench.certificate("ca/certificates/ca.pem")?;
-    assert!(
-        bench
-            .certificate("ca/certificates/ra-sign.pem")?
-            .verify(&*ca.public_key()?)?
-    );
+    for ra in ["ra-enc", "ra-sign", "ra-single"] {
+        let ra = bench.certificate(&format!("ca/certificates/{ra}.pem"))?;
+        assert!(ra.verify(&*ca.public_key()?)?);
+    }
     assert!(bench.path("ca/signer.toml").exists());
 
     let again = bench.import("ca", &answer, &chain)?;

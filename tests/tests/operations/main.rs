@@ -4,6 +4,7 @@ mod certificates;
 mod configuration;
 mod processes;
 mod requests;
+mod single_ra;
 
 use anyhow::Result;
 use assay_tests::installation::{Installation, binary};
