@@ -7,6 +7,7 @@ mod traces;
 
 use anyhow::{Context, Result, ensure};
 use assay_tests::installation::{Installation, set};
+use assay_tests::metrics::Metrics;
 use assay_tests::tool::Ran;
 use serde_json::Value;
 
@@ -32,6 +33,23 @@ async fn no_cause_can_be_told_from_another_by_bytes_or_by_time() -> Result<()> {
     Ok(())
 }
 
+/// The key that also signs decrypts no more talkatively than the one that does nothing else.
+#[tokio::test]
+async fn nor_can_it_under_the_key_that_both_decrypts_and_signs() -> Result<()> {
+    let mut installation = Installation::start_with(&["--single-ra"]).await?;
+    set_limits(&mut installation, &[("refusal_rate", NO_BUDGET.into())]).await?;
+    let quirk = "[quirks]\nsingle_ra = true\n";
+    installation.add_profile("single", "devices", quirk).await?;
+    let ran = compare(&installation, OF_ALL, &["--profile", "single"]).await?;
+    let report = json(&ran.succeeded()?)?;
+    assert_eq!(report["shapes"], 1);
+    assert_eq!(report["pairs"].as_array().map(Vec::len), Some(28));
+    let metrics = Metrics::scrape(&installation.ready().metrics.signer).await?;
+    let decryptions = |role| metrics.sum("assay_token_operation_seconds_count", &[role]);
+    assert!(decryptions("role=\"ra-single\"") > 0.0);
+    Ok(())
+}
+
 /// A comparison that cannot see is worth nothing, so it is shown what it looks for.
 #[tokio::test]
 async fn without_the_tick_the_same_comparison_sees_the_costly_key() -> Result<()> {
@@ -51,6 +69,11 @@ async fn without_the_tick_the_same_comparison_sees_the_costly_key() -> Result<()
 /// An installation with limits of its own.
 async fn with_limits(limits: &[(&str, toml::Value)]) -> Result<Installation> {
     let mut installation = Installation::start().await?;
+    set_limits(&mut installation, limits).await?;
+    Ok(installation)
+}
+
+async fn set_limits(installation: &mut Installation, limits: &[(&str, toml::Value)]) -> Result<()> {
     installation.stop().await?;
     for (key, value) in limits {
         set(
@@ -59,8 +82,7 @@ async fn with_limits(limits: &[(&str, toml::Value)]) -> Result<Installation> {
             value.clone(),
         )?;
     }
-    installation.serve().await?;
-    Ok(installation)
+    installation.serve().await
 }
 
 async fn compare(installation: &Installation, repetitions: &str, more: &[&str]) -> Result<Ran> {

@@ -18,8 +18,9 @@ use crate::transport::TransportArgs;
     about = "Make the keys in the token, and the CA, RA and transport certificates",
     long_about = "\
 Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe, with --single-ra also \
-ra-single), none of which ever leaves it, and the certificates over them. The issuing CA stands under a root that is made on a token of its own (--root-token), \
-or under an offline root: --csr writes a certificate request, `assay ceremony import` takes the answer. \
+ra-single), none of which ever leaves it, and the certificates over them. The issuing CA stands under a root that is \
+made on a token of its own (--root-token), or under an offline root: --csr writes a certificate request, \
+`assay ceremony import` takes the answer. \
 Nothing is overwritten, in the token or in the directory; a run that ends early says what is left."
 )]
 pub(crate) struct CeremonyArgs {
