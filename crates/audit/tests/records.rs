@@ -88,6 +88,21 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             file_hash: hash,
             model_hash: hash,
             profiles: 2,
+            proposal_sha256: Some(hash),
+            author: Some(text.clone()),
+            approvers: vec![text.clone(), text.clone()],
+            resumed: vec![text.clone()],
+        },
+        Event::ProfileStopped {
+            actor: text.clone(),
+            profile: text.clone(),
+            reason: text.clone(),
+        },
+        Event::WorkerCounted {
+            worker: 0,
+            pid: 1,
+            ca_signatures: 2,
+            last: true,
         },
         Event::ChallengeIssued {
             actor: text.clone(),
@@ -96,6 +111,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             profile: text.clone(),
             subject: None,
             expires_at: Some(1),
+            claims_sha256: Some(hash),
         },
         Event::ChallengeRevoked {
             actor: text.clone(),
@@ -154,6 +170,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::RequestPending {
             request: request.clone(),
             pending_id: text.clone(),
+            evidence: Some(hash),
         },
         Event::RequestPolled {
             request: request.clone(),
@@ -167,6 +184,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::IntentOpened {
             request: request.clone(),
             issuance: issuance.clone(),
+            evidence: Some(hash),
         },
         Event::IntentAbandoned {
             request: request.clone(),
@@ -189,6 +207,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             fail_info: 2,
             rule: "SUB-01".into(),
             detail: text.clone(),
+            evidence: None,
         },
         Event::RequestMalformed {
             request: request.clone(),

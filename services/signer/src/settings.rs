@@ -77,12 +77,12 @@ impl Settings {
                 &certificates,
                 &config.log,
             ),
-            enrolment: listener(&document, config.enrolment, "enrolment", Role::Frontend)?,
+            enrolment: listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?,
             administration: listener(
                 &document,
                 config.administration,
                 "administration",
-                Role::Operator,
+                &Role::PEOPLE,
             )?,
             certificates,
             state: document.folder().join(config.state.path),
@@ -225,7 +225,7 @@ fn listener(
     document: &Document,
     config: ListenerConfig,
     section: &str,
-    role: Role,
+    roles: &[Role],
 ) -> Result<Listener, ConfigError> {
     let folder = document.folder();
     Ok(Listener {
@@ -235,7 +235,7 @@ fn listener(
             private_key: folder.join(config.private_key),
             trust_anchors: folder.join(config.trust_anchors),
         },
-        allow: AllowList::new(config.allow, role)
+        allow: AllowList::new(config.allow, roles)
             .map_err(|error| document.error(&format!("{section}.allow"), error))?,
     })
 }

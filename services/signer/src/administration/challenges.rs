@@ -253,6 +253,7 @@ fn row(
 
 fn record(service: &AdministrationService, in_force: &InForce, row: &NewChallenge) -> Draft {
     let event = Event::ChallengeIssued {
+        claims_sha256: None,
         actor: row.issued_by.as_str().into(),
         challenge_id: row.id.as_str().into(),
         challenge_kind: kind_text(row.kind).into(),

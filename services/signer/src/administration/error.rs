@@ -14,6 +14,8 @@ pub(crate) enum AdminError {
     NotFound(String),
     #[error("{0}")]
     WrongState(String),
+    #[error("this release does not answer the call")]
+    NotYet,
     #[error("the state cannot be read or written")]
     Store(#[from] StoreError),
     #[error("OpenSSL failed")]
@@ -25,6 +27,7 @@ impl From<AdminError> for Status {
         let text = assay_runtime::telemetry::chain(&error);
         match error {
             AdminError::UnknownProfile(_) | AdminError::NotFound(_) => Self::not_found(text),
+            AdminError::NotYet => Self::unimplemented(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy) => Self::unavailable(text),

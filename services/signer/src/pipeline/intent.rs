@@ -67,6 +67,7 @@ impl Pipeline {
         let event = Event::IntentOpened {
             request: trail.request(),
             issuance: issuance.clone(),
+            evidence: None,
         };
         let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
         // Before the row can be seen: recovery must not take it for abandoned.

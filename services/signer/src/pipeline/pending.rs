@@ -39,6 +39,7 @@ impl Pipeline {
         let event = Event::RequestPending {
             request: trail.request(),
             pending_id: id.as_str().into(),
+            evidence: None,
         };
         let outcome = self
             .store

@@ -120,6 +120,7 @@ impl Pipeline {
             fail_info: fail_info as u8,
             rule: rule.into(),
             detail: detail.into(),
+            evidence: None,
         };
         match self.record_refusal(trail, event, Kind::Refused).await {
             Ok(()) => Answer::CertRep(cert_rep),
