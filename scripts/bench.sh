@@ -1,9 +1,10 @@
 #!/bin/sh
 # Runs the benchmarks against an installation of their own: bench.sh DIRECTORY-OF-BINARIES REQUESTS REFUSALS
 #
-# REQUESTS enrolments over one connection and over eight, each run beside the token alone; then REFUSALS refusals for each
-# cause, and once more with the tick off, which the comparison has to see. Exits 1 if a request failed, if a cause can be
-# told from another, or if the comparison is blind. Leaves nothing running and nothing behind, but for a failure's logs.
+# REQUESTS enrolments over one connection and over eight, each run beside the token alone, and beside Debian's scepserver
+# with its RSA-2048 key in memory, where it is installed; then REFUSALS refusals for each cause, and once more with the
+# tick off, which the comparison has to see. Exits 1 if a request to Assay failed, if a cause can be told from another, or
+# if the comparison is blind. Leaves nothing running and nothing behind, but for a failure's logs.
 set -eu
 
 assay=$1/assay
@@ -16,6 +17,7 @@ without_tick=2000
 patience=120
 dir=$(mktemp -d "${TMPDIR:-/tmp}/assay-bench.XXXXXX")
 demo=""
+other=""
 failed=0
 
 start() {
@@ -40,16 +42,39 @@ stop() {
     demo=""
 }
 
+stop_other() {
+    [ -n "$other" ] || return 0
+    kill -TERM "$other" 2>/dev/null || true
+    wait "$other" 2>/dev/null || true
+    other=""
+}
+
+# It takes no port 0, so ports are tried until one is free.
+start_other() {
+    scepserver ca -init -depot "$dir/other" -keySize 2048 -organization Example >/dev/null
+    port=$((20000 + $$ % 10000))
+    for _ in 1 2 3 4 5; do
+        port=$((port + 1))
+        scepserver -depot "$dir/other" -port "$port" -challenge "$1" -allowrenew 0 >"$dir/other.log" 2>&1 &
+        other=$!
+        sleep 1
+        kill -0 "$other" 2>/dev/null && return 0
+    done
+    other=""
+    return 1
+}
+
 finish() {
     status=$?
     trap - EXIT
     stop
-    if [ "$status" -eq 0 ]; then
+    stop_other
+    if [ "$status" -ne 1 ]; then
         rm -rf "$dir"
     else
         # The keys of the throw-away CA go; what tells of the failure stays.
-        rm -rf "$dir/demo/token" "$dir/demo/secrets" "$dir/demo/transport" "$dir/demo/bench"
-        echo "logs: $dir/demo/log" >&2
+        rm -rf "$dir/other" "$dir/demo/token" "$dir/demo/secrets" "$dir/demo/transport" "$dir/demo/bench"
+        echo "what there is to see is in $dir" >&2
     fi
     exit "$status"
 }
@@ -67,6 +92,22 @@ for connections in 1 8; do
     bench enrol --requests "$requests" --token-enrolments "$requests" --connections "$connections" || failed=1
     echo
 done
+
+if ! command -v scepserver >/dev/null; then
+    echo "== scepserver is not installed: nothing to compare with (apt-get install scep)"
+elif start_other bench; then
+    for connections in 1 8; do
+        echo "== the same to scepserver, over $connections connection(s); its replies, in single DES, are not opened"
+        bench other --url "http://127.0.0.1:$port/scep" --challenge bench --requests "$requests" \
+            --connections "$connections" || failed=1
+        echo
+    done
+    stop_other
+else
+    echo "scepserver did not start:" >&2
+    cat "$dir/other.log" >&2
+    failed=1
+fi
 
 echo "== refusals, $refusals for each cause"
 bench refusals --repetitions "$refusals" || failed=1

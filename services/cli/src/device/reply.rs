@@ -86,7 +86,8 @@ impl Prepared {
         Ok(reply)
     }
 
-    fn granted(&self, reply: &[u8], ca: &CaCertificates) -> Outcome<CertRep> {
+    /// A SUCCESS of this server's to this very message, not yet opened.
+    pub(crate) fn granted(&self, reply: &[u8], ca: &CaCertificates) -> Outcome<CertRep> {
         let reply = self.check(reply, ca)?;
         match reply.status() {
             PkiStatus::Success => Ok(reply),
