@@ -48,7 +48,10 @@ impl Dress<'_> {
                     .collect();
                 self.header(constructed, &children)
             }
-            primitive if die.is_multiple_of(5) => long_form(primitive, content),
+            // OpenSSL 3.0.19 takes a long length of nothing for one that is cut off, where nothing follows it.
+            primitive if die.is_multiple_of(5) && !content.is_empty() => {
+                long_form(primitive, content)
+            }
             _ => der.to_vec(),
         }
     }
