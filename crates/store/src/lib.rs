@@ -46,7 +46,7 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
-    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES,
+    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};

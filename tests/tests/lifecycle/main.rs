@@ -7,6 +7,7 @@ mod queries;
 mod refused_renewals;
 mod renewal;
 mod revocation;
+mod struck_off;
 mod superseding;
 
 use anyhow::{Context, Result};
