@@ -283,12 +283,11 @@ pub(crate) fn take(
     name: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let taken = connection.change(
+    connection.change_one(
         "UPDATE inventory SET serial = ?3
          WHERE profile = ?1 AND name = ?2 AND serial IS NULL AND pending_id IS NULL",
         params![profile, name, serial],
-    )?;
-    Ok(taken == 1)
+    )
 }
 
 /// Gives a name back that was used for `serial`, once until an operator resets it.
@@ -298,12 +297,11 @@ pub(crate) fn free(
     profile: &str,
     name: &str,
 ) -> Result<bool, StoreError> {
-    let freed = connection.change(
+    connection.change_one(
         "UPDATE inventory SET serial = NULL, freed = 1
          WHERE profile = ?1 AND name = ?2 AND serial = ?3 AND freed = 0",
         params![profile, name, serial],
-    )?;
-    Ok(freed == 1)
+    )
 }
 
 fn head(connection: &Connection, profile: &str) -> Result<InventoryHead, StoreError> {
