@@ -10,6 +10,7 @@ mod challenges;
 mod consume;
 mod crl_reason;
 mod crls;
+mod csrs;
 mod error;
 mod evidence;
 mod intents;
