@@ -42,6 +42,16 @@ pub fn block_writes(dir: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Puts a whole CSR, challenge and all, where the queue of a signer that is not running holds one; returns in how many rows.
+///
+/// # Errors
+///
+/// When there is no database.
+pub fn keep_csr_whole(dir: &Path, csr: &[u8]) -> Result<usize> {
+    let connection = Connection::open(path(dir)?)?;
+    Ok(connection.execute("UPDATE pending SET csr = ?1", [csr])?)
+}
+
 /// Opening it would recover it, so a copy is opened.
 fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
     let original = path(dir)?;

@@ -451,4 +451,6 @@ pub enum InventoryChange {
     Add,
     /// Names may be issued to once more.
     Reset,
+    /// Names struck off.
+    Remove,
 }

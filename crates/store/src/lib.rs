@@ -10,6 +10,7 @@ mod challenges;
 mod consume;
 mod crl_reason;
 mod crls;
+mod csrs;
 mod error;
 mod evidence;
 mod intents;
@@ -46,7 +47,7 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
-    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES,
+    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};

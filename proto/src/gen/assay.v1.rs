@@ -260,6 +260,18 @@ pub struct ResetInventoryReply {
     pub reset: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveInventoryRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveInventoryReply {
+    #[prost(uint64, tag = "1")]
+    pub removed: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListInventoryRequest {
     #[prost(string, tag = "1")]
     pub profile: ::prost::alloc::string::String,
@@ -1459,6 +1471,31 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "ResetInventory"));
             self.inner.unary(req, path, codec).await
         }
+        /// Strikes names off, all or none: neither the static challenge nor a renewal issues for them any more.
+        pub async fn remove_inventory(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveInventoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveInventoryReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/RemoveInventory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "RemoveInventory"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_inventory(
             &mut self,
             request: impl tonic::IntoRequest<super::ListInventoryRequest>,
@@ -2031,6 +2068,14 @@ pub mod administration_server {
             tonic::Response<super::ResetInventoryReply>,
             tonic::Status,
         >;
+        /// Strikes names off, all or none: neither the static challenge nor a renewal issues for them any more.
+        async fn remove_inventory(
+            &self,
+            request: tonic::Request<super::RemoveInventoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveInventoryReply>,
+            tonic::Status,
+        >;
         async fn list_inventory(
             &self,
             request: tonic::Request<super::ListInventoryRequest>,
@@ -2519,6 +2564,52 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResetInventorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/RemoveInventory" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveInventorySvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::RemoveInventoryRequest>
+                    for RemoveInventorySvc<T> {
+                        type Response = super::RemoveInventoryReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveInventoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::remove_inventory(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveInventorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -114,6 +114,9 @@ pub(crate) struct LimitsConfig {
     pub(crate) frontend_rate: u32,
     /// Refusals signed a second; past it the answer is 503, so that enrolments keep the token.
     pub(crate) refusal_rate: u32,
+    /// Messages a second, for each frontend, that were decrypted and did not open to a CSR of their signer. Past it
+    /// first enrolments get 503 before any decryption; renewals, whose signer is known, go on.
+    pub(crate) undecipherable_rate: u32,
     /// How long an equal CSR of the same key gets the same certificate.
     #[serde(with = "duration")]
     pub(crate) retransmit_window: Duration,
@@ -131,6 +134,7 @@ impl Default for LimitsConfig {
             concurrency: 64,
             frontend_rate: 2_000,
             refusal_rate: 100,
+            undecipherable_rate: 200,
             retransmit_window: Duration::from_secs(3_600),
             intent_ttl: Duration::from_secs(3_600),
             refusal_tick: Duration::from_millis(25),

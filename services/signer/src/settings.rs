@@ -142,6 +142,13 @@ fn check_ranges(
             "",
         ),
         (
+            "limits.undecipherable_rate",
+            limits.undecipherable_rate.into(),
+            1,
+            100_000,
+            "",
+        ),
+        (
             "limits.refusal_tick",
             ms(&limits.refusal_tick),
             LEAST_REFUSAL_TICK_MS,

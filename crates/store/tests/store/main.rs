@@ -4,6 +4,7 @@
 mod approvals;
 mod audit;
 mod challenges;
+mod csrs;
 mod durability;
 mod intents;
 mod inventory;

@@ -29,9 +29,10 @@ use assay_proto::v1::{
     ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest,
     ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
     PolicyBasisReply, PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest,
-    ReleaseCertificateReply, ReleaseCertificateRequest, ResetInventoryReply, ResetInventoryRequest,
-    RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply, RevokeChallengeRequest,
-    StatusReply, StatusRequest, StopProfileReply, StopProfileRequest,
+    ReleaseCertificateReply, ReleaseCertificateRequest, RemoveInventoryReply,
+    RemoveInventoryRequest, ResetInventoryReply, ResetInventoryRequest, RevokeCertificateReply,
+    RevokeCertificateRequest, RevokeChallengeReply, RevokeChallengeRequest, StatusReply,
+    StatusRequest, StopProfileReply, StopProfileRequest,
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
@@ -117,6 +118,7 @@ calls! {
     revoke_challenge: RevokeChallengeRequest => RevokeChallengeReply, challenges::revoke, roles::OPERATE;
     add_inventory: AddInventoryRequest => AddInventoryReply, inventory::add, roles::OPERATE;
     reset_inventory: ResetInventoryRequest => ResetInventoryReply, inventory::reset, roles::OPERATE;
+    remove_inventory: RemoveInventoryRequest => RemoveInventoryReply, inventory::remove, roles::OPERATE;
     list_inventory: ListInventoryRequest => ListInventoryReply, inventory::list, roles::READ;
     list_legacy: ListLegacyRequest => ListLegacyReply, legacy::list, roles::READ;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list, roles::READ;

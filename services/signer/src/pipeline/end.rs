@@ -16,6 +16,8 @@ pub(crate) enum End {
     Undecipherable,
     /// The like for GetCert and GetCRL, badCertId: from unwrapping to the serial number that is not found.
     Unanswered,
+    /// HTTP 503: too much did not open of late, and nobody knows the signer of this message. Nothing was decrypted.
+    NotOpened,
     /// HTTP 503: the token, the store or a budget has no room now.
     Deferred(Deferred),
 }
@@ -62,7 +64,7 @@ impl End {
             Self::UnknownProfile => "unknown-profile",
             Self::Malformed(_) => "malformed",
             Self::Refused(_) | Self::Undecipherable | Self::Unanswered => "refused",
-            Self::Deferred(_) => "deferred",
+            Self::NotOpened | Self::Deferred(_) => "deferred",
         }
     }
 }

@@ -166,10 +166,12 @@ impl Pipeline {
         if let Some(cert_rep) = self.identical_request(profile, trail).await? {
             return Ok(cert_rep);
         }
+        let stranger = matches!(requester, Requester::Key);
+        if stranger && !self.admission.may_decrypt(&trail.peer) {
+            return Err(End::NotOpened);
+        }
         // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
-        let opened = self
-            .open(request, envelope, &requester, &trail.request_id)
-            .await?;
+        let opened = self.open(request, envelope, &requester, trail).await?;
         let now = self.recorder.clock.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
         trail.needs(Quirk::of_digest(facts.csr_digest));

@@ -10,7 +10,7 @@ use assay_scep::{
 use zeroize::Zeroizing;
 
 use super::requester::Requester;
-use super::{End, Pipeline};
+use super::{End, Pipeline, Trail};
 
 /// A CSR whose sender holds the key, with the certificate that the reply will be enveloped to.
 pub(super) struct Opened {
@@ -26,19 +26,23 @@ impl Pipeline {
         request: &Request,
         envelope: &Envelope,
         requester: &Requester,
-        request_id: &str,
+        trail: &Trail,
     ) -> Result<Opened, End> {
         let signer = request.signer()?.clone();
         let bound_to = match requester {
             Requester::Key => Some(&signer),
             Requester::Issued(_) => None,
         };
-        let content = self.unwrap(envelope, request_id).await?;
+        let content = self.unwrap(envelope, &trail.request_id).await?;
         let content = content.as_ref().ok().map(|content| content.as_slice());
         let csr = self
             .decoy
             .prove(content, bound_to, &self.message_limits)
-            .ok_or(End::Undecipherable)?;
+            .ok_or(End::Undecipherable);
+        if csr.is_err() {
+            self.admission.undecipherable(&trail.peer);
+        }
+        let csr = csr?;
         Ok(Opened {
             csr_sha256: openssl::sha::sha256(csr.der()),
             csr,

@@ -48,7 +48,7 @@ impl Pipeline {
                 transaction: self.transaction(opened.signer.spki_sha256(), trail),
                 request_digest: trail.request_digest,
                 csr_digest: opened.csr_sha256,
-                csr: opened.csr.der().to_vec(),
+                csr: opened.csr.without_challenge(),
                 signer_certificate: opened.signer.der().to_vec(),
                 message_hash: candidate.facts.message_digest.as_str().to_owned(),
                 csr_hash: candidate.facts.csr_digest.as_str().to_owned(),
@@ -164,7 +164,7 @@ impl Pipeline {
         profile: &Profile,
         row: &PendingRow,
     ) -> Result<Facts, End> {
-        let csr = Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)?;
+        let csr = self.pending_csr(row)?;
         let extensions: Vec<RequestedExtension<'_>> = facts::extensions(&csr);
         let mut facts = Facts::from_request(
             csr.subject_der(),
@@ -178,6 +178,10 @@ impl Pipeline {
         );
         facts.authority = self.reserved_authority(profile, &facts, row).await?;
         Ok(facts)
+    }
+
+    pub(crate) fn pending_csr(&self, row: &PendingRow) -> Result<Csr, End> {
+        Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)
     }
 
     /// The challenge stays what it was when it was reserved; inventory and old certificate are asked again, so that a

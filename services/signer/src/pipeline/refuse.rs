@@ -28,9 +28,11 @@ impl Pipeline {
     ) -> (Answer, Leaves) {
         let leaves = match end {
             End::Undecipherable | End::Unanswered => Leaves::OnTick,
-            End::UnknownProfile | End::Malformed(_) | End::Refused(_) | End::Deferred(_) => {
-                Leaves::AtOnce
-            }
+            End::UnknownProfile
+            | End::Malformed(_)
+            | End::Refused(_)
+            | End::NotOpened
+            | End::Deferred(_) => Leaves::AtOnce,
         };
         (self.end_now(received, trail, spoken, end).await, leaves)
     }
@@ -52,6 +54,11 @@ impl Pipeline {
             End::Malformed(reason) => {
                 self.record_malformed(&trail, &reason).await;
                 return Answer::Malformed(reason);
+            }
+            End::NotOpened => {
+                return self
+                    .defer_refusal(&trail, "too many messages that do not open")
+                    .await;
             }
             End::Deferred(deferred) => return self.defer(trail, deferred).await,
             End::Refused(refused) => refused,
@@ -75,7 +82,7 @@ impl Pipeline {
         refused: Refused,
     ) -> Answer {
         if !self.admission.may_refuse() {
-            return self.defer_refusal(trail).await;
+            return self.defer_refusal(trail, "too many refusals").await;
         }
         let Refused {
             fail_info,
@@ -129,18 +136,17 @@ impl Pipeline {
     }
 
     /// HTTP 503 for want of budget. Recorded as refusals are: that there are too many is no reason to write more.
-    async fn defer_refusal(&self, trail: &Trail) -> Answer {
-        const CAUSE: &str = "too many refusals";
+    async fn defer_refusal(&self, trail: &Trail, cause: &'static str) -> Answer {
         tracing::info!(
             request_id = trail.request_id,
             transaction_id = trail.transaction_id,
             profile = trail.profile,
-            cause = CAUSE,
+            cause,
             "refusal deferred"
         );
         let event = Event::RequestDeferred {
             request: trail.request(),
-            detail: CAUSE.into(),
+            detail: cause.into(),
         };
         if let Err(error) = self.record_refusal(trail, event, Kind::Refused).await {
             tracing::error!(%error, "the audit log cannot be written");
