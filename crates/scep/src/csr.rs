@@ -12,9 +12,9 @@ pub use self::attributes::RequestedExtension;
 use crate::{
     Digest, Limits, Secret, SignerCertificate,
     asn1::{
-        ber,
+        ber, oid,
         read::{Element, Fields},
-        tag,
+        tag, write,
     },
     cms::algorithm::{AlgorithmIdentifier, SignatureScheme},
     rsa::RsaKey,
@@ -141,6 +141,16 @@ impl Csr {
         self.challenge_password.as_ref()
     }
 
+    /// The CSR without its challengePassword, for whoever keeps it: the same bytes where there is none. The signature
+    /// is left as it is, and is not the key's over what remains.
+    #[must_use]
+    pub fn without_challenge(&self) -> Vec<u8> {
+        if self.challenge_password.is_none() {
+            return self.der.to_vec();
+        }
+        remove_challenge(&self.der).unwrap_or_default()
+    }
+
     /// Extensions asked for, in their order.
     #[must_use]
     pub fn extensions(&self) -> &[RequestedExtension] {
@@ -199,6 +209,36 @@ impl<'a> Parts<'a> {
             signature,
         })
     }
+}
+
+/// `None` never, for what [`Csr::parse`] took.
+fn remove_challenge(der: &[u8]) -> Option<Vec<u8>> {
+    let mut request = Element::only(der, tag::SEQUENCE)?.fields();
+    let mut info = request.take(tag::SEQUENCE)?.fields();
+    let mut parts = Vec::new();
+    while !info.is_empty() {
+        let part = info.any()?;
+        if part.tag != tag::context_constructed(0) {
+            parts.push(part.der.to_vec());
+            continue;
+        }
+        let mut set = part.fields();
+        let mut kept: Vec<&[u8]> = Vec::new();
+        while !set.is_empty() {
+            let attribute = set.take(tag::SEQUENCE)?;
+            if attribute.fields().take(tag::OBJECT_IDENTIFIER)?.oid()? != oid::CHALLENGE_PASSWORD {
+                kept.push(attribute.der);
+            }
+        }
+        parts.push(write::context(0, &kept));
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    let mut whole = vec![write::sequence(&parts)];
+    while !request.is_empty() {
+        whole.push(request.any()?.der.to_vec());
+    }
+    let whole: Vec<&[u8]> = whole.iter().map(Vec::as_slice).collect();
+    Some(write::sequence(&whole))
 }
 
 /// Algorithm and key bits of a SubjectPublicKeyInfo.

@@ -256,3 +256,23 @@ fn nothing_but_one_der_csr() {
         assert_eq!(read(&bytes).unwrap_err(), expected);
     }
 }
+
+#[tokio::test]
+async fn a_csr_without_its_challenge_says_all_the_rest() {
+    let whole = read(&csr()).unwrap();
+    let kept = read(&whole.without_challenge()).unwrap();
+    assert!(kept.challenge_password().is_none());
+    assert!(!kept.der().windows(5).any(|window| window == b"horse"));
+    assert_eq!(kept.subject_der(), whole.subject_der());
+    assert_eq!(kept.spki_der(), whole.spki_der());
+    assert_eq!(kept.extensions(), whole.extensions());
+    assert_eq!(kept.signature_digest(), whole.signature_digest());
+    assert_eq!(
+        kept.verify_proof_of_possession(),
+        Err(CsrError::ProofOfPossession)
+    );
+    assert_eq!(kept.without_challenge(), kept.der());
+
+    let bare = csr_with(vec![attribute("2a0304", &tlv(0x0c, b"kept"))]).await;
+    assert_eq!(read(&bare).unwrap().without_challenge(), bare);
+}
