@@ -19,6 +19,7 @@ fn draft(event: Event) -> Draft {
             monotonic_ms: 5,
         },
         event,
+        attachment: None,
     }
 }
 

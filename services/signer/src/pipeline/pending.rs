@@ -1,7 +1,7 @@
 //! Requests that wait for an operator: queued, polled for, and issued once they are approved.
 
 use assay_audit::Event;
-use assay_policy::{Approval, Authority, Facts, Profile, RequestedExtension, decide};
+use assay_policy::{Approval, Authority, Facts, Profile, decide};
 use assay_scep::{Csr, Outcome, Request};
 use assay_store::{
     Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
@@ -165,14 +165,10 @@ impl Pipeline {
         row: &PendingRow,
     ) -> Result<Facts, End> {
         let csr = Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)?;
-        let extensions: Vec<RequestedExtension<'_>> = facts::extensions(&csr);
-        let mut facts = Facts::from_request(
-            csr.subject_der(),
-            csr.spki_der(),
-            &extensions,
+        let mut facts = assay_decision::facts(
+            &csr,
             profile.name().as_str(),
             self.recorder.clock.now(),
-            facts::named_hash(&row.csr_hash)?,
             facts::named_hash(&row.message_hash)?,
             Authority::None,
         );
