@@ -41,6 +41,20 @@ impl fmt::Debug for Attachment {
     }
 }
 
+impl Event {
+    /// The salted hash of its evidence.
+    pub fn evidence(&self) -> Option<&Hash> {
+        if let Self::IntentOpened { evidence, .. }
+        | Self::RequestPending { evidence, .. }
+        | Self::RequestRefused { evidence, .. } = self
+        {
+            evidence.as_ref()
+        } else {
+            None
+        }
+    }
+}
+
 impl Draft {
     /// The draft with its evidence and the evidence's hash. An event that is no decision has no place for it and stays
     /// as it is.

@@ -178,7 +178,7 @@ fn entry() -> impl Strategy<Value = Option<InventoryEntry>> {
 }
 
 fn authority() -> impl Strategy<Value = Authority> {
-    let seconds = || (0..4_000_000_000_u64).prop_map(|at| moment_of(at));
+    let seconds = || (0..4_000_000_000_u64).prop_map(moment_of);
     prop_oneof![
         (text(), text(), subject(), sans(), seconds()).prop_map(
             |(id, profile, subject, sans, expires)| Authority::OneTimeChallenge {
