@@ -12,7 +12,7 @@ pub use self::attributes::RequestedExtension;
 use crate::{
     Digest, Limits, Secret, SignerCertificate,
     asn1::{
-        ber, oid,
+        ber,
         read::{Element, Fields},
         tag, write,
     },
@@ -30,7 +30,11 @@ pub struct Csr {
     spki: Vec<u8>,
     challenge_password: Option<Secret>,
     extensions: Vec<RequestedExtension>,
+    /// Whole encodings of the attributes other than challengePassword.
+    public_attributes: Vec<u8>,
     unknown_attributes: usize,
+    /// AlgorithmIdentifier, whole encoding.
+    signature_algorithm: Vec<u8>,
     scheme: SignatureScheme,
     digest: Digest,
     signature: Vec<u8>,
@@ -86,8 +90,10 @@ impl Csr {
             spki: parts.spki.to_vec(),
             challenge_password: attributes.challenge_password,
             extensions: attributes.extensions,
+            public_attributes: attributes.public,
             unknown_attributes: attributes.unknown,
             digest: scheme.digest().ok_or(CsrError::SignatureAlgorithm)?,
+            signature_algorithm: parts.signature_algorithm_der.to_vec(),
             scheme,
             signature: parts.signature.to_vec(),
         })
@@ -117,6 +123,23 @@ impl Csr {
         &self.der
     }
 
+    /// The CSR with its challengePassword left out, to be stored and shown; the same bytes where there is none. The
+    /// signature is still the one over the whole CSR, so that it does not verify any more where an attribute went.
+    #[must_use]
+    pub fn without_challenge(&self) -> Vec<u8> {
+        if self.challenge_password.is_none() {
+            return self.der.to_vec();
+        }
+        let info = write::sequence(&[
+            &write::small_integer(0),
+            &self.subject,
+            &self.spki,
+            &write::context(0, &[&self.public_attributes]),
+        ]);
+        let signature = write::bit_string(&self.signature);
+        write::sequence(&[&info, &self.signature_algorithm, &signature])
+    }
+
     /// SubjectPublicKeyInfo, DER.
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {
@@ -139,16 +162,6 @@ impl Csr {
     #[must_use]
     pub fn challenge_password(&self) -> Option<&Secret> {
         self.challenge_password.as_ref()
-    }
-
-    /// The CSR without its challengePassword, for whoever keeps it: the same bytes where there is none. The signature
-    /// is left as it is, and is not the key's over what remains.
-    #[must_use]
-    pub fn without_challenge(&self) -> Vec<u8> {
-        if self.challenge_password.is_none() {
-            return self.der.to_vec();
-        }
-        remove_challenge(&self.der).unwrap_or_default()
     }
 
     /// Extensions asked for, in their order.
@@ -180,6 +193,7 @@ struct Parts<'a> {
     spki: &'a [u8],
     attributes: Fields<'a>,
     signature_algorithm: AlgorithmIdentifier<'a>,
+    signature_algorithm_der: &'a [u8],
     signature: &'a [u8],
 }
 
@@ -187,7 +201,9 @@ impl<'a> Parts<'a> {
     fn parse(der: &'a [u8]) -> Option<Self> {
         let mut request = Element::only(der, tag::SEQUENCE)?.fields();
         let info = request.take(tag::SEQUENCE)?;
-        let signature_algorithm = AlgorithmIdentifier::take(&mut request)?;
+        let signature_algorithm_der = request.take(tag::SEQUENCE)?.der;
+        let signature_algorithm =
+            AlgorithmIdentifier::take(&mut Fields::new(signature_algorithm_der))?;
         let signature = request.take(tag::BIT_STRING)?.bit_string()?;
         request.finish()?;
 
@@ -206,39 +222,10 @@ impl<'a> Parts<'a> {
             spki,
             attributes,
             signature_algorithm,
+            signature_algorithm_der,
             signature,
         })
     }
-}
-
-/// `None` never, for what [`Csr::parse`] took.
-fn remove_challenge(der: &[u8]) -> Option<Vec<u8>> {
-    let mut request = Element::only(der, tag::SEQUENCE)?.fields();
-    let mut info = request.take(tag::SEQUENCE)?.fields();
-    let mut parts = Vec::new();
-    while !info.is_empty() {
-        let part = info.any()?;
-        if part.tag != tag::context_constructed(0) {
-            parts.push(part.der.to_vec());
-            continue;
-        }
-        let mut set = part.fields();
-        let mut kept: Vec<&[u8]> = Vec::new();
-        while !set.is_empty() {
-            let attribute = set.take(tag::SEQUENCE)?;
-            if attribute.fields().take(tag::OBJECT_IDENTIFIER)?.oid()? != oid::CHALLENGE_PASSWORD {
-                kept.push(attribute.der);
-            }
-        }
-        parts.push(write::context(0, &kept));
-    }
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    let mut whole = vec![write::sequence(&parts)];
-    while !request.is_empty() {
-        whole.push(request.any()?.der.to_vec());
-    }
-    let whole: Vec<&[u8]> = whole.iter().map(Vec::as_slice).collect();
-    Some(write::sequence(&whole))
 }
 
 /// Algorithm and key bits of a SubjectPublicKeyInfo.

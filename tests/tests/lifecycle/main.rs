@@ -2,6 +2,7 @@
 //! processes, and the audit log must tell of it.
 
 mod approval;
+mod challenges;
 mod queries;
 mod refused_renewals;
 mod renewal;

@@ -157,7 +157,7 @@ impl Pipeline {
     /// The candidate of an approved request: its CSR read again, its authority as it is today.
     async fn approved(&self, profile: &Profile, row: PendingRow) -> Result<Candidate, End> {
         let facts = self.pending_facts(profile, &row).await?;
-        let csr = Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)?;
+        let csr = self.pending_csr(&row)?;
         Ok(Candidate {
             facts,
             kept: Kept::of_approved(&row, &csr, self.audit.keep_evidence),
@@ -173,7 +173,7 @@ impl Pipeline {
         profile: &Profile,
         row: &PendingRow,
     ) -> Result<Facts, End> {
-        let csr = Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)?;
+        let csr = self.pending_csr(row)?;
         let mut facts = assay_decision::facts(
             &csr,
             profile.name().as_str(),
@@ -183,6 +183,10 @@ impl Pipeline {
         );
         facts.authority = self.reserved_authority(profile, &facts, row).await?;
         Ok(facts)
+    }
+
+    pub(crate) fn pending_csr(&self, row: &PendingRow) -> Result<Csr, End> {
+        Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)
     }
 
     /// The challenge stays what it was when it was reserved; inventory and old certificate are asked again, so that a
