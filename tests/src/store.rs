@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::installation::value;
 use crate::wait;
@@ -28,6 +28,17 @@ pub fn open_intents(dir: &Path, scratch: &Path) -> Result<BTreeMap<String, Strin
     let mut query = connection.prepare(OPEN_INTENTS)?;
     let intents = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(intents.collect::<Result<_, _>>()?)
+}
+
+/// The database of a signer that may be running, for looking only.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn read_only(dir: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path(dir)?, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(wait::REACTION)?;
+    Ok(connection)
 }
 
 /// Holds the one write lock of the database until dropped: whatever the signer writes meanwhile fails, its log included.

@@ -1,8 +1,8 @@
 //! Records: one canonical form each, small enough for a leaf, tied to the leaf hash of RFC 6962.
 
 use assay_audit::{
-    Context, Draft, Event, Hash, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, RecordError,
-    Request, Text,
+    Attachment, Context, Draft, Event, Hash, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record,
+    RecordError, Request, Text,
 };
 use proptest::prelude::*;
 
@@ -19,6 +19,7 @@ fn draft(event: Event) -> Draft {
             monotonic_ms: 5,
         },
         event,
+        attachment: None,
     }
 }
 
@@ -56,6 +57,35 @@ fn a_record_is_one_line_of_sorted_json() {
         Hash::of(b"configuration")
     );
     assert_eq!(record.to_canonical().unwrap(), expected.as_bytes());
+}
+
+#[test]
+fn a_record_holds_the_salted_hash_of_its_evidence_and_nothing_else_of_it() {
+    let attachment = Attachment {
+        salt: [7; 32],
+        content: b"evidence".to_vec(),
+        keep_until: 1,
+    };
+    let salted = Hash::of(&[&[7; 32][..], b"evidence"].concat());
+    let refused = draft(Event::RequestRefused {
+        request: request("a"),
+        fail_info: 2,
+        rule: "SUB-02".into(),
+        detail: "b".into(),
+        evidence: None,
+    })
+    .with_evidence(attachment.clone());
+    assert_eq!(refused.attachment.as_ref().unwrap().hash(), salted);
+    let bytes = refused.at(1).to_canonical().unwrap();
+    let read = Record::from_canonical(&bytes).unwrap();
+    assert_eq!(read.draft.attachment, None);
+    let Event::RequestRefused { evidence, .. } = read.draft.event else {
+        panic!("another event");
+    };
+    assert_eq!(evidence, Some(salted));
+
+    let no_decision = draft(Event::ClockStep { delta_ms: 1 }).with_evidence(attachment);
+    assert_eq!(no_decision.attachment, None);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! given by the caller, in Unix seconds. A file holds the queries of a group of tables.
 
 mod approvals;
+mod attachments;
 mod audit;
 mod certificates;
 mod challenges;
@@ -37,6 +38,7 @@ mod upkeep;
 mod writer;
 
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
+pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
 pub use certificates::{CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};

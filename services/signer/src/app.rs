@@ -99,6 +99,7 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),
         decoy: Decoy::new()?,
+        audit: settings.audit,
         limits: settings.limits,
         authority,
         hsm,

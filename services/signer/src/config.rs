@@ -26,6 +26,8 @@ pub(crate) struct SignerConfig {
     #[serde(default)]
     pub(crate) crl: CrlConfig,
     #[serde(default)]
+    pub(crate) audit: AuditConfig,
+    #[serde(default)]
     pub(crate) limits: LimitsConfig,
     #[serde(default)]
     pub(crate) log: LogConfig,
@@ -163,6 +165,25 @@ impl Default for CrlConfig {
     }
 }
 
+/// What is kept beside the audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditConfig {
+    /// How long the evidence of a decision is kept: from the end of the certificate, or from the decision where there is
+    /// none. The record and its salted hash stay for good.
+    #[serde(with = "duration")]
+    pub(crate) keep_evidence: Duration,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            // Two years, as `2y` is read.
+            keep_evidence: Duration::from_secs(2 * 31_557_600),
+        }
+    }
+}
+
 fn default_threads() -> usize {
     4
 }
@@ -203,8 +224,10 @@ mod tests {
     fn the_example_is_a_configuration_and_says_the_defaults() {
         let config: SignerConfig = example().parse().unwrap();
         let (limits, crl) = (LimitsConfig::default(), CrlConfig::default());
+        let audit = AuditConfig::default();
         assert_eq!(format!("{:?}", config.limits), format!("{limits:?}"));
         assert_eq!(format!("{:?}", config.crl), format!("{crl:?}"));
+        assert_eq!(format!("{:?}", config.audit), format!("{audit:?}"));
     }
 
     #[test]

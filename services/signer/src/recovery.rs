@@ -73,13 +73,14 @@ pub(crate) async fn strip_challenges(pipeline: &Pipeline) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Removes stored CertReps and quota windows that nobody can ask for any more; a batch at a time, so that no enrolment
-/// waits for it.
+/// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; a batch at a
+/// time, so that no enrolment waits for it.
 async fn prune(pipeline: &Pipeline) {
     let now = pipeline.recorder.clock.now_seconds();
     let retention = Retention {
         replies_before: now.saturating_sub(REPLY_RETENTION),
         quotas_before: now.saturating_sub(QUOTA_RETENTION),
+        evidence_until: now,
     };
     match pipeline.store.prune(retention).await {
         Ok(0) => {}

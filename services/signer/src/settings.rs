@@ -12,8 +12,8 @@ use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
 
 use crate::config::{
-    CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig, SignerConfig,
-    TokenConfig,
+    AuditConfig, CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig,
+    SignerConfig, TokenConfig,
 };
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
     pub(crate) crl: CrlConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     /// SHA-256 of the file's bytes: goes into every audit record.
@@ -89,6 +90,7 @@ impl Settings {
             challenge_key: document.folder().join(config.state.challenge_key),
             ops: config.ops,
             crl: config.crl,
+            audit: config.audit,
             limits: config.limits,
             log: config.log,
             config_hash: openssl::sha::sha256(document.text().as_bytes()),

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod attachments;
 mod audit;
 mod challenges;
 mod csrs;

@@ -18,6 +18,8 @@ pub(crate) enum AdminError {
     NotYet,
     #[error("the state cannot be read or written")]
     Store(#[from] StoreError),
+    #[error("the record cannot be written")]
+    Record(#[from] assay_audit::Inexpressible),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
@@ -31,7 +33,7 @@ impl From<AdminError> for Status {
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy) => Self::unavailable(text),
-            AdminError::Store(_) | AdminError::OpenSsl(_) => {
+            AdminError::Store(_) | AdminError::Record(_) | AdminError::OpenSsl(_) => {
                 tracing::error!(error = text, "administrative call failed");
                 Self::internal(text)
             }

@@ -1,5 +1,6 @@
 //! How a request ends when it does not end in a certificate, and what the device is told.
 
+use assay_audit::Attachment;
 use assay_scep::FailInfo;
 
 /// Why a request went no further.
@@ -28,6 +29,8 @@ pub(crate) struct Refused {
     pub(crate) fail_info: FailInfo,
     pub(crate) rule: String,
     pub(crate) detail: String,
+    /// What a rule of the policy was judged on.
+    pub(crate) evidence: Option<Box<Attachment>>,
 }
 
 /// Why nothing could be answered now.
@@ -48,6 +51,7 @@ impl End {
             fail_info,
             rule: rule.into(),
             detail: detail.into(),
+            evidence: None,
         })
     }
 

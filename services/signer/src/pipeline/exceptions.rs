@@ -3,11 +3,9 @@
 use assay_policy::{ContentCipher, Facts, Profile, Quirk};
 use assay_scep::{Cipher, Envelope, Request};
 
-use super::facts;
-
 /// What the message itself needs.
 pub(super) fn of_message(request: &Request, envelope: &Envelope) -> impl Iterator<Item = Quirk> {
-    let digest = request.digest().map(facts::hash);
+    let digest = request.digest().map(assay_decision::hash);
     let digest = digest.and_then(Quirk::of_digest);
     digest
         .into_iter()

@@ -69,6 +69,10 @@ impl Pipeline {
             issuance: issuance.clone(),
             evidence: None,
         };
+        let evidence =
+            candidate
+                .kept
+                .permit(&candidate.facts, &tbs, &self.authority.certificates.ca)?;
         let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
@@ -102,7 +106,11 @@ impl Pipeline {
                 consume: candidate.consume,
                 now,
                 retransmit_since: self.retransmit_since(),
-                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+                audit: vec![
+                    self.recorder
+                        .draft(trail.policy_hash, event)
+                        .with_evidence(evidence),
+                ],
             })
             .await?;
         Ok(match settle(outcome)? {

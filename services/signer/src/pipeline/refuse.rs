@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use assay_audit::Event;
+use assay_audit::{Attachment, Event};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
 
@@ -16,6 +16,10 @@ use crate::metrics;
 /// Refusals a second of requests that nobody authenticated which get a record of their own; the rest are counted in one
 /// aggregate a second, so that whoever holds the frontend cannot fill the books.
 const SINGLE_RECORDS_PER_SECOND: u32 = 50;
+
+/// Refusals a second whose evidence is kept; further ones have their record alone. A device that is refused again and
+/// again would else fill the disk with what is longer than a record.
+const EVIDENCE_PER_SECOND: u32 = 20;
 
 impl Pipeline {
     /// Records how the request ended and makes its answer.
@@ -88,6 +92,7 @@ impl Pipeline {
             fail_info,
             rule,
             detail,
+            evidence,
         } = refused;
         let outcome = Outcome::Failure {
             fail_info,
@@ -129,7 +134,10 @@ impl Pipeline {
             detail: detail.into(),
             evidence: None,
         };
-        match self.record_refusal(trail, event, Kind::Refused).await {
+        let recorded = self
+            .record_refusal(trail, event, evidence, Kind::Refused)
+            .await;
+        match recorded {
             Ok(()) => Answer::CertRep(cert_rep),
             Err(_) => busy(),
         }
@@ -148,7 +156,7 @@ impl Pipeline {
             request: trail.request(),
             detail: cause.into(),
         };
-        if let Err(error) = self.record_refusal(trail, event, Kind::Refused).await {
+        if let Err(error) = self.record_refusal(trail, event, None, Kind::Refused).await {
             tracing::error!(%error, "the audit log cannot be written");
         }
         busy()
@@ -165,7 +173,10 @@ impl Pipeline {
             request: trail.request(),
             detail: reason.into(),
         };
-        if let Err(error) = self.record_refusal(trail, event, Kind::Malformed).await {
+        if let Err(error) = self
+            .record_refusal(trail, event, None, Kind::Malformed)
+            .await
+        {
             tracing::error!(%error, "the audit log cannot be written");
         }
     }
@@ -197,13 +208,20 @@ impl Pipeline {
         &self,
         trail: &Trail,
         event: Event,
+        evidence: Option<Box<Attachment>>,
         kind: Kind,
     ) -> Result<(), assay_store::StoreError> {
         let now_ms = self.recorder.clock.moment().wall_ms;
         if trail.challenge_id.is_none() && !self.refusals.single(&trail.peer, kind, now_ms) {
             return Ok(());
         }
-        self.record(trail.policy_hash, event).await
+        let mut draft = self.recorder.draft(trail.policy_hash, event);
+        if let Some(evidence) = evidence
+            && self.refusals.may_keep()
+        {
+            draft = draft.with_evidence(*evidence);
+        }
+        self.store.append_audit(vec![draft]).await.map(drop)
     }
 
     pub(crate) async fn record(
@@ -247,6 +265,7 @@ fn uniform(rule: SignerRule) -> Refused {
         fail_info: rule.fail_info(),
         rule: rule.id().to_owned(),
         detail: String::new(),
+        evidence: None,
     }
 }
 
@@ -269,6 +288,7 @@ pub(crate) struct Aggregate(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     recorded_singly: u32,
+    evidence_kept: u32,
     by_peer: BTreeMap<String, Count>,
 }
 
@@ -299,6 +319,14 @@ impl Aggregate {
             Kind::Malformed => count.malformed += 1,
         }
         false
+    }
+
+    /// Whether a refusal's evidence may be kept in this second still.
+    fn may_keep(&self) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = counts.evidence_kept < EVIDENCE_PER_SECOND;
+        counts.evidence_kept += u32::from(room);
+        room
     }
 
     /// Begins a new second and gives the aggregates of the last.
@@ -338,5 +366,13 @@ mod tests {
             }]
         ));
         assert!(aggregate.single("assay://frontend/a", Kind::Refused, 8));
+    }
+
+    #[test]
+    fn past_the_bound_refusals_are_recorded_without_evidence() {
+        let aggregate = Aggregate::default();
+        assert_eq!((0..80).filter(|_| aggregate.may_keep()).count(), 20);
+        aggregate.take();
+        assert!(aggregate.may_keep());
     }
 }
