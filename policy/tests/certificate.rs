@@ -11,6 +11,7 @@ use assay_policy::{
 use der::{Decode, Encode};
 use openssl::x509::X509;
 use support::{issuer, now, profile, serial};
+use x509_cert::time::Time;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -243,6 +244,24 @@ fn the_validity_lies_within_the_issuers_and_is_no_longer_than_the_profiles() {
         let error = tbs(&devices, permit, issuer, &serial(), *not_before, *not_after).unwrap_err();
         assert!(matches!(error, TbsError::Validity(_)), "{error}");
     }
+}
+
+#[test]
+fn validity_is_utc_time_to_2049_and_generalized_time_after() {
+    let devices = profile("demo", "devices");
+    // 2049-12-31T23:59:59Z, the second before 2050.
+    let not_before = SystemTime::UNIX_EPOCH + Duration::from_secs(2_524_607_999);
+    let not_after = not_before + Duration::from_secs(1);
+    let issuer = Issuer {
+        not_after,
+        ..issuer()
+    };
+    let permit = permit(&devices, &support::device());
+    let built = tbs(&devices, permit, &issuer, &serial(), not_before, not_after).unwrap();
+    let built = x509_cert::TbsCertificate::from_der(built.der()).unwrap();
+    let validity = built.validity();
+    assert!(matches!(validity.not_before, Time::UtcTime(_)));
+    assert!(matches!(validity.not_after, Time::GeneralTime(_)));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! HTTP as the plainest SCEP clients speak it: HTTP/1.0 without a Host header, one request a connection.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, lookup_host};
 
 /// The frontend answers, if only with 503, long before this.
 const EXCHANGE: Duration = Duration::from_secs(30);
@@ -38,7 +39,7 @@ impl Response {
 ///
 /// When no response comes.
 pub async fn get(url: &str) -> Result<Response> {
-    exchange(url, "GET", &[], &[]).await
+    exchange(Ipv4Addr::LOCALHOST, url, "GET", &[], &[]).await
 }
 
 /// POST of a pkiMessage to a SCEP URL, RFC 8894 section 4.1.
@@ -47,17 +48,22 @@ pub async fn get(url: &str) -> Result<Response> {
 ///
 /// When no response comes.
 pub async fn post(url: &str, body: &[u8]) -> Result<Response> {
+    post_from(Ipv4Addr::LOCALHOST, url, body).await
+}
+
+/// The same from another address of this machine: all of 127.0.0.0/8 are.
+///
+/// # Errors
+///
+/// When no response comes.
+pub async fn post_from(client: Ipv4Addr, url: &str, body: &[u8]) -> Result<Response> {
     let url = format!("{url}?operation=PKIOperation");
-    exchange(
-        &url,
-        "POST",
-        &[("Content-Type", "application/x-pki-message")],
-        body,
-    )
-    .await
+    let headers = [("Content-Type", "application/x-pki-message")];
+    exchange(client, &url, "POST", &headers, body).await
 }
 
 async fn exchange(
+    client: Ipv4Addr,
     url: &str,
     method: &str,
     headers: &[(&str, &str)],
@@ -77,7 +83,10 @@ async fn exchange(
     request.push_str("\r\n");
 
     let talk = async {
-        let mut stream = TcpStream::connect(authority).await?;
+        let server = lookup_host(authority).await?.next();
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((client, 0).into())?;
+        let mut stream = socket.connect(server.context("no address")?).await?;
         stream.write_all(request.as_bytes()).await?;
         stream.write_all(body).await?;
         let mut answer = Vec::new();

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod certificate;
+pub mod contract;
 pub mod crl;
 pub mod device;
 pub mod frontend;

@@ -44,6 +44,11 @@ impl Operator {
         ))
     }
 
+    /// The connection itself, for calls that have no method here.
+    pub fn client(&mut self) -> &mut AdministrationClient<Channel> {
+        &mut self.0
+    }
+
     /// What the signer says of itself.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::installation::value;
 use crate::wait;
@@ -30,6 +30,17 @@ pub fn open_intents(dir: &Path, scratch: &Path) -> Result<BTreeMap<String, Strin
     Ok(intents.collect::<Result<_, _>>()?)
 }
 
+/// The database of a signer that may be running, for looking only.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn read_only(dir: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path(dir)?, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(wait::REACTION)?;
+    Ok(connection)
+}
+
 /// Holds the one write lock of the database until dropped: whatever the signer writes meanwhile fails, its log included.
 ///
 /// # Errors
@@ -40,6 +51,16 @@ pub fn block_writes(dir: &Path) -> Result<Connection> {
     connection.busy_timeout(wait::REACTION)?;
     connection.execute_batch("BEGIN IMMEDIATE")?;
     Ok(connection)
+}
+
+/// Puts a whole CSR, challenge and all, where the queue of a signer that is not running holds one; returns in how many rows.
+///
+/// # Errors
+///
+/// When there is no database.
+pub fn keep_csr_whole(dir: &Path, csr: &[u8]) -> Result<usize> {
+    let connection = Connection::open(path(dir)?)?;
+    Ok(connection.execute("UPDATE pending SET csr = ?1", [csr])?)
 }
 
 /// Opening it would recover it, so a copy is opened.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("assay-proto", &[]),
     ("assay-policy", &[]),
     ("assay-scep", &[]),
@@ -17,6 +17,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("assay-store", &["assay-audit"]),
     ("assay-runtime", &[]),
     (
+        "assay-decision",
+        &["assay-audit", "assay-lint", "assay-policy", "assay-scep"],
+    ),
+    (
         "assay-frontend",
         &["assay-proto", "assay-runtime", "assay-scep"],
     ),
@@ -24,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         "assay-signer",
         &[
             "assay-audit",
+            "assay-decision",
             "assay-hsm",
             "assay-lint",
             "assay-policy",
@@ -37,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         "assay-cli",
         &[
             "assay-audit",
+            "assay-decision",
             "assay-hsm",
             "assay-lint",
             "assay-policy",
@@ -47,7 +53,14 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ),
     (
         "assay-tests",
-        &["assay-proto", "assay-runtime", "assay-scep"],
+        &[
+            "assay-audit",
+            "assay-decision",
+            "assay-policy",
+            "assay-proto",
+            "assay-runtime",
+            "assay-scep",
+        ],
     ),
 ];
 

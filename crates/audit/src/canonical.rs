@@ -2,10 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
+/// A value with more than strings, integers, booleans, lists and maps.
+#[derive(Debug, thiserror::Error)]
+#[error("canonical JSON holds strings, integers and booleans only")]
+pub struct Inexpressible;
+
+/// The canonical form of `value`.
+///
+/// # Errors
+/// [`Inexpressible`].
+pub fn canonical(value: &impl Serialize) -> Result<String, Inexpressible> {
+    let value = serde_json::to_value(value).map_err(|_| Inexpressible)?;
+    let mut text = String::with_capacity(1024);
+    write(&value, &mut text).ok_or(Inexpressible)?;
+    Ok(text)
+}
+
 /// Appends the canonical form of `value`; `None` for a number that is not an integer.
-pub(crate) fn write(value: &Value, out: &mut String) -> Option<()> {
+fn write(value: &Value, out: &mut String) -> Option<()> {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
         Value::Number(number) if number.is_f64() => return None,

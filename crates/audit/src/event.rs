@@ -48,6 +48,40 @@ pub enum Event {
         model_hash: Hash,
         /// Profiles in the set.
         profiles: u64,
+        /// SHA-256 of the proposal that was approved; what the next version names as its predecessor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proposal_sha256: Option<Hash>,
+        /// Who wrote it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        author: Option<Text>,
+        /// Who approved it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approvers: Vec<Text>,
+        /// Stopped profiles that it resumes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        resumed: Vec<Text>,
+    },
+    /// An operator stopped a profile: it issues nothing until an approved version resumes it.
+    #[serde(rename = "profile.stopped")]
+    ProfileStopped {
+        /// Identity of the operator.
+        actor: Text,
+        /// The profile.
+        profile: Text,
+        /// The operator's words.
+        reason: Text,
+    },
+    /// What a worker counted of its own operations since it started.
+    #[serde(rename = "worker.counted")]
+    WorkerCounted {
+        /// Its place among the workers, from 0.
+        worker: u64,
+        /// Its process id; with `boot_id` and `worker` it names one run of a worker.
+        pid: u32,
+        /// Signatures of the CA key: certificates and CRLs.
+        ca_signatures: u64,
+        /// Whether it ended with this count.
+        last: bool,
     },
     /// A challenge was issued.
     #[serde(rename = "challenge.issued")]
@@ -66,6 +100,9 @@ pub enum Event {
         /// Unix seconds; absent where it does not expire.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<i64>,
+        /// SHA-256 of the canonical JSON of what it is bound to: profile, subject, names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claims_sha256: Option<Hash>,
     },
     /// A challenge was revoked before its use.
     #[serde(rename = "challenge.revoked")]
@@ -185,6 +222,9 @@ pub enum Event {
         /// What may be signed.
         #[serde(flatten)]
         issuance: Issuance,
+        /// Salted hash of the evidence on which it was decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Hash>,
     },
     /// An intent that could not be finished: its serial counts as issued and revoked.
     #[serde(rename = "intent.abandoned")]
@@ -231,6 +271,9 @@ pub enum Event {
         request: Request,
         /// Id of the waiting request, which this one began or repeats.
         pending_id: Text,
+        /// Salted hash of the evidence on which it was decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Hash>,
     },
     /// A CertPoll for a request that still waits: a CertRep PENDING.
     #[serde(rename = "request.polled")]
@@ -266,6 +309,9 @@ pub enum Event {
         rule: Text,
         /// Field, wanted, got; never a secret.
         detail: Text,
+        /// Salted hash of the evidence on which it was decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Hash>,
     },
     /// No CertRep could be built: HTTP 400.
     #[serde(rename = "request.malformed")]
@@ -315,6 +361,8 @@ impl Event {
             Self::ServiceStopped { .. } => "service.stopped",
             Self::TokenEvent { .. } => "token.event",
             Self::PolicyActivated { .. } => "policy.activated",
+            Self::ProfileStopped { .. } => "profile.stopped",
+            Self::WorkerCounted { .. } => "worker.counted",
             Self::ChallengeIssued { .. } => "challenge.issued",
             Self::ChallengeRevoked { .. } => "challenge.revoked",
             Self::InventoryChanged { .. } => "inventory.changed",
@@ -403,4 +451,6 @@ pub enum InventoryChange {
     Add,
     /// Names may be issued to once more.
     Reset,
+    /// Names struck off.
+    Remove,
 }

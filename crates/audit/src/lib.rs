@@ -4,12 +4,15 @@
 //! the transaction of the change it tells of. The leaf hash is RFC 6962's, so that a Merkle tree can be laid over the
 //! records as they are.
 
+mod attachment;
 mod canonical;
 mod event;
 mod hash;
 mod record;
 mod text;
 
+pub use attachment::{Attachment, MAX_EVIDENCE};
+pub use canonical::{Inexpressible, canonical};
 pub use event::{Answer, Event, InventoryChange, Issuance, Request};
 pub use hash::{Hash, NotAHash};
 pub use record::{Context, Draft, MAX_RECORD, Moment, Record, RecordError};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Hash, Text, canonical};
+use crate::{Attachment, Event, Hash, Text, canonical};
 
 /// Octets of a record: a leaf of the log is at most 4 KiB.
 pub const MAX_RECORD: usize = 4096;
@@ -40,6 +40,9 @@ pub struct Draft {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
+    /// What its evidence's hash is of, for the store; no part of the record.
+    #[serde(skip)]
+    pub attachment: Option<Attachment>,
 }
 
 impl Draft {
@@ -85,9 +88,7 @@ impl Record {
     /// # Errors
     /// [`RecordError::TooLong`] past [`MAX_RECORD`].
     pub fn to_canonical(&self) -> Result<Vec<u8>, RecordError> {
-        let value = serde_json::to_value(self).map_err(|_| RecordError::Inexpressible)?;
-        let mut text = String::with_capacity(1024);
-        canonical::write(&value, &mut text).ok_or(RecordError::Inexpressible)?;
+        let text = canonical(self).map_err(|_| RecordError::Inexpressible)?;
         if text.len() > MAX_RECORD {
             return Err(RecordError::TooLong(text.len()));
         }

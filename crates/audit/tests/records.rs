@@ -1,8 +1,8 @@
 //! Records: one canonical form each, small enough for a leaf, tied to the leaf hash of RFC 6962.
 
 use assay_audit::{
-    Context, Draft, Event, Hash, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, RecordError,
-    Request, Text,
+    Attachment, Context, Draft, Event, Hash, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record,
+    RecordError, Request, Text,
 };
 use proptest::prelude::*;
 
@@ -19,6 +19,7 @@ fn draft(event: Event) -> Draft {
             monotonic_ms: 5,
         },
         event,
+        attachment: None,
     }
 }
 
@@ -59,6 +60,35 @@ fn a_record_is_one_line_of_sorted_json() {
 }
 
 #[test]
+fn a_record_holds_the_salted_hash_of_its_evidence_and_nothing_else_of_it() {
+    let attachment = Attachment {
+        salt: [7; 32],
+        content: b"evidence".to_vec(),
+        keep_until: 1,
+    };
+    let salted = Hash::of(&[&[7; 32][..], b"evidence"].concat());
+    let refused = draft(Event::RequestRefused {
+        request: request("a"),
+        fail_info: 2,
+        rule: "SUB-02".into(),
+        detail: "b".into(),
+        evidence: None,
+    })
+    .with_evidence(attachment.clone());
+    assert_eq!(refused.attachment.as_ref().unwrap().hash(), salted);
+    let bytes = refused.at(1).to_canonical().unwrap();
+    let read = Record::from_canonical(&bytes).unwrap();
+    assert_eq!(read.draft.attachment, None);
+    let Event::RequestRefused { evidence, .. } = read.draft.event else {
+        panic!("another event");
+    };
+    assert_eq!(evidence, Some(salted));
+
+    let no_decision = draft(Event::ClockStep { delta_ms: 1 }).with_evidence(attachment);
+    assert_eq!(no_decision.attachment, None);
+}
+
+#[test]
 fn the_leaf_hash_is_that_of_rfc_6962() {
     // The empty leaf's hash, from the test vectors of certificate-transparency-go.
     assert_eq!(
@@ -88,6 +118,21 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             file_hash: hash,
             model_hash: hash,
             profiles: 2,
+            proposal_sha256: Some(hash),
+            author: Some(text.clone()),
+            approvers: vec![text.clone(), text.clone()],
+            resumed: vec![text.clone()],
+        },
+        Event::ProfileStopped {
+            actor: text.clone(),
+            profile: text.clone(),
+            reason: text.clone(),
+        },
+        Event::WorkerCounted {
+            worker: 0,
+            pid: 1,
+            ca_signatures: 2,
+            last: true,
         },
         Event::ChallengeIssued {
             actor: text.clone(),
@@ -96,6 +141,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             profile: text.clone(),
             subject: None,
             expires_at: Some(1),
+            claims_sha256: Some(hash),
         },
         Event::ChallengeRevoked {
             actor: text.clone(),
@@ -154,6 +200,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::RequestPending {
             request: request.clone(),
             pending_id: text.clone(),
+            evidence: Some(hash),
         },
         Event::RequestPolled {
             request: request.clone(),
@@ -167,6 +214,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::IntentOpened {
             request: request.clone(),
             issuance: issuance.clone(),
+            evidence: Some(hash),
         },
         Event::IntentAbandoned {
             request: request.clone(),
@@ -189,6 +237,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             fail_info: 2,
             rule: "SUB-01".into(),
             detail: text.clone(),
+            evidence: None,
         },
         Event::RequestMalformed {
             request: request.clone(),

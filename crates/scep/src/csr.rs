@@ -14,7 +14,7 @@ use crate::{
     asn1::{
         ber,
         read::{Element, Fields},
-        tag,
+        tag, write,
     },
     cms::algorithm::{AlgorithmIdentifier, SignatureScheme},
     rsa::RsaKey,
@@ -30,7 +30,11 @@ pub struct Csr {
     spki: Vec<u8>,
     challenge_password: Option<Secret>,
     extensions: Vec<RequestedExtension>,
+    /// Whole encodings of the attributes other than challengePassword.
+    public_attributes: Vec<u8>,
     unknown_attributes: usize,
+    /// AlgorithmIdentifier, whole encoding.
+    signature_algorithm: Vec<u8>,
     scheme: SignatureScheme,
     digest: Digest,
     signature: Vec<u8>,
@@ -86,8 +90,10 @@ impl Csr {
             spki: parts.spki.to_vec(),
             challenge_password: attributes.challenge_password,
             extensions: attributes.extensions,
+            public_attributes: attributes.public,
             unknown_attributes: attributes.unknown,
             digest: scheme.digest().ok_or(CsrError::SignatureAlgorithm)?,
+            signature_algorithm: parts.signature_algorithm_der.to_vec(),
             scheme,
             signature: parts.signature.to_vec(),
         })
@@ -115,6 +121,23 @@ impl Csr {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The CSR with its challengePassword left out, to be stored and shown; the same bytes where there is none. The
+    /// signature is still the one over the whole CSR, so that it does not verify any more where an attribute went.
+    #[must_use]
+    pub fn without_challenge(&self) -> Vec<u8> {
+        if self.challenge_password.is_none() {
+            return self.der.to_vec();
+        }
+        let info = write::sequence(&[
+            &write::small_integer(0),
+            &self.subject,
+            &self.spki,
+            &write::context(0, &[&self.public_attributes]),
+        ]);
+        let signature = write::bit_string(&self.signature);
+        write::sequence(&[&info, &self.signature_algorithm, &signature])
     }
 
     /// SubjectPublicKeyInfo, DER.
@@ -170,6 +193,7 @@ struct Parts<'a> {
     spki: &'a [u8],
     attributes: Fields<'a>,
     signature_algorithm: AlgorithmIdentifier<'a>,
+    signature_algorithm_der: &'a [u8],
     signature: &'a [u8],
 }
 
@@ -177,7 +201,9 @@ impl<'a> Parts<'a> {
     fn parse(der: &'a [u8]) -> Option<Self> {
         let mut request = Element::only(der, tag::SEQUENCE)?.fields();
         let info = request.take(tag::SEQUENCE)?;
-        let signature_algorithm = AlgorithmIdentifier::take(&mut request)?;
+        let signature_algorithm_der = request.take(tag::SEQUENCE)?.der;
+        let signature_algorithm =
+            AlgorithmIdentifier::take(&mut Fields::new(signature_algorithm_der))?;
         let signature = request.take(tag::BIT_STRING)?.bit_string()?;
         request.finish()?;
 
@@ -196,6 +222,7 @@ impl<'a> Parts<'a> {
             spki,
             attributes,
             signature_algorithm,
+            signature_algorithm_der,
             signature,
         })
     }

@@ -156,7 +156,7 @@ impl Store {
 
 /// `false` if the operator said the same before. He may take an approval back by a denial.
 fn note(connection: &Connection, decision: &PendingDecision) -> Result<bool, StoreError> {
-    let noted = connection.change(
+    connection.change_one(
         "INSERT INTO approvals (pending_id, approver, verdict, note, decided_at)
          VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (pending_id, approver) DO UPDATE SET
@@ -169,8 +169,7 @@ fn note(connection: &Connection, decision: &PendingDecision) -> Result<bool, Sto
             decision.note,
             decision.at
         ],
-    )?;
-    Ok(noted == 1)
+    )
 }
 
 fn approve(

@@ -2,7 +2,7 @@ use assay_audit::{Draft, Hash};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::{Sql, limit};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, attachments};
 
 /// A record of the audit log as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +49,12 @@ impl Store {
     }
 }
 
-/// Appends to the log inside the caller's transaction; returns the sequence number of the last record of the log.
+/// Appends to the log, and keeps the evidence of what is appended, inside the caller's transaction; returns the sequence number of the last record of the log.
 pub(crate) fn append(connection: &Connection, drafts: Vec<Draft>) -> Result<u64, StoreError> {
     let mut last = last_sequence(connection)?;
-    for draft in drafts {
+    for mut draft in drafts {
         last += 1;
+        let attachment = draft.attachment.take();
         let record = draft.at(last);
         let bytes = record.to_canonical()?;
         connection.change(
@@ -65,6 +66,9 @@ pub(crate) fn append(connection: &Connection, drafts: Vec<Draft>) -> Result<u64,
                 Hash::of_leaf(&bytes).as_bytes()
             ],
         )?;
+        if let Some(attachment) = attachment {
+            attachments::keep(connection, last, &attachment)?;
+        }
     }
     Ok(last)
 }

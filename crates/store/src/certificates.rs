@@ -73,24 +73,6 @@ impl Store {
         self.read(move |connection| find(connection, &serial)).await
     }
 
-    /// The certificate that the same key got for an equal CSR at `since` (Unix seconds) or later and that is not revoked,
-    /// or the open intent for one: the retransmit window of a client that lost the reply.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn find_retransmitted(
-        &self,
-        ca_id: String,
-        signer_spki_sha256: [u8; 32],
-        csr_digest: [u8; 32],
-        since: i64,
-    ) -> Result<Option<CertificateRow>, StoreError> {
-        self.read(move |connection| {
-            find_equal_csr(connection, &ca_id, &signer_spki_sha256, &csr_digest, since)
-        })
-        .await
-    }
-
     /// Issued and abandoned ones before position `before` (0 for all), newest first, of one profile if asked; at most
     /// [`crate::MAX_ROWS`].
     ///

@@ -220,22 +220,20 @@ pub(crate) fn spend(
     serial: &Serial,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let spent = connection.change(
+    connection.change_one(
         "UPDATE challenges SET state = 'spent', serial = ?2
          WHERE id = ?1 AND kind = 'one-time' AND state = 'open' AND expires_at > ?3",
         params![id, serial, now],
-    )?;
-    Ok(spent == 1)
+    )
 }
 
 /// Gives a challenge back that was spent on `serial`, once in its life.
 pub(crate) fn free(connection: &Connection, serial: &Serial, id: &str) -> Result<bool, StoreError> {
-    let freed = connection.change(
+    connection.change_one(
         "UPDATE challenges SET state = 'open', serial = NULL, freed = 1
          WHERE id = ?1 AND serial = ?2 AND state = 'spent' AND freed = 0",
         params![id, serial],
-    )?;
-    Ok(freed == 1)
+    )
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {

@@ -21,7 +21,8 @@ pub struct EvidenceQuery {
 /// What is known. It may change until the permit, which checks all of it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// As by [`Store::find_retransmitted`].
+    /// The certificate that the same key got for an equal CSR since then and that is not revoked, or the open intent for
+    /// one: the client lost the reply.
     pub retransmitted: Option<CertificateRow>,
     /// As by [`Store::find_challenge`].
     pub challenge: Option<ChallengeRow>,

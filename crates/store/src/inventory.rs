@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use assay_audit::{Draft, Hash, InventoryChange};
 use rusqlite::{Connection, Row, params};
 
@@ -67,6 +69,32 @@ pub struct Change {
     pub head: InventoryHead,
 }
 
+/// What became of names that were to be struck off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// All of them were.
+    Removed(Change),
+    /// None was, as these are not in the inventory.
+    Unknown {
+        /// In byte order.
+        names: Vec<String>,
+    },
+    /// None was, as a request that waits or was approved holds one.
+    Reserved {
+        /// The name.
+        name: String,
+        /// Of the request.
+        pending_id: String,
+    },
+    /// None was, as a certificate for one is decided and not yet signed.
+    BeingIssued {
+        /// The name.
+        name: String,
+        /// Of the certificate.
+        serial: Serial,
+    },
+}
+
 impl Store {
     /// Adds all of `items` that are not there yet. `audit` is called once with the outcome, for the record of it.
     ///
@@ -134,6 +162,35 @@ impl Store {
         .await
     }
 
+    /// Strikes all of `names` off, or none. `audit` is called once if they were.
+    ///
+    /// # Errors
+    /// Where it is not on disk.
+    pub async fn remove_inventory(
+        &self,
+        request: ChangeRequest,
+        names: BTreeSet<String>,
+        audit: impl FnOnce(&Change) -> Draft + Send + 'static,
+    ) -> Result<RemoveOutcome, StoreError> {
+        self.write(move |connection| {
+            if let Some(kept) = kept(connection, &request.profile, &names)? {
+                return Ok(kept);
+            }
+            for name in &names {
+                connection.change(
+                    "DELETE FROM inventory WHERE profile = ?1 AND name = ?2",
+                    params![request.profile, name],
+                )?;
+            }
+            let asked = names.len();
+            let names: Vec<_> = names.into_iter().map(|name| (name, None)).collect();
+            let change = chain(connection, &request, InventoryChange::Remove, asked, &names)?;
+            audit::append(connection, vec![audit(&change)])?;
+            Ok(RemoveOutcome::Removed(change))
+        })
+        .await
+    }
+
     /// One name of a profile's inventory.
     ///
     /// # Errors
@@ -189,6 +246,36 @@ pub(crate) fn find(
     )
 }
 
+/// Why `names` cannot be struck off.
+fn kept(
+    connection: &Connection,
+    profile: &str,
+    names: &BTreeSet<String>,
+) -> Result<Option<RemoveOutcome>, StoreError> {
+    let mut unknown = Vec::new();
+    for name in names {
+        let Some(row) = find(connection, profile, name)? else {
+            unknown.push(name.clone());
+            continue;
+        };
+        let name = name.clone();
+        if let Some(pending_id) = row.pending_id {
+            return Ok(Some(RemoveOutcome::Reserved { name, pending_id }));
+        }
+        if let Some(serial) = row.serial {
+            let open = connection.find(
+                "SELECT 1 FROM certificates WHERE serial = ?1 AND state = 'intent'",
+                [&serial],
+                |_| Ok(()),
+            )?;
+            if open.is_some() {
+                return Ok(Some(RemoveOutcome::BeingIssued { name, serial }));
+            }
+        }
+    }
+    Ok((!unknown.is_empty()).then_some(RemoveOutcome::Unknown { names: unknown }))
+}
+
 /// Uses the static challenge up for a name; `false` if it was used before is reserved, or the name is unknown.
 pub(crate) fn take(
     connection: &Connection,
@@ -196,12 +283,11 @@ pub(crate) fn take(
     name: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let taken = connection.change(
+    connection.change_one(
         "UPDATE inventory SET serial = ?3
          WHERE profile = ?1 AND name = ?2 AND serial IS NULL AND pending_id IS NULL",
         params![profile, name, serial],
-    )?;
-    Ok(taken == 1)
+    )
 }
 
 /// Gives a name back that was used for `serial`, once until an operator resets it.
@@ -211,12 +297,11 @@ pub(crate) fn free(
     profile: &str,
     name: &str,
 ) -> Result<bool, StoreError> {
-    let freed = connection.change(
+    connection.change_one(
         "UPDATE inventory SET serial = NULL, freed = 1
          WHERE profile = ?1 AND name = ?2 AND serial = ?3 AND freed = 0",
         params![profile, name, serial],
-    )?;
-    Ok(freed == 1)
+    )
 }
 
 fn head(connection: &Connection, profile: &str) -> Result<InventoryHead, StoreError> {

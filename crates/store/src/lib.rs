@@ -4,12 +4,14 @@
 //! given by the caller, in Unix seconds. A file holds the queries of a group of tables.
 
 mod approvals;
+mod attachments;
 mod audit;
 mod certificates;
 mod challenges;
 mod consume;
 mod crl_reason;
 mod crls;
+mod csrs;
 mod error;
 mod evidence;
 mod intents;
@@ -36,6 +38,7 @@ mod upkeep;
 mod writer;
 
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
+pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
 pub use certificates::{CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
@@ -46,7 +49,7 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
-    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES,
+    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};

@@ -38,9 +38,9 @@ pub struct PendingRow {
     pub transaction: TransactionKey,
     /// SHA-256 of the pkiMessage.
     pub request_digest: [u8; 32],
-    /// SHA-256 of `csr`.
+    /// SHA-256 of the whole CSR, as it came.
     pub csr_digest: [u8; 32],
-    /// DER.
+    /// DER, without its challengePassword.
     pub csr: Vec<u8>,
     /// DER certificate of the pkiMessage's signer.
     pub signer_certificate: Vec<u8>,
@@ -77,18 +77,6 @@ pub struct PendingRow {
 }
 
 impl Store {
-    /// The latest request queued under `key`, whatever became of it.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn find_pending(
-        &self,
-        key: TransactionKey,
-    ) -> Result<Option<PendingRow>, StoreError> {
-        self.read(move |connection| find_latest(connection, &key))
-            .await
-    }
-
     /// The request that this very pkiMessage queued.
     ///
     /// # Errors
@@ -145,6 +133,7 @@ pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<PendingRo
     connection.find(&select("id = ?1"), [id], read)
 }
 
+/// The latest request queued under `key`, whatever became of it.
 pub(crate) fn find_latest(
     connection: &Connection,
     key: &TransactionKey,
@@ -178,11 +167,10 @@ pub(crate) fn find_equal_csr(
 
 /// Takes the approval of `id` for `serial`; `false` if it is not there to be taken.
 pub(crate) fn take(connection: &Connection, id: &str, serial: &Serial) -> Result<bool, StoreError> {
-    let taken = connection.change(
+    connection.change_one(
         "UPDATE pending SET state = 'issued', serial = ?2 WHERE id = ?1 AND state = 'approved'",
         params![id, serial],
-    )?;
-    Ok(taken == 1)
+    )
 }
 
 /// Gives an approval back that was taken for `serial`, once in its life.
@@ -191,12 +179,11 @@ pub(crate) fn give_back(
     id: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let given = connection.change(
+    connection.change_one(
         "UPDATE pending SET state = 'approved', serial = NULL, freed = 1
          WHERE id = ?1 AND serial = ?2 AND state = 'issued' AND freed = 0",
         params![id, serial],
-    )?;
-    Ok(given == 1)
+    )
 }
 
 /// All rows of one `condition`, which is text of this crate.

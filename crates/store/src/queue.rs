@@ -17,9 +17,9 @@ pub struct PendingWrite {
     pub transaction: TransactionKey,
     /// SHA-256 of the pkiMessage.
     pub request_digest: [u8; 32],
-    /// SHA-256 of `csr`.
+    /// SHA-256 of the whole CSR, as it came.
     pub csr_digest: [u8; 32],
-    /// DER.
+    /// DER, without its challengePassword.
     pub csr: Vec<u8>,
     /// DER certificate of the pkiMessage's signer, to which the reply will be enveloped.
     pub signer_certificate: Vec<u8>,

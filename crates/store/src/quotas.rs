@@ -19,10 +19,9 @@ pub(crate) fn charge(connection: &Connection, quota: &QuotaCharge) -> Result<boo
     if quota.limit == 0 {
         return Ok(false);
     }
-    let charged = connection.change(
+    connection.change_one(
         "INSERT INTO quotas (key, window_start, used) VALUES (?1, ?2, 1)
          ON CONFLICT (key, window_start) DO UPDATE SET used = used + 1 WHERE used < ?3",
         params![quota.key, quota.window_start, quota.limit],
-    )?;
-    Ok(charged == 1)
+    )
 }

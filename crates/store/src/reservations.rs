@@ -12,12 +12,11 @@ pub(crate) fn keep_challenge(
     pending_id: &str,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let reserved = connection.change(
+    connection.change_one(
         "UPDATE challenges SET state = 'reserved', pending_id = ?2
          WHERE id = ?1 AND kind = 'one-time' AND state = 'open' AND expires_at > ?3",
         params![id, pending_id, now],
-    )?;
-    Ok(reserved == 1)
+    )
 }
 
 /// Spends what was reserved for `pending_id`, also past its time: it was valid when the request came.
@@ -27,12 +26,11 @@ pub(crate) fn spend_challenge(
     pending_id: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let spent = connection.change(
+    connection.change_one(
         "UPDATE challenges SET state = 'spent', serial = ?3, pending_id = NULL
          WHERE id = ?1 AND pending_id = ?2 AND state = 'reserved'",
         params![id, pending_id, serial],
-    )?;
-    Ok(spent == 1)
+    )
 }
 
 /// Opens a challenge again that was reserved for `pending_id`.
@@ -41,12 +39,11 @@ pub(crate) fn open_challenge(
     id: &str,
     pending_id: &str,
 ) -> Result<bool, StoreError> {
-    let freed = connection.change(
+    connection.change_one(
         "UPDATE challenges SET state = 'open', pending_id = NULL
          WHERE id = ?1 AND pending_id = ?2 AND state = 'reserved'",
         params![id, pending_id],
-    )?;
-    Ok(freed == 1)
+    )
 }
 
 /// Reserves a challenge again that was spent on `serial`, of which nothing came.
@@ -56,12 +53,11 @@ pub(crate) fn keep_challenge_again(
     pending_id: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let reserved = connection.change(
+    connection.change_one(
         "UPDATE challenges SET state = 'reserved', serial = NULL, pending_id = ?2
          WHERE id = ?1 AND serial = ?3 AND state = 'spent'",
         params![id, pending_id, serial],
-    )?;
-    Ok(reserved == 1)
+    )
 }
 
 /// Keeps a name for a request that waits; `false` if it is used or kept, or unknown.
@@ -71,12 +67,11 @@ pub(crate) fn keep_name(
     name: &str,
     pending_id: &str,
 ) -> Result<bool, StoreError> {
-    let reserved = connection.change(
+    connection.change_one(
         "UPDATE inventory SET pending_id = ?3
          WHERE profile = ?1 AND name = ?2 AND serial IS NULL AND pending_id IS NULL",
         params![profile, name, pending_id],
-    )?;
-    Ok(reserved == 1)
+    )
 }
 
 /// Uses what was reserved for `pending_id`.
@@ -87,12 +82,11 @@ pub(crate) fn take_name(
     pending_id: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let taken = connection.change(
+    connection.change_one(
         "UPDATE inventory SET serial = ?4, pending_id = NULL
          WHERE profile = ?1 AND name = ?2 AND pending_id = ?3",
         params![profile, name, pending_id, serial],
-    )?;
-    Ok(taken == 1)
+    )
 }
 
 /// Gives a name back that was reserved for `pending_id`.
@@ -102,12 +96,11 @@ pub(crate) fn open_name(
     name: &str,
     pending_id: &str,
 ) -> Result<bool, StoreError> {
-    let freed = connection.change(
+    connection.change_one(
         "UPDATE inventory SET pending_id = NULL
          WHERE profile = ?1 AND name = ?2 AND pending_id = ?3",
         params![profile, name, pending_id],
-    )?;
-    Ok(freed == 1)
+    )
 }
 
 /// Reserves a name again that was used for `serial`, of which nothing came.
@@ -118,10 +111,9 @@ pub(crate) fn keep_name_again(
     pending_id: &str,
     serial: &Serial,
 ) -> Result<bool, StoreError> {
-    let reserved = connection.change(
+    connection.change_one(
         "UPDATE inventory SET serial = NULL, pending_id = ?3
          WHERE profile = ?1 AND name = ?2 AND serial = ?4",
         params![profile, name, pending_id, serial],
-    )?;
-    Ok(reserved == 1)
+    )
 }

@@ -11,6 +11,10 @@ pub const MAX_ROWS: u32 = 1000;
 pub(crate) trait Sql {
     /// Rows changed.
     fn change(&self, sql: &str, params: impl Params) -> Result<usize, StoreError>;
+    /// Whether the one row that was meant was changed.
+    fn change_one(&self, sql: &str, params: impl Params) -> Result<bool, StoreError> {
+        Ok(self.change(sql, params)? == 1)
+    }
     fn find<T>(
         &self,
         sql: &str,

@@ -42,17 +42,6 @@ pub struct Reply {
 }
 
 impl Store {
-    /// The transaction under `key`.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn find_transaction(
-        &self,
-        key: TransactionKey,
-    ) -> Result<Option<TransactionRow>, StoreError> {
-        self.read(move |connection| find(connection, &key)).await
-    }
-
     /// The CertRep that answered the byte-identical pkiMessage.
     ///
     /// # Errors
@@ -99,6 +88,7 @@ impl Store {
     }
 }
 
+/// The transaction under `key`.
 pub(crate) fn find(
     connection: &Connection,
     key: &TransactionKey,

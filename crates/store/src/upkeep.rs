@@ -1,7 +1,7 @@
 use rusqlite::params;
 
 use crate::sql::Sql;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, attachments};
 
 /// Rows of a kind that one call removes at most, so that no enrolment waits long for it.
 pub const PRUNE_BATCH: u32 = 500;
@@ -13,6 +13,8 @@ pub struct Retention {
     pub replies_before: i64,
     /// Quota windows that began before this time, Unix seconds.
     pub quotas_before: i64,
+    /// Evidence that is to be kept until before this time, Unix seconds.
+    pub evidence_until: i64,
 }
 
 impl Store {
@@ -34,7 +36,8 @@ impl Store {
                       WHERE window_start < ?1 ORDER BY window_start LIMIT ?2)",
                 params![retention.quotas_before, PRUNE_BATCH],
             )?;
-            Ok(replies + quotas)
+            let evidence = attachments::prune(connection, retention.evidence_until, PRUNE_BATCH)?;
+            Ok(replies + quotas + evidence)
         })
         .await
     }

@@ -260,6 +260,18 @@ pub struct ResetInventoryReply {
     pub reset: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveInventoryRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveInventoryReply {
+    #[prost(uint64, tag = "1")]
+    pub removed: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListInventoryRequest {
     #[prost(string, tag = "1")]
     pub profile: ::prost::alloc::string::String,
@@ -498,10 +510,102 @@ pub struct LegacyUse {
     #[prost(int64, tag = "8")]
     pub until: i64,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyBasisRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ActivatePolicyRequest {
+pub struct PolicyBasisReply {
+    /// Of the version in force; 0 before the first.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// SHA-256 of its proposal, hex; empty before the first.
+    #[prost(string, tag = "2")]
+    pub predecessor: ::prost::alloc::string::String,
+    /// SHA-256 of the issuing CA's certificate, hex.
+    #[prost(string, tag = "3")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Settings of the signer that bear on issuance, by name.
+    #[prost(map = "string, string", tag = "4")]
+    pub settings: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Head of the chain of each inventory that has one, hex, by profile.
+    #[prost(map = "string, string", tag = "5")]
+    pub inventories: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Approvals that a version needs, and who may give them.
+    #[prost(uint32, tag = "6")]
+    pub approvals: u32,
+    #[prost(message, repeated, tag = "7")]
+    pub approvers: ::prost::alloc::vec::Vec<PolicyApprover>,
+    #[prost(message, repeated, tag = "8")]
+    pub stopped: ::prost::alloc::vec::Vec<StoppedProfile>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyApprover {
+    #[prost(string, tag = "1")]
+    pub person: ::prost::alloc::string::String,
+    /// SHA-256 of the pinned certificate's DER SubjectPublicKeyInfo, hex.
+    #[prost(string, tag = "2")]
+    pub spki_sha256: ::prost::alloc::string::String,
+    /// Counts for versions activated before, for no new one.
+    #[prost(bool, tag = "3")]
+    pub retired: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoppedProfile {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub stopped_at: i64,
+    #[prost(string, tag = "4")]
+    pub stopped_by: ::prost::alloc::string::String,
+}
+/// A version on its way: the files, the proposal that names them by hash, and detached CMS signatures over the proposal.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyProposal {
     #[prost(message, repeated, tag = "1")]
     pub files: ::prost::alloc::vec::Vec<PolicyFile>,
+    /// Canonical TOML, byte for byte as it was signed.
+    #[prost(bytes = "vec", tag = "2")]
+    pub proposal: ::prost::alloc::vec::Vec<u8>,
+    /// DER CMS SignedData without content.
+    #[prost(bytes = "vec", tag = "3")]
+    pub author_signature: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckPolicyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckPolicyReply {
+    /// Whether ActivatePolicy would succeed now.
+    #[prost(bool, tag = "1")]
+    pub ready: bool,
+    /// What it lacks or what is wrong, a line each; empty when ready.
+    #[prost(string, repeated, tag = "2")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+    #[prost(string, tag = "4")]
+    pub author: ::prost::alloc::string::String,
+    /// People whose approvals count.
+    #[prost(string, repeated, tag = "5")]
+    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "6")]
+    pub approvals_needed: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActivatePolicyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicyFile {
@@ -521,6 +625,33 @@ pub struct ActivatePolicyReply {
     pub model_hash: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "4")]
     pub profiles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyRequest {
+    /// 0 for the version in force.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetPolicyReply {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<PolicyInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopProfileRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// The operator's words, 1 to 200 characters.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopProfileReply {
+    /// False where it was stopped before; nothing changed then.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPoliciesRequest {}
@@ -545,6 +676,20 @@ pub struct PolicyInfo {
     pub active: bool,
     #[prost(string, repeated, tag = "7")]
     pub profiles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SHA-256 of the proposal, hex: what the next version names as its predecessor.
+    #[prost(string, tag = "8")]
+    pub proposal_sha256: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub ticket: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub author: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "11")]
+    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Unix seconds.
+    #[prost(int64, tag = "12")]
+    pub not_before: i64,
+    #[prost(int64, tag = "13")]
+    pub expires: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAuditRequest {
@@ -569,6 +714,147 @@ pub struct AuditRecord {
     /// The record as canonical JSON, byte for byte as it is stored.
     #[prost(string, tag = "2")]
     pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCheckpointRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCheckpointReply {
+    /// A signed note: origin, size, root hash, an empty line, signatures. Empty while no checkpoint was signed.
+    #[prost(string, tag = "1")]
+    pub note: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveConsistencyRequest {
+    /// Of the older checkpoint; 1 or more.
+    #[prost(uint64, tag = "1")]
+    pub from_size: u64,
+    /// Of the newer one.
+    #[prost(uint64, tag = "2")]
+    pub to_size: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveConsistencyReply {
+    /// RFC 6962 section 2.1.2; 32 octets each.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCosignatureRequest {
+    /// Size of the checkpoint.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// One signature line of a note, without the line end.
+    #[prost(string, tag = "2")]
+    pub line: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCosignatureReply {
+    /// Cosignatures that the checkpoint has now.
+    #[prost(uint32, tag = "1")]
+    pub cosignatures: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReceiptRequest {
+    /// Hex, with or without colons.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReceiptReply {
+    /// JSON, as `assay receipt` writes it.
+    #[prost(string, tag = "1")]
+    pub receipt: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportRequest {
+    /// Records at or after this wall clock, milliseconds since the epoch; of all others only the leaf hash is told.
+    #[prost(int64, tag = "1")]
+    pub from_ms: i64,
+    /// Records before it; 0 for no end.
+    #[prost(int64, tag = "2")]
+    pub to_ms: i64,
+}
+/// In this order: one head, issuer, policies, inventory changes, then every leaf from sequence 1.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExportItem {
+    #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4, 5")]
+    pub item: ::core::option::Option<export_item::Item>,
+}
+/// Nested message and enum types in `ExportItem`.
+pub mod export_item {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Item {
+        #[prost(message, tag = "1")]
+        Head(super::ExportHead),
+        #[prost(message, tag = "2")]
+        Issuer(super::ExportIssuer),
+        #[prost(message, tag = "3")]
+        Policy(super::ExportPolicy),
+        #[prost(message, tag = "4")]
+        InventoryChange(super::ExportInventoryChange),
+        #[prost(message, tag = "5")]
+        Leaf(super::ExportLeaf),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportHead {
+    /// The latest checkpoint; the export ends at its size.
+    #[prost(string, tag = "1")]
+    pub checkpoint: ::prost::alloc::string::String,
+    /// Records that the export holds.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// The log's public key as a C2SP verifier key (vkey).
+    #[prost(string, tag = "3")]
+    pub log_key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportIssuer {
+    /// DER of the issuing CA and of the certificates above it, in order.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExportPolicy {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(int64, tag = "2")]
+    pub activated_at: i64,
+    #[prost(string, tag = "3")]
+    pub activated_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportInventoryChange {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// JSON, as it is hashed.
+    #[prost(string, tag = "3")]
+    pub content: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportLeaf {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// RFC 6962 leaf hash, where the record is not asked for.
+    #[prost(bytes = "vec", tag = "2")]
+    pub leaf_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Canonical JSON.
+    #[prost(bytes = "vec", tag = "3")]
+    pub record: ::prost::alloc::vec::Vec<u8>,
+    /// Salt of 32 octets and canonical JSON that the record's `evidence` is the hash of; empty where there is none, or no more.
+    #[prost(bytes = "vec", tag = "4")]
+    pub evidence_salt: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub evidence: ::prost::alloc::vec::Vec<u8>,
+    /// DER of the certificate that a request.issued tells of.
+    #[prost(bytes = "vec", tag = "6")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
 /// Generated client implementations.
 pub mod enrolment_client {
@@ -959,7 +1245,8 @@ pub mod administration_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// For operators (identity assay://operator/NAME).
+    /// For people and their tools: operators, approvers of policy, auditors (identities assay://operator/NAME,
+    /// assay://approver/NAME, assay://auditor/NAME). Who may make which call: services/signer/src/administration/roles.rs.
     #[derive(Debug, Clone)]
     pub struct AdministrationClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1182,6 +1469,31 @@ pub mod administration_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("assay.v1.Administration", "ResetInventory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Strikes names off, all or none: neither the static challenge nor a renewal issues for them any more.
+        pub async fn remove_inventory(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveInventoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveInventoryReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/RemoveInventory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "RemoveInventory"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn list_inventory(
@@ -1407,7 +1719,57 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "ListLegacy"));
             self.inner.unary(req, path, codec).await
         }
-        /// Makes a whole set of policy files the one in force, atomically, or says everything that is wrong with it.
+        /// What a proposal of the next version must say: number, predecessor, issuer, settings, inventories.
+        pub async fn policy_basis(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PolicyBasisRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PolicyBasisReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/PolicyBasis",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "PolicyBasis"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Whether a proposal could be activated now, and what it lacks; changes nothing.
+        pub async fn check_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckPolicyReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/CheckPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "CheckPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a proposed and approved version the one in force, atomically, or says everything that is wrong with it.
         pub async fn activate_policy(
             &mut self,
             request: impl tonic::IntoRequest<super::ActivatePolicyRequest>,
@@ -1456,6 +1818,53 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "ListPolicies"));
             self.inner.unary(req, path, codec).await
         }
+        /// A version with its files, its proposal and the signatures over that.
+        pub async fn get_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetPolicyReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/GetPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "GetPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stops a profile at once: it issues nothing until an approved version resumes it.
+        pub async fn stop_profile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StopProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StopProfileReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/StopProfile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "StopProfile"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_audit(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditRequest>,
@@ -1476,6 +1885,131 @@ pub mod administration_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("assay.v1.Administration", "ListAudit"));
             self.inner.unary(req, path, codec).await
+        }
+        /// The latest signed checkpoint of the audit log, with its cosignatures (C2SP tlog-checkpoint, tlog-cosignature).
+        pub async fn get_checkpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCheckpointReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/GetCheckpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "GetCheckpoint"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Consistency of two sizes of the log (RFC 6962 section 2.1.2), for a witness.
+        pub async fn prove_consistency(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveConsistencyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProveConsistencyReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/ProveConsistency",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "ProveConsistency"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A witness's cosignature, brought by an auditor or operator; verified and kept.
+        pub async fn add_cosignature(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddCosignatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddCosignatureReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/AddCosignature",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "AddCosignature"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Proof that a certificate is in the log, checkable offline.
+        pub async fn get_receipt(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetReceiptRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReceiptReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/GetReceipt",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "GetReceipt"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The log with all that an auditor needs to decide again offline, oldest first.
+        pub async fn export(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExportItem>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/Export",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "Export"));
+            self.inner.server_streaming(req, path, codec).await
         }
     }
 }
@@ -1532,6 +2066,14 @@ pub mod administration_server {
             request: tonic::Request<super::ResetInventoryRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ResetInventoryReply>,
+            tonic::Status,
+        >;
+        /// Strikes names off, all or none: neither the static challenge nor a renewal issues for them any more.
+        async fn remove_inventory(
+            &self,
+            request: tonic::Request<super::RemoveInventoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveInventoryReply>,
             tonic::Status,
         >;
         async fn list_inventory(
@@ -1596,7 +2138,23 @@ pub mod administration_server {
             &self,
             request: tonic::Request<super::ListLegacyRequest>,
         ) -> std::result::Result<tonic::Response<super::ListLegacyReply>, tonic::Status>;
-        /// Makes a whole set of policy files the one in force, atomically, or says everything that is wrong with it.
+        /// What a proposal of the next version must say: number, predecessor, issuer, settings, inventories.
+        async fn policy_basis(
+            &self,
+            request: tonic::Request<super::PolicyBasisRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PolicyBasisReply>,
+            tonic::Status,
+        >;
+        /// Whether a proposal could be activated now, and what it lacks; changes nothing.
+        async fn check_policy(
+            &self,
+            request: tonic::Request<super::CheckPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckPolicyReply>,
+            tonic::Status,
+        >;
+        /// Makes a proposed and approved version the one in force, atomically, or says everything that is wrong with it.
         async fn activate_policy(
             &self,
             request: tonic::Request<super::ActivatePolicyRequest>,
@@ -1611,12 +2169,66 @@ pub mod administration_server {
             tonic::Response<super::ListPoliciesReply>,
             tonic::Status,
         >;
+        /// A version with its files, its proposal and the signatures over that.
+        async fn get_policy(
+            &self,
+            request: tonic::Request<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetPolicyReply>, tonic::Status>;
+        /// Stops a profile at once: it issues nothing until an approved version resumes it.
+        async fn stop_profile(
+            &self,
+            request: tonic::Request<super::StopProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StopProfileReply>,
+            tonic::Status,
+        >;
         async fn list_audit(
             &self,
             request: tonic::Request<super::ListAuditRequest>,
         ) -> std::result::Result<tonic::Response<super::ListAuditReply>, tonic::Status>;
+        /// The latest signed checkpoint of the audit log, with its cosignatures (C2SP tlog-checkpoint, tlog-cosignature).
+        async fn get_checkpoint(
+            &self,
+            request: tonic::Request<super::GetCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCheckpointReply>,
+            tonic::Status,
+        >;
+        /// Consistency of two sizes of the log (RFC 6962 section 2.1.2), for a witness.
+        async fn prove_consistency(
+            &self,
+            request: tonic::Request<super::ProveConsistencyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProveConsistencyReply>,
+            tonic::Status,
+        >;
+        /// A witness's cosignature, brought by an auditor or operator; verified and kept.
+        async fn add_cosignature(
+            &self,
+            request: tonic::Request<super::AddCosignatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddCosignatureReply>,
+            tonic::Status,
+        >;
+        /// Proof that a certificate is in the log, checkable offline.
+        async fn get_receipt(
+            &self,
+            request: tonic::Request<super::GetReceiptRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetReceiptReply>, tonic::Status>;
+        /// Server streaming response type for the Export method.
+        type ExportStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExportItem, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The log with all that an auditor needs to decide again offline, oldest first.
+        async fn export(
+            &self,
+            request: tonic::Request<super::ExportRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
     }
-    /// For operators (identity assay://operator/NAME).
+    /// For people and their tools: operators, approvers of policy, auditors (identities assay://operator/NAME,
+    /// assay://approver/NAME, assay://auditor/NAME). Who may make which call: services/signer/src/administration/roles.rs.
     #[derive(Debug)]
     pub struct AdministrationServer<T> {
         inner: Arc<T>,
@@ -1952,6 +2564,52 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResetInventorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/RemoveInventory" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveInventorySvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::RemoveInventoryRequest>
+                    for RemoveInventorySvc<T> {
+                        type Response = super::RemoveInventoryReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveInventoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::remove_inventory(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveInventorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2376,6 +3034,96 @@ pub mod administration_server {
                     };
                     Box::pin(fut)
                 }
+                "/assay.v1.Administration/PolicyBasis" => {
+                    #[allow(non_camel_case_types)]
+                    struct PolicyBasisSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::PolicyBasisRequest>
+                    for PolicyBasisSvc<T> {
+                        type Response = super::PolicyBasisReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PolicyBasisRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::policy_basis(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PolicyBasisSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/CheckPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckPolicySvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::CheckPolicyRequest>
+                    for CheckPolicySvc<T> {
+                        type Response = super::CheckPolicyReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::check_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/assay.v1.Administration/ActivatePolicy" => {
                     #[allow(non_camel_case_types)]
                     struct ActivatePolicySvc<T: Administration>(pub Arc<T>);
@@ -2467,6 +3215,96 @@ pub mod administration_server {
                     };
                     Box::pin(fut)
                 }
+                "/assay.v1.Administration/GetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPolicySvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::GetPolicyRequest>
+                    for GetPolicySvc<T> {
+                        type Response = super::GetPolicyReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::get_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/StopProfile" => {
+                    #[allow(non_camel_case_types)]
+                    struct StopProfileSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::StopProfileRequest>
+                    for StopProfileSvc<T> {
+                        type Response = super::StopProfileReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StopProfileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::stop_profile(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StopProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/assay.v1.Administration/ListAudit" => {
                     #[allow(non_camel_case_types)]
                     struct ListAuditSvc<T: Administration>(pub Arc<T>);
@@ -2508,6 +3346,234 @@ pub mod administration_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/GetCheckpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCheckpointSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::GetCheckpointRequest>
+                    for GetCheckpointSvc<T> {
+                        type Response = super::GetCheckpointReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCheckpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::get_checkpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/ProveConsistency" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveConsistencySvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::ProveConsistencyRequest>
+                    for ProveConsistencySvc<T> {
+                        type Response = super::ProveConsistencyReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveConsistencyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::prove_consistency(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveConsistencySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/AddCosignature" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddCosignatureSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::AddCosignatureRequest>
+                    for AddCosignatureSvc<T> {
+                        type Response = super::AddCosignatureReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddCosignatureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::add_cosignature(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddCosignatureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/GetReceipt" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetReceiptSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::GetReceiptRequest>
+                    for GetReceiptSvc<T> {
+                        type Response = super::GetReceiptReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetReceiptRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::get_receipt(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetReceiptSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/Export" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::ServerStreamingService<super::ExportRequest>
+                    for ExportSvc<T> {
+                        type Response = super::ExportItem;
+                        type ResponseStream = T::ExportStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::export(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -9,6 +9,8 @@ use hyper::{Response, StatusCode};
 
 /// Overload passes in about the time of the operations in flight.
 const RETRY_OVERLOADED: u32 = 2;
+/// A bucket of any rate holds a place again by then.
+const RETRY_ADDRESS: u32 = 1;
 /// A signer that restarts is back within seconds.
 const RETRY_AWAY: u32 = 5;
 /// A signer's own advice is bounded, so that a mistake there cannot send devices away for good.
@@ -74,6 +76,8 @@ pub(crate) enum Refusal {
     BodyTimeout,
     #[error("the body did not arrive whole")]
     BodyLost,
+    #[error("too many requests from this address, try again")]
+    AddressLimit,
     #[error("overloaded, try again")]
     Overloaded,
     #[error("the signer is overloaded, try again")]
@@ -99,6 +103,7 @@ impl Refusal {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body-timeout"),
             Self::BodyLost => (StatusCode::BAD_REQUEST, "body-lost"),
+            Self::AddressLimit => (StatusCode::SERVICE_UNAVAILABLE, "address-limit"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::SignerBusy(_) => (StatusCode::SERVICE_UNAVAILABLE, "signer-busy"),
             Self::SignerAway => (StatusCode::SERVICE_UNAVAILABLE, "signer-away"),
@@ -112,6 +117,7 @@ impl Refusal {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
+            Self::AddressLimit => Some(RETRY_ADDRESS),
             Self::Overloaded => Some(RETRY_OVERLOADED),
             Self::SignerBusy(seconds) => Some((*seconds).clamp(1, MAX_RETRY)),
             Self::SignerAway => Some(RETRY_AWAY),

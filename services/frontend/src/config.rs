@@ -136,6 +136,11 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// PKIOperations at the signer at once; further ones get 503 with Retry-After. Default 64.
     pub concurrency: usize,
+    /// PKIOperations a second of one IP address, or of one IPv6 /64; further ones get 503 with Retry-After. A courtesy
+    /// to others, generous as many devices stand behind one NAT. 0 is off. Default 50.
+    pub address_rate: u32,
+    /// How many of them may come at once. Default 200.
+    pub address_burst: u32,
     /// Octets in a POST body, and in a GET's message after base64. Default 128 KiB, which is also the signer's limit.
     pub max_body: usize,
     /// Octets in path and query. Default 32 KiB: certmonger sends 3.6 KB.
@@ -160,6 +165,8 @@ impl Default for LimitsConfig {
         Self {
             connections: 512,
             concurrency: 64,
+            address_rate: 50,
+            address_burst: 200,
             max_body: 128 << 10,
             max_uri: 32 << 10,
             header_timeout: Duration::from_secs(15),

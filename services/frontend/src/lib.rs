@@ -4,6 +4,7 @@
 //! relay); GetCACaps, GetCACert and the files of relying parties (CRL, CA certificate) are answered from
 //! `cache`. Nothing here looks inside a pkiMessage.
 
+mod addresses;
 mod answer;
 mod cache;
 mod config;

@@ -14,6 +14,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::sync::Semaphore;
 
+use crate::addresses::AddressLimit;
 use crate::answer::{Allowed, Answer, Refusal};
 use crate::cache::{Missing, Profile, PublicCache};
 use crate::config::LimitsConfig;
@@ -35,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) limits: LimitsConfig,
     /// PKIOperations that may be at the signer at once.
     slots: Arc<Semaphore>,
+    addresses: Option<AddressLimit>,
     ids: RequestIds,
     shutdown: Shutdown,
 }
@@ -55,6 +57,7 @@ impl Service {
             cache,
             signer,
             slots: Arc::new(Semaphore::new(limits.concurrency)),
+            addresses: AddressLimit::new(limits.address_rate, limits.address_burst),
             limits,
             ids: RequestIds::new(process),
             shutdown,
@@ -167,6 +170,7 @@ impl Service {
             Operation::GetCaCert => Ok(profile.ca_certificates.clone()),
             Operation::GetNextCaCert => Err(Refusal::NoNextCa),
             Operation::PkiOperation => {
+                self.check_address(client)?;
                 self.check_slots()?;
                 let message = match body.take().filter(|_| post) {
                     Some(body) => self.read(body).await?,
@@ -187,6 +191,14 @@ impl Service {
                 Missing::Empty => Refusal::SignerAway,
                 Missing::Unknown => Refusal::UnknownProfile,
             })
+    }
+
+    /// Before the slots, so that one address past its limit takes none of the others'.
+    fn check_address(&self, client: SocketAddr) -> Result<(), Refusal> {
+        match &self.addresses {
+            Some(limit) if !limit.admit(client.ip()) => Err(Refusal::AddressLimit),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Turns a request away before its body is read. A slow body holds no slot, so this is a look only.

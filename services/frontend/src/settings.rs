@@ -17,6 +17,10 @@ use crate::config::{FrontendConfig, LimitsConfig};
 const CONNECTIONS: RangeInclusive<usize> = 1..=60_000;
 /// Streams in one HTTP/2 connection, as gRPC servers commonly bound them.
 const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
+/// Up to what the signer takes of a busy frontend.
+const ADDRESS_RATE: RangeInclusive<usize> = 0..=100_000;
+/// Ten seconds of the highest rate.
+const ADDRESS_BURST: RangeInclusive<usize> = 1..=1_000_000;
 /// From the smallest pkiMessage to a quarter of gRPC's default message limit.
 const BODY: RangeInclusive<usize> = 1_024..=1 << 20;
 /// The `http` crate holds a URI in 16 bits.
@@ -98,6 +102,16 @@ fn check_limits(document: &Document, limits: &LimitsConfig) -> Result<(), Config
     for (key, value, range) in [
         ("limits.connections", limits.connections, CONNECTIONS),
         ("limits.concurrency", limits.concurrency, CONCURRENCY),
+        (
+            "limits.address_rate",
+            number(limits.address_rate),
+            ADDRESS_RATE,
+        ),
+        (
+            "limits.address_burst",
+            number(limits.address_burst),
+            ADDRESS_BURST,
+        ),
         ("limits.max_body", limits.max_body, BODY),
         ("limits.max_uri", limits.max_uri, URI),
     ] {
@@ -107,4 +121,8 @@ fn check_limits(document: &Document, limits: &LimitsConfig) -> Result<(), Config
         }
     }
     Ok(())
+}
+
+fn number(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }

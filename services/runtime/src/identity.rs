@@ -21,12 +21,26 @@ pub enum Role {
     Frontend,
     /// The inner tier.
     Signer,
-    /// Who calls Administration.
+    /// Who runs the service: challenges, requests, revocation, emergency stops.
     Operator,
+    /// Who brings policy into force.
+    Approver,
+    /// Who reads and exports, and changes nothing.
+    Auditor,
 }
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Frontend, Self::Signer, Self::Operator];
+    /// Every role, tiers first.
+    pub const ALL: [Self; 5] = [
+        Self::Frontend,
+        Self::Signer,
+        Self::Operator,
+        Self::Approver,
+        Self::Auditor,
+    ];
+
+    /// The roles of people, whom the Administration listener is for.
+    pub const PEOPLE: [Self; 3] = [Self::Operator, Self::Approver, Self::Auditor];
 
     /// As it stands in the URI.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +48,8 @@ impl Role {
             Self::Frontend => "frontend",
             Self::Signer => "signer",
             Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Auditor => "auditor",
         }
     }
 }
@@ -168,7 +184,7 @@ pub enum IdentityError {
         uri: String,
     },
     /// A role that does not exist.
-    #[error("unknown role `{role}`: a role is frontend, signer or operator")]
+    #[error("unknown role `{role}`: a role is frontend, signer, operator, approver or auditor")]
     Role {
         /// What was found.
         role: String,

@@ -1,4 +1,5 @@
-//! Who gets in: a bucket for each frontend, a bound on requests at work, a budget for signed refusals.
+//! Who gets in: a bucket for each frontend, a bound on requests at work, a budget for signed refusals and one for
+//! failures of unwrapping.
 //!
 //! All of it is decided before any key operation; what does not get in is told to come back (HTTP 503).
 
@@ -19,8 +20,10 @@ const MAX_FRONTENDS: usize = 1_024;
 pub(crate) struct Admission {
     at_work: Arc<Semaphore>,
     frontends: Mutex<HashMap<String, Bucket>>,
+    undecipherable: Mutex<HashMap<String, Bucket>>,
     refusals: Mutex<Bucket>,
     frontend_rate: u32,
+    undecipherable_rate: u32,
 }
 
 /// Being at work; given back when dropped.
@@ -33,8 +36,10 @@ impl Admission {
         Self {
             at_work: Arc::new(Semaphore::new(limits.concurrency)),
             frontends: Mutex::default(),
+            undecipherable: Mutex::default(),
             refusals: Mutex::new(Bucket::full(limits.refusal_rate)),
             frontend_rate: limits.frontend_rate,
+            undecipherable_rate: limits.undecipherable_rate,
         }
     }
 
@@ -54,6 +59,32 @@ impl Admission {
             .then_some(())?;
         let permit = Arc::clone(&self.at_work).try_acquire_owned().ok()?;
         Some(Admitted { _permit: permit })
+    }
+
+    /// Whether a message of a key that nobody knows may be decrypted: not while what came of `frontend` did not open too
+    /// often.
+    pub(crate) fn may_decrypt(&self, frontend: &str) -> bool {
+        self.of_undecipherable(frontend, |bucket| bucket.level_at(Instant::now()) >= 1.0)
+    }
+
+    /// Draws on the budget of `frontend` for a decryption that came to nothing. Those at work when it is spent are
+    /// counted too, down to as many as that below nothing.
+    pub(crate) fn undecipherable(&self, frontend: &str) {
+        self.of_undecipherable(frontend, |bucket| {
+            bucket.level = bucket.level_at(Instant::now()) - 1.0;
+        });
+    }
+
+    /// The frontend was admitted, so that the table is as bounded as that of the frontends.
+    fn of_undecipherable<T>(&self, frontend: &str, act: impl FnOnce(&mut Bucket) -> T) -> T {
+        let mut budgets = self
+            .undecipherable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets
+            .entry(frontend.to_owned())
+            .or_insert_with(|| Bucket::full(self.undecipherable_rate));
+        act(budget)
     }
 
     /// Whether one more refusal may be signed now.
@@ -86,14 +117,18 @@ impl Bucket {
     }
 
     fn take_at(&mut self, now: Instant) -> bool {
-        let passed: Duration = now.saturating_duration_since(self.filled);
-        self.level = (self.level + passed.as_secs_f64() * self.rate).min(self.rate);
-        self.filled = now;
-        let enough = self.level >= 1.0;
+        let enough = self.level_at(now) >= 1.0;
         if enough {
             self.level -= 1.0;
         }
         enough
+    }
+
+    fn level_at(&mut self, now: Instant) -> f64 {
+        let passed: Duration = now.saturating_duration_since(self.filled);
+        self.level = (self.level + passed.as_secs_f64() * self.rate).min(self.rate);
+        self.filled = now;
+        self.level
     }
 }
 

@@ -105,6 +105,7 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),
         decoy: Decoy::new()?,
+        audit: settings.audit,
         limits: settings.limits,
         authority,
         hsm,
@@ -122,6 +123,7 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
         )
         .await?;
 
+    recovery::strip_challenges(&pipeline).await?;
     // What a former run left unfinished is finished before anything new is begun.
     recovery::finish_open_intents(&pipeline).await;
     let mut ready = Ready::this_process();

@@ -121,6 +121,7 @@ mod tests {
         let drawn = a.draw().unwrap();
         assert_eq!(drawn.lookup, a.lookup(drawn.secret.as_bytes()).unwrap());
         assert_ne!(drawn.secret, a.draw().unwrap().secret);
+        assert_eq!(drawn.secret.len(), 2 * CHALLENGE_BYTES);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct SignerConfig {
     #[serde(default)]
     pub(crate) crl: CrlConfig,
     #[serde(default)]
+    pub(crate) audit: AuditConfig,
+    #[serde(default)]
     pub(crate) limits: LimitsConfig,
     #[serde(default)]
     pub(crate) log: LogConfig,
@@ -119,6 +121,9 @@ pub(crate) struct LimitsConfig {
     pub(crate) frontend_rate: u32,
     /// Refusals signed a second; past it the answer is 503, so that enrolments keep the token.
     pub(crate) refusal_rate: u32,
+    /// Messages a second, for each frontend, that were decrypted and did not open to a CSR of their signer. Past it
+    /// first enrolments get 503 before any decryption; renewals, whose signer is known, go on.
+    pub(crate) undecipherable_rate: u32,
     /// How long an equal CSR of the same key gets the same certificate.
     #[serde(with = "duration")]
     pub(crate) retransmit_window: Duration,
@@ -136,6 +141,7 @@ impl Default for LimitsConfig {
             concurrency: 64,
             frontend_rate: 2_000,
             refusal_rate: 100,
+            undecipherable_rate: 200,
             retransmit_window: Duration::from_secs(3_600),
             intent_ttl: Duration::from_secs(3_600),
             refusal_tick: Duration::from_millis(25),
@@ -160,6 +166,25 @@ impl Default for CrlConfig {
         Self {
             validity: Duration::from_secs(7 * 86_400),
             refresh: Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// What is kept beside the audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditConfig {
+    /// How long the evidence of a decision is kept: from the end of the certificate, or from the decision where there is
+    /// none. The record and its salted hash stay for good.
+    #[serde(with = "duration")]
+    pub(crate) keep_evidence: Duration,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            // Two years, as `2y` is read.
+            keep_evidence: Duration::from_secs(2 * 31_557_600),
         }
     }
 }
@@ -208,8 +233,10 @@ mod tests {
     fn the_example_is_a_configuration_and_says_the_defaults() {
         let config: SignerConfig = example().parse().unwrap();
         let (limits, crl) = (LimitsConfig::default(), CrlConfig::default());
+        let audit = AuditConfig::default();
         assert_eq!(format!("{:?}", config.limits), format!("{limits:?}"));
         assert_eq!(format!("{:?}", config.crl), format!("{crl:?}"));
+        assert_eq!(format!("{:?}", config.audit), format!("{audit:?}"));
     }
 
     #[test]

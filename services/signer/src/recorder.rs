@@ -42,6 +42,7 @@ impl Recorder {
             },
             moment: self.clock.moment(),
             event,
+            attachment: None,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
-use assay_store::{CrlReason, Retention};
+use assay_scep::Csr;
+use assay_store::{CrlReason, Retention, StoreError};
 use tokio::time::MissedTickBehavior;
 
 use crate::metrics;
@@ -56,13 +57,30 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
     }
 }
 
-/// Removes stored CertReps and quota windows that nobody can ask for any more; a batch at a time, so that no enrolment
-/// waits for it.
+/// Takes the challenges out of CSRs that wait since a release that kept them whole. One that cannot be read could not be
+/// issued either, and stays as it is.
+pub(crate) async fn strip_challenges(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let limits = pipeline.message_limits;
+    let without = move |csr: &[u8]| {
+        let csr = Csr::parse(csr, &limits).ok()?;
+        csr.challenge_password()?;
+        Some(csr.without_challenge())
+    };
+    let stripped = pipeline.store.strip_csrs(without).await?;
+    if stripped > 0 {
+        tracing::info!(stripped, "challenges taken out of waiting requests");
+    }
+    Ok(())
+}
+
+/// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; a batch at a
+/// time, so that no enrolment waits for it.
 async fn prune(pipeline: &Pipeline) {
     let now = pipeline.recorder.clock.now_seconds();
     let retention = Retention {
         replies_before: now.saturating_sub(REPLY_RETENTION),
         quotas_before: now.saturating_sub(QUOTA_RETENTION),
+        evidence_until: now,
     };
     match pipeline.store.prune(retention).await {
         Ok(0) => {}

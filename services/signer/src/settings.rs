@@ -12,8 +12,8 @@ use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
 
 use crate::config::{
-    CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig, SignerConfig,
-    TokenConfig,
+    AuditConfig, CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig,
+    SignerConfig, TokenConfig,
 };
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
     pub(crate) crl: CrlConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     /// SHA-256 of the file's bytes: goes into every audit record.
@@ -79,18 +80,19 @@ impl Settings {
                 &certificates,
                 &config.log,
             ),
-            enrolment: listener(&document, config.enrolment, "enrolment", Role::Frontend)?,
+            enrolment: listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?,
             administration: listener(
                 &document,
                 config.administration,
                 "administration",
-                Role::Operator,
+                &Role::PEOPLE,
             )?,
             certificates,
             state: document.folder().join(config.state.path),
             challenge_key: document.folder().join(config.state.challenge_key),
             ops: config.ops,
             crl: config.crl,
+            audit: config.audit,
             limits: config.limits,
             log: config.log,
             config_hash: openssl::sha::sha256(document.text().as_bytes()),
@@ -139,6 +141,13 @@ fn check_ranges(
         (
             "limits.refusal_rate",
             limits.refusal_rate.into(),
+            1,
+            100_000,
+            "",
+        ),
+        (
+            "limits.undecipherable_rate",
+            limits.undecipherable_rate.into(),
             1,
             100_000,
             "",
@@ -251,7 +260,7 @@ fn listener(
     document: &Document,
     config: ListenerConfig,
     section: &str,
-    role: Role,
+    roles: &[Role],
 ) -> Result<Listener, ConfigError> {
     let folder = document.folder();
     Ok(Listener {
@@ -261,7 +270,7 @@ fn listener(
             private_key: folder.join(config.private_key),
             trust_anchors: folder.join(config.trust_anchors),
         },
-        allow: AllowList::new(config.allow, role)
+        allow: AllowList::new(config.allow, roles)
             .map_err(|error| document.error(&format!("{section}.allow"), error))?,
     })
 }

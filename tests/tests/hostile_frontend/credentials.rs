@@ -1,18 +1,16 @@
 //! The credentials of one role at the listeners of another.
 
-use std::error::Error as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use assay_runtime::identity::Identity;
 use assay_runtime::mtls::{self, TlsFiles};
+use assay_tests::contract::{calls, is_kept_out, refusal};
 use assay_tests::frontend;
 use assay_tests::installation::{Installation, value};
 use assay_tests::operator::{Operator, administration};
+use tonic::Code;
 use tonic::client::Grpc;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use tonic_prost::ProstCodec;
 
 #[tokio::test]
 async fn the_frontends_credentials_open_no_administration_call() -> Result<()> {
@@ -61,36 +59,6 @@ async fn a_caller_notices_a_signer_of_another_name() -> Result<()> {
     Ok(())
 }
 
-/// Every call of a service, from the contract itself, so that a new one is tried as well.
-fn calls(service: &str) -> Result<Vec<String>> {
-    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/signer.proto");
-    let contract = std::fs::read_to_string(contract)?;
-    let begin = contract
-        .split(&format!("service {service} {{"))
-        .nth(1)
-        .context("no such service")?;
-    let body = begin.split("\n}").next().unwrap_or_default();
-    let calls = body
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("rpc "));
-    let calls: Vec<String> = calls
-        .filter_map(|call| call.split('(').next())
-        .map(str::to_owned)
-        .collect();
-    ensure!(!calls.is_empty(), "{service} has no calls");
-    Ok(calls)
-}
-
-/// Makes a call with an empty message, which every handler would answer or refuse by itself.
-async fn refusal(client: &mut Grpc<Channel>, service: &str, call: &str) -> Option<Status> {
-    let path = format!("/assay.v1.{service}/{call}").parse().ok()?;
-    if let Err(unreachable) = client.ready().await {
-        return Some(Status::from_error(Box::new(unreachable)));
-    }
-    let codec = ProstCodec::<(), ()>::default();
-    client.unary(Request::new(()), path, codec).await.err()
-}
-
 /// Address of the Enrolment listener.
 fn enrolment(dir: &Path) -> Result<String> {
     let address = value(&dir.join("frontend.toml"), &["signer", "address"])?;
@@ -98,15 +66,4 @@ fn enrolment(dir: &Path) -> Result<String> {
         .as_str()
         .context("signer.address is no string")?
         .to_owned())
-}
-
-/// Kept out by TLS (another trust anchor; with TLS 1.3 it shows on the first call) or by the allow-list, before any
-/// handler saw the call.
-fn is_kept_out(refusal: Option<&Status>) -> bool {
-    refusal.is_some_and(|status| {
-        let by_tls = status
-            .source()
-            .is_some_and(|source| source.is::<tonic::transport::Error>());
-        by_tls || [Code::PermissionDenied, Code::Unauthenticated].contains(&status.code())
-    })
 }

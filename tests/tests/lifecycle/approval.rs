@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use assay_scep::FailInfo;
 use assay_tests::device::{Answer, Device, Message};
+use assay_tests::http;
 use assay_tests::installation::{Installation, set};
+use assay_tests::metrics::Metrics;
 use assay_tests::tool::Ran;
 use assay_tests::wait;
 use serde_json::Value;
@@ -11,6 +13,8 @@ use serde_json::Value;
 use crate::{Scene, subject};
 
 const PROFILE: &str = "approved";
+/// As the signer counts them, by role of the key.
+const OPERATIONS: &str = "assay_token_operation_seconds_count";
 const BAD_CERT_ID: FailInfo = FailInfo::BadCertId;
 
 /// A device whose request waits.
@@ -105,6 +109,47 @@ async fn an_approved_request_gets_one_certificate_however_often_it_polls() -> Re
         .failed()?
         .all();
     assert!(again.contains("issued"), "{again}");
+    Ok(())
+}
+
+/// Every private-key operation but those of the health check.
+async fn token_operations(installation: &Installation) -> Result<f64> {
+    let metrics = Metrics::scrape(&installation.ready().metrics.signer).await?;
+    let of = |role: &str| {
+        let labels = [format!("role=\"{role}\"")];
+        metrics.sum(OPERATIONS, &labels.each_ref().map(String::as_str))
+    };
+    Ok(["ra-decrypt", "ra-sign", "ca-sign"].map(of).iter().sum())
+}
+
+#[tokio::test]
+async fn the_same_message_again_is_answered_from_the_store_while_its_request_waits() -> Result<()> {
+    let mut scene = scene("expires = '1h'").await?;
+    let waiting = Waiting::queue(&mut scene, "pump-1").await?;
+    let url = scene.installation.url_of(PROFILE)?;
+    let before = token_operations(&scene.installation).await?;
+    assert!(before > 0.0);
+    let first = http::post(&url, &waiting.request.bytes).await?;
+    let second = http::post(&url, &waiting.request.bytes).await?;
+    assert_eq!((first.status, &first.body), (200, &second.body));
+    let answer = waiting
+        .device
+        .read(&scene.anchors, &waiting.request, &first.body)
+        .await?;
+    assert_eq!(answer, Answer::Pending);
+    let after = token_operations(&scene.installation).await?;
+    assert!((after - before).abs() < f64::EPSILON, "{before}, {after}");
+
+    // Not under another profile, and not past the decision.
+    let refusal = (FailInfo::BadRequest, "SIG-12");
+    scene
+        .refused("devices", &waiting.device, &waiting.request, refusal)
+        .await?;
+    decide(&scene, "approve", &waiting.id).await?.succeeded()?;
+    let (answer, _) = scene
+        .post(PROFILE, &waiting.device, &waiting.request)
+        .await?;
+    answer.certificate()?;
     Ok(())
 }
 

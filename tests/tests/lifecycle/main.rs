@@ -2,10 +2,12 @@
 //! processes, and the audit log must tell of it.
 
 mod approval;
+mod challenges;
 mod queries;
 mod refused_renewals;
 mod renewal;
 mod revocation;
+mod struck_off;
 mod superseding;
 
 use anyhow::{Context, Result};

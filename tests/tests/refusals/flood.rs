@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use assay_tests::device::{Anchors, Device, Message};
 use assay_tests::http;
 use assay_tests::installation::Installation;
+use assay_tests::metrics::Metrics;
+use assay_tests::query::RENEWAL_REQ;
 use assay_tests::wait;
 use tokio::task::JoinSet;
 
@@ -58,6 +60,65 @@ async fn enrolments_keep_their_latency_under_a_flood_of_refusals() -> Result<()>
     Ok(())
 }
 
+/// What does not open has a budget too: past it a stranger's message is not decrypted, and a device that is known renews.
+#[tokio::test]
+async fn past_the_budget_for_what_does_not_open_strangers_wait_and_renewals_go_on() -> Result<()> {
+    const UNDECIPHERABLE_PER_SECOND: u32 = 5;
+    const RENEWALS: u32 = 3;
+    let limits = [
+        ("refusal_rate", 100_000.into()),
+        (
+            "undecipherable_rate",
+            i64::from(UNDECIPHERABLE_PER_SECOND).into(),
+        ),
+    ];
+    let installation = with_limits(&limits).await?;
+    let anchors = Anchors::of(&installation)?;
+    let url = installation.url("devices")?;
+    let (device, message) = devices(&installation, 1).await?.remove(0);
+    let answer = device.post(url, &anchors, &message).await?;
+    let device = device.holding(answer.certificate()?);
+    let mut strangers = devices(&installation, 1).await?;
+    let attack = Arc::new(attack(&installation).await?);
+
+    let before = decryptions(&installation).await?;
+    let flood = Flood::start(&installation, &attack).await?;
+    for _ in 0..RENEWALS {
+        let csr = Device::new()?.csr("CN=latency-0,O=Example", None, &[])?;
+        let message = device.of_type(&anchors, RENEWAL_REQ, &csr).await?;
+        device.post(url, &anchors, &message).await?.certificate()?;
+    }
+    let Flooded {
+        signed,
+        deferred,
+        seconds,
+    } = flood.stop().await?;
+    let spent = decryptions(&installation).await? - before;
+    assert!((spent - f64::from(signed + RENEWALS)).abs() < f64::EPSILON);
+    // The bucket, full at first, what ran into it, and those that were at work when it was spent.
+    let allowed = f64::from(UNDECIPHERABLE_PER_SECOND) * (1.0 + seconds);
+    assert!(
+        f64::from(signed) <= allowed + f64::from(ATTACKERS),
+        "{signed} decrypted, {deferred} not, in {seconds} s"
+    );
+
+    let (stranger, message) = strangers.remove(0);
+    wait::until("a first enrolment", wait::REACTION, async || {
+        Ok(stranger.post(url, &anchors, &message).await.ok())
+    })
+    .await?
+    .certificate()?;
+    Ok(())
+}
+
+async fn decryptions(installation: &Installation) -> Result<f64> {
+    let metrics = Metrics::scrape(&installation.ready().metrics.signer).await?;
+    Ok(metrics.sum(
+        "assay_token_operation_seconds_count",
+        &["role=\"ra-decrypt\""],
+    ))
+}
+
 /// Devices with their requests, ready to be sent.
 async fn devices(installation: &Installation, count: usize) -> Result<Vec<(Device, Message)>> {
     let anchors = Anchors::of(installation)?;
@@ -104,7 +165,7 @@ async fn attack(installation: &Installation) -> Result<Vec<u8>> {
 }
 
 /// Each sends again as soon as it was answered, which is on a tick: together several times the budget.
-const ATTACKERS: usize = 4;
+const ATTACKERS: u32 = 4;
 
 /// Attackers at work.
 struct Flood {

@@ -2,6 +2,7 @@
 //! the signer's, the device, the log, the metrics and the audit log see the same; and refusals do not stand in the way
 //! of enrolments.
 
+mod addresses;
 mod flood;
 mod traces;
 
@@ -18,10 +19,12 @@ const FARTHEST: [&str; 4] = ["--cause", "csr-key", "--cause", "costly-key"];
 const OF_FARTHEST: &str = "800";
 /// Beyond anything a test sends, so that none of its refusals is deferred.
 const NO_BUDGET: i64 = 100_000;
+/// What a comparison of refusals would spend.
+const UNBOUNDED: [&str; 2] = ["refusal_rate", "undecipherable_rate"];
 
 #[tokio::test]
 async fn no_cause_can_be_told_from_another_by_bytes_or_by_time() -> Result<()> {
-    let installation = with_limits(&[("refusal_rate", NO_BUDGET.into())]).await?;
+    let installation = with_limits(&UNBOUNDED.map(|key| (key, NO_BUDGET.into()))).await?;
     for (repetitions, causes, pairs) in [(OF_ALL, &[][..], 28), (OF_FARTHEST, &FARTHEST, 1)] {
         let ran = compare(&installation, repetitions, causes).await?;
         let report = json(&ran.succeeded()?)?;
@@ -53,10 +56,8 @@ async fn nor_can_it_under_the_key_that_both_decrypts_and_signs() -> Result<()> {
 /// A comparison that cannot see is worth nothing, so it is shown what it looks for.
 #[tokio::test]
 async fn without_the_tick_the_same_comparison_sees_the_costly_key() -> Result<()> {
-    let limits = [
-        ("refusal_rate", NO_BUDGET.into()),
-        ("refusal_tick", "1us".into()),
-    ];
+    let mut limits = UNBOUNDED.map(|key| (key, NO_BUDGET.into())).to_vec();
+    limits.push(("refusal_tick", "1us".into()));
     let installation = with_limits(&limits).await?;
     let ran = compare(&installation, OF_FARTHEST, &FARTHEST).await?;
     let report = json(&ran.failed()?)?;

@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Attributes {
     pub(super) challenge_password: Option<Secret>,
     pub(super) extensions: Vec<RequestedExtension>,
+    /// All but the challengePassword, as they came, one after the other.
+    pub(super) public: Vec<u8>,
     /// How many are neither of the two that are read.
     pub(super) unknown: usize,
 }
@@ -27,6 +29,7 @@ impl Attributes {
         let mut attributes = Attributes {
             challenge_password: None,
             extensions: Vec::new(),
+            public: Vec::new(),
             unknown: 0,
         };
         let mut seen: Vec<ObjectIdentifier> = Vec::new();
@@ -47,6 +50,9 @@ impl Attributes {
                 return Err(CsrError::DuplicateAttribute);
             }
             seen.push(attribute_type);
+            if attribute_type != oid::CHALLENGE_PASSWORD {
+                attributes.public.extend_from_slice(attribute.der);
+            }
             match attribute_type {
                 oid::CHALLENGE_PASSWORD => {
                     let value = values

@@ -256,3 +256,31 @@ fn nothing_but_one_der_csr() {
         assert_eq!(read(&bytes).unwrap_err(), expected);
     }
 }
+
+#[tokio::test]
+async fn without_its_challenge_a_csr_is_the_same_but_for_that() {
+    let whole = read(&csr()).unwrap();
+    let shown = whole.without_challenge();
+    let parsed = openssl::x509::X509Req::from_der(&shown).unwrap();
+    let key = parsed.public_key().unwrap();
+    assert_eq!(key.public_key_to_der().unwrap(), whole.spki_der());
+    assert!(!parsed.verify(&key).unwrap());
+
+    let public = read(&shown).unwrap();
+    assert!(public.challenge_password().is_none());
+    assert_eq!(public.subject_der(), whole.subject_der());
+    assert_eq!(public.spki_der(), whole.spki_der());
+    assert_eq!(public.extensions(), whole.extensions());
+    assert_eq!(public.signature_digest(), whole.signature_digest());
+    assert_eq!(
+        public.verify_proof_of_possession(),
+        Err(CsrError::ProofOfPossession)
+    );
+    assert_eq!(public.without_challenge(), shown);
+
+    let other = attribute("2a864886f70d010902", &tlv(0x0c, b"unstructured"));
+    let bare = csr_with(vec![other]).await;
+    assert_eq!(read(&bare).unwrap().without_challenge(), bare);
+    let none = csr_with(vec![]).await;
+    assert_eq!(read(&none).unwrap().without_challenge(), none);
+}

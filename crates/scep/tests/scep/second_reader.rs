@@ -3,7 +3,7 @@
 use crate::support::*;
 use assay_scep::{Cipher, Digest, FailInfo, Outcome, ReplyContext, cert_rep};
 use cms::cert::CertificateChoices;
-use cms::content_info::ContentInfo;
+use cms::content_info::{CmsVersion, ContentInfo};
 use cms::enveloped_data::{EnvelopedData, RecipientInfo};
 use cms::signed_data::SignedData;
 use der::asn1::{Null, ObjectIdentifier, OctetString};
@@ -33,6 +33,7 @@ async fn a_success_is_one_signature_around_one_envelope() {
         certificates: vec![device().certificate.clone()],
     })
     .await;
+    assert_eq!(signed.version, CmsVersion::V1);
     assert_eq!(signed.encap_content_info.econtent_type, DATA);
     let certificates = signed.certificates.unwrap();
     let carried = certificates.0.as_slice();
@@ -44,6 +45,8 @@ async fn a_success_is_one_signature_around_one_envelope() {
     let [signer] = signed.signer_infos.0.as_slice() else {
         panic!("one SignerInfo is expected");
     };
+    assert_eq!(signer.version, CmsVersion::V1);
+    assert!(signer.digest_alg.parameters.is_none());
     // strongSwan up to 5.9.8 takes no other identifier here.
     assert_eq!(signer.signature_algorithm.oid, RSA_ENCRYPTION);
     let parameters = signer.signature_algorithm.parameters.as_ref().unwrap();
@@ -58,9 +61,11 @@ async fn a_success_is_one_signature_around_one_envelope() {
     let info = ContentInfo::from_der(content.as_bytes()).unwrap();
     assert_eq!(info.content_type, ENVELOPED_DATA);
     let enveloped: EnvelopedData = info.content.decode_as().unwrap();
+    assert_eq!(enveloped.version, CmsVersion::V0);
     assert!(matches!(
         enveloped.recip_infos.0.as_slice(),
-        [RecipientInfo::Ktri(recipient)] if recipient.key_enc_alg.oid == RSA_ENCRYPTION
+        [RecipientInfo::Ktri(recipient)]
+            if recipient.key_enc_alg.oid == RSA_ENCRYPTION && recipient.version == CmsVersion::V0
     ));
     assert_eq!(enveloped.encrypted_content.content_enc_alg.oid, AES_256_CBC);
 }

@@ -240,8 +240,8 @@ async fn an_approved_request_becomes_a_certificate_past_its_challenges_time() {
     );
     store.complete(completion(1)).await.unwrap();
 
-    let row = store.find_pending(late.transaction.clone()).await.unwrap();
-    let row = row.unwrap();
+    let row = store.find_pending_by_id("pending 1".to_owned()).await;
+    let row = row.unwrap().unwrap();
     assert_eq!(
         (row.state, row.serial),
         (PendingState::Issued, Some(serial(1)))

@@ -206,6 +206,7 @@ async fn replies_are_pruned_by_age_and_certificates_stay() {
     let retention = Retention {
         replies_before: NOW + 2,
         quotas_before: NOW + 1,
+        evidence_until: 0,
     };
     assert_eq!(store.prune(retention).await.unwrap(), 2 + 1);
     assert_eq!(store.prune(retention).await.unwrap(), 0);

@@ -1,5 +1,7 @@
 use assay_audit::Hash;
-use assay_store::{ChangeRequest, Consume, InventoryItem, NO_CHANGES, PermitOutcome};
+use assay_store::{
+    ChangeRequest, Consume, InventoryItem, NO_CHANGES, PermitOutcome, RemoveOutcome, Reserve,
+};
 
 use crate::support::*;
 
@@ -140,4 +142,86 @@ async fn a_reset_lets_a_used_name_issue_once_more() {
             "{outcome:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn names_are_struck_off_together_and_the_chain_tells_of_it() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let added = store
+        .add_inventory(by_operator(), items(0..3), |_| clock_step())
+        .await
+        .unwrap();
+    let remove = |names: &[&str]| {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        store.remove_inventory(by_operator(), names, |_| clock_step())
+    };
+    let refused = remove(&["device 00001", "nobody", "no one"]).await.unwrap();
+    let names = vec!["no one".to_owned(), "nobody".to_owned()];
+    assert_eq!(refused, RemoveOutcome::Unknown { names });
+    let head = store.inventory_head("fleet".to_owned()).await.unwrap();
+    assert_eq!(head, added.head);
+
+    let removed = remove(&["device 00000", "device 00001"]).await.unwrap();
+    let RemoveOutcome::Removed(change) = removed else {
+        panic!("{removed:?}");
+    };
+    assert_eq!((change.changed, change.head.sequence), (2, 2));
+    let left = store.list_inventory("fleet".to_owned(), String::new(), 0);
+    let left: Vec<_> = left.await.unwrap();
+    assert_eq!(left.len(), 1);
+    let content: String = fixture
+        .sqlite()
+        .query_row(
+            "SELECT content FROM inventory_changes WHERE sequence = 2",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    for part in ["\"remove\"", "device 00000", "device 00001"] {
+        assert!(content.contains(part), "{content}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_stays_while_a_request_or_an_intent_holds_it() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    store
+        .insert_challenges(vec![static_challenge("s")], vec![])
+        .await
+        .unwrap();
+    store
+        .add_inventory(by_operator(), items(0..2), |_| clock_step())
+        .await
+        .unwrap();
+    let of = |number: u32| format!("device {number:05}");
+    let remove = |number| {
+        let names = [of(number)].into();
+        store.remove_inventory(by_operator(), names, |_| clock_step())
+    };
+    let reserve = Reserve::Static {
+        id: "s".to_owned(),
+        name: of(0),
+    };
+    let waiting = pending(1, reserve);
+    let pending_id = waiting.id.clone();
+    store.queue(waiting).await.unwrap();
+    let name = of(0);
+    let reserved = RemoveOutcome::Reserved { name, pending_id };
+    assert_eq!(remove(0).await.unwrap(), reserved);
+
+    let consume = Consume::Static {
+        id: "s".to_owned(),
+        name: of(1),
+    };
+    store.permit(permit(2, consume)).await.unwrap();
+    let being_issued = RemoveOutcome::BeingIssued {
+        name: of(1),
+        serial: serial(2),
+    };
+    assert_eq!(remove(1).await.unwrap(), being_issued);
+    store.complete(completion(2)).await.unwrap();
+    let removed = remove(1).await.unwrap();
+    assert!(matches!(removed, RemoveOutcome::Removed(_)), "{removed:?}");
 }

@@ -2,8 +2,10 @@
 #![cfg(test)]
 
 mod approvals;
+mod attachments;
 mod audit;
 mod challenges;
+mod csrs;
 mod durability;
 mod intents;
 mod inventory;

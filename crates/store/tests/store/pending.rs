@@ -36,7 +36,7 @@ async fn a_queued_request_comes_back_as_it_was_given() {
 
     let fixture = fixture.reopen();
     let store = &fixture.store;
-    let row = store.find_pending(given.transaction.clone()).await.unwrap();
+    let row = store.find_pending_by_id(given.id.clone()).await.unwrap();
     let row = row.unwrap();
     assert_eq!(
         (row.state, row.serial.clone()),
@@ -58,16 +58,17 @@ async fn a_queued_request_comes_back_as_it_was_given() {
         (&given.reserve, &given.request)
     );
     assert_eq!(row.approvals, Vec::<String>::new());
+    let polled = Polled::Queued(Box::new(row.clone()));
     assert_eq!(
-        store.find_pending_by_id(given.id).await.unwrap(),
-        Some(row.clone())
+        store.find_polled(given.transaction.clone()).await.unwrap(),
+        Some(polled)
     );
     let same_message = store.find_pending_by_request(given.request_digest);
     assert_eq!(same_message.await.unwrap(), Some(row.clone()));
     assert_eq!(row.cert_rep, given.cert_rep);
     let mut foreign = given.transaction;
     foreign.signer_spki_sha256 = digest("another key");
-    assert_eq!(store.find_pending(foreign).await.unwrap(), None);
+    assert_eq!(store.find_polled(foreign).await.unwrap(), None);
 }
 
 #[tokio::test]

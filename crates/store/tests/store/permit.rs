@@ -1,7 +1,8 @@
 use std::ops::Range;
 
 use assay_store::{
-    CertificateState, ChallengeState, Consume, PermitOutcome, PermitWrite, QuotaCharge, StoreError,
+    CertificateState, ChallengeState, Consume, PermitOutcome, PermitWrite, Polled, QuotaCharge,
+    StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -198,19 +199,14 @@ async fn a_transaction_is_bound_by_a_permit_and_superseded_by_the_next() {
 
     let refused = fixture.store.permit(other.clone()).await.unwrap();
     assert_eq!(refused, PermitOutcome::ChallengeUnknown);
-    assert_eq!(
-        fixture.store.find_transaction(key.clone()).await.unwrap(),
-        None
-    );
+    assert_eq!(fixture.store.find_polled(key.clone()).await.unwrap(), None);
 
     assert!(recorded(&fixture.store.permit(first).await.unwrap()));
     fixture.store.complete(completion(1)).await.unwrap();
-    let row = fixture
-        .store
-        .find_transaction(key.clone())
-        .await
-        .unwrap()
-        .unwrap();
+    let polled = fixture.store.find_polled(key.clone()).await.unwrap();
+    let Some(Polled::Permitted(row)) = polled else {
+        panic!("{polled:?}");
+    };
     assert_eq!(
         (row.state, row.serial),
         (CertificateState::Issued, serial(1))
@@ -219,12 +215,10 @@ async fn a_transaction_is_bound_by_a_permit_and_superseded_by_the_next() {
 
     other.consume = fixture.challenge("second").await;
     assert!(recorded(&fixture.store.permit(other).await.unwrap()));
-    let row = fixture
-        .store
-        .find_transaction(key.clone())
-        .await
-        .unwrap()
-        .unwrap();
+    let polled = fixture.store.find_polled(key.clone()).await.unwrap();
+    let Some(Polled::Permitted(row)) = polled else {
+        panic!("{polled:?}");
+    };
     assert_eq!(
         (row.state, row.serial),
         (CertificateState::Intent, serial(2))
@@ -233,7 +227,7 @@ async fn a_transaction_is_bound_by_a_permit_and_superseded_by_the_next() {
 
     let mut foreign = key;
     foreign.signer_spki_sha256 = digest("another key");
-    assert_eq!(fixture.store.find_transaction(foreign).await.unwrap(), None);
+    assert_eq!(fixture.store.find_polled(foreign).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -128,6 +128,7 @@ pub(crate) fn draft(event: Event) -> Draft {
             monotonic_ms: 1,
         },
         event,
+        attachment: None,
     }
 }
 

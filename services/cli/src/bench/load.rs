@@ -40,12 +40,7 @@ pub(super) async fn prepare(
     keys: Vec<DeviceKey>,
     ca: &CaCertificates,
 ) -> Outcome<Vec<Loaded>> {
-    let mut run = [0; RUN_OCTETS];
-    openssl::rand::rand_bytes(&mut run).or_fail("no random numbers to be had")?;
-    let run = hex::encode(run);
-    let subjects: Vec<_> = (0..keys.len())
-        .map(|n| format!("CN=bench-{run}-{n},O=Example"))
-        .collect();
+    let subjects = subjects(keys.len())?;
     let mut challenges = Vec::with_capacity(keys.len());
     for batch in subjects.chunks(CHALLENGE_BATCH) {
         let request = IssueChallengesRequest {
@@ -60,8 +55,29 @@ pub(super) async fn prepare(
             ttl_seconds: 0,
             static_challenge: false,
         };
-        challenges.extend(challenge::issue_batch(admin, request).await?);
+        let issued = challenge::issue_batch(admin, request).await?;
+        challenges.extend(issued.into_iter().map(|issued| issued.challenge));
     }
+    build(keys, subjects, challenges, ca).await
+}
+
+/// As many names as asked for, of no other run.
+pub(super) fn subjects(count: usize) -> Outcome<Vec<String>> {
+    let mut run = [0; RUN_OCTETS];
+    openssl::rand::rand_bytes(&mut run).or_fail("no random numbers to be had")?;
+    let run = hex::encode(run);
+    Ok((0..count)
+        .map(|n| format!("CN=bench-{run}-{n},O=Example"))
+        .collect())
+}
+
+/// Builds a request for each key, on all cores.
+pub(super) async fn build(
+    keys: Vec<DeviceKey>,
+    subjects: Vec<String>,
+    challenges: Vec<String>,
+    ca: &CaCertificates,
+) -> Outcome<Vec<Loaded>> {
     let progress = Arc::new(Progress::new("building requests", keys.len() as u64));
     let recipient: Arc<[u8]> = ca.encryption.clone().into();
     let mut tasks = JoinSet::new();
@@ -73,7 +89,7 @@ pub(super) async fn prepare(
             let wish = Wish {
                 subject: Dn::parse_rfc4514(&subject).or_fail("the benchmark's own subject")?,
                 sans: Vec::new(),
-                challenge: challenge.challenge,
+                challenge,
             };
             let prepared = Prepared::new(&wish, &key, &recipient).await?;
             progress.add(1);

@@ -1,9 +1,10 @@
-//! `assay bench`: the token alone, and a running instance beside it.
+//! `assay bench`: the token alone, a running instance beside it, and other servers to compare with.
 
 mod cpu;
 mod enrol;
 mod keys;
 mod load;
+mod other;
 mod refusals;
 mod report;
 mod settings;
@@ -21,6 +22,8 @@ pub(crate) enum BenchCommand {
     Token(token::TokenBench),
     /// Enrolments with distinct keys and names against the running instance, beside the token's own cost
     Enrol(enrol::EnrolBench),
+    /// Enrolments against another SCEP server, by the same load: its rate, to compare with
+    Other(other::OtherBench),
     /// Whether refusals tell, by bytes or by time, what about the envelope or the CSR was wrong
     Refusals(refusals::RefusalsBench),
 }
@@ -36,6 +39,7 @@ pub(crate) async fn run(
             out.one(&report, token::TokenReport::lines)
         }
         BenchCommand::Enrol(args) => enrol::run(&args, installation, out).await,
+        BenchCommand::Other(args) => other::run(&args, installation, out).await,
         BenchCommand::Refusals(args) => refusals::run(&args, installation, out).await,
     }
 }

@@ -34,8 +34,8 @@ struct CpuReport {
 
 /// Percentiles of the latencies.
 pub(super) struct Latency {
-    median: Duration,
-    p99: Duration,
+    pub(super) median: Duration,
+    pub(super) p99: Duration,
 }
 
 impl Latency {

@@ -107,7 +107,8 @@ listen = \"{administration}\"
 certificate = \"transport/signer.pem\"
 private_key = \"transport/signer.key\"
 trust_anchors = \"transport/anchors-operators.pem\"
-allow = [{operators}]
+# People by what they may do: operators run the service, approvers bring policy into force, auditors read and export.
+allow = [{operators}, {approvers}, {auditors}]
 
 [token]
 module = {module}
@@ -138,6 +139,8 @@ listen = \"{ops}\"
         administration = addresses.administration,
         frontends = identity(Role::Frontend)?,
         operators = identity(Role::Operator)?,
+        approvers = identity(Role::Approver)?,
+        auditors = identity(Role::Auditor)?,
         module = quoted(&transcript.module),
         environment = environment.join(", "),
         ra_decrypt = key("ra-decrypt")?,

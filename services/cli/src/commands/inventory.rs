@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    AddInventoryRequest, InventoryInfo, InventoryItem, ListInventoryRequest, ResetInventoryRequest,
+    AddInventoryRequest, InventoryInfo, InventoryItem, ListInventoryRequest,
+    RemoveInventoryRequest, ResetInventoryRequest,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub(crate) enum InventoryCommand {
     Add(NamesArgs),
     /// Let the static challenge issue once more for these names
     Reset(NamesArgs),
+    /// Strike names off, all or none; their devices can neither enrol nor renew until they are added again
+    Remove(NamesArgs),
     /// List names in byte order
     List(ListArgs),
 }
@@ -72,6 +75,7 @@ pub(crate) async fn run(
     match command {
         InventoryCommand::Add(args) => add(args, admin, out).await,
         InventoryCommand::Reset(args) => reset(args, admin, out).await,
+        InventoryCommand::Remove(args) => remove(args, admin, out).await,
         InventoryCommand::List(args) => list(args, admin, out).await,
     }
 }
@@ -116,6 +120,29 @@ async fn reset(args: NamesArgs, mut admin: Admin, out: Output) -> Outcome {
     }
     out.one(&serde_json::json!({ "reset": reset }), |_| {
         vec![format!("reset {reset}")]
+    })
+}
+
+/// One call, as it is all or none.
+async fn remove(args: NamesArgs, mut admin: Admin, out: Output) -> Outcome {
+    let names = args.names()?;
+    if names.len() > BATCH {
+        return Err(Failure::usage(format!(
+            "one command strikes off {BATCH} names at most, all or none; the list holds {}",
+            names.len()
+        ))
+        .next("split the list"));
+    }
+    let request = RemoveInventoryRequest {
+        profile: args.profile,
+        names,
+    };
+    let removed = admin
+        .call(request, AdministrationClient::remove_inventory)
+        .await?
+        .removed;
+    out.one(&serde_json::json!({ "removed": removed }), |_| {
+        vec![format!("removed {removed}")]
     })
 }
 

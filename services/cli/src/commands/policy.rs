@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use assay_policy::Bundle;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    ActivatePolicyReply, ActivatePolicyRequest, ListPoliciesRequest, PolicyInfo,
+    ActivatePolicyReply, ActivatePolicyRequest, ListPoliciesRequest, PolicyInfo, PolicyProposal,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -84,7 +84,12 @@ pub(crate) async fn activate(
         .collect();
     admin
         .call(
-            ActivatePolicyRequest { files },
+            ActivatePolicyRequest {
+                proposal: Some(PolicyProposal {
+                    files,
+                    ..PolicyProposal::default()
+                }),
+            },
             AdministrationClient::activate_policy,
         )
         .await
@@ -215,6 +220,7 @@ impl From<PolicyInfo> for PolicyView {
             activated_by,
             active,
             profiles,
+            ..
         } = info;
         Self {
             number,

@@ -86,7 +86,8 @@ impl Prepared {
         Ok(reply)
     }
 
-    fn granted(&self, reply: &[u8], ca: &CaCertificates) -> Outcome<CertRep> {
+    /// A SUCCESS of this server's to this very message, not yet opened.
+    pub(crate) fn granted(&self, reply: &[u8], ca: &CaCertificates) -> Outcome<CertRep> {
         let reply = self.check(reply, ca)?;
         match reply.status() {
             PkiStatus::Success => Ok(reply),
@@ -137,4 +138,59 @@ fn refused(reply: &CertRep) -> Failure {
         .unwrap_or_default();
     Failure::failed(format!("the server refused the request: {info}{text}"))
         .next("`assay audit list --kind request.refused` names the rule")
+}
+
+#[cfg(test)]
+mod tests {
+    use assay_policy::Dn;
+    use assay_scep::{Cipher, Digest, Limits, Outcome as Answer, ReplyContext, Request, cert_rep};
+
+    use super::super::{Wish, transient_certificate};
+    use super::*;
+
+    const BITS: u32 = 2_048;
+
+    fn server() -> (DeviceKey, CaCertificates) {
+        let key = DeviceKey::generate(BITS).unwrap();
+        let subject = Dn::parse_rfc4514("CN=CA,O=Example").unwrap();
+        let subject = subject.to_der(assay_policy::StringEncoding::Utf8).unwrap();
+        let certificate = transient_certificate(&key, &subject, &key.spki_der().unwrap()).unwrap();
+        (key, CaCertificates::parse(&certificate).unwrap())
+    }
+
+    async fn ask(key: &DeviceKey, ca: &CaCertificates) -> Prepared {
+        let wish = Wish {
+            subject: Dn::parse_rfc4514("CN=box-1,O=Example").unwrap(),
+            sans: Vec::new(),
+            challenge: "challenge".to_owned(),
+        };
+        Prepared::new(&wish, key, &ca.encryption).await.unwrap()
+    }
+
+    async fn pending(asked: &Prepared, key: &DeviceKey, ca: &CaCertificates) -> Vec<u8> {
+        let request = Request::parse(&asked.message, &Limits::default()).unwrap();
+        request.verify().unwrap();
+        let context = ReplyContext {
+            request: &request,
+            ra_certificate: &ca.signature,
+            digest: Digest::Sha256,
+            cipher: Cipher::Aes128Cbc,
+        };
+        cert_rep(&context, &Answer::Pending, key).await.unwrap()
+    }
+
+    /// RFC 8894 section 3.2.1.5. The transactionID comes of the key, so the nonce alone tells the requests apart.
+    #[tokio::test]
+    async fn an_answer_to_another_request_is_not_taken() {
+        let (ca_key, ca) = server();
+        let device = DeviceKey::generate(BITS).unwrap();
+        let (first, second) = (ask(&device, &ca).await, ask(&device, &ca).await);
+        assert_eq!(first.transaction_id, second.transaction_id);
+        let reply = pending(&first, &ca_key, &ca).await;
+
+        let taken = first.read_reply(&reply, &ca, &device).await.unwrap();
+        assert!(matches!(taken, Verdict::Pending));
+        let refused = second.read_reply(&reply, &ca, &device).await.unwrap_err();
+        assert!(refused.to_string().contains("another request"), "{refused}");
+    }
 }

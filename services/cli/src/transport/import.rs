@@ -76,7 +76,9 @@ fn check_chain(leaf: &X509, above: &[X509], anchors_pem: &[u8], role: Role) -> O
     }
     let purpose = match role {
         Role::Signer => X509PurposeId::SSL_SERVER,
-        Role::Frontend | Role::Operator => X509PurposeId::SSL_CLIENT,
+        Role::Frontend | Role::Operator | Role::Approver | Role::Auditor => {
+            X509PurposeId::SSL_CLIENT
+        }
     };
     store.set_purpose(purpose).or_fail(what)?;
     let mut between = Stack::new().or_fail(what)?;

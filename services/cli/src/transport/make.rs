@@ -34,7 +34,7 @@ pub(super) fn make(
         Place::of(installation, identity)?;
     }
     let mut made = Vec::new();
-    for role in [Role::Frontend, Role::Signer, Role::Operator] {
+    for role in Role::ALL {
         let of_role: Vec<_> = identities
             .iter()
             .filter(|identity| identity.role() == role)
@@ -114,7 +114,7 @@ impl Anchor {
         let mut usage = ExtendedKeyUsage::new();
         match identity.role() {
             Role::Signer => usage.server_auth(),
-            Role::Frontend | Role::Operator => usage.client_auth(),
+            Role::Frontend | Role::Operator | Role::Approver | Role::Auditor => usage.client_auth(),
         };
         builder.append_extension(usage.build()?)?;
         let context = builder.x509v3_context(Some(&self.certificate), None);

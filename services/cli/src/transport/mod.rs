@@ -27,7 +27,7 @@ const DEFAULT_DAYS: u32 = 90;
 #[command(about = "Make, or import, the certificates with which the tiers know each other")]
 #[command(long_about = "\
 Makes a certificate and a key for each tier (identity: one URI SAN, assay://ROLE/NAME), and a bundle of trust anchors \
-for each role. Without names: one frontend, one signer and one operator, all called main. With names: just those, \
+for each role. Without names: one of each, all called main. With names: just those, \
 added to the bundles. The key that signs them lives for this run only. \
 Or takes a certificate of another PKI with --import. Nothing is overwritten.")]
 pub(crate) struct TransportArgs {
@@ -42,6 +42,14 @@ pub(crate) struct TransportArgs {
     /// Make an operator's certificate; repeat for more
     #[arg(long = "operator", value_name = "NAME", conflicts_with = "import")]
     operators: Vec<String>,
+
+    /// Make an approver's certificate, who may bring policy into force; repeat for more
+    #[arg(long = "approver", value_name = "NAME", conflicts_with = "import")]
+    approvers: Vec<String>,
+
+    /// Make an auditor's certificate, who may read and export and nothing else; repeat for more
+    #[arg(long = "auditor", value_name = "NAME", conflicts_with = "import")]
+    auditors: Vec<String>,
 
     /// Days that they are valid
     #[arg(long, default_value_t = DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(1..=825))]
@@ -79,7 +87,7 @@ pub(crate) fn make_default(installation: &Installation) -> Outcome {
 }
 
 fn default_identities() -> Outcome<Vec<Identity>> {
-    [Role::Frontend, Role::Signer, Role::Operator]
+    Role::ALL
         .into_iter()
         .map(|role| Identity::new(role, DEFAULT_NAME).or_fail("no identity"))
         .collect()
@@ -91,6 +99,8 @@ impl TransportArgs {
             (Role::Frontend, &self.frontends),
             (Role::Signer, &self.signers),
             (Role::Operator, &self.operators),
+            (Role::Approver, &self.approvers),
+            (Role::Auditor, &self.auditors),
         ]
         .into_iter()
         .flat_map(|(role, names)| names.iter().map(move |name| (role, name)))
@@ -136,6 +146,15 @@ impl Row for Installed {
     }
 }
 
+/// People of all roles come by one listener, which knows them by one bundle.
+fn anchors_of(role: Role) -> &'static str {
+    match role {
+        Role::Frontend => "anchors-frontends.pem",
+        Role::Signer => "anchors-signers.pem",
+        Role::Operator | Role::Approver | Role::Auditor => "anchors-operators.pem",
+    }
+}
+
 /// Where an identity's files go: `ROLE.pem` for the first of its role, `ROLE-NAME.pem` for further ones.
 struct Place {
     certificate: PathBuf,
@@ -157,7 +176,7 @@ impl Place {
         let place = Self {
             certificate: dir.join(format!("{stem}.pem")),
             private_key: dir.join(format!("{stem}.key")),
-            anchors: dir.join(format!("anchors-{role}s.pem")),
+            anchors: dir.join(anchors_of(role)),
         };
         for path in [&place.certificate, &place.private_key] {
             if path.exists() {

@@ -247,7 +247,8 @@ impl Stand {
     }
 
     pub(crate) async fn start_signer(&mut self) {
-        let allow = AllowList::new([Identity::parse(FRONTEND).unwrap()], Role::Frontend).unwrap();
+        let allow =
+            AllowList::new([Identity::parse(FRONTEND).unwrap()], &[Role::Frontend]).unwrap();
         let server = Server::bind(self.signer_address, &self.signer_files, allow)
             .await
             .unwrap();

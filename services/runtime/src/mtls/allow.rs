@@ -1,6 +1,7 @@
 //! Who may call a service, decided for each call.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,33 +9,35 @@ use tonic::{Request, Status};
 
 use crate::identity::{Identity, IdentityError, Role};
 
-/// The identities that may call a service, all of one role. Never empty.
+/// The identities that may call a service, of the roles that it is for. Never empty.
 #[derive(Debug, Clone)]
 pub struct AllowList {
-    role: Role,
+    roles: Roles,
     identities: Arc<BTreeSet<Identity>>,
 }
 
 impl AllowList {
-    /// A list of identities of the role that the service is for.
+    /// A list of identities of the roles that the service is for.
     ///
     /// # Errors
     /// An empty list, or an identity of another role: either is a mistake that must not go unseen.
     pub fn new(
         identities: impl IntoIterator<Item = Identity>,
-        role: Role,
+        roles: &[Role],
     ) -> Result<Self, AllowListError> {
+        let roles = Roles(roles.to_vec());
         let identities: BTreeSet<Identity> = identities.into_iter().collect();
         if identities.is_empty() {
-            return Err(AllowListError::Empty { role });
+            return Err(AllowListError::Empty { roles });
         }
-        match identities.iter().find(|identity| identity.role() != role) {
+        let foreign = |identity: &&Identity| !roles.0.contains(&identity.role());
+        match identities.iter().find(foreign) {
             Some(found) => Err(AllowListError::Role {
                 found: found.clone(),
-                role,
+                roles,
             }),
             None => Ok(Self {
-                role,
+                roles,
                 identities: Arc::new(identities),
             }),
         }
@@ -44,10 +47,10 @@ impl AllowList {
     pub(super) fn decide(&self, certificate: Option<&[u8]>) -> Result<Identity, Denied> {
         let certificate = certificate.ok_or(Denied::NoCertificate)?;
         let identity = Identity::from_certificate(certificate).map_err(Denied::Identity)?;
-        if identity.role() != self.role {
+        if !self.roles.0.contains(&identity.role()) {
             return Err(Denied::Role {
                 found: identity,
-                wanted: self.role,
+                wanted: self.roles.clone(),
             });
         }
         if self.identities.contains(&identity) {
@@ -58,22 +61,37 @@ impl AllowList {
     }
 }
 
+/// The roles that a service is for, written as the identities they have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles(Vec<Role>);
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forms: Vec<String> = self
+            .0
+            .iter()
+            .map(|role| format!("assay://{role}/NAME"))
+            .collect();
+        f.write_str(&forms.join(" or "))
+    }
+}
+
 /// Why an allow-list is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AllowListError {
     /// Nobody is allowed.
-    #[error("the allow-list is empty: name at least one identity, such as \"assay://{role}/NAME\"")]
+    #[error("the allow-list is empty: name at least one identity, such as {roles}")]
     Empty {
-        /// The role that the service is for.
-        role: Role,
+        /// What the service is for.
+        roles: Roles,
     },
     /// An identity of another role.
-    #[error("{found} cannot be on this allow-list: it is for identities assay://{role}/NAME")]
+    #[error("{found} cannot be on this allow-list: it is for identities {roles}")]
     Role {
         /// The identity found.
         found: Identity,
-        /// The role that the service is for.
-        role: Role,
+        /// What the service is for.
+        roles: Roles,
     },
 }
 
@@ -145,8 +163,8 @@ pub(super) enum Denied {
     NoCertificate,
     #[error("client certificate refused: {0}")]
     Identity(IdentityError),
-    #[error("{found} has the wrong role: this service is for assay://{wanted}/NAME")]
-    Role { found: Identity, wanted: Role },
+    #[error("{found} has the wrong role: this service is for {wanted}")]
+    Role { found: Identity, wanted: Roles },
     #[error("{0} is not on the allow-list of this service")]
     NotListed(Identity),
 }

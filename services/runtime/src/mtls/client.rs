@@ -131,7 +131,12 @@ fn client_config(files: &TlsFiles, expected: Identity) -> Result<rustls::ClientC
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(
-            files.own_chain(&[Role::Frontend, Role::Operator])?,
+            files.own_chain(&[
+                Role::Frontend,
+                Role::Operator,
+                Role::Approver,
+                Role::Auditor,
+            ])?,
             files.key()?,
         )
         .map_err(MtlsError::Tls)?;

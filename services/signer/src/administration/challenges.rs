@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use assay_audit::{Draft, Event};
+use assay_decision::claims_sha256;
 use assay_policy::{ChallengeKind as PolicyKind, Dn, Profile, SubjectAltName};
 use assay_proto::v1::{
     ChallengeInfo, ChallengeItem, IssueChallengesReply, IssueChallengesRequest, IssuedChallenge,
@@ -54,7 +55,7 @@ pub(super) async fn issue(
             service.pipeline.recorder.clock.now_seconds(),
             expires_at,
         );
-        records.push(record(service, &in_force, &row));
+        records.push(record(service, &in_force, &row)?);
         rows.push(row);
         issued.push(IssuedChallenge {
             id: drawn.id,
@@ -251,8 +252,17 @@ fn row(
     }
 }
 
-fn record(service: &AdministrationService, in_force: &InForce, row: &NewChallenge) -> Draft {
+fn record(
+    service: &AdministrationService,
+    in_force: &InForce,
+    row: &NewChallenge,
+) -> Result<Draft, AdminError> {
+    let kind = match row.kind {
+        ChallengeKind::OneTime => PolicyKind::OneTime,
+        ChallengeKind::Static => PolicyKind::Static,
+    };
     let event = Event::ChallengeIssued {
+        claims_sha256: Some(claims_sha256(kind, &row.profile, &row.subject, &row.sans)?),
         actor: row.issued_by.as_str().into(),
         challenge_id: row.id.as_str().into(),
         challenge_kind: kind_text(row.kind).into(),
@@ -263,10 +273,10 @@ fn record(service: &AdministrationService, in_force: &InForce, row: &NewChalleng
         },
         expires_at: row.expires_at,
     };
-    service
+    Ok(service
         .pipeline
         .recorder
-        .draft(in_force.model_hash(), event)
+        .draft(in_force.model_hash(), event))
 }
 
 fn info(row: ChallengeRow) -> ChallengeInfo {

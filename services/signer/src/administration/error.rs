@@ -14,8 +14,12 @@ pub(crate) enum AdminError {
     NotFound(String),
     #[error("{0}")]
     WrongState(String),
+    #[error("this release does not answer the call")]
+    NotYet,
     #[error("the state cannot be read or written")]
     Store(#[from] StoreError),
+    #[error("the record cannot be written")]
+    Record(#[from] assay_audit::Inexpressible),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
@@ -25,10 +29,11 @@ impl From<AdminError> for Status {
         let text = assay_runtime::telemetry::chain(&error);
         match error {
             AdminError::UnknownProfile(_) | AdminError::NotFound(_) => Self::not_found(text),
+            AdminError::NotYet => Self::unimplemented(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy) => Self::unavailable(text),
-            AdminError::Store(_) | AdminError::OpenSsl(_) => {
+            AdminError::Store(_) | AdminError::Record(_) | AdminError::OpenSsl(_) => {
                 tracing::error!(error = text, "administrative call failed");
                 Self::internal(text)
             }

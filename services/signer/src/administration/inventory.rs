@@ -4,9 +4,10 @@ use assay_audit::{Draft, Event, InventoryChange};
 use assay_policy::{ChallengeKind, Dn, Profile};
 use assay_proto::v1::{
     AddInventoryReply, AddInventoryRequest, InventoryInfo, InventoryItem as Item,
-    ListInventoryReply, ListInventoryRequest, ResetInventoryReply, ResetInventoryRequest,
+    ListInventoryReply, ListInventoryRequest, RemoveInventoryReply, RemoveInventoryRequest,
+    ResetInventoryReply, ResetInventoryRequest,
 };
-use assay_store::{Change, ChangeRequest, InventoryItem, InventoryRow};
+use assay_store::{Change, ChangeRequest, InventoryItem, InventoryRow, RemoveOutcome};
 
 use super::challenges::named;
 use super::error::AdminError;
@@ -14,6 +15,8 @@ use super::{AdministrationService, MAX_ITEMS, page};
 
 /// Octets of a SHA-256.
 const DIGEST_BYTES: usize = 32;
+/// Unknown names that an error tells; of a long list the rest is counted.
+const NAMES_TOLD: usize = 10;
 
 /// Adds names, all or none.
 pub(super) async fn add(
@@ -51,12 +54,7 @@ pub(super) async fn reset(
     let ResetInventoryRequest { profile, names } = request;
     let in_force = service.pipeline.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
-    check_count(names.len())?;
-    let names = names
-        .into_iter()
-        .enumerate()
-        .map(|(index, name)| exact_name(profile, &name).map_err(|text| at(index, &name, &text)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let names = exact_names(profile, names)?;
     let (change_request, audit) = change(service, actor, profile, InventoryChange::Reset);
     let change = service
         .pipeline
@@ -66,6 +64,36 @@ pub(super) async fn reset(
     Ok(ResetInventoryReply {
         reset: change.changed,
     })
+}
+
+/// Strikes names off, all or none. One that a request or an unfinished certificate holds stays until that is settled.
+pub(super) async fn remove(
+    service: &AdministrationService,
+    actor: &str,
+    request: RemoveInventoryRequest,
+) -> Result<RemoveInventoryReply, AdminError> {
+    let RemoveInventoryRequest { profile, names } = request;
+    let in_force = service.pipeline.policies.active();
+    let profile = with_inventory(named(&in_force, &profile)?)?;
+    let names = exact_names(profile, names)?.into_iter().collect();
+    let (change_request, audit) = change(service, actor, profile, InventoryChange::Remove);
+    let outcome = service
+        .pipeline
+        .store
+        .remove_inventory(change_request, names, audit)
+        .await?;
+    match outcome {
+        RemoveOutcome::Removed(change) => Ok(RemoveInventoryReply {
+            removed: change.changed,
+        }),
+        RemoveOutcome::Unknown { names } => Err(AdminError::NotFound(unknown(profile, &names))),
+        RemoveOutcome::Reserved { name, pending_id } => Err(AdminError::WrongState(format!(
+            "`{name}` is kept for request {pending_id}; deny that first, or wait until it was issued; nothing was removed"
+        ))),
+        RemoveOutcome::BeingIssued { name, serial } => Err(AdminError::WrongState(format!(
+            "certificate {serial} for `{name}` is being finished; try again; nothing was removed"
+        ))),
+    }
 }
 
 /// In byte order.
@@ -131,6 +159,32 @@ fn parse(profile: &Profile, item: Item, index: usize) -> Result<InventoryItem, A
         name: exact,
         spki_sha256: pin,
     })
+}
+
+fn unknown(profile: &Profile, names: &[String]) -> String {
+    let told: Vec<_> = names
+        .iter()
+        .take(NAMES_TOLD)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = match names.len() - told.len() {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!(
+        "the inventory of {} has no {}{more}; nothing was removed",
+        profile.name(),
+        told.join(", ")
+    )
+}
+
+fn exact_names(profile: &Profile, names: Vec<String>) -> Result<Vec<String>, AdminError> {
+    check_count(names.len())?;
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(index, name)| exact_name(profile, &name).map_err(|text| at(index, &name, &text)))
+        .collect()
 }
 
 /// The value itself, or that of the inventory's attribute in a whole subject.

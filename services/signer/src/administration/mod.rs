@@ -1,29 +1,38 @@
-//! The Administration service: what an operator may call. Each group of calls is a file; failures reach the wire here.
+//! The Administration service: what people may call, each by his role. Each group of calls is a file; failures reach the
+//! wire here.
 
 mod audit;
 mod certificates;
 mod challenges;
 mod error;
+mod export;
 mod inventory;
 mod legacy;
+mod log;
 mod policy;
 mod requests;
 mod revocation;
+mod roles;
 mod status;
 
 use std::sync::Arc;
 
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
-    ActivatePolicyReply, ActivatePolicyRequest, AddInventoryReply, AddInventoryRequest,
-    DecideRequestReply, DecideRequestRequest, GetCertificateReply, GetCertificateRequest,
-    GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest,
-    ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest,
-    ListChallengesReply, ListChallengesRequest, ListInventoryReply, ListInventoryRequest,
-    ListLegacyReply, ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply,
-    ListRequestsRequest, ReleaseCertificateReply, ReleaseCertificateRequest, ResetInventoryReply,
-    ResetInventoryRequest, RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply,
-    RevokeChallengeRequest, StatusReply, StatusRequest,
+    ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest,
+    AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest,
+    DecideRequestReply, DecideRequestRequest, ExportRequest, GetCertificateReply,
+    GetCertificateRequest, GetCheckpointReply, GetCheckpointRequest, GetPolicyReply,
+    GetPolicyRequest, GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest,
+    IssueChallengesReply, IssueChallengesRequest, ListAuditReply, ListAuditRequest,
+    ListCertificatesReply, ListCertificatesRequest, ListChallengesReply, ListChallengesRequest,
+    ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest,
+    ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
+    PolicyBasisReply, PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest,
+    ReleaseCertificateReply, ReleaseCertificateRequest, RemoveInventoryReply,
+    RemoveInventoryRequest, ResetInventoryReply, ResetInventoryRequest, RevokeCertificateReply,
+    RevokeCertificateRequest, RevokeChallengeReply, RevokeChallengeRequest, StatusReply,
+    StatusRequest, StopProfileReply, StopProfileRequest,
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
@@ -56,10 +65,15 @@ impl AdministrationService {
     }
 }
 
-/// A caller's call: who asks, and what.
-fn open<T>(request: Request<T>) -> Result<(String, T), Status> {
-    let actor = mtls::caller(&request)?.to_string();
-    Ok((actor, request.into_inner()))
+/// A caller's call, if his role may make it: who asks, and what.
+fn open<T>(
+    request: Request<T>,
+    call: &str,
+    allowed: roles::Allowed,
+) -> Result<(String, T), Status> {
+    let caller = mtls::caller(&request)?;
+    roles::hold(&caller, call, allowed)?;
+    Ok((caller.to_string(), request.into_inner()))
 }
 
 fn reply<T>(result: Result<T, AdminError>) -> Result<Response<T>, Status> {
@@ -74,36 +88,55 @@ fn page(limit: u32) -> u32 {
 }
 
 macro_rules! calls {
-    ($($call:ident: $request:ty => $reply:ty, $handler:path;)+) => {
+    ($($call:ident: $request:ty => $reply:ty, $handler:path, $allowed:expr;)+) => {
         #[tonic::async_trait]
         impl Administration for AdministrationService {
             $(
                 async fn $call(&self, request: Request<$request>) -> Result<Response<$reply>, Status> {
-                    let (actor, request) = open(request)?;
+                    let (actor, request) = open(request, stringify!($call), $allowed)?;
                     reply($handler(self, &actor, request).await)
                 }
             )+
+
+            type ExportStream = export::Items;
+
+            async fn export(
+                &self,
+                request: Request<ExportRequest>,
+            ) -> Result<Response<Self::ExportStream>, Status> {
+                let (actor, request) = open(request, "export", roles::EVIDENCE)?;
+                reply(export::stream(self, &actor, request).await)
+            }
         }
     };
 }
 
 calls! {
-    status: StatusRequest => StatusReply, status::show;
-    issue_challenges: IssueChallengesRequest => IssueChallengesReply, challenges::issue;
-    list_challenges: ListChallengesRequest => ListChallengesReply, challenges::list;
-    revoke_challenge: RevokeChallengeRequest => RevokeChallengeReply, challenges::revoke;
-    add_inventory: AddInventoryRequest => AddInventoryReply, inventory::add;
-    reset_inventory: ResetInventoryRequest => ResetInventoryReply, inventory::reset;
-    list_inventory: ListInventoryRequest => ListInventoryReply, inventory::list;
-    list_legacy: ListLegacyRequest => ListLegacyReply, legacy::list;
-    list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list;
-    get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show;
-    revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke;
-    release_certificate: ReleaseCertificateRequest => ReleaseCertificateReply, revocation::release;
-    list_requests: ListRequestsRequest => ListRequestsReply, requests::list;
-    get_request: GetRequestRequest => GetRequestReply, requests::show;
-    decide_request: DecideRequestRequest => DecideRequestReply, requests::decide;
-    activate_policy: ActivatePolicyRequest => ActivatePolicyReply, policy::activate;
-    list_policies: ListPoliciesRequest => ListPoliciesReply, policy::list;
-    list_audit: ListAuditRequest => ListAuditReply, audit::list;
+    status: StatusRequest => StatusReply, status::show, roles::READ;
+    issue_challenges: IssueChallengesRequest => IssueChallengesReply, challenges::issue, roles::OPERATE;
+    list_challenges: ListChallengesRequest => ListChallengesReply, challenges::list, roles::READ;
+    revoke_challenge: RevokeChallengeRequest => RevokeChallengeReply, challenges::revoke, roles::OPERATE;
+    add_inventory: AddInventoryRequest => AddInventoryReply, inventory::add, roles::OPERATE;
+    reset_inventory: ResetInventoryRequest => ResetInventoryReply, inventory::reset, roles::OPERATE;
+    remove_inventory: RemoveInventoryRequest => RemoveInventoryReply, inventory::remove, roles::OPERATE;
+    list_inventory: ListInventoryRequest => ListInventoryReply, inventory::list, roles::READ;
+    list_legacy: ListLegacyRequest => ListLegacyReply, legacy::list, roles::READ;
+    list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list, roles::READ;
+    get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show, roles::READ;
+    revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke, roles::OPERATE;
+    release_certificate: ReleaseCertificateRequest => ReleaseCertificateReply, revocation::release, roles::OPERATE;
+    list_requests: ListRequestsRequest => ListRequestsReply, requests::list, roles::READ;
+    get_request: GetRequestRequest => GetRequestReply, requests::show, roles::READ;
+    decide_request: DecideRequestRequest => DecideRequestReply, requests::decide, roles::OPERATE;
+    activate_policy: ActivatePolicyRequest => ActivatePolicyReply, policy::activate, roles::POLICY;
+    list_policies: ListPoliciesRequest => ListPoliciesReply, policy::list, roles::READ;
+    list_audit: ListAuditRequest => ListAuditReply, audit::list, roles::READ;
+    policy_basis: PolicyBasisRequest => PolicyBasisReply, policy::basis, roles::READ;
+    check_policy: CheckPolicyRequest => CheckPolicyReply, policy::check, roles::READ;
+    get_policy: GetPolicyRequest => GetPolicyReply, policy::show, roles::READ;
+    stop_profile: StopProfileRequest => StopProfileReply, policy::stop, roles::OPERATE;
+    get_checkpoint: GetCheckpointRequest => GetCheckpointReply, log::checkpoint, roles::READ;
+    prove_consistency: ProveConsistencyRequest => ProveConsistencyReply, log::consistency, roles::EVIDENCE;
+    add_cosignature: AddCosignatureRequest => AddCosignatureReply, log::cosign, roles::EVIDENCE;
+    get_receipt: GetReceiptRequest => GetReceiptReply, log::receipt, roles::READ;
 }

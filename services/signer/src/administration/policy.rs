@@ -5,7 +5,9 @@ use std::sync::Arc;
 use assay_audit::Event;
 use assay_policy::{Bundle, PolicyFile};
 use assay_proto::v1::{
-    ActivatePolicyReply, ActivatePolicyRequest, ListPoliciesReply, ListPoliciesRequest, PolicyInfo,
+    ActivatePolicyReply, ActivatePolicyRequest, CheckPolicyReply, CheckPolicyRequest,
+    GetPolicyReply, GetPolicyRequest, ListPoliciesReply, ListPoliciesRequest, PolicyBasisReply,
+    PolicyBasisRequest, PolicyInfo, StopProfileReply, StopProfileRequest,
 };
 use assay_store::{NewPolicy, Store, StoreError};
 
@@ -49,8 +51,10 @@ pub(super) async fn activate(
     actor: &str,
     request: ActivatePolicyRequest,
 ) -> Result<ActivatePolicyReply, AdminError> {
-    let ActivatePolicyRequest { files } = request;
-    let files: Vec<PolicyFile> = files
+    let ActivatePolicyRequest { proposal } = request;
+    let files: Vec<PolicyFile> = proposal
+        .unwrap_or_default()
+        .files
         .into_iter()
         .map(|file| PolicyFile {
             name: file.name,
@@ -94,6 +98,10 @@ pub(super) async fn activate(
                     file_hash: file_hash.into(),
                     model_hash: model_hash.into(),
                     profiles: count,
+                    proposal_sha256: None,
+                    author: None,
+                    approvers: Vec::new(),
+                    resumed: Vec::new(),
                 };
                 recorder.draft(Some(model_hash), event)
             },
@@ -139,6 +147,7 @@ pub(super) async fn list(
                 activated_by: info.activated_by,
                 active: info.active,
                 profiles: info.profiles,
+                ..PolicyInfo::default()
             })
             .collect(),
     })
@@ -147,4 +156,36 @@ pub(super) async fn list(
 fn lines(errors: &[assay_policy::LoadError], separator: &str) -> String {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     lines.join(separator)
+}
+
+pub(super) async fn basis(
+    _service: &AdministrationService,
+    _actor: &str,
+    _request: PolicyBasisRequest,
+) -> Result<PolicyBasisReply, AdminError> {
+    Err(AdminError::NotYet)
+}
+
+pub(super) async fn check(
+    _service: &AdministrationService,
+    _actor: &str,
+    _request: CheckPolicyRequest,
+) -> Result<CheckPolicyReply, AdminError> {
+    Err(AdminError::NotYet)
+}
+
+pub(super) async fn show(
+    _service: &AdministrationService,
+    _actor: &str,
+    _request: GetPolicyRequest,
+) -> Result<GetPolicyReply, AdminError> {
+    Err(AdminError::NotYet)
+}
+
+pub(super) async fn stop(
+    _service: &AdministrationService,
+    _actor: &str,
+    _request: StopProfileRequest,
+) -> Result<StopProfileReply, AdminError> {
+    Err(AdminError::NotYet)
 }

@@ -49,13 +49,14 @@ pub(super) async fn show(
     let row = find(service, &id).await?;
     let in_force = service.pipeline.policies.active();
     let profile = challenges::named(&in_force, &row.profile)?;
-    let facts = service
-        .pipeline
+    let unreadable =
+        |_| AdminError::WrongState(format!("request {id} cannot be read any more; deny it"));
+    let pipeline = &service.pipeline;
+    let csr = pipeline.pending_csr(&row).map_err(unreadable)?;
+    let facts = pipeline
         .pending_facts(profile, &row)
         .await
-        .map_err(|_| {
-            AdminError::WrongState(format!("request {id} cannot be read any more; deny it"))
-        })?;
+        .map_err(unreadable)?;
     let refusals = explain(profile, &facts);
     let fields = RULES
         .iter()
@@ -72,7 +73,8 @@ pub(super) async fn show(
         })
         .collect();
     Ok(GetRequestReply {
-        csr: row.csr.clone(),
+        // Again, as a row of an earlier release may hold the challenge.
+        csr: csr.without_challenge(),
         fields,
         info: Some(info(service, row).await?),
     })

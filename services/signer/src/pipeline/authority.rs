@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::Event;
 use assay_policy::{
-    Authority, Dn, Facts, InventoryEntry, Profile, PublicKeyFacts, SubjectAltName, Supersede,
-    decide,
+    Authority, Dn, Facts, InventoryEntry, Profile, PublicKeyFacts, Refusal, SubjectAltName,
+    Supersede, decide,
 };
 use assay_scep::SignerCertificate;
 use assay_store::{CertificateRow, Consume, InventoryRow, Serial};
@@ -16,8 +16,12 @@ use super::End;
 /// What a certificate under the authority in `facts` uses up.
 ///
 /// # Errors
-/// Where nothing is there to be used up: the refusal that the policy gives for it.
-pub(super) fn consume(profile: &Profile, facts: &Facts) -> Result<Consume, End> {
+/// Where nothing is there to be used up: what `refuse` makes of the refusal that the policy gives for it.
+pub(super) fn consume(
+    profile: &Profile,
+    facts: &Facts,
+    refuse: impl Fn(Refusal) -> End,
+) -> Result<Consume, End> {
     match &facts.authority {
         Authority::OneTimeChallenge { id, .. } => Ok(Consume::OneTime { id: id.clone() }),
         Authority::StaticChallenge {
@@ -35,7 +39,7 @@ pub(super) fn consume(profile: &Profile, facts: &Facts) -> Result<Consume, End> 
         Authority::StaticChallenge {
             inventory: None, ..
         }
-        | Authority::None => Err(decide(profile, facts).map_or_else(End::from, |_| {
+        | Authority::None => Err(decide(profile, facts).map_or_else(refuse, |_| {
             End::deferred("the policy permits what nothing authorises")
         })),
     }

@@ -1,5 +1,6 @@
 //! How a request ends when it does not end in a certificate, and what the device is told.
 
+use assay_audit::Attachment;
 use assay_scep::FailInfo;
 
 /// Why a request went no further.
@@ -16,6 +17,8 @@ pub(crate) enum End {
     Undecipherable,
     /// The like for GetCert and GetCRL, badCertId: from unwrapping to the serial number that is not found.
     Unanswered,
+    /// HTTP 503: too much did not open of late, and nobody knows the signer of this message. Nothing was decrypted.
+    NotOpened,
     /// HTTP 503: the token, the store or a budget has no room now.
     Deferred(Deferred),
 }
@@ -26,6 +29,8 @@ pub(crate) struct Refused {
     pub(crate) fail_info: FailInfo,
     pub(crate) rule: String,
     pub(crate) detail: String,
+    /// What a rule of the policy was judged on.
+    pub(crate) evidence: Option<Box<Attachment>>,
 }
 
 /// Why nothing could be answered now.
@@ -46,6 +51,7 @@ impl End {
             fail_info,
             rule: rule.into(),
             detail: detail.into(),
+            evidence: None,
         })
     }
 
@@ -62,7 +68,7 @@ impl End {
             Self::UnknownProfile => "unknown-profile",
             Self::Malformed(_) => "malformed",
             Self::Refused(_) | Self::Undecipherable | Self::Unanswered => "refused",
-            Self::Deferred(_) => "deferred",
+            Self::NotOpened | Self::Deferred(_) => "deferred",
         }
     }
 }

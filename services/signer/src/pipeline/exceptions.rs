@@ -4,12 +4,11 @@ use assay_hsm::RaKeys;
 use assay_policy::{ContentCipher, Facts, Profile, Quirk};
 use assay_scep::{Cipher, Envelope, Request};
 
-use super::facts;
 use crate::ra::Ra;
 
 /// What the message itself needs.
 pub(super) fn of_message(request: &Request, envelope: &Envelope) -> impl Iterator<Item = Quirk> {
-    let digest = request.digest().map(facts::hash);
+    let digest = request.digest().map(assay_decision::hash);
     let digest = digest.and_then(Quirk::of_digest);
     digest
         .into_iter()

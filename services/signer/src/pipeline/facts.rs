@@ -1,9 +1,9 @@
-//! From the terms of SCEP to the terms of policy: the only place where the two meet.
+//! What is known of an opened request, for its decision.
 
 use std::time::SystemTime;
 
-use assay_policy::{Authority, Facts, HashAlgorithm, Profile, RequestedExtension};
-use assay_scep::{Csr, Digest, FailInfo, Request};
+use assay_policy::{Authority, Facts, HashAlgorithm, Profile};
+use assay_scep::{FailInfo, Request};
 
 use super::End;
 use super::opened::Opened;
@@ -23,45 +23,17 @@ pub(super) fn collect(
             "the message's digest has no name",
         )
     })?;
-    let csr = &opened.csr;
-    let extensions = extensions(csr);
-    Ok(Facts::from_request(
-        csr.subject_der(),
-        csr.spki_der(),
-        &extensions,
+    Ok(assay_decision::facts(
+        &opened.csr,
         profile.name().as_str(),
         now,
-        hash(csr.signature_digest()),
-        hash(message_digest),
+        assay_decision::hash(message_digest),
         Authority::None,
     ))
 }
 
-/// The extensions that a CSR asks for, in the terms of policy.
-pub(super) fn extensions(csr: &Csr) -> Vec<RequestedExtension<'_>> {
-    csr.extensions()
-        .iter()
-        .map(|extension| RequestedExtension {
-            oid: extension.oid,
-            value: &extension.value,
-        })
-        .collect()
-}
-
 /// A hash algorithm by the name under which it was kept.
 pub(super) fn named_hash(name: &str) -> Result<HashAlgorithm, End> {
-    HashAlgorithm::ALL
-        .iter()
-        .copied()
-        .find(|algorithm| algorithm.as_str() == name)
+    assay_decision::named_hash(name)
         .ok_or_else(|| End::deferred("the queue names an unknown hash algorithm"))
-}
-
-pub(super) fn hash(digest: Digest) -> HashAlgorithm {
-    match digest {
-        Digest::Sha1 => HashAlgorithm::Sha1,
-        Digest::Sha256 => HashAlgorithm::Sha256,
-        Digest::Sha384 => HashAlgorithm::Sha384,
-        Digest::Sha512 => HashAlgorithm::Sha512,
-    }
 }

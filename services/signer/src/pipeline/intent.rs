@@ -67,7 +67,11 @@ impl Pipeline {
         let event = Event::IntentOpened {
             request: trail.request(),
             issuance: issuance.clone(),
+            evidence: None,
         };
+        let evidence = candidate
+            .kept
+            .permit(&candidate.facts, &tbs, &self.authority.ca)?;
         let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
@@ -101,7 +105,11 @@ impl Pipeline {
                 consume: candidate.consume,
                 now,
                 retransmit_since: self.retransmit_since(),
-                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+                audit: vec![
+                    self.recorder
+                        .draft(trail.policy_hash, event)
+                        .with_evidence(evidence),
+                ],
             })
             .await?;
         Ok(match settle(outcome)? {

@@ -1,10 +1,13 @@
 //! From a candidate to its certificate: the numbered steps, 3 to 11. Where one fails nothing of a later one has happened.
 
-use assay_policy::{Facts, Profile, decide};
+use std::time::Duration;
+
+use assay_policy::{Facts, Permit, Profile, decide};
 use assay_scep::Request;
 use assay_store::Consume;
 
 use super::intent::{Names, Opening};
+use super::kept::Kept;
 use super::opened::Opened;
 use super::{Deferred, End, Pipeline, Trail, authority, exceptions, lint};
 
@@ -15,18 +18,34 @@ pub(super) struct Candidate {
     pub(super) csr_sha256: [u8; 32],
     /// What the certificate uses up.
     pub(super) consume: Consume,
+    /// For the evidence of the decision.
+    pub(super) kept: Kept,
 }
 
 impl Candidate {
     /// # Errors
     /// A refusal where nothing authorises the request.
-    pub(super) fn new(profile: &Profile, opened: &Opened, facts: Facts) -> Result<Self, End> {
+    pub(super) fn new(
+        profile: &Profile,
+        opened: &Opened,
+        facts: Facts,
+        keep_evidence: Duration,
+    ) -> Result<Self, End> {
+        let kept = Kept::of(opened, keep_evidence);
+        let refuse = |refusal| kept.refusal(&facts, refusal);
         Ok(Self {
             signer_spki_sha256: opened.signer.spki_sha256(),
             csr_sha256: opened.csr_sha256,
-            consume: authority::consume(profile, &facts)?,
+            consume: authority::consume(profile, &facts, refuse)?,
             facts,
+            kept,
         })
+    }
+
+    /// # Errors
+    /// The policy's refusal, with its evidence.
+    pub(super) fn decide(&self, profile: &Profile) -> Result<Permit, End> {
+        decide(profile, &self.facts).map_err(|refusal| self.kept.refusal(&self.facts, refusal))
     }
 }
 
@@ -40,7 +59,7 @@ impl Pipeline {
     ) -> Result<Vec<u8>, End> {
         // 3: decided. The permit is the only way on, and is used once.
         let now = candidate.facts.now;
-        let permit = decide(profile, &candidate.facts)?;
+        let permit = candidate.decide(profile)?;
         let names = Names::of(&permit);
         let mut trail = trail.clone();
         trail.needs(exceptions::of_issue(profile, &candidate.facts));

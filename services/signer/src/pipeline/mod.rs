@@ -12,6 +12,7 @@ mod facts;
 mod finish;
 mod intent;
 mod issue;
+mod kept;
 mod leaves;
 mod lint;
 mod opened;
@@ -49,7 +50,7 @@ pub(crate) use trail::Trail;
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
 use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
-use crate::config::LimitsConfig;
+use crate::config::{AuditConfig, LimitsConfig};
 use crate::metrics;
 use crate::policies::Policies;
 use crate::recorder::Recorder;
@@ -86,6 +87,7 @@ pub(crate) struct Pipeline {
     pub(crate) admission: Admission,
     pub(crate) finish: Finish,
     pub(crate) revocation: Revocation,
+    pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) message_limits: MessageLimits,
     pub(crate) refusals: Aggregate,
@@ -165,6 +167,10 @@ impl Pipeline {
         if let Some(cert_rep) = self.identical_request(profile, trail).await? {
             return Ok(cert_rep);
         }
+        let stranger = matches!(requester, Requester::Key);
+        if stranger && !self.admission.may_decrypt(&trail.peer) {
+            return Err(End::NotOpened);
+        }
         // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
         let opened = self.open(request, envelope, &requester, trail).await?;
         let now = self.recorder.clock.now();
@@ -178,7 +184,7 @@ impl Pipeline {
             return self.progress(profile, request, *queued, trail).await;
         }
         facts.authority = evidence.authority(&requester, trail)?;
-        let candidate = Candidate::new(profile, &opened, facts)?;
+        let candidate = Candidate::new(profile, &opened, facts, self.audit.keep_evidence)?;
         match profile.approval() {
             Some(approval) => {
                 self.queue(profile, approval, request, &opened, candidate, trail)

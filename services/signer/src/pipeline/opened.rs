@@ -38,7 +38,11 @@ impl Pipeline {
         let csr = self
             .decoy
             .prove(content, bound_to, &self.message_limits)
-            .ok_or(End::Undecipherable)?;
+            .ok_or(End::Undecipherable);
+        if csr.is_err() {
+            self.admission.undecipherable(&trail.peer);
+        }
+        let csr = csr?;
         Ok(Opened {
             csr_sha256: openssl::sha::sha256(csr.der()),
             csr,

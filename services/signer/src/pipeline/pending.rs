@@ -1,13 +1,14 @@
 //! Requests that wait for an operator: queued, polled for, and issued once they are approved.
 
 use assay_audit::Event;
-use assay_policy::{Approval, Authority, Facts, Profile, RequestedExtension, decide};
+use assay_policy::{Approval, Authority, Facts, Profile};
 use assay_scep::{Csr, Outcome, Request};
 use assay_store::{
     Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
 };
 
 use super::issue::Candidate;
+use super::kept::Kept;
 use super::opened::Opened;
 use super::rule::{SignerRule, settle};
 use super::{End, Pipeline, Trail, authority, facts};
@@ -27,7 +28,7 @@ impl Pipeline {
         candidate: Candidate,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let permit = decide(profile, &candidate.facts)?;
+        let permit = candidate.decide(profile)?;
         let mut id = [0; ID_BYTES];
         openssl::rand::rand_bytes(&mut id)?;
         let id = hex::encode(id);
@@ -36,9 +37,12 @@ impl Pipeline {
             .await?;
         let now = self.recorder.clock.now_seconds();
         let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
+        let expires_at = now.saturating_add(lifetime);
+        let evidence = candidate.kept.pending(&candidate.facts, &id, expires_at)?;
         let event = Event::RequestPending {
             request: trail.request(),
             pending_id: id.as_str().into(),
+            evidence: None,
         };
         let outcome = self
             .store
@@ -47,7 +51,7 @@ impl Pipeline {
                 transaction: self.transaction(opened.signer.spki_sha256(), trail),
                 request_digest: trail.request_digest,
                 csr_digest: opened.csr_sha256,
-                csr: opened.csr.der().to_vec(),
+                csr: opened.csr.without_challenge(),
                 signer_certificate: opened.signer.der().to_vec(),
                 message_hash: candidate.facts.message_digest.as_str().to_owned(),
                 csr_hash: candidate.facts.csr_digest.as_str().to_owned(),
@@ -60,9 +64,13 @@ impl Pipeline {
                 request: trail.request(),
                 cert_rep: Some(cert_rep.clone()),
                 created_at: now,
-                expires_at: now.saturating_add(lifetime),
+                expires_at,
                 retransmit_since: self.retransmit_since(),
-                audit: vec![self.recorder.draft(trail.policy_hash, event)],
+                audit: vec![
+                    self.recorder
+                        .draft(trail.policy_hash, event)
+                        .with_evidence(evidence),
+                ],
             })
             .await?;
         if let Some(serial) = settle(outcome)? {
@@ -149,8 +157,10 @@ impl Pipeline {
     /// The candidate of an approved request: its CSR read again, its authority as it is today.
     async fn approved(&self, profile: &Profile, row: PendingRow) -> Result<Candidate, End> {
         let facts = self.pending_facts(profile, &row).await?;
+        let csr = self.pending_csr(&row)?;
         Ok(Candidate {
             facts,
+            kept: Kept::of_approved(&row, &csr, self.audit.keep_evidence),
             signer_spki_sha256: row.transaction.signer_spki_sha256,
             csr_sha256: row.csr_digest,
             consume: Consume::Approved { id: row.id },
@@ -163,20 +173,20 @@ impl Pipeline {
         profile: &Profile,
         row: &PendingRow,
     ) -> Result<Facts, End> {
-        let csr = Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)?;
-        let extensions: Vec<RequestedExtension<'_>> = facts::extensions(&csr);
-        let mut facts = Facts::from_request(
-            csr.subject_der(),
-            csr.spki_der(),
-            &extensions,
+        let csr = self.pending_csr(row)?;
+        let mut facts = assay_decision::facts(
+            &csr,
             profile.name().as_str(),
             self.recorder.clock.now(),
-            facts::named_hash(&row.csr_hash)?,
             facts::named_hash(&row.message_hash)?,
             Authority::None,
         );
         facts.authority = self.reserved_authority(profile, &facts, row).await?;
         Ok(facts)
+    }
+
+    pub(crate) fn pending_csr(&self, row: &PendingRow) -> Result<Csr, End> {
+        Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)
     }
 
     /// The challenge stays what it was when it was reserved; inventory and old certificate are asked again, so that a

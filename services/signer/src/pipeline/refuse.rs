@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use assay_audit::Event;
+use assay_audit::{Attachment, Event};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
 
@@ -17,6 +17,10 @@ use crate::metrics;
 /// aggregate a second, so that whoever holds the frontend cannot fill the books.
 const SINGLE_RECORDS_PER_SECOND: u32 = 50;
 
+/// Refusals a second whose evidence is kept; further ones have their record alone. A device that is refused again and
+/// again would else fill the disk with what is longer than a record.
+const EVIDENCE_PER_SECOND: u32 = 20;
+
 impl Pipeline {
     /// Records how the request ended and makes its answer.
     pub(super) async fn end(
@@ -27,9 +31,11 @@ impl Pipeline {
     ) -> (Answer, Leaves) {
         let leaves = match end {
             End::Undecipherable | End::Unanswered => Leaves::OnTick,
-            End::UnknownProfile | End::Malformed(_) | End::Refused(_) | End::Deferred(_) => {
-                Leaves::AtOnce
-            }
+            End::UnknownProfile
+            | End::Malformed(_)
+            | End::Refused(_)
+            | End::NotOpened
+            | End::Deferred(_) => Leaves::AtOnce,
         };
         (self.end_now(trail, spoken, end).await, leaves)
     }
@@ -51,6 +57,11 @@ impl Pipeline {
                 self.record_malformed(&trail, &reason).await;
                 return Answer::Malformed(reason);
             }
+            End::NotOpened => {
+                return self
+                    .defer_refusal(&trail, "too many messages that do not open")
+                    .await;
+            }
             End::Deferred(deferred) => return self.defer(trail, deferred).await,
             End::Refused(refused) => refused,
             End::Undecipherable => uniform(SignerRule::Uniform),
@@ -71,12 +82,13 @@ impl Pipeline {
         refused: Refused,
     ) -> Answer {
         if !self.admission.may_refuse() {
-            return self.defer_refusal(trail).await;
+            return self.defer_refusal(trail, "too many refusals").await;
         }
         let Refused {
             fail_info,
             rule,
             detail,
+            evidence,
         } = refused;
         let outcome = Outcome::Failure {
             fail_info,
@@ -108,28 +120,31 @@ impl Pipeline {
             fail_info: fail_info as u8,
             rule: rule.into(),
             detail: detail.into(),
+            evidence: None,
         };
-        match self.record_refusal(trail, event, Kind::Refused).await {
+        let recorded = self
+            .record_refusal(trail, event, evidence, Kind::Refused)
+            .await;
+        match recorded {
             Ok(()) => Answer::CertRep(cert_rep),
             Err(_) => busy(),
         }
     }
 
     /// HTTP 503 for want of budget. Recorded as refusals are: that there are too many is no reason to write more.
-    async fn defer_refusal(&self, trail: &Trail) -> Answer {
-        const CAUSE: &str = "too many refusals";
+    async fn defer_refusal(&self, trail: &Trail, cause: &'static str) -> Answer {
         tracing::info!(
             request_id = trail.request_id,
             transaction_id = trail.transaction_id,
             profile = trail.profile,
-            cause = CAUSE,
+            cause,
             "refusal deferred"
         );
         let event = Event::RequestDeferred {
             request: trail.request(),
-            detail: CAUSE.into(),
+            detail: cause.into(),
         };
-        if let Err(error) = self.record_refusal(trail, event, Kind::Refused).await {
+        if let Err(error) = self.record_refusal(trail, event, None, Kind::Refused).await {
             tracing::error!(%error, "the audit log cannot be written");
         }
         busy()
@@ -146,7 +161,10 @@ impl Pipeline {
             request: trail.request(),
             detail: reason.into(),
         };
-        if let Err(error) = self.record_refusal(trail, event, Kind::Malformed).await {
+        if let Err(error) = self
+            .record_refusal(trail, event, None, Kind::Malformed)
+            .await
+        {
             tracing::error!(%error, "the audit log cannot be written");
         }
     }
@@ -178,13 +196,20 @@ impl Pipeline {
         &self,
         trail: &Trail,
         event: Event,
+        evidence: Option<Box<Attachment>>,
         kind: Kind,
     ) -> Result<(), assay_store::StoreError> {
         let now_ms = self.recorder.clock.moment().wall_ms;
         if trail.challenge_id.is_none() && !self.refusals.single(&trail.peer, kind, now_ms) {
             return Ok(());
         }
-        self.record(trail.policy_hash, event).await
+        let mut draft = self.recorder.draft(trail.policy_hash, event);
+        if let Some(evidence) = evidence
+            && self.refusals.may_keep()
+        {
+            draft = draft.with_evidence(*evidence);
+        }
+        self.store.append_audit(vec![draft]).await.map(drop)
     }
 
     pub(crate) async fn record(
@@ -228,6 +253,7 @@ fn uniform(rule: SignerRule) -> Refused {
         fail_info: rule.fail_info(),
         rule: rule.id().to_owned(),
         detail: String::new(),
+        evidence: None,
     }
 }
 
@@ -250,6 +276,7 @@ pub(crate) struct Aggregate(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     recorded_singly: u32,
+    evidence_kept: u32,
     by_peer: BTreeMap<String, Count>,
 }
 
@@ -280,6 +307,14 @@ impl Aggregate {
             Kind::Malformed => count.malformed += 1,
         }
         false
+    }
+
+    /// Whether a refusal's evidence may be kept in this second still.
+    fn may_keep(&self) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = counts.evidence_kept < EVIDENCE_PER_SECOND;
+        counts.evidence_kept += u32::from(room);
+        room
     }
 
     /// Begins a new second and gives the aggregates of the last.
@@ -319,5 +354,13 @@ mod tests {
             }]
         ));
         assert!(aggregate.single("assay://frontend/a", Kind::Refused, 8));
+    }
+
+    #[test]
+    fn past_the_bound_refusals_are_recorded_without_evidence() {
+        let aggregate = Aggregate::default();
+        assert_eq!((0..80).filter(|_| aggregate.may_keep()).count(), 20);
+        aggregate.take();
+        assert!(aggregate.may_keep());
     }
 }

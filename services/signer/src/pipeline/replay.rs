@@ -3,7 +3,7 @@
 use assay_audit::{Answer, Event};
 use assay_policy::{Profile, Quirk};
 use assay_scep::{Outcome, Request};
-use assay_store::{CertificateRow, CertificateState, Reply, Serial};
+use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial};
 
 use super::rule::SignerRule;
 use super::{End, Pipeline, Trail, reply};
@@ -18,7 +18,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Option<Vec<u8>>, End> {
         let Some(stored) = self.store.find_reply(trail.request_digest).await? else {
-            return Ok(None);
+            return self.identical_waiting(profile, trail).await;
         };
         let issued = self.store.find_certificate(stored.serial.clone()).await?;
         let Some(issued) = issued.filter(|issued| issued.profile == profile.name().as_str()) else {
@@ -34,6 +34,37 @@ impl Pipeline {
         .await?;
         metrics::request_ended(trail, "replayed");
         Ok(Some(stored.cert_rep))
+    }
+
+    /// The stored PENDING of a byte-identical message whose request still waits. Once it is decided there is news, and
+    /// the message is opened again.
+    async fn identical_waiting(
+        &self,
+        profile: &Profile,
+        trail: &Trail,
+    ) -> Result<Option<Vec<u8>>, End> {
+        let now = self.recorder.clock.now_seconds();
+        let waiting = self
+            .store
+            .find_pending_by_request(trail.request_digest)
+            .await?
+            .filter(|row| row.state == PendingState::Waiting && row.expires_at > now);
+        let Some(row) = waiting else {
+            return Ok(None);
+        };
+        if row.profile != profile.name().as_str() {
+            return Err(other_profile());
+        }
+        let Some(cert_rep) = row.cert_rep else {
+            return Ok(None);
+        };
+        let event = Event::RequestPolled {
+            request: trail.request(),
+            pending_id: row.id.into(),
+        };
+        self.record(trail.policy_hash, event).await?;
+        metrics::request_ended(trail, "pending");
+        Ok(Some(cert_rep))
     }
 
     /// The same certificate in a fresh CertRep, for a device that lost the first one and asks anew.

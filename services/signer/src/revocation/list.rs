@@ -150,8 +150,27 @@ mod tests {
             .map(|entry| entry.crl_entry_extensions.is_some())
             .collect();
         assert_eq!(reasons, [true, false]);
+        assert_eq!(list.version, x509_cert::certificate::Version::V2);
         let extensions = list.crl_extensions.unwrap();
+        assert!(extensions.iter().all(|extension| !extension.critical));
+        let key_identifier = [&[0x30, 22, 0x80, 20][..], &[7; 20]].concat();
+        assert_eq!(extensions[0].extn_value.as_bytes(), key_identifier);
         assert_eq!(extensions[1].extn_value.as_bytes(), b"\x02\x02\x01\x2c");
+    }
+
+    #[test]
+    fn times_are_utc_time_to_2049_and_generalized_time_after() {
+        // 2049-12-31T23:59:59Z, the second before 2050.
+        let this_update = SystemTime::UNIX_EPOCH + Duration::from_secs(2_524_607_999);
+        let edition = Edition {
+            this_update,
+            next_update: this_update + Duration::from_secs(1),
+            ..edition()
+        };
+        let der = tbs(&issuer(), edition, &[]).unwrap();
+        let list: Reference = Reference::from_der(&der).unwrap();
+        assert!(matches!(list.this_update, Time::UtcTime(_)));
+        assert!(matches!(list.next_update, Some(Time::GeneralTime(_))));
     }
 
     #[test]

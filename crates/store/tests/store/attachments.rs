@@ -1,0 +1,144 @@
+use assay_audit::{Attachment, Draft, Event, Issuance, Record};
+use assay_store::{AttachmentRow, PRUNE_BATCH, Retention, Store};
+
+use crate::support::*;
+
+const FOREVER: Retention = Retention {
+    replies_before: 0,
+    quotas_before: 0,
+    evidence_until: 0,
+};
+
+fn attachment(number: u64, keep_until: i64) -> Attachment {
+    Attachment {
+        salt: digest(&format!("salt {number}")),
+        content: format!("evidence {number}").into_bytes(),
+        keep_until,
+    }
+}
+
+/// A record of a decision with its evidence.
+fn decided(number: u64, keep_until: i64) -> Draft {
+    draft(Event::IntentOpened {
+        request: request(),
+        issuance: Issuance {
+            serial: number.to_string().into(),
+            tbs_digest: digest("tbs").into(),
+            key_id: "01".into(),
+            token_serial: "1".into(),
+        },
+        evidence: None,
+    })
+    .with_evidence(attachment(number, keep_until))
+}
+
+async fn all(store: &Store) -> Vec<AttachmentRow> {
+    store.list_attachments(0, u64::MAX, 0).await.unwrap()
+}
+
+async fn recorded_hash(store: &Store, sequence: u64) -> Option<assay_audit::Hash> {
+    let rows = store.list_audit(sequence - 1, 1, None).await.unwrap();
+    let record = Record::from_canonical(&rows[0].record).unwrap();
+    record.draft.event.evidence().copied()
+}
+
+#[tokio::test]
+async fn evidence_is_kept_under_the_sequence_and_the_hash_of_its_record() {
+    let fixture = Fixture::new();
+    let drafts = vec![clock_step(), decided(1, NOW), clock_step(), decided(2, NOW)];
+    fixture.store.append_audit(drafts).await.unwrap();
+    let fixture = fixture.reopen();
+    let rows = all(&fixture.store).await;
+    let kept: Vec<_> = rows
+        .iter()
+        .map(|row| (row.sequence, row.attachment.clone()))
+        .collect();
+    assert_eq!(kept, [(2, attachment(1, NOW)), (4, attachment(2, NOW))]);
+    for row in rows {
+        assert_eq!(
+            recorded_hash(&fixture.store, row.sequence).await,
+            Some(row.attachment.hash())
+        );
+    }
+}
+
+#[tokio::test]
+async fn evidence_is_listed_by_the_range_of_its_records() {
+    let store = Fixture::new().store;
+    let drafts = (1..=5).map(|number| decided(number, NOW)).collect();
+    store.append_audit(drafts).await.unwrap();
+    let sequences = |rows: Vec<AttachmentRow>| -> Vec<u64> {
+        rows.into_iter().map(|row| row.sequence).collect()
+    };
+    assert_eq!(
+        sequences(store.list_attachments(2, 4, 0).await.unwrap()),
+        [2, 3, 4]
+    );
+    assert_eq!(
+        sequences(store.list_attachments(2, 4, 2).await.unwrap()),
+        [2, 3]
+    );
+    assert!(store.list_attachments(6, 9, 0).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn where_evidence_cannot_be_kept_nothing_is_permitted() {
+    let fixture = Fixture::new();
+    let consume = fixture.challenge("c").await;
+    fixture
+        .sqlite()
+        .execute_batch(
+            "CREATE TRIGGER no_evidence BEFORE INSERT ON evidence
+             BEGIN SELECT raise(ABORT, 'no evidence'); END",
+        )
+        .unwrap();
+    let mut write = permit(1, consume);
+    write.audit = vec![decided(1, NOW)];
+    let refused = fixture.store.permit(write).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(fixture.store.open_intents(None).await.unwrap().is_empty());
+    let records = fixture.store.list_audit(0, 0, None).await.unwrap();
+    assert_eq!(records.len(), 1, "that of the challenge alone");
+}
+
+#[tokio::test]
+async fn pruning_removes_evidence_whose_time_is_over_and_leaves_the_log_as_it_is() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let drafts = vec![decided(1, NOW), decided(2, NOW + 1), decided(3, NOW + 2)];
+    store.append_audit(drafts).await.unwrap();
+    let before = store.list_audit(0, 0, None).await.unwrap();
+    assert_eq!(store.prune(FOREVER).await.unwrap(), 0);
+
+    let retention = Retention {
+        evidence_until: NOW + 2,
+        ..FOREVER
+    };
+    assert_eq!(store.prune(retention).await.unwrap(), 2);
+    let left: Vec<u64> = all(store).await.iter().map(|row| row.sequence).collect();
+    assert_eq!(left, [3]);
+    assert_eq!(store.list_audit(0, 0, None).await.unwrap(), before);
+    assert!(recorded_hash(store, 1).await.is_some());
+
+    store
+        .permit(permit(1, fixture.challenge("c").await))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_pruning_takes_a_batch_at_most() {
+    let store = Fixture::new().store;
+    let many = u64::from(PRUNE_BATCH) + 1;
+    let drafts = (1..=many).map(|number| decided(number, NOW)).collect();
+    store.append_audit(drafts).await.unwrap();
+    let retention = Retention {
+        evidence_until: NOW + 1,
+        ..FOREVER
+    };
+    assert_eq!(
+        store.prune(retention).await.unwrap(),
+        usize::try_from(PRUNE_BATCH).unwrap()
+    );
+    assert_eq!(store.prune(retention).await.unwrap(), 1);
+}

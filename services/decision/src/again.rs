@@ -1,0 +1,162 @@
+//! A decision made again from what was kept of it.
+
+use assay_audit::Hash;
+use assay_lint::Expectation;
+use assay_policy::{Authority, Bundle, Expected, Permit, Profile, Refusal, decide, tbs};
+use assay_scep::{Csr, Limits};
+
+use crate::ca::Ca;
+use crate::deviation::Deviation;
+use crate::evidence::{Evidence, Permitted, Verdict};
+use crate::facts::{facts, hash, moment, unix};
+
+/// What the evidence and the policy come to: the same as was recorded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Derived {
+    /// The TBSCertificate, byte for byte; it passed its lints.
+    Permit {
+        /// DER.
+        tbs: Vec<u8>,
+        /// SHA-256 of it.
+        tbs_digest: Hash,
+    },
+    /// The rule that refuses, and why.
+    Refusal(Refusal),
+    /// Permitted, once an operator approves.
+    Pending,
+}
+
+/// Makes a decision again under `bundle`, the policy of that day, and compares each part of it with what was recorded.
+///
+/// # Errors
+/// The first [`Deviation`].
+pub fn decide_again(evidence: &Evidence, bundle: &Bundle, ca: &Ca) -> Result<Derived, Deviation> {
+    let profile = bundle
+        .profile(&evidence.profile)
+        .ok_or_else(|| Deviation::Profile(evidence.profile.clone()))?;
+    let csr = read_csr(evidence)?;
+    let authority = Authority::try_from(&evidence.claims).map_err(Deviation::Claims)?;
+    let now = moment(evidence.decided_ms);
+    let facts = facts(
+        &csr,
+        &evidence.profile,
+        now,
+        evidence.message_hash,
+        authority,
+    );
+    match (&evidence.verdict, decide(profile, &facts)) {
+        (Verdict::Refusal { rule }, Err(refusal)) => same_rule(rule, refusal),
+        (Verdict::Pending, Ok(_)) => {
+            if profile.approval().is_none() || evidence.pending_id.is_none() {
+                return Err(Deviation::Queued(evidence.profile.clone()));
+            }
+            Ok(Derived::Pending)
+        }
+        (Verdict::Permit(permitted), Ok(permit)) => {
+            if profile.approval().is_some() && evidence.pending_id.is_none() {
+                return Err(Deviation::Unapproved(evidence.profile.clone()));
+            }
+            rebuild(evidence, permitted, profile, permit, ca)
+        }
+        (Verdict::Permit(_) | Verdict::Pending, Err(refusal)) => Err(Deviation::Decision {
+            recorded: "a permit".to_owned(),
+            derived: format!("a refusal by {refusal}"),
+        }),
+        (Verdict::Refusal { rule }, Ok(_)) => Err(Deviation::Decision {
+            recorded: format!("a refusal by {rule}"),
+            derived: "a permit".to_owned(),
+        }),
+    }
+}
+
+fn read_csr(evidence: &Evidence) -> Result<Csr, Deviation> {
+    let csr = Csr::parse(&evidence.csr, &Limits::default()).map_err(Deviation::Csr)?;
+    if csr.challenge_password().is_some() {
+        return Err(Deviation::Challenge);
+    }
+    if evidence.csr_whole() {
+        csr.verify_proof_of_possession()
+            .map_err(Deviation::ProofOfPossession)?;
+    }
+    let found = hash(csr.signature_digest());
+    if found != evidence.csr_hash {
+        return Err(Deviation::CsrHash {
+            recorded: evidence.csr_hash.as_str(),
+            found: found.as_str(),
+        });
+    }
+    Ok(csr)
+}
+
+fn same_rule(recorded: &str, refusal: Refusal) -> Result<Derived, Deviation> {
+    if refusal.rule.as_str() == recorded {
+        Ok(Derived::Refusal(refusal))
+    } else {
+        Err(Deviation::Rule {
+            recorded: recorded.to_owned(),
+            derived: refusal.to_string(),
+        })
+    }
+}
+
+/// The TBSCertificate of a permit, with the recorded serial: validity, digest and lints must be right.
+fn rebuild(
+    evidence: &Evidence,
+    permitted: &Permitted,
+    profile: &Profile,
+    permit: Permit,
+    ca: &Ca,
+) -> Result<Derived, Deviation> {
+    if permitted.issuer_sha256 != ca.sha256 {
+        return Err(Deviation::Issuer {
+            recorded: permitted.issuer_sha256,
+            given: ca.sha256,
+        });
+    }
+    let (not_before, not_after) = profile.validity(moment(evidence.decided_ms), &ca.issuer);
+    let derived = (unix(not_before), unix(not_after));
+    let recorded = (permitted.not_before, permitted.not_after);
+    if derived != recorded {
+        return Err(Deviation::Validity { recorded, derived });
+    }
+    let expected = profile.expected(&permit)?;
+    let tbs = tbs(
+        profile,
+        permit,
+        &ca.issuer,
+        &permitted.serial,
+        not_before,
+        not_after,
+    )?;
+    let digest = Hash::from(tbs.digest());
+    if digest != permitted.tbs_digest {
+        return Err(Deviation::TbsDigest {
+            recorded: permitted.tbs_digest,
+            derived: digest,
+            builder: permitted.builder.clone(),
+        });
+    }
+    lint(evidence, tbs.der(), &expected, ca)?;
+    Ok(Derived::Permit {
+        tbs: tbs.der().to_vec(),
+        tbs_digest: digest,
+    })
+}
+
+fn lint(evidence: &Evidence, tbs: &[u8], expected: &Expected, ca: &Ca) -> Result<(), Deviation> {
+    let expectation = Expectation {
+        issuer: &ca.lint_issuer,
+        signature_algorithm_der: &ca.issuer.signature_algorithm_der,
+        subject_der: &expected.subject_der,
+        spki_der: &expected.spki_der,
+        san_der: expected.san_der.as_deref(),
+        extensions: &expected.extensions,
+        key_usage: expected.key_usage,
+        extended_key_usage: &expected.extended_key_usage,
+        max_validity: expected.max_validity,
+        now: moment(evidence.decided_ms),
+    };
+    assay_lint::check(tbs, &expectation)
+        .map(drop)
+        .map_err(Deviation::Lint)
+}

@@ -1,0 +1,22 @@
+//! Where the terms of SCEP and of policy meet: what is known of a request, what is kept of its decision, and the
+//! decision made again from what was kept.
+//!
+//! The signer decides on [`facts`]; it keeps [`Evidence`] under a salted hash in the audit record. Whoever has the
+//! evidence, the policy of that day and the CA certificate comes to the same facts by the same function, and by
+//! [`decide_again`] to the same refusal or to the same TBSCertificate, byte for byte. Nothing here does I/O or reads a
+//! clock.
+
+mod again;
+mod ca;
+mod claims;
+mod deviation;
+mod evidence;
+mod facts;
+mod wire;
+
+pub use again::{Derived, decide_again};
+pub use ca::{Ca, CaError};
+pub use claims::{Claims, ClaimsError, claims_sha256};
+pub use deviation::Deviation;
+pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};
+pub use facts::{facts, hash, moment, moment_ms, named_hash, unix};

@@ -1,0 +1,210 @@
+//! Deciding again: equal where nothing was altered, a name for what was.
+
+use assay_audit::Hash;
+use assay_decision::{Ca, Claims, Derived, Deviation, Evidence, Verdict, decide_again};
+
+use crate::support::*;
+
+fn again(case: &Case, evidence: &Evidence) -> Result<Derived, Deviation> {
+    decide_again(evidence, &bundle(case.directory), &ca())
+}
+
+fn first() -> (Case, Evidence) {
+    let case = permits().remove(0);
+    let evidence = case.evidence();
+    (case, evidence)
+}
+
+#[track_caller]
+fn deviates(outcome: Result<Derived, Deviation>, what: &str) {
+    match outcome {
+        Err(deviation) => assert_eq!(deviation.what(), what, "{deviation}"),
+        Ok(derived) => panic!("nothing deviates: {derived:?}"),
+    }
+}
+
+#[test]
+fn every_kind_of_permit_is_decided_again_to_the_byte() {
+    let mut pending = 0;
+    for case in permits() {
+        let evidence = case.evidence();
+        let derived = again(&case, &evidence).unwrap_or_else(|deviation| {
+            panic!("{} {}: {deviation}", case.profile, case.what);
+        });
+        match (&evidence.verdict, derived) {
+            (Verdict::Permit(permitted), Derived::Permit { tbs, tbs_digest }) => {
+                assert_eq!(Hash::of(&tbs), tbs_digest);
+                assert_eq!(permitted.tbs_digest, tbs_digest);
+            }
+            (Verdict::Pending, Derived::Pending) => pending += 1,
+            other => panic!("{}: {other:?}", case.what),
+        }
+    }
+    assert_eq!(pending, 1);
+}
+
+#[test]
+fn a_refusal_of_every_profile_is_decided_again_by_the_same_rule() {
+    for case in refusals() {
+        let evidence = case.evidence();
+        let Derived::Refusal(refusal) = again(&case, &evidence).unwrap() else {
+            panic!("{} {}: permitted", case.profile, case.what);
+        };
+        let Verdict::Refusal { rule } = &evidence.verdict else {
+            panic!("{} {}: permitted", case.profile, case.what);
+        };
+        assert_eq!(refusal.rule.as_str(), rule);
+    }
+}
+
+#[test]
+fn altered_claims_deviate() {
+    let (case, mut evidence) = first();
+    let Claims::OneTime { subject, .. } = &mut evidence.claims else {
+        panic!("another authority");
+    };
+    *subject = "CN=device-2,O=Example".to_owned();
+    deviates(again(&case, &evidence), "decision");
+
+    evidence.claims = Claims::None {};
+    deviates(again(&case, &evidence), "decision");
+
+    evidence.claims = Claims::OneTime {
+        id: "c-1".to_owned(),
+        profile: "devices".to_owned(),
+        subject: "cn = device-1, o=Example".to_owned(),
+        sans: vec![],
+        expires: 0,
+    };
+    deviates(again(&case, &evidence), "claims");
+}
+
+#[test]
+fn another_csr_deviates() {
+    let (case, evidence) = first();
+    let other = csr("CN=device-2,O=Example", &["dns:a.example.com"], None);
+    let altered = Evidence {
+        csr: other.der().to_vec(),
+        ..evidence.clone()
+    };
+    deviates(again(&case, &altered), "decision");
+
+    let altered = Evidence {
+        csr: vec![0x30, 0],
+        ..evidence
+    };
+    deviates(again(&case, &altered), "csr");
+}
+
+#[test]
+fn a_whole_csr_is_held_to_its_signature() {
+    let case = permits().remove(1);
+    let mut evidence = case.evidence();
+    assert!(evidence.csr_whole(), "a renewal brings no challenge");
+    *evidence.csr.last_mut().unwrap() ^= 1;
+    evidence.csr_sha256 = Hash::of(&evidence.csr);
+    deviates(again(&case, &evidence), "csr");
+}
+
+#[test]
+fn a_csr_that_was_kept_with_its_challenge_is_named() {
+    let (case, mut evidence) = first();
+    evidence.csr = case.csr.der().to_vec();
+    deviates(again(&case, &evidence), "csr");
+}
+
+#[test]
+fn another_hash_of_the_csr_deviates() {
+    let (case, mut evidence) = first();
+    evidence.csr_hash = assay_policy::HashAlgorithm::Sha512;
+    deviates(again(&case, &evidence), "csr_hash");
+}
+
+#[test]
+fn another_profile_or_policy_deviates() {
+    let (case, mut evidence) = first();
+    let shorter = changed("demo", "devices", "\"90d\"\nbackdate", "\"30d\"\nbackdate");
+    deviates(decide_again(&evidence, &shorter, &ca()), "validity");
+    let other = changed(
+        "demo",
+        "devices",
+        "extended_key_usage = [\"clientAuth\"]",
+        "extended_key_usage = [\"emailProtection\"]",
+    );
+    deviates(decide_again(&evidence, &other, &ca()), "tbs_digest");
+
+    evidence.profile = "fleet".to_owned();
+    deviates(again(&case, &evidence), "decision");
+    evidence.profile = "unknown".to_owned();
+    deviates(again(&case, &evidence), "profile");
+}
+
+#[test]
+fn another_time_deviates() {
+    let (case, mut evidence) = first();
+    // A second moves the validity; the challenge expires after a minute.
+    evidence.decided_ms += 1_000;
+    deviates(again(&case, &evidence), "validity");
+    evidence.decided_ms += 60_000;
+    deviates(again(&case, &evidence), "decision");
+}
+
+#[test]
+fn another_certificate_than_was_permitted_deviates() {
+    let (case, evidence) = first();
+    let altered = |change: &dyn Fn(&mut assay_decision::Permitted)| {
+        let mut evidence = evidence.clone();
+        let Verdict::Permit(permitted) = &mut evidence.verdict else {
+            panic!("no permit");
+        };
+        change(permitted);
+        again(&case, &evidence)
+    };
+    deviates(altered(&|it| it.not_after += 1), "validity");
+    deviates(altered(&|it| it.not_before -= 1), "validity");
+    deviates(altered(&|it| it.serial[3] ^= 1), "tbs_digest");
+    deviates(altered(&|it| it.serial.truncate(8)), "tbs");
+    deviates(
+        altered(&|it| it.tbs_digest = Hash::of(b"other")),
+        "tbs_digest",
+    );
+    deviates(
+        altered(&|it| it.issuer_sha256 = Hash::of(b"other")),
+        "issuer_sha256",
+    );
+    let other = Ca::from_der(&ca_certificate("Other CA")).unwrap();
+    deviates(
+        decide_again(&evidence, &bundle("demo"), &other),
+        "issuer_sha256",
+    );
+}
+
+#[test]
+fn a_permit_is_no_refusal_and_a_refusal_names_its_own_rule() {
+    let (case, mut evidence) = first();
+    evidence.verdict = Verdict::Refusal {
+        rule: "SUB-02".to_owned(),
+    };
+    deviates(again(&case, &evidence), "decision");
+
+    let case = refusals().remove(0);
+    let mut evidence = case.evidence();
+    evidence.verdict = Verdict::Refusal {
+        rule: "POL-02".to_owned(),
+    };
+    deviates(again(&case, &evidence), "rule");
+}
+
+#[test]
+fn a_profile_with_approval_issues_to_approved_requests_only() {
+    let mut cases = permits();
+    let (issued, queued) = (cases.remove(7), cases.remove(6));
+    for case in [issued, queued] {
+        let mut evidence = case.evidence();
+        evidence.pending_id = None;
+        deviates(again(&case, &evidence), "pending_id");
+    }
+    let (case, mut evidence) = first();
+    evidence.verdict = Verdict::Pending;
+    deviates(again(&case, &evidence), "pending_id");
+}

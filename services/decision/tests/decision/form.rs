@@ -1,0 +1,299 @@
+//! Evidence has one form, fits its bounds, and holds no secret.
+
+use assay_audit::{Hash, MAX_EVIDENCE};
+use assay_decision::{Claims, Evidence, EvidenceError, Permitted, Verdict, claims_sha256};
+use assay_policy::{
+    Authority, ChallengeKind, Dn, DnAttribute, HashAlgorithm, InventoryEntry, Rdn, SubjectAltName,
+};
+use proptest::prelude::*;
+
+use crate::support::*;
+
+const SALT: [u8; 32] = [9; 32];
+
+#[test]
+fn every_flipped_bit_of_sealed_evidence_is_found() {
+    let (attachment, hash) = permits()[0].evidence().seal(SALT, 7).unwrap();
+    assert_eq!(hash, attachment.hash());
+    assert_eq!(attachment.keep_until, 7);
+    Evidence::open(&attachment.salt, &attachment.content, &hash).unwrap();
+    for at in 0..attachment.content.len() {
+        let mut content = attachment.content.clone();
+        content[at] ^= 1 << (at % 8);
+        let opened = Evidence::open(&attachment.salt, &content, &hash);
+        assert!(matches!(opened, Err(EvidenceError::Hash)), "octet {at}");
+    }
+    for at in 0..SALT.len() {
+        let mut salt = attachment.salt;
+        salt[at] ^= 1;
+        let opened = Evidence::open(&salt, &attachment.content, &hash);
+        assert!(
+            matches!(opened, Err(EvidenceError::Hash)),
+            "octet {at} of the salt"
+        );
+    }
+}
+
+#[test]
+fn evidence_holds_no_challenge() {
+    for case in permits() {
+        let evidence = case.evidence();
+        let canonical = evidence.to_canonical().unwrap();
+        let holds = |bytes: &[u8]| {
+            bytes
+                .windows(CHALLENGE.len())
+                .any(|window| window == CHALLENGE.as_bytes())
+        };
+        let came_with_it = case.csr.challenge_password().is_some();
+        assert_eq!(holds(case.csr.der()), came_with_it, "{}", case.what);
+        assert_eq!(evidence.csr_whole(), !came_with_it, "{}", case.what);
+        assert!(!holds(&canonical) && !holds(&evidence.csr), "{}", case.what);
+    }
+}
+
+#[test]
+fn evidence_past_its_bound_is_refused_in_both_directions() {
+    let mut evidence = permits()[0].evidence();
+    evidence.csr = vec![0; MAX_EVIDENCE];
+    assert!(matches!(
+        evidence.seal(SALT, 0),
+        Err(EvidenceError::TooLong(_))
+    ));
+    assert!(matches!(
+        Evidence::from_canonical(&vec![b' '; MAX_EVIDENCE + 1]),
+        Err(EvidenceError::TooLong(_))
+    ));
+}
+
+#[test]
+fn another_form_of_the_same_evidence_is_none() {
+    let text = String::from_utf8(permits()[0].evidence().to_canonical().unwrap()).unwrap();
+    let refused = |from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "`{from}` must occur once");
+        Evidence::from_canonical(text.replace(from, to).as_bytes()).unwrap_err()
+    };
+    let unknown = refused("\"format\":1", "\"format\":1,\"more\":1");
+    assert!(matches!(unknown, EvidenceError::Parse(_)), "{unknown}");
+    let deep = refused("\"authority\":", "\"also\":1,\"authority\":");
+    assert!(matches!(deep, EvidenceError::Parse(_)), "{deep}");
+    let spaced = refused("\"format\":1", "\"format\": 1");
+    assert!(matches!(spaced, EvidenceError::NotCanonical), "{spaced}");
+    let later = refused("\"format\":1", "\"format\":2");
+    assert!(matches!(later, EvidenceError::Format(2)), "{later}");
+    let kind = refused("\"kind\":\"permit\"", "\"kind\":\"pending\"");
+    assert!(
+        matches!(kind, EvidenceError::Member { member: "kind", .. }),
+        "{kind}"
+    );
+    let whole = refused("\"csr_whole\":false", "\"csr_whole\":true");
+    assert!(
+        matches!(
+            whole,
+            EvidenceError::Member {
+                member: "csr_whole",
+                ..
+            }
+        ),
+        "{whole}"
+    );
+    let hash = refused("\"csr_hash\":\"sha256\"", "\"csr_hash\":\"md5\"");
+    assert!(
+        matches!(
+            hash,
+            EvidenceError::Member {
+                member: "csr_hash",
+                ..
+            }
+        ),
+        "{hash}"
+    );
+}
+
+#[test]
+fn the_hash_of_claims_is_of_their_canonical_json_with_sorted_names() {
+    let expected = Hash::of(br#"["one-time","devices","CN=a",["dns:a","dns:b"]]"#);
+    let sans = ["dns:b".to_owned(), "dns:a".to_owned()];
+    let hash = claims_sha256(ChallengeKind::OneTime, "devices", "CN=a", &sans).unwrap();
+    assert_eq!(hash, expected);
+    let claims = Claims::OneTime {
+        id: "1".to_owned(),
+        profile: "devices".to_owned(),
+        subject: "CN=a".to_owned(),
+        sans: sans.to_vec(),
+        expires: 1,
+    };
+    assert_eq!(claims.issued_sha256().unwrap(), Some(expected));
+    assert_eq!(
+        Claims::Static {
+            id: "1".to_owned(),
+            profile: "fleet".to_owned(),
+            inventory: None,
+        }
+        .issued_sha256()
+        .unwrap(),
+        Some(Hash::of(br#"["static","fleet","",[]]"#))
+    );
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-z0-9 ,+=#\"é-]{0,12}"
+}
+
+fn subject() -> impl Strategy<Value = Dn> {
+    prop::collection::vec("[a-zA-Z0-9,+=#\"é-]{1,10}", 0..4).prop_map(|values| {
+        let rdns = values.iter().enumerate().map(|(index, value)| {
+            let oid = format!("2.5.4.{}", 10 + index).parse().unwrap();
+            Rdn::new(vec![DnAttribute::new(oid, value.as_str()).unwrap()]).unwrap()
+        });
+        Dn::new(rdns.collect()).unwrap()
+    })
+}
+
+fn sans() -> impl Strategy<Value = Vec<SubjectAltName>> {
+    let san = prop_oneof![
+        "[a-z]{1,8}\\.example".prop_map(SubjectAltName::Dns),
+        any::<[u8; 4]>().prop_map(|octets| SubjectAltName::Ip(octets.into())),
+        any::<[u8; 16]>().prop_map(|octets| SubjectAltName::Ip(octets.into())),
+        "[a-z]{1,8}@x\\.example".prop_map(SubjectAltName::Email),
+        "urn:[a-z0-9:]{1,12}".prop_map(SubjectAltName::Uri),
+        "[a-z]{1,8}@REALM".prop_map(SubjectAltName::Upn),
+        any::<u8>().prop_map(|octet| SubjectAltName::OtherName {
+            oid: "1.2.3.4".parse().unwrap(),
+            der: vec![4, 1, octet],
+        }),
+    ];
+    prop::collection::vec(san, 0..5)
+}
+
+fn entry() -> impl Strategy<Value = Option<InventoryEntry>> {
+    prop::option::of(
+        (text(), prop::option::of(any::<[u8; 32]>()), any::<bool>()).prop_map(
+            |(name, spki_sha256, already_issued)| InventoryEntry {
+                name,
+                spki_sha256,
+                already_issued,
+            },
+        ),
+    )
+}
+
+fn authority() -> impl Strategy<Value = Authority> {
+    let seconds = || (0..4_000_000_000_u64).prop_map(moment_of);
+    prop_oneof![
+        (text(), text(), subject(), sans(), seconds()).prop_map(
+            |(id, profile, subject, sans, expires)| Authority::OneTimeChallenge {
+                id,
+                profile,
+                subject,
+                sans,
+                expires,
+            }
+        ),
+        (text(), text(), entry()).prop_map(|(id, profile, inventory)| {
+            Authority::StaticChallenge {
+                id,
+                profile,
+                inventory,
+            }
+        }),
+        (
+            text(),
+            text(),
+            subject(),
+            sans(),
+            seconds(),
+            any::<[u8; 32]>(),
+            entry()
+        )
+            .prop_map(
+                |(serial, profile, subject, sans, not_after, old_spki_sha256, inventory)| {
+                    Authority::Renewal {
+                        serial,
+                        profile,
+                        subject,
+                        sans,
+                        not_after,
+                        old_spki_sha256,
+                        inventory,
+                    }
+                }
+            ),
+        Just(Authority::None),
+    ]
+}
+
+fn moment_of(seconds: u64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        (
+            prop::collection::vec(any::<u8>(), 0..20),
+            any::<i64>(),
+            any::<i64>(),
+            any::<[u8; 32]>(),
+            any::<[u8; 32]>(),
+            text()
+        )
+            .prop_map(|(serial, not_before, not_after, issuer, tbs, builder)| {
+                Verdict::Permit(Permitted {
+                    serial,
+                    not_before,
+                    not_after,
+                    issuer_sha256: issuer.into(),
+                    tbs_digest: tbs.into(),
+                    builder,
+                })
+            }),
+        text().prop_map(|rule| Verdict::Refusal { rule }),
+        Just(Verdict::Pending),
+    ]
+}
+
+fn algorithm() -> impl Strategy<Value = HashAlgorithm> {
+    prop::sample::select(HashAlgorithm::ALL)
+}
+
+proptest! {
+    #[test]
+    fn claims_come_back_as_the_authority_they_were_of(authority in authority()) {
+        let claims = Claims::from(&authority);
+        let json = assay_audit::canonical(&claims).unwrap();
+        let read: Claims = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(&read, &claims);
+        prop_assert_eq!(Authority::try_from(&read).unwrap(), authority);
+    }
+
+    #[test]
+    fn evidence_comes_back_as_it_was(
+        authority in authority(),
+        verdict in verdict(),
+        profile in text(),
+        decided_ms in any::<i64>(),
+        csr in prop::collection::vec(any::<u8>(), 0..200),
+        csr_sha256 in any::<Option<[u8; 32]>>(),
+        message_hash in algorithm(),
+        csr_hash in algorithm(),
+        pending_id in prop::option::of(text()),
+    ) {
+        let evidence = Evidence {
+            profile,
+            decided_ms,
+            csr_sha256: csr_sha256.map_or_else(|| Hash::of(&csr), Hash::from),
+            csr,
+            message_hash,
+            csr_hash,
+            claims: Claims::from(&authority),
+            pending_id,
+            verdict,
+        };
+        let bytes = evidence.to_canonical().unwrap();
+        prop_assert_eq!(Evidence::from_canonical(&bytes).unwrap(), evidence);
+    }
+
+    #[test]
+    fn no_octets_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Evidence::from_canonical(&bytes).is_err());
+    }
+}

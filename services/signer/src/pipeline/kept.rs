@@ -1,0 +1,122 @@
+//! What is kept of a decision, so that it can be made again: evidence beside its record, under a salted hash.
+
+use std::time::Duration;
+
+use assay_audit::{Attachment, Hash};
+use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, unix};
+use assay_policy::{Authority, Facts, Refusal, Tbs};
+use assay_scep::{Csr, FailInfo};
+use assay_store::PendingRow;
+
+use super::End;
+use super::opened::Opened;
+
+/// The request as it is kept: nothing of it is secret.
+pub(super) struct Kept {
+    /// DER, without its challengePassword.
+    csr: Vec<u8>,
+    csr_sha256: [u8; 32],
+    /// The waiting request that was approved.
+    pending_id: Option<String>,
+    keep: Duration,
+}
+
+impl Kept {
+    pub(super) fn of(opened: &Opened, keep: Duration) -> Self {
+        Self {
+            csr: opened.csr.without_challenge(),
+            csr_sha256: opened.csr_sha256,
+            pending_id: None,
+            keep,
+        }
+    }
+
+    pub(super) fn of_approved(row: &PendingRow, csr: &Csr, keep: Duration) -> Self {
+        Self {
+            csr: csr.without_challenge(),
+            csr_sha256: row.csr_digest,
+            pending_id: Some(row.id.clone()),
+            keep,
+        }
+    }
+
+    /// Of a certificate: kept beyond its end.
+    pub(super) fn permit(&self, facts: &Facts, tbs: &Tbs, ca: &[u8]) -> Result<Attachment, End> {
+        let permitted = Permitted::new(tbs, Hash::of(ca));
+        let until = unix(tbs.not_after());
+        let pending_id = self.pending_id.clone();
+        self.seal(facts, pending_id, Verdict::Permit(permitted), until)
+            .map_err(unkept)
+    }
+
+    /// Of a place in the queue, as `id`: kept beyond `expires_at`, Unix seconds.
+    pub(super) fn pending(
+        &self,
+        facts: &Facts,
+        id: &str,
+        expires_at: i64,
+    ) -> Result<Attachment, End> {
+        self.seal(facts, Some(id.to_owned()), Verdict::Pending, expires_at)
+            .map_err(unkept)
+    }
+
+    /// A refusal by the policy, with its evidence where something authorised the request: what anybody can send is not
+    /// kept, and what is too long to be kept is refused all the same.
+    pub(super) fn refusal(&self, facts: &Facts, refusal: Refusal) -> End {
+        let verdict = Verdict::Refusal {
+            rule: refusal.rule.to_string(),
+        };
+        let mut end = End::from(refusal);
+        if let End::Refused(refused) = &mut end
+            && facts.authority != Authority::None
+        {
+            let pending_id = self.pending_id.clone();
+            let sealed = self.seal(facts, pending_id, verdict, unix(facts.now));
+            refused.evidence = sealed.ok().map(Box::new);
+        }
+        end
+    }
+
+    fn seal(
+        &self,
+        facts: &Facts,
+        pending_id: Option<String>,
+        verdict: Verdict,
+        until: i64,
+    ) -> Result<Attachment, Unkept> {
+        let mut salt = [0; 32];
+        openssl::rand::rand_bytes(&mut salt)?;
+        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
+        let evidence = Evidence::new(
+            facts,
+            self.csr.clone(),
+            self.csr_sha256,
+            pending_id,
+            verdict,
+        );
+        let (attachment, _) = evidence.seal(salt, until.saturating_add(keep))?;
+        Ok(attachment)
+    }
+}
+
+/// Why there is no evidence.
+#[derive(Debug, thiserror::Error)]
+enum Unkept {
+    #[error("OpenSSL failed")]
+    Salt(#[from] openssl::error::ErrorStack),
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+}
+
+/// Nothing is permitted that could not be checked again.
+fn unkept(cause: Unkept) -> End {
+    match cause {
+        Unkept::Evidence(EvidenceError::TooLong(_)) => End::refused(
+            FailInfo::BadRequest,
+            "SCEP:csr-length",
+            "the CSR is longer than what is kept of a decision",
+        ),
+        Unkept::Evidence(error) => End::deferred(error),
+        Unkept::Salt(error) => End::from(error),
+    }
+}
