@@ -23,6 +23,12 @@ const POLICIES: [(&str, &str); 2] = [
     ),
 ];
 
+/// Who writes the demo's policy.
+pub(super) const AUTHOR: &str = "author";
+/// Who approves it.
+pub(super) const APPROVER: &str = "approver-1";
+const APPROVALS: usize = 1;
+
 /// The section of a profile that says what its certificates contain.
 const CERTIFICATE: &str = "[certificate]\n";
 
@@ -66,7 +72,8 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
     };
     let transcript = ceremony::make(&plan, &home.installation).await?;
     transport::make_default(&home.installation)?;
-    ceremony::write_settings(&home.installation, &transcript, &free_ports())?;
+    ceremony::write_settings(&home.installation, &transcript, &free_ports(), APPROVALS)?;
+    pin_approvers(home)?;
     for (name, text) in POLICIES {
         files::create(
             &home.path("policy").join(name),
@@ -76,6 +83,16 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
     }
     mark.complete = true;
     home.set_mark(&mark)
+}
+
+/// A real installation has people, each with a key of his own; here both keys lie in the demo's directory.
+fn pin_approvers(home: &Home) -> Outcome {
+    let config = home.installation.signer_config();
+    let mut text = files::read_text(&config)?;
+    for person in [AUTHOR, APPROVER] {
+        text.push_str(&ceremony::make_approver(&home.installation, person)?.lines);
+    }
+    files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
 
 /// A profile whose certificates say where the CRL and the CA's certificate are: the frontend serves both.

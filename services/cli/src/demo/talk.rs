@@ -18,6 +18,7 @@ pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Ou
   token     {label}, {module}
   signer    pid {signer}, Administration {administration}
   frontend  pid {frontend}, SCEP {url}
+  policy    proposed and approved with two keys made on the spot (approvers/): for the demo only
   enrolled  {subject}, certificate {certificate}
 
 {pem}
