@@ -44,10 +44,8 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn stops(&self) -> Result<Vec<Stop>, StoreError> {
-        self.read(|connection| {
-            connection.list("SELECT * FROM stops ORDER BY profile", [], |row| read(row))
-        })
-        .await
+        self.read(|connection| connection.list("SELECT * FROM stops ORDER BY profile", [], read))
+            .await
     }
 }
 

@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn values_out_of_bounds_are_named() {
-        let cases: [(&str, fn(&mut Proposal)); 5] = [
+        type Change = fn(&mut Proposal);
+        let cases: [(&str, Change); 5] = [
             ("number", |p| p.number = 0),
             ("expires", |p| p.expires = p.not_before),
             ("ticket", |p| p.ticket = String::new()),

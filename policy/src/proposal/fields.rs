@@ -73,10 +73,10 @@ impl Fields {
     }
 
     pub(super) fn text(&mut self, key: &str) -> Result<String, ProposalError> {
-        match self.take(key)? {
-            Value::String(text) => Ok(text),
-            _ => Err(self.wrong(key, "a string")),
-        }
+        let Value::String(text) = self.take(key)? else {
+            return Err(self.wrong(key, "a string"));
+        };
+        Ok(text)
     }
 
     pub(super) fn hash(&mut self, key: &str) -> Result<[u8; 32], ProposalError> {
@@ -117,24 +117,22 @@ impl Fields {
     }
 
     pub(super) fn table(&mut self, key: &'static str) -> Result<Self, ProposalError> {
-        match self.take(key)? {
-            Value::Table(table) => Ok(Self::new(
-                if key == "settings" {
-                    "settings."
-                } else {
-                    "inventories."
-                },
-                table,
-            )),
-            _ => Err(self.wrong(key, "a table")),
-        }
+        let Value::Table(table) = self.take(key)? else {
+            return Err(self.wrong(key, "a table"));
+        };
+        let path = match key {
+            "settings" => "settings.",
+            _ => "inventories.",
+        };
+        Ok(Self::new(path, table))
     }
 
     /// A table of strings under any names.
     pub(super) fn texts(self) -> Result<BTreeMap<String, String>, ProposalError> {
-        self.each(|fields, name, value| match value {
-            Value::String(text) => Ok((name.to_owned(), text.clone())),
-            _ => Err(fields.wrong(name, "a string")),
+        self.each(|fields, name, value| {
+            let text = value.as_str();
+            let text = text.ok_or_else(|| fields.wrong(name, "a string"))?;
+            Ok((name.to_owned(), text.to_owned()))
         })
     }
 

@@ -4,11 +4,11 @@
 //! form, in which every byte is either signed, compared or the signature.
 
 use cms::cert::CertificateChoices;
-use cms::content_info::ContentInfo;
-use cms::signed_data::{SignedData, SignerInfo};
+use cms::content_info::{CmsVersion, ContentInfo};
+use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5911, rfc5912};
-use der::{Decode, Encode};
+use der::{Decode, Encode, Tagged};
 use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, PKeyRef, Private};
@@ -156,6 +156,14 @@ fn one_form(der: &[u8]) -> Result<SignedData, SignatureError> {
     let [signer] = signed.signer_infos.0.as_slice() else {
         return Err(SignatureError::Signers(signed.signer_infos.0.len()));
     };
+    // RFC 5652 sections 5.1 and 5.3.
+    let version = match signer.sid {
+        SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
+        SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
+    };
+    if signer.version != version || signed.version != version {
+        return Err(SignatureError::Structure("wrong version".to_owned()));
+    }
     strong(&signed, signer)?;
     if signed.crls.is_some() {
         return Err(SignatureError::Unsigned("CRLs"));
@@ -175,10 +183,17 @@ fn strong(signed: &SignedData, signer: &SignerInfo) -> Result<(), SignatureError
         .find(|(digest, _)| *digest == signer.digest_alg.oid)
         .is_some_and(|(_, signatures)| signatures.contains(&signer.signature_algorithm.oid));
     let named = signed.digest_algorithms.as_slice();
-    if !allowed || named != [signer.digest_alg.clone()] {
+    let plain = [&signer.digest_alg, &signer.signature_algorithm]
+        .into_iter()
+        .all(|algorithm| algorithm.parameters.as_ref().is_none_or(is_null));
+    if !allowed || !plain || named != [signer.digest_alg.clone()] {
         return Err(SignatureError::Algorithm);
     }
     Ok(())
+}
+
+fn is_null(parameters: &der::Any) -> bool {
+    parameters.tag() == der::Tag::Null && parameters.value().is_empty()
 }
 
 /// A certificate beside the signature changes nothing, so it may only be the signer's own.

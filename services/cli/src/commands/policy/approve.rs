@@ -176,7 +176,7 @@ fn name_of(certificate: &Path) -> Outcome<String> {
 }
 
 fn command(folder: &Folder, certificate: &Path, key: Option<&Path>, name: &str) -> String {
-    let key = key.map_or("KEY".to_owned(), |key| quoted(key));
+    let key = key.map_or("KEY".to_owned(), quoted);
     format!(
         "openssl cms -sign -binary -nocerts -md sha256 -in {} -signer {} -inkey {key} -outform DER -out {}",
         quoted(&folder.text_file()),
