@@ -5,6 +5,9 @@
 //! request ──Facts::from_request──▶ Facts ─┴─decide──▶ Permit ──tbs──▶ Tbs
 //! ```
 //!
+//! A set of files comes into force as a [`Proposal`] that people signed: [`Approvers`] says whose signatures count, and
+//! yields an [`Approved`].
+//!
 //! A [`Permit`] has no public constructor, cannot be copied, and is consumed by [`tbs()`]: no certificate without a
 //! decision, one certificate a decision. Nothing here does I/O but [`Bundle::read_dir`], and nothing reads a clock.
 
@@ -18,6 +21,7 @@ mod key;
 mod load;
 mod permit;
 mod profile;
+mod proposal;
 mod refusal;
 mod rules;
 mod san;
@@ -33,6 +37,11 @@ pub use load::{LoadError, LoadRule};
 pub use permit::{Expected, Permit};
 pub use profile::{
     Approval, ChallengeKind, Profile, ProfileName, Quirk, Quirks, Quotas, Renewal, Supersede,
+};
+pub use proposal::{
+    Approved, Approver, Approvers, ApproversError, Examined, MAX_APPROVALS, MAX_PROPOSAL,
+    MAX_TICKET, Problem, Proposal, ProposalError, Purpose, SignError, SignatureError,
+    SignedProposal, sign_proposal,
 };
 pub use refusal::{Refusal, RuleId};
 pub use rules::{RULES, Rule, decide, explain};

@@ -23,6 +23,8 @@ fn rules_md_lists_the_rules_of_the_code_in_their_order() {
     let decision: Vec<_> = documented()
         .into_iter()
         .filter(|(id, _, _)| !id.starts_with("TOM-") && !id.starts_with("SIG-"))
+        // Of a version and a profile as a whole, which the signer holds beside its own.
+        .filter(|(id, _, _)| !matches!(*id, "POL-03" | "POL-04"))
         .map(|(id, title, _)| (id, title))
         .collect();
     let code: Vec<_> = RULES

@@ -14,6 +14,7 @@ pub mod http;
 pub mod installation;
 pub mod metrics;
 pub mod operator;
+pub mod policy;
 pub mod process;
 pub mod profile;
 pub mod python;

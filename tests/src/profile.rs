@@ -1,4 +1,4 @@
-//! Further profiles for an installation, put in force as an operator does it: files, then `assay policy activate`.
+//! Further profiles for an installation, put in force as people do it: proposed, approved, activated.
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
@@ -21,7 +21,7 @@ impl Installation {
         profile.remove("default");
         merge(&mut profile, changes.parse().context("the changes")?);
         std::fs::write(dir.join(format!("{name}.toml")), toml::to_string(&profile)?)?;
-        self.assay(&["policy", "activate"]).await?.succeeded()?;
+        self.put_in_force(dir).await?;
         let capabilities = format!("{}?operation=GetCACaps", self.url_of(name)?);
         wait::until("the profile at the frontend", wait::REACTION, async || {
             Ok((http::get(&capabilities).await?.status == 200).then_some(()))

@@ -25,6 +25,7 @@ const GOLDEN: &[(&str, [bool; 3])] = &[
     ("RevokeChallenge", [true, false, false]),
     ("AddInventory", [true, false, false]),
     ("ResetInventory", [true, false, false]),
+    ("RemoveInventory", [true, false, false]),
     ("ListInventory", [true, true, true]),
     ("ListCertificates", [true, true, true]),
     ("GetCertificate", [true, true, true]),

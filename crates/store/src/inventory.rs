@@ -232,6 +232,47 @@ impl Store {
         self.read(move |connection| head(connection, &profile))
             .await
     }
+
+    /// The head of every inventory that was ever changed, by profile. There are no more of them than there ever were
+    /// profiles with an inventory.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inventory_heads(&self) -> Result<Vec<(String, InventoryHead)>, StoreError> {
+        self.read(|connection| {
+            connection.list(
+                "SELECT profile, max(sequence), hash FROM inventory_changes
+                 GROUP BY profile ORDER BY profile",
+                [],
+                |row| {
+                    let sequence = row.get::<_, i64>(1)?.cast_unsigned();
+                    let hash = row.get(2)?;
+                    Ok((row.get(0)?, InventoryHead { sequence, hash }))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Whether a profile's inventory ever had this head.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn had_inventory_head(
+        &self,
+        profile: String,
+        hash: [u8; 32],
+    ) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            let found = connection.find(
+                "SELECT 1 FROM inventory_changes WHERE profile = ?1 AND hash = ?2",
+                params![profile, hash],
+                |_| Ok(()),
+            )?;
+            Ok(found.is_some())
+        })
+        .await
+    }
 }
 
 pub(crate) fn find(

@@ -6,8 +6,8 @@ use crate::consume::{self, Consume, Used};
 use crate::sql::Sql;
 use crate::writer::Verdict;
 use crate::{
-    PendingState, QuotaCharge, Serial, Store, StoreError, TransactionKey, audit, quotas,
-    transactions,
+    PendingState, QuotaCharge, Serial, Store, StoreError, TransactionKey, audit, policies, quotas,
+    stops, transactions,
 };
 
 /// Everything that must be true and durable before the CA key is used.
@@ -117,6 +117,10 @@ pub enum PermitOutcome {
         /// How far it has come.
         state: PendingState,
     },
+    /// The profile was stopped since the decision.
+    Stopped,
+    /// Another version of the policy came into force since the decision.
+    PolicyChanged,
     /// A window is full.
     QuotaExceeded {
         /// Key of the quota.
@@ -178,6 +182,12 @@ fn use_up(
     )?;
     if let Some(earlier) = earlier {
         return Ok(Err(PermitOutcome::already(earlier)));
+    }
+    if stops::is_stopped(connection, &permit.intent.profile)? {
+        return Ok(Err(PermitOutcome::Stopped));
+    }
+    if !policies::is_newest(connection, &permit.intent.policy_hash)? {
+        return Ok(Err(PermitOutcome::PolicyChanged));
     }
     let used = consume::consume(connection, permit)?;
     if used.is_err() {

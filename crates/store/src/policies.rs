@@ -1,12 +1,17 @@
-use assay_audit::Draft;
+use assay_audit::{Draft, Hash};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::{MAX_ROWS, Sql, Texts};
-use crate::{Store, StoreError, audit};
+use crate::writer::Verdict;
+use crate::{Store, StoreError, audit, stops};
 
-/// A set of policy files that comes into force.
+/// A set of policy files that was approved and comes into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPolicy {
+    /// One more than that of the version in force.
+    pub number: u64,
+    /// SHA-256 of the proposal of the version in force; `None` where that has none.
+    pub predecessor: Option<[u8; 32]>,
     /// SHA-256 over the files.
     pub file_hash: [u8; 32],
     /// SHA-256 over the canonical model.
@@ -15,10 +20,33 @@ pub struct NewPolicy {
     pub profiles: Vec<String>,
     /// Names and contents, byte for byte.
     pub files: Vec<(String, Vec<u8>)>,
+    /// The text that was signed.
+    pub proposal: Vec<u8>,
+    /// Who wrote it.
+    pub author: String,
+    /// DER CMS.
+    pub author_signature: Vec<u8>,
+    /// People whose approvals count.
+    pub approvers: Vec<String>,
+    /// DER CMS each.
+    pub approvals: Vec<Vec<u8>>,
+    /// Stopped profiles that issue again, where they were stopped before `not_before`.
+    pub resumes: Vec<String>,
+    /// Unix seconds from which the proposal holds.
+    pub not_before: i64,
     /// Unix seconds.
     pub activated_at: i64,
     /// Identity of the operator.
     pub activated_by: String,
+}
+
+/// What an activation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActivateOutcome {
+    /// On disk, and in force.
+    Activated,
+    /// Another version is in force than the one that it follows; nothing changed.
+    NotNext,
 }
 
 /// A version, without its files.
@@ -32,57 +60,77 @@ pub struct PolicyInfo {
     pub model_hash: [u8; 32],
     /// Names of its profiles.
     pub profiles: Vec<String>,
+    /// The text that was signed; `None` in a version of before there were proposals.
+    pub proposal: Option<Vec<u8>>,
+    /// Who wrote it.
+    pub author: Option<String>,
+    /// People whose approvals counted.
+    pub approvers: Vec<String>,
     /// Unix seconds.
     pub activated_at: i64,
     /// Identity of the operator.
     pub activated_by: String,
-    /// Whether it is in force.
+    /// Whether it is the newest.
     pub active: bool,
 }
 
-/// A version with its files.
+/// A version with its files and signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// All but the files.
+    /// All but the files and the signatures.
     pub info: PolicyInfo,
     /// Names and contents, byte for byte, by name.
     pub files: Vec<(String, Vec<u8>)>,
+    /// DER CMS; empty in a version of before there were proposals.
+    pub author_signature: Vec<u8>,
+    /// DER CMS each, in the order in which they came.
+    pub approvals: Vec<Vec<u8>>,
 }
 
 impl Store {
-    /// Puts a policy in force under the next number. `audit` is called once with that number.
+    /// Puts a policy in force if it follows the one that is, and lifts the stops that it resumes. `audit` is called once
+    /// with the profiles resumed, for the record of it.
     ///
     /// # Errors
     /// Where it is not on disk; then the policy before stays in force.
     pub async fn activate_policy(
         &self,
         policy: NewPolicy,
-        audit: impl FnOnce(u64) -> Draft + Send + 'static,
-    ) -> Result<u64, StoreError> {
-        self.write(move |connection| {
-            let number = insert(connection, &policy)?;
-            audit::append(connection, vec![audit(number.cast_unsigned())])?;
-            Ok(number.cast_unsigned())
+        audit: impl FnOnce(Vec<String>) -> Draft + Send + 'static,
+    ) -> Result<ActivateOutcome, StoreError> {
+        self.write_if(move |connection| {
+            if !follows(connection, &policy)? {
+                return Ok(Verdict::Undo(ActivateOutcome::NotNext));
+            }
+            insert(connection, &policy)?;
+            let resumed = stops::lift(connection, &policy.resumes, policy.not_before)?;
+            audit::append(connection, vec![audit(resumed)])?;
+            Ok(Verdict::Keep(ActivateOutcome::Activated))
         })
         .await
     }
 
-    /// The policy in force; `None` before the first.
+    /// The newest version; `None` before the first.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn active_policy(&self) -> Result<Option<Policy>, StoreError> {
         self.read(|connection| {
             let newest = format!("{LIST} LIMIT 1");
-            let Some(info) = connection.find(&newest, [], read)? else {
-                return Ok(None);
-            };
-            let files = connection.list(
-                "SELECT name, content FROM policy_files WHERE number = ?1 ORDER BY name",
-                [info.number.cast_signed()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
-            Ok(Some(Policy { info, files }))
+            let info = connection.find(&newest, [], read)?;
+            info.map(|info| whole(connection, info)).transpose()
+        })
+        .await
+    }
+
+    /// One version by its number.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn policy(&self, number: u64) -> Result<Option<Policy>, StoreError> {
+        self.read(move |connection| {
+            let info = connection.find(ONE, [number.cast_signed()], read)?;
+            info.map(|info| whole(connection, info)).transpose()
         })
         .await
     }
@@ -103,30 +151,88 @@ impl Store {
 const LIST: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS active
      FROM policies ORDER BY number DESC";
 
-fn insert(connection: &Connection, policy: &NewPolicy) -> Result<i64, StoreError> {
-    let number = connection
-        .find(
-            "INSERT INTO policies (number, file_hash, model_hash, profiles, activated_at,
-                                   activated_by)
-             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, ?5 FROM policies
-             RETURNING number",
-            params![
-                policy.file_hash,
-                policy.model_hash,
-                serde_json::to_string(&policy.profiles)?,
-                policy.activated_at,
-                policy.activated_by
-            ],
-            |row| row.get::<_, i64>(0),
-        )?
-        .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+const ONE: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS active
+     FROM policies WHERE number = ?1";
+
+/// Whether the newest version is still the one of this model, where there is any: what was decided under another is not
+/// recorded any more.
+pub(crate) fn is_newest(
+    connection: &Connection,
+    model_hash: &[u8; 32],
+) -> Result<bool, StoreError> {
+    let newest = connection.find(
+        "SELECT model_hash FROM policies ORDER BY number DESC LIMIT 1",
+        [],
+        |row| row.get::<_, [u8; 32]>(0),
+    )?;
+    Ok(newest.is_none_or(|newest| newest == *model_hash))
+}
+
+/// The check and the insertion are one transaction: of two versions of the same number the second does not follow.
+fn follows(connection: &Connection, policy: &NewPolicy) -> Result<bool, StoreError> {
+    let newest = connection.find(&format!("{LIST} LIMIT 1"), [], read)?;
+    let (number, proposal) = newest.map_or((0, None), |info| (info.number, info.proposal));
+    let hash = proposal.map(|text| <[u8; 32]>::from(Hash::of(&text)));
+    Ok(policy.number == number + 1 && policy.predecessor == hash)
+}
+
+fn insert(connection: &Connection, policy: &NewPolicy) -> Result<(), StoreError> {
+    let number = policy.number.cast_signed();
+    connection.change(
+        "INSERT INTO policies (number, file_hash, model_hash, profiles, activated_at,
+                               activated_by, proposal, author, author_signature, approvers)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            number,
+            policy.file_hash,
+            policy.model_hash,
+            serde_json::to_string(&policy.profiles)?,
+            policy.activated_at,
+            policy.activated_by,
+            policy.proposal,
+            policy.author,
+            policy.author_signature,
+            serde_json::to_string(&policy.approvers)?,
+        ],
+    )?;
     for (name, content) in &policy.files {
         connection.change(
             "INSERT INTO policy_files (number, name, content) VALUES (?1, ?2, ?3)",
             params![number, name, content],
         )?;
     }
-    Ok(number)
+    for (position, signature) in (0_i64..).zip(&policy.approvals) {
+        connection.change(
+            "INSERT INTO policy_approvals (number, position, signature) VALUES (?1, ?2, ?3)",
+            params![number, position, signature],
+        )?;
+    }
+    Ok(())
+}
+
+fn whole(connection: &Connection, info: PolicyInfo) -> Result<Policy, StoreError> {
+    let number = info.number.cast_signed();
+    let files = connection.list(
+        "SELECT name, content FROM policy_files WHERE number = ?1 ORDER BY name",
+        [number],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let author_signature = connection.find(
+        "SELECT coalesce(author_signature, x'') FROM policies WHERE number = ?1",
+        [number],
+        |row| row.get(0),
+    )?;
+    let approvals = connection.list(
+        "SELECT signature FROM policy_approvals WHERE number = ?1 ORDER BY position",
+        [number],
+        |row| row.get(0),
+    )?;
+    Ok(Policy {
+        info,
+        files,
+        author_signature: author_signature.unwrap_or_default(),
+        approvals,
+    })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<PolicyInfo> {
@@ -135,6 +241,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<PolicyInfo> {
         file_hash: row.get("file_hash")?,
         model_hash: row.get("model_hash")?,
         profiles: row.get::<_, Texts>("profiles")?.0,
+        proposal: row.get("proposal")?,
+        author: row.get("author")?,
+        approvers: row.get::<_, Texts>("approvers")?.0,
         activated_at: row.get("activated_at")?,
         activated_by: row.get("activated_by")?,
         active: row.get("active")?,

@@ -123,6 +123,9 @@ pub struct StatusReply {
     pub open_intents: u64,
     #[prost(uint64, tag = "9")]
     pub certificates: u64,
+    /// What will keep it from being ready if nobody acts, a line each.
+    #[prost(string, repeated, tag = "10")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerStatus {

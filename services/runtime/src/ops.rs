@@ -165,7 +165,11 @@ impl Pages {
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        let body = serde_json::json!({ "ready": causes.is_empty(), "causes": causes });
+        let warnings = self.readiness.warnings();
+        let mut body = serde_json::json!({ "ready": causes.is_empty(), "causes": causes });
+        if let (Some(body), false) = (body.as_object_mut(), warnings.is_empty()) {
+            body.insert("warnings".to_owned(), warnings.into());
+        }
         page(status, JSON, format!("{body}\n"))
     }
 }

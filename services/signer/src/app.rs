@@ -53,7 +53,11 @@ impl<E: Error + 'static> From<E> for RunError {
 }
 
 /// Runs the signer until SIGTERM or SIGINT.
-pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result<(), RunError> {
+pub(crate) async fn run(
+    settings: Settings,
+    without_policy: bool,
+    ready_file: Option<&Path>,
+) -> Result<(), RunError> {
     let shutdown = Shutdown::on_signals()?;
     let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
     metrics::describe();
@@ -66,7 +70,8 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
     let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
     let clock = Clock::new(latest_record_ms(&store).await?);
     let recorder = Arc::new(Recorder::new(settings.config_hash, clock)?);
-    let policies = Policies::new(administration::load_active(&store).await?);
+    let in_force = administration::load_active(&store, &settings.terms, without_policy).await?;
+    let policies = Policies::new(in_force, store.stops().await?);
     let enrolment = bind(&settings.enrolment).await?;
     let administration = bind(&settings.administration).await?;
     let ops = Ops::bind(&settings.ops).await?;
@@ -107,6 +112,7 @@ pub(crate) async fn run(settings: Settings, ready_file: Option<&Path>) -> Result
         decoy: Decoy::new()?,
         audit: settings.audit,
         limits: settings.limits,
+        terms: settings.terms,
         authority,
         hsm,
         store,

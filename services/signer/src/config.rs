@@ -23,6 +23,8 @@ pub(crate) struct SignerConfig {
     pub(crate) certificates: CertificatesConfig,
     pub(crate) state: StateConfig,
     pub(crate) ops: OpsConfig,
+    /// Checked after parsing, so that its absence is told with what it is for.
+    pub(crate) policy: Option<PolicyConfig>,
     #[serde(default)]
     pub(crate) crl: CrlConfig,
     #[serde(default)]
@@ -147,6 +149,29 @@ impl Default for LimitsConfig {
             refusal_tick: Duration::from_millis(25),
         }
     }
+}
+
+/// Who brings policy into force.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PolicyConfig {
+    /// Approvals that a version needs, of people other than its author. 1 to 16.
+    pub(crate) approvals: usize,
+    #[serde(default)]
+    pub(crate) approver: Vec<ApproverConfig>,
+}
+
+/// A key that may propose and approve.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApproverConfig {
+    /// Whose key it is. Approvals are counted by person; the same name stands at each of a person's keys.
+    pub(crate) person: String,
+    /// PEM certificate. It is pinned as it is: neither its issuer nor its validity counts.
+    pub(crate) certificate: PathBuf,
+    /// A retired key still counts for versions activated before, for no new one.
+    #[serde(default)]
+    pub(crate) retired: bool,
 }
 
 /// When CRLs are made. One is signed at once on each revocation besides.

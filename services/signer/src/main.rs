@@ -17,6 +17,7 @@ mod recovery;
 mod revocation;
 mod serial;
 mod settings;
+mod terms;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,10 @@ struct Arguments {
     /// Read and validate the configuration, say so, and start nothing.
     #[arg(long)]
     check: bool,
+    /// Start with no policy in force and issue nothing, so that a version which approves changed settings or approvers
+    /// can be activated.
+    #[arg(long)]
+    without_policy: bool,
     /// Write the process id and the addresses that were bound here, as JSON, once all listen.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -72,7 +77,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
     };
-    match runtime.block_on(app::run(settings, arguments.ready_file.as_deref())) {
+    match runtime.block_on(app::run(
+        settings,
+        arguments.without_policy,
+        arguments.ready_file.as_deref(),
+    )) {
         Ok(()) => ExitCode::SUCCESS,
         Err(app::RunError::Start(error)) => refuse(&*error),
         Err(app::RunError::Serve(error)) => {

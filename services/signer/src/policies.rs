@@ -1,17 +1,27 @@
-//! The policy in force: one set of profiles at a time, exchanged as a whole.
+//! The policy in force: one set of profiles at a time, exchanged as a whole; and the profiles that are stopped.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use assay_policy::{Bundle, Profile};
+use assay_store::Stop;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// A numbered set of policy files.
 pub(crate) struct ActivePolicy {
-    pub(crate) number: u64,
+    number: u64,
     bundle: Bundle,
+    /// Unix seconds from which it is not in force any more.
+    expires: i64,
 }
 
-/// Where everybody finds the policy in force. A request keeps the one it began with.
-pub(crate) struct Policies(RwLock<Arc<Active>>);
+/// Where everybody finds the policy in force. A request keeps the one it began with; what it decided is recorded only
+/// while that one is the newest still.
+pub(crate) struct Policies {
+    active: RwLock<Arc<Active>>,
+    stops: RwLock<BTreeMap<String, Stop>>,
+    changing: Mutex<()>,
+}
 
 /// Before the first activation nothing is in force: every profile is unknown.
 type Active = Option<ActivePolicy>;
@@ -21,25 +31,50 @@ type Active = Option<ActivePolicy>;
 pub(crate) struct InForce(Arc<Active>);
 
 impl Policies {
-    pub(crate) fn new(active: Option<ActivePolicy>) -> Self {
-        Self(RwLock::new(Arc::new(active)))
+    pub(crate) fn new(active: Option<ActivePolicy>, stops: Vec<Stop>) -> Self {
+        Self {
+            active: RwLock::new(Arc::new(active)),
+            stops: RwLock::new(by_profile(stops)),
+            changing: Mutex::new(()),
+        }
     }
 
     pub(crate) fn active(&self) -> InForce {
         InForce(Arc::clone(
-            &self.0.read().unwrap_or_else(PoisonError::into_inner),
+            &self.active.read().unwrap_or_else(PoisonError::into_inner),
         ))
     }
 
+    /// Held from the change in the store to the change here, so that both see changes in one order.
+    pub(crate) async fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
     /// Puts `policy` in force for every request that begins from now on.
-    pub(crate) fn activate(&self, policy: ActivePolicy) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Some(policy));
+    pub(crate) fn activate(&self, policy: ActivePolicy, _changing: &MutexGuard<'_, ()>) {
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Some(policy));
+    }
+
+    /// Takes what the store says over.
+    pub(crate) fn set_stops(&self, stops: Vec<Stop>, _changing: &MutexGuard<'_, ()>) {
+        *self.stops.write().unwrap_or_else(PoisonError::into_inner) = by_profile(stops);
+    }
+
+    pub(crate) fn is_stopped(&self, profile: &str) -> bool {
+        self.stops
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(profile)
     }
 }
 
 impl ActivePolicy {
-    pub(crate) fn new(number: u64, bundle: Bundle) -> Self {
-        Self { number, bundle }
+    pub(crate) fn new(number: u64, bundle: Bundle, expires: i64) -> Self {
+        Self {
+            number,
+            bundle,
+            expires,
+        }
     }
 }
 
@@ -64,6 +99,11 @@ impl InForce {
         self.0.as_ref().as_ref().map_or(0, |active| active.number)
     }
 
+    /// Unix seconds; `None` before the first activation.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        self.0.as_ref().as_ref().map(|active| active.expires)
+    }
+
     /// SHA-256 over the canonical model; what audit records name.
     pub(crate) fn model_hash(&self) -> Option<[u8; 32]> {
         self.bundle().map(|bundle| bundle.model_hash)
@@ -72,4 +112,11 @@ impl InForce {
     fn bundle(&self) -> Option<&Bundle> {
         self.0.as_ref().as_ref().map(|active| &active.bundle)
     }
+}
+
+fn by_profile(stops: Vec<Stop>) -> BTreeMap<String, Stop> {
+    stops
+        .into_iter()
+        .map(|stop| (stop.profile.clone(), stop))
+        .collect()
 }

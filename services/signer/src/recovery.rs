@@ -23,6 +23,9 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 const REPLY_RETENTION: i64 = 30 * 86_400;
 /// Seconds that a quota's window is kept: windows are of one hour.
 const QUOTA_RETENTION: i64 = 2 * 3_600;
+const SECONDS_A_DAY: i64 = 86_400;
+/// Days before the policy in force expires from which it is told: time for people to approve the next one.
+const EXPIRY_WARNING_DAYS: i64 = 14;
 
 /// Runs until the shutdown: once a second.
 pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
@@ -206,14 +209,29 @@ impl TokenWatch {
 }
 
 fn look_at_policy(pipeline: &Pipeline, readiness: &Readiness) {
-    if pipeline.policies.active().number() == 0 {
-        readiness.set_cause(
+    let now = pipeline.recorder.clock.now_seconds();
+    let in_force = pipeline.policies.active();
+    let Some(expires) = in_force.expires() else {
+        return readiness.set_cause(
             "policy",
-            "none is active; `assay policy activate DIR` puts one in force",
+            "none is in force; activate an approved version (`assay policy propose`, `approve`, `activate`)",
         );
-    } else {
-        readiness.clear("policy");
+    };
+    let number = in_force.number();
+    if expires <= now {
+        readiness.warn("policy", None);
+        return readiness.set_cause(
+            "policy",
+            format!("version {number} expired; activate an approved version"),
+        );
     }
+    readiness.clear("policy");
+    let left = (expires - now) / SECONDS_A_DAY;
+    let soon = left < EXPIRY_WARNING_DAYS;
+    readiness.warn(
+        "policy",
+        soon.then(|| format!("version {number} expires in {left} days; have a new one approved")),
+    );
 }
 
 async fn look_at_clock(pipeline: &Pipeline) {

@@ -15,6 +15,7 @@ use crate::config::{
     AuditConfig, CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig,
     SignerConfig, TokenConfig,
 };
+use crate::terms::Terms;
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
 const MIN_CRL_VALIDITY: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     /// CKA_ID of the CA key, hex.
     pub(crate) ca_key_id: String,
     pub(crate) certificates: Certificates,
+    pub(crate) terms: Terms,
     pub(crate) state: PathBuf,
     pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
@@ -87,6 +89,7 @@ impl Settings {
                 "administration",
                 &Role::PEOPLE,
             )?,
+            terms: Terms::read(&document, config.policy, &certificates.ca, &config.limits)?,
             certificates,
             state: document.folder().join(config.state.path),
             challenge_key: document.folder().join(config.state.challenge_key),

@@ -79,12 +79,17 @@ async fn a_wrong_key_of_a_policy_is_told_by_file_line_and_key_and_changes_nothin
         .policy_dir
         .to_string_lossy()
         .into_owned();
-    for command in ["check", "activate"] {
-        let said = installation
-            .assay(&["policy", command, &folder])
-            .await?
-            .failed()?
-            .all();
+    for command in ["check", "propose"] {
+        let said = match command {
+            "check" => installation.assay(&["policy", command, &folder]).await?,
+            _ => {
+                let proposal = installation.scratch().join("proposal");
+                installation
+                    .propose(&installation.ready().policy_dir, &proposal, &[])
+                    .await?
+            }
+        };
+        let said = said.failed()?.all();
         assert!(
             said.contains(&format!("devices.toml:{line}")),
             "{command}: {said}"

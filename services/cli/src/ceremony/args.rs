@@ -6,6 +6,7 @@ use assay_hsm::{KeyAlgorithm, TokenUri};
 use assay_policy::Dn;
 use clap::{Args, Subcommand};
 
+use super::approver::ApproverArgs;
 use super::import::ImportArgs;
 use crate::failure::{Failure, Outcome};
 use crate::files;
@@ -36,6 +37,7 @@ pub(crate) enum Part {
     /// Take the issuing CA's certificate from the offline root, and finish
     Import(ImportArgs),
     Transport(TransportArgs),
+    Approver(ApproverArgs),
 }
 
 #[derive(Debug, Args)]

@@ -66,7 +66,12 @@ pub(super) async fn run(args: ImportArgs, installation: &Installation, out: Outp
     done.map_err(|failure| {
         failure.next("the keys are untouched: move ca.pem, chain files and ra-*.pem out of certificates/ if they are there, and import again")
     })?;
-    layout::write_settings(installation, &transcript, &Addresses::default())?;
+    layout::write_settings(
+        installation,
+        &transcript,
+        &Addresses::default(),
+        layout::APPROVALS,
+    )?;
     out.one(&transcript, Transcript::lines)
 }
 

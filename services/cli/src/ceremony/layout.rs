@@ -11,6 +11,9 @@ use crate::files;
 use crate::installation::Installation;
 use crate::transport::DEFAULT_NAME;
 
+/// Approvals of a version in a fresh installation: four eyes besides the author's.
+pub(crate) const APPROVALS: usize = 2;
+
 /// Octets of the key for the challenges' hashes: that of HMAC-SHA-256.
 const CHALLENGE_KEY_OCTETS: usize = 32;
 
@@ -42,9 +45,13 @@ pub(crate) fn write_settings(
     installation: &Installation,
     transcript: &Transcript,
     addresses: &Addresses,
+    approvals: usize,
 ) -> Outcome {
     for (path, text) in [
-        (installation.signer_config(), signer(transcript, addresses)?),
+        (
+            installation.signer_config(),
+            signer(transcript, addresses, approvals)?,
+        ),
         (installation.frontend_config(), frontend(addresses)?),
         (installation.settings_file(), operator(addresses)?),
     ] {
@@ -68,7 +75,7 @@ pub(super) fn write_challenge_key(installation: &Installation) -> Outcome {
     files::create(&path, &key, files::SECRET)
 }
 
-fn signer(transcript: &Transcript, addresses: &Addresses) -> Outcome<String> {
+fn signer(transcript: &Transcript, addresses: &Addresses, approvals: usize) -> Outcome<String> {
     let made = |role: &str| {
         let mut keys = transcript.keys.iter();
         keys.find(|key| key.role == role)
@@ -134,6 +141,11 @@ challenge_key = \"secrets/challenge.key\"
 
 [ops]
 listen = \"{ops}\"
+
+# Approvals that a version of the policy needs, of people other than its author. Each person's lines, which
+# `assay ceremony approver` prints, stand below; the signer does not start before there are enough.
+[policy]
+approvals = {approvals}
 ",
         enrolment = addresses.enrolment,
         administration = addresses.administration,

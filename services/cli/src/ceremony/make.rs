@@ -49,13 +49,18 @@ pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output
     };
     let made = make(&plan, installation).await?;
     if made.state == State::Complete {
-        layout::write_settings(installation, &made, &Addresses::default())?;
+        layout::write_settings(
+            installation,
+            &made,
+            &Addresses::default(),
+            layout::APPROVALS,
+        )?;
     }
     out.one(&made, |made| {
         let mut lines = made.lines();
         lines.push(match made.state {
             State::Complete => {
-                "next: `assay ceremony transport`, then check signer.toml and frontend.toml"
+                "next: `assay ceremony transport` and `assay ceremony approver`, then check signer.toml and frontend.toml"
                     .to_owned()
             }
             State::Started | State::AwaitsCaCertificate => format!(

@@ -1,5 +1,6 @@
 //! `assay ceremony`: keys in the token, the CA and RA certificates over them, and a transcript of it all.
 
+mod approver;
 mod args;
 mod certificate;
 mod csr;
@@ -13,6 +14,7 @@ mod transcript;
 
 use std::path::Path;
 
+pub(crate) use approver::make as make_approver;
 pub(crate) use args::{CeremonyArgs, KeyArgs, Lifetimes, Subjects, TokenArgs};
 pub(crate) use certificate::expired_leaf;
 pub(crate) use layout::{Addresses, edit as edit_settings, reachable, write_settings};
@@ -32,6 +34,7 @@ pub(crate) async fn run(args: CeremonyArgs, dir: Option<&Path>, out: Output) -> 
     let installation = Installation::at(crate::files::absolute(dir)?);
     match args.part {
         Some(Part::Transport(args)) => transport::run(&args, &installation, out),
+        Some(Part::Approver(args)) => approver::run(&args, &installation, out),
         Some(Part::Import(args)) => import::run(args, &installation, out).await,
         None => make::run(args.make, &installation, out).await,
     }

@@ -38,6 +38,7 @@ struct StatusView {
     boot_id: String,
     ready: bool,
     causes: Vec<String>,
+    warnings: Vec<String>,
     workers: Vec<WorkerView>,
     policy_number: u64,
     policy_hash: String,
@@ -68,12 +69,14 @@ impl From<StatusReply> for StatusView {
             policy_hash,
             open_intents,
             certificates,
+            warnings,
         } = reply;
         Self {
             version,
             boot_id,
             ready,
             causes,
+            warnings,
             workers: workers.into_iter().map(WorkerView::from).collect(),
             policy_number,
             policy_hash,
@@ -116,6 +119,11 @@ impl StatusView {
             self.causes
                 .iter()
                 .map(|cause| format!("  cause       {cause}")),
+        );
+        lines.extend(
+            self.warnings
+                .iter()
+                .map(|warning| format!("  warning     {warning}")),
         );
         lines.push(format!(
             "policy        {} {}",

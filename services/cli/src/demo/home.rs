@@ -18,7 +18,9 @@ use crate::process;
 const MARK: &str = "demo.json";
 const LOCK: &str = "demo.lock";
 /// What a set-up writes, and may therefore take away again: nothing else is ever removed.
-const MADE: [&str; 12] = [
+const MADE: [&str; 14] = [
+    "approvers",
+    "proposals",
     "token",
     "certificates",
     "transport",

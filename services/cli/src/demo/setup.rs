@@ -24,6 +24,12 @@ const POLICIES: [(&str, &str); 2] = [
     ),
 ];
 
+/// Who writes the demo's policy.
+pub(super) const AUTHOR: &str = "author";
+/// Who approves it.
+pub(super) const APPROVER: &str = "approver-1";
+const APPROVALS: usize = 1;
+
 /// The section of a profile that says what its certificates contain.
 const CERTIFICATE: &str = "[certificate]\n";
 
@@ -68,7 +74,8 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
     };
     let transcript = ceremony::make(&plan, &home.installation).await?;
     transport::make_default(&home.installation)?;
-    ceremony::write_settings(&home.installation, &transcript, &free_ports())?;
+    ceremony::write_settings(&home.installation, &transcript, &free_ports(), APPROVALS)?;
+    pin_approvers(home)?;
     lift_address_limit(&home.path("frontend.toml"))?;
     for (name, text) in POLICIES {
         files::create(
@@ -90,6 +97,16 @@ address_rate = 0
 ";
     let text = files::read_text(frontend)? + LIMITS;
     files::replace(frontend, text.as_bytes(), files::PUBLIC)
+}
+
+/// A real installation has people, each with a key of his own; here both keys lie in the demo's directory.
+fn pin_approvers(home: &Home) -> Outcome {
+    let config = home.installation.signer_config();
+    let mut text = files::read_text(&config)?;
+    for person in [AUTHOR, APPROVER] {
+        text.push_str(&ceremony::make_approver(&home.installation, person)?.lines);
+    }
+    files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
 
 /// A profile whose certificates say where the CRL and the CA's certificate are: the frontend serves both.

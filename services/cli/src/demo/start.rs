@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
-use assay_policy::{Bundle, Dn};
+use assay_policy::{Bundle, Dn, PolicyFile};
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
@@ -12,6 +13,7 @@ use assay_proto::v1::{
 use super::child::{Running, Service};
 use super::door::Door;
 use super::home::{Home, Mark};
+use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
 use crate::ceremony::edit_settings;
 use crate::commands::{challenge, policy};
@@ -23,6 +25,8 @@ pub(super) const DEVICES: &str = "devices";
 pub(super) const FLEET: &str = "fleet";
 const ANY_PORT: &str = "127.0.0.1:0";
 const DEVICE_KEY_BITS: u32 = 2_048;
+/// A throw-away installation does not live longer.
+const POLICY_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// All that runs, and what there is to tell of it.
 pub(super) struct Started {
@@ -60,7 +64,7 @@ pub(super) async fn start(home: &Home, door: Door) -> Outcome<Started> {
     if mark.starts == 0 || !has_policy(&mut admin).await? {
         let files =
             Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
-        policy::activate(&mut admin, files).await?;
+        put_in_force(home, &mut admin, &files).await?;
     }
     mark.http = Some(door.open());
     let frontend = Running::start(Service::Frontend, home).await?;
@@ -148,6 +152,30 @@ async fn has_policy(admin: &mut Admin) -> Outcome<bool> {
         .call(ListPoliciesRequest {}, AdministrationClient::list_policies)
         .await?;
     Ok(reply.policies.iter().any(|policy| policy.active))
+}
+
+/// Proposes, approves and activates, as people would one after the other.
+async fn put_in_force(home: &Home, admin: &mut Admin, files: &[PolicyFile]) -> Outcome {
+    let path = home.path("proposals/1");
+    if path.exists() {
+        // Of a start that was interrupted.
+        std::fs::remove_dir_all(&path).or_fail("cannot remove the last proposal")?;
+    }
+    let folder = policy::Folder::at(path);
+    let credential = |person: &str| policy::Credential {
+        certificate: home.path(&format!("approvers/{person}.pem")),
+        key: home.path(&format!("approvers/{person}.key")),
+    };
+    let wanted = policy::Wanted {
+        ticket: "demo".to_owned(),
+        expires: SystemTime::now() + POLICY_LIFETIME,
+        resumes: Vec::new(),
+    };
+    let basis = policy::Basis::fetch(admin).await?;
+    policy::propose(files, &basis, &wanted, &credential(AUTHOR), &folder)?;
+    policy::approve(&folder, &credential(APPROVER), None)?;
+    policy::activate(admin, &folder).await?;
+    Ok(())
 }
 
 /// The static challenge of the last start while it is open, else a new one.

@@ -18,12 +18,13 @@ pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Ou
   token     {label}, {module}
   signer    pid {signer}, Administration {administration}
   frontend  pid {frontend}, SCEP {url}
+  policy    proposed and approved with two keys made on the spot (approvers/): for the demo only
   enrolled  {subject}, certificate {certificate}
 
 {pem}
 {url_heading}  {url}
 
-{next} with strongSwan (apt-get install strongswan-pki libstrongswan-extra-plugins), in another terminal:
+{next} with strongSwan (apt-get install strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins), in another terminal:
 
   cd {dir}/devices
   pki --gen --type rsa --size 2048 > box-1.key

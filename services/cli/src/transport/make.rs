@@ -247,6 +247,6 @@ mod tests {
                 assert_eq!(mode & 0o777, 0o600, "{}", path.display());
             }
         }
-        assert_eq!(keys, 3);
+        assert_eq!(keys, Role::ALL.len());
     }
 }

@@ -18,13 +18,23 @@ pub(super) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> Confi
     let span = error.span().unwrap_or(0..0);
     let keys = DeTable::parse(text)
         .map(|root| keys_at(root.get_ref(), &span, 0))
-        .unwrap_or_default();
+        // A document that is no TOML has no keys; what the error points at may still be one, such as a doubled key.
+        .unwrap_or_else(|_| pointed_at(text, &span));
     ConfigError::Invalid {
         path: path.to_owned(),
         position: position(text, span.start),
         message: reword(error.message(), &keys),
         key: keys.join("."),
     }
+}
+
+fn pointed_at(text: &str, span: &Range<usize>) -> Vec<String> {
+    let key = text.get(span.clone()).unwrap_or_default();
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if key.is_empty() || !key.chars().all(bare) {
+        return Vec::new();
+    }
+    vec![key.to_owned()]
 }
 
 pub(super) fn at_key(path: &Path, text: &str, key: &str, message: &str) -> ConfigError {

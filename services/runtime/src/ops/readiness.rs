@@ -8,6 +8,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Readiness {
     causes: watch::Sender<BTreeMap<&'static str, String>>,
+    warnings: watch::Sender<BTreeMap<&'static str, String>>,
 }
 
 impl Readiness {
@@ -19,6 +20,7 @@ impl Readiness {
             .collect();
         Self {
             causes: watch::Sender::new(causes),
+            warnings: watch::Sender::new(BTreeMap::new()),
         }
     }
 
@@ -46,6 +48,30 @@ impl Readiness {
         });
     }
 
+    /// Says what will be in the way of a component if nobody acts, or `None` where nothing will. It stays ready.
+    pub fn warn(&self, component: &'static str, warning: Option<String>) {
+        self.warnings.send_if_modified(|warnings| {
+            let changed = warnings.get(component) != warning.as_ref();
+            match warning {
+                Some(text) => {
+                    if changed {
+                        tracing::warn!(component, warning = text, "needs somebody");
+                    }
+                    warnings.insert(component, text);
+                }
+                None => {
+                    warnings.remove(component);
+                }
+            }
+            changed
+        });
+    }
+
+    /// The warnings, each `component: warning`, by component.
+    pub fn warnings(&self) -> Vec<String> {
+        lines(&self.warnings)
+    }
+
     /// Whether nothing is in the way.
     pub fn is_ready(&self) -> bool {
         self.causes.borrow().is_empty()
@@ -53,11 +79,7 @@ impl Readiness {
 
     /// The causes, each `component: cause`, by component.
     pub fn causes(&self) -> Vec<String> {
-        self.causes
-            .borrow()
-            .iter()
-            .map(|(component, cause)| format!("{component}: {cause}"))
-            .collect()
+        lines(&self.causes)
     }
 
     /// Waits until nothing is in the way.
@@ -65,4 +87,11 @@ impl Readiness {
         // The sender lives in `self`, so the wait cannot fail.
         let _ = self.causes.subscribe().wait_for(BTreeMap::is_empty).await;
     }
+}
+
+fn lines(of: &watch::Sender<BTreeMap<&'static str, String>>) -> Vec<String> {
+    of.borrow()
+        .iter()
+        .map(|(component, text)| format!("{component}: {text}"))
+        .collect()
 }

@@ -22,6 +22,7 @@ pub(super) async fn show(
         boot_id: pipeline.recorder.boot_id().to_owned(),
         ready: service.readiness.is_ready(),
         causes: service.readiness.causes(),
+        warnings: service.readiness.warnings(),
         workers: health.workers.into_iter().map(worker).collect(),
         policy_number: in_force.number(),
         policy_hash: in_force.model_hash().map(hex::encode).unwrap_or_default(),

@@ -24,6 +24,7 @@ mod replay;
 mod reply;
 mod requester;
 mod rule;
+mod standing;
 mod trail;
 
 use std::sync::Arc;
@@ -52,9 +53,10 @@ use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::config::{AuditConfig, LimitsConfig};
 use crate::metrics;
-use crate::policies::Policies;
+use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
+use crate::terms::Terms;
 
 /// A pkiMessage as a frontend relayed it. Nothing in it but the frontend's identity is proven.
 #[derive(Debug)]
@@ -89,6 +91,7 @@ pub(crate) struct Pipeline {
     pub(crate) revocation: Revocation,
     pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
+    pub(crate) terms: Terms,
     pub(crate) message_limits: MessageLimits,
     pub(crate) refusals: Aggregate,
     pub(crate) decoy: Decoy,
@@ -129,7 +132,7 @@ impl Pipeline {
         let quirks = profile.quirks_at(self.recorder.clock.now());
         trail.ra = Arc::clone(self.authority.addressed(&request, quirks));
         trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
-        match self.serve(profile, &request, &mut trail).await {
+        match self.serve(&policy, profile, &request, &mut trail).await {
             Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
             Err(end) => self.end(trail, Some((profile, &request)), end).await,
         }
@@ -138,11 +141,13 @@ impl Pipeline {
     /// Steps 1 and 2 for every message, then what its type asks for.
     async fn serve(
         &self,
+        policy: &InForce,
         profile: &Profile,
         request: &Request,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
         let (asked, envelope) = self.authenticate(profile, request, trail)?;
+        self.stands(policy, profile)?;
         match asked {
             Asked::Certificate(means) => {
                 let requester = self.requester(request, means).await?;

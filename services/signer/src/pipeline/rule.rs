@@ -9,6 +9,8 @@ use super::End;
 /// A rule that the signer itself holds a request to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignerRule {
+    PolicyExpired,
+    ProfileStopped,
     MessageType,
     ChallengeSpent,
     ChallengeRevoked,
@@ -30,7 +32,9 @@ pub(super) enum SignerRule {
 
 impl SignerRule {
     #[cfg(test)]
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
+        Self::PolicyExpired,
+        Self::ProfileStopped,
         Self::MessageType,
         Self::ChallengeSpent,
         Self::ChallengeRevoked,
@@ -53,6 +57,8 @@ impl SignerRule {
     /// As records and logs name it.
     pub(super) fn id(self) -> &'static str {
         match self {
+            Self::PolicyExpired => "POL-03",
+            Self::ProfileStopped => "POL-04",
             Self::MessageType => "SIG-01",
             Self::ChallengeSpent => "SIG-02",
             Self::ChallengeRevoked => "SIG-03",
@@ -76,6 +82,8 @@ impl SignerRule {
     /// What must hold, in one line.
     pub(super) fn title(self) -> &'static str {
         match self {
+            Self::PolicyExpired => "the version of the policy has not expired",
+            Self::ProfileStopped => "the profile is not stopped",
             Self::MessageType => "messageType is one of 17, 19, 20, 21 and 22",
             Self::ChallengeSpent => "a one-time challenge was not used before",
             Self::ChallengeRevoked => "the challenge was not revoked",
@@ -111,7 +119,9 @@ impl SignerRule {
     pub(super) fn fail_info(self) -> FailInfo {
         match self {
             Self::UnknownCertificate | Self::UnknownRequest => FailInfo::BadCertId,
-            Self::MessageType
+            Self::PolicyExpired
+            | Self::ProfileStopped
+            | Self::MessageType
             | Self::ChallengeSpent
             | Self::ChallengeRevoked
             | Self::ChallengeExpired
@@ -173,6 +183,10 @@ pub(super) fn settle(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
         PermitOutcome::NotApproved { state } => {
             refuse(SignerRule::Approved, &format!("{state:?}").to_lowercase())
         }
+        PermitOutcome::Stopped => refuse(SignerRule::ProfileStopped, ""),
+        PermitOutcome::PolicyChanged => Err(End::deferred(
+            "another version of the policy came into force since the decision",
+        )),
         PermitOutcome::QuotaExceeded { key } => refuse(SignerRule::Quota, &key),
     }
 }

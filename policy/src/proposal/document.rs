@@ -1,0 +1,290 @@
+//! `proposal.toml`: one text for one meaning, so that its hash is the hash of what was meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+use super::fields::{Fields, ProposalError};
+use crate::profile::ProfileName;
+
+/// Largest proposal in bytes: room for an inventory and a resumption for each profile of the largest bundle.
+pub const MAX_PROPOSAL: usize = 64 * 1024;
+/// Longest change ticket in characters.
+pub const MAX_TICKET: usize = 200;
+/// Longest name or text of a setting in characters.
+const MAX_SETTING: usize = 100;
+/// Most settings; the signer has a handful.
+const MAX_SETTINGS: usize = 64;
+/// Of the form that this module reads and writes.
+const FORMAT: u64 = 1;
+
+/// What people sign when they approve a version of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// One more than that of the version in force.
+    pub number: u64,
+    /// SHA-256 of the proposal of the version in force; `None` where there was none.
+    pub predecessor: Option<[u8; 32]>,
+    /// [`crate::Bundle::file_hash`] of its files.
+    pub files: [u8; 32],
+    /// [`crate::Bundle::model_hash`] of its files.
+    pub model: [u8; 32],
+    /// SHA-256 of the issuing CA's DER certificate.
+    pub issuer: [u8; 32],
+    /// Unix seconds from which it may be in force.
+    pub not_before: i64,
+    /// Unix seconds from which it is not in force any more.
+    pub expires: i64,
+    /// The change ticket.
+    pub ticket: String,
+    /// Profiles that were stopped and are to issue again.
+    pub resumes: BTreeSet<ProfileName>,
+    /// The signer's settings that bear on what is issued, by name.
+    pub settings: BTreeMap<String, String>,
+    /// Head of each inventory's chain as it was when the version was proposed.
+    pub inventories: BTreeMap<ProfileName, [u8; 32]>,
+}
+
+impl Proposal {
+    /// Reads the one text of a proposal; any other text of the same meaning is refused.
+    ///
+    /// # Errors
+    /// The first key that is missing, unknown or wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProposalError> {
+        if bytes.len() > MAX_PROPOSAL {
+            return Err(ProposalError::TooLarge);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| ProposalError::NotUtf8)?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| ProposalError::Toml(error.to_string()))?;
+        let mut fields = Fields::new("", table);
+        let format = fields.number("format")?;
+        if format != FORMAT {
+            return Err(fields.wrong(
+                "format",
+                format!("this release reads {FORMAT}, got {format}"),
+            ));
+        }
+        let proposal = Self {
+            number: fields.number("number")?,
+            predecessor: fields.optional_hash("predecessor")?,
+            files: fields.hash("files")?,
+            model: fields.hash("model")?,
+            issuer: fields.hash("issuer")?,
+            not_before: fields.time("not_before")?,
+            expires: fields.time("expires")?,
+            ticket: fields.text("ticket")?,
+            resumes: fields.profiles("resumes")?,
+            settings: fields.table("settings")?.texts()?,
+            inventories: fields.table("inventories")?.hashes()?,
+        };
+        fields.finish()?;
+        proposal.check()?;
+        if proposal.to_toml() != text {
+            return Err(ProposalError::NotCanonical);
+        }
+        Ok(proposal)
+    }
+
+    /// Whether each value is within its bounds; [`Proposal::parse`] yields no other.
+    ///
+    /// # Errors
+    /// The first key that is not.
+    pub fn check(&self) -> Result<(), ProposalError> {
+        let wrong = |key: &str, wanted: String| ProposalError::Value {
+            key: key.to_owned(),
+            wanted,
+        };
+        if self.number == 0 {
+            return Err(wrong("number", "1 or more".to_owned()));
+        }
+        if !plain(&self.ticket, MAX_TICKET) {
+            return Err(wrong("ticket", text_bounds(MAX_TICKET)));
+        }
+        if self.expires <= self.not_before {
+            return Err(wrong("expires", "a time after not_before".to_owned()));
+        }
+        if self.settings.len() > MAX_SETTINGS {
+            return Err(wrong(
+                "settings",
+                format!("at most {MAX_SETTINGS} settings"),
+            ));
+        }
+        for (name, value) in &self.settings {
+            if !plain(name, MAX_SETTING) || !plain(value, MAX_SETTING) {
+                return Err(wrong(&format!("settings.{name}"), text_bounds(MAX_SETTING)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The one text of this proposal.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let predecessor = self.predecessor.map(hex::encode).unwrap_or_default();
+        let resumes: Vec<String> = self
+            .resumes
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "format = {FORMAT}\nnumber = {}\npredecessor = \"{predecessor}\"\nfiles = \"{}\"\nmodel = \"{}\"\n\
+             issuer = \"{}\"\nnot_before = \"{}\"\nexpires = \"{}\"\nticket = \"{}\"\nresumes = [{}]\n\n[settings]\n",
+            self.number,
+            hex::encode(self.files),
+            hex::encode(self.model),
+            hex::encode(self.issuer),
+            rfc3339(self.not_before),
+            rfc3339(self.expires),
+            self.ticket,
+            resumes.join(", "),
+        );
+        for (name, value) in &self.settings {
+            let _ = writeln!(text, "\"{name}\" = \"{value}\"");
+        }
+        text.push_str("\n[inventories]\n");
+        for (profile, head) in &self.inventories {
+            let _ = writeln!(text, "\"{profile}\" = \"{}\"", hex::encode(head));
+        }
+        text
+    }
+
+    /// SHA-256 of the text: what the next version names as its predecessor.
+    pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+        Sha256::digest(bytes).into()
+    }
+}
+
+/// Text that stands in a TOML basic string as it is.
+fn plain(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.chars().count())
+        && !text
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '"' | '\\' | '\u{2028}' | '\u{2029}'))
+}
+
+fn text_bounds(most: usize) -> String {
+    format!("1 to {most} characters without quotes, backslashes and control characters")
+}
+
+fn rfc3339(seconds: i64) -> String {
+    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    let time: SystemTime = UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+mod tests {
+    use super::*;
+
+    fn proposal() -> Proposal {
+        let name = |text| ProfileName::parse(text).unwrap();
+        Proposal {
+            number: 3,
+            predecessor: Some([1; 32]),
+            files: [2; 32],
+            model: [3; 32],
+            issuer: [4; 32],
+            not_before: 1_800_000_000,
+            expires: 1_900_000_000,
+            ticket: "CHG-42: Gerät".to_owned(),
+            resumes: [name("devices")].into(),
+            settings: [("limits.intent_ttl".to_owned(), "1h".to_owned())].into(),
+            inventories: [(name("fleet"), [5; 32])].into(),
+        }
+    }
+
+    #[test]
+    fn a_proposal_is_read_back_as_it_was_written() {
+        let text = proposal().to_toml();
+        assert_eq!(Proposal::parse(text.as_bytes()).unwrap(), proposal());
+        let first = Proposal {
+            predecessor: None,
+            resumes: BTreeSet::new(),
+            inventories: BTreeMap::new(),
+            ..proposal()
+        };
+        assert_eq!(Proposal::parse(first.to_toml().as_bytes()).unwrap(), first);
+    }
+
+    #[test]
+    fn another_text_of_the_same_meaning_is_refused() {
+        let text = proposal().to_toml();
+        for other in [
+            format!("# note\n{text}"),
+            format!("{text}\n"),
+            text.replace(" = ", "="),
+            text.replace("\"limits.intent_ttl\"", "'limits.intent_ttl'"),
+            text.replace(
+                &hex::encode([2; 32]),
+                &hex::encode([0xab; 32]).to_uppercase(),
+            ),
+            text.replace("00Z\"", "00.000Z\""),
+        ] {
+            assert_ne!(other, text);
+            assert!(Proposal::parse(other.as_bytes()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn every_key_deleted_misspelt_or_doubled_is_named() {
+        let text = proposal().to_toml();
+        let mut keys = 0;
+        for (index, line) in text.lines().enumerate() {
+            let key = match line.split_once(" = ") {
+                Some((key, _)) => key.trim_matches('"').to_owned(),
+                None => line.trim_matches(['[', ']']).to_owned(),
+            };
+            if key.is_empty() {
+                continue;
+            }
+            keys += 1;
+            let with = |replacement: &str| {
+                let lines: Vec<&str> = text
+                    .lines()
+                    .enumerate()
+                    .map(|(at, line)| if at == index { replacement } else { line })
+                    .collect();
+                Proposal::parse((lines.join("\n") + "\n").as_bytes())
+            };
+            let misspelt = line.replacen(&key, &format!("{key}x"), 1);
+            let doubled = format!("{line}\n{line}");
+            // A setting or an inventory of another name is for whoever compares them with the signer's own.
+            if !line.starts_with('"') {
+                for broken in ["", misspelt.as_str()] {
+                    let error = with(broken).unwrap_err().to_string();
+                    assert!(error.contains(&key), "{broken}: {error}");
+                }
+            }
+            let error = with(&doubled).unwrap_err().to_string();
+            assert!(error.contains(&key), "{doubled}: {error}");
+        }
+        assert_eq!(keys, 14);
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_named() {
+        type Change = fn(&mut Proposal);
+        let cases: [(&str, Change); 5] = [
+            ("number", |p| p.number = 0),
+            ("expires", |p| p.expires = p.not_before),
+            ("ticket", |p| p.ticket = String::new()),
+            ("ticket", |p| p.ticket = "a\"b".to_owned()),
+            ("settings.x", |p| {
+                p.settings.insert("x".to_owned(), "\n".to_owned());
+            }),
+        ];
+        for (key, change) in cases {
+            let mut changed = proposal();
+            change(&mut changed);
+            let error = changed.check().unwrap_err().to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        }
+    }
+}

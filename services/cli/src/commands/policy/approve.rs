@@ -1,0 +1,191 @@
+//! `assay policy approve`: a person looks at a proposal and signs its very bytes.
+
+use std::path::{Path, PathBuf};
+
+use assay_policy::Proposal;
+use assay_proto::v1::GetPolicyRequest;
+use assay_proto::v1::administration_client::AdministrationClient;
+use clap::Args;
+use serde::Serialize;
+
+use super::folder::{Credential, Folder};
+use crate::admin::Admin;
+use crate::failure::{Failure, Outcome};
+use crate::files;
+use crate::installation::Installation;
+use crate::output::{self, Output};
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// Directory of the proposal
+    proposal: PathBuf,
+
+    /// Certificate that is pinned in signer.toml, PEM
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", required_unless_present = "print_command")]
+    key: Option<PathBuf>,
+
+    /// Sign nothing: print the openssl command that signs the same, for a key on a smart card
+    #[arg(long)]
+    print_command: bool,
+}
+
+pub(super) async fn run(args: ApproveArgs, dir: Option<&Path>, out: Output) -> Outcome {
+    let folder = Folder::at(&args.proposal);
+    let name = name_of(&args.certificate)?;
+    if args.print_command {
+        folder.read()?;
+        return out.line(&command(
+            &folder,
+            &args.certificate,
+            args.key.as_deref(),
+            &name,
+        ));
+    }
+    let Some(key) = args.key else {
+        return Err(Failure::usage("no key given").next("give --key, or --print-command"));
+    };
+    let credential = Credential {
+        certificate: args.certificate,
+        key,
+    };
+    let changes = changes(&folder, dir).await?;
+    let approved = approve(&folder, &credential, changes)?;
+    out.one(&approved, Approval::lines)
+}
+
+/// Signs, into `approvals/` under the name of the certificate's file.
+pub(crate) fn approve(
+    folder: &Folder,
+    credential: &Credential,
+    changes: Option<Vec<String>>,
+) -> Outcome<Approval> {
+    let (proposal, text, policy) = folder.read()?;
+    let signature = credential.sign(&text)?;
+    let file = folder.approval_file(&name_of(&credential.certificate)?);
+    files::create(&file, &signature, files::PUBLIC)?;
+    Ok(Approval {
+        number: proposal.number,
+        ticket: proposal.ticket,
+        not_before: output::time(proposal.not_before),
+        expires: output::time(proposal.expires),
+        resumes: proposal.resumes.iter().map(ToString::to_string).collect(),
+        files: policy.into_iter().map(|file| file.name).collect(),
+        changes,
+        sha256: hex::encode(Proposal::sha256(&text)),
+        signature: file,
+    })
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Approval {
+    number: u64,
+    ticket: String,
+    not_before: String,
+    expires: String,
+    resumes: Vec<String>,
+    files: Vec<String>,
+    /// Against the version in force; null where the signer was not asked.
+    changes: Option<Vec<String>>,
+    sha256: String,
+    signature: PathBuf,
+}
+
+impl Approval {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("version  {}", self.number),
+            format!("ticket   {}", self.ticket),
+            format!("from     {}", self.not_before),
+            format!("expires  {}", self.expires),
+            format!("files    {}", self.files.join(", ")),
+        ];
+        if !self.resumes.is_empty() {
+            lines.push(format!("resumes  {}", self.resumes.join(", ")));
+        }
+        match &self.changes {
+            None => lines.push("changes  unknown: the signer was not asked".to_owned()),
+            Some(changes) if changes.is_empty() => lines.push("changes  none".to_owned()),
+            Some(changes) => {
+                lines.extend(changes.iter().map(|change| format!("changes  {change}")));
+            }
+        }
+        lines.push(format!("sha256   {}", self.sha256));
+        lines.push(format!("signed   {}", self.signature.display()));
+        lines
+    }
+}
+
+/// What is other than in the version in force, where its signer can be asked; an approver's own machine often cannot.
+async fn changes(folder: &Folder, dir: Option<&Path>) -> Outcome<Option<Vec<String>>> {
+    let (proposal, _, policy) = folder.read()?;
+    let Ok(installation) = Installation::find(dir) else {
+        return Ok(None);
+    };
+    let Ok(mut admin) = Admin::connect(&installation).await else {
+        return Ok(None);
+    };
+    let in_force = admin
+        .call(
+            GetPolicyRequest { number: 0 },
+            AdministrationClient::get_policy,
+        )
+        .await;
+    let Some(old) = in_force.ok().and_then(|reply| reply.proposal) else {
+        return Ok(None);
+    };
+    let mut changes = Vec::new();
+    let content = |name: &str| old.files.iter().find(|file| file.name == name);
+    for file in &policy {
+        match content(&file.name) {
+            None => changes.push(format!("{} is new", file.name)),
+            Some(before) if before.content != file.content => {
+                changes.push(format!("{} is changed", file.name));
+            }
+            Some(_) => {}
+        }
+    }
+    for before in &old.files {
+        if !policy.iter().any(|file| file.name == before.name) {
+            changes.push(format!("{} is gone", before.name));
+        }
+    }
+    if let Ok(old) = Proposal::parse(&old.proposal) {
+        for (name, value) in &proposal.settings {
+            let before = old.settings.get(name).map_or("unset", String::as_str);
+            if before != value {
+                changes.push(format!("setting {name}: {before} becomes {value}"));
+            }
+        }
+        if old.issuer != proposal.issuer {
+            changes.push("the issuing CA".to_owned());
+        }
+    }
+    Ok(Some(changes))
+}
+
+fn name_of(certificate: &Path) -> Outcome<String> {
+    certificate
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::usage(format!("{} has no usable name", certificate.display())))
+}
+
+fn command(folder: &Folder, certificate: &Path, key: Option<&Path>, name: &str) -> String {
+    let key = key.map_or("KEY".to_owned(), quoted);
+    format!(
+        "openssl cms -sign -binary -nocerts -md sha256 -in {} -signer {} -inkey {key} -outform DER -out {}",
+        quoted(&folder.text_file()),
+        quoted(certificate),
+        quoted(&folder.approval_file(name)),
+    )
+}
+
+/// For a POSIX shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}

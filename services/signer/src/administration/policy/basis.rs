@@ -1,0 +1,50 @@
+//! What the next proposal must say.
+
+use assay_proto::v1::{PolicyApprover, PolicyBasisReply, PolicyBasisRequest, StoppedProfile};
+
+use super::super::AdministrationService;
+use super::super::error::AdminError;
+use super::candidate::newest;
+
+/// As things stand now.
+pub(crate) async fn basis(
+    service: &AdministrationService,
+    _actor: &str,
+    request: PolicyBasisRequest,
+) -> Result<PolicyBasisReply, AdminError> {
+    let PolicyBasisRequest {} = request;
+    let (store, terms) = (&service.pipeline.store, &service.pipeline.terms);
+    let (number, hash) = newest(store.active_policy().await?.as_ref());
+    let heads = store.inventory_heads().await?;
+    let stops = store.stops().await?;
+    Ok(PolicyBasisReply {
+        number,
+        predecessor: hash.map(hex::encode).unwrap_or_default(),
+        issuer: hex::encode(terms.issuer),
+        settings: terms.settings.clone().into_iter().collect(),
+        inventories: heads
+            .into_iter()
+            .map(|(profile, head)| (profile, hex::encode(head.hash)))
+            .collect(),
+        approvals: u32::try_from(terms.approvers.needed()).unwrap_or(u32::MAX),
+        approvers: terms
+            .approvers
+            .pinned()
+            .iter()
+            .map(|approver| PolicyApprover {
+                person: approver.person.clone(),
+                spki_sha256: hex::encode(approver.spki_sha256),
+                retired: approver.retired,
+            })
+            .collect(),
+        stopped: stops
+            .into_iter()
+            .map(|stop| StoppedProfile {
+                profile: stop.profile,
+                reason: stop.reason,
+                stopped_at: stop.stopped_at,
+                stopped_by: stop.stopped_by,
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,102 @@
+//! Versions as they are kept.
+
+use assay_policy::Proposal;
+use assay_proto::v1::{
+    GetPolicyReply, GetPolicyRequest, ListPoliciesReply, ListPoliciesRequest, PolicyFile,
+    PolicyInfo, PolicyProposal,
+};
+
+use super::super::AdministrationService;
+use super::super::error::AdminError;
+use crate::policies::InForce;
+
+/// Newest first.
+pub(crate) async fn list(
+    service: &AdministrationService,
+    _actor: &str,
+    request: ListPoliciesRequest,
+) -> Result<ListPoliciesReply, AdminError> {
+    let ListPoliciesRequest {} = request;
+    let policies = service.pipeline.store.list_policies().await?;
+    let in_force = service.pipeline.policies.active();
+    Ok(ListPoliciesReply {
+        policies: policies
+            .into_iter()
+            .map(|info| view(info, &in_force))
+            .collect(),
+    })
+}
+
+/// One version with its files, and with everything that was signed.
+pub(crate) async fn show(
+    service: &AdministrationService,
+    _actor: &str,
+    request: GetPolicyRequest,
+) -> Result<GetPolicyReply, AdminError> {
+    let GetPolicyRequest { number } = request;
+    let store = &service.pipeline.store;
+    let in_force = service.pipeline.policies.active();
+    let wanted = match number {
+        0 => in_force.number(),
+        number => number,
+    };
+    let policy = store.policy(wanted).await?.ok_or_else(|| {
+        AdminError::NotFound(match number {
+            0 => "no version is in force".to_owned(),
+            number => format!("there is no version {number}; `assay policy history` lists them"),
+        })
+    })?;
+    Ok(GetPolicyReply {
+        proposal: Some(PolicyProposal {
+            files: policy
+                .files
+                .into_iter()
+                .map(|(name, content)| PolicyFile { name, content })
+                .collect(),
+            proposal: policy.info.proposal.clone().unwrap_or_default(),
+            author_signature: policy.author_signature,
+            approvals: policy.approvals,
+        }),
+        info: Some(view(policy.info, &in_force)),
+    })
+}
+
+fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
+    let assay_store::PolicyInfo {
+        number,
+        file_hash,
+        model_hash,
+        profiles,
+        proposal,
+        author,
+        approvers,
+        activated_at,
+        activated_by,
+        active: _,
+    } = info;
+    let read = proposal
+        .as_deref()
+        .and_then(|text| Proposal::parse(text).ok());
+    PolicyInfo {
+        number,
+        file_hash: hex::encode(file_hash),
+        model_hash: hex::encode(model_hash),
+        activated_at,
+        activated_by,
+        // The newest one is not in force where the signer was started without it.
+        active: number == in_force.number(),
+        profiles,
+        proposal_sha256: proposal
+            .as_deref()
+            .map(|text| hex::encode(Proposal::sha256(text)))
+            .unwrap_or_default(),
+        ticket: read
+            .as_ref()
+            .map(|read| read.ticket.clone())
+            .unwrap_or_default(),
+        author: author.unwrap_or_default(),
+        approvers,
+        not_before: read.as_ref().map_or(0, |read| read.not_before),
+        expires: read.as_ref().map_or(0, |read| read.expires),
+    }
+}
