@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_lint::{IssuerCertificate, IssuerError};
+use assay_lint::{Finding, IssuerCertificate, IssuerError};
 use assay_policy::Issuer;
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
@@ -24,7 +24,7 @@ pub(crate) struct Authority {
     pub(crate) issuer: Issuer,
     /// CKA_ID of the CA key, hex.
     pub(crate) key_id: String,
-    /// The CA certificate as the lints read it.
+    /// The CA certificate as the lints read it, with what those above it constrain.
     pub(crate) lint_issuer: IssuerCertificate,
     ca_key: PKey<Public>,
     ca_digest: MessageDigest,
@@ -55,6 +55,8 @@ pub(crate) enum AuthorityError {
     ForeignRa { key: &'static str },
     #[error("certificates.ca: not fit for an issuer")]
     Issuer(#[from] IssuerError),
+    #[error("certificates.ca: nothing that it issues would pass")]
+    Unfit(#[source] Finding),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] ErrorStack),
 }
@@ -105,6 +107,11 @@ impl Authority {
             .get_extension::<SubjectKeyIdentifier>()
             .map_err(|source| AuthorityError::Encoding { key: "ca", source })?
             .ok_or(AuthorityError::NoKeyIdentifier)?;
+        let lint_issuer =
+            IssuerCertificate::from_der(&certificates.ca)?.under(&certificates.chain)?;
+        if let Some(finding) = lint_issuer.unfit() {
+            return Err(AuthorityError::Unfit(finding));
+        }
         Ok(Self {
             id: hex::encode(sha256(&spki)),
             issuer: Issuer {
@@ -121,7 +128,7 @@ impl Authority {
                 ra_sign.tbs_certificate().subject_public_key_info(),
             )?)?,
             key_id,
-            lint_issuer: IssuerCertificate::from_der(&certificates.ca)?,
+            lint_issuer,
             certificates,
         })
     }
