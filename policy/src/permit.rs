@@ -38,6 +38,14 @@ pub struct Expected {
     pub key_usage: u16,
     /// Extended key usages in order; empty where the extension is absent.
     pub extended_key_usage: Vec<ObjectIdentifier>,
+    /// Certificate policies in order; empty where the extension is absent.
+    pub policies: Vec<ObjectIdentifier>,
+    /// Locations of the CRL; empty where the extension is absent.
+    pub crl_distribution_points: Vec<String>,
+    /// Locations of the issuer's certificate.
+    pub ca_issuers: Vec<String>,
+    /// Locations of an OCSP responder.
+    pub ocsp: Vec<String>,
     /// Longest time between NotBefore and NotAfter.
     pub max_validity: Duration,
 }
@@ -134,6 +142,10 @@ impl Profile {
                 .collect(),
             key_usage: self.key_usage(),
             extended_key_usage: self.extended_key_usage().to_vec(),
+            policies: rules.policies.clone(),
+            crl_distribution_points: rules.crl_distribution_points.clone(),
+            ca_issuers: rules.ca_issuers.clone(),
+            ocsp: rules.ocsp.clone(),
             max_validity: permit.max_validity,
         })
     }

@@ -53,6 +53,59 @@ pub(crate) fn set(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
     }
 }
 
+/// What this release issues, and so understands.
+pub(crate) fn known(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
+    const KNOWN: [ObjectIdentifier; 9] = [
+        oids::ID_CE_BASIC_CONSTRAINTS,
+        oids::ID_CE_KEY_USAGE,
+        oids::ID_CE_EXT_KEY_USAGE,
+        oids::ID_CE_SUBJECT_KEY_IDENTIFIER,
+        oids::ID_CE_AUTHORITY_KEY_IDENTIFIER,
+        oids::ID_CE_SUBJECT_ALT_NAME,
+        oids::ID_CE_CERTIFICATE_POLICIES,
+        oids::ID_CE_CRL_DISTRIBUTION_POINTS,
+        oids::ID_PE_AUTHORITY_INFO_ACCESS,
+    ];
+    let mut extensions = tbs.extensions.iter();
+    match extensions.find(|extension| !KNOWN.contains(&extension.oid)) {
+        None => Ok(()),
+        Some(extension) => Err(format!(
+            "wanted extensions that are known here, got {}",
+            extension.oid
+        )),
+    }
+}
+
+/// X.690 section 11.2.2 for the bits; RFC 5280 says of each list that it holds at least one.
+pub(crate) fn encodings(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
+    for extension in &tbs.extensions {
+        let oid = extension.oid;
+        let broken = |error: der::Error| format!("{oid}: wanted DER: {error}");
+        match oid {
+            oids::ID_CE_KEY_USAGE => {
+                let bits = BitStringRef::from_der(extension.value).map_err(broken)?;
+                if bits.bits().last() != Some(true) {
+                    return Err(format!("{oid}: wanted the last bit to be set"));
+                }
+            }
+            oids::ID_CE_EXT_KEY_USAGE
+            | oids::ID_CE_SUBJECT_ALT_NAME
+            | oids::ID_CE_CERTIFICATE_POLICIES
+            | oids::ID_CE_CRL_DISTRIBUTION_POINTS
+            | oids::ID_PE_AUTHORITY_INFO_ACCESS => {
+                let list = children(extension.value).map_err(broken)?;
+                let repeats =
+                    |(index, item)| list.iter().take(index).any(|earlier| earlier == item);
+                if list.is_empty() || list.iter().enumerate().any(repeats) {
+                    return Err(format!("{oid}: wanted a list of one or more, each once"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn criticality(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
     for extension in &tbs.extensions {
         let wanted = match extension.oid {

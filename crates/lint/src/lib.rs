@@ -1,12 +1,19 @@
 //! Checks of a final TBSCertificate before it is signed; shares no code with its builder.
 //!
-//! Two kinds: what RFC 5280 wants of every certificate, and what the profile wants of this one. Every lint has an
-//! id, runs on the DER alone, and is listed in [`LINTS`].
+//! Three kinds: what RFC 5280 wants of every certificate, what the profile wants of this one, and what the CA and those
+//! above it let it issue. Every lint has an id that never changes, runs on the DER alone, and is listed in [`LINTS`] and,
+//! with what passes and what does not, in policy/RULES.md.
 
+mod canonical;
+mod constraints;
 mod expected;
 mod extensions;
+mod issuer;
+mod lints;
 mod names;
 mod parse;
+mod references;
+mod strength;
 mod times;
 
 use std::fmt;
@@ -14,7 +21,8 @@ use std::time::{Duration, SystemTime};
 
 use const_oid::ObjectIdentifier;
 
-pub use parse::{IssuerCertificate, IssuerError};
+pub use issuer::{IssuerCertificate, IssuerError};
+pub use lints::LINTS;
 
 use parse::Tbs;
 
@@ -37,26 +45,42 @@ pub struct Expectation<'a> {
     pub key_usage: u16,
     /// Extended key usages; empty if there is no such extension.
     pub extended_key_usage: &'a [ObjectIdentifier],
+    /// Certificate policies in order; empty if there is no such extension.
+    pub policies: &'a [ObjectIdentifier],
+    /// Locations of the CRL; empty if there is no such extension.
+    pub crl_distribution_points: &'a [String],
+    /// Locations of the issuer's certificate.
+    pub ca_issuers: &'a [String],
+    /// Locations of an OCSP responder.
+    pub ocsp: &'a [String],
     /// Longest time between NotBefore and NotAfter.
     pub max_validity: Duration,
     /// The signer's clock.
     pub now: SystemTime,
 }
 
-/// Identifier of a lint: `serial-length`.
+/// Identifier of a lint: `LINT-04`, and a word for it: `serial-length`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LintId(&'static str);
+pub struct LintId {
+    code: &'static str,
+    name: &'static str,
+}
 
 impl LintId {
-    /// The identifier.
+    /// The identifier, which never changes.
     pub fn as_str(self) -> &'static str {
-        self.0
+        self.code
+    }
+
+    /// The word.
+    pub fn name(self) -> &'static str {
+        self.name
     }
 }
 
 impl fmt::Display for LintId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        write!(f, "{} {}", self.code, self.name)
     }
 }
 
@@ -92,190 +116,29 @@ pub struct Finding {
     pub detail: String,
 }
 
-const DER: LintId = LintId("der");
-
-const fn lint(
-    id: &'static str,
-    title: &'static str,
-    check: fn(&Tbs<'_>, &Expectation<'_>) -> Verdict,
-) -> Lint {
-    Lint {
-        id: LintId(id),
-        title,
-        check,
-    }
-}
-
-/// Every lint but `der`, which holds where the others can run at all.
-pub static LINTS: &[Lint] = &[
-    lint(
-        "version",
-        "the version is v3 (RFC 5280 4.1.2.1)",
-        expected::version,
-    ),
-    lint(
-        "serial-positive",
-        "the serial number is positive (RFC 5280 4.1.2.2)",
-        expected::serial_positive,
-    ),
-    lint(
-        "serial-length",
-        "the serial number has at most 20 octets (RFC 5280 4.1.2.2)",
-        expected::serial_length,
-    ),
-    lint(
-        "serial-entropy",
-        "the serial number has room for 128 random bits",
-        expected::serial_entropy,
-    ),
-    lint(
-        "signature-algorithm",
-        "the signature algorithm is the issuer's (RFC 5280 4.1.2.3)",
-        expected::signature,
-    ),
-    lint(
-        "issuer-name",
-        "the issuer is the CA's subject, byte for byte (RFC 5280 4.1.2.4)",
-        expected::issuer,
-    ),
-    lint(
-        "validity-encoding",
-        "UTCTime through 2049, then GeneralizedTime (RFC 5280 4.1.2.5)",
-        times::encoding,
-    ),
-    lint(
-        "validity-order",
-        "NotBefore is before NotAfter",
-        times::order,
-    ),
-    lint("validity-now", "the certificate is valid now", times::now),
-    lint(
-        "validity-nested",
-        "the validity lies within the issuer's",
-        times::nested,
-    ),
-    lint(
-        "validity-length",
-        "the validity is no longer than the profile's",
-        times::length,
-    ),
-    lint(
-        "subject-expected",
-        "the subject is the permitted one, byte for byte",
-        names::subject_expected,
-    ),
-    lint(
-        "subject-present",
-        "a subject, or a critical subjectAltName (RFC 5280 4.1.2.6)",
-        names::subject_present,
-    ),
-    lint(
-        "subject-strings",
-        "subject values are clean text in an allowed string type",
-        names::subject_strings,
-    ),
-    lint(
-        "subject-duplicates",
-        "no RDN occurs twice in the subject",
-        names::subject_duplicates,
-    ),
-    lint(
-        "key-expected",
-        "the key is the requested one, byte for byte",
-        expected::key,
-    ),
-    lint(
-        "key-strength",
-        "RSA of 2048 bits or a point on a NIST curve",
-        expected::key_strength,
-    ),
-    lint(
-        "unique-identifiers",
-        "there are no unique identifiers (RFC 5280 4.1.2.8)",
-        expected::unique_identifiers,
-    ),
-    lint(
-        "extension-duplicates",
-        "no extension occurs twice (RFC 5280 4.2)",
-        extensions::duplicates,
-    ),
-    lint(
-        "extension-set",
-        "the extensions and their criticality are the profile's",
-        extensions::set,
-    ),
-    lint(
-        "extension-criticality",
-        "extensions are critical where RFC 5280 says so",
-        extensions::criticality,
-    ),
-    lint(
-        "basic-constraints",
-        "the certificate is no CA (RFC 5280 4.2.1.9)",
-        extensions::basic_constraints,
-    ),
-    lint(
-        "key-usage",
-        "the key usage is the profile's and signs neither certificates nor CRLs",
-        extensions::key_usage,
-    ),
-    lint(
-        "extended-key-usage",
-        "the extended key usage is the profile's",
-        extensions::extended_key_usage,
-    ),
-    lint(
-        "usage-consistency",
-        "key usage fits the key and the extended key usage",
-        extensions::usage_consistency,
-    ),
-    lint(
-        "subject-key-identifier",
-        "SHA-1 of the key (RFC 5280 4.2.1.2 (1))",
-        extensions::subject_key_identifier,
-    ),
-    lint(
-        "authority-key-identifier",
-        "the issuer's identifier alone (RFC 5280 4.2.1.1)",
-        extensions::authority_key_identifier,
-    ),
-    lint(
-        "san-expected",
-        "the subject alternative names are the permitted ones",
-        names::san_expected,
-    ),
-    lint(
-        "san-forms",
-        "each subject alternative name is well-formed (RFC 5280 4.2.1.6)",
-        names::san_forms,
-    ),
-    lint(
-        "san-duplicates",
-        "no subject alternative name occurs twice",
-        names::san_duplicates,
-    ),
-];
-
 /// Checks a DER TBSCertificate.
 ///
 /// # Errors
 /// Every [`Finding`]; where the DER cannot be read, that alone.
 pub fn check(tbs: &[u8], expectation: &Expectation<'_>) -> Result<Report, Vec<Finding>> {
-    let parsed = Tbs::parse(tbs).map_err(|error| {
-        vec![Finding {
-            id: DER,
-            detail: error.to_string(),
-        }]
-    })?;
-    let mut passed = vec![DER];
+    let parsed = Tbs::parse(tbs);
+    let mut passed = Vec::new();
     let mut findings = Vec::new();
     for lint in LINTS {
-        match (lint.check)(&parsed, expectation) {
+        let verdict = match &parsed {
+            Ok(parsed) => (lint.check)(parsed, expectation),
+            Err(error) => Err(error.to_string()),
+        };
+        match verdict {
             Ok(()) => passed.push(lint.id),
             Err(detail) => findings.push(Finding {
                 id: lint.id,
                 detail,
             }),
+        }
+        // Without the fields, the first lint is the only one that can say anything.
+        if parsed.is_err() {
+            break;
         }
     }
     if findings.is_empty() {

@@ -4,18 +4,40 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
 use der::{Decode, Tag};
 
+use crate::canonical::is_printable_string;
+use crate::constraints::{EMAIL_ADDRESS, Name};
 use crate::expected::equal;
 use crate::parse::{Tbs, children, hexadecimal, values};
 use crate::{Expectation, Verdict};
 
 const DOMAIN_COMPONENT: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25");
-const EMAIL_ADDRESS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1");
 const COUNTRY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.6");
 const SERIAL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.5");
 const DN_QUALIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.46");
 /// An empty SEQUENCE.
 const EMPTY: &[u8] = &[0x30, 0];
+/// RFC 5280 appendix A.1, in characters; RFC 4519 and RFC 2985 for the last three.
+const UPPER_BOUNDS: [(ObjectIdentifier, usize); 13] = [
+    (ObjectIdentifier::new_unwrap("2.5.4.3"), 64),
+    (SERIAL_NUMBER, 64),
+    (COUNTRY, 2),
+    (ObjectIdentifier::new_unwrap("2.5.4.7"), 128),
+    (ObjectIdentifier::new_unwrap("2.5.4.8"), 128),
+    (ObjectIdentifier::new_unwrap("2.5.4.9"), 128),
+    (ObjectIdentifier::new_unwrap("2.5.4.10"), 64),
+    (ObjectIdentifier::new_unwrap("2.5.4.11"), 64),
+    (ObjectIdentifier::new_unwrap("2.5.4.12"), 64),
+    (ObjectIdentifier::new_unwrap("2.5.4.65"), 128),
+    (
+        ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1"),
+        256,
+    ),
+    (DOMAIN_COMPONENT, 63),
+    (EMAIL_ADDRESS, 255),
+];
+/// `ub-name`.
+const UB_NAME: usize = 32_768;
 const MAX_DNS_NAME: usize = 253;
 const MAX_DNS_LABEL: usize = 63;
 
@@ -62,11 +84,6 @@ pub(crate) fn subject_strings(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
         }
     }
     Ok(())
-}
-
-/// X.680 section 41.4.
-fn is_printable_string(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
 pub(crate) fn subject_duplicates(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
@@ -135,6 +152,55 @@ pub(crate) fn san_duplicates(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
                 hexadecimal(name.1)
             ));
         }
+    }
+    Ok(())
+}
+
+pub(crate) fn subject_lengths(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
+    for Attribute { oid, tag: _, value } in rdns(tbs)?.into_iter().flatten() {
+        let bound = UPPER_BOUNDS
+            .iter()
+            .find(|(kind, _)| *kind == oid)
+            .map_or(UB_NAME, |(_, bound)| *bound);
+        let length = String::from_utf8_lossy(value).chars().count();
+        if length > bound || (oid == COUNTRY && length != 2) {
+            return Err(format!(
+                "{oid}: wanted at most {bound} characters, and two for a country, got {length}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A leaf with the CA's name would be found where the CA is looked for.
+pub(crate) fn subject_not_issuer(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
+    if tbs.subject == tbs.issuer {
+        Err("wanted a name of the subject's own, got the issuer's".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+pub(crate) fn constraints(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
+    let all = &expectation.issuer.name_constraints;
+    let check = |what: &str, name: Name<'_>| {
+        all.iter().try_for_each(|constraints| {
+            constraints
+                .check(name)
+                .map_err(|problem| format!("{what}: {problem}"))
+        })
+    };
+    if tbs.subject != EMPTY {
+        check("subject", Name::directory(tbs.subject))?;
+    }
+    for attribute in rdns(tbs)?.into_iter().flatten() {
+        if attribute.oid == EMAIL_ADDRESS {
+            check("subject emailAddress", Name::mailbox(attribute.value))?;
+        }
+    }
+    for (tag, value) in general_names(tbs)?.unwrap_or_default() {
+        let what = format!("subjectAltName {tag} {}", hexadecimal(value));
+        check(&what, Name::general(tag, value))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{BitStringRef, OctetStringRef};
+use der::asn1::BitStringRef;
 use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
 
 /// Most extensions read: bounds the work; a certificate of ours has nine.
@@ -11,6 +11,8 @@ const MAX_EXTENSIONS: usize = 32;
 
 /// RFC 5280 section 4.1. Every slice is a whole TLV unless said otherwise.
 pub(crate) struct Tbs<'a> {
+    /// All of it.
+    pub(crate) der: &'a [u8],
     /// Content of the version INTEGER; `None` for v1, which is left out.
     pub(crate) version: Option<&'a [u8]>,
     /// Content octets.
@@ -55,6 +57,7 @@ impl<'a> Tbs<'a> {
         let spki = sequence(&mut fields)?;
         let (unique_identifiers, extensions) = tail(&mut fields)?;
         Ok(Self {
+            der,
             version,
             serial,
             signature,
@@ -97,51 +100,6 @@ impl Time<'_> {
         let date =
             der::DateTime::new(year, pair(0)?, pair(2)?, pair(4)?, pair(6)?, pair(8)?).ok()?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(date.unix_duration().as_secs()))
-    }
-}
-
-/// What the lints need of the CA's certificate; read once, used for every certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerCertificate {
-    pub(crate) subject_der: Vec<u8>,
-    pub(crate) key_identifier: Vec<u8>,
-    pub(crate) not_before: SystemTime,
-    pub(crate) not_after: SystemTime,
-}
-
-/// The CA's certificate is not one that can issue.
-#[derive(Debug, thiserror::Error)]
-pub enum IssuerError {
-    /// Not DER of a certificate.
-    #[error("the issuer's certificate is not DER")]
-    Der(#[from] der::Error),
-    /// A time is not as RFC 5280 writes it.
-    #[error("the issuer's certificate has a validity that cannot be read")]
-    Validity,
-    /// RFC 5280 section 4.2.1.2: a CA certificate has one.
-    #[error("the issuer's certificate must have a subject key identifier")]
-    NoKeyIdentifier,
-}
-
-impl IssuerCertificate {
-    /// Reads a DER certificate.
-    ///
-    /// # Errors
-    /// [`IssuerError`].
-    pub fn from_der(certificate: &[u8]) -> Result<Self, IssuerError> {
-        let mut outer = SliceReader::new(certificate)?;
-        let (tag, content) = tlv(&mut outer)?;
-        tag.assert_eq(Tag::Sequence)?;
-        let tbs = Tbs::parse(SliceReader::new(content)?.tlv_bytes()?)?;
-        let ski = tbs
-            .extension(&const_oid::db::rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER)
-            .ok_or(IssuerError::NoKeyIdentifier)?;
-        Ok(Self {
-            subject_der: tbs.subject.to_vec(),
-            key_identifier: <&OctetStringRef>::from_der(ski.value)?.as_bytes().to_vec(),
-            not_before: tbs.not_before.moment().ok_or(IssuerError::Validity)?,
-            not_after: tbs.not_after.moment().ok_or(IssuerError::Validity)?,
-        })
     }
 }
 
@@ -259,7 +217,9 @@ fn extension(content: &[u8]) -> der::Result<Extension<'_>> {
 /// Algorithm OID, parameters and key bits of a SubjectPublicKeyInfo.
 pub(crate) struct Key<'a> {
     pub(crate) oid: ObjectIdentifier,
+    /// A named curve.
     pub(crate) parameters: Option<ObjectIdentifier>,
+    pub(crate) parameters_der: &'a [u8],
     pub(crate) bits: &'a [u8],
 }
 
@@ -273,13 +233,15 @@ impl<'a> Key<'a> {
         fields.finish()?;
         let mut algorithm = SliceReader::new(algorithm)?;
         let oid = ObjectIdentifier::decode(&mut algorithm)?;
-        let parameters = ObjectIdentifier::decode(&mut algorithm).ok();
+        let parameters_der = algorithm.read_slice(algorithm.remaining_len())?;
+        let parameters = ObjectIdentifier::from_der(parameters_der).ok();
         let bits = bits
             .as_bytes()
             .ok_or_else(|| Tag::BitString.value_error())?;
         Ok(Self {
             oid,
             parameters,
+            parameters_der,
             bits,
         })
     }

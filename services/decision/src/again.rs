@@ -153,6 +153,10 @@ fn lint(evidence: &Evidence, tbs: &[u8], expected: &Expected, ca: &Ca) -> Result
         extensions: &expected.extensions,
         key_usage: expected.key_usage,
         extended_key_usage: &expected.extended_key_usage,
+        policies: &expected.policies,
+        crl_distribution_points: &expected.crl_distribution_points,
+        ca_issuers: &expected.ca_issuers,
+        ocsp: &expected.ocsp,
         max_validity: expected.max_validity,
         now: moment(evidence.decided_ms),
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_lint::{IssuerCertificate, IssuerError};
+use assay_lint::{Finding, IssuerCertificate, IssuerError};
 use assay_policy::{Issuer, Profile, Quirks};
 use assay_scep::Request;
 use der::asn1::{Any, BitString};
@@ -32,7 +32,7 @@ pub(crate) struct Authority {
     pub(crate) issuer: Issuer,
     /// CKA_ID of the CA key, hex.
     pub(crate) key_id: String,
-    /// The CA certificate as the lints read it.
+    /// The CA certificate as the lints read it, with what those above it constrain.
     pub(crate) lint_issuer: IssuerCertificate,
     ca_key: PKey<Public>,
     ca_digest: MessageDigest,
@@ -62,6 +62,8 @@ pub(crate) enum AuthorityError {
     ForeignRa { key: &'static str },
     #[error("certificates.ca: not fit for an issuer")]
     Issuer(#[from] IssuerError),
+    #[error("certificates.ca: nothing that it issues would pass")]
+    Unfit(#[source] Finding),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] ErrorStack),
 }
@@ -119,6 +121,10 @@ impl Authority {
             .get_extension::<SubjectKeyIdentifier>()
             .map_err(|source| AuthorityError::Encoding { key: "ca", source })?
             .ok_or(AuthorityError::NoKeyIdentifier)?;
+        let lint_issuer = IssuerCertificate::from_der(&ca_der)?.under(&chain)?;
+        if let Some(finding) = lint_issuer.unfit() {
+            return Err(AuthorityError::Unfit(finding));
+        }
         Ok(Self {
             id: hex::encode(sha256(&spki)),
             issuer: Issuer {
@@ -131,7 +137,7 @@ impl Authority {
             ca_key,
             ca_digest: digest,
             key_id,
-            lint_issuer: IssuerCertificate::from_der(&ca_der)?,
+            lint_issuer,
             ra_pair: Arc::new(Ra::pair(ra_enc, ra_sign)?),
             ra_single: ra_single.map(Ra::single).transpose()?.map(Arc::new),
             ca: ca_der,

@@ -21,7 +21,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::sign::Signer;
-use openssl::x509::extension::{BasicConstraints, SubjectKeyIdentifier};
+use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 use openssl::x509::{X509Builder, X509NameBuilder};
 use x509_cert::ext::Extension;
 
@@ -80,6 +80,8 @@ pub(crate) fn ca_certificate(name: &str) -> Vec<u8> {
     }
     let constraints = BasicConstraints::new().critical().ca().build().unwrap();
     builder.append_extension(constraints).unwrap();
+    let usage = KeyUsage::new().critical().key_cert_sign().build().unwrap();
+    builder.append_extension(usage).unwrap();
     let context = builder.x509v3_context(None, None);
     let identifier = SubjectKeyIdentifier::new().build(&context).unwrap();
     builder.append_extension(identifier).unwrap();

@@ -35,6 +35,10 @@ pub(super) fn check(
         extensions: &expected.extensions,
         key_usage: expected.key_usage,
         extended_key_usage: &expected.extended_key_usage,
+        policies: &expected.policies,
+        crl_distribution_points: &expected.crl_distribution_points,
+        ca_issuers: &expected.ca_issuers,
+        ocsp: &expected.ocsp,
         max_validity: expected.max_validity,
         now,
     };

@@ -8,6 +8,7 @@
 use const_oid::ObjectIdentifier;
 
 /// The fields of a TBSCertificate, each a whole TLV unless said otherwise.
+#[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) version: Vec<u8>,
     /// Content octets.

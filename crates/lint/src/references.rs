@@ -1,0 +1,109 @@
+//! Lints of the extensions that refer to elsewhere: policies, CRL, the issuer's certificate, OCSP.
+
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280 as oids;
+use der::{Tag, TagNumber};
+
+use crate::parse::{Tbs, children, values};
+use crate::{Expectation, Verdict};
+
+pub(crate) fn policies(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
+    let mut got = Vec::new();
+    for (_, information) in list(tbs, &oids::ID_CE_CERTIFICATE_POLICIES)? {
+        match values(information).map_err(unreadable)?.as_slice() {
+            [(Tag::ObjectIdentifier, oid)] => got.push(identifier(oid)?),
+            _ => return Err("wanted policies without qualifiers".to_owned()),
+        }
+    }
+    same(expectation.policies, &got)
+}
+
+pub(crate) fn distribution_points(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
+    let points = list(tbs, &oids::ID_CE_CRL_DISTRIBUTION_POINTS)?;
+    let got = match points.as_slice() {
+        [] => Vec::new(),
+        [(_, point)] => {
+            // distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] … } }, and nothing else.
+            let name = only(values(point).map_err(unreadable)?, context(0, true))?;
+            let names = only(values(name).map_err(unreadable)?, context(0, true))?;
+            let names = values(names).map_err(unreadable)?;
+            names.into_iter().map(url).collect::<Result<_, _>>()?
+        }
+        _ => return Err(format!("wanted one, got {}", points.len())),
+    };
+    let wanted: Vec<&str> = strings(expectation.crl_distribution_points);
+    same(&wanted, &got)
+}
+
+pub(crate) fn access(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
+    let mut got = Vec::new();
+    for (_, description) in list(tbs, &oids::ID_PE_AUTHORITY_INFO_ACCESS)? {
+        match values(description).map_err(unreadable)?.as_slice() {
+            [(Tag::ObjectIdentifier, method), location] => {
+                got.push((identifier(method)?, url(*location)?));
+            }
+            _ => return Err("wanted a method and a location".to_owned()),
+        }
+    }
+    let of = |method: ObjectIdentifier, urls: &'_ [String]| -> Vec<(ObjectIdentifier, String)> {
+        urls.iter().map(|url| (method, url.clone())).collect()
+    };
+    let mut wanted = of(oids::ID_AD_CA_ISSUERS, expectation.ca_issuers);
+    wanted.extend(of(oids::ID_AD_OCSP, expectation.ocsp));
+    let got: Vec<(ObjectIdentifier, String)> = got
+        .into_iter()
+        .map(|(method, url)| (method, url.to_owned()))
+        .collect();
+    same(&wanted, &got)
+}
+
+/// Empty where the extension is absent.
+fn list<'a>(tbs: &Tbs<'a>, oid: &ObjectIdentifier) -> Result<Vec<(Tag, &'a [u8])>, String> {
+    tbs.extension(oid).map_or(Ok(Vec::new()), |extension| {
+        children(extension.value).map_err(unreadable)
+    })
+}
+
+fn only(values: Vec<(Tag, &[u8])>, wanted: Tag) -> Result<&[u8], String> {
+    match values.as_slice() {
+        [(tag, content)] if *tag == wanted => Ok(content),
+        _ => Err(format!("wanted {wanted} alone")),
+    }
+}
+
+fn url((tag, value): (Tag, &[u8])) -> Result<&str, String> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    if tag == context(6, false) && is_http && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+        Ok(text)
+    } else {
+        Err(format!("wanted the URI of a web page, got {tag} `{text}`"))
+    }
+}
+
+fn identifier(oid: &[u8]) -> Result<ObjectIdentifier, String> {
+    ObjectIdentifier::from_bytes(oid).map_err(|error| format!("wanted an OID: {error}"))
+}
+
+fn context(number: u32, constructed: bool) -> Tag {
+    Tag::ContextSpecific {
+        constructed,
+        number: TagNumber(number),
+    }
+}
+
+fn strings(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(wanted: &[T], got: &[T]) -> Verdict {
+    if wanted == got {
+        Ok(())
+    } else {
+        Err(format!("wanted {wanted:?}, got {got:?}"))
+    }
+}
+
+fn unreadable(error: der::Error) -> String {
+    format!("wanted DER: {error}")
+}
