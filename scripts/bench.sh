@@ -117,9 +117,9 @@ echo
 stop
 config=$dir/demo/signer.toml
 if grep -q '^\[limits\]' "$config"; then
-    sed -i 's/^\[limits\].*/&\nrefusal_rate = 100000\nrefusal_tick = "1us"/' "$config"
+    sed -i 's/^\[limits\].*/&\nrefusal_rate = 100000\nundecipherable_rate = 100000\nrefusal_tick = "1us"/' "$config"
 else
-    printf '\n[limits]\nrefusal_rate = 100000\nrefusal_tick = "1us"\n' >>"$config"
+    printf '\n[limits]\nrefusal_rate = 100000\nundecipherable_rate = 100000\nrefusal_tick = "1us"\n' >>"$config"
 fi
 start
 echo "== refusals with the tick off: here the causes have to differ"

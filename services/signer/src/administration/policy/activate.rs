@@ -81,7 +81,6 @@ pub(crate) async fn activate(
             "another version came into force meanwhile; propose the files again".to_owned(),
         ));
     }
-    before_first_use(service);
     let now = service.pipeline.recorder.clock.now();
     for profile in bundle.profiles.values() {
         warn_of_single_ra(profile, now);
@@ -100,9 +99,6 @@ pub(crate) async fn activate(
     );
     Ok(reply)
 }
-
-/// What must be true of the log before a version is used that it tells of: the place of the checkpoint.
-fn before_first_use(_service: &AdministrationService) {}
 
 /// The row of an approved candidate.
 fn new_policy(
