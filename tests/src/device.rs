@@ -132,7 +132,16 @@ impl Device {
     ///
     /// When OpenSSL fails.
     pub fn new() -> Result<Self> {
-        let key = PKey::from_rsa(Rsa::generate(KEY_BITS)?)?;
+        Self::with_key_of(KEY_BITS)
+    }
+
+    /// A device with a new RSA key of this length.
+    ///
+    /// # Errors
+    ///
+    /// When OpenSSL fails.
+    pub fn with_key_of(bits: u32) -> Result<Self> {
+        let key = PKey::from_rsa(Rsa::generate(bits)?)?;
         let mut name = X509NameBuilder::new()?;
         name.append_entry_by_text("CN", "transient")?;
         let name = name.build();
@@ -196,7 +205,11 @@ impl Device {
         challenge: Option<&str>,
         extensions: &[Vec<u8>],
     ) -> Result<Vec<u8>> {
-        let subject: Name = subject.parse()?;
+        // The parser takes no empty name, which is one all the same.
+        let subject: Name = match subject {
+            "" => Name::default(),
+            subject => subject.parse()?,
+        };
         let info = new_csr_info(&subject.to_der()?, &self.spki()?, challenge, extensions);
         Ok(assemble_csr(
             &info,

@@ -12,6 +12,7 @@ pub mod device;
 pub mod frontend;
 pub mod http;
 pub mod installation;
+pub mod linter;
 pub mod metrics;
 pub mod operator;
 pub mod policy;

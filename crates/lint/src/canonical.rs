@@ -1,6 +1,6 @@
 //! LINT-01: DER all the way down. The codec that reads the fields looks no deeper than it must.
 
-use der::{Reader, SliceReader, Tag};
+use der::{Reader, SliceReader};
 
 use crate::parse::{Tbs, hexadecimal, tlv};
 use crate::{Expectation, Verdict};
@@ -9,6 +9,15 @@ use crate::{Expectation, Verdict};
 const MAX_DEPTH: usize = 16;
 /// X.690 section 8.1.2.5: an identifier octet of a constructed encoding.
 const CONSTRUCTED: u8 = 0x20;
+const BOOLEAN: u8 = 0x01;
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const NULL: u8 = 0x05;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const IA5_STRING: u8 = 0x16;
+const SET: u8 = 0x31;
 
 pub(crate) fn der(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
     walk(tbs.der, 0)?;
@@ -33,7 +42,7 @@ fn walk(content: &[u8], depth: usize) -> Verdict {
         if identifier & CONSTRUCTED != 0 {
             walk(value, depth + 1)?;
         }
-        if !is_canonical(tag, value) {
+        if !is_canonical(identifier, value) {
             return Err(format!(
                 "wanted the DER of a {tag}, got {}",
                 hexadecimal(value)
@@ -47,28 +56,28 @@ fn walk(content: &[u8], depth: usize) -> Verdict {
     Ok(())
 }
 
-/// X.690 sections 8 and 11, for the types that a certificate holds.
-fn is_canonical(tag: Tag, value: &[u8]) -> bool {
-    match tag {
-        Tag::Boolean => matches!(value, [0 | 0xff]),
-        Tag::Integer | Tag::Enumerated => match value {
+/// X.690 sections 8 and 11, for the types that a certificate holds, by identifier octet.
+fn is_canonical(identifier: u8, value: &[u8]) -> bool {
+    match identifier {
+        BOOLEAN => matches!(value, [0 | 0xff]),
+        INTEGER => match value {
             [] => false,
             [0, second, ..] => second & 0x80 != 0,
             [0xff, second, ..] => second & 0x80 == 0,
             [_, ..] => true,
         },
-        Tag::BitString => match value {
+        BIT_STRING => match value {
             [] => false,
             [unused] => *unused == 0,
             [unused @ 0..=7, .., last] => last & !(0xff_u8 << unused) == 0,
             [_, ..] => false,
         },
-        Tag::Null => value.is_empty(),
-        Tag::ObjectIdentifier => is_oid(value),
-        Tag::Utf8String => std::str::from_utf8(value).is_ok(),
-        Tag::PrintableString => value.iter().copied().all(is_printable_string),
-        Tag::Ia5String => value.is_ascii(),
-        Tag::Set => is_ordered(value),
+        NULL => value.is_empty(),
+        OBJECT_IDENTIFIER => is_oid(value),
+        UTF8_STRING => std::str::from_utf8(value).is_ok(),
+        PRINTABLE_STRING => value.iter().copied().all(is_printable_string),
+        IA5_STRING => value.is_ascii(),
+        SET => is_ordered(value),
         _ => true,
     }
 }

@@ -68,11 +68,8 @@ impl NameConstraints {
         let mut constraints = Self::default();
         let mut last = None;
         for (tag, content) in children(value)? {
-            let list = match tag {
-                Tag::ContextSpecific {
-                    constructed: true,
-                    number: TagNumber(number @ (0 | 1)),
-                } if last.is_none_or(|last| last < number) => {
+            let list = match list_number(tag) {
+                Some(number) if last.is_none_or(|last| last < number) => {
                     last = Some(number);
                     if number == 0 {
                         &mut constraints.permitted
@@ -80,7 +77,7 @@ impl NameConstraints {
                         &mut constraints.excluded
                     }
                 }
-                _ => return Err(IssuerError::NameConstraints("wanted [0], then [1]")),
+                Some(_) | None => return Err(IssuerError::NameConstraints("wanted [0], then [1]")),
             };
             let subtrees = values(content)?;
             if subtrees.is_empty() || subtrees.len() > MAX_SUBTREES {
@@ -124,6 +121,18 @@ impl NameConstraints {
         }
         Ok(())
     }
+}
+
+/// 0 for the permitted subtrees, 1 for the excluded ones.
+fn list_number(tag: Tag) -> Option<u32> {
+    let Tag::ContextSpecific {
+        constructed: true,
+        number: TagNumber(number @ (0 | 1)),
+    } = tag
+    else {
+        return None;
+    };
+    Some(number)
 }
 
 impl Subtree {

@@ -24,8 +24,8 @@ pub(crate) fn distribution_points(tbs: &Tbs<'_>, expectation: &Expectation<'_>) 
         [] => Vec::new(),
         [(_, point)] => {
             // distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] … } }, and nothing else.
-            let name = only(values(point).map_err(unreadable)?, context(0, true))?;
-            let names = only(values(name).map_err(unreadable)?, context(0, true))?;
+            let name = only(&values(point).map_err(unreadable)?, context(0, true))?;
+            let names = only(&values(name).map_err(unreadable)?, context(0, true))?;
             let names = values(names).map_err(unreadable)?;
             names.into_iter().map(url).collect::<Result<_, _>>()?
         }
@@ -64,8 +64,8 @@ fn list<'a>(tbs: &Tbs<'a>, oid: &ObjectIdentifier) -> Result<Vec<(Tag, &'a [u8])
     })
 }
 
-fn only(values: Vec<(Tag, &[u8])>, wanted: Tag) -> Result<&[u8], String> {
-    match values.as_slice() {
+fn only<'a>(values: &[(Tag, &'a [u8])], wanted: Tag) -> Result<&'a [u8], String> {
+    match values {
         [(tag, content)] if *tag == wanted => Ok(content),
         _ => Err(format!("wanted {wanted} alone")),
     }
@@ -73,11 +73,16 @@ fn only(values: Vec<(Tag, &[u8])>, wanted: Tag) -> Result<&[u8], String> {
 
 fn url((tag, value): (Tag, &[u8])) -> Result<&str, String> {
     let text = std::str::from_utf8(value).unwrap_or_default();
-    let is_http = text.starts_with("http://") || text.starts_with("https://");
-    if tag == context(6, false) && is_http && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+    // Where RFC 5280 sections 4.2.1.13 and 4.2.2.1 look for a CRL or a certificate.
+    let fetched = ["http://", "https://", "ldap://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if tag == context(6, false) && fetched && text.bytes().all(|octet| octet.is_ascii_graphic()) {
         Ok(text)
     } else {
-        Err(format!("wanted the URI of a web page, got {tag} `{text}`"))
+        Err(format!(
+            "wanted an http, https or ldap URL, got {tag} `{text}`"
+        ))
     }
 }
 

@@ -133,6 +133,10 @@ impl Facts {
 
 fn subject_from_der(der: &[u8]) -> der::Result<Vec<Vec<Attribute>>> {
     let name = Vec::<SetOfVec<RawAttribute>>::from_der(der)?;
+    // X.501 section 9.2: an RDN has one attribute at least.
+    if name.iter().any(SetOfVec::is_empty) {
+        return Err(Tag::Set.length_error().into());
+    }
     Ok(name
         .into_iter()
         .map(|rdn| {

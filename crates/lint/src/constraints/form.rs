@@ -18,19 +18,20 @@ pub(super) enum Form {
 impl Form {
     /// RFC 5280 section 4.2.1.6, the tags of GeneralName.
     pub(super) fn of(tag: Tag) -> Self {
-        match tag {
-            Tag::ContextSpecific {
-                number: TagNumber(number),
-                ..
-            } => match number {
-                1 => Self::Mailbox,
-                2 => Self::Dns,
-                4 => Self::Directory,
-                6 => Self::Uri,
-                7 => Self::Ip,
-                other => Self::Other(other),
-            },
-            _ => Self::Other(u32::MAX),
+        let Tag::ContextSpecific {
+            number: TagNumber(number),
+            ..
+        } = tag
+        else {
+            return Self::Other(u32::MAX);
+        };
+        match number {
+            1 => Self::Mailbox,
+            2 => Self::Dns,
+            4 => Self::Directory,
+            6 => Self::Uri,
+            7 => Self::Ip,
+            other => Self::Other(other),
         }
     }
 
@@ -133,9 +134,12 @@ pub(super) fn directory_within(name: &[u8], base: &[u8]) -> bool {
     name.starts_with(&base)
 }
 
-/// RDNs of types and values. As path validation does (RFC 5280 section 7.1): no regard to case, to the string type or
+/// Types and values.
+type FoldedRdn<'a> = Vec<(&'a [u8], String)>;
+
+/// The RDNs of a Name. As path validation does (RFC 5280 section 7.1): no regard to case, to the string type or
 /// to how many spaces.
-fn folded(name: &[u8]) -> Option<Vec<Vec<(&[u8], String)>>> {
+fn folded(name: &[u8]) -> Option<Vec<FoldedRdn<'_>>> {
     let mut rdns = Vec::new();
     for (_, rdn) in children(name).ok()? {
         let mut attributes = Vec::new();

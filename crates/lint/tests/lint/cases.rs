@@ -230,7 +230,7 @@ pub(crate) const CASES: &[(&str, Mutation)] = &[
         extension(p, oids::ID_PE_AUTHORITY_INFO_ACCESS).value = value;
     }),
     ("authority-information-access", |p| {
-        let value = access(&[(oids::ID_AD_CA_ISSUERS, "ldap://pki.example.com")]);
+        let value = access(&[(oids::ID_AD_CA_ISSUERS, "ftp://pki.example.com")]);
         extension(p, oids::ID_PE_AUTHORITY_INFO_ACCESS).value = value;
     }),
 ];

@@ -59,9 +59,12 @@ fn a_ca_under_its_root_may_issue() {
     assert_eq!(found(&chain), BTreeSet::new());
 }
 
+/// A lint, and a change to the issuer that it must find.
+type Case = (&'static str, fn(&mut Parts));
+
 #[test]
 fn each_lint_about_the_issuer_finds_what_was_changed_against_it() {
-    let cases: [(&str, fn(&mut Parts)); 8] = [
+    let cases: [Case; 8] = [
         ("issuer-ca", |ca| {
             extension(ca, oids::ID_CE_BASIC_CONSTRAINTS).value = sequence(&[]);
         }),

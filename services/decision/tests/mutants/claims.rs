@@ -1,0 +1,116 @@
+//! What authorises a request, in a form that can be changed, and in the terms of both sides.
+
+use std::time::{Duration, SystemTime};
+
+use assay_policy::{Authority, Dn, InventoryEntry};
+use serde_json::{Value, json};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    OneTime,
+    Static,
+    Renewal,
+    None,
+}
+
+/// One type for all kinds, so that a mutant can turn one into another.
+#[derive(Clone)]
+pub(crate) struct Claims {
+    pub(crate) kind: Kind,
+    pub(crate) profile: String,
+    /// RFC 4514.
+    pub(crate) subject: String,
+    pub(crate) sans: Vec<String>,
+    /// Of the challenge.
+    pub(crate) expires: u64,
+    /// Of the renewed certificate.
+    pub(crate) not_after: u64,
+    pub(crate) old_key: [u8; 32],
+    pub(crate) entry: Option<Entry>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) pin: Option<[u8; 32]>,
+    pub(crate) issued: bool,
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+impl Claims {
+    /// `None` for names that neither a challenge nor a certificate can have.
+    pub(crate) fn authority(&self) -> Option<Authority> {
+        let profile = self.profile.clone();
+        let subject = Dn::parse_rfc4514(&self.subject).ok()?;
+        let sans = self.sans.iter().map(|san| san.parse().ok());
+        let sans: Vec<_> = sans.collect::<Option<_>>()?;
+        let inventory = self.entry.as_ref().map(|entry| InventoryEntry {
+            name: entry.name.clone(),
+            spki_sha256: entry.pin,
+            already_issued: entry.issued,
+        });
+        Some(match self.kind {
+            Kind::OneTime => Authority::OneTimeChallenge {
+                id: "c-1".to_owned(),
+                profile,
+                subject,
+                sans,
+                expires: at(self.expires),
+            },
+            Kind::Static => Authority::StaticChallenge {
+                id: "s-1".to_owned(),
+                profile,
+                inventory,
+            },
+            Kind::Renewal => Authority::Renewal {
+                serial: "1f".to_owned(),
+                profile,
+                subject,
+                sans,
+                not_after: at(self.not_after),
+                old_spki_sha256: self.old_key,
+                inventory,
+            },
+            Kind::None => Authority::None,
+        })
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let subject = Dn::parse_rfc4514(&self.subject).unwrap();
+        let rdns: Vec<Vec<(String, &str)>> = subject
+            .rdns()
+            .iter()
+            .map(|rdn| {
+                let attributes = rdn.attributes().iter();
+                attributes
+                    .map(|attribute| (attribute.oid().to_string(), attribute.value()))
+                    .collect()
+            })
+            .collect();
+        let entry = self.entry.as_ref().map(|entry| {
+            let pin = entry.pin.map(hex::encode);
+            json!({ "name": entry.name, "pin": pin, "issued": entry.issued })
+        });
+        let names = json!({ "subject": rdns, "sans": self.sans });
+        let mut claims = match self.kind {
+            Kind::OneTime => json!({ "kind": "one-time", "expires": self.expires }),
+            Kind::Static => json!({ "kind": "static", "entry": entry }),
+            Kind::Renewal => json!({
+                "kind": "renewal",
+                "not_after": self.not_after,
+                "old_key": hex::encode(self.old_key),
+                "entry": entry,
+            }),
+            Kind::None => return json!({ "kind": "none" }),
+        };
+        claims["profile"] = json!(self.profile);
+        if self.kind != Kind::Static {
+            claims["subject"] = names["subject"].clone();
+            claims["sans"] = names["sans"].clone();
+        }
+        claims
+    }
+}

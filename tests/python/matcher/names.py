@@ -1,0 +1,185 @@
+"""Names: what is clean text, what each form wants, and what a policy permits by a claim or an inventory."""
+
+import ipaddress
+import re
+import unicodedata
+
+from . import der
+
+# Short names, object identifiers and upper bounds: RFC 5280 appendix A.1, RFC 4519, RFC 2985.
+ATTRIBUTES = {
+    "CN": ("2.5.4.3", 64),
+    "SN": ("2.5.4.4", 32768),
+    "serialNumber": ("2.5.4.5", 64),
+    "C": ("2.5.4.6", 2),
+    "L": ("2.5.4.7", 128),
+    "ST": ("2.5.4.8", 128),
+    "STREET": ("2.5.4.9", 128),
+    "O": ("2.5.4.10", 64),
+    "OU": ("2.5.4.11", 64),
+    "T": ("2.5.4.12", 64),
+    "GN": ("2.5.4.42", 32768),
+    "UID": ("0.9.2342.19200300.100.1.1", 256),
+    "DC": ("0.9.2342.19200300.100.1.25", 63),
+    "emailAddress": ("1.2.840.113549.1.9.1", 255),
+}
+BOUNDS = dict(ATTRIBUTES.values())
+TAGS = {"utf8": der.UTF8, "printable": der.PRINTABLE, "ia5": der.IA5}
+UPN = "1.3.6.1.4.1.311.20.2.3"
+SID = "tag:microsoft.com,2022-09-14:sid:"
+LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+
+
+class Unfit(Exception):
+    """No name can be issued."""
+
+
+def attribute_type(text):
+    for name, (oid, _) in ATTRIBUTES.items():
+        if name.lower() == text.lower():
+            return oid
+    return text
+
+
+def clean(text):
+    controls = any(unicodedata.category(character) == "Cc" for character in text)
+    return bool(text) and not controls and text.strip() == text and unicodedata.normalize("NFC", text) == text
+
+
+def admits(tag, text):
+    if tag == der.PRINTABLE:
+        return re.fullmatch(r"[A-Za-z0-9 '()+,\-./:=?]*", text) is not None
+    return tag != der.IA5 or text.isascii()
+
+
+def dns_is_well_formed(name):
+    if not 1 <= len(name) <= 253:
+        return False
+    try:
+        ipaddress.IPv4Address(name)
+        return False
+    except ValueError:
+        return re.fullmatch(rf"(\*\.)?{LABEL}(\.{LABEL})*", name) is not None
+
+
+def is_well_formed(san):
+    kind, value = san
+    if kind == "dns":
+        return dns_is_well_formed(value)
+    if kind == "email":
+        local, at, domain = value.rpartition("@")
+        atom = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
+        sound = re.fullmatch(rf"{atom}(\.{atom})*", local) is not None
+        return bool(at) and sound and len(value) <= 254 and domain[:2] != "*." and dns_is_well_formed(domain)
+    if kind in ("uri", "microsoft-sid"):
+        return len(value) <= 1024 and re.fullmatch(r"[a-z][a-z0-9+.\-]*:[!#-;=?-\[\]_a-z~]+", value) is not None
+    if kind == "upn":
+        return clean(value) and re.fullmatch(r"[^@]+@[^@]+", value) is not None
+    return True
+
+
+def san_of_text(text):
+    kind, _, value = text.partition(":")
+    return san_of(kind, value)
+
+
+def san_of(kind, value):
+    if kind == "ip":
+        try:
+            return kind, ipaddress.ip_address(value).packed
+        except ValueError as error:
+            raise Unfit(f"{value} is no address") from error
+    if kind == "uri" and value.startswith(SID):
+        return "microsoft-sid", value
+    return kind, value
+
+
+def san_of_der(tag, content):
+    """A GeneralName; a form that no policy can list is malformed."""
+    forms = {0x81: "email", 0x82: "dns", 0x86: "uri"}
+    if tag in forms:
+        if not content.isascii():
+            raise der.Malformed("an IA5String with other characters")
+        return san_of(forms[tag], content.decode("ascii"))
+    if tag == 0x87:
+        if len(content) not in (4, 16):
+            raise der.Malformed("an address of another length")
+        return "ip", content
+    if tag == 0xA0:
+        (oid_tag, oid), (value_tag, value) = der.elements(content)
+        if oid_tag != der.OID or value_tag != 0xA0:
+            raise der.Malformed("no otherName")
+        if der.dotted(oid) == UPN:
+            return "upn", der.inside(value, der.UTF8).decode("utf-8")
+        return "other", (der.dotted(oid), value)
+    raise der.Malformed(f"a name of form {tag:#04x}")
+
+
+def san_to_der(san):
+    kind, value = san
+    if kind == "ip":
+        return der.tlv(0x87, value)
+    if kind == "upn":
+        return der.tlv(0xA0, der.oid(UPN), der.tlv(0xA0, der.tlv(der.UTF8, value.encode())))
+    tag = {"email": 0x81, "dns": 0x82, "uri": 0x86, "microsoft-sid": 0x86}[kind]
+    return der.tlv(tag, value.encode("ascii"))
+
+
+class Permitted:
+    """The one subject and the one set of alternative names, from policy, claims and inventory."""
+
+    def __init__(self, policy, claims):
+        # RDNs of (type, value, encoding of issue).
+        self.subject = []
+        for rdn in policy.subject:
+            attributes = []
+            for rule in rdn:
+                oid = attribute_type(rule["type"])
+                text = value(rule["value"], claims)
+                if not clean(text) or len(text) > BOUNDS.get(oid, 32768):
+                    raise Unfit(f"{oid} `{text}`")
+                attributes.append((oid, text, rule["issue"]))
+            self.subject.append(sorted(attributes))
+        plain = [[(oid, text) for oid, text, _ in rdn] for rdn in self.subject]
+        if any(plain.count(rdn) > 1 for rdn in plain):
+            raise Unfit("an RDN twice")
+        self.sans = []
+        claimed = [san_of_text(text) for text in claims.get("sans", [])]
+        for rule in policy.sans:
+            if "claimed" in rule:
+                names = [san for san in claimed if san[0] == rule["type"]]
+                if not rule["claimed"]["min"] <= len(names) <= rule["claimed"]["max"]:
+                    raise Unfit(f"{len(names)} names of type {rule['type']}")
+                self.sans += names
+            else:
+                self.sans.append(san_of(rule["type"], value(rule["value"], claims)))
+        kinds = {rule["type"] for rule in policy.sans}
+        for san in self.sans:
+            if not is_well_formed(san) or san[0] not in kinds or self.sans.count(san) > 1:
+                raise Unfit(f"name {san}")
+
+    def issuable(self):
+        return all(admits(TAGS[issue], text) for rdn in self.subject for _, text, issue in rdn)
+
+    def equal(self, claims):
+        """Whether these are exactly the names that challenge or renewed certificate has."""
+        subject = [sorted((oid, text) for oid, text, _ in rdn) for rdn in self.subject]
+        claimed = [sorted(map(tuple, rdn)) for rdn in claims["subject"]]
+        sans = sorted(map(repr, map(san_of_text, claims["sans"])))
+        return subject == claimed and sans == sorted(map(repr, self.sans))
+
+
+def value(source, claims):
+    if "literal" in source:
+        return source["literal"]
+    if "inventory" in source:
+        if not claims.get("entry"):
+            raise Unfit("no entry of the inventory")
+        return claims["entry"]["name"]
+    if "claim" in source:
+        oid = attribute_type(source["claim"])
+        found = [text for rdn in claims.get("subject", []) for kind, text in rdn if kind == oid]
+        if len(found) != 1:
+            raise Unfit(f"{len(found)} claims of {oid}")
+        return found[0]
+    return "".join(value(part, claims) for part in source["join"])
