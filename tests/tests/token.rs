@@ -15,8 +15,9 @@ use openssl::pkey::{Id, PKey};
 use openssl::x509::X509;
 use tokio::process::Command;
 
-/// Folders of an installation with private keys in files: of the tiers' mutual TLS, and of the demo's own devices.
-const SOFTWARE_KEYS: [&str; 2] = ["transport", "devices"];
+/// Folders of an installation with private keys in files: of the tiers' mutual TLS, of the demo's own devices, and of the
+/// people whom the demo makes up to approve its policy.
+const SOFTWARE_KEYS: [&str; 3] = ["transport", "devices", "approvers"];
 
 /// The keys of the service, by the labels that the ceremony gives them.
 const SERVICE_KEYS: [&str; 5] = ["ra-decrypt", "ra-sign", "ca-sign", "log-sign", "probe"];
