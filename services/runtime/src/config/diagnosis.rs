@@ -14,11 +14,22 @@ const MAX_DEPTH: usize = 16;
 /// Similarity (Jaro-Winkler) above which a known key is offered for a mistyped one.
 const SIMILAR: f64 = 0.8;
 
+/// What the parser says of a key that occurs twice.
+const DUPLICATE_KEY: &str = "duplicate key";
+
 pub(super) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or(0..0);
-    let keys = DeTable::parse(text)
-        .map(|root| keys_at(root.get_ref(), &span, 0))
-        .unwrap_or_default();
+    let keys = if error.message() == DUPLICATE_KEY {
+        // Not TOML, so that no table is there to be searched; the place is that of the key.
+        text.get(span.clone())
+            .map(str::to_owned)
+            .into_iter()
+            .collect()
+    } else {
+        DeTable::parse(text)
+            .map(|root| keys_at(root.get_ref(), &span, 0))
+            .unwrap_or_default()
+    };
     ConfigError::Invalid {
         path: path.to_owned(),
         position: position(text, span.start),
