@@ -19,6 +19,9 @@ use crate::bundle::{MAX_FILE, PolicyFile};
 use crate::profile::Profile;
 use reader::{Reader, Section};
 
+/// What the parser says of a key that occurs twice.
+const DUPLICATE_KEY: &str = "duplicate key";
+
 pub(crate) fn profile(file: &PolicyFile) -> Result<Profile, Vec<LoadError>> {
     let of_file = |problem: &str| {
         vec![LoadError::of_file(
@@ -42,12 +45,13 @@ pub(crate) fn profile(file: &PolicyFile) -> Result<Profile, Vec<LoadError>> {
     if !faults.is_empty() {
         // What a broken file leaves out is not worth a message of its own.
         for fault in faults {
-            reader.error(
-                fault.span().unwrap_or_default(),
-                "",
-                LoadRule::Syntax,
-                fault.message(),
-            );
+            let span = fault.span().unwrap_or_default();
+            // The parser tells the place of a key that occurs twice, not its name.
+            let key = match fault.message() {
+                DUPLICATE_KEY => source.get(span.clone()).unwrap_or_default(),
+                _ => "",
+            };
+            reader.error(span, key, LoadRule::Syntax, fault.message());
         }
         return Err(reader.into_errors());
     }

@@ -286,7 +286,7 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
 #[test]
 fn a_key_twice_and_broken_toml_are_told_with_their_place() {
     let errors = errors_after(DEVICES, "version = 1", "version = 1\nversion = 2");
-    assert_eq!(errors, ["d.toml:8:1: TOM-02: duplicate key"]);
+    assert_eq!(errors, ["d.toml:8:1: version: TOM-02: duplicate key"]);
     let errors = errors_after(DEVICES, "version = 1", "version = ");
     assert_eq!(errors.len(), 1);
     assert!(errors[0].starts_with("d.toml:7:"), "{errors:?}");

@@ -2,6 +2,7 @@
 
 use const_oid::ObjectIdentifier;
 
+use super::LoadRule;
 use super::reader::{Item, Reader, Section};
 use super::source::{attribute_type, source};
 use crate::attribute::{self, StringEncoding, type_name};
@@ -56,6 +57,12 @@ pub(super) fn subject(
 /// An attribute, or `set = [..]` of several for a multi-valued RDN.
 fn rdn(item: &Item<'_>, kind: Option<ChallengeKind>, reader: &mut Reader<'_>) -> Option<RdnRule> {
     let mut section = item.section(reader)?;
+    if section.is_empty() {
+        let problem =
+            "wanted type, value, accept and issue, or set for an RDN of several attributes";
+        reader.error(item.span.clone(), &item.path, LoadRule::MissingKey, problem);
+        return None;
+    }
     if !section.has("set") {
         let attribute = attribute(&mut section, kind, reader);
         section.finish(reader);
