@@ -58,7 +58,7 @@ fn walk(text: &str, table: &DeTable<'_>, path: &str, keys: &mut Vec<Key>) {
         let before = text[line_start..key.span().start].trim_start();
         let place = if before.starts_with('[') {
             Place::Sections {
-                sections: sections(text, &name),
+                sections: sections(text, &path),
                 array: before.starts_with("[["),
             }
         } else if before.is_empty() && line_start == key.span().start {
@@ -93,8 +93,8 @@ fn inside(text: &str, value: &Spanned<DeValue<'_>>, path: &str, keys: &mut Vec<K
     }
 }
 
-/// Sections of this name, up to the next header, and where the name stands in their headers.
-fn sections(text: &str, name: &str) -> Vec<(Range<usize>, Range<usize>)> {
+/// Sections of a table and of those inside it, up to the next header, and where its name stands in their headers.
+fn sections(text: &str, path: &str) -> Vec<(Range<usize>, Range<usize>)> {
     let mut headers = Vec::new();
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -110,11 +110,12 @@ fn sections(text: &str, name: &str) -> Vec<(Range<usize>, Range<usize>)> {
         .zip(ends)
         .filter_map(|((begin, line), end)| {
             let brackets = line.len() - line.trim_start_matches('[').len();
-            let named = line[brackets..].strip_prefix(name)?;
-            named.starts_with(']').then(|| {
-                let key = begin + brackets..begin + brackets + name.len();
-                (*begin..end, key)
-            })
+            let after = line[brackets..].strip_prefix(path)?;
+            let key_end = begin + brackets + path.len();
+            let name = path.rsplit('.').next()?;
+            after
+                .starts_with(['.', ']'])
+                .then(|| (*begin..end, key_end - name.len()..key_end))
         })
         .collect()
 }
@@ -174,7 +175,7 @@ impl Key {
             }
             Place::Inline { key, end } => (&text[..*end], format!(", {}", &text[key.start..*end])),
             // A second `[[key]]` is one more element; what is twice is a table of this name.
-            Place::Sections { array: true, .. } => (text, format!("\n[{}]\n", self.name)),
+            Place::Sections { array: true, .. } => (text, format!("\n[{}]\n", self.path)),
             Place::Sections { sections, .. } => {
                 let (section, _) = &sections[0];
                 (text, format!("\n{}", &text[section.clone()]))

@@ -243,35 +243,4 @@ fn optional_key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyUri>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use assay_runtime::config::Document;
-
-    fn example() -> Document {
-        Document::from_text(
-            "signer.toml.example",
-            include_str!("../signer.toml.example"),
-        )
-    }
-
-    #[test]
-    fn the_example_is_a_configuration_and_says_the_defaults() {
-        let config: SignerConfig = example().parse().unwrap();
-        let (limits, crl) = (LimitsConfig::default(), CrlConfig::default());
-        let audit = AuditConfig::default();
-        assert_eq!(format!("{:?}", config.limits), format!("{limits:?}"));
-        assert_eq!(format!("{:?}", config.crl), format!("{crl:?}"));
-        assert_eq!(format!("{:?}", config.audit), format!("{audit:?}"));
-    }
-
-    #[test]
-    fn a_misspelt_key_is_named_with_its_line() {
-        let text = include_str!("../signer.toml.example").replace("refusal_rate", "refusal_rat");
-        let document = Document::from_text("signer.toml", text);
-        let error = document.parse::<SignerConfig>().unwrap_err().to_string();
-        assert!(
-            error.starts_with("signer.toml:") && error.contains("refusal_rat"),
-            "{error}"
-        );
-    }
-}
+mod tests;
