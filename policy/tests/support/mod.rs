@@ -14,7 +14,7 @@ use assay_policy::{
     StringEncoding, SubjectAltName,
 };
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
-use openssl::ec::{EcGroup, EcKey};
+use openssl::ec::{EcGroup, EcKey, PointConversionForm};
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
@@ -229,6 +229,23 @@ pub(crate) fn rsa_with_exponent(exponent: u32) -> Vec<u8> {
     rsa_with(&modulus(&rsa(2048)), exponent)
 }
 
+/// A sound modulus under an exponent of 257 bits.
+pub(crate) fn rsa_with_long_exponent() -> Vec<u8> {
+    let mut exponent = BigNum::new().unwrap();
+    exponent.lshift(&BigNum::from_u32(1).unwrap(), 256).unwrap();
+    exponent.add_word(1).unwrap();
+    let key = Rsa::from_public_components(modulus(&rsa(2048)), exponent).unwrap();
+    PKey::from_rsa(key).unwrap().public_key_to_der().unwrap()
+}
+
+/// A modulus of this length that is quickly made: a power of two and one.
+pub(crate) fn rsa_of_no_primes(bits: i32) -> Vec<u8> {
+    let mut n = BigNum::new().unwrap();
+    n.lshift(&BigNum::from_u32(1).unwrap(), bits - 1).unwrap();
+    n.add_word(1).unwrap();
+    rsa_with(&n, 65_537)
+}
+
 /// A modulus of 2048 bits divisible by three.
 pub(crate) fn rsa_divisible() -> Vec<u8> {
     let mut n = modulus(&rsa(2048));
@@ -287,6 +304,20 @@ pub(crate) fn rsa_roca() -> Vec<u8> {
         n = &n + &product;
     }
     rsa_with(&n, 65_537)
+}
+
+/// A point of P-256 in the form that RFC 5480 section 2.2 lets nobody rely on.
+pub(crate) fn ec_compressed() -> Vec<u8> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = EcKey::generate(&group).unwrap();
+    let mut context = BigNumContext::new().unwrap();
+    let point = key
+        .public_key()
+        .to_bytes(&group, PointConversionForm::COMPRESSED, &mut context)
+        .unwrap();
+    // SEQUENCE of id-ecPublicKey on prime256v1 and a BIT STRING of 33 octets.
+    let head = "3039301306072a8648ce3d020106082a8648ce3d030107032200";
+    [hex::decode(head).unwrap(), point].concat()
 }
 
 /// An uncompressed point that is not on P-256.
