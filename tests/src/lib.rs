@@ -14,6 +14,7 @@ pub mod http;
 pub mod installation;
 pub mod linter;
 pub mod metrics;
+pub mod named;
 pub mod operator;
 pub mod policy;
 pub mod process;

@@ -1,10 +1,10 @@
 //! `tests/CONFORMANCE.md` keeps its word: the tests it names exist, and no MUST is open but those of named later work.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use cargo_metadata::MetadataCommand;
+use assay_tests::named::NamedTests;
 
 /// What may be open: later work, each with a line under "Open".
 const LATER: [&str; 2] = ["rollover", "elliptic-curve requesters"];
@@ -40,11 +40,11 @@ fn every_requirement_has_an_id_of_its_own_and_a_level() -> Result<()> {
 #[test]
 fn every_test_that_is_named_exists() -> Result<()> {
     let text = document()?;
-    let packages = packages()?;
+    let tests = NamedTests::of_the_workspace()?;
     let mut missing = Vec::new();
     for row in rows(&text)? {
         if let Some(test) = named(row.test)
-            && !exists(&packages, test)?
+            && !tests.has(test)?
         {
             missing.push(format!("{}: {test}", row.id));
         }
@@ -88,47 +88,6 @@ fn rows(text: &str) -> Result<Vec<Row<'_>>> {
 
 fn named(cell: &str) -> Option<&str> {
     cell.strip_prefix('`')?.strip_suffix('`')
-}
-
-/// Whether `PACKAGE::PATH::TEST` is a function after `#[test]` or `#[tokio::test]` in that file of the package.
-fn exists(packages: &BTreeMap<String, PathBuf>, test: &str) -> Result<bool> {
-    let (package, rest) = test.split_once("::").context(test.to_owned())?;
-    let (path, function) = rest.rsplit_once("::").context(test.to_owned())?;
-    let folder = packages.get(package).context(package.to_owned())?;
-    let path = path.replace("::", "/");
-    let declared = format!("fn {function}(");
-    for top in ["src", "tests"] {
-        for file in [".rs", "/main.rs", "/mod.rs"] {
-            let file = folder.join(top).join(format!("{path}{file}"));
-            let Ok(source) = std::fs::read_to_string(&file) else {
-                continue;
-            };
-            if let Some((before, _)) = source.split_once(&declared) {
-                let attributes = before.rsplit("\n\n").next().unwrap_or_default();
-                return Ok(attributes.contains("test]") || attributes.contains("test("));
-            }
-        }
-    }
-    Ok(false)
-}
-
-fn packages() -> Result<BTreeMap<String, PathBuf>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
-        .no_deps()
-        .exec()?;
-    let folder = |file: &Path| file.parent().map(Path::to_owned);
-    metadata
-        .packages
-        .iter()
-        .map(|package| {
-            let folder = folder(package.manifest_path.as_std_path());
-            Ok((
-                package.name.to_string(),
-                folder.context("a manifest without a folder")?,
-            ))
-        })
-        .collect()
 }
 
 fn document() -> Result<String> {
