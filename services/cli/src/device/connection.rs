@@ -1,6 +1,6 @@
 //! HTTP to a SCEP server (RFC 8894, section 4): one connection, kept alive.
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
@@ -58,30 +58,20 @@ impl std::fmt::Display for Url {
     }
 }
 
-/// An open connection.
+/// An open connection; opened anew when the server has closed it between two requests.
 pub(crate) struct Connection {
     url: Url,
     sender: SendRequest<Full<Bytes>>,
+    /// Whether it has brought an answer: only then can the server have closed it for its age or for having been idle.
+    answered: bool,
 }
 
 impl Connection {
     pub(crate) async fn open(url: &Url) -> Outcome<Self> {
-        let connect = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port));
-        let stream = tokio::time::timeout(ANSWER_DEADLINE, connect)
-            .await
-            .map_err(|_| url.unreachable())?
-            .map_err(|error| url.unreachable().because(error))?;
-        stream
-            .set_nodelay(true)
-            .or_fail("cannot set up the connection")?;
-        let (sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| url.unreachable().because(error))?;
-        // Ends with the connection, whose errors the sender reports.
-        tokio::spawn(connection);
         Ok(Self {
             url: url.clone(),
-            sender,
+            sender: dial(url).await?,
+            answered: false,
         })
     }
 
@@ -118,16 +108,15 @@ impl Connection {
             .header(CONTENT_TYPE, "application/x-pki-message")
             .body(Full::new(body))
             .or_fail(what())?;
-        let exchange = async {
-            self.sender.ready().await?;
-            let answer = self.sender.send_request(request).await?;
-            let (head, body) = answer.into_parts();
-            Ok::<_, hyper::Error>((head, Limited::new(body, MAX_ANSWER).collect().await))
+        let answer = match self.once(request.clone()).await? {
+            Err(closed) if self.answered && is_closed(&closed) => {
+                self.sender = dial(&self.url).await?;
+                self.once(request).await?
+            }
+            answer => answer,
         };
-        let (head, body) = tokio::time::timeout(ANSWER_DEADLINE, exchange)
-            .await
-            .map_err(|_| self.url.unreachable().because("no answer in time"))?
-            .map_err(|error| self.url.unreachable().because(error))?;
+        let (head, body) = answer.map_err(|error| self.url.unreachable().because(error))?;
+        self.answered = true;
         let body = body.or_fail(what())?.to_bytes();
         if head.status == StatusCode::OK {
             return Ok((head, body));
@@ -157,4 +146,46 @@ impl Connection {
             },
         )
     }
+
+    /// One try, with the errors of the connection apart: some of them ask for another.
+    async fn once(&mut self, request: Request<Full<Bytes>>) -> Outcome<hyper::Result<Answer>> {
+        let exchange = async {
+            self.sender.ready().await?;
+            let answer = self.sender.send_request(request).await?;
+            let (head, body) = answer.into_parts();
+            Ok((head, Limited::new(body, MAX_ANSWER).collect().await))
+        };
+        tokio::time::timeout(ANSWER_DEADLINE, exchange)
+            .await
+            .map_err(|_| self.url.unreachable().because("no answer in time"))
+    }
+}
+
+/// The head, and the body or why there is none.
+type Answer = (
+    Parts,
+    Result<Collected<Bytes>, Box<dyn std::error::Error + Send + Sync>>,
+);
+
+async fn dial(url: &Url) -> Outcome<SendRequest<Full<Bytes>>> {
+    let connect = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port));
+    let stream = tokio::time::timeout(ANSWER_DEADLINE, connect)
+        .await
+        .map_err(|_| url.unreachable())?
+        .map_err(|error| url.unreachable().because(error))?;
+    stream
+        .set_nodelay(true)
+        .or_fail("cannot set up the connection")?;
+    let (sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| url.unreachable().because(error))?;
+    // Ends with the connection, whose errors the sender reports.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// Whether the server closed the connection before it took the request. Sending a pkiMessage again is safe even if it did
+/// take it: a retransmission is answered as the first was (RFC 8894, section 3.2.1.1).
+fn is_closed(error: &hyper::Error) -> bool {
+    error.is_closed() || error.is_canceled() || error.is_incomplete_message()
 }
