@@ -10,6 +10,7 @@ mod event;
 mod hash;
 mod record;
 mod text;
+pub mod tree;
 
 pub use attachment::{Attachment, MAX_EVIDENCE};
 pub use canonical::{Inexpressible, canonical};
