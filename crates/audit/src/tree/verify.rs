@@ -119,7 +119,7 @@ pub fn verify_consistency(
 
 /// A node without a sibling is its parent's hash as well.
 fn up_to_right_child(node: &mut u64, last: &mut u64) {
-    while *node % 2 == 0 && *node != 0 {
+    while node.is_multiple_of(2) && *node != 0 {
         *node >>= 1;
         *last >>= 1;
     }
