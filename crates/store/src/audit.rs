@@ -81,7 +81,7 @@ pub(crate) fn last_sequence(connection: &Connection) -> Result<u64, StoreError> 
     Ok(last.flatten().unwrap_or_default().cast_unsigned())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     Ok(AuditRow {
         sequence: row.get::<_, i64>("sequence")?.cast_unsigned(),
         record: row.get("record")?,

@@ -90,6 +90,9 @@ pub enum StoreError {
     /// More certificates are revoked than one CRL may list.
     #[error("a CRL lists at most {MAX_CRL_ENTRIES} certificates; move to a new CA or to OCSP")]
     CrlTooLong,
+    /// The log has no such record, or its tree has not come so far.
+    #[error("the log's tree has no such record or size")]
+    NotInTree,
     /// There is no such intent, or it was closed before.
     #[error("there is no open intent for the serial {0}")]
     NoOpenIntent(Serial),

@@ -9,6 +9,7 @@ mod csrs;
 mod durability;
 mod intents;
 mod inventory;
+mod log;
 mod migration;
 mod opening;
 mod pending;

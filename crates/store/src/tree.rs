@@ -1,0 +1,222 @@
+//! The Merkle tree over the log as tiles (C2SP tlog-tiles), so that a proof reads a few rows.
+//!
+//! A tile holds 256 hashes of neighbouring perfect subtrees; those between its levels are computed. The last records, which
+//! fill no tile yet, are read where they stand.
+
+use std::collections::BTreeMap;
+
+use assay_audit::Hash;
+use assay_audit::tile::{TILE_HEIGHT, TILE_WIDTH, perfect_root};
+use assay_audit::tree::{NoSuchProof, Nodes, consistency_proof, inclusion_proof};
+use rusqlite::{Connection, params};
+
+use crate::sql::Sql;
+use crate::{Store, StoreError};
+
+/// Level-0 tiles written in one commit at most, 16384 records: no enrolment waits long for it.
+const TILES_A_COMMIT: u64 = 64;
+/// Leaf hashes of one answer at most.
+pub const MAX_LEAVES: u32 = 16_384;
+
+/// Level and position.
+type Place = (u32, u64);
+type Tiles = BTreeMap<Place, Vec<Hash>>;
+
+impl Store {
+    /// Leaf hashes of the records after `after`, at most `asked` and [`MAX_LEAVES`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn leaf_hashes(&self, after: u64, asked: u32) -> Result<Vec<Hash>, StoreError> {
+        let asked = asked.min(MAX_LEAVES);
+        self.read(move |connection| leaves(connection, after, asked.into()))
+            .await
+    }
+
+    /// Writes the tiles that the first `size` records fill and that are not written yet.
+    ///
+    /// # Errors
+    /// Where they are not on disk, or there are not so many records.
+    pub async fn extend_tree(&self, size: u64) -> Result<(), StoreError> {
+        loop {
+            let tiles = self
+                .read(move |connection| next_tiles(connection, size))
+                .await?;
+            if tiles.is_empty() {
+                return Ok(());
+            }
+            self.write(move |connection| write_tiles(connection, &tiles))
+                .await?;
+        }
+    }
+
+    /// The proof that record `index`, counted from 0, is in the tree of `size` records (RFC 6962, section 2.1.1). The
+    /// tree must have been extended to `size`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInTree`], or where the store cannot be read.
+    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+        self.read(move |connection| {
+            inclusion_proof(&mut Tree::new(connection), index, size).map_err(no_proof)
+        })
+        .await
+    }
+
+    /// The proof that the tree of `to` records begins with that of `from` (RFC 6962, section 2.1.2). The tree must have
+    /// been extended to `to`.
+    ///
+    /// # Errors
+    /// As [`Store::inclusion_proof`].
+    pub async fn consistency_proof(&self, from: u64, to: u64) -> Result<Vec<Hash>, StoreError> {
+        self.read(move |connection| {
+            consistency_proof(&mut Tree::new(connection), from, to).map_err(no_proof)
+        })
+        .await
+    }
+}
+
+/// The tree as far as one proof needs it: each tile is read once.
+struct Tree<'a> {
+    connection: &'a Connection,
+    tiles: Tiles,
+}
+
+impl<'a> Tree<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            tiles: Tiles::new(),
+        }
+    }
+
+    fn tile(&mut self, place: Place) -> Result<&[Hash], StoreError> {
+        if !self.tiles.contains_key(&place) {
+            let hashes = match (read_tile(self.connection, place)?, place) {
+                (Some(hashes), _) => hashes,
+                (None, (0, position)) => {
+                    let first = position.saturating_mul(TILE_WIDTH.into());
+                    leaves(self.connection, first, TILE_WIDTH.into())?
+                }
+                (None, _) => Vec::new(),
+            };
+            self.tiles.insert(place, hashes);
+        }
+        Ok(self.tiles.get(&place).map_or(&[], Vec::as_slice))
+    }
+}
+
+impl Nodes for Tree<'_> {
+    type Error = StoreError;
+
+    fn node(&mut self, level: u32, index: u64) -> Result<Hash, StoreError> {
+        let (tile_level, within) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
+        let first = index << within;
+        let position = first / u64::from(TILE_WIDTH);
+        let begin = usize::try_from(first % u64::from(TILE_WIDTH)).unwrap_or(usize::MAX);
+        self.tile((tile_level, position))?
+            .get(begin..begin.saturating_add(1 << within))
+            .map(perfect_root)
+            .ok_or(StoreError::NotInTree)
+    }
+}
+
+fn no_proof(error: NoSuchProof<StoreError>) -> StoreError {
+    match error {
+        NoSuchProof::Node(error) => error,
+        NoSuchProof::Leaf { .. } | NoSuchProof::Sizes { .. } => StoreError::NotInTree,
+    }
+}
+
+fn leaves(connection: &Connection, after: u64, limit: u64) -> Result<Vec<Hash>, StoreError> {
+    connection.list(
+        "SELECT leaf_hash FROM audit WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+        params![after.cast_signed(), limit.cast_signed()],
+        |row| row.get(0).map(|hash: [u8; 32]| Hash::from(hash)),
+    )
+}
+
+pub(crate) fn read_tile(
+    connection: &Connection,
+    (level, position): Place,
+) -> Result<Option<Vec<Hash>>, StoreError> {
+    connection.find(
+        "SELECT hashes FROM log_tiles WHERE level = ?1 AND position = ?2",
+        params![level, position.cast_signed()],
+        |row| {
+            let (hashes, _) = row.get_ref(0)?.as_blob()?.as_chunks::<32>();
+            Ok(hashes.iter().copied().map(Hash::from).collect())
+        },
+    )
+}
+
+/// Tiles of level 0, all of them full.
+pub(crate) fn full_tiles(connection: &Connection) -> Result<u64, StoreError> {
+    let last = connection.find(
+        "SELECT max(position) FROM log_tiles WHERE level = 0",
+        [],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    Ok(last
+        .flatten()
+        .map_or(0, |last| last.cast_unsigned().saturating_add(1)))
+}
+
+/// The next tiles that are full with the first `size` records, and those above them that they change.
+fn next_tiles(connection: &Connection, size: u64) -> Result<Tiles, StoreError> {
+    let width = u64::from(TILE_WIDTH);
+    let begin = full_tiles(connection)?;
+    let end = (size / width).min(begin.saturating_add(TILES_A_COMMIT));
+    let mut tiles = Tiles::new();
+    for position in begin..end {
+        let hashes = leaves(connection, position * width, width)?;
+        if hashes.len() != usize::from(TILE_WIDTH) {
+            return Err(StoreError::NotInTree);
+        }
+        put(connection, &mut tiles, position, hashes)?;
+    }
+    Ok(tiles)
+}
+
+/// Puts a full tile of level 0 at its place, and its root, where it belongs, into those above.
+fn put(
+    connection: &Connection,
+    tiles: &mut Tiles,
+    position: u64,
+    hashes: Vec<Hash>,
+) -> Result<(), StoreError> {
+    let mut root = perfect_root(&hashes);
+    let mut at = position;
+    tiles.insert((0, position), hashes);
+    for level in 1.. {
+        let place = (level, at / u64::from(TILE_WIDTH));
+        let within = usize::try_from(at % u64::from(TILE_WIDTH)).unwrap_or(usize::MAX);
+        let tile = match tiles.entry(place) {
+            std::collections::btree_map::Entry::Occupied(tile) => tile.into_mut(),
+            std::collections::btree_map::Entry::Vacant(tile) => {
+                tile.insert(read_tile(connection, place)?.unwrap_or_default())
+            }
+        };
+        if tile.len() != within {
+            return Err(StoreError::NotInTree);
+        }
+        tile.push(root);
+        if tile.len() < usize::from(TILE_WIDTH) {
+            break;
+        }
+        root = perfect_root(tile);
+        at = place.1;
+    }
+    Ok(())
+}
+
+fn write_tiles(connection: &Connection, tiles: &Tiles) -> Result<(), StoreError> {
+    for ((level, position), hashes) in tiles {
+        let hashes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+        connection.change(
+            "INSERT INTO log_tiles (level, position, hashes) VALUES (?1, ?2, ?3)
+             ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes",
+            params![level, position.cast_signed(), hashes],
+        )?;
+    }
+    Ok(())
+}
