@@ -12,6 +12,9 @@ use crate::{KeyRole, KeyUri, StartError, TokenUri};
 const MAX_THREADS: usize = 64;
 const MAX_WORKERS: usize = 16;
 
+/// Longest origin of a log, in octets.
+const MAX_ORIGIN: usize = 200;
+
 /// Roles that a service cannot be without.
 const NEEDED: [KeyRole; 4] = [
     KeyRole::RaDecrypt,
@@ -40,6 +43,9 @@ pub struct HsmConfig {
     /// ra-decrypt, ra-sign, ca-sign and probe, once each; ra-single and log-sign at will. All on
     /// one token.
     pub keys: Vec<KeyConfig>,
+    /// Origin of the log whose checkpoints log-sign signs (C2SP tlog-checkpoint); without it, or without the key, there
+    /// are none.
+    pub log_origin: Option<String>,
     /// Sessions, each on a thread of its own, in a worker.
     pub threads: usize,
     /// Worker processes; one unless the library runs one operation at a time.
@@ -83,6 +89,9 @@ impl HsmConfig {
                 _ => {}
             }
         }
+        if let Some(origin) = &self.log_origin {
+            check_origin(origin)?;
+        }
         for key in &self.keys {
             check_module(&self.module, key.uri.token())?;
         }
@@ -96,6 +105,7 @@ impl HsmConfig {
                 module,
                 threads: self.threads,
                 keys: keys.collect(),
+                log_origin: self.log_origin,
             },
             launch: Launch {
                 program: self.program,
@@ -136,6 +146,19 @@ pub(crate) fn check_module(module: &Path, uri: &TokenUri) -> Result<(), StartErr
             "names another module-path than the configured module: all keys must lie in one",
         )),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// The origin names the log key as well, so the rules for key names hold (C2SP signed-note): no spaces, no plus sign.
+fn check_origin(origin: &str) -> Result<(), StartError> {
+    let fits = |c: char| !(c.is_whitespace() || c.is_control() || c == '+');
+    if (1..=MAX_ORIGIN).contains(&origin.len()) && origin.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(wrong(
+            "origin of the log",
+            &format!("must have 1 to {MAX_ORIGIN} octets, no space and no `+`"),
+        ))
     }
 }
 

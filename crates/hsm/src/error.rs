@@ -120,6 +120,30 @@ pub enum StartError {
         /// What would be right.
         right: String,
     },
+    /// Two roles have one key.
+    #[error(
+        "the {role} key {uri} is the key of {other} too: each role has a key of its own; make one with `assay ceremony`"
+    )]
+    KeyShared {
+        /// The role.
+        role: KeyRole,
+        /// The key.
+        uri: String,
+        /// The other role.
+        other: KeyRole,
+    },
+    /// A public key object does not belong to the private key of the same id and label.
+    #[error(
+        "the public key object of the {role} key {uri} is not its own: {reason}; make a new key with `assay ceremony`"
+    )]
+    PublicKeyMismatch {
+        /// The role.
+        role: KeyRole,
+        /// The key.
+        uri: String,
+        /// How it showed.
+        reason: String,
+    },
     /// The token cannot do what the role needs.
     #[error("token `{token}` does not offer {mechanism}, which {role} needs: {hint}")]
     MechanismMissing {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -12,11 +13,12 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::job::{Job, Phase, Reply, SharedPhase, Work};
+use crate::runs::Runs;
 use crate::supervisor::Supervisor;
 use crate::wire::TokenIdentity;
 use crate::{
-    Digest, Health, HsmConfig, KeyRole, KeyTransport, OperationError, RaKeys, SignatureAlgorithm,
-    StartError, WorkerHealth,
+    Digest, Health, HsmConfig, KeyAlgorithm, KeyRole, KeyTransport, OperationError, RaKeys,
+    SignatureAlgorithm, StartError, WorkerHealth, WorkerRun,
 };
 
 /// Times an operation is tried: a worker that dies with it is no verdict on it, two are.
@@ -41,6 +43,8 @@ struct Inner {
     token: TokenIdentity,
     ca_signature: SignatureAlgorithm,
     key_transports: Vec<KeyTransport>,
+    log_key: Option<LogKey>,
+    runs: Arc<Runs>,
     /// How long a caller waits at most: one deadline in the queue and one in the worker. The
     /// supervisors keep both; this is for a restart that takes longer.
     patience: Duration,
@@ -74,6 +78,8 @@ impl Hsm {
         };
         let (token, ca_signature) = (ready.token.clone(), ready.ca_signature);
         let key_transports = ready.key_transports.clone();
+        let log_key = ready.log_key.clone();
+        let runs = Arc::new(Runs::default());
         let (health_sender, health) = watch::channel(Health {
             // The start has just proven every key.
             ready: true,
@@ -107,6 +113,7 @@ impl Hsm {
                 jobs: waiting,
                 phase,
                 health: Arc::clone(&health_sender),
+                runs: Arc::clone(&runs),
                 stop: stopped.clone(),
                 pause: Supervisor::initial_pause(),
             };
@@ -122,6 +129,8 @@ impl Hsm {
                 token,
                 ca_signature,
                 key_transports,
+                log_key,
+                runs,
                 patience: plan.deadline.saturating_mul(2),
             }),
         })
@@ -180,6 +189,36 @@ impl Hsm {
     pub async fn sign_tbs(&self, request_id: &str, tbs: &[u8]) -> Result<Vec<u8>, OperationError> {
         self.sign(request_id, || Work::SignTbs { tbs: tbs.to_vec() })
             .await
+    }
+
+    /// Signs the text of a checkpoint (C2SP tlog-checkpoint, without extension lines) with the log key. Returns the bare
+    /// signature: 64 octets for Ed25519, DER of an ECDSA signature over SHA-256 for P-256. The worker has verified it.
+    ///
+    /// # Errors
+    /// [`OperationError::Refused`] for a text that is no checkpoint or is of another origin than
+    /// [`HsmConfig::log_origin`], and where there is no log key or no origin.
+    pub async fn sign_checkpoint(&self, note_text: &str) -> Result<Vec<u8>, OperationError> {
+        self.sign("checkpoint", || Work::SignCheckpoint {
+            text: note_text.to_owned(),
+        })
+        .await
+    }
+
+    /// The key that [`Hsm::sign_checkpoint`] signs with; `None` where log-sign is not configured.
+    pub fn log_key(&self) -> Option<&LogKey> {
+        self.inner.log_key.as_ref()
+    }
+
+    /// What each run of a worker counted of the CA key: those that are on and those that ended, until
+    /// [`Hsm::forget_runs`] names them.
+    pub fn worker_runs(&self) -> Vec<WorkerRun> {
+        self.inner.runs.all()
+    }
+
+    /// Forgets ended runs by their [`WorkerRun::id`], once their last count is kept elsewhere. Of runs that are never
+    /// forgotten the 4,096 youngest stay. A run that is on is not forgotten.
+    pub fn forget_runs(&self, ids: &[u64]) {
+        self.inner.runs.forget(ids);
     }
 
     /// What the CA key signs with, for whoever builds a TBS.
@@ -347,6 +386,15 @@ impl fmt::Debug for Plaintext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Plaintext(…)")
     }
+}
+
+/// The public half of the log key, read from the token and proven to be the private key's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogKey {
+    /// [`KeyAlgorithm::Ed25519`] or [`KeyAlgorithm::P256`].
+    pub algorithm: KeyAlgorithm,
+    /// DER of its SubjectPublicKeyInfo (RFC 5280, section 4.1).
+    pub spki_der: Vec<u8>,
 }
 
 /// The token could not decrypt. Why is deliberately unknown.

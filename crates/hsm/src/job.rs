@@ -32,6 +32,9 @@ pub(crate) enum Work {
     SignTbs {
         tbs: Vec<u8>,
     },
+    SignCheckpoint {
+        text: String,
+    },
 }
 
 impl Work {
@@ -41,6 +44,7 @@ impl Work {
             Self::Decrypt { ra, .. } => ra.decrypts(),
             Self::SignReply { ra, .. } => ra.signs(),
             Self::SignTbs { .. } => KeyRole::CaSign,
+            Self::SignCheckpoint { .. } => KeyRole::LogSign,
         }
     }
 
@@ -66,6 +70,9 @@ impl Work {
                 signed_attributes: Octets(signed_attributes),
             },
             Self::SignTbs { tbs } => Operation::SignTbs { tbs: Octets(tbs) },
+            Self::SignCheckpoint { text } => Operation::SignCheckpoint {
+                text: Octets(text.as_bytes()),
+            },
         }
     }
 }

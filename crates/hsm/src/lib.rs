@@ -6,7 +6,7 @@
 //!
 //! - The worker reads the PIN, and tries it once. Its parent never holds it.
 //! - A key has one [`KeyRole`]. ca-sign signs whole certificates and CRLs that the worker has
-//!   understood, ra-sign signed attributes, and nothing signs a digest of the caller's choosing:
+//!   understood, ra-sign signed attributes, log-sign checkpoints of its one log, and nothing signs a digest of the caller's choosing:
 //!   a compromised parent has no oracle for arbitrary bytes. Only ra-single, which an installation
 //!   may do without, both decrypts and signs.
 //! - The worker counts what each key does, and [`Health`] reports it.
@@ -25,6 +25,7 @@ mod job;
 mod link;
 mod pin;
 mod role;
+mod runs;
 mod supervisor;
 mod uri;
 mod wire;
@@ -35,8 +36,9 @@ pub use ceremony::{Ceremony, FoundKey, GenerateKey, GeneratedKey, init_token};
 pub use config::{CeremonyConfig, HsmConfig, KeyConfig};
 pub use error::{CeremonyError, OperationError, StartError};
 pub use health::{Health, WorkerHealth};
-pub use hsm::{BadCiphertext, Hsm, Observer, Plaintext};
+pub use hsm::{BadCiphertext, Hsm, LogKey, Observer, Plaintext};
 pub use pin::{Pin, PinError, PinSource};
 pub use role::{KeyAlgorithm, KeyRole, RaKeys, UnknownName};
+pub use runs::WorkerRun;
 pub use uri::{KeyUri, TokenUri, UriError};
 pub use worker::run_worker_if_asked;

@@ -17,7 +17,7 @@ pub enum KeyRole {
     RaSingle,
     /// Signs certificates of end entities and CRLs.
     CaSign,
-    /// Signs checkpoints of the audit log.
+    /// Signs checkpoints of the audit log (Ed25519 or P-256).
     LogSign,
     /// Signs health probes and nothing else.
     Probe,

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::job::{Job, Phase, Reply, SharedPhase};
 use crate::link::{Launch, Link};
+use crate::runs::Runs;
 use crate::wire::{self, Answer, Operation, Outcome, Ready, Request, ServiceSetup, Setup, Usage};
 use crate::{Health, OperationError, StartError};
 
@@ -49,6 +50,7 @@ pub(crate) struct Supervisor {
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) phase: Arc<SharedPhase>,
     pub(crate) health: Arc<watch::Sender<Health>>,
+    pub(crate) runs: Arc<Runs>,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) pause: Duration,
 }
@@ -134,8 +136,11 @@ impl Supervisor {
                 worker.token_serial = ready.token.serial;
             }
         });
+        let run = self.runs.begin(self.number, link.pid().unwrap_or_default());
         let mut spell = Spell {
             link,
+            run,
+            ca_signatures: 0,
             flights: HashMap::new(),
             next_id: 0,
             probe: None,
@@ -143,7 +148,7 @@ impl Supervisor {
         };
         let end = self.drive(&mut spell).await;
         let Spell { link, flights, .. } = spell;
-        match end {
+        let end = match end {
             End::Stopped => {
                 self.unhealthy("the service is shutting down".to_owned());
                 link.stop().await;
@@ -163,7 +168,9 @@ impl Supervisor {
                 }
                 End::Lost(format!("{cause} ({status})"))
             }
-        }
+        };
+        self.runs.end(run);
+        end
     }
 
     async fn drive(&mut self, spell: &mut Spell) -> End {
@@ -256,6 +263,11 @@ impl Supervisor {
                 return Ok(());
             };
             let answer: Answer<'_> = wire::decode(frame).map_err(|error| error.to_string())?;
+            if answer.ca_signatures > spell.ca_signatures {
+                // Before the caller has the signature: what is of use is counted.
+                spell.ca_signatures = answer.ca_signatures;
+                self.runs.count(spell.run, answer.ca_signatures);
+            }
             let flight = spell.flights.remove(&answer.id);
             let reply = match answer.outcome {
                 Outcome::Plaintext(octets) => {
@@ -355,6 +367,10 @@ impl Supervisor {
 /// One incarnation of a worker and what it was given.
 struct Spell {
     link: Link,
+    /// Its id among the runs of all workers.
+    run: u64,
+    /// What the worker last told of itself.
+    ca_signatures: u64,
     flights: HashMap<u64, Flight>,
     next_id: u64,
     /// When the probe in flight was sent.

@@ -9,7 +9,8 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    Digest, FoundKey, GenerateKey, GeneratedKey, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm,
+    Digest, FoundKey, GenerateKey, GeneratedKey, KeyRole, KeyTransport, LogKey, RaKeys,
+    SignatureAlgorithm,
 };
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
@@ -43,6 +44,8 @@ pub(crate) struct ServiceSetup {
     pub(crate) module: String,
     pub(crate) threads: usize,
     pub(crate) keys: Vec<KeySetup>,
+    /// Origin of the only log whose checkpoints log-sign signs.
+    pub(crate) log_origin: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -64,6 +67,7 @@ pub(crate) struct Ready {
     pub(crate) token: TokenIdentity,
     pub(crate) ca_signature: SignatureAlgorithm,
     pub(crate) key_transports: Vec<KeyTransport>,
+    pub(crate) log_key: Option<LogKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +97,10 @@ pub(crate) enum Operation<'a> {
         #[serde(borrow)]
         tbs: Octets<'a>,
     },
+    SignCheckpoint {
+        #[serde(borrow)]
+        text: Octets<'a>,
+    },
     Probe,
 }
 
@@ -103,6 +111,7 @@ impl Operation<'_> {
             Self::Decrypt { .. } => "decrypt",
             Self::SignReply { .. } => "sign-reply",
             Self::SignTbs { .. } => "sign-tbs",
+            Self::SignCheckpoint { .. } => "sign-checkpoint",
             Self::Probe => "probe",
         }
     }
@@ -111,6 +120,8 @@ impl Operation<'_> {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Answer<'a> {
     pub(crate) id: u64,
+    /// Signatures of the CA key since the worker started, this one included.
+    pub(crate) ca_signatures: u64,
     #[serde(borrow)]
     pub(crate) outcome: Outcome<'a>,
 }

@@ -82,6 +82,12 @@ async fn a_worker_that_hangs_is_killed_at_its_deadline_and_replaced() {
     // So that the operation, not the probe, meets the hung worker.
     config.health_interval = Duration::from_secs(3600);
     let hsm = Hsm::start(config).await.unwrap();
+    // The first probe leaves at the start, whatever the interval. Were the worker stopped with it in flight, its
+    // deadline would come first, and the younger operation would be tried again instead of ending.
+    until(&mut hsm.health(), |health| {
+        !health.workers[0].operations.is_empty()
+    })
+    .await;
     let attributes = der::signed_attributes();
     hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
         .await

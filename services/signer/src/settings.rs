@@ -249,6 +249,7 @@ fn hsm(
         .into_iter()
         .chain(ra_single)
         .collect(),
+        log_origin: None,
         threads: token.threads,
         workers: token.workers,
         operation_deadline: token.operation_deadline,

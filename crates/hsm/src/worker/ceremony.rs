@@ -264,6 +264,9 @@ fn check_specification(key: &GenerateKey) -> Result<(), CeremonyError> {
         Some(format!("a key id has 1 to {MAX_ID} octets"))
     } else {
         match (key.role, key.algorithm) {
+            (KeyRole::LogSign, KeyAlgorithm::Rsa(_) | KeyAlgorithm::P384) => {
+                Some("log-sign is Ed25519 or P-256".to_owned())
+            }
             (_, KeyAlgorithm::Rsa(2048 | 3072 | 4096))
             | (
                 KeyRole::CaSign | KeyRole::LogSign | KeyRole::Probe | KeyRole::RootSign,

@@ -4,6 +4,7 @@
 //! never forks, since a child would keep the login.
 
 mod ceremony;
+mod checkpoint;
 mod fault;
 mod init;
 mod key;

@@ -18,7 +18,7 @@ use super::template::{self, Usage};
 use super::token::{Token, failed};
 use super::transport;
 use crate::wire::KeySetup;
-use crate::{KeyAlgorithm, KeyRole, KeyTransport, KeyUri, StartError};
+use crate::{KeyAlgorithm, KeyRole, KeyTransport, KeyUri, LogKey, StartError};
 
 /// Smallest RSA key taken into service (NIST SP 800-131A revision 2, table 2).
 const MIN_RSA_BITS: u32 = 2048;
@@ -38,8 +38,8 @@ pub(super) struct CheckedKey {
     pub(super) algorithm: KeyAlgorithm,
     /// For ca-sign, whom it signs for.
     pub(super) issuer: Option<Issuer>,
-    /// For probe, what its signatures are verified with.
-    pub(super) public_key: Option<PKey<Public>>,
+    /// Of its certificate, or where it has none, of its public key object; proven to be the private key's.
+    pub(super) public_key: PKey<Public>,
     /// For a key that decrypts, what it can undo.
     pub(super) transports: Vec<KeyTransport>,
 }
@@ -66,19 +66,54 @@ pub(super) fn check(
     let algorithm = subject.check_kind(handle)?;
     subject.check_mechanisms(algorithm)?;
     let certificate = setup.certificate.as_deref();
-    let transports = match certificate {
+    let (public_key, transports) = match certificate {
         Some(certificate) => subject.check_certificate(handle, algorithm, certificate)?,
-        None => Vec::new(),
+        None => (subject.check_public_key(handle, algorithm)?, Vec::new()),
     };
     Ok(CheckedKey {
         issuer: subject.issuer(algorithm, certificate)?,
-        public_key: subject.probe_key()?,
+        public_key,
         transports,
         role: setup.role,
         handle,
         algorithm,
         uri,
     })
+}
+
+/// Refuses one key for two roles, whatever names it bears: its uses would no longer be told apart.
+pub(super) fn check_distinct(keys: &[&CheckedKey]) -> Result<(), StartError> {
+    for (place, key) in keys.iter().enumerate() {
+        let twin = keys.iter().take(place).find(|other| {
+            other.handle == key.handle || other.public_key.public_eq(&key.public_key)
+        });
+        if let Some(twin) = twin {
+            return Err(StartError::KeyShared {
+                role: key.role,
+                uri: key.uri.to_string(),
+                other: twin.role,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The log key's public half, if there is one.
+pub(super) fn log_key(keys: &[&CheckedKey]) -> Result<Option<LogKey>, StartError> {
+    let Some(key) = keys.iter().find(|key| key.role == KeyRole::LogSign) else {
+        return Ok(None);
+    };
+    let spki_der = key
+        .public_key
+        .public_key_to_der()
+        .map_err(|error| StartError::Token {
+            action: "encoding the log key".to_owned(),
+            code: error.to_string(),
+        })?;
+    Ok(Some(LogKey {
+        algorithm: key.algorithm,
+        spki_der,
+    }))
 }
 
 struct Candidate<'a> {
@@ -148,9 +183,11 @@ impl Candidate<'_> {
             KeyRole::CaSign | KeyRole::Probe | KeyRole::RootSign => {
                 "P-256, P-384 or RSA of 2048 bits or more is needed"
             }
-            KeyRole::LogSign => "Ed25519, P-256, P-384 or RSA of 2048 bits or more is needed",
+            // Others have no place in a signed note.
+            KeyRole::LogSign => "Ed25519 or P-256 is needed",
         };
         let fits = |algorithm: &KeyAlgorithm| match (algorithm, self.role) {
+            (KeyAlgorithm::Rsa(_) | KeyAlgorithm::P384, KeyRole::LogSign) => false,
             (KeyAlgorithm::Rsa(bits), _) => *bits >= MIN_RSA_BITS,
             (
                 KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519,
@@ -230,7 +267,7 @@ impl Candidate<'_> {
         handle: ObjectHandle,
         algorithm: KeyAlgorithm,
         certificate: &[u8],
-    ) -> Result<Vec<KeyTransport>, StartError> {
+    ) -> Result<(PKey<Public>, Vec<KeyTransport>), StartError> {
         let mismatch = |reason: &str| StartError::CertificateMismatch {
             role: self.role,
             uri: self.uri.to_string(),
@@ -239,25 +276,56 @@ impl Candidate<'_> {
         let public_key = X509::from_der(certificate)
             .and_then(|certificate| certificate.public_key())
             .map_err(|_| mismatch("the certificate cannot be read"))?;
-        let mut challenge = PROOF_CONTEXT.to_vec();
-        challenge.extend_from_slice(&random()?);
+        let challenge = proof()?;
         let unproven = || mismatch("the key does not prove itself to the certificate's public key");
         let usage = Usage::of(self.role);
-        if usage.signs {
-            let signature = sign(self.session, handle, algorithm, &challenge)
-                .map_err(|error| failed("proving a key", &error))?;
-            if !verify(&public_key, algorithm, &challenge, &signature).unwrap_or(false) {
-                return Err(unproven());
-            }
+        if usage.signs && !self.proves(handle, algorithm, &public_key, &challenge)? {
+            return Err(unproven());
         }
         if !usage.decrypts {
-            return Ok(Vec::new());
+            return Ok((public_key, Vec::new()));
         }
         let transports = transport::working(self.session, handle, &public_key, &challenge);
         if transports.is_empty() {
             return Err(unproven());
         }
-        Ok(transports)
+        Ok((public_key, transports))
+    }
+
+    /// Reads the public key object of a sign key without a certificate, and proves that it is the private key's.
+    fn check_public_key(
+        &self,
+        handle: ObjectHandle,
+        algorithm: KeyAlgorithm,
+    ) -> Result<PKey<Public>, StartError> {
+        let mismatch = |reason: &str| StartError::PublicKeyMismatch {
+            role: self.role,
+            uri: self.uri.to_string(),
+            reason: reason.to_owned(),
+        };
+        let public_key = match key::public_key(self.session, self.uri) {
+            Ok(key) => key,
+            Err(Error::InvalidValue) => {
+                return Err(mismatch("it is missing, there twice, or unreadable"));
+            }
+            Err(error) => return Err(failed("reading a public key", &error)),
+        };
+        if Usage::of(self.role).signs && !self.proves(handle, algorithm, &public_key, &proof()?)? {
+            return Err(mismatch("the private key does not prove itself to it"));
+        }
+        Ok(public_key)
+    }
+
+    fn proves(
+        &self,
+        handle: ObjectHandle,
+        algorithm: KeyAlgorithm,
+        public_key: &PKey<Public>,
+        challenge: &[u8],
+    ) -> Result<bool, StartError> {
+        let signature = sign(self.session, handle, algorithm, challenge)
+            .map_err(|error| failed("proving a key", &error))?;
+        Ok(verify(public_key, algorithm, challenge, &signature).unwrap_or(false))
     }
 
     fn issuer(
@@ -281,23 +349,13 @@ impl Candidate<'_> {
             }),
         }
     }
+}
 
-    fn probe_key(&self) -> Result<Option<PKey<Public>>, StartError> {
-        if self.role != KeyRole::Probe {
-            return Ok(None);
-        }
-        match key::public_key(self.session, self.uri) {
-            Ok(key) => Ok(Some(key)),
-            Err(Error::InvalidValue) => Err(StartError::KeyNotFound {
-                role: self.role,
-                uri: self.uri.to_string(),
-                hint: "its public key object is missing or there twice; make a new one with \
-                       `assay ceremony`"
-                    .to_owned(),
-            }),
-            Err(error) => Err(failed("reading the probe key", &error)),
-        }
-    }
+/// What a key does its work on to prove itself.
+fn proof() -> Result<Vec<u8>, StartError> {
+    let mut challenge = PROOF_CONTEXT.to_vec();
+    challenge.extend_from_slice(&random()?);
+    Ok(challenge)
 }
 
 /// Fresh random octets.

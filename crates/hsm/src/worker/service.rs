@@ -17,7 +17,7 @@ use super::preflight::{self, CheckedKey};
 use super::queue::Queue;
 use super::structure::{check_signed_attributes, check_tbs};
 use super::token::{Access, Token};
-use super::{key, operation, transport};
+use super::{checkpoint, key, operation, transport};
 use crate::wire::{self, Answer, Octets, Operation, Outcome, Ready, Request, ServiceSetup, Usage};
 use crate::{KeyRole, KeyUri, StartError};
 
@@ -38,6 +38,9 @@ pub(super) struct Service {
 struct Shared {
     token: Token,
     keys: Vec<ServiceKey>,
+    log_origin: Option<String>,
+    /// Signatures of the CA key that the token gave out, each counted before it leaves this process.
+    ca_signatures: AtomicU64,
     queue: Queue<Zeroizing<Vec<u8>>>,
     output: Mutex<UnixStream>,
     running: Running,
@@ -72,9 +75,11 @@ impl Service {
                 count: AtomicU64::new(0),
             });
         }
-        let ca_signature = keys
+        let checked: Vec<&CheckedKey> = keys.iter().map(|key| &key.checked).collect();
+        preflight::check_distinct(&checked)?;
+        let ca_signature = checked
             .iter()
-            .find_map(|key| key.checked.issuer.as_ref())
+            .find_map(|key| key.issuer.as_ref())
             .map(|issuer| issuer.algorithm)
             .ok_or_else(|| StartError::Config {
                 field: "keys".to_owned(),
@@ -83,13 +88,14 @@ impl Service {
         let ready = Ready {
             token: token.identity.clone(),
             ca_signature,
-            key_transports: transport::common(
-                &keys.iter().map(|key| &key.checked).collect::<Vec<_>>(),
-            ),
+            key_transports: transport::common(&checked),
+            log_key: preflight::log_key(&checked)?,
         };
         let shared = Arc::new(Shared {
             token,
             keys,
+            log_origin: setup.log_origin.clone(),
+            ca_signatures: AtomicU64::new(0),
             queue: Queue::new(QUEUE),
             output: Mutex::new(output),
             running: Running::default(),
@@ -189,6 +195,7 @@ impl Lane {
         };
         self.send(&Answer {
             id: request.id,
+            ca_signatures: self.shared.ca_signatures.load(Ordering::SeqCst),
             outcome,
         });
     }
@@ -255,11 +262,46 @@ impl Lane {
                 if let Err(refusal) = check_tbs(tbs.0, issuer) {
                     return Verdict::Refused(refusal.to_string());
                 }
-                self.sign(KeyRole::CaSign, |session, key, handle| {
+                let verdict = self.sign(KeyRole::CaSign, |session, key, handle| {
                     operation::sign(session, handle, key.algorithm, tbs.0)
-                })
+                });
+                if matches!(verdict, Verdict::Signature(_)) {
+                    self.shared.ca_signatures.fetch_add(1, Ordering::SeqCst);
+                }
+                verdict
             }
+            Operation::SignCheckpoint { text } => self.sign_checkpoint(text.0),
             Operation::Probe => self.probe(),
+        }
+    }
+
+    /// Signs a checkpoint of this service's own log, and verifies what the token made of it.
+    fn sign_checkpoint(&self, text: &[u8]) -> Verdict {
+        let Some(origin) = &self.shared.log_origin else {
+            return Verdict::Refused("no origin of the log is configured".to_owned());
+        };
+        if let Err(refusal) = checkpoint::check(text, origin) {
+            return Verdict::Refused(refusal.to_string());
+        }
+        let verdict = self.sign(KeyRole::LogSign, |session, key, handle| {
+            operation::sign(session, handle, key.algorithm, text)
+        });
+        let Verdict::Signature(signature) = &verdict else {
+            return verdict;
+        };
+        let verified = self.key(KeyRole::LogSign).is_some_and(|(key, _)| {
+            operation::verify(
+                &key.checked.public_key,
+                key.checked.algorithm,
+                text,
+                signature,
+            )
+            .unwrap_or(false)
+        });
+        if verified {
+            verdict
+        } else {
+            Verdict::Lost("the token's signature with the log key is wrong".to_owned())
         }
     }
 
@@ -285,9 +327,7 @@ impl Lane {
         let Some((key, _)) = self.key(KeyRole::Probe) else {
             return Verdict::no_key(KeyRole::Probe);
         };
-        let Some(public_key) = &key.checked.public_key else {
-            return Verdict::no_key(KeyRole::Probe);
-        };
+        let public_key = &key.checked.public_key;
         let handle = match key::find_private(&self.session, &key.checked.uri).as_deref() {
             Ok([handle]) => *handle,
             Ok(found) => {

@@ -134,6 +134,11 @@ impl Installation {
         Self::with_keys(KeyAlgorithm::P256, &[single]).await
     }
 
+    /// The same with a log key, as the last of the keys.
+    pub async fn with_log(algorithm: KeyAlgorithm) -> Self {
+        Self::with_keys(KeyAlgorithm::P256, &[key(KeyRole::LogSign, 6, algorithm)]).await
+    }
+
     async fn with_keys(ca_algorithm: KeyAlgorithm, further: &[GenerateKey]) -> Self {
         let token = Token::new().await;
         let ceremony = token.ceremony().await;
@@ -176,7 +181,8 @@ impl Installation {
             keys.push(KeyConfig {
                 role,
                 uri,
-                certificate: (role != KeyRole::Probe).then_some(certificate),
+                certificate: (!matches!(role, KeyRole::Probe | KeyRole::LogSign))
+                    .then_some(certificate),
             });
         }
         ceremony.close().await;
@@ -197,6 +203,7 @@ impl Installation {
         HsmConfig {
             module: MODULE.into(),
             keys: self.keys.clone(),
+            log_origin: None,
             threads: 2,
             workers: 1,
             operation_deadline: Duration::from_secs(10),

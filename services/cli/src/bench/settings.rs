@@ -88,6 +88,8 @@ impl Signer {
             hsm: HsmConfig {
                 module: installation.path(file.token.module),
                 keys,
+                // A benchmark signs no checkpoints.
+                log_origin: None,
                 threads: threads.or(file.token.threads).unwrap_or(THREADS),
                 workers: 1,
                 operation_deadline: OPERATION_DEADLINE,

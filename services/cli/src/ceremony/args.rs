@@ -114,7 +114,7 @@ pub(crate) struct KeyArgs {
     #[arg(long)]
     pub(crate) single_ra: bool,
 
-    /// Key that signs checkpoints of the audit log
+    /// Key that signs checkpoints of the audit log: ed25519, or p256 where the token has no EdDSA
     #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
     pub(crate) log_key: KeyAlgorithm,
 }
@@ -163,7 +163,7 @@ impl Default for KeyArgs {
 }
 
 impl KeyArgs {
-    /// What SCEP clients can use at all; better said before a key is made.
+    /// What clients and readers of the log can use at all; better said before a key is made.
     pub(super) fn check(&self) -> Outcome {
         for (option, algorithm) in [("--ca-key", self.ca_key), ("--root-key", self.root_key)] {
             if algorithm == KeyAlgorithm::Ed25519 {
@@ -172,6 +172,13 @@ impl KeyArgs {
                 ))
                 .next("choose p256, p384, rsa2048, rsa3072 or rsa4096"));
             }
+        }
+        if !matches!(self.log_key, KeyAlgorithm::Ed25519 | KeyAlgorithm::P256) {
+            return Err(Failure::usage(format!(
+                "--log-key {}: a signed note knows no such key",
+                self.log_key
+            ))
+            .next("choose ed25519, or p256 where the token has no EdDSA"));
         }
         match self.ra_key {
             KeyAlgorithm::Rsa(_) => Ok(()),

@@ -1,0 +1,211 @@
+//! The log key signs checkpoints of its one log, and the workers account for the CA key.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests may"
+)]
+
+mod support;
+
+use assay_hsm::{
+    Hsm, HsmConfig, KeyAlgorithm, KeyRole, KeyUri, OperationError, StartError, WorkerRun,
+};
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Verifier;
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Installation, der, key, until};
+
+const ORIGIN: &str = "log.example.org/assay/test";
+const CHECKPOINT: &str =
+    "log.example.org/assay/test\n42\n3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8=\n";
+
+fn config(installation: &Installation) -> HsmConfig {
+    HsmConfig {
+        log_origin: Some(ORIGIN.to_owned()),
+        ..installation.config()
+    }
+}
+
+fn with_log_key(installation: &Installation, uri: &KeyUri) -> HsmConfig {
+    let mut config = config(installation);
+    for key in &mut config.keys {
+        if key.role == KeyRole::LogSign {
+            key.uri = uri.clone();
+        }
+    }
+    config
+}
+
+async fn refusal(config: HsmConfig) -> StartError {
+    match Hsm::start(config).await {
+        Err(error) => error,
+        Ok(_) => panic!("the service started"),
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_verifies_under_the_log_key_of_either_kind() {
+    for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::P256] {
+        let installation = Installation::with_log(algorithm).await;
+        let hsm = Hsm::start(config(&installation)).await.unwrap();
+        let log_key = hsm.log_key().unwrap().clone();
+        assert_eq!(log_key.algorithm, algorithm);
+        let key = PKey::public_key_from_der(&log_key.spki_der).unwrap();
+        let signature = hsm.sign_checkpoint(CHECKPOINT).await.unwrap();
+        let mut verifier = if algorithm == KeyAlgorithm::Ed25519 {
+            assert_eq!(signature.len(), 64);
+            Verifier::new_without_digest(&key).unwrap()
+        } else {
+            Verifier::new(MessageDigest::sha256(), &key).unwrap()
+        };
+        let verified = verifier.verify_oneshot(&signature, CHECKPOINT.as_bytes());
+        assert!(verified.unwrap());
+        hsm.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn the_log_key_signs_nothing_but_a_checkpoint_of_its_log() {
+    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
+    let hsm = Hsm::start(config(&installation)).await.unwrap();
+    for (text, reason) in [
+        (CHECKPOINT.replace("test", "other"), "origin"),
+        (CHECKPOINT.replace("42", "042"), "size"),
+        (CHECKPOINT.replace("3q2+", "3q2"), "root hash"),
+        (format!("{CHECKPOINT}extension\n"), "three lines"),
+        (CHECKPOINT.trim_end().to_owned(), "three lines"),
+        (
+            format!("cosignature/v1\ntime 1\n{CHECKPOINT}"),
+            "three lines",
+        ),
+        ("0".repeat(32), "three lines"),
+        (String::new(), "three lines"),
+    ] {
+        let error = hsm.sign_checkpoint(&text).await.unwrap_err();
+        assert!(error.is_permanent(), "{text}");
+        assert!(error.to_string().contains(reason), "{text}: {error}");
+    }
+    hsm.sign_checkpoint(CHECKPOINT).await.unwrap();
+    let counted = until(&mut hsm.health(), |health| {
+        health.workers[0].operations.get("log-sign") > Some(&0)
+    })
+    .await;
+    // The refused ones never reached the key.
+    assert_eq!(counted.workers[0].operations["log-sign"], 1);
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_an_origin_or_without_a_log_key_nothing_is_signed() {
+    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
+    let mut keyless = config(&installation);
+    keyless.keys.retain(|key| key.role != KeyRole::LogSign);
+    for (config, reason, has_key) in [
+        (installation.config(), "no origin", true),
+        (keyless, "log-sign", false),
+    ] {
+        let hsm = Hsm::start(config).await.unwrap();
+        assert_eq!(hsm.log_key().is_some(), has_key);
+        let error = hsm.sign_checkpoint(CHECKPOINT).await.unwrap_err();
+        assert!(matches!(error, OperationError::Refused { .. }));
+        assert!(error.to_string().contains(reason), "{error}");
+        hsm.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_names_no_key_is_refused() {
+    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
+    for origin in ["", "a b", "a+b", "a\nb", &"a".repeat(201)] {
+        let mut config = config(&installation);
+        config.log_origin = Some(origin.to_owned());
+        let error = refusal(config).await;
+        assert!(error.to_string().contains("origin of the log"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_key_that_is_another_roles_key_is_refused() {
+    let installation = Installation::with_log(KeyAlgorithm::P256).await;
+    for role in [KeyRole::CaSign, KeyRole::Probe] {
+        let shared = installation.keys.iter().find(|key| key.role == role);
+        let error = refusal(with_log_key(&installation, &shared.unwrap().uri)).await;
+        let text = error.to_string();
+        assert!(matches!(error, StartError::KeyShared { .. }), "{text}");
+        assert!(text.contains("log-sign"), "{text}");
+        assert!(text.contains(role.as_str()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_key_of_a_kind_that_no_signed_note_knows_is_neither_made_nor_taken() {
+    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
+    let ceremony = installation.token.ceremony().await;
+    for algorithm in [KeyAlgorithm::P384, KeyAlgorithm::Rsa(2048)] {
+        let made = ceremony.generate(key(KeyRole::LogSign, 9, algorithm)).await;
+        assert!(made.unwrap_err().to_string().contains("Ed25519 or P-256"));
+    }
+    let foreign = ceremony
+        .generate(key(KeyRole::RootSign, 9, KeyAlgorithm::P384))
+        .await
+        .unwrap();
+    ceremony.close().await;
+    let uri = KeyUri::parse(&foreign.uri).unwrap();
+    let error = refusal(with_log_key(&installation, &uri)).await;
+    assert!(matches!(error, StartError::KeyKind { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn each_run_of_a_worker_accounts_for_its_ca_signatures_until_it_is_forgotten() {
+    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
+    let hsm = Hsm::start(config(&installation)).await.unwrap();
+    let signature = hsm.ca_signature_algorithm().to_der();
+    let list = der::tbs_cert_list(&installation.ca_name, signature);
+    hsm.sign_tbs("r1", &installation.tbs().to_der())
+        .await
+        .unwrap();
+    hsm.sign_tbs("r2", &list).await.unwrap();
+    // Neither is a signature of the CA key.
+    hsm.sign_checkpoint(CHECKPOINT).await.unwrap();
+    hsm.sign_tbs("r3", b"no certificate").await.unwrap_err();
+    let pid = hsm.health().borrow().workers[0].pid.unwrap();
+    let expected = WorkerRun {
+        id: 0,
+        worker: 0,
+        pid,
+        ca_signatures: 2,
+        ended: false,
+    };
+    assert_eq!(hsm.worker_runs(), [expected]);
+    // A run that is on stays.
+    hsm.forget_runs(&[expected.id]);
+    assert_eq!(hsm.worker_runs(), [expected]);
+
+    let process = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(process, Signal::KILL).unwrap();
+    until(&mut hsm.health(), |health| {
+        health.workers[0].restarts == 1 && health.workers[0].healthy
+    })
+    .await;
+    hsm.sign_tbs("r4", &list).await.unwrap();
+    let runs = hsm.worker_runs();
+    let ended = WorkerRun {
+        ended: true,
+        ..expected
+    };
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0], ended);
+    let second = (runs[1].id, runs[1].ca_signatures, runs[1].ended);
+    assert_eq!(second, (1, 1, false));
+    assert_ne!(runs[1].pid, pid);
+
+    hsm.forget_runs(&[expected.id]);
+    hsm.shutdown().await;
+    let last = hsm.worker_runs();
+    assert_eq!(last.len(), 1);
+    assert_eq!((last[0].ca_signatures, last[0].ended), (1, true));
+}
