@@ -60,6 +60,14 @@ impl Record {
         self.0.get(name).and_then(Value::as_u64)
     }
 
+    /// A member that is yes or no; no when there is none.
+    pub fn is(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    }
+
     /// Whether it ends a request.
     pub fn is_terminal(&self) -> bool {
         TERMINAL.contains(&self.kind())

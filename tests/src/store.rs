@@ -41,6 +41,15 @@ pub fn read_only(dir: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// The database of a signer that is not running, for whoever would alter it.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn writable(dir: &Path) -> Result<Connection> {
+    Ok(Connection::open(path(dir)?)?)
+}
+
 /// Holds the one write lock of the database until dropped: whatever the signer writes meanwhile fails, its log included.
 ///
 /// # Errors

@@ -142,6 +142,22 @@ impl Tiers {
             .await
     }
 
+    /// Ends the signer alone, in order.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running, or does not end well.
+    pub async fn stop_signer(&mut self) -> Result<()> {
+        let signer = self.signer.take().context("the signer is not running")?;
+        let printed = signer.printed();
+        let status = signer.stop().await?;
+        anyhow::ensure!(
+            status.success(),
+            "the signer ended with {status}:\n{printed}"
+        );
+        Ok(())
+    }
+
     /// SIGKILL to the frontend alone.
     ///
     /// # Errors

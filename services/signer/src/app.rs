@@ -14,7 +14,7 @@ use assay_runtime::mtls::{self, Server};
 use assay_runtime::ops::{Ops, Readiness};
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
-use assay_store::{Options, Store};
+use assay_store::{Options, Store, StoreError};
 use openssl::hash::MessageDigest;
 
 use crate::administration::AdministrationService;
@@ -23,13 +23,14 @@ use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::Clock;
 use crate::enrolment::EnrolmentService;
+use crate::log::Log;
 use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
 use crate::settings::{Listener, Settings};
-use crate::{administration, metrics, recovery};
+use crate::{administration, log, metrics, recovery};
 
 /// What was accepted is finished within this after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -67,6 +68,8 @@ pub(crate) async fn run(
     let readiness = Readiness::waiting_for(&["token", "policy"]);
 
     let store = Store::open(&settings.state, &Options::default())?;
+    // Before anything is added to it, and before the token's PIN is used.
+    let audit_log = store.check_log().await??;
     let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
     let clock = Clock::new(latest_record_ms(&store).await?);
     let recorder = Arc::new(Recorder::new(settings.config_hash, clock)?);
@@ -106,6 +109,13 @@ pub(crate) async fn run(
             settings.crl,
         )
         .await?,
+        log: Log::open(
+            store.clone(),
+            hsm.clone(),
+            Arc::clone(&recorder),
+            settings.audit_log,
+            audit_log,
+        )?,
         admission: Admission::new(&settings.limits),
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),
@@ -142,6 +152,11 @@ pub(crate) async fn run(
         readiness.clone(),
         shutdown.clone(),
     ));
+    shutdown.spawn(log::watch(
+        Arc::clone(&pipeline),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
     serve(&pipeline, enrolment, administration, readiness, &shutdown);
     if let Some(file) = ready_file {
         ready.write(file)?;
@@ -155,14 +170,25 @@ pub(crate) async fn run(
             "stopping although work is unfinished; recovery will finish it"
         );
     }
+    let recorded = last_records(&pipeline).await;
+    pipeline.hsm.shutdown().await;
+    recorded.map_err(|error| RunError::Serve(Box::new(error)))
+}
+
+/// The end of this run in the log, and the checkpoint over it while the token still signs.
+async fn last_records(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let policy_hash = pipeline.policies.active().model_hash();
     let stopped = Event::ServiceStopped {
         cause: "signal".into(),
     };
-    let recorded = pipeline
-        .record(pipeline.policies.active().model_hash(), stopped)
-        .await;
-    pipeline.hsm.shutdown().await;
-    recorded.map_err(|error| RunError::Serve(Box::new(error)))
+    pipeline.log.close_counts(policy_hash).await?;
+    pipeline.record(policy_hash, stopped).await?;
+    if let Err(error) = pipeline.log.checkpoint(policy_hash).await {
+        // Nothing is lost: the next start signs for these records too.
+        let error = telemetry::chain(&error);
+        tracing::warn!(error, "the last records are not under a checkpoint yet");
+    }
+    Ok(())
 }
 
 async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {

@@ -195,7 +195,7 @@ impl Default for CrlConfig {
     }
 }
 
-/// What is kept beside the audit log.
+/// What is kept beside the audit log, and how it is signed for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuditConfig {
@@ -203,6 +203,14 @@ pub(crate) struct AuditConfig {
     /// none. The record and its salted hash stay for good.
     #[serde(with = "duration")]
     pub(crate) keep_evidence: Duration,
+    /// Name of the log in its checkpoints (C2SP tlog-checkpoint), by custom a URL without its scheme. Left out, it is
+    /// made of the signer's name and the CA's key. A log keeps its name for good.
+    pub(crate) origin: Option<String>,
+    /// How often the records that came since are signed for. 100ms to 1h.
+    #[serde(with = "duration")]
+    pub(crate) checkpoint_interval: Duration,
+    /// Verifier keys (vkeys) of the witnesses whose cosignatures are taken. At most 16.
+    pub(crate) witnesses: Vec<String>,
 }
 
 impl Default for AuditConfig {
@@ -210,6 +218,9 @@ impl Default for AuditConfig {
         Self {
             // Two years, as `2y` is read.
             keep_evidence: Duration::from_secs(2 * 31_557_600),
+            origin: None,
+            checkpoint_interval: Duration::from_secs(1),
+            witnesses: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod challenge_key;
 mod clock;
 mod config;
 mod enrolment;
+mod log;
 mod metrics;
 mod pipeline;
 mod policies;

@@ -48,6 +48,14 @@ pub(crate) fn describe() {
         "assay_open_intents",
         "Certificates decided and not yet finished."
     );
+    metrics::describe_gauge!(
+        "assay_log_checkpoint_size",
+        "Audit records under the newest signed checkpoint."
+    );
+    metrics::describe_gauge!(
+        "assay_log_checkpoint_age_seconds",
+        "Seconds since all audit records were last under a signed checkpoint, as of the last attempt."
+    );
 }
 
 /// The uniform failure needed more than one tick: how many may tell something, if little, of what failed.
@@ -99,16 +107,25 @@ pub(crate) fn token_operation(role: KeyRole, took: Duration, ok: bool) {
     .record(took);
 }
 
+/// After an attempt at a checkpoint.
+pub(crate) fn log(size: u64, age: Duration) {
+    metrics::gauge!("assay_log_checkpoint_size").set(gauge(size));
+    metrics::gauge!("assay_log_checkpoint_age_seconds").set(age.as_secs_f64());
+}
+
 pub(crate) fn token(health: &Health, queue_depth: usize, open_intents: u64) {
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "gauges are f64; counts stay far below 2^52"
-    )]
-    let gauge = |value: u64| value as f64;
     metrics::gauge!("assay_token_healthy").set(if health.ready { 1.0 } else { 0.0 });
     metrics::gauge!("assay_token_queue_depth").set(gauge(queue_depth as u64));
     metrics::gauge!("assay_token_worker_restarts").set(gauge(
         health.workers.iter().map(|worker| worker.restarts).sum(),
     ));
     metrics::gauge!("assay_open_intents").set(gauge(open_intents));
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "gauges are f64; counts stay far below 2^52"
+)]
+fn gauge(value: u64) -> f64 {
+    value as f64
 }

@@ -15,6 +15,7 @@ use crate::config::{
     AuditConfig, CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig,
     SignerConfig, TokenConfig,
 };
+use crate::log::LogSettings;
 use crate::terms::Terms;
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) ops: OpsConfig,
     pub(crate) crl: CrlConfig,
     pub(crate) audit: AuditConfig,
+    pub(crate) audit_log: LogSettings,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     /// SHA-256 of the file's bytes: goes into every audit record.
@@ -73,6 +75,9 @@ impl Settings {
         check_schedule(&document, &config.crl)?;
         check_single_ra(&document, &config.keys, &config.certificates)?;
         let certificates = read_certificates(&document, &config.certificates)?;
+        let enrolment = listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?;
+        let audit_log =
+            LogSettings::read(&document, &config.audit, &enrolment.files, &certificates.ca)?;
         Ok(Self {
             ca_key_id: hex::encode(config.keys.ca_sign.id()),
             hsm: hsm(
@@ -81,8 +86,9 @@ impl Settings {
                 config.keys,
                 &certificates,
                 &config.log,
+                &audit_log,
             ),
-            enrolment: listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?,
+            enrolment,
             administration: listener(
                 &document,
                 config.administration,
@@ -96,6 +102,7 @@ impl Settings {
             ops: config.ops,
             crl: config.crl,
             audit: config.audit,
+            audit_log,
             limits: config.limits,
             log: config.log,
             config_hash: openssl::sha::sha256(document.text().as_bytes()),
@@ -222,6 +229,7 @@ fn hsm(
     keys: KeysConfig,
     certificates: &Certificates,
     log: &LogConfig,
+    audit_log: &LogSettings,
 ) -> HsmConfig {
     // The workers have no configuration file: what they log is decided here too.
     let filter = ("RUST_LOG".to_owned(), log.filter.clone());
@@ -249,7 +257,7 @@ fn hsm(
         .into_iter()
         .chain(ra_single)
         .collect(),
-        log_origin: None,
+        log_origin: Some(audit_log.origin.clone()),
         threads: token.threads,
         workers: token.workers,
         operation_deadline: token.operation_deadline,

@@ -20,6 +20,8 @@ pub(crate) enum AdminError {
     Store(#[from] StoreError),
     #[error("the record cannot be written")]
     Record(#[from] assay_audit::Inexpressible),
+    #[error("what is stored of the log is not what was written")]
+    Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
@@ -33,7 +35,10 @@ impl From<AdminError> for Status {
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy) => Self::unavailable(text),
-            AdminError::Store(_) | AdminError::Record(_) | AdminError::OpenSsl(_) => {
+            AdminError::Store(_)
+            | AdminError::Record(_)
+            | AdminError::Damaged(_)
+            | AdminError::OpenSsl(_) => {
                 tracing::error!(error = text, "administrative call failed");
                 Self::internal(text)
             }

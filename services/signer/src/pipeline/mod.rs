@@ -52,6 +52,7 @@ use crate::admission::{Admission, RETRY_AFTER_SECONDS};
 use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::config::{AuditConfig, LimitsConfig};
+use crate::log::Log;
 use crate::metrics;
 use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
@@ -89,6 +90,7 @@ pub(crate) struct Pipeline {
     pub(crate) admission: Admission,
     pub(crate) finish: Finish,
     pub(crate) revocation: Revocation,
+    pub(crate) log: Log,
     pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) terms: Terms,

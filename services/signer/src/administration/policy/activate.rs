@@ -87,6 +87,12 @@ pub(crate) async fn activate(
     }
     let policies = &service.pipeline.policies;
     policies.set_stops(service.pipeline.store.stops().await?, &changing);
+    // What it decides shall come after a signed head that holds its activation. A token that does not sign this signs no
+    // certificate either.
+    if let Err(error) = service.pipeline.log.checkpoint(Some(model_hash)).await {
+        let error = assay_runtime::telemetry::chain(&error);
+        tracing::warn!(number, error, "no checkpoint over the activation yet");
+    }
     let expires = approved.proposal().expires;
     policies.activate(ActivePolicy::new(number, bundle, expires), &changing);
     tracing::info!(

@@ -1,0 +1,42 @@
+//! The task that signs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
+use assay_runtime::telemetry;
+use tokio::time::MissedTickBehavior;
+
+use crate::pipeline::Pipeline;
+
+/// A log that was not signed for so long needs somebody.
+const OVERDUE: Duration = Duration::from_secs(60);
+
+/// Runs until the shutdown: once an interval. The last checkpoint, after the drain, is not its.
+pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
+    let mut interval = tokio::time::interval(pipeline.log.settings.interval);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut signed = Instant::now();
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = interval.tick() => {}
+        }
+        let policy_hash = pipeline.policies.active().model_hash();
+        match pipeline.log.checkpoint(policy_hash).await {
+            Ok(()) => {
+                signed = Instant::now();
+                readiness.warn("log", None);
+            }
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::debug!(error, "no checkpoint");
+                if signed.elapsed() >= OVERDUE {
+                    let text = format!("no checkpoint is signed any more: {error}");
+                    readiness.warn("log", Some(text));
+                }
+            }
+        }
+    }
+}
