@@ -35,8 +35,9 @@ BENCH_REFUSALS ?= 10000
 BENCH_PROFILE ?= release
 bench:
 	@scripts/install-packages.sh $(DEMO_PACKAGES) scep
+	$(CARGO) build --locked --workspace --bins
 	$(CARGO) build --locked --workspace --bins --profile $(BENCH_PROFILE)
-	@scripts/bench.sh target/$(patsubst dev,debug,$(BENCH_PROFILE)) $(BENCH_REQUESTS) $(BENCH_REFUSALS)
+	@scripts/bench.sh target/$(patsubst dev,debug,$(BENCH_PROFILE)) target/debug $(BENCH_REQUESTS) $(BENCH_REFUSALS)
 
 test:
 	@scripts/install-packages.sh $(TEST_PACKAGES)

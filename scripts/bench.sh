@@ -1,15 +1,18 @@
 #!/bin/sh
-# Runs the benchmarks against an installation of their own: bench.sh DIRECTORY-OF-BINARIES REQUESTS REFUSALS
+# Runs the benchmarks against an installation of their own:
+# bench.sh DIRECTORY-OF-BINARIES DIRECTORY-OF-DEBUG-BINARIES REQUESTS REFUSALS
 #
 # REQUESTS enrolments over one connection and over eight, each run beside the token alone, and beside Debian's scepserver
 # with its RSA-2048 key in memory, where it is installed; then REFUSALS refusals for each cause, and once more with the
-# tick off, which the comparison has to see. Exits 1 if a request to Assay failed, if a cause can be told from another, or
-# if the comparison is blind. Leaves nothing running and nothing behind, but for a failure's logs.
+# tick off, which the comparison has to see (only a debug build of the signer lets it be off). Exits 1 if a request to
+# Assay failed, if a cause can be told from another, or if the comparison is blind. Leaves nothing running and nothing
+# behind, but for a failure's logs.
 set -eu
 
 assay=$1/assay
-requests=$2
-refusals=$3
+debug=$2/assay
+requests=$3
+refusals=$4
 
 # Refusals for each of two causes without the tick: enough to see a millisecond between them on a busy machine.
 without_tick=2000
@@ -115,6 +118,7 @@ echo
 
 # A comparison that cannot see is worth nothing: without the tick it has to tell the two causes that differ most.
 stop
+assay=$debug
 config=$dir/demo/signer.toml
 if grep -q '^\[limits\]' "$config"; then
     sed -i 's/^\[limits\].*/&\nrefusal_rate = 100000\nundecipherable_rate = 100000\nrefusal_tick = "1us"/' "$config"

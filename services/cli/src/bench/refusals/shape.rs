@@ -3,6 +3,7 @@
 use assay_scep::client::CertRep;
 use assay_scep::{FailInfo, Limits, Nonce, PkiStatus};
 use hyper::body::Bytes;
+use hyper::header::CONNECTION;
 use hyper::http::response::Parts;
 use openssl::sha::sha256;
 use openssl::x509::X509;
@@ -62,9 +63,11 @@ pub(super) fn shape(
     Ok(sha256(&left))
 }
 
+/// Without the header of the connection: whether it comes depends on the connection's age alone (RFC 9110, section 7.6.1).
 fn headers(head: &Parts) -> Vec<u8> {
     let mut text = format!("{:?} {}\n", head.version, head.status).into_bytes();
-    for (name, value) in &head.headers {
+    let of_exchange = head.headers.iter().filter(|(name, _)| *name != CONNECTION);
+    for (name, value) in of_exchange {
         text.extend(name.as_str().as_bytes());
         if !OWN_HEADERS.contains(&name.as_str()) {
             text.extend(value.as_bytes());
@@ -93,6 +96,22 @@ fn erase(octets: &mut [u8], what: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_of_the_connection_or_the_exchange_is_left_out_and_nothing_else() {
+        let head = |connection: bool, date: &str, kind: &str| {
+            let mut answer = hyper::Response::builder()
+                .header("date", date)
+                .header("content-type", kind);
+            if connection {
+                answer = answer.header(CONNECTION, "close");
+            }
+            headers(&answer.body(()).unwrap().into_parts().0)
+        };
+        let one = head(false, "today", "text/plain");
+        assert_eq!(one, head(true, "tomorrow", "text/plain"));
+        assert_ne!(one, head(false, "today", "text/html"));
+    }
 
     #[test]
     fn every_occurrence_is_erased_and_nothing_else() {
