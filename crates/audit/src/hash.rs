@@ -27,6 +27,19 @@ impl Hash {
         )
     }
 
+    /// The hash of an inner node, RFC 6962 section 2.1: SHA-256(0x01 || `left` || `right`).
+    pub fn of_node(left: &Self, right: &Self) -> Self {
+        const NODE_PREFIX: [u8; 1] = [0x01];
+        Self(
+            Sha256::new()
+                .chain_update(NODE_PREFIX)
+                .chain_update(left.0)
+                .chain_update(right.0)
+                .finalize()
+                .into(),
+        )
+    }
+
     /// The 32 octets.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

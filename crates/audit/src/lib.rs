@@ -3,17 +3,27 @@
 //! A caller fills a [`Draft`]; the store gives it the next sequence number and keeps the [`Record`]'s canonical bytes in
 //! the transaction of the change it tells of. The leaf hash is RFC 6962's, so that a Merkle tree can be laid over the
 //! records as they are.
+//!
+//! [`tree`] is that tree with its proofs, [`Checkpoint`] what the log's key signs of it in a [`note`], [`tile`] the files that
+//! it is handed out as, and [`Receipt`] the proof that one certificate is in it.
 
 mod attachment;
 mod canonical;
+mod checkpoint;
 mod event;
 mod hash;
+pub mod note;
+mod receipt;
 mod record;
 mod text;
+pub mod tile;
+pub mod tree;
 
 pub use attachment::{Attachment, MAX_EVIDENCE};
 pub use canonical::{Inexpressible, canonical};
+pub use checkpoint::{Checkpoint, CheckpointError, MAX_ORIGIN};
 pub use event::{Answer, Event, InventoryChange, Issuance, Request};
 pub use hash::{Hash, NotAHash};
+pub use receipt::{MAX_RECEIPT, Receipt, ReceiptError};
 pub use record::{Context, Draft, MAX_RECORD, Moment, Record, RecordError};
 pub use text::{MAX_TEXT, Text};

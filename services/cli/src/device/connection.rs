@@ -189,3 +189,49 @@ async fn dial(url: &Url) -> Outcome<SendRequest<Full<Bytes>>> {
 fn is_closed(error: &hyper::Error) -> bool {
     error.is_closed() || error.is_canceled() || error.is_incomplete_message()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers as many requests on each connection as told, and closes it without a word after the last;
+    /// with the URL comes the number of connections that it will have taken.
+    async fn server(answers: &'static [usize]) -> (Url, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/scep/any", listener.local_addr().unwrap());
+        let serve = tokio::spawn(async move {
+            for answers in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut octets = [0; 4096];
+                for _ in 0..*answers {
+                    assert_ne!(stream.read(&mut octets).await.unwrap(), 0);
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    stream.write_all(answer).await.unwrap();
+                }
+            }
+        });
+        (Url::parse(&url).unwrap(), serve)
+    }
+
+    #[tokio::test]
+    async fn a_connection_closed_between_two_requests_is_opened_again() {
+        let (url, serve) = server(&[2, 1]).await;
+        let mut connection = Connection::open(&url).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(connection.get("GetCACaps").await.unwrap().as_ref(), b"ok");
+        }
+        serve.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_without_a_first_answer_is_not_asked_again() {
+        let (url, serve) = server(&[0, 1]).await;
+        let mut connection = Connection::open(&url).await.unwrap();
+        let failure = connection.get("GetCACaps").await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        assert!(!serve.is_finished(), "a second connection was made");
+    }
+}
