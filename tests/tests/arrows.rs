@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("assay-proto", &[]),
     ("assay-policy", &[]),
     ("assay-scep", &[]),
@@ -19,6 +19,16 @@ const ARROWS: [(&str, &[&str]); 13] = [
     (
         "assay-decision",
         &["assay-audit", "assay-lint", "assay-policy", "assay-scep"],
+    ),
+    (
+        "assay-verify",
+        &[
+            "assay-audit",
+            "assay-decision",
+            "assay-lint",
+            "assay-policy",
+            "assay-scep",
+        ],
     ),
     (
         "assay-frontend",
@@ -49,6 +59,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "assay-proto",
             "assay-runtime",
             "assay-scep",
+            "assay-verify",
         ],
     ),
     (
@@ -60,6 +71,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "assay-proto",
             "assay-runtime",
             "assay-scep",
+            "assay-verify",
         ],
     ),
 ];

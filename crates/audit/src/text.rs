@@ -8,7 +8,7 @@ pub const MAX_TEXT: usize = 256;
 const CUT_MARK: char = '…';
 
 /// Free text in a record: cut to [`MAX_TEXT`] octets of JSON, so that no request can make its own record too long to keep.
-#[derive(Clone, PartialEq, Eq, Debug, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Text(String);
 

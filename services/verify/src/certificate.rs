@@ -1,0 +1,110 @@
+//! A certificate against the record that tells of its issue.
+
+use assay_audit::{Event, Hash, Record, Text};
+use assay_policy::SubjectAltName;
+use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
+use der::asn1::{Any, BitString};
+use der::{Decode, Encode, Sequence};
+use openssl::x509::X509;
+use x509_cert::Certificate;
+
+use crate::Check;
+use crate::entry::{Certified, names_hash};
+use crate::issuers::Issuer;
+use crate::report::Findings;
+
+const CHECK: Check = Check::Certificates;
+
+/// RFC 5280 section 4.1, with its parts as they are encoded.
+#[derive(Sequence)]
+struct Signed {
+    tbs_certificate: Any,
+    signature_algorithm: Any,
+    signature: BitString,
+}
+
+/// The certificates of a PEM file in its one form: 64 columns, and nothing between them.
+pub(crate) fn list(bytes: &[u8]) -> Result<Vec<X509>, String> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = X509::stack_from_pem(bytes).map_err(|_| "another form".to_owned())?;
+    let mut again = Vec::with_capacity(bytes.len());
+    for certificate in &list {
+        again.extend(certificate.to_pem().map_err(|error| error.to_string())?);
+    }
+    if again == bytes {
+        Ok(list)
+    } else {
+        Err("more than certificates, or another form of them".to_owned())
+    }
+}
+
+/// Holds a certificate to its record; what it is where it can be read.
+pub(crate) fn check(
+    record: &Record,
+    certificate: &X509,
+    issuer: Option<&Issuer>,
+    findings: &mut Findings,
+) -> Option<Certified> {
+    let Event::RequestIssued {
+        issuance,
+        certificate_sha256,
+        ..
+    } = &record.draft.event
+    else {
+        return None;
+    };
+    let at = record.sequence;
+    let der = certificate.to_der().ok()?;
+    let hash = Hash::of(&der);
+    findings.same(CHECK, at, "certificate_sha256", certificate_sha256, &hash);
+    let wanted = "a certificate in DER";
+    let Some((signed, parsed)) = read(&der) else {
+        findings.hold(false, CHECK, at, "certificate", wanted, "another form");
+        return None;
+    };
+    let digest = Hash::of(&signed.tbs_certificate.to_der().ok()?);
+    findings.same(CHECK, at, "tbs_digest", &digest, &issuance.tbs_digest);
+    let serial = hex::encode(parsed.tbs_certificate().serial_number().as_bytes());
+    findings.same(CHECK, at, "serial", &Text::from(serial), &issuance.serial);
+    if let Some(issuer) = issuer {
+        let algorithm = signed.signature_algorithm.to_der().ok()?;
+        let wanted = hex::encode(&issuer.ca.issuer.signature_algorithm_der);
+        let got = hex::encode(algorithm);
+        findings.same(CHECK, at, "signatureAlgorithm", &wanted, &got);
+        let verifies = certificate.verify(&issuer.key).unwrap_or(false);
+        let wanted = "the CA's signature";
+        findings.hold(verifies, CHECK, at, "signature", wanted, "another one");
+    }
+    certified(&parsed)
+}
+
+fn read(der: &[u8]) -> Option<(Signed, Certificate)> {
+    let signed = Signed::from_der(der).ok()?;
+    // A lenient reader would take other bytes for the same.
+    if signed.to_der().ok()? != der {
+        return None;
+    }
+    Some((signed, Certificate::from_der(der).ok()?))
+}
+
+fn certified(certificate: &Certificate) -> Option<Certified> {
+    let tbs = certificate.tbs_certificate();
+    let extensions = tbs.extensions().map(Vec::as_slice).unwrap_or_default();
+    let sans = extensions
+        .iter()
+        .find(|extension| extension.extn_id == ID_CE_SUBJECT_ALT_NAME);
+    let sans = match sans {
+        None => Vec::new(),
+        Some(extension) => SubjectAltName::list_from_der(extension.extn_value.as_bytes()).ok()?,
+    };
+    let names: Vec<String> = sans.iter().map(ToString::to_string).collect();
+    let not_after = tbs.validity().not_after.to_unix_duration().as_secs();
+    Some(Certified {
+        not_after: i64::try_from(not_after).ok()?,
+        spki_sha256: Hash::of(&tbs.subject_public_key_info().to_der().ok()?),
+        subject: Hash::of(&tbs.subject().to_der().ok()?),
+        sans: names_hash(&names),
+    })
+}

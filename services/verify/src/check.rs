@@ -1,0 +1,78 @@
+//! What is checked: one list, which `docs/auditor.md` repeats.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! checks {
+    ($($name:ident = $id:literal: $title:literal,)+) => {
+        /// A check of the verifier.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Check {
+            $(#[doc = $title] $name,)+
+        }
+
+        impl Check {
+            /// All of them, in the order of their ids.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// `VER-01` and so on; stays the same for good.
+            pub fn id(self) -> &'static str {
+                match self {
+                    $(Self::$name => $id,)+
+                }
+            }
+
+            /// What must hold, in one line.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$name => $title,)+
+                }
+            }
+        }
+    };
+}
+
+checks! {
+    Manifest = "VER-01": "the manifest lists every file with its length and SHA-256, and nothing else is there",
+    Checkpoint = "VER-02": "the checkpoint is signed by the log key",
+    Witnesses = "VER-03": "the witnesses cosigned the checkpoint",
+    Tree = "VER-04": "the hash tiles are one RFC 6962 tree, and its root is the checkpoint's",
+    Leaves = "VER-05": "each record held is the leaf of its place in the tree",
+    Earlier = "VER-06": "the tree continues that of the earlier checkpoint",
+    Form = "VER-07": "a record is canonical JSON of this version and says its own place",
+    Boots = "VER-08": "each run of the signer begins with service.started, keeps its binary and configuration, and does not come back",
+    Clocks = "VER-09": "no clock goes backwards, and a wall clock that was set is told by clock.step",
+    Versions = "VER-10": "versions of the policy follow each other by number and hash, and are what their records say",
+    Approvals = "VER-11": "each version was signed by its author and approved by enough others, for this CA and this time",
+    InForce = "VER-12": "each record names a version of the policy that was in force",
+    Stops = "VER-13": "a stopped profile issues nothing until an approved version resumes it",
+    Inventories = "VER-14": "each inventory's changes are chained, and each is what its record says",
+    Intents = "VER-15": "each certificate has one intent, which closes once and as it was opened",
+    Issuer = "VER-16": "the issuing CA and those above it are the pinned ones",
+    Certificates = "VER-17": "each certificate is signed by the CA over the TBSCertificate of its intent",
+    Evidence = "VER-18": "evidence is what the record's salted hash was made of, and agrees with the record",
+    Decisions = "VER-19": "each decision made again under the policy of its record comes to the same refusal or TBSCertificate",
+    Times = "VER-20": "each record was made when its decision was",
+    Approved = "VER-21": "a request that waited was approved by enough operators before it was issued, once",
+    Challenges = "VER-22": "a challenge was issued with the claims it authorised, used within its time, and a one-time challenge once",
+    Names = "VER-23": "a static challenge was used for a name of the inventory, once, under the pinned key",
+    Renewals = "VER-24": "a renewal is of a certificate of this log, in force, with its names, and supersedes it",
+    Revocations = "VER-25": "what is revoked, held or released was issued, and was not so before",
+    Crls = "VER-26": "CRLs are numbered without gaps and follow each other in time",
+    References = "VER-27": "a record that tells of another certificate, CRL or waiting request tells of one that there is",
+    Counters = "VER-28": "the CA key made no more signatures than the log explains",
+    Fields = "VER-29": "members of closed lists and of one form hold nothing else",
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl Serialize for Check {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}

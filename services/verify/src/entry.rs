@@ -1,0 +1,104 @@
+//! A record with what belongs to it.
+
+use assay_audit::{Event, Hash, Record, Request};
+use assay_decision::Evidence;
+
+/// Milliseconds between a decision and its record, or a record and the next one in the log, at most: requests are made
+/// at the same time, and one may wait for the token or the disk while others pass it.
+pub(crate) const SLACK_MS: i64 = 120_000;
+
+/// One record of a bundle that is held.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: Record,
+    pub(crate) evidence: Kept,
+    /// Of a `request.issued` whose certificate is there and can be read.
+    pub(crate) certificate: Option<Certified>,
+}
+
+/// The evidence of a record.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// The record names none.
+    None,
+    /// The record names some that is not held, or cannot be read.
+    Gone,
+    /// As it was hashed.
+    Held(Box<Evidence>),
+}
+
+/// What a renewal is compared with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Certified {
+    /// Unix seconds.
+    pub(crate) not_after: i64,
+    /// Of the SubjectPublicKeyInfo.
+    pub(crate) spki_sha256: Hash,
+    /// Of the DER subject.
+    pub(crate) subject: Hash,
+    /// As [`names_hash`].
+    pub(crate) sans: Hash,
+}
+
+impl Entry {
+    pub(crate) fn sequence(&self) -> u64 {
+        self.record.sequence
+    }
+
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.record.draft.moment.wall_ms
+    }
+
+    /// Unix seconds.
+    pub(crate) fn wall(&self) -> i64 {
+        self.wall_ms().div_euclid(1_000)
+    }
+
+    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+        match &self.evidence {
+            Kept::Held(evidence) => Some(evidence),
+            Kept::None | Kept::Gone => None,
+        }
+    }
+}
+
+/// Of subject alternative names as text, in any order.
+pub(crate) fn names_hash(names: &[String]) -> Hash {
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    // No name holds a line feed.
+    Hash::of(names.join("\n").as_bytes())
+}
+
+impl Entry {
+    /// Whether it uses something up: its evidence says what.
+    pub(crate) fn is_permit(&self) -> bool {
+        matches!(
+            self.record.draft.event,
+            Event::IntentOpened { .. } | Event::RequestPending { .. }
+        )
+    }
+
+    /// The request that it tells of.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        if let Event::IntentOpened { request, .. }
+        | Event::IntentAbandoned { request, .. }
+        | Event::RequestIssued { request, .. }
+        | Event::RequestReplayed { request, .. }
+        | Event::RequestPending { request, .. }
+        | Event::RequestPolled { request, .. }
+        | Event::RequestQueried { request, .. }
+        | Event::RequestRefused { request, .. }
+        | Event::RequestMalformed { request, .. }
+        | Event::RequestDeferred { request, .. } = &self.record.draft.event
+        {
+            Some(request)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn event(&self) -> &Event {
+        &self.record.draft.event
+    }
+}

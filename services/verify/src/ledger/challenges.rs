@@ -1,0 +1,252 @@
+//! Challenges: issued, then used within their time, and a one-time challenge once.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use assay_audit::{Event, Hash, Text};
+use assay_decision::Claims;
+
+use super::Seen;
+use crate::Check;
+use crate::entry::SLACK_MS;
+
+const CHECK: Check = Check::Challenges;
+const ONE_TIME: &str = "one-time";
+const STATIC: &str = "static";
+
+#[derive(Default)]
+pub(super) struct Challenges {
+    known: HashMap<Text, Challenge>,
+    /// What each serial, and each request that waits, uses: it may come to nothing.
+    uses: HashMap<Text, Use>,
+}
+
+struct Challenge {
+    kind: Text,
+    profile: Text,
+    expires_at: Option<i64>,
+    claims_sha256: Option<Hash>,
+    state: State,
+    /// A certificate that came to nothing freed it, which happens once.
+    freed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum State {
+    Open,
+    Reserved(Text),
+    Spent(Text),
+    Revoked,
+}
+
+struct Use {
+    id: Text,
+    /// The request that waited for it.
+    pending: Option<Text>,
+}
+
+impl Challenges {
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
+        if let Event::ChallengeIssued { .. } = seen.entry.event() {
+            self.issued(seen);
+        } else if let Event::ChallengeRevoked { challenge_id, .. } = seen.entry.event() {
+            let wanted = "a challenge that is open";
+            match self.known.get_mut(challenge_id) {
+                None => seen.missing(CHECK, "challenge_id", wanted, challenge_id),
+                Some(challenge) => {
+                    let open = challenge.state == State::Open;
+                    if !open {
+                        seen.missing(CHECK, "challenge_id", wanted, &challenge.state);
+                    }
+                    challenge.state = State::Revoked;
+                }
+            }
+        } else {
+            self.free(seen);
+            self.used(seen);
+        }
+    }
+
+    fn issued(&mut self, seen: &mut Seen<'_>) {
+        let Event::ChallengeIssued {
+            challenge_id,
+            challenge_kind,
+            profile,
+            subject,
+            expires_at,
+            claims_sha256,
+            ..
+        } = seen.entry.event()
+        else {
+            return;
+        };
+        let one_time = challenge_kind.as_str() == ONE_TIME;
+        let whole = subject.is_some() == one_time && (expires_at.is_some() || !one_time);
+        let wanted = "a subject and an expiry of a one-time challenge, no subject of a static one";
+        seen.hold(whole, CHECK, "subject", wanted, "another form");
+        let hashed = claims_sha256.is_some();
+        seen.hold(
+            hashed,
+            CHECK,
+            "claims_sha256",
+            "a hash of the claims",
+            "none",
+        );
+        let later = expires_at.is_none_or(|at| at > seen.entry.wall());
+        seen.hold(
+            later,
+            CHECK,
+            "expires_at",
+            "a time to come",
+            "one that is past",
+        );
+        if !one_time && let (Some(got), Ok(wanted)) = (claims_sha256, static_claims(profile)) {
+            seen.same(CHECK, "claims_sha256", &wanted, got);
+        }
+        let challenge = Challenge {
+            kind: challenge_kind.clone(),
+            profile: profile.clone(),
+            expires_at: *expires_at,
+            claims_sha256: *claims_sha256,
+            state: State::Open,
+            freed: false,
+        };
+        let before = self.known.insert(challenge_id.clone(), challenge);
+        let (wanted, got) = ("an id that is new", challenge_id);
+        seen.hold(before.is_none(), CHECK, "challenge_id", wanted, got);
+    }
+
+    /// What a decision rested on.
+    fn used(&mut self, seen: &mut Seen<'_>) {
+        let Some(evidence) = seen.entry.evidence() else {
+            return;
+        };
+        let (id, profile, expires) = match &evidence.claims {
+            Claims::OneTime {
+                id,
+                profile,
+                expires,
+                ..
+            } => (id, profile, Some(*expires)),
+            Claims::Static { id, profile, .. } => (id, profile, None),
+            Claims::Renewal { .. } | Claims::None {} => return,
+        };
+        let id = Text::from(id.as_str());
+        let Some(challenge) = self.known.get_mut(&id) else {
+            let wanted = "a challenge that was issued";
+            return seen.missing(CHECK, "claims.id", wanted, &id);
+        };
+        let kind = if expires.is_some() { ONE_TIME } else { STATIC };
+        seen.same(CHECK, "claims", &challenge.kind, &Text::from(kind));
+        let profile = Text::from(profile.as_str());
+        seen.same(CHECK, "claims.profile", &challenge.profile, &profile);
+        let shown = |hash: Option<Hash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
+        let derived = evidence.claims.issued_sha256().ok().flatten();
+        seen.same(
+            CHECK,
+            "claims",
+            &shown(challenge.claims_sha256),
+            &shown(derived),
+        );
+        // While a request waits its own expiry counts.
+        let queued = matches!(seen.entry.event(), Event::RequestPending { .. });
+        if evidence.pending_id.is_none() || queued {
+            challenge.in_time(seen, expires, evidence.decided_ms);
+        }
+        let pending = evidence.pending_id.as_deref().map(Text::from);
+        if let Event::IntentOpened { issuance, .. } = seen.entry.event() {
+            let serial = issuance.serial.clone();
+            let needs = pending.clone().map_or(State::Open, State::Reserved);
+            let place = Use { id, pending };
+            if challenge.spend(seen, needs, State::Spent(serial.clone())) {
+                self.uses.insert(serial, place);
+            }
+        } else if let Event::RequestPending { pending_id, .. } = seen.entry.event() {
+            let place = Use { id, pending: None };
+            let kept = State::Reserved(pending_id.clone());
+            if challenge.spend(seen, State::Open, kept) {
+                self.uses.insert(pending_id.clone(), place);
+            }
+        }
+    }
+
+    /// What came to nothing gives its challenge back.
+    fn free(&mut self, seen: &mut Seen<'_>) {
+        let over = if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
+            &issuance.serial
+        } else if let Event::PendingDenied { pending_id, .. }
+        | Event::PendingExpired { pending_id, .. } = seen.entry.event()
+        {
+            pending_id
+        } else {
+            return;
+        };
+        let Some(place) = self.uses.remove(over) else {
+            return;
+        };
+        let Some(challenge) = self.known.get_mut(&place.id) else {
+            return;
+        };
+        if challenge.state == State::Reserved(over.clone()) {
+            challenge.state = State::Open;
+        } else if challenge.state == State::Spent(over.clone()) && !challenge.freed {
+            challenge.freed = true;
+            challenge.state = place.pending.map_or(State::Open, State::Reserved);
+        }
+    }
+}
+
+impl Challenge {
+    fn in_time(&self, seen: &mut Seen<'_>, expires: Option<i64>, decided_ms: i64) {
+        let shown = |at: Option<i64>| at.map_or("never".to_owned(), |at| at.to_string());
+        if self.kind.as_str() == ONE_TIME {
+            seen.same(
+                CHECK,
+                "claims.expires",
+                &shown(self.expires_at),
+                &shown(expires),
+            );
+        }
+        if !seen.entry.is_permit() {
+            return;
+        }
+        let decided = decided_ms.div_euclid(1_000);
+        let in_time = self
+            .expires_at
+            .is_none_or(|at| decided < at.saturating_add(SLACK_MS / 1_000));
+        let wanted = format!("before {}", shown(self.expires_at));
+        seen.hold(in_time, CHECK, "decided_ms", wanted, decided_ms);
+    }
+
+    /// Whether it is one that is used up.
+    fn spend(&mut self, seen: &mut Seen<'_>, needs: State, next: State) -> bool {
+        if self.kind.as_str() == STATIC {
+            if self.state == State::Revoked {
+                let wanted = "a challenge that is not revoked";
+                seen.missing(CHECK, "claims.id", wanted, &self.state);
+            }
+            return false;
+        }
+        if self.state != needs {
+            seen.missing(CHECK, "claims.id", needs, &self.state);
+        }
+        self.state = next;
+        true
+    }
+}
+
+fn static_claims(profile: &Text) -> Result<Hash, assay_audit::Inexpressible> {
+    let kind = assay_policy::ChallengeKind::Static;
+    assay_decision::claims_sha256(kind, profile.as_str(), "", &[])
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("a challenge that is open"),
+            Self::Reserved(id) => write!(f, "one kept for request {id}"),
+            Self::Spent(serial) => write!(f, "one spent on certificate {serial}"),
+            Self::Revoked => f.write_str("one that is revoked"),
+        }
+    }
+}

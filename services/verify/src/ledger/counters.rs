@@ -1,0 +1,80 @@
+//! What workers counted of the CA key's signatures, against what the log explains.
+
+use std::collections::BTreeMap;
+
+use assay_audit::{Event, Text};
+
+use super::Seen;
+use crate::Check;
+use crate::report::{Finding, Findings};
+
+const CHECK: Check = Check::Counters;
+
+#[derive(Default)]
+pub(super) struct Counters {
+    runs: BTreeMap<Text, Run>,
+    latest: Text,
+}
+
+#[derive(Default)]
+struct Run {
+    /// By worker and process, the latest count and whether it was the last.
+    counts: BTreeMap<(u64, u32), (u64, bool)>,
+    /// Record of the latest count.
+    counted_at: u64,
+    /// Certificates and CRLs recorded.
+    explained: u64,
+    /// Signatures that may have been made besides: of certificates given up, or signed again by recovery.
+    perhaps: u64,
+}
+
+impl Counters {
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
+        let boot_id = &seen.entry.record.draft.context.boot_id;
+        self.latest = boot_id.clone();
+        let run = self.runs.entry(boot_id.clone()).or_default();
+        if let Event::RequestIssued { recovered, .. } = seen.entry.event() {
+            run.explained += 1;
+            run.perhaps += u64::from(*recovered);
+        } else if let Event::CrlIssued { .. } = seen.entry.event() {
+            run.explained += 1;
+        } else if let Event::IntentAbandoned { .. } = seen.entry.event() {
+            run.perhaps += 1;
+        } else if let Event::WorkerCounted {
+            worker,
+            pid,
+            ca_signatures,
+            last,
+        } = seen.entry.event()
+        {
+            let before = run.counts.insert((*worker, *pid), (*ca_signatures, *last));
+            let (least, over) = before.unwrap_or_default();
+            let wanted = format!("{least} or more, as the worker counted before");
+            let risen = *ca_signatures >= least;
+            seen.hold(risen, CHECK, "ca_signatures", wanted, ca_signatures);
+            let wanted = "no count after the last one";
+            seen.hold(!over, CHECK, "last", wanted, "another one");
+            run.counted_at = seen.entry.sequence();
+        }
+    }
+
+    /// `open` intents are in the last run; the record of a CRL of that run may be yet to come.
+    pub(super) fn finish(&self, open: u64, whole: bool, findings: &mut Findings) {
+        for (boot_id, run) in &self.runs {
+            let counted: u64 = run.counts.values().map(|(count, _)| count).sum();
+            let mut most = run.explained.saturating_add(run.perhaps);
+            if *boot_id == self.latest {
+                most = most.saturating_add(open).saturating_add(1);
+            }
+            if run.counts.is_empty() {
+                continue;
+            }
+            findings.made(CHECK);
+            if counted > most {
+                let wanted = format!("at most {most}, which the records of the run explain");
+                let finding = Finding::new(CHECK, run.counted_at, "ca_signatures", wanted, counted);
+                findings.missing(whole, finding);
+            }
+        }
+    }
+}

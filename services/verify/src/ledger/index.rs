@@ -1,0 +1,371 @@
+//! What was issued: which certificates there are, which are in force, and which took the place of which.
+
+use std::collections::{HashMap, HashSet};
+
+use assay_audit::{Event, Hash, Text};
+use assay_decision::Claims;
+use assay_policy::{Dn, StringEncoding, Supersede};
+
+use super::Seen;
+use super::intents::Intent;
+use crate::Check;
+use crate::entry::{Certified, SLACK_MS, names_hash};
+use crate::report::{Finding, Findings};
+use crate::versions::Versions;
+
+/// CRLReason of RFC 5280 section 5.3.1, as records name them; a hold has an event of its own.
+const REASONS: [&str; 8] = [
+    "unspecified",
+    "key-compromise",
+    "ca-compromise",
+    "affiliation-changed",
+    "superseded",
+    "cessation-of-operation",
+    "privilege-withdrawn",
+    "aa-compromise",
+];
+/// The actor of revocations that a schedule makes.
+const SCHEDULE: &str = "assay://signer/schedule";
+
+#[derive(Default)]
+pub(super) struct Index {
+    issued: HashMap<Text, Issued>,
+    abandoned: HashSet<Text>,
+    /// Revoked or on hold.
+    out_of_force: u64,
+    next: Next,
+}
+
+struct Issued {
+    profile: Text,
+    certified: Option<Certified>,
+    state: State,
+    /// Unix seconds at which it is to be revoked, as it was superseded.
+    revoke_at: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    InForce,
+    Held,
+    Revoked,
+}
+
+/// What the next record must be.
+#[derive(Default)]
+enum Next {
+    /// No `certificate.superseded`.
+    #[default]
+    Another,
+    /// It may be one of this successor.
+    Perhaps(Text),
+    /// It is this one.
+    Superseded {
+        sequence: u64,
+        old: Text,
+        new: Text,
+        /// Seconds until the old one is revoked.
+        grace: Option<i64>,
+    },
+}
+
+impl Index {
+    /// Whether a record supersedes what the one before says, in the same transaction.
+    pub(super) fn follow(&mut self, seen: &mut Seen<'_>) {
+        let check = Check::Renewals;
+        let expected = std::mem::take(&mut self.next);
+        let superseded = if let Event::CertificateSuperseded {
+            serial,
+            successor,
+            revoke_at,
+        } = seen.entry.event()
+        {
+            Some((serial, successor, *revoke_at))
+        } else {
+            None
+        };
+        match (expected, superseded) {
+            (Next::Another | Next::Perhaps(_), None) => {}
+            (Next::Another, Some((_, successor, _))) => {
+                let wanted = "a renewal issued in the record before";
+                seen.missing(check, "successor", wanted, successor);
+            }
+            (Next::Perhaps(new), Some((old, successor, revoke_at))) => {
+                seen.same(check, "successor", &new, successor);
+                self.supersede(old, revoke_at);
+            }
+            (Next::Superseded { sequence, old, .. }, None) => {
+                let wanted = format!("certificate.superseded of {old}, after record {sequence}");
+                seen.hold(false, check, "kind", wanted, seen.entry.event().kind());
+            }
+            (
+                Next::Superseded {
+                    old, new, grace, ..
+                },
+                Some((serial, successor, revoke_at)),
+            ) => {
+                seen.same(check, "serial", &old, serial);
+                seen.same(check, "successor", &new, successor);
+                let due = grace.map(|grace| seen.entry.wall().saturating_add(grace));
+                let right = match (due, revoke_at) {
+                    (None, None) => true,
+                    (Some(due), Some(at)) => due.abs_diff(at) <= SLACK_MS.unsigned_abs() / 1_000,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                let shown = |at: Option<i64>| at.map_or("none".to_owned(), |at| at.to_string());
+                seen.hold(right, check, "revoke_at", shown(due), shown(revoke_at));
+                self.supersede(serial, revoke_at);
+            }
+        }
+    }
+
+    /// Records lie between that are not held.
+    pub(super) fn skip(&mut self) {
+        self.next = Next::Another;
+    }
+
+    /// Certificates that a CRL may list at most.
+    pub(super) fn revoked(&self) -> u64 {
+        self.out_of_force + self.abandoned.len() as u64
+    }
+
+    pub(super) fn take(
+        &mut self,
+        seen: &mut Seen<'_>,
+        intent: Option<&Intent>,
+        versions: &Versions,
+    ) {
+        self.renews(seen);
+        if let Event::RequestIssued {
+            request, issuance, ..
+        } = seen.entry.event()
+        {
+            let issued = Issued {
+                profile: request.profile.clone().unwrap_or_default(),
+                certified: seen.entry.certificate.clone(),
+                state: State::InForce,
+                revoke_at: None,
+            };
+            let serial = issuance.serial.clone();
+            let new = !self.abandoned.contains(&serial)
+                && self.issued.insert(serial.clone(), issued).is_none();
+            seen.hold(new, Check::Intents, "serial", "a new serial", &serial);
+            self.next = next(seen, intent, serial, versions);
+        } else if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
+            let serial = issuance.serial.clone();
+            let new = !self.issued.contains_key(&serial) && self.abandoned.insert(serial.clone());
+            seen.hold(new, Check::Intents, "serial", "a new serial", serial);
+        } else if let Event::IntentOpened { issuance, .. } = seen.entry.event() {
+            let serial = &issuance.serial;
+            let known = self.issued.contains_key(serial) || self.abandoned.contains(serial);
+            seen.hold(!known, Check::Intents, "serial", "a new serial", serial);
+        } else {
+            self.changes(seen);
+            self.refers(seen);
+        }
+    }
+
+    pub(super) fn finish(&self, whole: bool, findings: &mut Findings) {
+        // The log may end between the two only where it was cut: they are one transaction.
+        if let Next::Superseded { sequence, old, .. } = &self.next {
+            let wanted = format!("certificate.superseded of {old} after it");
+            let check = Check::Renewals;
+            let finding = Finding::new(check, *sequence, "serial", wanted, "the end");
+            findings.missing(whole, finding);
+        }
+    }
+
+    fn supersede(&mut self, old: &Text, revoke_at: Option<i64>) {
+        if let Some(old) = self.issued.get_mut(old)
+            && old.state != State::Revoked
+        {
+            // A second renewal does not put it off.
+            old.revoke_at = old.revoke_at.or(revoke_at);
+        }
+    }
+
+    /// A renewal is of what was issued here, in force when its permit is recorded, and has its names.
+    fn renews(&self, seen: &mut Seen<'_>) {
+        let check = Check::Renewals;
+        let Some(evidence) = seen.entry.evidence() else {
+            return;
+        };
+        let Claims::Renewal {
+            serial,
+            profile,
+            subject,
+            sans,
+            not_after,
+            old_spki_sha256,
+            ..
+        } = &evidence.claims
+        else {
+            return;
+        };
+        let Some(old) = self.issued.get(&Text::from(serial.as_str())) else {
+            let wanted = "the serial of a certificate of this log";
+            return seen.missing(check, "claims.serial", wanted, serial);
+        };
+        let profile = Text::from(profile.as_str());
+        seen.same(check, "claims.profile", &old.profile, &profile);
+        if seen.entry.is_permit() && old.state != State::InForce {
+            let wanted = "a certificate in force";
+            seen.missing(check, "claims.serial", wanted, "one revoked or on hold");
+        }
+        let Some(certified) = &old.certified else {
+            return;
+        };
+        seen.same(check, "claims.not_after", &certified.not_after, not_after);
+        let spki = &certified.spki_sha256;
+        seen.same(check, "claims.old_spki_sha256", spki, old_spki_sha256);
+        let wanted = "the subject of the certificate";
+        let same = subject_hashes(subject).contains(&certified.subject);
+        seen.hold(same, check, "claims.subject", wanted, subject);
+        let same = names_hash(sans) == certified.sans;
+        let wanted = "the names of the certificate";
+        seen.hold(same, check, "claims.sans", wanted, sans.join(" "));
+        if seen.entry.is_permit() {
+            let decided = evidence.decided_ms.div_euclid(1_000);
+            let wanted = format!("until {not_after}, when the old one ended");
+            seen.hold(decided <= *not_after, check, "decided_ms", wanted, decided);
+        }
+    }
+
+    fn changes(&mut self, seen: &mut Seen<'_>) {
+        let check = Check::Revocations;
+        let (serial, from, next): (&Text, &[State], State) =
+            if let Event::CertificateRevoked { serial, .. } = seen.entry.event() {
+                (serial, &[State::InForce, State::Held], State::Revoked)
+            } else if let Event::CertificateHeld { serial, .. } = seen.entry.event() {
+                (serial, &[State::InForce], State::Held)
+            } else if let Event::CertificateReleased { serial, .. } = seen.entry.event() {
+                (serial, &[State::Held], State::InForce)
+            } else {
+                return;
+            };
+        let Some(issued) = self.issued.get_mut(serial) else {
+            let wanted = "the serial of a certificate of this log";
+            return seen.missing(check, "serial", wanted, serial);
+        };
+        if !from.contains(&issued.state) {
+            let wanted = "a certificate that this can be done to";
+            seen.missing(
+                check,
+                "serial",
+                wanted,
+                format_args!("{serial}, {}", issued.state.text()),
+            );
+        }
+        match (issued.state, next) {
+            (State::InForce, State::Held | State::Revoked) => self.out_of_force += 1,
+            (State::Held | State::Revoked, State::InForce) => {
+                self.out_of_force = self.out_of_force.saturating_sub(1);
+            }
+            (State::InForce, State::InForce)
+            | (State::Held | State::Revoked, State::Held | State::Revoked) => {}
+        }
+        issued.state = next;
+        let Event::CertificateRevoked { actor, reason, .. } = seen.entry.event() else {
+            return;
+        };
+        let known = REASONS.contains(&reason.as_str());
+        seen.hold(known, check, "reason", "a CRLReason", reason);
+        if actor.as_str() == SCHEDULE {
+            let superseded = Text::from("superseded");
+            seen.same(check, "reason", &superseded, reason);
+            let due = issued
+                .revoke_at
+                .is_some_and(|at| at <= seen.entry.wall() + 1);
+            if !due {
+                let wanted = "one whose time after a renewal is over";
+                seen.missing(check, "serial", wanted, serial);
+            }
+        }
+        issued.revoke_at = None;
+    }
+
+    fn refers(&self, seen: &mut Seen<'_>) {
+        let check = Check::References;
+        let (serial, request) = if let Event::RequestReplayed {
+            serial, request, ..
+        } = seen.entry.event()
+        {
+            (serial, Some(request))
+        } else if let Event::RequestQueried {
+            serial: Some(serial),
+            ..
+        } = seen.entry.event()
+        {
+            (serial, None)
+        } else {
+            return;
+        };
+        let Some(issued) = self.issued.get(serial) else {
+            let wanted = "the serial of a certificate of this log";
+            return seen.missing(check, "serial", wanted, serial);
+        };
+        if let Some(request) = request {
+            let profile = request.profile.clone().unwrap_or_default();
+            seen.same(check, "profile", &issued.profile, &profile);
+        } else {
+            seen.hold(true, check, "serial", "", "");
+        }
+    }
+}
+
+/// What must follow the record of a certificate.
+fn next(seen: &Seen<'_>, intent: Option<&Intent>, new: Text, versions: &Versions) -> Next {
+    let Some(intent) = intent else {
+        return Next::Perhaps(new);
+    };
+    let old = match &intent.claims {
+        None => return Next::Perhaps(new),
+        Some(Claims::Renewal { serial, .. }) => Text::from(serial.as_str()),
+        Some(Claims::OneTime { .. } | Claims::Static { .. } | Claims::None {}) => {
+            return Next::Another;
+        }
+    };
+    let draft = &seen.entry.record.draft;
+    let profile = seen.entry.request().and_then(|it| it.profile.as_ref());
+    let renewal = draft
+        .context
+        .policy_hash
+        .and_then(|hash| versions.of_model(&hash))
+        .and_then(|version| version.bundle.profile(profile?.as_str()))
+        .and_then(|profile| profile.renewal());
+    let Some(renewal) = renewal else {
+        return Next::Perhaps(new);
+    };
+    let grace = match renewal.supersede {
+        Supersede::Keep => None,
+        Supersede::RevokeAfter(grace) => i64::try_from(grace.as_secs()).ok(),
+    };
+    Next::Superseded {
+        sequence: seen.entry.sequence(),
+        old,
+        new,
+        grace,
+    }
+}
+
+/// Of the DER of a subject, in each encoding that a policy may choose.
+fn subject_hashes(subject: &str) -> Vec<Hash> {
+    let Ok(name) = Dn::parse_rfc4514(subject) else {
+        return Vec::new();
+    };
+    [StringEncoding::Utf8, StringEncoding::Printable]
+        .into_iter()
+        .filter_map(|encoding| name.to_der(encoding).ok())
+        .map(|der| Hash::of(&der))
+        .collect()
+}
+
+impl State {
+    fn text(self) -> &'static str {
+        match self {
+            Self::InForce => "which is in force",
+            Self::Held => "which is on hold",
+            Self::Revoked => "which is revoked",
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Intents: opened with what may be signed, closed once with what was.
+
+use std::collections::HashMap;
+
+use assay_audit::{Event, Hash, Issuance, Request, Text};
+use assay_decision::Claims;
+
+use super::Seen;
+use crate::Check;
+
+/// An intent that is open.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    sequence: u64,
+    request: Request,
+    issuance: Issuance,
+    policy_hash: Option<Hash>,
+    boot_id: Text,
+    /// Of its evidence, where that is held.
+    pub(crate) claims: Option<Claims>,
+}
+
+#[derive(Default)]
+pub(super) struct Intents {
+    open: HashMap<Text, Intent>,
+    /// CKA_ID and token of the CA key in this run.
+    key: Option<(Text, Text, Text)>,
+    boot_id: Text,
+}
+
+impl Intents {
+    /// The intent that the record closes with a certificate.
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>) -> Option<Intent> {
+        let context = &seen.entry.record.draft.context;
+        self.boot_id = context.boot_id.clone();
+        match seen.entry.event() {
+            Event::IntentOpened {
+                request, issuance, ..
+            } => {
+                self.key(seen, &issuance.key_id, &issuance.token_serial);
+                let intent = Intent {
+                    sequence: seen.entry.sequence(),
+                    request: request.clone(),
+                    issuance: issuance.clone(),
+                    policy_hash: context.policy_hash,
+                    boot_id: context.boot_id.clone(),
+                    claims: seen
+                        .entry
+                        .evidence()
+                        .map(|evidence| evidence.claims.clone()),
+                };
+                let before = self.open.insert(issuance.serial.clone(), intent);
+                let got = before.map(|intent| format!("one of record {}", intent.sequence));
+                seen.hold(
+                    got.is_none(),
+                    Check::Intents,
+                    "serial",
+                    "a serial without an open intent",
+                    got.unwrap_or_default(),
+                );
+                None
+            }
+            Event::RequestIssued {
+                request,
+                issuance,
+                recovered,
+                ..
+            } => {
+                self.key(seen, &issuance.key_id, &issuance.token_serial);
+                let intent = self.close(seen, request, issuance)?;
+                // Recovery finishes what a former run left, and what this one could not finish at once.
+                if intent.boot_id != context.boot_id {
+                    let wanted = "true, as another run opened the intent";
+                    seen.hold(*recovered, Check::Intents, "recovered", wanted, recovered);
+                }
+                Some(intent)
+            }
+            Event::IntentAbandoned {
+                request, issuance, ..
+            } => {
+                self.close(seen, request, issuance);
+                None
+            }
+            Event::CrlIssued {
+                key_id,
+                token_serial,
+                ..
+            } => {
+                self.key(seen, key_id, token_serial);
+                None
+            }
+            Event::ServiceStarted { .. }
+            | Event::ServiceStopped { .. }
+            | Event::TokenEvent { .. }
+            | Event::PolicyActivated { .. }
+            | Event::ProfileStopped { .. }
+            | Event::WorkerCounted { .. }
+            | Event::ChallengeIssued { .. }
+            | Event::ChallengeRevoked { .. }
+            | Event::InventoryChanged { .. }
+            | Event::CertificateRevoked { .. }
+            | Event::CertificateHeld { .. }
+            | Event::CertificateReleased { .. }
+            | Event::CertificateSuperseded { .. }
+            | Event::PendingApproved { .. }
+            | Event::PendingDenied { .. }
+            | Event::PendingExpired { .. }
+            | Event::RequestReplayed { .. }
+            | Event::RequestPending { .. }
+            | Event::RequestPolled { .. }
+            | Event::RequestQueried { .. }
+            | Event::RequestRefused { .. }
+            | Event::RequestMalformed { .. }
+            | Event::RequestDeferred { .. }
+            | Event::RefusalsAggregate { .. }
+            | Event::ClockStep { .. } => None,
+        }
+    }
+
+    /// Intents that the last run left open: its signatures may have been made.
+    pub(super) fn open_in_last_run(&self) -> u64 {
+        let open = self.open.values();
+        open.filter(|intent| intent.boot_id == self.boot_id).count() as u64
+    }
+
+    fn close(
+        &mut self,
+        seen: &mut Seen<'_>,
+        request: &Request,
+        issuance: &Issuance,
+    ) -> Option<Intent> {
+        let check = Check::Intents;
+        let Some(intent) = self.open.remove(&issuance.serial) else {
+            let wanted = "the serial of an open intent";
+            seen.missing(check, "serial", wanted, &issuance.serial);
+            return None;
+        };
+        let wanted = &intent.issuance;
+        seen.same(
+            check,
+            "tbs_digest",
+            &wanted.tbs_digest,
+            &issuance.tbs_digest,
+        );
+        seen.same(check, "key_id", &wanted.key_id, &issuance.key_id);
+        let policy = seen.entry.record.draft.context.policy_hash;
+        let shown = |hash: Option<Hash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
+        seen.same(
+            check,
+            "policy_hash",
+            &shown(intent.policy_hash),
+            &shown(policy),
+        );
+        seen.hold(
+            intent.request == *request,
+            check,
+            "request",
+            format_args!("that of record {}", intent.sequence),
+            differing(&intent.request, request),
+        );
+        Some(intent)
+    }
+
+    /// One CA key in one token serves a run.
+    fn key(&mut self, seen: &mut Seen<'_>, key_id: &Text, token_serial: &Text) {
+        let boot_id = &seen.entry.record.draft.context.boot_id;
+        let known = self.key.as_ref().filter(|(boot, ..)| boot == boot_id);
+        let Some((_, known_key, known_token)) = known.cloned() else {
+            self.key = Some((boot_id.clone(), key_id.clone(), token_serial.clone()));
+            return;
+        };
+        seen.same(Check::Intents, "key_id", &known_key, key_id);
+        seen.same(Check::Intents, "token_serial", &known_token, token_serial);
+    }
+}
+
+/// The first member of a request that is not as it was.
+fn differing(before: &Request, now: &Request) -> String {
+    let members = [
+        ("peer", before.peer == now.peer),
+        (
+            "peer_certificate_sha256",
+            before.peer_certificate_sha256 == now.peer_certificate_sha256,
+        ),
+        ("request_id", before.request_id == now.request_id),
+        (
+            "request_digest",
+            before.request_digest == now.request_digest,
+        ),
+        (
+            "transaction_id",
+            before.transaction_id == now.transaction_id,
+        ),
+        ("message_type", before.message_type == now.message_type),
+        ("profile", before.profile == now.profile),
+        ("challenge_id", before.challenge_id == now.challenge_id),
+        ("quirks", before.quirks == now.quirks),
+    ];
+    let first = members.into_iter().find(|(_, same)| !same);
+    first.map_or(String::new(), |(member, _)| format!("another {member}"))
+}

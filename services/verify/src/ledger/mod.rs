@@ -1,0 +1,152 @@
+//! The log read in order: what each record says against all that came before it.
+
+mod challenges;
+mod counters;
+mod crls;
+mod fields;
+mod index;
+mod intents;
+mod names;
+mod policy;
+mod queue;
+mod runs;
+
+use std::fmt;
+
+use assay_audit::Text;
+
+use crate::entry::{Entry, Kept};
+use crate::layout::Place;
+use crate::report::{Finding, Findings};
+use crate::versions::Versions;
+use crate::{Check, Source};
+
+/// Everything that one record must agree with.
+pub(crate) struct Ledger<'a> {
+    versions: &'a Versions,
+    runs: runs::Runs,
+    policy: policy::Followed,
+    names: names::Names<'a>,
+    challenges: challenges::Challenges,
+    queue: queue::Queue,
+    intents: intents::Intents,
+    index: index::Index,
+    crls: crls::Crls,
+    counters: counters::Counters,
+    /// Nothing before was left out.
+    whole: bool,
+}
+
+/// A record under the eyes of a check.
+pub(crate) struct Seen<'a> {
+    pub(crate) entry: &'a Entry,
+    /// Nothing before was left out, so that what is not known does not exist.
+    pub(crate) whole: bool,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Ledger<'a> {
+    /// `places` are the files that the export holds.
+    pub(crate) fn new(versions: &'a Versions, source: &'a dyn Source, places: &[Place]) -> Self {
+        let inventory = |place: &Place| {
+            if let Place::Inventory(profile) = place {
+                Some(Text::from(profile.as_str()))
+            } else {
+                None
+            }
+        };
+        Self {
+            versions,
+            runs: runs::Runs::default(),
+            policy: policy::Followed::default(),
+            names: names::Names::new(source, places.iter().filter_map(inventory).collect()),
+            challenges: challenges::Challenges::default(),
+            queue: queue::Queue::default(),
+            intents: intents::Intents::default(),
+            index: index::Index::default(),
+            crls: crls::Crls::default(),
+            counters: counters::Counters::default(),
+            whole: true,
+        }
+    }
+
+    /// The next record.
+    pub(crate) fn take(&mut self, entry: &Entry, findings: &mut Findings) {
+        let mut seen = Seen {
+            entry,
+            whole: self.whole,
+            findings,
+        };
+        let seen = &mut seen;
+        fields::look(seen);
+        self.runs.take(seen);
+        self.policy.take(seen, self.versions, &self.names);
+        self.names.take(seen);
+        self.index.follow(seen);
+        let permitted = self.intents.take(seen);
+        self.queue.take(seen, self.versions);
+        self.challenges.take(seen);
+        self.names.use_up(seen);
+        self.index.take(seen, permitted.as_ref(), self.versions);
+        self.crls.take(seen, &self.index);
+        self.counters.take(seen);
+        // What an intent or a waiting request used up is told by its evidence alone.
+        if matches!(entry.evidence, Kept::Gone) && entry.is_permit() {
+            self.whole = false;
+        }
+    }
+
+    /// Records that are not held, or not readable, lie between the last one and the next.
+    pub(crate) fn skip(&mut self) {
+        self.whole = false;
+        self.runs.skip();
+        self.index.skip();
+    }
+
+    /// After the last record.
+    pub(crate) fn finish(mut self, findings: &mut Findings) {
+        self.runs.finish(findings);
+        self.policy.finish(self.versions, findings);
+        self.names.finish(self.whole, findings);
+        self.counters
+            .finish(self.intents.open_in_last_run(), self.whole, findings);
+        self.index.finish(self.whole, findings);
+    }
+}
+
+impl Seen<'_> {
+    pub(crate) fn hold(
+        &mut self,
+        holds: bool,
+        check: Check,
+        member: &str,
+        wanted: impl fmt::Display,
+        got: impl fmt::Display,
+    ) {
+        let at = self.entry.sequence();
+        self.findings.hold(holds, check, at, member, wanted, got);
+    }
+
+    pub(crate) fn same<T: PartialEq + fmt::Display>(
+        &mut self,
+        check: Check,
+        member: &str,
+        wanted: &T,
+        got: &T,
+    ) {
+        let at = self.entry.sequence();
+        self.findings.same(check, at, member, wanted, got);
+    }
+
+    /// What should have come before did not, or is not held.
+    pub(crate) fn missing(
+        &mut self,
+        check: Check,
+        member: &str,
+        wanted: impl fmt::Display,
+        got: impl fmt::Display,
+    ) {
+        let finding = Finding::new(check, self.entry.sequence(), member, wanted, got);
+        self.findings.missing(self.whole, finding);
+    }
+}

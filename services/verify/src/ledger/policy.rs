@@ -1,0 +1,273 @@
+//! Which version of the policy is in force, and which profiles are stopped.
+
+use std::collections::{BTreeSet, HashMap};
+
+use assay_audit::{Event, Hash, Text};
+
+use super::Seen;
+use super::names::Names;
+use crate::Check;
+use crate::entry::SLACK_MS;
+use crate::layout::Place;
+use crate::report::Findings;
+use crate::versions::{Version, Versions};
+
+/// Seconds by which a time in a proposal and one in a record may lie beside each other.
+const SLACK: i64 = SLACK_MS / 1_000;
+
+#[derive(Default)]
+pub(crate) struct Followed {
+    last: Option<Last>,
+    /// Model hash of every version that came into force, with the wall time at which the next one did.
+    replaced_ms: HashMap<Hash, Option<i64>>,
+    told: BTreeSet<u64>,
+    stopped: BTreeSet<Text>,
+}
+
+struct Last {
+    number: u64,
+    sha256: Option<Hash>,
+    model: Hash,
+    expires: i64,
+}
+
+impl Followed {
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>, versions: &Versions, names: &Names<'_>) {
+        if let Event::PolicyActivated { .. } = seen.entry.event() {
+            self.activated(seen, versions, names);
+        }
+        self.in_force(seen, versions);
+        if let Event::ProfileStopped { profile, .. } = seen.entry.event() {
+            let new = self.stopped.insert(profile.clone());
+            seen.hold(new, Check::Stops, "profile", "one that issues", profile);
+        }
+        if let Event::IntentOpened { request, .. } = seen.entry.event() {
+            let profile = request.profile.clone().unwrap_or_default();
+            let stopped = self.stopped.contains(&profile);
+            let got = format!("`{profile}`, which was stopped");
+            seen.hold(!stopped, Check::Stops, "profile", "one that issues", got);
+        }
+    }
+
+    pub(super) fn finish(&self, versions: &Versions, findings: &mut Findings) {
+        for number in versions.numbers() {
+            let got = "no policy.activated record of this number";
+            findings.hold(
+                self.told.contains(&number),
+                Check::Versions,
+                &Place::Proposal(number),
+                "number",
+                "a version that came into force",
+                got,
+            );
+        }
+    }
+
+    fn activated(&mut self, seen: &mut Seen<'_>, versions: &Versions, names: &Names<'_>) {
+        let Event::PolicyActivated {
+            number,
+            model_hash,
+            proposal_sha256,
+            ..
+        } = *seen.entry.event()
+        else {
+            return;
+        };
+        let check = Check::Versions;
+        let next = self.last.as_ref().map_or(1, |last| last.number + 1);
+        seen.same(check, "number", &next, &number);
+        self.told.insert(number);
+        let mut expires = i64::MIN;
+        match versions.get(number) {
+            None => {
+                let wanted = format!("a version {number} in the export, whole and right");
+                seen.hold(false, check, "number", wanted, "none");
+            }
+            Some(version) => {
+                expires = version.proposal.expires;
+                self.same_as_recorded(seen, version);
+                self.approved(seen, version);
+                for (profile, head) in &version.proposal.inventories {
+                    let head = Hash::from(*head);
+                    if !names.had(profile.as_str(), &head) {
+                        let wanted = format!("a head that the inventory of {profile} had");
+                        seen.missing(check, "proposal_sha256", wanted, head);
+                    }
+                }
+            }
+        }
+        self.resumed(seen, versions.get(number));
+        let wall_ms = seen.entry.wall_ms();
+        if let Some(last) = &self.last {
+            self.replaced_ms.insert(last.model, Some(wall_ms));
+        }
+        self.replaced_ms.insert(model_hash, None);
+        self.last = Some(Last {
+            number,
+            sha256: proposal_sha256,
+            model: model_hash,
+            expires,
+        });
+    }
+
+    fn same_as_recorded(&self, seen: &mut Seen<'_>, version: &Version) {
+        let Event::PolicyActivated {
+            file_hash,
+            model_hash,
+            profiles,
+            proposal_sha256,
+            ..
+        } = seen.entry.event()
+        else {
+            return;
+        };
+        let check = Check::Versions;
+        let bundle = &version.bundle;
+        seen.same(check, "file_hash", &Hash::from(bundle.file_hash), file_hash);
+        seen.same(
+            check,
+            "model_hash",
+            &Hash::from(bundle.model_hash),
+            model_hash,
+        );
+        seen.same(check, "profiles", &(bundle.profiles.len() as u64), profiles);
+        let shown = |hash: Option<Hash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
+        seen.same(
+            check,
+            "proposal_sha256",
+            &shown(Some(version.sha256)),
+            &shown(*proposal_sha256),
+        );
+        let predecessor = self.last.as_ref().and_then(|last| last.sha256);
+        seen.same(
+            check,
+            "predecessor of the proposal",
+            &shown(predecessor),
+            &shown(version.proposal.predecessor.map(Hash::from)),
+        );
+    }
+
+    fn approved(&self, seen: &mut Seen<'_>, version: &Version) {
+        let Event::PolicyActivated {
+            author, approvers, ..
+        } = seen.entry.event()
+        else {
+            return;
+        };
+        let check = Check::Approvals;
+        let (proposal, now) = (&version.proposal, seen.entry.wall());
+        seen.hold(
+            proposal.not_before <= now.saturating_add(SLACK)
+                && now < proposal.expires.saturating_add(SLACK),
+            check,
+            "wall_ms",
+            format_args!(
+                "from {} until {} (Unix seconds)",
+                proposal.not_before, proposal.expires
+            ),
+            now,
+        );
+        let Some(approved) = &version.approved else {
+            return;
+        };
+        let texts = |people: &[String]| -> Vec<Text> {
+            people.iter().map(|name| name.as_str().into()).collect()
+        };
+        let wanted = Text::from(approved.author());
+        let got = author.clone().unwrap_or_default();
+        seen.same(check, "author", &wanted, &got);
+        let wanted = list(&texts(approved.approvers()));
+        seen.same(check, "approvers", &wanted, &list(approvers));
+    }
+
+    fn resumed(&mut self, seen: &mut Seen<'_>, version: Option<&Version>) {
+        let Event::PolicyActivated { resumed, .. } = seen.entry.event() else {
+            return;
+        };
+        let check = Check::Stops;
+        for profile in resumed {
+            if !self.stopped.remove(profile) {
+                seen.missing(check, "resumed", "a profile that was stopped", profile);
+            }
+        }
+        if let Some(version) = version {
+            let asked: BTreeSet<Text> = version
+                .proposal
+                .resumes
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect();
+            let wanted: Vec<Text> = asked.into_iter().collect();
+            seen.same(check, "resumed", &list(&wanted), &list(resumed));
+        }
+    }
+
+    /// A permit is recorded under the newest version only; other records may come a little after the next one.
+    fn in_force(&self, seen: &mut Seen<'_>, versions: &Versions) {
+        let check = Check::InForce;
+        let draft = &seen.entry.record.draft;
+        let permits = matches!(draft.event, Event::IntentOpened { .. });
+        let Some(named) = draft.context.policy_hash else {
+            let needs = permits || closes(&draft.event);
+            seen.hold(!needs, check, "policy_hash", "the version in force", "none");
+            return;
+        };
+        if permits || matches!(draft.event, Event::PolicyActivated { .. }) {
+            let wanted = self.last.as_ref().map(|last| last.model.to_string());
+            let wanted = wanted.unwrap_or_else(|| "no version".to_owned());
+            seen.same(check, "policy_hash", &wanted, &named.to_string());
+        } else {
+            let late = match self.replaced_ms.get(&named) {
+                None => false,
+                // A certificate is finished under the version that permitted it.
+                Some(Some(_)) if closes(&draft.event) => true,
+                Some(Some(at)) => seen.entry.wall_ms() <= at.saturating_add(SLACK_MS),
+                Some(None) => true,
+            };
+            let wanted = "a version that was in force";
+            seen.hold(late, check, "policy_hash", wanted, named);
+        }
+        if permits {
+            let expires = self.last.as_ref().map_or(i64::MIN, |last| last.expires);
+            seen.hold(
+                seen.entry.wall() < expires.saturating_add(SLACK),
+                check,
+                "wall_ms",
+                format_args!("before {expires}, when the version expired"),
+                seen.entry.wall(),
+            );
+        }
+        profile(seen, versions, &named);
+    }
+}
+
+/// The profile of a request is one of the version that its record names, unless it was refused for that.
+fn profile(seen: &mut Seen<'_>, versions: &Versions, named: &Hash) {
+    let request = seen.entry.request();
+    let Some(profile) = request.and_then(|request| request.profile.as_ref()) else {
+        return;
+    };
+    if matches!(seen.entry.event(), Event::RequestMalformed { .. }) {
+        return;
+    }
+    let Some(version) = versions.of_model(named) else {
+        return;
+    };
+    let known = version.bundle.profile(profile.as_str()).is_some();
+    let wanted = format!("a profile of version {}", version.number);
+    seen.hold(known, Check::InForce, "profile", wanted, profile);
+}
+
+fn closes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RequestIssued { .. }
+            | Event::IntentAbandoned { .. }
+            | Event::CertificateSuperseded { .. }
+    )
+}
+
+fn list(items: &[Text]) -> String {
+    let items: Vec<&str> = items.iter().map(Text::as_str).collect();
+    format!("[{}]", items.join(", "))
+}

@@ -1,0 +1,236 @@
+//! Requests that wait for operators.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use assay_audit::{Event, Hash, Text};
+use assay_decision::{Claims, Evidence};
+
+use super::Seen;
+use crate::Check;
+use crate::entry::SLACK_MS;
+use crate::versions::Versions;
+
+const CHECK: Check = Check::Approved;
+/// Approvals that a profile with four eyes wants.
+const FOUR_EYES: u64 = 2;
+
+#[derive(Default)]
+pub(super) struct Queue {
+    known: HashMap<Text, Waiting>,
+    /// The request that each serial was made for: it may come to nothing.
+    uses: HashMap<Text, Text>,
+}
+
+struct Waiting {
+    profile: Text,
+    /// As it was queued, where that is held.
+    csr_sha256: Option<Hash>,
+    claims_sha256: Option<Hash>,
+    /// Unix seconds, but for the time between the decision and its record.
+    expires: Option<i64>,
+    approvals: BTreeSet<Text>,
+    state: State,
+    /// A certificate that came to nothing gave its approval back, which happens once.
+    freed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Approved,
+    Issued,
+    Denied,
+    Expired,
+}
+
+impl Queue {
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>, versions: &Versions) {
+        if let Event::RequestPending { pending_id, .. } = seen.entry.event() {
+            let waiting = Waiting::of(seen, versions);
+            let before = self.known.insert(pending_id.clone(), waiting);
+            let (wanted, got) = ("an id that is new", pending_id);
+            seen.hold(before.is_none(), CHECK, "pending_id", wanted, got);
+        } else if let Event::PendingApproved { pending_id, .. } = seen.entry.event() {
+            if let Some(waiting) = self.find(seen, pending_id) {
+                waiting.approve(seen, versions);
+            }
+        } else if let Event::PendingDenied { pending_id, .. } = seen.entry.event() {
+            if let Some(waiting) = self.find(seen, pending_id) {
+                waiting.go_on(seen, &[State::Waiting], State::Denied);
+            }
+        } else if let Event::PendingExpired { pending_id } = seen.entry.event() {
+            if let Some(waiting) = self.find(seen, pending_id) {
+                waiting.go_on(seen, &[State::Waiting, State::Approved], State::Expired);
+                waiting.is_over(seen);
+            }
+        } else if let Event::RequestPolled {
+            pending_id,
+            request,
+        } = seen.entry.event()
+        {
+            let profile = request.profile.clone().unwrap_or_default();
+            if let Some(waiting) = self.find(seen, pending_id) {
+                seen.same(CHECK, "profile", &waiting.profile, &profile);
+            }
+        } else if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
+            let waiting = self.uses.remove(&issuance.serial);
+            if let Some(waiting) = waiting.and_then(|id| self.known.get_mut(&id))
+                && !waiting.freed
+            {
+                waiting.freed = true;
+                waiting.state = State::Approved;
+            }
+        } else if let Event::IntentOpened { issuance, .. } = seen.entry.event()
+            && let Some(evidence) = seen.entry.evidence()
+            && let Some(id) = evidence.pending_id.as_deref().map(Text::from)
+        {
+            self.uses.insert(issuance.serial.clone(), id.clone());
+            if let Some(waiting) = self.find(seen, &id) {
+                waiting.issue(seen, evidence);
+            }
+        }
+    }
+
+    fn find(&mut self, seen: &mut Seen<'_>, id: &Text) -> Option<&mut Waiting> {
+        let found = self.known.get_mut(id);
+        if found.is_none() {
+            let wanted = "the id of a request that waits";
+            seen.missing(CHECK, "pending_id", wanted, id);
+        }
+        found
+    }
+}
+
+impl Waiting {
+    fn of(seen: &Seen<'_>, versions: &Versions) -> Self {
+        let evidence = seen.entry.evidence();
+        let request = seen.entry.request();
+        let profile = request.and_then(|request| request.profile.clone());
+        let profile = profile.unwrap_or_default();
+        let context = &seen.entry.record.draft.context;
+        let version = context
+            .policy_hash
+            .and_then(|hash| versions.of_model(&hash));
+        let approval = version
+            .and_then(|version| version.bundle.profile(profile.as_str()))
+            .and_then(|profile| profile.approval());
+        let lifetime = approval.and_then(|approval| i64::try_from(approval.expires.as_secs()).ok());
+        Self {
+            profile,
+            csr_sha256: evidence.map(|evidence| evidence.csr_sha256),
+            claims_sha256: evidence.and_then(claims),
+            expires: lifetime.map(|lifetime| seen.entry.wall().saturating_add(lifetime)),
+            approvals: BTreeSet::new(),
+            state: State::Waiting,
+            freed: false,
+        }
+    }
+
+    fn approve(&mut self, seen: &mut Seen<'_>, versions: &Versions) {
+        let Event::PendingApproved {
+            actor,
+            approvals,
+            required,
+            ..
+        } = seen.entry.event()
+        else {
+            return;
+        };
+        let new = self.approvals.insert(actor.clone());
+        let wanted = "an operator who has not approved it yet";
+        seen.hold(new, CHECK, "actor", wanted, actor);
+        let counted = self.approvals.len() as u64;
+        if counted != *approvals {
+            seen.missing(CHECK, "approvals", counted, approvals);
+        }
+        let context = &seen.entry.record.draft.context;
+        let version = context
+            .policy_hash
+            .and_then(|hash| versions.of_model(&hash));
+        if let Some(version) = version {
+            let profile = version.bundle.profile(self.profile.as_str());
+            let approval = profile.and_then(|profile| profile.approval());
+            let four_eyes = approval.is_some_and(|approval| approval.four_eyes);
+            let needed = if four_eyes { FOUR_EYES } else { 1 };
+            seen.same(CHECK, "required", &needed, required);
+        }
+        let next = if approvals >= required {
+            State::Approved
+        } else {
+            State::Waiting
+        };
+        self.go_on(seen, &[State::Waiting], next);
+        if let Some(expires) = self.expires {
+            let late = seen.entry.wall() > expires.saturating_add(SLACK_MS / 1_000);
+            let wanted = format!("before {expires}, when it expired");
+            seen.hold(!late, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
+        }
+    }
+
+    fn go_on(&mut self, seen: &mut Seen<'_>, from: &[State], next: State) {
+        if !from.contains(&self.state) {
+            let wanted = "a request that waits";
+            seen.missing(CHECK, "pending_id", wanted, self.state);
+        }
+        self.state = next;
+    }
+
+    fn is_over(&self, seen: &mut Seen<'_>) {
+        if let Some(expires) = self.expires {
+            let early = seen.entry.wall() < expires.saturating_sub(SLACK_MS / 1_000);
+            let wanted = format!("after {expires}, when it expired");
+            seen.hold(!early, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
+        }
+    }
+
+    fn issue(&mut self, seen: &mut Seen<'_>, evidence: &Evidence) {
+        if self.state != State::Approved {
+            let wanted = "a request that was approved";
+            seen.missing(CHECK, "evidence.pending_id", wanted, self.state);
+        }
+        self.state = State::Issued;
+        let profile = Text::from(evidence.profile.as_str());
+        seen.same(CHECK, "evidence.profile", &self.profile, &profile);
+        if let Some(csr) = &self.csr_sha256 {
+            let got = &evidence.csr_sha256;
+            seen.same(CHECK, "evidence.csr_sha256", csr, got);
+        }
+        if let (Some(wanted), Some(got)) = (self.claims_sha256, claims(evidence)) {
+            seen.same(CHECK, "evidence.claims", &wanted, &got);
+        }
+        let Some(expires) = self.expires else { return };
+        let slack = SLACK_MS / 1_000;
+        let late = seen.entry.wall() > expires.saturating_add(slack);
+        let wanted = format!("before {expires}, when it expired");
+        seen.hold(!late, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
+        // A challenge's own expiry rests while the request waits.
+        if let Claims::OneTime { expires: until, .. } = &evidence.claims {
+            let same = expires.abs_diff(*until) <= slack.unsigned_abs();
+            let wanted = format!("about {expires}, when the request expires");
+            seen.hold(same, CHECK, "evidence.claims.expires", wanted, until);
+        }
+    }
+}
+
+/// What of the claims is the same when the request is decided once more: a challenge's binding, or the certificate that
+/// is renewed.
+fn claims(evidence: &Evidence) -> Option<Hash> {
+    match &evidence.claims {
+        Claims::OneTime { id, .. } | Claims::Static { id, .. } => Some(Hash::of(id.as_bytes())),
+        Claims::Renewal { serial, .. } => Some(Hash::of(serial.as_bytes())),
+        Claims::None {} => None,
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "one that waits",
+            Self::Approved => "one that was approved",
+            Self::Issued => "one that was issued",
+            Self::Denied => "one that was denied",
+            Self::Expired => "one that expired",
+        })
+    }
+}

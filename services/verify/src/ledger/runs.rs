@@ -1,0 +1,230 @@
+//! Runs of the signer and their clocks.
+
+use std::collections::HashSet;
+
+use assay_audit::{Context, Event, Hash, Text};
+
+use super::Seen;
+use crate::Check;
+use crate::entry::SLACK_MS;
+use crate::report::{Finding, Findings};
+
+/// Milliseconds by which the wall clock moves against the monotonic one where it was set by somebody.
+const STEP_MS: i64 = 2_000;
+/// A clock is slewed by less than a part in this many.
+const SLEW: u64 = 500;
+/// The signer looks at its clocks once a second; a step is told long before this, unless it stops first.
+const TOLD_MS: u64 = 60_000;
+
+#[derive(Default)]
+pub(super) struct Runs {
+    /// Boot ids that were seen, as hashes.
+    seen: HashSet<Hash>,
+    run: Option<Run>,
+    /// The newest wall time of all records.
+    latest_ms: Option<i64>,
+    /// Records are missing since the last one.
+    gap: bool,
+}
+
+struct Run {
+    boot_id: Text,
+    binary: Text,
+    config_hash: Hash,
+    latest_mono: u64,
+    /// Wall minus monotonic time of the last record.
+    offset: i64,
+    last_mono: u64,
+    /// Moves of the wall clock that no record has told yet.
+    untold: Vec<Move>,
+    /// Told backwards steps that the guarded wall clock makes up for by standing still.
+    credit: i64,
+    /// A step forwards was told, so that a record of before it may come after one of after it.
+    stepped: bool,
+}
+
+struct Move {
+    sequence: u64,
+    by: i64,
+    mono: u64,
+    /// Back by more than it can have stood still: the signer's clock does not do that.
+    back: bool,
+}
+
+impl Runs {
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
+        let draft = &seen.entry.record.draft;
+        let (context, moment) = (draft.context.clone(), draft.moment);
+        let starts = matches!(draft.event, Event::ServiceStarted { .. });
+        let gap = std::mem::take(&mut self.gap);
+        self.wall(seen);
+        let offset = moment
+            .wall_ms
+            .saturating_sub(i64::try_from(moment.monotonic_ms).unwrap_or(i64::MAX));
+        let same = self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.boot_id == context.boot_id);
+        if !same {
+            self.begin(seen, &context, starts, gap);
+            self.run = Some(Run {
+                boot_id: context.boot_id,
+                binary: context.binary,
+                config_hash: context.config_hash,
+                latest_mono: moment.monotonic_ms,
+                offset,
+                last_mono: moment.monotonic_ms,
+                untold: Vec::new(),
+                credit: 0,
+                stepped: false,
+            });
+            return;
+        }
+        let Some(run) = &mut self.run else { return };
+        let check = Check::Boots;
+        seen.hold(
+            !starts,
+            check,
+            "kind",
+            "service.started once a run",
+            "another one in the same run",
+        );
+        seen.same(check, "binary", &run.binary, &context.binary);
+        seen.same(check, "config_hash", &run.config_hash, &context.config_hash);
+        run.clocks(seen, offset, gap);
+    }
+
+    /// Later records are of other runs, or of this one further on.
+    pub(super) fn skip(&mut self) {
+        self.gap = true;
+    }
+
+    pub(super) fn finish(&mut self, findings: &mut Findings) {
+        if let Some(run) = self.run.take() {
+            run.end(findings);
+        }
+    }
+
+    fn begin(&mut self, seen: &mut Seen<'_>, context: &Context, starts: bool, gap: bool) {
+        let check = Check::Boots;
+        let known = Hash::of(context.boot_id.as_str().as_bytes());
+        seen.hold(
+            self.seen.insert(known),
+            check,
+            "boot_id",
+            "a run that was not over yet",
+            &context.boot_id,
+        );
+        if !gap {
+            seen.hold(
+                starts,
+                check,
+                "kind",
+                "service.started as the first record of a run",
+                seen.entry.record.draft.event.kind(),
+            );
+        }
+        if let Some(run) = self.run.take() {
+            run.end(seen.findings);
+        }
+    }
+
+    fn wall(&mut self, seen: &mut Seen<'_>) {
+        let wall_ms = seen.entry.wall_ms();
+        let latest = self.latest_ms.unwrap_or(wall_ms);
+        seen.hold(
+            wall_ms.saturating_add(SLACK_MS) >= latest,
+            Check::Clocks,
+            "wall_ms",
+            format_args!("{latest} or later, but for {SLACK_MS} ms"),
+            wall_ms,
+        );
+        self.latest_ms = Some(latest.max(wall_ms));
+    }
+}
+
+impl Run {
+    fn clocks(&mut self, seen: &mut Seen<'_>, offset: i64, gap: bool) {
+        let mono = seen.entry.record.draft.moment.monotonic_ms;
+        seen.hold(
+            mono.saturating_add(SLACK_MS.unsigned_abs()) >= self.latest_mono,
+            Check::Clocks,
+            "monotonic_ms",
+            format_args!("{} or later, but for {SLACK_MS} ms", self.latest_mono),
+            mono,
+        );
+        let passed = mono.abs_diff(self.last_mono);
+        let allowed = STEP_MS.saturating_add(i64::try_from(passed / SLEW).unwrap_or(i64::MAX));
+        let by = offset.saturating_sub(self.offset);
+        if by.saturating_abs() > allowed && !gap {
+            let stood = i64::try_from(mono.saturating_sub(self.last_mono)).unwrap_or(i64::MAX);
+            self.moved(Move {
+                sequence: seen.entry.sequence(),
+                by,
+                mono,
+                back: by.saturating_add(stood) < -allowed,
+            });
+        }
+        if let Event::ClockStep { delta_ms } = seen.entry.record.draft.event {
+            seen.hold(
+                delta_ms.saturating_abs() >= STEP_MS,
+                Check::Clocks,
+                "delta_ms",
+                format_args!("{STEP_MS} or more either way"),
+                delta_ms,
+            );
+            self.told(delta_ms);
+        }
+        self.latest_mono = self.latest_mono.max(mono);
+        self.last_mono = mono;
+        self.offset = offset;
+        if !self.untold.is_empty() {
+            self.overdue(false, seen.findings);
+        }
+    }
+
+    fn moved(&mut self, moved: Move) {
+        if moved.by < 0 && !moved.back && self.credit > 0 {
+            self.credit = self.credit.saturating_add(moved.by).max(0);
+            return;
+        }
+        self.untold.push(moved);
+    }
+
+    fn told(&mut self, delta_ms: i64) {
+        self.stepped |= delta_ms > 0;
+        let same_way = |moved: &Move| moved.by.signum() == delta_ms.signum();
+        if let Some(at) = self.untold.iter().position(same_way) {
+            self.untold.remove(at);
+        } else if delta_ms < 0 {
+            self.credit = self.credit.saturating_sub(delta_ms);
+        }
+    }
+
+    fn overdue(&mut self, over: bool, findings: &mut Findings) {
+        let now = self.latest_mono;
+        let stepped = self.stepped;
+        let due = |moved: &Move| {
+            (moved.back && over && !stepped) || now.saturating_sub(moved.mono) > TOLD_MS
+        };
+        for moved in self.untold.extract_if(.., |moved| due(moved)) {
+            findings.made(Check::Clocks);
+            findings.bad(untold(&moved));
+        }
+    }
+
+    /// What was not told when the run was over may be for want of time, but not a clock that went back.
+    fn end(mut self, findings: &mut Findings) {
+        self.overdue(true, findings);
+    }
+}
+
+fn untold(moved: &Move) -> Finding {
+    Finding::new(
+        Check::Clocks,
+        moved.sequence,
+        "wall_ms",
+        "a clock.step for what the wall clock was moved",
+        format_args!("{} ms and none", moved.by),
+    )
+}

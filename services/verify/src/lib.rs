@@ -1,0 +1,36 @@
+//! What an auditor proves offline: that an export of the audit log is whole, and that each certificate in it was decided
+//! as the policy of its day says.
+//!
+//! ```text
+//! Directory ──┐
+//! Trust ──────┴─verify──▶ Report: proven, bad (the first bad record first), or incomplete
+//! ```
+//!
+//! [`layout`] is the form of an export, for whoever writes one and for the verifier. [`Check::ALL`] lists what is checked.
+//! Nothing here writes a file, opens a connection or reads a clock.
+
+pub mod layout;
+
+mod certificate;
+mod check;
+mod entry;
+mod issuers;
+mod ledger;
+mod manifest;
+mod report;
+mod signed;
+mod source;
+#[allow(missing_docs, warnings, clippy::all)]
+pub mod tlog;
+mod tree;
+mod trust;
+mod verify;
+mod versions;
+mod work;
+
+pub use check::Check;
+pub use report::{Finding, MAX_FINDINGS, Report, Tally, Verdict, Where};
+pub use source::{Directory, MAX_FILES, Source};
+pub use tlog::VerifierKey;
+pub use trust::{Trust, TrustError};
+pub use verify::{Options, verify};

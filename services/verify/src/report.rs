@@ -1,0 +1,303 @@
+//! What the checks found.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::Check;
+
+/// Findings that are kept of each kind: the first ones, as the rest follows from them.
+pub const MAX_FINDINGS: usize = 100;
+/// Characters of a value that a finding shows.
+const MAX_VALUE: usize = 200;
+
+/// Where something is wrong.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Where {
+    /// A record, by its sequence number.
+    Record(u64),
+    /// A file of the export or of the trust directory.
+    File(String),
+}
+
+/// One thing that does not hold, or that cannot be told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// Which check.
+    pub check: Check,
+    /// Where.
+    pub at: Where,
+    /// The member, line or part at fault.
+    pub member: String,
+    /// What would be right.
+    pub wanted: String,
+    /// What is there.
+    pub got: String,
+}
+
+/// A check with what came of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Tally {
+    /// Which.
+    pub check: Check,
+    /// What must hold.
+    pub title: &'static str,
+    /// How often it was made.
+    pub made: u64,
+    /// How often it did not hold.
+    pub bad: u64,
+    /// How often it could not be made, as what it needs is not held.
+    pub open: u64,
+}
+
+/// What an export comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every check was made and holds.
+    Proven,
+    /// A record or a file is bad.
+    Bad,
+    /// What is held is right; something that it refers to is not held, or the keys were taken from the export itself.
+    Incomplete,
+}
+
+impl Verdict {
+    /// The exit code: 0 proven, 1 bad, 3 incomplete (2 is for usage).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Proven => 0,
+            Self::Bad => 1,
+            Self::Incomplete => 3,
+        }
+    }
+}
+
+/// All that was found, in order: records by sequence number, then files by path.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// Records of the log.
+    pub size: u64,
+    /// Records that the export holds.
+    pub held: u64,
+    /// Certificates that were decided again.
+    pub decided_again: u64,
+    /// Every check.
+    pub checks: Vec<Tally>,
+    /// What does not hold; the first [`MAX_FINDINGS`].
+    pub bad: Vec<Finding>,
+    /// What cannot be told; the first [`MAX_FINDINGS`].
+    pub open: Vec<Finding>,
+}
+
+/// Collects findings while the checks are made.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    tallies: BTreeMap<Check, Counts>,
+    bad: Kept,
+    open: Kept,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    made: u64,
+    bad: u64,
+    open: u64,
+}
+
+#[derive(Debug, Default)]
+struct Kept(Vec<Finding>);
+
+impl Finding {
+    pub(crate) fn new(
+        check: Check,
+        at: impl Into<Where>,
+        member: impl fmt::Display,
+        wanted: impl fmt::Display,
+        got: impl fmt::Display,
+    ) -> Self {
+        Self {
+            check,
+            at: at.into(),
+            member: member.to_string(),
+            wanted: shown(&wanted),
+            got: shown(&got),
+        }
+    }
+}
+
+fn shown(value: &impl fmt::Display) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((at, _)) => format!("{}…", text.split_at(at).0),
+        None => text,
+    }
+}
+
+impl Findings {
+    /// Counts a check that is made.
+    pub(crate) fn made(&mut self, check: Check) {
+        self.tallies.entry(check).or_default().made += 1;
+    }
+
+    /// Counts a check, and notes it where it does not hold.
+    pub(crate) fn hold(
+        &mut self,
+        holds: bool,
+        check: Check,
+        at: impl Into<Where>,
+        member: &str,
+        wanted: impl fmt::Display,
+        got: impl fmt::Display,
+    ) {
+        self.made(check);
+        if !holds {
+            self.bad(Finding::new(check, at, member, wanted, got));
+        }
+    }
+
+    /// As [`Findings::hold`], for two values that must be equal.
+    pub(crate) fn same<T: PartialEq + fmt::Display>(
+        &mut self,
+        check: Check,
+        at: impl Into<Where>,
+        member: &str,
+        wanted: &T,
+        got: &T,
+    ) {
+        self.hold(wanted == got, check, at, member, wanted, got);
+    }
+
+    /// Notes what does not hold.
+    pub(crate) fn bad(&mut self, finding: Finding) {
+        self.tallies.entry(finding.check).or_default().bad += 1;
+        self.bad.keep(finding);
+    }
+
+    /// Notes what cannot be told.
+    pub(crate) fn open(&mut self, finding: Finding) {
+        self.tallies.entry(finding.check).or_default().open += 1;
+        self.open.keep(finding);
+    }
+
+    /// Bad where everything is held, as what is looked for would then be there; else it cannot be told.
+    pub(crate) fn missing(&mut self, whole: bool, finding: Finding) {
+        if whole {
+            self.made(finding.check);
+            self.bad(finding);
+        } else {
+            self.open(finding);
+        }
+    }
+
+    /// Takes what another thread found.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (check, counts) in other.tallies {
+            let tally = self.tallies.entry(check).or_default();
+            tally.made += counts.made;
+            tally.bad += counts.bad;
+            tally.open += counts.open;
+        }
+        for finding in other.bad.0 {
+            self.bad.keep(finding);
+        }
+        for finding in other.open.0 {
+            self.open.keep(finding);
+        }
+    }
+
+    pub(crate) fn into_report(mut self, size: u64, held: u64, decided_again: u64) -> Report {
+        self.bad.sort();
+        self.open.sort();
+        let verdict = match (self.bad.0.is_empty(), self.open.0.is_empty()) {
+            (false, _) => Verdict::Bad,
+            (true, false) => Verdict::Incomplete,
+            (true, true) => Verdict::Proven,
+        };
+        let tally = |check: &Check| {
+            let counts = self.tallies.get(check).copied().unwrap_or_default();
+            Tally {
+                check: *check,
+                title: check.title(),
+                made: counts.made,
+                bad: counts.bad,
+                open: counts.open,
+            }
+        };
+        Report {
+            verdict,
+            size,
+            held,
+            decided_again,
+            checks: Check::ALL.iter().map(tally).collect(),
+            bad: self.bad.0,
+            open: self.open.0,
+        }
+    }
+}
+
+impl Kept {
+    /// Findings come nearly in order, so the last one kept is among the latest.
+    fn keep(&mut self, finding: Finding) {
+        self.0.push(finding);
+        if self.0.len() > 2 * MAX_FINDINGS {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        // Stable: at one place the checks stay in the order in which they were made.
+        self.0.sort_by(|a, b| a.at.cmp(&b.at));
+        self.0.truncate(MAX_FINDINGS);
+    }
+}
+
+impl From<u64> for Where {
+    fn from(sequence: u64) -> Self {
+        Self::Record(sequence)
+    }
+}
+
+impl From<&str> for Where {
+    fn from(path: &str) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+impl From<String> for Where {
+    fn from(path: String) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<&crate::layout::Place> for Where {
+    fn from(place: &crate::layout::Place) -> Self {
+        Self::File(place.to_string())
+    }
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(sequence) => write!(f, "record {sequence}"),
+            Self::File(path) => f.write_str(path),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            check,
+            at,
+            member,
+            wanted,
+            got,
+        } = self;
+        write!(f, "{at}: {member}: wanted {wanted}, got {got} ({check})")
+    }
+}

@@ -1,0 +1,198 @@
+//! The checkpoint: whose signatures it has, and whether the tree continues earlier ones.
+
+use assay_audit::Hash;
+
+use crate::layout::Place;
+use crate::report::{Finding, Findings};
+use crate::tlog::{Checkpoint, VerifierKey};
+use crate::tree::Roots;
+use crate::{Check, Options, Source, Trust, source};
+
+/// Octets of a note at most: a checkpoint and a signature of each of many witnesses.
+const MAX_NOTE: usize = 64 * 1024;
+
+/// What the checkpoint says, and what earlier ones said.
+#[derive(Default)]
+pub(crate) struct Signed {
+    /// Of the checkpoint, where it can be read.
+    pub(crate) root: Option<Hash>,
+    /// The earlier checkpoints: where they are from, size and root.
+    earlier: Vec<(String, u64, Hash)>,
+}
+
+impl Signed {
+    pub(crate) fn read(
+        source: &dyn Source,
+        size: u64,
+        trust: Option<&Trust>,
+        options: &Options,
+        findings: &mut Findings,
+    ) -> Self {
+        let mut signed = Self::default();
+        let Some(key) = key(source, trust, findings) else {
+            return signed;
+        };
+        let pinned = trust.and_then(|trust| trust.earlier.as_ref());
+        let given = options.earlier.as_ref();
+        for (name, note) in [("trust/checkpoint", pinned), ("--earlier", given)] {
+            if let Some(note) = note {
+                signed.earlier(name, note, &key, findings);
+            }
+        }
+        let check = Check::Checkpoint;
+        let place = Place::Checkpoint;
+        let Some(note) = text(source, &place, check, findings) else {
+            return signed;
+        };
+        let Some(checkpoint) = read(&place.to_string(), &note, &key, check, findings) else {
+            return signed;
+        };
+        findings.same(check, &place, "size", &size, &checkpoint.size);
+        signed.root = Some(checkpoint.root);
+        witnesses(&checkpoint, trust, options, findings);
+        signed
+    }
+
+    /// Sizes at which the root is asked for.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        self.earlier.iter().map(|(_, size, _)| *size).collect()
+    }
+
+    /// Holds the tree to the earlier checkpoints.
+    pub(crate) fn finish(self, size: u64, roots: &Roots, findings: &mut Findings) {
+        for ((name, earlier, wanted), (_, got)) in self.earlier.into_iter().zip(roots) {
+            let check = Check::Earlier;
+            let wanted_size = format!("{earlier} records or more, as there were before");
+            findings.hold(
+                earlier <= size,
+                check,
+                name.as_str(),
+                "size",
+                wanted_size,
+                size,
+            );
+            if let Some(got) = got {
+                findings.same(check, name, "root", &wanted, got);
+            }
+        }
+    }
+
+    fn earlier(&mut self, name: &str, note: &str, key: &VerifierKey, findings: &mut Findings) {
+        if let Some(checkpoint) = read(name, note, key, Check::Earlier, findings) {
+            let (size, root) = (checkpoint.size, checkpoint.root);
+            self.earlier.push((name.to_owned(), size, root));
+        }
+    }
+}
+
+/// The pinned key of the log, or the export's own where none is pinned.
+fn key(source: &dyn Source, trust: Option<&Trust>, findings: &mut Findings) -> Option<VerifierKey> {
+    let check = Check::Checkpoint;
+    let place = Place::LogKey;
+    let own = text(source, &place, check, findings)
+        .and_then(|text| text.strip_suffix('\n').map(str::to_owned))
+        .and_then(|text| text.parse::<VerifierKey>().ok());
+    let readable = own.is_some();
+    let wanted = "a verifier key, one line";
+    findings.hold(readable, check, &place, "key", wanted, "another form");
+    match trust {
+        Some(trust) => {
+            let same = own.as_ref() == Some(&trust.log_key);
+            let wanted = "the pinned key of the log";
+            findings.hold(same, check, &place, "key", wanted, "another one");
+            Some(trust.log_key.clone())
+        }
+        None => {
+            let wanted = "the pinned key of the log";
+            let got = "none to hold it to: the export's own key proves nothing";
+            findings.open(Finding::new(check, &place, "key", wanted, got));
+            own
+        }
+    }
+}
+
+fn read(
+    name: &str,
+    note: &str,
+    key: &VerifierKey,
+    check: Check,
+    findings: &mut Findings,
+) -> Option<Checkpoint> {
+    match Checkpoint::parse(note) {
+        Ok(checkpoint) => {
+            let origin = checkpoint.origin.as_str();
+            findings.same(check, name, "origin", &key.name.as_str(), &origin);
+            let signed = checkpoint.signed_by(key);
+            let wanted = "the signature of the log";
+            findings.hold(
+                signed,
+                check,
+                name,
+                "signature",
+                wanted,
+                "none that verifies",
+            );
+            signed.then_some(checkpoint)
+        }
+        Err(error) => {
+            let wanted = "a C2SP checkpoint";
+            findings.hold(false, check, name, "note", wanted, error);
+            None
+        }
+    }
+}
+
+/// Each pinned witness, or as many as are asked for.
+fn witnesses(
+    checkpoint: &Checkpoint,
+    trust: Option<&Trust>,
+    options: &Options,
+    findings: &mut Findings,
+) {
+    let check = Check::Witnesses;
+    let place = Place::Checkpoint;
+    let pinned = trust
+        .map(|trust| trust.witnesses.as_slice())
+        .unwrap_or_default();
+    let mut cosigned = 0;
+    for witness in pinned {
+        findings.made(check);
+        if checkpoint.signed_by(witness) {
+            cosigned += 1;
+        } else if checkpoint.names(witness) {
+            let wanted = format!("the cosignature of {}", witness.name);
+            findings.bad(Finding::new(
+                check,
+                &place,
+                "signature",
+                wanted,
+                "another one",
+            ));
+        } else if options.witnesses.is_none() {
+            let wanted = format!("the cosignature of {}", witness.name);
+            findings.open(Finding::new(check, &place, "signature", wanted, "none"));
+        }
+    }
+    if let Some(needed) = options.witnesses
+        && cosigned < needed
+    {
+        let wanted = format!("{needed} cosignatures of pinned witnesses");
+        findings.open(Finding::new(check, &place, "signatures", wanted, cosigned));
+    }
+}
+
+fn text(
+    source: &dyn Source,
+    place: &Place,
+    check: Check,
+    findings: &mut Findings,
+) -> Option<String> {
+    let read = source::read(source, &place.to_string(), MAX_NOTE);
+    let text = read
+        .ok()
+        .flatten()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let wanted = "a file of text";
+    findings.hold(text.is_some(), check, place, "file", wanted, "none");
+    text
+}

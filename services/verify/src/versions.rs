@@ -1,0 +1,244 @@
+//! The versions of the policy that an export holds, each held to its signatures before any record is read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use assay_audit::Hash;
+use assay_policy::{Approved, Approvers, Bundle, PolicyFile, Proposal, Purpose, SignedProposal};
+
+use crate::layout::Place;
+use crate::report::{Finding, Findings};
+use crate::{Check, Source, source};
+
+/// Largest file of a version: a policy file has 256 KiB at most.
+const MAX_FILE: usize = 256 * 1024;
+/// Versions that are read at most: one an hour for a year.
+const MAX_VERSIONS: usize = 10_000;
+
+/// By number, and by what their records name them by.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    by_number: BTreeMap<u64, Version>,
+    by_model: HashMap<Hash, u64>,
+}
+
+/// One version.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) number: u64,
+    pub(crate) proposal: Proposal,
+    /// Of the text that was signed.
+    pub(crate) sha256: Hash,
+    pub(crate) bundle: Bundle,
+    /// Where approvers are pinned, and approved it.
+    pub(crate) approved: Option<Approved>,
+}
+
+#[derive(Default)]
+struct Paths {
+    approvals: BTreeSet<u64>,
+    files: BTreeSet<String>,
+}
+
+impl Versions {
+    /// Reads every version among `places`. `issuer` is the SHA-256 of the issuing CA.
+    pub(crate) fn read(
+        source: &dyn Source,
+        places: &[Place],
+        approvers: Option<&Approvers>,
+        issuer: Option<Hash>,
+        findings: &mut Findings,
+    ) -> Self {
+        let mut paths: BTreeMap<u64, Paths> = BTreeMap::new();
+        for place in places {
+            match place {
+                Place::Proposal(n) | Place::Author(n) => {
+                    paths.entry(*n).or_default();
+                }
+                Place::Approval(n, k) => {
+                    paths.entry(*n).or_default().approvals.insert(*k);
+                }
+                Place::Policy(n, profile) => {
+                    paths.entry(*n).or_default().files.insert(profile.clone());
+                }
+                Place::Manifest
+                | Place::Checkpoint
+                | Place::LogKey
+                | Place::Issuer(_)
+                | Place::Inventory(_)
+                | Place::Evidence(_)
+                | Place::Certificates(_) => {}
+            }
+        }
+        let mut versions = Self::default();
+        for (number, paths) in paths.into_iter().take(MAX_VERSIONS) {
+            let mut reader = Reader {
+                source,
+                number,
+                findings,
+            };
+            if let Some(version) = reader.version(&paths, approvers, issuer) {
+                let model = Hash::from(version.bundle.model_hash);
+                versions.by_model.entry(model).or_insert(number);
+                versions.by_number.insert(number, version);
+            }
+        }
+        versions
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Version> {
+        self.by_number.get(&number)
+    }
+
+    /// A version of this model hash; all of them mean the same.
+    pub(crate) fn of_model(&self, model: &Hash) -> Option<&Version> {
+        self.get(*self.by_model.get(model)?)
+    }
+
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.by_number.keys().copied()
+    }
+}
+
+struct Reader<'a> {
+    source: &'a dyn Source,
+    number: u64,
+    findings: &'a mut Findings,
+}
+
+impl Reader<'_> {
+    fn version(
+        &mut self,
+        paths: &Paths,
+        approvers: Option<&Approvers>,
+        issuer: Option<Hash>,
+    ) -> Option<Version> {
+        let number = self.number;
+        let proposal = self.file(&Place::Proposal(number))?;
+        let author = self.file(&Place::Author(number))?;
+        let mut approvals = Vec::new();
+        for (wanted, &got) in (1..).zip(&paths.approvals) {
+            let place = Place::Approval(number, got);
+            self.findings
+                .same(Check::Versions, &place, "number", &wanted, &got);
+            approvals.push(self.file(&place)?);
+        }
+        let mut files = Vec::new();
+        for profile in &paths.files {
+            let content = self.file(&Place::Policy(number, profile.clone()))?;
+            files.push(PolicyFile {
+                name: format!("{profile}.toml"),
+                content,
+            });
+        }
+        let bundle = self.bundle(&files)?;
+        let signed = SignedProposal {
+            proposal,
+            author,
+            approvals,
+        };
+        let sha256 = Hash::from(Proposal::sha256(&signed.proposal));
+        let parsed = self.proposal(&signed, &bundle, issuer)?;
+        let approved = self.approved(&signed, approvers);
+        Some(Version {
+            number,
+            proposal: parsed,
+            sha256,
+            bundle,
+            approved,
+        })
+    }
+
+    fn file(&mut self, place: &Place) -> Option<Vec<u8>> {
+        let got = match source::read(self.source, &place.to_string(), MAX_FILE) {
+            Ok(Some(bytes)) => return Some(bytes),
+            Ok(None) => "no such file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.bad(Check::Versions, place, "file", "a part of the version", got);
+        None
+    }
+
+    fn bundle(&mut self, files: &[PolicyFile]) -> Option<Bundle> {
+        match Bundle::load(files) {
+            Ok(bundle) => Some(bundle),
+            Err(errors) => {
+                let place = Place::Proposal(self.number);
+                let got = errors.first().map(ToString::to_string).unwrap_or_default();
+                let wanted = "policy files that this release loads";
+                self.bad(Check::Versions, &place, "files", wanted, got);
+                None
+            }
+        }
+    }
+
+    fn proposal(
+        &mut self,
+        signed: &SignedProposal,
+        bundle: &Bundle,
+        issuer: Option<Hash>,
+    ) -> Option<Proposal> {
+        let place = Place::Proposal(self.number);
+        let proposal = match Proposal::parse(&signed.proposal) {
+            Ok(proposal) => proposal,
+            Err(error) => {
+                self.bad(Check::Versions, &place, "text", "a proposal", error);
+                return None;
+            }
+        };
+        let check = Check::Versions;
+        let findings = &mut *self.findings;
+        findings.same(check, &place, "number", &self.number, &proposal.number);
+        let hash = |bytes: [u8; 32]| Hash::from(bytes);
+        for (member, wanted, got) in [
+            ("files", bundle.file_hash, proposal.files),
+            ("model", bundle.model_hash, proposal.model),
+        ] {
+            findings.same(check, &place, member, &hash(wanted), &hash(got));
+        }
+        if let Some(issuer) = issuer {
+            let got = hash(proposal.issuer);
+            findings.same(Check::Approvals, &place, "issuer", &issuer, &got);
+        }
+        Some(proposal)
+    }
+
+    fn approved(
+        &mut self,
+        signed: &SignedProposal,
+        approvers: Option<&Approvers>,
+    ) -> Option<Approved> {
+        let place = Place::Proposal(self.number);
+        let check = Check::Approvals;
+        let wanted = "the signatures of its author and of enough approvers";
+        let Some(approvers) = approvers else {
+            let got = "no pinned approvers to hold it to";
+            let finding = Finding::new(check, &place, "signatures", wanted, got);
+            self.findings.open(finding);
+            return None;
+        };
+        self.findings.made(check);
+        match approvers.examine(signed, Purpose::InForce).approved() {
+            Ok(approved) => Some(approved),
+            Err(problems) => {
+                for problem in problems {
+                    let finding = Finding::new(check, &place, "signatures", wanted, problem);
+                    self.findings.bad(finding);
+                }
+                None
+            }
+        }
+    }
+
+    fn bad(
+        &mut self,
+        check: Check,
+        place: &Place,
+        member: &str,
+        wanted: &str,
+        got: impl std::fmt::Display,
+    ) {
+        self.findings.made(check);
+        self.findings
+            .bad(Finding::new(check, place, member, wanted, got));
+    }
+}

@@ -1,0 +1,428 @@
+//! What can be checked of a bundle by itself, on any thread: its records, their evidence, and their certificates.
+
+use std::collections::BTreeMap;
+
+use assay_audit::{Event, MAX_RECORD, Record, Request, Text};
+use assay_decision::{Claims, Derived, Evidence, Verdict, decide_again, moment};
+use assay_policy::{Profile, Quirk};
+use openssl::x509::X509;
+
+use crate::Check;
+use crate::certificate;
+use crate::entry::{Entry, Kept, SLACK_MS};
+use crate::issuers::Issuer;
+use crate::layout::{EvidenceLine, Place, first_of};
+use crate::report::{Finding, Findings};
+use crate::versions::Versions;
+
+/// A bundle as it was read.
+pub(crate) struct Raw {
+    pub(crate) bundle: u64,
+    pub(crate) records: Vec<Vec<u8>>,
+    /// Of its evidence file; `None` where there is none.
+    pub(crate) evidence: Option<Vec<u8>>,
+    /// Of its certificate file; `None` where there is none.
+    pub(crate) certificates: Option<Vec<u8>>,
+}
+
+/// A bundle after the checks; a record that cannot be read is `None`.
+pub(crate) struct Done {
+    pub(crate) entries: Vec<Option<Entry>>,
+    pub(crate) decided_again: u64,
+    pub(crate) findings: Findings,
+}
+
+/// What bundles are held to.
+#[derive(Clone, Copy)]
+pub(crate) struct Bench<'a> {
+    pub(crate) versions: &'a Versions,
+    pub(crate) issuer: Option<&'a Issuer>,
+}
+
+impl Bench<'_> {
+    /// Makes every check of one bundle.
+    pub(crate) fn work(&self, raw: &Raw) -> Done {
+        let mut findings = Findings::default();
+        let records = records(raw, &mut findings);
+        let mut evidence = evidence(raw, &mut findings);
+        let mut certificates = certificates(raw, &records, &mut findings).into_iter();
+        let mut entries = Vec::with_capacity(records.len());
+        let mut decided_again = 0;
+        for record in records {
+            let Some(record) = record else {
+                entries.push(None);
+                continue;
+            };
+            let line = evidence.remove(&record.sequence);
+            let kept = open(&record, line, &mut findings);
+            if let Kept::Held(evidence) = &kept {
+                agree(&record, evidence, &mut findings);
+                decided_again += self.decide(&record, evidence, &mut findings);
+            }
+            let certificate = if let Event::RequestIssued { .. } = &record.draft.event {
+                certificates.next().and_then(|certificate| {
+                    certificate::check(&record, &certificate, self.issuer, &mut findings)
+                })
+            } else {
+                None
+            };
+            entries.push(Some(Entry {
+                record,
+                evidence: kept,
+                certificate,
+            }));
+        }
+        let place = Place::Evidence(raw.bundle);
+        for sequence in evidence.keys() {
+            let wanted = "lines of records of the bundle that name evidence";
+            let got = format!("one of record {sequence}");
+            findings.bad(Finding::new(
+                Check::Evidence,
+                &place,
+                "sequence",
+                wanted,
+                got,
+            ));
+        }
+        Done {
+            entries,
+            decided_again,
+            findings,
+        }
+    }
+
+    /// Makes the decision again; 1 where it could be.
+    fn decide(&self, record: &Record, evidence: &Evidence, findings: &mut Findings) -> u64 {
+        let check = Check::Decisions;
+        let at = record.sequence;
+        let model = record.draft.context.policy_hash;
+        let version = model.and_then(|model| self.versions.of_model(&model));
+        let (Some(version), Some(issuer)) = (version, self.issuer) else {
+            let wanted = "the version of the policy and the CA that it was made under";
+            let finding = Finding::new(check, at, "policy_hash", wanted, "not both");
+            findings.made(check);
+            findings.bad(finding);
+            return 0;
+        };
+        findings.made(check);
+        match decide_again(evidence, &version.bundle, &issuer.ca) {
+            Ok(derived) => {
+                if let Some(profile) = version.bundle.profile(&evidence.profile) {
+                    same(record, evidence, &derived, profile, findings);
+                }
+            }
+            Err(deviation) => {
+                let member = format!("evidence.{}", deviation.what());
+                let wanted = "the decision that the policy comes to";
+                let text = chain(&deviation);
+                findings.bad(Finding::new(check, at, member, wanted, text));
+            }
+        }
+        1
+    }
+}
+
+fn records(raw: &Raw, findings: &mut Findings) -> Vec<Option<Record>> {
+    let mut records = Vec::with_capacity(raw.records.len());
+    for (sequence, bytes) in (first_of(raw.bundle)..).zip(&raw.records) {
+        findings.made(Check::Form);
+        let record = match Record::from_canonical(bytes) {
+            Ok(record) if record.sequence == sequence => Some(record),
+            Ok(record) => {
+                let got = record.sequence;
+                let finding = Finding::new(Check::Form, sequence, "sequence", sequence, got);
+                findings.bad(finding);
+                None
+            }
+            Err(error) => {
+                let wanted = format!("canonical JSON of at most {MAX_RECORD} octets");
+                let text = chain(&error);
+                findings.bad(Finding::new(Check::Form, sequence, "record", wanted, text));
+                None
+            }
+        };
+        records.push(record);
+    }
+    records
+}
+
+/// The lines of the evidence file, by sequence number.
+fn evidence(raw: &Raw, findings: &mut Findings) -> BTreeMap<u64, EvidenceLine> {
+    let mut lines = BTreeMap::new();
+    let Some(bytes) = &raw.evidence else {
+        return lines;
+    };
+    let place = Place::Evidence(raw.bundle);
+    let mut bad = |member: &str, wanted: &str, got: String| {
+        findings.made(Check::Evidence);
+        findings.bad(Finding::new(Check::Evidence, &place, member, wanted, got));
+    };
+    let Some(text) = bytes.strip_suffix(b"\n") else {
+        bad(
+            "lines",
+            "lines that each have their end",
+            "another form".to_owned(),
+        );
+        return lines;
+    };
+    let mut before = 0;
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        match EvidenceLine::parse(line) {
+            Ok(line) if line.sequence > before => {
+                before = line.sequence;
+                lines.insert(line.sequence, line);
+            }
+            Ok(line) => {
+                let got = format!("line {number} of record {}", line.sequence);
+                bad("sequence", "rising numbers", got);
+            }
+            Err(error) => bad("lines", "evidence", format!("line {number}: {error}")),
+        }
+    }
+    lines
+}
+
+/// The certificates in the order of the records that they are of; as many as there are such records.
+fn certificates(raw: &Raw, records: &[Option<Record>], findings: &mut Findings) -> Vec<X509> {
+    let issued = |record: &&Record| matches!(record.draft.event, Event::RequestIssued { .. });
+    let wanted = records.iter().flatten().filter(issued).count();
+    let place = Place::Certificates(raw.bundle);
+    let check = Check::Certificates;
+    let bytes = raw.certificates.as_deref().unwrap_or_default();
+    match certificate::list(bytes) {
+        Ok(list) if list.len() == wanted => list,
+        Ok(list) => {
+            let wanted = format!("{wanted} certificates, one a request.issued record");
+            findings.hold(false, check, &place, "file", wanted, list.len());
+            Vec::new()
+        }
+        Err(text) => {
+            findings.hold(false, check, &place, "file", "PEM certificates", text);
+            Vec::new()
+        }
+    }
+}
+
+fn open(record: &Record, line: Option<EvidenceLine>, findings: &mut Findings) -> Kept {
+    let check = Check::Evidence;
+    let at = record.sequence;
+    match (record.draft.event.evidence(), line) {
+        (None, None) => {
+            // Nothing is permitted without.
+            let needed = matches!(
+                record.draft.event,
+                Event::IntentOpened { .. } | Event::RequestPending { .. }
+            );
+            if needed {
+                findings.hold(false, check, at, "evidence", "a salted hash", "none");
+            }
+            Kept::None
+        }
+        (None, Some(_)) => {
+            let wanted = "none, as the record names none";
+            findings.hold(false, check, at, "evidence", wanted, "a line of it");
+            Kept::None
+        }
+        (Some(_), None) => {
+            let wanted = "the evidence that the record's hash is of";
+            findings.open(Finding::new(check, at, "evidence", wanted, "none is held"));
+            Kept::Gone
+        }
+        (Some(hash), Some(line)) => {
+            findings.made(check);
+            match Evidence::open(&line.salt, &line.content, hash) {
+                Ok(evidence) => Kept::Held(Box::new(evidence)),
+                Err(error) => {
+                    let wanted = "the evidence that the record's hash is of";
+                    findings.bad(Finding::new(check, at, "evidence", wanted, chain(&error)));
+                    Kept::Gone
+                }
+            }
+        }
+    }
+}
+
+/// What the record says itself and what its evidence says.
+fn agree(record: &Record, evidence: &Evidence, findings: &mut Findings) {
+    let check = Check::Evidence;
+    let at = record.sequence;
+    let profile = Text::from(evidence.profile.as_str());
+    let mut same = |member: &str, wanted: &Text, got: &Text| {
+        findings.same(check, at, member, wanted, got);
+    };
+    match (&record.draft.event, &evidence.verdict) {
+        (
+            Event::IntentOpened {
+                request, issuance, ..
+            },
+            Verdict::Permit(permitted),
+        ) => {
+            same(
+                "profile",
+                &profile,
+                &request.profile.clone().unwrap_or_default(),
+            );
+            let serial = Text::from(hex::encode(&permitted.serial));
+            same("serial", &serial, &issuance.serial);
+            let digest = &permitted.tbs_digest;
+            findings.same(check, at, "tbs_digest", digest, &issuance.tbs_digest);
+            challenge(at, evidence, request, findings);
+        }
+        (
+            Event::RequestPending {
+                request,
+                pending_id,
+                ..
+            },
+            Verdict::Pending,
+        ) => {
+            same(
+                "profile",
+                &profile,
+                &request.profile.clone().unwrap_or_default(),
+            );
+            let id = Text::from(evidence.pending_id.clone().unwrap_or_default());
+            same("pending_id", &id, pending_id);
+            challenge(at, evidence, request, findings);
+        }
+        (
+            Event::RequestRefused {
+                request,
+                rule: recorded,
+                ..
+            },
+            Verdict::Refusal { rule },
+        ) => {
+            same(
+                "profile",
+                &profile,
+                &request.profile.clone().unwrap_or_default(),
+            );
+            same("rule", &Text::from(rule.as_str()), recorded);
+            challenge(at, evidence, request, findings);
+        }
+        (event, _) => {
+            let wanted = format!("a verdict that goes with {}", event.kind());
+            findings.hold(false, check, at, "evidence", wanted, "another one");
+        }
+    }
+    let wall_ms = record.draft.moment.wall_ms;
+    let (from, until) = (
+        evidence.decided_ms,
+        evidence.decided_ms.saturating_add(SLACK_MS),
+    );
+    findings.hold(
+        (from..=until).contains(&wall_ms),
+        Check::Times,
+        at,
+        "wall_ms",
+        format_args!("from {from}, the decision, until {until}"),
+        wall_ms,
+    );
+}
+
+/// The challenge and the messageType that go with what authorised it.
+fn challenge(at: u64, evidence: &Evidence, request: &Request, findings: &mut Findings) {
+    let check = Check::Evidence;
+    let shown = |id: Option<&str>| Text::from(id.unwrap_or("none"));
+    let queued = matches!(evidence.verdict, Verdict::Pending);
+    let got = shown(request.challenge_id.as_ref().map(Text::as_str));
+    if evidence.pending_id.is_some() && !queued {
+        // Its challenge came with an earlier message.
+        return findings.same(check, at, "challenge_id", &shown(None), &got);
+    }
+    // A RenewalReq is a renewal and nothing else.
+    let types = match &evidence.claims {
+        Claims::OneTime { id, .. } | Claims::Static { id, .. } => {
+            findings.same(check, at, "challenge_id", &shown(Some(id)), &got);
+            &["19"][..]
+        }
+        Claims::Renewal { .. } | Claims::None {} => &["17", "19"][..],
+    };
+    let message_type = request.message_type.clone().unwrap_or_default();
+    let right = types.contains(&message_type.as_str());
+    let wanted = types.join(" or ");
+    findings.hold(right, check, at, "message_type", wanted, message_type);
+}
+
+/// What the record says of a decision beside its evidence.
+fn same(
+    record: &Record,
+    evidence: &Evidence,
+    derived: &Derived,
+    profile: &Profile,
+    findings: &mut Findings,
+) {
+    let check = Check::Decisions;
+    let at = record.sequence;
+    match (&record.draft.event, derived) {
+        (
+            Event::IntentOpened {
+                request, issuance, ..
+            },
+            Derived::Permit { tbs_digest, .. },
+        ) => {
+            let recorded = &issuance.tbs_digest;
+            findings.same(check, at, "tbs_digest", tbs_digest, recorded);
+            quirks(at, evidence, request, profile, findings);
+        }
+        (Event::RequestRefused { rule, detail, .. }, Derived::Refusal(refusal)) => {
+            let wanted = Text::from(refusal.rule.as_str());
+            findings.same(check, at, "rule", &wanted, rule);
+            let wanted = Text::from(refusal.detail.as_str());
+            findings.same(check, at, "detail", &wanted, detail);
+        }
+        (Event::RequestPending { .. }, Derived::Pending) => {}
+        (event, _) => {
+            let wanted = format!("a decision that goes with {}", event.kind());
+            findings.hold(false, check, at, "evidence", wanted, "another one");
+        }
+    }
+}
+
+/// The exceptions that a certificate needed: those that can be told from its decision are named, and no other than the
+/// profile's.
+fn quirks(
+    at: u64,
+    evidence: &Evidence,
+    request: &Request,
+    profile: &Profile,
+    findings: &mut Findings,
+) {
+    let now = profile.quirks_at(moment(evidence.decided_ms));
+    // One may have ended while the request was at work.
+    let before = profile.quirks_at(moment(evidence.decided_ms.saturating_sub(SLACK_MS)));
+    let digests = [evidence.message_hash, evidence.csr_hash];
+    for quirk in Quirk::ALL.iter().copied() {
+        let named = request
+            .quirks
+            .iter()
+            .any(|it| it.as_str() == quirk.as_str());
+        let needed = digests
+            .iter()
+            .any(|it| Quirk::of_digest(*it) == Some(quirk));
+        let changes = matches!(quirk, Quirk::ChainInReply | Quirk::NotBeforeSkew);
+        let right = if changes {
+            named == now.has(quirk)
+        } else {
+            (named || !needed) && (!named || now.has(quirk) || before.has(quirk))
+        };
+        let wanted = if named {
+            "only what the request needed"
+        } else {
+            "all that the request needed"
+        };
+        let got = format!("{}{}", if named { "" } else { "no " }, quirk.as_str());
+        findings.hold(right, Check::Decisions, at, "quirks", wanted, got);
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

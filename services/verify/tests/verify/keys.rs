@@ -1,0 +1,213 @@
+//! Keys of a log, a witness, a CA and people, made by OpenSSL once for all tests.
+
+use std::sync::OnceLock;
+
+use assay_policy::{Approver, Approvers, sign_proposal};
+use assay_verify::{Trust, VerifierKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::sha::sha256;
+use openssl::sign::Signer;
+use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
+use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
+
+use crate::maker::NOW_MS;
+
+/// Signs checkpoints: the log, or a witness.
+pub(crate) struct NoteKey {
+    name: &'static str,
+    algorithm: u8,
+    key: PKey<Private>,
+}
+
+pub(crate) struct Person {
+    pub(crate) name: &'static str,
+    key: PKey<Private>,
+    certificate: X509,
+}
+
+pub(crate) struct Keys {
+    pub(crate) log: NoteKey,
+    pub(crate) witness: NoteKey,
+    pub(crate) root: X509,
+    pub(crate) ca: X509,
+    ca_key: PKey<Private>,
+    pub(crate) people: Vec<Person>,
+    /// Of all devices: what differs is their names.
+    pub(crate) device: PKey<Private>,
+    /// Brought by renewals.
+    pub(crate) new_device: PKey<Private>,
+}
+
+const ED25519: u8 = 1;
+const COSIGNATURE: u8 = 4;
+const COSIGNED_AT: u64 = 1_795_400_000;
+
+pub(crate) fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let (root_key, ca_key) = (p256(), p256());
+        let root = certificate("Example Root", &root_key, None);
+        let ca = certificate("Example CA", &ca_key, Some((&root, &root_key)));
+        let person = |name| {
+            let key = p256();
+            let certificate = certificate(name, &key, None);
+            Person {
+                name,
+                key,
+                certificate,
+            }
+        };
+        Keys {
+            log: NoteKey::new("log.example.org/assay", ED25519),
+            witness: NoteKey::new("witness.example.org", COSIGNATURE),
+            people: ["ada", "ben", "cyd", "dan"].map(person).into(),
+            device: rsa(),
+            new_device: rsa(),
+            root,
+            ca,
+            ca_key,
+        }
+    })
+}
+
+impl Keys {
+    pub(crate) fn issuers(&self) -> Vec<Vec<u8>> {
+        vec![self.ca.to_der().unwrap(), self.root.to_der().unwrap()]
+    }
+
+    /// What an auditor of this installation has pinned.
+    pub(crate) fn trust(&self) -> Trust {
+        let pinned = self.people.iter().map(|person| {
+            let der = person.certificate.to_der().unwrap();
+            Approver::new(person.name, &der, false).unwrap()
+        });
+        Trust {
+            log_key: self.log.verifier_key(),
+            ca: self.issuers(),
+            witnesses: vec![self.witness.verifier_key()],
+            approvers: Approvers::new(2, pinned.collect()).unwrap(),
+            earlier: None,
+        }
+    }
+
+    /// A CA's signature over a TBSCertificate.
+    pub(crate) fn ca_signature(&self, tbs: &[u8]) -> Vec<u8> {
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.ca_key).unwrap();
+        signer.sign_oneshot_to_vec(tbs).unwrap()
+    }
+}
+
+impl Person {
+    pub(crate) fn sign(&self, proposal: &[u8]) -> Vec<u8> {
+        sign_proposal(proposal, &self.certificate, &self.key).unwrap()
+    }
+
+    pub(crate) fn pem(&self) -> Vec<u8> {
+        self.certificate.to_pem().unwrap()
+    }
+}
+
+impl NoteKey {
+    pub(crate) fn new(name: &'static str, algorithm: u8) -> Self {
+        let key = PKey::generate_ed25519().unwrap();
+        Self {
+            name,
+            algorithm,
+            key,
+        }
+    }
+
+    fn public(&self) -> Vec<u8> {
+        let mut blob = vec![self.algorithm];
+        blob.extend(self.key.raw_public_key().unwrap());
+        blob
+    }
+
+    fn id(&self) -> [u8; 4] {
+        let text = [self.name.as_bytes(), b"\n", &self.public()].concat();
+        sha256(&text)[..4].try_into().unwrap()
+    }
+
+    pub(crate) fn vkey(&self) -> String {
+        let key = STANDARD.encode(self.public());
+        format!("{}+{}+{key}", self.name, hex::encode(self.id()))
+    }
+
+    pub(crate) fn verifier_key(&self) -> VerifierKey {
+        self.vkey().parse().unwrap()
+    }
+
+    /// A signature line of the C2SP note with this text.
+    pub(crate) fn line(&self, text: &str) -> String {
+        let sign = |message: &[u8]| {
+            let mut signer = Signer::new_without_digest(&self.key).unwrap();
+            signer.sign_oneshot_to_vec(message).unwrap()
+        };
+        let mut signature = self.id().to_vec();
+        if self.algorithm == COSIGNATURE {
+            signature.extend(COSIGNED_AT.to_be_bytes());
+            let message = format!("cosignature/v1\ntime {COSIGNED_AT}\n{text}");
+            signature.extend(sign(message.as_bytes()));
+        } else {
+            signature.extend(sign(text.as_bytes()));
+        }
+        format!("— {} {}\n", self.name, STANDARD.encode(signature))
+    }
+}
+
+fn p256() -> PKey<Private> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+}
+
+fn rsa() -> PKey<Private> {
+    PKey::from_rsa(Rsa::generate(3072).unwrap()).unwrap()
+}
+
+fn name(text: &str) -> X509Name {
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", text).unwrap();
+    name.build()
+}
+
+/// A CA certificate; self-signed where no issuer is given.
+fn certificate(text: &str, key: &PKey<Private>, issuer: Option<(&X509, &PKey<Private>)>) -> X509 {
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_version(2).unwrap();
+    let serial = BigNum::from_u32(7).unwrap().to_asn1_integer().unwrap();
+    builder.set_serial_number(&serial).unwrap();
+    let subject = name(text);
+    builder.set_subject_name(&subject).unwrap();
+    match issuer {
+        Some((issuer, _)) => builder.set_issuer_name(issuer.subject_name()).unwrap(),
+        None => builder.set_issuer_name(&subject).unwrap(),
+    }
+    builder.set_pubkey(key).unwrap();
+    let (year, now) = (31_536_000, NOW_MS / 1_000);
+    let (from, until) = (now - year, now + 10 * year);
+    builder
+        .set_not_before(&Asn1Time::from_unix(from).unwrap())
+        .unwrap();
+    builder
+        .set_not_after(&Asn1Time::from_unix(until).unwrap())
+        .unwrap();
+    let constraints = BasicConstraints::new().critical().ca().build().unwrap();
+    builder.append_extension(constraints).unwrap();
+    let mut usage = KeyUsage::new();
+    usage.critical().key_cert_sign().crl_sign();
+    builder.append_extension(usage.build().unwrap()).unwrap();
+    let context = builder.x509v3_context(issuer.map(|(issuer, _)| &**issuer), None);
+    let identifier = SubjectKeyIdentifier::new().build(&context).unwrap();
+    builder.append_extension(identifier).unwrap();
+    let signer = issuer.map_or(key, |(_, key)| key);
+    builder.sign(signer, MessageDigest::sha256()).unwrap();
+    builder.build()
+}

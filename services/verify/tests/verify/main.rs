@@ -1,0 +1,15 @@
+//! Exports made of real parts, by a signer that is played, and then altered by whoever holds which keys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "test code"
+)]
+
+mod export;
+mod honest;
+mod keys;
+mod maker;
+mod scenes;
+mod tiles;

@@ -1,0 +1,714 @@
+//! Plays the signer: real proposals, CSRs, decisions and certificates, recorded as the signer records them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use assay_audit::{
+    Answer, Context, Draft, Event, Hash, InventoryChange, Issuance, Moment, Request, Text,
+};
+use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts, moment};
+use assay_policy::{
+    Authority, Bundle, ChallengeKind, Dn, Facts, HashAlgorithm, InventoryEntry, PolicyFile,
+    ProfileName, Proposal, PublicKeyFacts, StringEncoding, SubjectAltName, decide, tbs,
+};
+use assay_scep::client::{assemble_csr, new_csr_info};
+use assay_scep::{Csr, Digest, Limits};
+use assay_verify::layout::{EvidenceLine, InventoryLine, Place};
+use der::asn1::{Any, BitString, OctetString};
+use der::{Decode, Encode, Sequence};
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::sha::sha256;
+use openssl::sign::Signer;
+use x509_cert::ext::Extension;
+
+use crate::export::Parts;
+use crate::keys::keys;
+
+/// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
+pub(crate) const NOW_MS: i64 = 1_795_305_600_123;
+
+const DAY: i64 = 86_400;
+const OPERATOR: &str = "assay://operator/olga";
+const APPROVER: &str = "assay://approver/ada";
+
+pub(crate) struct Maker {
+    pub(crate) parts: Parts,
+    ca: Ca,
+    wall_ms: i64,
+    mono: u64,
+    boots: u64,
+    drawn: u64,
+    policy: Option<(u64, Bundle)>,
+    policy_hash: Option<[u8; 32]>,
+    predecessor: Option<[u8; 32]>,
+    heads: BTreeMap<String, Hash>,
+    issued: BTreeMap<String, Issued>,
+    crls: u64,
+    revoked: u64,
+}
+
+/// What a renewal is of.
+#[derive(Clone)]
+struct Issued {
+    profile: String,
+    subject: Dn,
+    sans: Vec<SubjectAltName>,
+    not_after: i64,
+    spki_sha256: [u8; 32],
+}
+
+/// A certificate that is permitted and not signed yet.
+pub(crate) struct Opened {
+    request: Request,
+    issuance: Issuance,
+    tbs: Vec<u8>,
+    renews: Option<(String, Option<i64>)>,
+    issued: Issued,
+    policy_hash: Option<[u8; 32]>,
+}
+
+/// A request on its way.
+pub(crate) struct Asks {
+    pub(crate) profile: &'static str,
+    pub(crate) subject: String,
+    pub(crate) sans: Vec<String>,
+    pub(crate) authority: Authority,
+    pub(crate) message_type: &'static str,
+    /// Whether the CSR brings a challenge.
+    pub(crate) secret: bool,
+    pub(crate) new_key: bool,
+    pub(crate) pending_id: Option<String>,
+    pub(crate) queue: bool,
+}
+
+#[derive(Sequence)]
+struct Signed {
+    tbs_certificate: Any,
+    signature_algorithm: Any,
+    signature: BitString,
+}
+
+impl Maker {
+    pub(crate) fn new() -> Self {
+        let issuers = keys().issuers();
+        Self {
+            ca: Ca::from_der(&issuers[0]).unwrap(),
+            parts: Parts {
+                issuers,
+                ..Parts::default()
+            },
+            wall_ms: NOW_MS,
+            mono: 0,
+            boots: 0,
+            drawn: 0,
+            policy: None,
+            policy_hash: None,
+            predecessor: None,
+            heads: BTreeMap::new(),
+            issued: BTreeMap::new(),
+            crls: 0,
+            revoked: 0,
+        }
+    }
+
+    pub(crate) fn record(&mut self, event: Event) -> u64 {
+        self.record_under(self.policy_hash, event)
+    }
+
+    fn record_under(&mut self, policy_hash: Option<[u8; 32]>, event: Event) -> u64 {
+        let sequence = self.parts.records.len() as u64 + 1;
+        let record = Draft {
+            context: Context {
+                boot_id: format!("{:016x}", self.boots).as_str().into(),
+                binary: "0.1.0".into(),
+                config_hash: Hash::of(b"signer.toml"),
+                policy_hash: policy_hash.map(Hash::from),
+            },
+            moment: Moment {
+                wall_ms: self.wall_ms,
+                monotonic_ms: self.mono,
+            },
+            event,
+            attachment: None,
+        }
+        .at(sequence);
+        self.parts.records.push(record.to_canonical().unwrap());
+        self.pass(7);
+        sequence
+    }
+
+    /// Time goes by.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.mono += ms;
+        self.wall_ms += ms.cast_signed();
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.boots += 1;
+        self.mono = 0;
+        self.record(Event::ServiceStarted { schema: 3 });
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.record(Event::ServiceStopped {
+            cause: "signal".into(),
+        });
+    }
+
+    pub(crate) fn step_clock(&mut self, delta_ms: i64) {
+        self.wall_ms += delta_ms;
+        self.record(Event::ClockStep { delta_ms });
+    }
+
+    fn now(&self) -> i64 {
+        self.wall_ms / 1_000
+    }
+
+    /// A number that was not given before, as hex of 17 octets that make a serial number.
+    fn draw(&mut self) -> String {
+        self.drawn += 1;
+        let hash = sha256(&self.drawn.to_be_bytes());
+        hex::encode([&[0x4a], &hash[..16]].concat())
+    }
+
+    fn id(&mut self) -> String {
+        self.draw()[2..18].to_owned()
+    }
+
+    /// Brings a version into force: written by ada, approved by ben and cyd.
+    pub(crate) fn activate(&mut self, files: &[PolicyFile], resumes: &[&str]) -> u64 {
+        let bundle = Bundle::load(files).unwrap();
+        let number = self.policy.as_ref().map_or(1, |(number, _)| number + 1);
+        let name = |text: &str| ProfileName::parse(text).unwrap();
+        let proposal = Proposal {
+            number,
+            predecessor: self.predecessor,
+            files: bundle.file_hash,
+            model: bundle.model_hash,
+            issuer: sha256(&keys().issuers()[0]),
+            not_before: self.now() - 60,
+            expires: self.now() + 30 * DAY,
+            ticket: "CHG-1".to_owned(),
+            resumes: resumes.iter().map(|profile| name(profile)).collect(),
+            settings: BTreeMap::new(),
+            inventories: self
+                .heads
+                .iter()
+                .map(|(profile, head)| (name(profile), (*head).into()))
+                .collect(),
+        };
+        let text = proposal.to_toml().into_bytes();
+        let [author, approvers @ ..] = &keys().people[..3] else {
+            unreachable!()
+        };
+        let put = &mut self.parts.policies;
+        put.insert(Place::Author(number).to_string(), author.sign(&text));
+        for (k, person) in (1..).zip(approvers) {
+            put.insert(Place::Approval(number, k).to_string(), person.sign(&text));
+        }
+        for file in files {
+            let profile = file.name.strip_suffix(".toml").unwrap().to_owned();
+            let place = Place::Policy(number, profile).to_string();
+            put.insert(place, file.content.clone());
+        }
+        put.insert(Place::Proposal(number).to_string(), text.clone());
+        self.predecessor = Some(sha256(&text));
+        self.policy_hash = Some(bundle.model_hash);
+        let texts = |names: &[&str]| names.iter().map(|name| Text::from(*name)).collect();
+        let sequence = self.record(Event::PolicyActivated {
+            actor: APPROVER.into(),
+            number,
+            file_hash: bundle.file_hash.into(),
+            model_hash: bundle.model_hash.into(),
+            profiles: bundle.profiles.len() as u64,
+            proposal_sha256: self.predecessor.map(Hash::from),
+            author: Some(author.name.into()),
+            approvers: texts(&[approvers[0].name, approvers[1].name]),
+            resumed: texts(resumes),
+        });
+        self.policy = Some((number, bundle));
+        sequence
+    }
+
+    pub(crate) fn stop_profile(&mut self, profile: &str) {
+        self.record(Event::ProfileStopped {
+            actor: OPERATOR.into(),
+            profile: profile.into(),
+            reason: "a key was found".into(),
+        });
+    }
+
+    /// A one-time challenge; what it authorises.
+    pub(crate) fn challenge(&mut self, profile: &str, subject: &str, sans: &[&str]) -> Authority {
+        let (id, expires) = (self.id(), self.now() + 3_600);
+        let texts: Vec<String> = sans.iter().map(ToString::to_string).collect();
+        let subject = dn(subject);
+        let text = subject.to_string();
+        let claims = claims_sha256(ChallengeKind::OneTime, profile, &text, &texts).unwrap();
+        self.record(Event::ChallengeIssued {
+            actor: OPERATOR.into(),
+            challenge_id: id.as_str().into(),
+            challenge_kind: "one-time".into(),
+            profile: profile.into(),
+            subject: Some(text.as_str().into()),
+            expires_at: Some(expires),
+            claims_sha256: Some(claims),
+        });
+        Authority::OneTimeChallenge {
+            id,
+            profile: profile.to_owned(),
+            subject,
+            sans: names(&texts),
+            expires: seconds(expires),
+        }
+    }
+
+    pub(crate) fn revoke_challenge(&mut self, authority: &Authority) {
+        let Authority::OneTimeChallenge { id, .. } = authority else {
+            unreachable!()
+        };
+        self.record(Event::ChallengeRevoked {
+            actor: OPERATOR.into(),
+            challenge_id: id.as_str().into(),
+        });
+    }
+
+    /// A static challenge; its id.
+    pub(crate) fn static_challenge(&mut self, profile: &str) -> String {
+        let id = self.id();
+        let claims = claims_sha256(ChallengeKind::Static, profile, "", &[]).unwrap();
+        self.record(Event::ChallengeIssued {
+            actor: OPERATOR.into(),
+            challenge_id: id.as_str().into(),
+            challenge_kind: "static".into(),
+            profile: profile.into(),
+            subject: None,
+            expires_at: None,
+            claims_sha256: Some(claims),
+        });
+        id
+    }
+
+    pub(crate) fn inventory(&mut self, profile: &str, change: InventoryChange, names: &[&str]) {
+        let before = self.heads.get(profile).copied();
+        let before = before.unwrap_or_else(|| Hash::from([0; 32]));
+        let lines = self
+            .parts
+            .inventories
+            .entry(profile.to_owned())
+            .or_default();
+        let listed: Vec<(&str, Option<&str>)> = names.iter().map(|name| (*name, None)).collect();
+        let content = serde_json::json!({
+            "at": self.wall_ms / 1_000,
+            "by": OPERATOR,
+            "names": listed,
+            "operation": change,
+        })
+        .to_string();
+        let mut sequence = lines.len() as u64;
+        let mut hash = before;
+        if !names.is_empty() {
+            sequence += 1;
+            hash = Hash::of(&[before.as_bytes(), content.as_bytes()].concat());
+            lines.push(InventoryLine {
+                content,
+                hash,
+                sequence,
+            });
+            self.heads.insert(profile.to_owned(), hash);
+        }
+        self.record(Event::InventoryChanged {
+            actor: OPERATOR.into(),
+            profile: profile.into(),
+            change,
+            names: names.len() as u64,
+            inventory_sequence: sequence,
+            inventory_hash: hash,
+        });
+    }
+
+    pub(crate) fn request(&mut self, profile: &str, message_type: &str) -> Request {
+        let id = self.id();
+        Request {
+            peer: "assay://frontend/dmz1".into(),
+            peer_certificate_sha256: None,
+            request_id: Some(id.as_str().into()),
+            request_digest: Hash::of(id.as_bytes()),
+            transaction_id: Some(format!("tx-{id}").as_str().into()),
+            message_type: Some(message_type.into()),
+            profile: Some(profile.into()),
+            challenge_id: None,
+            quirks: vec![],
+        }
+    }
+
+    fn facts(&self, asks: &Asks) -> (Csr, Facts) {
+        let key = if asks.new_key {
+            &keys().new_device
+        } else {
+            &keys().device
+        };
+        let challenge = asks.secret.then_some("correct-horse-battery-staple");
+        let csr = csr(key, &asks.subject, &asks.sans, challenge);
+        let facts = facts(
+            &csr,
+            asks.profile,
+            moment(self.wall_ms),
+            HashAlgorithm::Sha256,
+            asks.authority.clone(),
+        );
+        (csr, facts)
+    }
+
+    fn keep(&mut self, sequence: u64, salt: [u8; 32], evidence: &Evidence) {
+        let line = EvidenceLine {
+            sequence,
+            salt,
+            content: evidence.to_canonical().unwrap(),
+        };
+        self.parts.evidence.insert(sequence, line);
+    }
+
+    fn asked(&mut self, asks: &Asks) -> Request {
+        let mut request = self.request(asks.profile, asks.message_type);
+        if asks.pending_id.is_none() || asks.queue {
+            request.challenge_id = match &asks.authority {
+                Authority::OneTimeChallenge { id, .. } | Authority::StaticChallenge { id, .. } => {
+                    Some(id.as_str().into())
+                }
+                Authority::Renewal { .. } | Authority::None => None,
+            };
+        }
+        request
+    }
+
+    /// A request that the policy refuses.
+    pub(crate) fn refuse(&mut self, asks: &Asks) -> u64 {
+        let (csr, facts) = self.facts(asks);
+        let profile = self.policy.as_ref().unwrap().1.profile(asks.profile);
+        let refusal = decide(profile.unwrap(), &facts).unwrap_err();
+        let verdict = Verdict::Refusal {
+            rule: refusal.rule.to_string(),
+        };
+        let (evidence, salt, hash) = self.seal(&csr, &facts, asks.pending_id.clone(), verdict);
+        let request = self.asked(asks);
+        let sequence = self.record(Event::RequestRefused {
+            request,
+            fail_info: 2,
+            rule: refusal.rule.as_str().into(),
+            detail: refusal.detail.as_str().into(),
+            evidence: Some(hash),
+        });
+        self.keep(sequence, salt, &evidence);
+        sequence
+    }
+
+    fn seal(
+        &mut self,
+        csr: &Csr,
+        facts: &Facts,
+        pending_id: Option<String>,
+        verdict: Verdict,
+    ) -> (Evidence, [u8; 32], Hash) {
+        let salt = sha256(self.draw().as_bytes());
+        let whole = sha256(csr.der());
+        let evidence = Evidence::new(facts, csr.without_challenge(), whole, pending_id, verdict);
+        let (_, hash) = evidence.seal(salt, 0).unwrap();
+        (evidence, salt, hash)
+    }
+
+    /// A request that waits for operators; its id.
+    pub(crate) fn queue(&mut self, asks: &Asks) -> String {
+        let (csr, facts) = self.facts(asks);
+        let id = self.id();
+        let (evidence, salt, hash) = self.seal(&csr, &facts, Some(id.clone()), Verdict::Pending);
+        let request = self.asked(asks);
+        let sequence = self.record(Event::RequestPending {
+            request,
+            pending_id: id.as_str().into(),
+            evidence: Some(hash),
+        });
+        self.keep(sequence, salt, &evidence);
+        id
+    }
+
+    pub(crate) fn approve(&mut self, id: &str, operators: &[&str]) {
+        for (approvals, name) in (1..).zip(operators) {
+            self.record(Event::PendingApproved {
+                actor: format!("assay://operator/{name}").as_str().into(),
+                pending_id: id.into(),
+                approvals,
+                required: operators.len() as u64,
+                note: "".into(),
+            });
+        }
+    }
+
+    /// Permits a request: the intent is durable.
+    pub(crate) fn open(&mut self, asks: &Asks) -> Opened {
+        let (csr, facts) = self.facts(asks);
+        let profile = self.policy.as_ref().unwrap().1.profile(asks.profile);
+        let profile = profile.unwrap().clone();
+        let permit = decide(&profile, &facts).unwrap();
+        let (subject, sans) = (permit.subject().clone(), permit.sans().to_vec());
+        let (from, until) = profile.validity(facts.now, &self.ca.issuer);
+        let serial = hex::decode(self.draw()).unwrap();
+        let tbs = tbs(&profile, permit, &self.ca.issuer, &serial, from, until).unwrap();
+        let verdict = Verdict::Permit(Permitted::new(&tbs, self.ca.sha256));
+        let (evidence, salt, hash) = self.seal(&csr, &facts, asks.pending_id.clone(), verdict);
+        let request = self.asked(asks);
+        let issuance = Issuance {
+            serial: hex::encode(&serial).as_str().into(),
+            tbs_digest: Hash::from(tbs.digest()),
+            key_id: "01".into(),
+            token_serial: "7a6f".into(),
+        };
+        let sequence = self.record(Event::IntentOpened {
+            request: request.clone(),
+            issuance: issuance.clone(),
+            evidence: Some(hash),
+        });
+        self.keep(sequence, salt, &evidence);
+        let renews = match &asks.authority {
+            Authority::Renewal { serial, .. } => {
+                let grace = (asks.profile == "devices").then_some(7 * DAY);
+                Some((serial.clone(), grace))
+            }
+            Authority::OneTimeChallenge { .. }
+            | Authority::StaticChallenge { .. }
+            | Authority::None => None,
+        };
+        Opened {
+            request,
+            issuance,
+            tbs: tbs.der().to_vec(),
+            renews,
+            issued: Issued {
+                profile: asks.profile.to_owned(),
+                subject,
+                sans,
+                not_after: assay_decision::unix(until),
+                spki_sha256: PublicKeyFacts::from_spki(csr.spki_der()).spki_sha256(),
+            },
+            policy_hash: self.policy_hash,
+        }
+    }
+
+    /// Signs what was permitted; its serial.
+    pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
+        let keys = keys();
+        let certificate = Signed {
+            tbs_certificate: Any::from_der(&opened.tbs).unwrap(),
+            signature_algorithm: Any::from_der(&self.ca.issuer.signature_algorithm_der).unwrap(),
+            signature: BitString::from_bytes(&keys.ca_signature(&opened.tbs)).unwrap(),
+        }
+        .to_der()
+        .unwrap();
+        let serial = opened.issuance.serial.as_str().to_owned();
+        let event = Event::RequestIssued {
+            request: opened.request,
+            issuance: opened.issuance,
+            certificate_sha256: Hash::of(&certificate),
+            recovered,
+        };
+        let issued_at = self.now();
+        let sequence = self.record_under(opened.policy_hash, event);
+        self.parts.certificates.insert(sequence, certificate);
+        if let Some((old, grace)) = opened.renews {
+            let event = Event::CertificateSuperseded {
+                serial: old.as_str().into(),
+                successor: serial.as_str().into(),
+                revoke_at: grace.map(|grace| issued_at + grace),
+            };
+            self.record_under(opened.policy_hash, event);
+        }
+        self.issued.insert(serial.clone(), opened.issued);
+        serial
+    }
+
+    pub(crate) fn issue(&mut self, asks: &Asks) -> String {
+        let opened = self.open(asks);
+        self.finish(opened, false)
+    }
+
+    pub(crate) fn abandon(&mut self, opened: Opened) {
+        let event = Event::IntentAbandoned {
+            request: opened.request,
+            issuance: opened.issuance,
+            detail: "the token was away too long".into(),
+        };
+        self.revoked += 1;
+        self.record_under(opened.policy_hash, event);
+    }
+
+    /// What a certificate authorises when it signs a request.
+    pub(crate) fn renewal(&self, serial: &str) -> Authority {
+        let old = self.issued[serial].clone();
+        Authority::Renewal {
+            serial: serial.to_owned(),
+            profile: old.profile,
+            subject: old.subject,
+            sans: old.sans,
+            not_after: seconds(old.not_after),
+            old_spki_sha256: old.spki_sha256,
+            inventory: None,
+        }
+    }
+
+    pub(crate) fn revoke(&mut self, serial: &str) {
+        self.revoked += 1;
+        self.record(Event::CertificateRevoked {
+            actor: OPERATOR.into(),
+            serial: serial.into(),
+            reason: "key-compromise".into(),
+        });
+    }
+
+    pub(crate) fn revoke_by_schedule(&mut self, serial: &str) {
+        self.revoked += 1;
+        self.record(Event::CertificateRevoked {
+            actor: "assay://signer/schedule".into(),
+            serial: serial.into(),
+            reason: "superseded".into(),
+        });
+    }
+
+    pub(crate) fn hold_and_release(&mut self, serial: &str) {
+        self.record(Event::CertificateHeld {
+            actor: OPERATOR.into(),
+            serial: serial.into(),
+        });
+        self.record(Event::CertificateReleased {
+            actor: OPERATOR.into(),
+            serial: serial.into(),
+        });
+    }
+
+    pub(crate) fn crl(&mut self) {
+        self.crls += 1;
+        let this_update = self.now();
+        self.record(Event::CrlIssued {
+            number: self.crls,
+            crl_sha256: Hash::of(b"a list"),
+            this_update,
+            next_update: this_update + 7 * DAY,
+            entries: self.revoked,
+            key_id: "01".into(),
+            token_serial: "7a6f".into(),
+        });
+    }
+
+    pub(crate) fn replay(&mut self, profile: &str, serial: &str) {
+        let request = self.request(profile, "19");
+        self.record(Event::RequestReplayed {
+            request,
+            answer: Answer::SameCertificate,
+            serial: serial.into(),
+        });
+    }
+
+    pub(crate) fn deny(&mut self, id: &str) {
+        self.record(Event::PendingDenied {
+            actor: OPERATOR.into(),
+            pending_id: id.into(),
+            note: "".into(),
+        });
+    }
+
+    pub(crate) fn count(&mut self, ca_signatures: u64, last: bool) {
+        self.record(Event::WorkerCounted {
+            worker: 0,
+            pid: 4_711,
+            ca_signatures,
+            last,
+        });
+    }
+
+    pub(crate) fn static_authority(id: &str, profile: &str, name: &str) -> Authority {
+        Authority::StaticChallenge {
+            id: id.to_owned(),
+            profile: profile.to_owned(),
+            inventory: Some(InventoryEntry {
+                name: name.to_owned(),
+                spki_sha256: None,
+                already_issued: false,
+            }),
+        }
+    }
+
+    /// The wall clock, Unix seconds.
+    pub(crate) fn seconds(&self) -> i64 {
+        self.now()
+    }
+}
+
+/// The shipped files of these tests: a one-time challenge with renewals that revoke, a static one with an inventory, and
+/// one with four eyes.
+pub(crate) fn files(ticket: &str) -> Vec<PolicyFile> {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policy");
+    let read = |path: &str| std::fs::read_to_string(policies.join(path)).unwrap();
+    let changed = |text: String, from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "`{from}` must occur once");
+        text.replace(from, to).into_bytes()
+    };
+    let devices = changed(
+        read("demo/devices.toml"),
+        "supersede = \"keep\"",
+        "supersede = \"revoke\"\nrevoke_after = \"7d\"",
+    );
+    let fleet = changed(read("demo/fleet.toml"), "DEMO-2", ticket);
+    [
+        ("devices.toml", devices),
+        ("fleet.toml", fleet),
+        ("smime.toml", read("examples/smime.toml").into_bytes()),
+    ]
+    .into_iter()
+    .map(|(name, content)| PolicyFile {
+        name: name.to_owned(),
+        content,
+    })
+    .collect()
+}
+
+pub(crate) fn seconds(unix: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(unix.cast_unsigned())
+}
+
+pub(crate) fn dn(text: &str) -> Dn {
+    Dn::parse_rfc4514(text).unwrap()
+}
+
+fn names(texts: &[String]) -> Vec<SubjectAltName> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn csr(key: &PKey<Private>, subject: &str, sans: &[String], challenge: Option<&str>) -> Csr {
+    let subject = dn(subject).to_der(StringEncoding::Utf8).unwrap();
+    let extensions = if sans.is_empty() {
+        Vec::new()
+    } else {
+        let value = SubjectAltName::list_to_der(&names(sans)).unwrap();
+        let extension = Extension {
+            extn_id: "2.5.29.17".parse().unwrap(),
+            critical: false,
+            extn_value: OctetString::new(value).unwrap(),
+        };
+        vec![extension.to_der().unwrap()]
+    };
+    let spki = key.public_key_to_der().unwrap();
+    let info = new_csr_info(&subject, &spki, challenge, &extensions);
+    let mut signer = Signer::new(MessageDigest::sha256(), key).unwrap();
+    let signature = signer.sign_oneshot_to_vec(&info).unwrap();
+    let der = assemble_csr(&info, Digest::Sha256, &signature);
+    Csr::parse(&der, &Limits::default()).unwrap()
+}
+
+/// Bundles of the sequence numbers given.
+pub(crate) fn bundles(sequences: &[u64]) -> BTreeSet<u64> {
+    sequences
+        .iter()
+        .filter_map(|sequence| assay_verify::layout::bundle_of(*sequence))
+        .collect()
+}

@@ -1,0 +1,246 @@
+//! Logs for the tests: a small one with a record of every kind, and a large one.
+
+use std::sync::OnceLock;
+
+use assay_audit::{Event, InventoryChange, Request};
+use assay_policy::Authority;
+
+use crate::export::Parts;
+use crate::maker::{Asks, Maker, files, seconds};
+
+pub(crate) const DEVICE: &str = "CN=device-1,O=Example";
+const SAN: &str = "dns:a.example.com";
+const PERSON: &str = "CN=Jo Doe,O=Example GmbH";
+const ADDRESS: &str = "email:jo@example.com";
+
+pub(crate) fn asks(profile: &'static str, subject: &str, sans: &[&str], by: Authority) -> Asks {
+    Asks {
+        profile,
+        subject: subject.to_owned(),
+        sans: sans.iter().map(ToString::to_string).collect(),
+        authority: by,
+        message_type: "19",
+        secret: true,
+        new_key: false,
+        pending_id: None,
+        queue: false,
+    }
+}
+
+/// Every kind of record, and every kind of authority.
+pub(crate) fn small() -> &'static Parts {
+    static PARTS: OnceLock<Parts> = OnceLock::new();
+    PARTS.get_or_init(|| {
+        let mut maker = Maker::new();
+        maker.start();
+        token(&mut maker, "ready");
+        maker.activate(&files("CHG-1"), &[]);
+        maker.crl();
+        let first = one_time(&mut maker);
+        let replayed = maker.issue(&asks("devices", DEVICE, &[SAN], first));
+        maker.replay("devices", &replayed);
+        with_inventory(&mut maker);
+        let renewed = renewal(&mut maker, &replayed);
+        approval(&mut maker);
+        ends(&mut maker, &renewed);
+        given_up(&mut maker);
+        maker.stop_profile("devices");
+        maker.step_clock(5_000);
+        maker.count(7, true);
+        maker.stop();
+
+        maker.start();
+        maker.activate(&files("CHG-2"), &["devices"]);
+        let again = one_time(&mut maker);
+        let opened = maker.open(&asks("devices", DEVICE, &[SAN], again));
+        maker.stop();
+        maker.start();
+        let recovered = maker.finish(opened, true);
+        maker.pass(8 * 86_400 * 1_000);
+        maker.revoke_by_schedule(&replayed);
+        maker.hold_and_release(&recovered);
+        maker.revoke(&recovered);
+        maker.crl();
+        maker.count(2, false);
+        maker.parts
+    })
+}
+
+fn token(maker: &mut Maker, change: &str) {
+    maker.record(Event::TokenEvent {
+        token_label: "assay".into(),
+        token_serial: "7a6f".into(),
+        change: change.into(),
+        detail: "".into(),
+    });
+}
+
+fn one_time(maker: &mut Maker) -> Authority {
+    maker.challenge("devices", DEVICE, &[SAN])
+}
+
+fn with_inventory(maker: &mut Maker) {
+    let id = maker.static_challenge("fleet");
+    maker.inventory(
+        "fleet",
+        InventoryChange::Add,
+        &["device-7", "device-8", "device-9"],
+    );
+    let subject = "CN=device-7,O=Example";
+    let by = || Maker::static_authority(&id, "fleet", "device-7");
+    maker.issue(&asks("fleet", subject, &[], by()));
+    maker.inventory("fleet", InventoryChange::Reset, &["device-7"]);
+    maker.inventory("fleet", InventoryChange::Reset, &[]);
+    maker.issue(&asks("fleet", subject, &[], by()));
+    maker.inventory("fleet", InventoryChange::Remove, &["device-8"]);
+}
+
+fn renewal(maker: &mut Maker, old: &str) -> String {
+    let by = maker.renewal(old);
+    maker.issue(&Asks {
+        message_type: "17",
+        secret: false,
+        new_key: true,
+        ..asks("devices", DEVICE, &[SAN], by)
+    })
+}
+
+fn approval(maker: &mut Maker) {
+    let by = maker.challenge("smime", PERSON, &[ADDRESS]);
+    let queued = || Asks {
+        queue: true,
+        ..asks("smime", PERSON, &[ADDRESS], by.clone())
+    };
+    let denied = maker.queue(&queued());
+    maker.deny(&denied);
+    let id = maker.queue(&queued());
+    let expires = maker.seconds() + 7 * 86_400;
+    let request = maker.request("smime", "20");
+    maker.record(Event::RequestPolled {
+        request,
+        pending_id: id.as_str().into(),
+    });
+    maker.approve(&id, &["olga", "otto"]);
+    let Authority::OneTimeChallenge {
+        id: challenge,
+        profile,
+        subject,
+        sans,
+        ..
+    } = by
+    else {
+        unreachable!()
+    };
+    let by = Authority::OneTimeChallenge {
+        id: challenge,
+        profile,
+        subject,
+        sans,
+        expires: seconds(expires),
+    };
+    maker.issue(&Asks {
+        pending_id: Some(id),
+        message_type: "20",
+        ..asks("smime", PERSON, &[ADDRESS], by)
+    });
+    let by = maker.challenge("smime", PERSON, &[ADDRESS]);
+    let id = maker.queue(&Asks {
+        queue: true,
+        ..asks("smime", PERSON, &[ADDRESS], by)
+    });
+    maker.pass(8 * 86_400 * 1_000);
+    maker.record(Event::PendingExpired {
+        pending_id: id.as_str().into(),
+    });
+}
+
+/// Requests that end without a certificate.
+fn ends(maker: &mut Maker, serial: &str) {
+    let by = one_time(maker);
+    maker.refuse(&asks(
+        "devices",
+        "CN=intruder,O=Example",
+        &[SAN],
+        by.clone(),
+    ));
+    maker.revoke_challenge(&by);
+    let request = maker.request("devices", "19");
+    refused(maker, request, "SIG-03", 2);
+    let request = maker.request("devices", "3");
+    refused(maker, request, "SCEP:digest", 0);
+    let request = maker.request("devices", "21");
+    maker.record(Event::RequestQueried {
+        request,
+        serial: Some(serial.into()),
+        crl_number: None,
+    });
+    let request = maker.request("devices", "22");
+    maker.record(Event::RequestQueried {
+        request,
+        serial: None,
+        crl_number: Some(1),
+    });
+    let request = maker.request("devices", "19");
+    maker.record(Event::RequestDeferred {
+        request,
+        detail: "the token has no room".into(),
+    });
+    let request = Request {
+        message_type: None,
+        transaction_id: None,
+        ..maker.request("devices", "19")
+    };
+    maker.record(Event::RequestMalformed {
+        request,
+        detail: "no transactionID".into(),
+    });
+    let now = maker.seconds() * 1_000;
+    maker.record(Event::RefusalsAggregate {
+        peer: "assay://frontend/dmz1".into(),
+        from_ms: now - 900,
+        to_ms: now - 100,
+        refused: 12,
+        malformed: 3,
+    });
+}
+
+pub(crate) fn refused(maker: &mut Maker, request: Request, rule: &str, fail_info: u8) {
+    maker.record(Event::RequestRefused {
+        request,
+        fail_info,
+        rule: rule.into(),
+        detail: "wanted: another thing".into(),
+        evidence: None,
+    });
+}
+
+/// An intent that came to nothing gives its challenge back.
+fn given_up(maker: &mut Maker) {
+    let by = one_time(maker);
+    let opened = maker.open(&asks("devices", DEVICE, &[SAN], by.clone()));
+    maker.abandon(opened);
+    maker.issue(&asks("devices", DEVICE, &[SAN], by));
+}
+
+/// 20,000 records, 2,000 of them of certificates.
+pub(crate) fn large() -> &'static Parts {
+    static PARTS: OnceLock<Parts> = OnceLock::new();
+    PARTS.get_or_init(|| many(20_000, 2_000))
+}
+
+/// `records` records, `issued` of them of certificates.
+pub(crate) fn many(records: usize, issued: usize) -> Parts {
+    let mut maker = Maker::new();
+    maker.start();
+    maker.activate(&files("CHG-1"), &[]);
+    for n in 0..issued {
+        let subject = format!("CN=device-{n},O=Example");
+        let by = maker.challenge("devices", &subject, &[SAN]);
+        maker.issue(&asks("devices", &subject, &[SAN], by));
+    }
+    while maker.parts.records.len() < records {
+        let request = maker.request("devices", "19");
+        refused(&mut maker, request, "SIG-05", 2);
+    }
+    maker.parts
+}
