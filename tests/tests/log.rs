@@ -142,7 +142,12 @@ async fn heads_follow_the_records_and_continue_each_other_over_a_restart() -> Re
     ensure!(is_of_the_token(&log.key, &installation.ready().dir)?);
     let mut heads = vec![log.head_of(1).await?];
     for nth in 0..3 {
-        enrol(&installation, installation.url("devices")?, &format!("a{nth}")).await?;
+        enrol(
+            &installation,
+            installation.url("devices")?,
+            &format!("a{nth}"),
+        )
+        .await?;
         let records = log.records().await?.len() as u64;
         let head = log.head_of(records).await?;
         heads.push(head);
@@ -220,7 +225,11 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
     tiers.stop_signer().await?;
 
     let records = records_of(&installation.ready().dir)?;
-    let boot = records.last().context("no record")?.text("boot_id").to_owned();
+    let boot = records
+        .last()
+        .context("no record")?
+        .text("boot_id")
+        .to_owned();
     let boot: Vec<&Record> = records
         .iter()
         .filter(|record| record.text("boot_id") == boot)
@@ -235,9 +244,15 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
         .map(|record| record.number("ca_signatures").unwrap_or_default())
         .collect();
     assert_eq!(last.len(), 2, "one was killed, one ended");
-    assert!(signed >= 6, "five certificates and the list that revokes one");
+    assert!(
+        signed >= 6,
+        "five certificates and the list that revokes one"
+    );
     assert_eq!(last.iter().sum::<u64>(), signed);
-    assert_eq!(boot.last().map(|record| record.kind()), Some("service.stopped"));
+    assert_eq!(
+        boot.last().map(|record| record.kind()),
+        Some("service.stopped")
+    );
     Ok(())
 }
 
@@ -279,7 +294,9 @@ async fn a_log_that_was_altered_is_not_taken_up_again() -> Result<()> {
 /// What the signer says that must not start: one line, and nothing was added to the log.
 async fn refusal(installation: &Installation) -> Result<String> {
     let mut command = Command::new(binary("assay-signer")?);
-    command.arg("--config").arg(installation.path("signer.toml"));
+    command
+        .arg("--config")
+        .arg(installation.path("signer.toml"));
     let name = "signer-that-refuses";
     let before = records_of(&installation.ready().dir)?.len();
     let (status, printed) = Service::spawn(&mut command, name, installation.scratch())?

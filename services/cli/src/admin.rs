@@ -47,6 +47,11 @@ impl Admin {
         })
     }
 
+    /// Of the signer, as it is configured.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Makes one call: `admin.call(request, AdministrationClient::status)`.
     pub(crate) async fn call<Q, A>(
         &mut self,
@@ -71,7 +76,7 @@ impl Admin {
 }
 
 /// One line that says what happened, one that says what to do.
-fn explain(status: &Status, address: &str) -> Failure {
+pub(crate) fn explain(status: &Status, address: &str) -> Failure {
     let message = match root_cause(status) {
         Some(cause) if !status.message().contains(&cause) => {
             format!("{}: {cause}", status.message())

@@ -8,7 +8,7 @@ use crate::commands::{
     audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
     scep, status,
 };
-use crate::{bench, ceremony, demo};
+use crate::{bench, ceremony, demo, export};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    Export(export::ExportArgs),
     /// Measure the token alone, and enrolments against a running instance
     #[command(subcommand)]
     Bench(bench::BenchCommand),

@@ -7,6 +7,7 @@ mod ceremony;
 mod commands;
 mod demo;
 mod device;
+mod export;
 mod failure;
 mod files;
 mod installation;
@@ -66,6 +67,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,
+        Command::Export(args) => export::run(args, &installation()?, out).await,
         Command::Bench(command) => bench::run(command, &installation()?, out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
         Command::Completions(args) => generated::completions(&args, out),

@@ -173,6 +173,14 @@ impl Authority {
         Ok(())
     }
 
+    /// The issuing CA, then those above it, DER.
+    pub(crate) fn issuers(&self) -> Vec<Vec<u8>> {
+        std::iter::once(&self.ca)
+            .chain(&self.chain)
+            .cloned()
+            .collect()
+    }
+
     /// GetCACert's list: RA certificates, issuing CA, chain (jscep expects the RA first).
     pub(crate) fn ca_certificates(&self, quirks: Quirks) -> Vec<Vec<u8>> {
         let ra = self.ra(quirks).certificates().into_iter();

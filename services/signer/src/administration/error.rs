@@ -14,8 +14,8 @@ pub(crate) enum AdminError {
     NotFound(String),
     #[error("{0}")]
     WrongState(String),
-    #[error("this release does not answer the call")]
-    NotYet,
+    #[error("{0}")]
+    Busy(&'static str),
     #[error("the state cannot be read or written")]
     Store(#[from] StoreError),
     #[error("the record cannot be written")]
@@ -31,7 +31,7 @@ impl From<AdminError> for Status {
         let text = assay_runtime::telemetry::chain(&error);
         match error {
             AdminError::UnknownProfile(_) | AdminError::NotFound(_) => Self::not_found(text),
-            AdminError::NotYet => Self::unimplemented(text),
+            AdminError::Busy(_) => Self::resource_exhausted(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy) => Self::unavailable(text),

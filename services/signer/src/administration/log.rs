@@ -139,7 +139,7 @@ fn own(row: &CheckpointRow) -> Result<Note, AdminError> {
 }
 
 /// The note with the cosignatures under the log's own signature.
-fn whole(row: &CheckpointRow) -> Result<Note, AdminError> {
+pub(super) fn whole(row: &CheckpointRow) -> Result<Note, AdminError> {
     let own = own(row)?;
     let mut signatures = own.signatures().to_vec();
     for line in &row.cosignatures {

@@ -54,6 +54,7 @@ const MAX_ITEMS: usize = 100_000;
 pub(crate) struct AdministrationService {
     pipeline: Arc<Pipeline>,
     readiness: Readiness,
+    exports: export::Turn,
 }
 
 impl AdministrationService {
@@ -61,6 +62,7 @@ impl AdministrationService {
         Self {
             pipeline,
             readiness,
+            exports: export::Turn::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ mod stop;
 pub(super) use activate::{activate, check};
 pub(super) use basis::basis;
 pub(crate) use load::load_active;
-pub(super) use show::{list, show};
+pub(super) use show::{as_proposed, list, show};
 pub(super) use stop::stop;
 
 /// Several errors as one text.

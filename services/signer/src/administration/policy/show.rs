@@ -46,19 +46,33 @@ pub(crate) async fn show(
             number => format!("there is no version {number}; `assay policy history` lists them"),
         })
     })?;
+    let (info, proposal) = as_proposed(policy);
     Ok(GetPolicyReply {
-        proposal: Some(PolicyProposal {
-            files: policy
-                .files
-                .into_iter()
-                .map(|(name, content)| PolicyFile { name, content })
-                .collect(),
-            proposal: policy.info.proposal.clone().unwrap_or_default(),
-            author_signature: policy.author_signature,
-            approvals: policy.approvals,
-        }),
-        info: Some(view(policy.info, &in_force)),
+        proposal: Some(proposal),
+        info: Some(view(info, &in_force)),
     })
+}
+
+/// A version's files with everything that was signed, byte for byte.
+pub(crate) fn as_proposed(
+    policy: assay_store::Policy,
+) -> (assay_store::PolicyInfo, PolicyProposal) {
+    let assay_store::Policy {
+        info,
+        files,
+        author_signature,
+        approvals,
+    } = policy;
+    let proposal = PolicyProposal {
+        files: files
+            .into_iter()
+            .map(|(name, content)| PolicyFile { name, content })
+            .collect(),
+        proposal: info.proposal.clone().unwrap_or_default(),
+        author_signature,
+        approvals,
+    };
+    (info, proposal)
 }
 
 fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {

@@ -1,0 +1,140 @@
+use rusqlite::{Row, params};
+
+use crate::sql::{Sql, limit};
+use crate::{Store, StoreError};
+
+/// A record of the log with what is kept beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRow {
+    /// Position, from 1, without gaps.
+    pub sequence: u64,
+    /// Canonical JSON.
+    pub record: Vec<u8>,
+    /// Salt and content of its evidence, where there is any and it was not pruned.
+    pub evidence: Option<([u8; 32], Vec<u8>)>,
+    /// DER of the certificate that a `request.issued` tells of.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// One change of a profile's inventory, as it is chained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryChangeRow {
+    /// From 1.
+    pub sequence: u64,
+    /// JSON, byte for byte as it was hashed.
+    pub content: String,
+    /// Head of the chain with this change.
+    pub hash: [u8; 32],
+}
+
+/// How far the versions and inventories go that the first records of the log tell of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Number of the newest policy; 0 where none was activated.
+    pub policy: u64,
+    /// Changes of each inventory, by profile.
+    pub inventories: Vec<(String, u64)>,
+}
+
+impl Store {
+    /// Records after `after` up to `last`, oldest first; at most [`crate::MAX_ROWS`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn export_rows(
+        &self,
+        after: u64,
+        last: u64,
+        asked: u32,
+    ) -> Result<Vec<ExportRow>, StoreError> {
+        let limit = limit(asked);
+        self.read(move |connection| {
+            connection.list(
+                "SELECT audit.sequence, audit.record, evidence.salt, evidence.content, certificates.der
+                 FROM audit
+                 LEFT JOIN evidence ON evidence.sequence = audit.sequence
+                 LEFT JOIN certificates ON audit.kind = 'request.issued'
+                     AND certificates.serial = unhex(json_extract(CAST(audit.record AS TEXT), '$.serial'))
+                 WHERE audit.sequence > ?1 AND audit.sequence <= ?2
+                 ORDER BY audit.sequence LIMIT ?3",
+                params![bound(after), bound(last), limit],
+                row,
+            )
+        })
+        .await
+    }
+
+    /// Changes after `after` up to `last` of a profile's inventory, oldest first; at most `asked`, which is to be small:
+    /// one change may have megabytes.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inventory_changes(
+        &self,
+        profile: String,
+        after: u64,
+        last: u64,
+        asked: u32,
+    ) -> Result<Vec<InventoryChangeRow>, StoreError> {
+        let limit = limit(asked);
+        self.read(move |connection| {
+            connection.list(
+                "SELECT sequence, content, hash FROM inventory_changes
+                 WHERE profile = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4",
+                params![profile, bound(after), bound(last), limit],
+                |row| {
+                    Ok(InventoryChangeRow {
+                        sequence: row.get::<_, i64>(0)?.cast_unsigned(),
+                        content: row.get(1)?,
+                        hash: row.get(2)?,
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// What the first `size` records tell of versions and inventories: a change made after them is not theirs to tell.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn told(&self, size: u64) -> Result<Told, StoreError> {
+        self.read(move |connection| {
+            let policy = connection.find(
+                "SELECT max(json_extract(CAST(record AS TEXT), '$.number')) FROM audit
+                 WHERE kind = 'policy.activated' AND sequence <= ?1",
+                [bound(size)],
+                |row| row.get::<_, Option<i64>>(0),
+            )?;
+            let inventories = connection.list(
+                "SELECT json_extract(CAST(record AS TEXT), '$.profile') AS profile,
+                        max(json_extract(CAST(record AS TEXT), '$.inventory_sequence'))
+                 FROM audit WHERE kind = 'inventory.changed' AND sequence <= ?1
+                 GROUP BY profile ORDER BY profile",
+                [bound(size)],
+                |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())),
+            )?;
+            Ok(Told {
+                policy: policy.flatten().unwrap_or_default().cast_unsigned(),
+                inventories,
+            })
+        })
+        .await
+    }
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<ExportRow> {
+    let salt: Option<[u8; 32]> = row.get(2)?;
+    let content: Option<Vec<u8>> = row.get(3)?;
+    Ok(ExportRow {
+        sequence: row.get::<_, i64>(0)?.cast_unsigned(),
+        record: row.get(1)?,
+        evidence: salt.zip(content),
+        certificate: row.get(4)?,
+    })
+}
+
+/// SQLite's integers are signed.
+fn bound(sequence: u64) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
+}
