@@ -142,7 +142,12 @@ async fn heads_follow_the_records_and_continue_each_other_over_a_restart() -> Re
     ensure!(is_of_the_token(&log.key, &installation.ready().dir)?);
     let mut heads = vec![log.head_of(1).await?];
     for nth in 0..3 {
-        enrol(&installation, installation.url("devices")?, &format!("a{nth}")).await?;
+        enrol(
+            &installation,
+            installation.url("devices")?,
+            &format!("a{nth}"),
+        )
+        .await?;
         let records = log.records().await?.len() as u64;
         let head = log.head_of(records).await?;
         heads.push(head);
@@ -204,7 +209,8 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
         if nth == 1 {
             let killed = tiers.kill_worker().await?;
             wait::until("another worker", wait::REACTION, async || {
-                let workers = tiers.workers().await?;
+                // Between two workers there is a moment without one, which has no process id.
+                let workers = tiers.workers().await.unwrap_or_default();
                 Ok((!workers.contains(&killed) && !workers.is_empty()).then_some(()))
             })
             .await?;
@@ -214,13 +220,17 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
     let revoked = enrol(&installation, &tiers.url("devices"), "c9").await?;
     let serial = serial_of(&revoked)?;
     installation
-        .assay(&["certificate", "revoke", &serial, "--yes"])
+        .assay(&["cert", "revoke", &serial])
         .await?
         .succeeded()?;
     tiers.stop_signer().await?;
 
     let records = records_of(&installation.ready().dir)?;
-    let boot = records.last().context("no record")?.text("boot_id").to_owned();
+    let boot = records
+        .last()
+        .context("no record")?
+        .text("boot_id")
+        .to_owned();
     let boot: Vec<&Record> = records
         .iter()
         .filter(|record| record.text("boot_id") == boot)
@@ -235,9 +245,15 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
         .map(|record| record.number("ca_signatures").unwrap_or_default())
         .collect();
     assert_eq!(last.len(), 2, "one was killed, one ended");
-    assert!(signed >= 6, "five certificates and the list that revokes one");
+    assert!(
+        signed >= 6,
+        "five certificates and the list that revokes one"
+    );
     assert_eq!(last.iter().sum::<u64>(), signed);
-    assert_eq!(boot.last().map(|record| record.kind()), Some("service.stopped"));
+    assert_eq!(
+        boot.last().map(|record| record.kind()),
+        Some("service.stopped")
+    );
     Ok(())
 }
 
@@ -247,7 +263,7 @@ async fn a_log_that_was_altered_is_not_taken_up_again() -> Result<()> {
     installation.stop().await?;
     let dir = installation.ready().dir.clone();
     let sqlite = store::writable(&dir)?;
-    let records: u64 = sqlite.query_row("SELECT max(sequence) FROM audit", [], |row| row.get(0))?;
+    let records: i64 = sqlite.query_row("SELECT max(sequence) FROM audit", [], |row| row.get(0))?;
     ensure!(records > 3);
     sqlite.execute_batch("DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_cut")?;
     let forged: String = sqlite.query_row(
@@ -279,7 +295,9 @@ async fn a_log_that_was_altered_is_not_taken_up_again() -> Result<()> {
 /// What the signer says that must not start: one line, and nothing was added to the log.
 async fn refusal(installation: &Installation) -> Result<String> {
     let mut command = Command::new(binary("assay-signer")?);
-    command.arg("--config").arg(installation.path("signer.toml"));
+    command
+        .arg("--config")
+        .arg(installation.path("signer.toml"));
     let name = "signer-that-refuses";
     let before = records_of(&installation.ready().dir)?.len();
     let (status, printed) = Service::spawn(&mut command, name, installation.scratch())?
@@ -310,7 +328,8 @@ fn is_of_the_token(key: &VerifierKey, dir: &Path) -> Result<bool> {
     let vkey = key.to_string();
     let (_, material) = vkey.rsplit_once('+').context("no vkey")?;
     let material = base64::engine::general_purpose::STANDARD.decode(material)?;
-    let spki = [hex::decode(ED25519_SPKI)?.as_slice(), &material[1..]].concat();
+    let (_, public) = material.split_first().context("an empty vkey")?;
+    let spki = [hex::decode(ED25519_SPKI)?.as_slice(), public].concat();
     let transcript = std::fs::read_to_string(dir.join("transcript.json"))?;
     Ok(transcript.contains(&Hash::of(&spki).to_string()))
 }
