@@ -209,7 +209,8 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
         if nth == 1 {
             let killed = tiers.kill_worker().await?;
             wait::until("another worker", wait::REACTION, async || {
-                let workers = tiers.workers().await?;
+                // Between two workers there is a moment without one, which has no process id.
+                let workers = tiers.workers().await.unwrap_or_default();
                 Ok((!workers.contains(&killed) && !workers.is_empty()).then_some(()))
             })
             .await?;
@@ -219,7 +220,7 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
     let revoked = enrol(&installation, &tiers.url("devices"), "c9").await?;
     let serial = serial_of(&revoked)?;
     installation
-        .assay(&["certificate", "revoke", &serial, "--yes"])
+        .assay(&["cert", "revoke", &serial])
         .await?
         .succeeded()?;
     tiers.stop_signer().await?;
@@ -262,7 +263,7 @@ async fn a_log_that_was_altered_is_not_taken_up_again() -> Result<()> {
     installation.stop().await?;
     let dir = installation.ready().dir.clone();
     let sqlite = store::writable(&dir)?;
-    let records: u64 = sqlite.query_row("SELECT max(sequence) FROM audit", [], |row| row.get(0))?;
+    let records: i64 = sqlite.query_row("SELECT max(sequence) FROM audit", [], |row| row.get(0))?;
     ensure!(records > 3);
     sqlite.execute_batch("DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_cut")?;
     let forged: String = sqlite.query_row(
@@ -327,7 +328,8 @@ fn is_of_the_token(key: &VerifierKey, dir: &Path) -> Result<bool> {
     let vkey = key.to_string();
     let (_, material) = vkey.rsplit_once('+').context("no vkey")?;
     let material = base64::engine::general_purpose::STANDARD.decode(material)?;
-    let spki = [hex::decode(ED25519_SPKI)?.as_slice(), &material[1..]].concat();
+    let (_, public) = material.split_first().context("an empty vkey")?;
+    let spki = [hex::decode(ED25519_SPKI)?.as_slice(), public].concat();
     let transcript = std::fs::read_to_string(dir.join("transcript.json"))?;
     Ok(transcript.contains(&Hash::of(&spki).to_string()))
 }

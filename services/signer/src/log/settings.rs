@@ -97,3 +97,97 @@ fn witnesses(document: &Document, vkeys: &[String]) -> Result<Vec<VerifierKey>, 
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use openssl::pkey::PKey;
+
+    use super::*;
+
+    fn read(config: &AuditConfig) -> Result<LogSettings, String> {
+        let nowhere = TlsFiles {
+            certificate: PathBuf::from("none"),
+            private_key: PathBuf::from("none"),
+            trust_anchors: PathBuf::from("none"),
+        };
+        let text = "[audit]\norigin = \"a\"\ncheckpoint_interval = \"1s\"\nwitnesses = []\n";
+        let document = Document::from_text("signer.toml", text);
+        LogSettings::read(&document, config, &nowhere, b"").map_err(|error| error.to_string())
+    }
+
+    fn vkey(name: &str, algorithm: Algorithm) -> String {
+        let public = PKey::generate_ed25519().unwrap().raw_public_key().unwrap();
+        VerifierKey::ed25519(name, algorithm, &public)
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn a_witness_is_pinned_by_its_cosigning_key_once() {
+        let a = vkey("a", Algorithm::CosignatureV1);
+        let pinned = |witnesses: Vec<String>| {
+            read(&AuditConfig {
+                witnesses,
+                ..AuditConfig::default()
+            })
+        };
+        let read = pinned(vec![a.clone(), vkey("b", Algorithm::CosignatureV1)]).unwrap();
+        assert_eq!(read.witnesses.len(), 2);
+        let many = (0..=MAX_WITNESSES)
+            .map(|nth| vkey(&format!("w{nth}"), Algorithm::CosignatureV1))
+            .collect();
+        for (wrong, told) in [
+            (vec!["a+b".to_owned()], "NAME+KEYID+BASE64"),
+            (vec![vkey("log", Algorithm::Ed25519)], "no key of a witness"),
+            (
+                vec![a, vkey("a", Algorithm::CosignatureV1)],
+                "`a` stands twice",
+            ),
+            (many, "at most 16 witnesses"),
+        ] {
+            let error = pinned(wrong).unwrap_err();
+            assert!(
+                error.starts_with("signer.toml:4:") && error.contains(told),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_has_a_name_that_a_note_can_bear() {
+        let named = |origin: Option<&str>| {
+            read(&AuditConfig {
+                origin: origin.map(str::to_owned),
+                ..AuditConfig::default()
+            })
+        };
+        assert_eq!(
+            named(Some("log.example.org/a")).unwrap().origin,
+            "log.example.org/a"
+        );
+        assert_eq!(named(None).unwrap().origin, "assay/signer/0000000000000000");
+        for wrong in ["", "two words", "a+b", &"a".repeat(201)] {
+            let error = named(Some(wrong)).unwrap_err();
+            assert!(error.starts_with("signer.toml:2:"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_interval_has_two_ends() {
+        let every = |ms| {
+            read(&AuditConfig {
+                checkpoint_interval: Duration::from_millis(ms),
+                ..AuditConfig::default()
+            })
+        };
+        for right in [100, 1_000, 3_600_000] {
+            every(right).unwrap();
+        }
+        for wrong in [0, 99, 3_600_001] {
+            let error = every(wrong).unwrap_err();
+            assert!(error.starts_with("signer.toml:3:"), "{error}");
+        }
+    }
+}
