@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
-    scep, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
+    requests, scep, status,
 };
-use crate::{bench, ceremony, demo};
+use crate::{bench, ceremony, demo, witness};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    Receipt(receipt::ReceiptArgs),
+    Witness(witness::WitnessArgs),
     /// Measure the token alone, and enrolments against a running instance
     #[command(subcommand)]
     Bench(bench::BenchCommand),

@@ -14,6 +14,7 @@ mod output;
 mod process;
 mod progress;
 mod transport;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -21,8 +22,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
-    scep, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
+    requests, scep, status,
 };
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
@@ -66,6 +67,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,
+        Command::Receipt(args) => receipt::run(args, cli.dir.as_deref(), out).await,
+        Command::Witness(args) => witness::run(args, out).await,
         Command::Bench(command) => bench::run(command, &installation()?, out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
         Command::Completions(args) => generated::completions(&args, out),
