@@ -51,7 +51,17 @@ pub async fn post(url: &str, body: &[u8]) -> Result<Response> {
     post_from(Ipv4Addr::LOCALHOST, url, body).await
 }
 
-/// The same from another address of this machine: all of 127.0.0.0/8 are.
+/// POST of a text to a URL as it stands.
+///
+/// # Errors
+///
+/// When no response comes.
+pub async fn post_text(url: &str, body: &str) -> Result<Response> {
+    let headers = [("Content-Type", "text/plain; charset=utf-8")];
+    exchange(Ipv4Addr::LOCALHOST, url, "POST", &headers, body.as_bytes()).await
+}
+
+/// A POST of a pkiMessage from another address of this machine: all of 127.0.0.0/8 are.
 ///
 /// # Errors
 ///

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
-    scep, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
+    requests, scep, status,
 };
-use crate::{bench, ceremony, demo, export};
+use crate::{bench, ceremony, demo, export, witness};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     Export(export::ExportArgs),
+    Receipt(receipt::ReceiptArgs),
+    Witness(witness::WitnessArgs),
     /// Measure the token alone, and enrolments against a running instance
     #[command(subcommand)]
     Bench(bench::BenchCommand),

@@ -15,6 +15,7 @@ mod output;
 mod process;
 mod progress;
 mod transport;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -22,8 +23,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, requests,
-    scep, status,
+    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
+    requests, scep, status,
 };
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
@@ -68,6 +69,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,
         Command::Export(args) => export::run(args, &installation()?, out).await,
+        Command::Receipt(args) => receipt::run(args, cli.dir.as_deref(), out).await,
+        Command::Witness(args) => witness::run(args, out).await,
         Command::Bench(command) => bench::run(command, &installation()?, out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
         Command::Completions(args) => generated::completions(&args, out),

@@ -1,11 +1,15 @@
 //! Keys of the ceremony: one a role, named after it, with a random id.
 
 use assay_hsm::{Ceremony, CeremonyConfig, GenerateKey, KeyAlgorithm, KeyRole, KeyUri, TokenUri};
+use openssl::pkey::PKey;
 use openssl::sha::sha256;
 
 use super::args::{KeyArgs, TokenArgs};
 use super::transcript::{KeyEntry, Transcript};
+use crate::commands::audit::LOG_KEY_FILE;
 use crate::failure::{OrFail, Outcome};
+use crate::files;
+use crate::installation::Installation;
 
 /// Octets of CKA_ID: random, so that two ceremonies on one HSM do not meet.
 const ID_OCTETS: usize = 8;
@@ -44,6 +48,14 @@ pub(super) async fn open(args: &TokenArgs, token: &TokenUri) -> Outcome<Ceremony
     })
     .await
     .or_fail("cannot open the token")
+}
+
+/// Writes the log key's public half, by which anyone can verify checkpoints, for those who are to pin it.
+pub(super) fn write_log_key(key: &Key, installation: &Installation) -> Outcome {
+    let pem = PKey::public_key_from_der(&key.spki_der)
+        .and_then(|key| key.public_key_to_pem())
+        .or_fail("the token's log key is unreadable")?;
+    files::create(&installation.path(LOG_KEY_FILE), &pem, files::PUBLIC)
 }
 
 /// Generates a key and enters it in the transcript.

@@ -145,7 +145,11 @@ async fn steps(
     };
     let mut service_keys = Vec::new();
     for (role, algorithm) in algorithms {
-        service_keys.push(keys::generate(service, role, algorithm, &mut transcript).await?);
+        let key = keys::generate(service, role, algorithm, &mut transcript).await?;
+        if role == KeyRole::LogSign {
+            keys::write_log_key(&key, installation)?;
+        }
+        service_keys.push(key);
         transcript.save(installation)?;
         progress.add(1);
     }

@@ -1,4 +1,10 @@
-//! `assay audit`: the records of what was done and decided.
+//! `assay audit`: the records of what was done and decided, and what the log proves of them.
+
+mod checkpoint;
+mod cosign;
+mod trust;
+
+pub(crate) use trust::LOG_KEY_FILE;
 
 use assay_proto::v1::ListAuditRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -15,6 +21,9 @@ use crate::output::{Output, Row};
 pub(crate) enum AuditCommand {
     /// List records, oldest first
     List(ListArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
+    Cosign(cosign::CosignArgs),
+    Trust(trust::TrustArgs),
 }
 
 #[derive(Debug, Args)]
@@ -41,7 +50,15 @@ pub(crate) async fn run(
     installation: &Installation,
     out: Output,
 ) -> Outcome {
-    let AuditCommand::List(args) = command;
+    match command {
+        AuditCommand::List(args) => list(args, installation, out).await,
+        AuditCommand::Checkpoint(args) => checkpoint::run(args, installation, out).await,
+        AuditCommand::Cosign(args) => cosign::run(args, installation, out).await,
+        AuditCommand::Trust(args) => trust::run(args, installation, out).await,
+    }
+}
+
+async fn list(args: ListArgs, installation: &Installation, out: Output) -> Outcome {
     let mut admin = Admin::connect(installation).await?;
     let request = ListAuditRequest {
         after: args.after,

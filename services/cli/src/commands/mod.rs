@@ -9,6 +9,7 @@ pub(crate) mod generated;
 pub(crate) mod inventory;
 pub(crate) mod legacy;
 pub(crate) mod policy;
+pub(crate) mod receipt;
 pub(crate) mod requests;
 mod revocation;
 pub(crate) mod scep;

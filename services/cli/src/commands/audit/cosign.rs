@@ -1,0 +1,186 @@
+//! `assay audit cosign`: carries the latest checkpoint to witnesses, and what they say of it back.
+
+use assay_audit::note::{Note, Signature};
+use assay_audit::{Checkpoint, Hash};
+use assay_proto::v1::administration_client::AdministrationClient;
+use assay_proto::v1::{AddCosignatureRequest, ProveConsistencyRequest};
+use clap::Args;
+use serde::Serialize;
+
+use super::checkpoint;
+use crate::admin::Admin;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::installation::Installation;
+use crate::output::{Output, Row};
+use crate::witness::{Submission, Url, Verdict, submit};
+
+/// Rounds with one witness: to learn its size, to answer, and once more for each other client that was faster.
+const MAX_ROUNDS: usize = 4;
+/// Lines of one answer that are taken: a witness has a key or two.
+const MAX_COSIGNATURES: usize = 8;
+
+/// Have witnesses cosign the latest checkpoint of the log
+///
+/// The signer itself has no way out. This command fetches its checkpoint, posts it to each witness (C2SP tlog-witness) with
+/// a proof that the log has only grown since the witness last saw it, and brings the cosignatures back to the signer, which
+/// takes those of the witnesses pinned in [audit] witnesses. Run it by a timer; a witness that refuses is the alarm.
+#[derive(Debug, Args)]
+pub(crate) struct CosignArgs {
+    /// URL of a witness, http://HOST[:PORT][/PREFIX]; repeat for more
+    #[arg(long = "witness", value_name = "URL", required = true)]
+    witnesses: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cosigned {
+    witness: String,
+    url: String,
+    size: u64,
+    cosignatures: u32,
+}
+
+impl Row for Cosigned {
+    const HEADERS: &'static [&'static str] = &["WITNESS", "URL", "SIZE", "COSIGNATURES"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.witness.clone(),
+            self.url.clone(),
+            self.size.to_string(),
+            self.cosignatures.to_string(),
+        ]
+    }
+}
+
+pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Output) -> Outcome {
+    let urls: Vec<Url> = args
+        .witnesses
+        .iter()
+        .map(|text| Url::parse(text))
+        .collect::<Outcome<_>>()?;
+    let mut admin = Admin::connect(installation).await?;
+    let (note, checkpoint) = checkpoint::fetch(&mut admin).await?;
+    let mut rows = Vec::new();
+    let mut failures = Vec::new();
+    for url in urls {
+        // One that is away does not keep the others from cosigning.
+        match cosign(&mut admin, &url, &note, &checkpoint).await {
+            Ok(made) => rows.extend(made),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    out.list(&rows)?;
+    let count = failures.len();
+    match failures.into_iter().next() {
+        None => Ok(()),
+        Some(failure) if count == 1 => Err(failure),
+        Some(failure) => Err(Failure::new(
+            failure.exit(),
+            format!("{count} witnesses did not cosign; the first: {failure}"),
+        )),
+    }
+}
+
+async fn cosign(
+    admin: &mut Admin,
+    url: &Url,
+    note: &Note,
+    checkpoint: &Checkpoint,
+) -> Outcome<Vec<Cosigned>> {
+    let lines = ask(admin, url, note, checkpoint).await?;
+    let mut made = Vec::new();
+    for line in lines {
+        let request = AddCosignatureRequest {
+            size: checkpoint.size,
+            line: line.to_string(),
+        };
+        let reply = admin
+            .call(request, AdministrationClient::add_cosignature)
+            .await?;
+        made.push(Cosigned {
+            witness: line.name().to_owned(),
+            url: url.to_string(),
+            size: checkpoint.size,
+            cosignatures: reply.cosignatures,
+        });
+    }
+    Ok(made)
+}
+
+/// Posts the checkpoint until the witness and we mean the same earlier one.
+async fn ask(
+    admin: &mut Admin,
+    url: &Url,
+    note: &Note,
+    checkpoint: &Checkpoint,
+) -> Outcome<Vec<Signature>> {
+    let mut old = 0;
+    for _ in 0..MAX_ROUNDS {
+        let submission = Submission {
+            old,
+            proof: prove(admin, old, checkpoint.size).await?,
+            note: note.clone(),
+        };
+        match submit(url, &submission).await? {
+            Verdict::Cosigned(lines) => {
+                return lines
+                    .lines()
+                    .take(MAX_COSIGNATURES)
+                    .map(|line| {
+                        line.parse()
+                            .or_fail(format!("{url} answers with no cosignature"))
+                    })
+                    .collect();
+            }
+            Verdict::OtherSize(latest) if latest > checkpoint.size => {
+                return Err(Failure::failed(format!(
+                    "{url} has cosigned {latest} records of {}, and the signer knows of {} only",
+                    checkpoint.origin, checkpoint.size
+                ))
+                .next("unless the checkpoint moved on meanwhile, the log was set back: find out before anything else"));
+            }
+            Verdict::OtherSize(latest) => old = latest,
+            Verdict::Refused { status, reason } => {
+                return Err(explain(url, status, &reason));
+            }
+        }
+    }
+    Err(
+        Failure::failed(format!("{url} names another earlier size each time"))
+            .next("others post checkpoints of this log too; try again"),
+    )
+}
+
+async fn prove(admin: &mut Admin, old: u64, size: u64) -> Outcome<Vec<Hash>> {
+    if old == 0 || old == size {
+        return Ok(Vec::new());
+    }
+    let request = ProveConsistencyRequest {
+        from_size: old,
+        to_size: size,
+    };
+    let reply = admin
+        .call(request, AdministrationClient::prove_consistency)
+        .await?;
+    reply
+        .hashes
+        .iter()
+        .map(|hash| {
+            <[u8; 32]>::try_from(hash.as_slice())
+                .map(Hash::from)
+                .or_fail("the signer sent no proof")
+        })
+        .collect()
+}
+
+/// What each refusal of C2SP tlog-witness means here.
+fn explain(url: &Url, status: u16, reason: &str) -> Failure {
+    let failure = Failure::failed(format!("{url} does not cosign ({status}): {reason}"));
+    match status {
+        403 | 404 => failure.next("the witness must know the log's verifier key: `assay witness --log VKEY` there"),
+        409 | 422 => failure.next(
+            "the log is not the one that the witness saw before: it was set back, rewritten, or its state restored from a copy; find out before anything else",
+        ),
+        _ => failure.next("see the witness's own log"),
+    }
+}

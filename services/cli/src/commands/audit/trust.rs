@@ -1,0 +1,296 @@
+//! `assay audit trust`: what an auditor pins, gathered on the operator's side.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assay_audit::Checkpoint;
+use assay_audit::note::{Algorithm, Note, VerifierKey};
+use assay_policy::Approver;
+use clap::Args;
+use openssl::pkey::PKey;
+use openssl::x509::X509;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint;
+use crate::admin::Admin;
+use crate::failure::{Failure, Next, OrFail, Outcome};
+use crate::files;
+use crate::installation::Installation;
+use crate::output::Output;
+
+/// Where the ceremony writes the public half of the log key.
+pub(crate) const LOG_KEY_FILE: &str = "certificates/log-key.pem";
+
+/// Write what an auditor trusts beforehand: log key, CA, witnesses and approvers
+///
+/// Gathers from signer.toml and the ceremony's files, not from what the running signer says: log.vkey, ca.pem,
+/// witnesses.vkeys, approvers.toml with the certificates, and the present checkpoint, which must be signed by that log key.
+/// Hand the directory to the auditor by a way of its own; `assay audit verify --trust DIR` holds exports to it.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Directory to make; it must not exist
+    #[arg(long, short = 'o', value_name = "DIR")]
+    out: PathBuf,
+
+    /// Public key of the log, PEM or vkey [default: certificates/log-key.pem, written by the ceremony]
+    #[arg(long, value_name = "FILE")]
+    log_key: Option<PathBuf>,
+
+    /// Take this checkpoint, saved by `assay audit checkpoint`, and do not ask the signer
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+}
+
+/// signer.toml, read leniently: the signer itself judges the file.
+#[derive(Debug, Deserialize)]
+struct SignerFile {
+    certificates: CertificatesSection,
+    policy: PolicySection,
+    #[serde(default)]
+    audit: AuditSection,
+}
+
+#[derive(Debug, Deserialize)]
+struct CertificatesSection {
+    ca: PathBuf,
+    #[serde(default)]
+    chain: Vec<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PolicySection {
+    approvals: usize,
+    #[serde(default)]
+    approver: Vec<ApproverSection>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ApproverSection {
+    person: String,
+    certificate: PathBuf,
+    #[serde(default)]
+    retired: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct AuditSection {
+    origin: Option<String>,
+    #[serde(default)]
+    witnesses: Vec<String>,
+}
+
+/// The table [policy] again, with the paths of the copies.
+#[derive(Debug, Serialize)]
+struct ApproversFile {
+    policy: ApproversTable,
+}
+
+#[derive(Debug, Serialize)]
+struct ApproversTable {
+    approvals: usize,
+    approver: Vec<ApproverEntry>,
+}
+
+#[derive(Debug, Serialize)]
+struct ApproverEntry {
+    person: String,
+    certificate: String,
+    retired: bool,
+}
+
+/// Everything, read and checked before the first file is written.
+struct Trust {
+    log: VerifierKey,
+    checkpoint: Note,
+    size: u64,
+    certificates: Vec<X509>,
+    witnesses: Vec<VerifierKey>,
+    approvals: usize,
+    approvers: Vec<(ApproverEntry, X509)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Written {
+    directory: String,
+    log_key: String,
+    size: u64,
+    ca_sha256: String,
+    witnesses: usize,
+    approvers: usize,
+}
+
+pub(super) async fn run(args: TrustArgs, installation: &Installation, out: Output) -> Outcome {
+    if args.out.exists() {
+        return Err(Failure::failed(format!("{} exists", args.out.display()))
+            .next("nothing is ever overwritten: name another directory with -o"));
+    }
+    let (note, checkpoint) = match &args.checkpoint {
+        Some(file) => saved(file)?,
+        None => checkpoint::fetch(&mut Admin::connect(installation).await?)
+            .await
+            .next("give a saved checkpoint with --checkpoint")?,
+    };
+    let log_key = match &args.log_key {
+        Some(file) => file.clone(),
+        None => installation.path(LOG_KEY_FILE),
+    };
+    let log = read_log_key(&log_key, &checkpoint.origin)?;
+    let trust = Trust::gather(installation, log, note)?;
+    let written = trust.write(&args.out)?;
+    out.one(&written, |written| {
+        vec![
+            format!("log         {}", written.log_key),
+            format!("checkpoint  {} records", written.size),
+            format!("CA          SHA-256 {}", written.ca_sha256),
+            format!(
+                "{} witnesses and {} approvers' keys pinned in {}",
+                written.witnesses, written.approvers, written.directory
+            ),
+        ]
+    })
+}
+
+fn saved(file: &Path) -> Outcome<(Note, Checkpoint)> {
+    let what = || format!("{} is no checkpoint", file.display());
+    let note: Note = files::read_text(file)?.parse().or_fail(what())?;
+    let checkpoint = note.text().parse().or_fail(what())?;
+    Ok((note, checkpoint))
+}
+
+/// A PEM public key gets its name from the checkpoint, which it then has to have signed.
+fn read_log_key(file: &Path, origin: &str) -> Outcome<VerifierKey> {
+    let hint = "the ceremony writes certificates/log-key.pem; for an older installation take the token's public key \
+                of log-sign, PEM, and give it with --log-key";
+    let text = files::read_text(file).next(hint)?;
+    if let Ok(key) = text.trim().parse() {
+        return Ok(key);
+    }
+    let what = || format!("{} holds no public key of a log", file.display());
+    PKey::public_key_from_pem(text.as_bytes())
+        .and_then(|key| key.public_key_to_der())
+        .or_fail(what())
+        .and_then(|spki| VerifierKey::from_spki(origin, &spki).or_fail(what()))
+        .next(hint)
+}
+
+impl Trust {
+    fn gather(installation: &Installation, log: VerifierKey, note: Note) -> Outcome<Self> {
+        let path = installation.signer_config();
+        let file: SignerFile = toml::from_str(&files::read_text(&path)?)
+            .or_usage(format!("{} cannot be used", path.display()))?;
+        let checkpoint = Checkpoint::open(&note, &log)
+            .or_fail("the checkpoint does not hold under the log key")
+            .next("one of them is another installation's, or the signer does not sign with the key of the ceremony")?;
+        if let Some(origin) = file.audit.origin.filter(|name| *name != checkpoint.origin) {
+            return Err(Failure::failed(format!(
+                "the checkpoint is of {}, and {} names the log {origin}",
+                checkpoint.origin,
+                path.display()
+            )));
+        }
+        let certificate = |path: &Path| -> Outcome<X509> {
+            let path = installation.path(path);
+            X509::from_pem(&files::read(&path)?)
+                .or_fail(format!("{} holds no PEM certificate", path.display()))
+        };
+        let certificates = std::iter::once(&file.certificates.ca)
+            .chain(&file.certificates.chain)
+            .map(|path| certificate(path))
+            .collect::<Outcome<_>>()?;
+        let witnesses = file
+            .audit
+            .witnesses
+            .iter()
+            .map(|text| witness(text))
+            .collect::<Outcome<_>>()?;
+        let mut approvers = Vec::new();
+        for (number, section) in file.policy.approver.into_iter().enumerate() {
+            let certificate = certificate(&section.certificate)?;
+            let der = certificate
+                .to_der()
+                .or_fail("a certificate is unreadable")?;
+            // Holds the name to the rules, before it becomes a file's.
+            Approver::new(&section.person, &der, section.retired)
+                .or_usage(format!("{}: policy.approver", path.display()))?;
+            let entry = ApproverEntry {
+                certificate: format!("approvers/{}-{}.pem", number + 1, section.person),
+                person: section.person,
+                retired: section.retired,
+            };
+            approvers.push((entry, certificate));
+        }
+        Ok(Self {
+            log,
+            checkpoint: note,
+            size: checkpoint.size,
+            certificates,
+            witnesses,
+            approvals: file.policy.approvals,
+            approvers,
+        })
+    }
+
+    fn write(self, directory: &Path) -> Outcome<Written> {
+        let what = "a certificate is unreadable";
+        let create = |name: &str, content: &[u8]| {
+            files::create(&directory.join(name), content, files::PUBLIC)
+        };
+        files::make_dir(&directory.join("approvers"))?;
+        create("log.vkey", format!("{}\n", self.log).as_bytes())?;
+        create("checkpoint", self.checkpoint.to_string().as_bytes())?;
+        let mut chain = Vec::new();
+        for certificate in &self.certificates {
+            chain.extend(certificate.to_pem().or_fail(what)?);
+        }
+        create("ca.pem", &chain)?;
+        if !self.witnesses.is_empty() {
+            let lines: String = self
+                .witnesses
+                .iter()
+                .map(|key| format!("{key}\n"))
+                .collect();
+            create("witnesses.vkeys", lines.as_bytes())?;
+        }
+        let mut entries = Vec::new();
+        for (entry, certificate) in self.approvers {
+            create(&entry.certificate, &certificate.to_pem().or_fail(what)?)?;
+            entries.push(entry);
+        }
+        let approvers = entries.len();
+        let table = ApproversFile {
+            policy: ApproversTable {
+                approvals: self.approvals,
+                approver: entries,
+            },
+        };
+        let text = toml::to_string(&table).or_fail("cannot write approvers.toml")?;
+        create("approvers.toml", text.as_bytes())?;
+        sync(directory)?;
+        let ca = self.certificates.first().map(|ca| ca.to_der());
+        let ca = ca.transpose().or_fail(what)?.unwrap_or_default();
+        Ok(Written {
+            directory: directory.display().to_string(),
+            log_key: self.log.to_string(),
+            size: self.size,
+            ca_sha256: hex::encode(openssl::sha::sha256(&ca)),
+            witnesses: self.witnesses.len(),
+            approvers,
+        })
+    }
+}
+
+fn witness(text: &str) -> Outcome<VerifierKey> {
+    let what = || format!("audit.witnesses: `{text}` is no witness's verifier key");
+    let key: VerifierKey = text.parse().or_usage(what())?;
+    if key.algorithm() == Algorithm::CosignatureV1 {
+        Ok(key)
+    } else {
+        Err(Failure::usage(what()).because("its signature type is not 0x04"))
+    }
+}
+
+fn sync(directory: &Path) -> Outcome {
+    fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .or_fail(format!("cannot write {}", directory.display()))
+}

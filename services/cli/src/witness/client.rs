@@ -1,0 +1,148 @@
+//! The other side of add-checkpoint: one request on a connection of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::handshake;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::request::Submission;
+use crate::failure::{Exit, Failure, OrFail, Outcome};
+
+/// A witness that waits for its disk answers well within.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Octets of an answer: some lines of cosignatures.
+const MAX_ANSWER: usize = 16 << 10;
+/// Characters of a refusal that are shown.
+const MAX_REASON: usize = 300;
+const HTTP_PORT: u16 = 80;
+const SIZE: &str = "text/x.tlog.size";
+
+/// Submission prefix of a witness. HTTP only: a cosignature proves itself, and who cares to hide it uses a proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Url {
+    text: String,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Url {
+    pub(crate) fn parse(text: &str) -> Outcome<Self> {
+        let wrong = || {
+            Failure::usage(format!("{text} is no URL of a witness"))
+                .next("give http://HOST[:PORT][/PREFIX]; for https put a proxy in between")
+        };
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let (Some("http"), Some(host), None) = (uri.scheme_str(), uri.host(), uri.query()) else {
+            return Err(wrong());
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(HTTP_PORT),
+            path: format!("{}/add-checkpoint", uri.path().trim_end_matches('/')),
+        })
+    }
+
+    fn unreachable(&self) -> Failure {
+        Failure::new(
+            Exit::Unreachable,
+            format!("{} cannot be reached", self.text),
+        )
+        .next("see that the witness runs and listens there")
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a witness makes of a checkpoint.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Lines of signatures, not verified.
+    Cosigned(String),
+    /// The latest that it cosigned has this size.
+    OtherSize(u64),
+    Refused {
+        status: u16,
+        reason: String,
+    },
+}
+
+/// Posts a checkpoint.
+pub(crate) async fn submit(url: &Url, submission: &Submission) -> Outcome<Verdict> {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(&url.path)
+        .header(HOST, format!("{}:{}", url.host, url.port))
+        .header(CONTENT_TYPE, "text/plain; charset=utf-8")
+        .body(Full::new(Bytes::from(submission.to_body())))
+        .or_fail("cannot make the request")?;
+    let exchange = async {
+        let answer = send(url, request).await?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| url.unreachable().because(error))?;
+        Ok::<_, Failure>((head, body.to_bytes()))
+    };
+    let (head, body) = tokio::time::timeout(DEADLINE, exchange)
+        .await
+        .map_err(|_| url.unreachable().because("no answer in time"))??;
+    let text = String::from_utf8_lossy(&body);
+    let kind = head.headers.get(CONTENT_TYPE);
+    let is_size = kind.is_some_and(|kind| kind.as_bytes() == SIZE.as_bytes());
+    Ok(match head.status {
+        StatusCode::OK => Verdict::Cosigned(text.into_owned()),
+        StatusCode::CONFLICT if is_size => Verdict::OtherSize(
+            text.strip_suffix('\n')
+                .unwrap_or(&text)
+                .parse()
+                .or_fail(format!("{url} answers with no size"))?,
+        ),
+        status => Verdict::Refused {
+            status: status.as_u16(),
+            reason: text.trim().chars().take(MAX_REASON).collect(),
+        },
+    })
+}
+
+async fn send(url: &Url, request: Request<Full<Bytes>>) -> Outcome<Response<Incoming>> {
+    let lost = |error: hyper::Error| url.unreachable().because(error);
+    let stream = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port))
+        .await
+        .map_err(|error| url.unreachable().because(error))?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    // Ends with the connection, whose errors the sender reports.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_witness_has_a_prefix_at_most() {
+        let path = |text: &str| Url::parse(text).unwrap().path;
+        assert_eq!(path("http://w.example"), "/add-checkpoint");
+        assert_eq!(path("http://w.example:81/"), "/add-checkpoint");
+        assert_eq!(path("http://[::1]:81/w/a/"), "/w/a/add-checkpoint");
+        for text in [
+            "https://w.example",
+            "w.example",
+            "http://w.example/?a=b",
+            "",
+        ] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+}
