@@ -65,7 +65,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Legacy(command) => legacy::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
-        Command::Audit(command) => audit::run(command, &installation()?, out).await,
+        Command::Audit(command) => audit::run(command, cli.dir.as_deref(), out).await,
         Command::Bench(command) => bench::run(command, &installation()?, out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
         Command::Completions(args) => generated::completions(&args, out),

@@ -1,4 +1,8 @@
-//! `assay audit`: the records of what was done and decided.
+//! `assay audit`: the records of what was done and decided, and the proof of them.
+
+mod verify;
+
+use std::path::Path;
 
 use assay_proto::v1::ListAuditRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -15,6 +19,7 @@ use crate::output::{Output, Row};
 pub(crate) enum AuditCommand {
     /// List records, oldest first
     List(ListArgs),
+    Verify(verify::VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -36,12 +41,14 @@ pub(crate) struct ListArgs {
     raw: bool,
 }
 
-pub(crate) async fn run(
-    command: AuditCommand,
-    installation: &Installation,
-    out: Output,
-) -> Outcome {
-    let AuditCommand::List(args) = command;
+pub(crate) async fn run(command: AuditCommand, dir: Option<&Path>, out: Output) -> Outcome {
+    match command {
+        AuditCommand::List(args) => list(args, &Installation::find(dir)?, out).await,
+        AuditCommand::Verify(args) => verify::run(&args, out),
+    }
+}
+
+async fn list(args: ListArgs, installation: &Installation, out: Output) -> Outcome {
     let mut admin = Admin::connect(installation).await?;
     let request = ListAuditRequest {
         after: args.after,

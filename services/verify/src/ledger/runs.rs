@@ -173,7 +173,14 @@ impl Run {
                 format_args!("{STEP_MS} or more either way"),
                 delta_ms,
             );
-            self.told(delta_ms);
+            let matched = self.told(delta_ms);
+            seen.hold(
+                matched || delta_ms < 0 || gap,
+                Check::Clocks,
+                "delta_ms",
+                format_args!("what the wall clock moved, but for {STEP_MS} ms"),
+                delta_ms,
+            );
         }
         self.latest_mono = self.latest_mono.max(mono);
         self.last_mono = mono;
@@ -191,14 +198,19 @@ impl Run {
         self.untold.push(moved);
     }
 
-    fn told(&mut self, delta_ms: i64) {
+    /// Whether the step is one that was seen. One backwards is not: the signer's wall clock stands still instead.
+    fn told(&mut self, delta_ms: i64) -> bool {
         self.stepped |= delta_ms > 0;
-        let same_way = |moved: &Move| moved.by.signum() == delta_ms.signum();
-        if let Some(at) = self.untold.iter().position(same_way) {
-            self.untold.remove(at);
-        } else if delta_ms < 0 {
-            self.credit = self.credit.saturating_sub(delta_ms);
+        let same = |moved: &Move| moved.by.abs_diff(delta_ms) <= STEP_MS.unsigned_abs();
+        let found = self.untold.iter().position(same);
+        match found {
+            Some(at) => {
+                self.untold.remove(at);
+            }
+            None if delta_ms < 0 => self.credit = self.credit.saturating_sub(delta_ms),
+            None => {}
         }
+        found.is_some()
     }
 
     fn overdue(&mut self, over: bool, findings: &mut Findings) {

@@ -7,9 +7,14 @@
     reason = "test code"
 )]
 
+mod dice;
 mod export;
+mod flips;
 mod honest;
 mod keys;
 mod maker;
+mod partial;
+mod rewrites;
 mod scenes;
+mod tampering;
 mod tiles;

@@ -1,6 +1,6 @@
 //! Plays the signer: real proposals, CSRs, decisions and certificates, recorded as the signer records them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -345,10 +345,10 @@ impl Maker {
     }
 
     fn facts(&self, asks: &Asks) -> (Csr, Facts) {
-        let key = if asks.new_key {
-            &keys().new_device
-        } else {
-            &keys().device
+        let key = match (asks.profile, asks.new_key) {
+            ("smime", _) => &keys().person,
+            (_, true) => &keys().new_device,
+            (_, false) => &keys().device,
         };
         let challenge = asks.secret.then_some("correct-horse-battery-staple");
         let csr = csr(key, &asks.subject, &asks.sans, challenge);
@@ -703,12 +703,4 @@ fn csr(key: &PKey<Private>, subject: &str, sans: &[String], challenge: Option<&s
     let signature = signer.sign_oneshot_to_vec(&info).unwrap();
     let der = assemble_csr(&info, Digest::Sha256, &signature);
     Csr::parse(&der, &Limits::default()).unwrap()
-}
-
-/// Bundles of the sequence numbers given.
-pub(crate) fn bundles(sequences: &[u64]) -> BTreeSet<u64> {
-    sequences
-        .iter()
-        .filter_map(|sequence| assay_verify::layout::bundle_of(*sequence))
-        .collect()
 }
