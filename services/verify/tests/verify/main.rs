@@ -8,6 +8,7 @@
 )]
 
 mod dice;
+mod document;
 mod export;
 mod flips;
 mod honest;
@@ -16,5 +17,6 @@ mod maker;
 mod partial;
 mod rewrites;
 mod scenes;
+mod speed;
 mod tampering;
 mod tiles;

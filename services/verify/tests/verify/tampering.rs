@@ -21,7 +21,7 @@ const LATER: i64 = 600_000;
 
 /// Members that nothing else tells of, each by kind: what people and frontends said of themselves, what is not in the
 /// export, and the clocks of the last record of a run.
-const UNPROVEN: &[(&str, &str)] = &[
+pub(crate) const UNPROVEN: &[(&str, &str)] = &[
     ("certificate.held", "actor"),
     ("certificate.released", "actor"),
     ("certificate.revoked", "actor"),
@@ -273,7 +273,7 @@ fn pointers(value: &Value, path: &str) -> Vec<String> {
 
 /// Kinds of which a record that is taken out, the rest renumbered, may leave no trace: requests that came to nothing, and
 /// what nothing later rests on (the last CRL, an inventory.changed of no names, a clock.step just before the end).
-const UNMISSED: &[&str] = &[
+pub(crate) const UNMISSED: &[&str] = &[
     "certificate.released",
     "challenge.revoked",
     "clock.step",
