@@ -129,8 +129,6 @@ fn request(seen: &mut Seen<'_>) {
         let right = listed != (rule.as_str() == NOT_LISTED);
         let wanted = "a listed type, or SIG-01";
         return seen.hold(right, CHECK, "message_type", wanted, rule);
-    } else if let Event::RequestDeferred { .. } = seen.entry.event() {
-        &LISTED[..]
     } else {
         return;
     };

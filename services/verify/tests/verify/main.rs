@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod clocks;
 mod dice;
 mod document;
 mod export;

@@ -145,6 +145,22 @@ impl Maker {
         self.wall_ms += ms.cast_signed();
     }
 
+    /// Time goes by, and the guarded wall clock does not show it.
+    pub(crate) fn stand_still(&mut self, ms: u64) {
+        self.mono += ms;
+    }
+
+    /// The wall clock is another, and nobody is told.
+    pub(crate) fn set_clock(&mut self, delta_ms: i64) {
+        self.wall_ms += delta_ms;
+    }
+
+    /// To a record that was made earlier and is written now.
+    pub(crate) fn go_back(&mut self, ms: u64) {
+        self.mono -= ms;
+        self.wall_ms -= ms.cast_signed();
+    }
+
     pub(crate) fn start(&mut self) {
         self.boots += 1;
         self.mono = 0;
