@@ -22,13 +22,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ),
     (
         "assay-verify",
-        &[
-            "assay-audit",
-            "assay-decision",
-            "assay-lint",
-            "assay-policy",
-            "assay-scep",
-        ],
+        &["assay-audit", "assay-decision", "assay-policy"],
     ),
     (
         "assay-frontend",

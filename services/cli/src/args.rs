@@ -15,7 +15,7 @@ Exit codes:
   0  done
   1  failed, or refused by the signer, the token or a check
   2  wrong usage or configuration
-  3  the signer or the frontend cannot be reached
+  3  the signer or the frontend cannot be reached; of an export: nothing is wrong, but not all is proven
   4  stopped by the operator before the work was done
   5  the request waits for an operator's approval";
 

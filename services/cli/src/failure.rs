@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Wrong usage or configuration. Clap ends with the same code.
     Usage = 2,
-    /// The signer or the frontend cannot be reached, or is not ready.
+    /// The signer or the frontend cannot be reached, or is not ready. Of an export: what it takes to tell is not at hand.
     Unreachable = 3,
     /// Stopped by the operator before the work was done.
     Interrupted = 4,

@@ -67,7 +67,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Legacy(command) => legacy::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
-        Command::Audit(command) => audit::run(command, &installation()?, out).await,
+        Command::Audit(command) => audit::run(command, cli.dir.as_deref(), out).await,
         Command::Export(args) => export::run(args, &installation()?, out).await,
         Command::Receipt(args) => receipt::run(args, cli.dir.as_deref(), out).await,
         Command::Witness(args) => witness::run(args, out).await,

@@ -200,3 +200,27 @@ fn a_request_that_never_waited_cannot_be_resumed() -> Result<()> {
     assert!(file.exists());
     Ok(())
 }
+
+#[test]
+fn what_is_no_export_ends_with_the_code_that_says_so() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().to_string_lossy();
+    let nowhere = format!("{path}/nowhere");
+    let run = assay(&["audit", "verify", &nowhere])?;
+    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
+    assert!(said(&run).contains("next: "), "{}", said(&run));
+
+    // An empty directory has no manifest: bad, and said of the file.
+    let run = assay(&["audit", "verify", &path])?;
+    assert_eq!(run.status.code(), Some(1), "{}", said(&run));
+    assert!(said(&run).contains("manifest.json"), "{}", said(&run));
+    let run = assay(&["--json", "audit", "verify", &path])?;
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout)?;
+    assert_eq!(report["verdict"], "bad");
+    assert_eq!(report["bad"][0]["check"], "VER-01");
+
+    let run = assay(&["audit", "verify", &path, "--trust", &nowhere])?;
+    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
+    assert!(said(&run).contains("log.vkey"), "{}", said(&run));
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use assay_audit::{Event, Hash, Record, Request};
 use assay_decision::Evidence;
+use assay_policy::{Dn, StringEncoding};
 
 /// Milliseconds between a decision and its record, or a record and the next one in the log, at most: requests are made
 /// at the same time, and one may wait for the token or the disk while others pass it.
@@ -34,8 +35,8 @@ pub(crate) struct Certified {
     pub(crate) not_after: i64,
     /// Of the SubjectPublicKeyInfo.
     pub(crate) spki_sha256: Hash,
-    /// Of the DER subject.
-    pub(crate) subject: Hash,
+    /// As [`subject_hash`]; `None` for one that no policy names.
+    pub(crate) subject: Option<Hash>,
     /// As [`names_hash`].
     pub(crate) sans: Hash,
 }
@@ -60,6 +61,12 @@ impl Entry {
             Kept::None | Kept::Gone => None,
         }
     }
+}
+
+/// Of a subject, whatever its values are encoded as: a policy chooses that for each.
+pub(crate) fn subject_hash(subject: &Dn) -> Option<Hash> {
+    let der = subject.to_der(StringEncoding::Utf8).ok()?;
+    Some(Hash::of(&der))
 }
 
 /// Of subject alternative names as text, in any order.

@@ -20,8 +20,6 @@ mod manifest;
 mod report;
 mod signed;
 mod source;
-#[allow(missing_docs, warnings, clippy::all)]
-pub mod tlog;
 mod tree;
 mod trust;
 mod verify;
@@ -31,6 +29,5 @@ mod work;
 pub use check::Check;
 pub use report::{Finding, MAX_FINDINGS, Report, Tally, Verdict, Where};
 pub use source::{Directory, MAX_FILES, Source};
-pub use tlog::VerifierKey;
 pub use trust::{Trust, TrustError};
 pub use verify::{Options, verify};

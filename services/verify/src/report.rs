@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::Check;
 
-/// Findings that are kept of each kind: the first ones, as the rest follows from them.
+/// Findings that are kept of records, and of files: the first ones, as the rest follows from them.
 pub const MAX_FINDINGS: usize = 100;
 /// Characters of a value that a finding shows.
 const MAX_VALUE: usize = 200;
@@ -88,9 +88,9 @@ pub struct Report {
     pub decided_again: u64,
     /// Every check.
     pub checks: Vec<Tally>,
-    /// What does not hold; the first [`MAX_FINDINGS`].
+    /// What does not hold; the first [`MAX_FINDINGS`] records, then as many files.
     pub bad: Vec<Finding>,
-    /// What cannot be told; the first [`MAX_FINDINGS`].
+    /// What cannot be told; as many.
     pub open: Vec<Finding>,
 }
 
@@ -109,8 +109,12 @@ struct Counts {
     open: u64,
 }
 
+/// The first of records, and the first of files: many bad records say nothing of a bad file.
 #[derive(Debug, Default)]
-struct Kept(Vec<Finding>);
+struct Kept {
+    records: Vec<Finding>,
+    files: Vec<Finding>,
+}
 
 impl Finding {
     pub(crate) fn new(
@@ -202,18 +206,18 @@ impl Findings {
             tally.bad += counts.bad;
             tally.open += counts.open;
         }
-        for finding in other.bad.0 {
+        for finding in other.bad.into_findings() {
             self.bad.keep(finding);
         }
-        for finding in other.open.0 {
+        for finding in other.open.into_findings() {
             self.open.keep(finding);
         }
     }
 
-    pub(crate) fn into_report(mut self, size: u64, held: u64, decided_again: u64) -> Report {
-        self.bad.sort();
-        self.open.sort();
-        let verdict = match (self.bad.0.is_empty(), self.open.0.is_empty()) {
+    pub(crate) fn into_report(self, size: u64, held: u64, decided_again: u64) -> Report {
+        let bad = self.bad.into_findings();
+        let open = self.open.into_findings();
+        let verdict = match (bad.is_empty(), open.is_empty()) {
             (false, _) => Verdict::Bad,
             (true, false) => Verdict::Incomplete,
             (true, true) => Verdict::Proven,
@@ -234,8 +238,8 @@ impl Findings {
             held,
             decided_again,
             checks: Check::ALL.iter().map(tally).collect(),
-            bad: self.bad.0,
-            open: self.open.0,
+            bad,
+            open,
         }
     }
 }
@@ -243,17 +247,29 @@ impl Findings {
 impl Kept {
     /// Findings come nearly in order, so the last one kept is among the latest.
     fn keep(&mut self, finding: Finding) {
-        self.0.push(finding);
-        if self.0.len() > 2 * MAX_FINDINGS {
-            self.sort();
+        let kept = match finding.at {
+            Where::Record(_) => &mut self.records,
+            Where::File(_) => &mut self.files,
+        };
+        kept.push(finding);
+        if kept.len() > 2 * MAX_FINDINGS {
+            first(kept);
         }
     }
 
-    fn sort(&mut self) {
-        // Stable: at one place the checks stay in the order in which they were made.
-        self.0.sort_by(|a, b| a.at.cmp(&b.at));
-        self.0.truncate(MAX_FINDINGS);
+    /// In order.
+    fn into_findings(mut self) -> Vec<Finding> {
+        first(&mut self.records);
+        first(&mut self.files);
+        self.records.append(&mut self.files);
+        self.records
     }
+}
+
+fn first(findings: &mut Vec<Finding>) {
+    // Stable: at one place the checks stay in the order in which they were made.
+    findings.sort_by(|a, b| a.at.cmp(&b.at));
+    findings.truncate(MAX_FINDINGS);
 }
 
 impl From<u64> for Where {

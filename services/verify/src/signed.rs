@@ -1,15 +1,12 @@
 //! The checkpoint: whose signatures it has, and whether the tree continues earlier ones.
 
-use assay_audit::Hash;
+use assay_audit::note::{MAX_NOTE, Note, SignatureError, VerifierKey};
+use assay_audit::{Checkpoint, Hash};
 
 use crate::layout::Place;
 use crate::report::{Finding, Findings};
-use crate::tlog::{Checkpoint, VerifierKey};
 use crate::tree::Roots;
 use crate::{Check, Options, Source, Trust, source};
-
-/// Octets of a note at most: a checkpoint and a signature of each of many witnesses.
-const MAX_NOTE: usize = 64 * 1024;
 
 /// What the checkpoint says, and what earlier ones said.
 #[derive(Default)]
@@ -44,12 +41,13 @@ impl Signed {
         let Some(note) = text(source, &place, check, findings) else {
             return signed;
         };
-        let Some(checkpoint) = read(&place.to_string(), &note, &key, check, findings) else {
+        let Some((note, checkpoint)) = read(&place.to_string(), &note, &key, check, findings)
+        else {
             return signed;
         };
         findings.same(check, &place, "size", &size, &checkpoint.size);
         signed.root = Some(checkpoint.root);
-        witnesses(&checkpoint, trust, options, findings);
+        witnesses(&note, trust, options, findings);
         signed
     }
 
@@ -78,7 +76,7 @@ impl Signed {
     }
 
     fn earlier(&mut self, name: &str, note: &str, key: &VerifierKey, findings: &mut Findings) {
-        if let Some(checkpoint) = read(name, note, key, Check::Earlier, findings) {
+        if let Some((_, checkpoint)) = read(name, note, key, Check::Earlier, findings) {
             let (size, root) = (checkpoint.size, checkpoint.root);
             self.earlier.push((name.to_owned(), size, root));
         }
@@ -111,44 +109,35 @@ fn key(source: &dyn Source, trust: Option<&Trust>, findings: &mut Findings) -> O
     }
 }
 
+/// A note that the log signed, and what it says.
 fn read(
     name: &str,
-    note: &str,
+    text: &str,
     key: &VerifierKey,
     check: Check,
     findings: &mut Findings,
-) -> Option<Checkpoint> {
-    match Checkpoint::parse(note) {
-        Ok(checkpoint) => {
-            let origin = checkpoint.origin.as_str();
-            findings.same(check, name, "origin", &key.name.as_str(), &origin);
-            let signed = checkpoint.signed_by(key);
-            let wanted = "the signature of the log";
-            findings.hold(
-                signed,
-                check,
-                name,
-                "signature",
-                wanted,
-                "none that verifies",
-            );
-            signed.then_some(checkpoint)
-        }
+) -> Option<(Note, Checkpoint)> {
+    let note = match text.parse::<Note>() {
+        Ok(note) => note,
         Err(error) => {
-            let wanted = "a C2SP checkpoint";
+            let wanted = "a C2SP signed note";
             findings.hold(false, check, name, "note", wanted, error);
+            return None;
+        }
+    };
+    findings.made(check);
+    match Checkpoint::open(&note, key) {
+        Ok(checkpoint) => Some((note, checkpoint)),
+        Err(error) => {
+            let wanted = format!("a checkpoint signed by {}", key.name());
+            findings.bad(Finding::new(check, name, "note", wanted, error));
             None
         }
     }
 }
 
 /// Each pinned witness, or as many as are asked for.
-fn witnesses(
-    checkpoint: &Checkpoint,
-    trust: Option<&Trust>,
-    options: &Options,
-    findings: &mut Findings,
-) {
+fn witnesses(note: &Note, trust: Option<&Trust>, options: &Options, findings: &mut Findings) {
     let check = Check::Witnesses;
     let place = Place::Checkpoint;
     let pinned = trust
@@ -157,20 +146,16 @@ fn witnesses(
     let mut cosigned = 0;
     for witness in pinned {
         findings.made(check);
-        if checkpoint.signed_by(witness) {
-            cosigned += 1;
-        } else if checkpoint.names(witness) {
-            let wanted = format!("the cosignature of {}", witness.name);
-            findings.bad(Finding::new(
-                check,
-                &place,
-                "signature",
-                wanted,
-                "another one",
-            ));
-        } else if options.witnesses.is_none() {
-            let wanted = format!("the cosignature of {}", witness.name);
-            findings.open(Finding::new(check, &place, "signature", wanted, "none"));
+        let wanted = format!("the cosignature of {}", witness.name());
+        match witness.verify(note) {
+            Ok(_) => cosigned += 1,
+            Err(SignatureError::Missing) if options.witnesses.is_some() => {}
+            Err(error @ SignatureError::Missing) => {
+                findings.open(Finding::new(check, &place, "signatures", wanted, error));
+            }
+            Err(error @ (SignatureError::Twice | SignatureError::Wrong)) => {
+                findings.bad(Finding::new(check, &place, "signatures", wanted, error));
+            }
         }
     }
     if let Some(needed) = options.witnesses

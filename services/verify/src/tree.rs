@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use assay_audit::Hash;
+use assay_audit::tile::{Tile, Tiler, entries_path, read_entries, read_hashes, tile_path};
+use assay_audit::tree::Frontier;
 
 use crate::layout::{BUNDLE, bundles_of, first_of, records_in};
 use crate::report::{Finding, Findings, MAX_FINDINGS};
-use crate::tlog::{Frontier, entries, hashes, subtree, tile_path};
 use crate::{Check, Source, source};
 
 /// Octets of a hash tile at most.
@@ -23,14 +24,14 @@ pub(crate) fn tiles(size: u64, bundles: &BTreeSet<u64>) -> impl Iterator<Item = 
     let mut level = 0_u8;
     while hashes > 0 {
         for n in 0..bundles_of(hashes) {
-            paths.push(tile_path(Some(level), n, records_in(n, hashes)));
+            paths.push(tile_path(level, n, width(n, hashes)));
         }
         hashes /= BUNDLE;
         level = level.saturating_add(1);
     }
     let entries = bundles
         .iter()
-        .map(move |bundle| tile_path(None, *bundle, records_in(*bundle, size)))
+        .map(move |bundle| entries_path(*bundle, width(*bundle, size)))
         .collect::<Vec<_>>();
     paths.into_iter().chain(entries)
 }
@@ -43,8 +44,8 @@ pub(crate) struct Tree<'a> {
     tiles: Frontier,
     /// Of the records where they are held, else of the tiles.
     records: Frontier,
-    /// Hashes of the last tile of each level above 0, and the number of that tile.
-    above: Vec<(u64, Vec<Hash>)>,
+    /// What the tiles of level 0 make of those above.
+    tiler: Tiler,
     /// Where tile and record differ: sequence number, hash in the tile, hash of the record.
     differ: Vec<(u64, Hash, Hash)>,
     /// Sizes at which the root is asked for, and the root there.
@@ -60,9 +61,9 @@ impl<'a> Tree<'a> {
         Self {
             source,
             size,
-            tiles: Frontier::default(),
-            records: Frontier::default(),
-            above: Vec::new(),
+            tiles: Frontier::new(),
+            records: Frontier::new(),
+            tiler: Tiler::new(),
             differ: Vec::new(),
             earlier: earlier.into_iter().map(|size| (size, None)).collect(),
         }
@@ -70,11 +71,11 @@ impl<'a> Tree<'a> {
 
     /// The records of a bundle; `None` where they cannot be read.
     pub(crate) fn entries(&self, bundle: u64, findings: &mut Findings) -> Option<Vec<Vec<u8>>> {
-        let width = records_in(bundle, self.size);
-        let path = tile_path(None, bundle, width);
+        let width = width(bundle, self.size);
+        let path = entries_path(bundle, width);
         let bytes = read(self.source, &path, MAX_ENTRIES, findings)?;
-        match entries(&bytes) {
-            Ok(list) if list.len() as u64 == width => Some(list),
+        match read_entries(&bytes) {
+            Ok(list) if list.len() == width => Some(list.into_iter().map(<[u8]>::to_vec).collect()),
             Ok(list) => {
                 let wanted = format!("{width} entries");
                 findings.hold(false, Check::Tree, path, "entries", wanted, list.len());
@@ -95,8 +96,8 @@ impl<'a> Tree<'a> {
         records: Option<&[Vec<u8>]>,
         findings: &mut Findings,
     ) {
-        let width = records_in(bundle, self.size);
-        let path = tile_path(Some(0), bundle, width);
+        let width = width(bundle, self.size);
+        let path = tile_path(0, bundle, width);
         let tile = hash_tile(self.source, &path, width, findings);
         let own: Option<Vec<Hash>> =
             records.map(|records| records.iter().map(|it| Hash::of_leaf(it)).collect());
@@ -106,7 +107,9 @@ impl<'a> Tree<'a> {
         ) else {
             return;
         };
+        let mut above = Vec::new();
         for (sequence, (wanted, got)) in (first_of(bundle)..).zip(tile.iter().zip(own)) {
+            above.extend(self.tiler.push(*wanted));
             if records.is_some() {
                 findings.made(Check::Leaves);
             }
@@ -121,19 +124,15 @@ impl<'a> Tree<'a> {
                 }
             }
         }
-        if width == BUNDLE {
-            let (node, above) = (subtree(tile), 0);
-            self.climb(node, above, findings);
+        for tile in above {
+            same(self.source, &tile, findings);
         }
     }
 
     /// After the last bundle: whose hashes come to the root of the checkpoint says what is wrong where they differ.
-    pub(crate) fn finish(mut self, wanted: Option<Hash>, findings: &mut Findings) -> Roots {
-        for (level, (n, last)) in (1_u8..).zip(std::mem::take(&mut self.above)) {
-            if !last.is_empty() {
-                let path = tile_path(Some(level), n, last.len() as u64);
-                same(self.source, &path, &last, findings);
-            }
+    pub(crate) fn finish(self, wanted: Option<Hash>, findings: &mut Findings) -> Roots {
+        for tile in self.tiler.finish() {
+            same(self.source, &tile, findings);
         }
         let complete = self.records.size() == self.size;
         let (tiles, records) = (self.tiles.root(), self.records.root());
@@ -146,7 +145,7 @@ impl<'a> Tree<'a> {
         for (sequence, tile, record) in self.differ {
             if records_are_right {
                 let bundle = (sequence - 1) / BUNDLE;
-                let path = tile_path(Some(0), bundle, records_in(bundle, self.size));
+                let path = tile_path(0, bundle, width(bundle, self.size));
                 let member = format!("hash of record {sequence}");
                 findings.bad(Finding::new(Check::Tree, path, member, record, tile));
             } else {
@@ -156,54 +155,37 @@ impl<'a> Tree<'a> {
         }
         self.earlier
     }
-
-    /// Adds the hash of a full tile to the level above it.
-    fn climb(&mut self, node: Hash, below: usize, findings: &mut Findings) {
-        if self.above.len() <= below {
-            self.above.push((0, Vec::new()));
-        }
-        let Some((n, hashes)) = self.above.get_mut(below) else {
-            return;
-        };
-        hashes.push(node);
-        if hashes.len() as u64 == BUNDLE {
-            let (tile, full) = (*n, std::mem::take(hashes));
-            *n += 1;
-            let level = u8::try_from(below + 1).unwrap_or(u8::MAX);
-            same(
-                self.source,
-                &tile_path(Some(level), tile, BUNDLE),
-                &full,
-                findings,
-            );
-            self.climb(subtree(&full), below + 1, findings);
-        }
-    }
 }
 
 /// A tile above level 0 is made of those below it.
-fn same(source: &dyn Source, path: &str, wanted: &[Hash], findings: &mut Findings) {
-    let width = wanted.len() as u64;
-    if let Some(got) = hash_tile(source, path, width, findings) {
-        let first = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
+fn same(source: &dyn Source, wanted: &Tile, findings: &mut Findings) {
+    if wanted.level == 0 {
+        return;
+    }
+    let path = wanted.path();
+    if let Some(got) = hash_tile(source, &path, wanted.hashes.len(), findings) {
+        let mut pairs = wanted.hashes.iter().zip(&got);
         findings.made(Check::Tree);
-        if let Some((wanted, got)) = first {
+        if let Some((wanted, got)) = pairs.find(|(wanted, got)| wanted != got) {
             findings.bad(Finding::new(Check::Tree, path, "hash", wanted, got));
         }
     }
 }
 
+/// Records of a bundle, or hashes of the tile over them.
+fn width(n: u64, size: u64) -> usize {
+    usize::try_from(records_in(n, size)).unwrap_or_default()
+}
+
 fn hash_tile(
     source: &dyn Source,
     path: &str,
-    width: u64,
+    width: usize,
     findings: &mut Findings,
 ) -> Option<Vec<Hash>> {
     let bytes = read(source, path, MAX_TILE, findings)?;
-    let list = hashes(&bytes)
-        .ok()
-        .filter(|list| list.len() as u64 == width);
-    let wanted = format!("{} octets", width.saturating_mul(HASH as u64));
+    let list = read_hashes(&bytes).ok().filter(|list| list.len() == width);
+    let wanted = format!("{} octets", width.saturating_mul(HASH));
     findings.hold(
         list.is_some(),
         Check::Tree,

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use assay_audit::note::{KeyError, VerifierKey};
 use assay_policy::{Approver, Approvers, ApproversError};
 use openssl::x509::X509;
 
 use crate::layout::trust::{APPROVERS, ApproversFile, CA, CHECKPOINT, LOG_KEY, WITNESSES};
-use crate::tlog::{KeyError, VerifierKey};
 
 /// Largest file of a trust directory.
 const MAX_FILE: u64 = 1024 * 1024;

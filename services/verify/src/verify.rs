@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::issuers::Issuer;
-use crate::layout::{Place, bundles_of, records_in};
+use crate::layout::{Place, bundles_of};
 use crate::ledger::Ledger;
 use crate::manifest::{self, Opened};
 use crate::report::{Finding, Findings, Report};
@@ -29,6 +29,8 @@ pub struct Options {
     pub witnesses: Option<usize>,
     /// A checkpoint, as a note, that the log must continue, beside the one of the trust directory.
     pub earlier: Option<String>,
+    /// Files, signatures and tree alone; what records say is not looked at, so that nothing more than that is proven.
+    pub tree_only: bool,
     /// Threads for what can be done at the same time.
     pub threads: usize,
 }
@@ -38,17 +40,19 @@ impl Default for Options {
         Self {
             witnesses: None,
             earlier: None,
+            tree_only: false,
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }
 }
 
-/// Makes every check of an export. `progress` is called with the number of records read, again and again.
+/// Makes every check of an export. `progress` is called again and again, with the number of records read since and that
+/// of the whole log.
 pub fn verify(
     source: &dyn Source,
     trust: Option<&Trust>,
     options: &Options,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64, u64),
 ) -> Report {
     let mut findings = Findings::default();
     let Some(opened) = manifest::open(source, options.threads, &mut findings) else {
@@ -57,33 +61,20 @@ pub fn verify(
     opened.complete(&mut findings);
     let size = opened.manifest.size;
     let signed = Signed::read(source, size, trust, options, &mut findings);
-    let pinned = trust.map(|trust| trust.ca.as_slice());
-    let issuer = Issuer::read(source, pinned, &mut findings);
-    let versions = Versions::read(
-        source,
-        &opened.places,
-        trust.map(|trust| &trust.approvers),
-        issuer.as_ref().map(Issuer::sha256),
-        &mut findings,
-    );
-    let bench = Bench {
-        versions: &versions,
-        issuer: issuer.as_ref(),
-    };
     let mut run = Run {
         source,
         opened: &opened,
         tree: Tree::new(source, size, signed.sizes()),
         held: 0,
         decided_again: 0,
+        left_out: 0,
         findings,
     };
-    run.log(
-        bench,
-        Ledger::new(&versions, source, &opened.places),
-        options.threads,
-        progress,
-    );
+    if options.tree_only {
+        run.tree(progress);
+    } else {
+        run.whole(trust, options, progress);
+    }
     let Run {
         tree,
         held,
@@ -102,21 +93,59 @@ struct Run<'a> {
     tree: Tree<'a>,
     held: u64,
     decided_again: u64,
+    left_out: u64,
     findings: Findings,
 }
 
 impl Run<'_> {
+    /// Every record as a leaf, and nothing of what it says.
+    fn tree(&mut self, progress: &dyn Fn(u64, u64)) {
+        for bundle in 0..bundles_of(self.opened.manifest.size) {
+            match self.records(bundle) {
+                Some(records) => {
+                    self.held += records.len() as u64;
+                    progress(records.len() as u64, self.opened.manifest.size);
+                }
+                None => self.left_out += 1,
+            }
+        }
+        self.leave_out();
+        let wanted = "what records say";
+        let got = "not looked at, as was asked";
+        let place = Place::Manifest;
+        let finding = Finding::new(Check::Form, &place, "records", wanted, got);
+        self.findings.open(finding);
+    }
+
+    /// Everything that records say, under the policies and the CA of the export.
+    fn whole(&mut self, trust: Option<&Trust>, options: &Options, progress: &dyn Fn(u64, u64)) {
+        let pinned = trust.map(|trust| trust.ca.as_slice());
+        let issuer = Issuer::read(self.source, pinned, &mut self.findings);
+        let versions = Versions::read(
+            self.source,
+            &self.opened.places,
+            trust.map(|trust| &trust.approvers),
+            issuer.as_ref().map(Issuer::sha256),
+            &mut self.findings,
+        );
+        let bench = Bench {
+            versions: &versions,
+            issuer: issuer.as_ref(),
+        };
+        let ledger = Ledger::new(&versions, self.source, &self.opened.places);
+        self.log(bench, ledger, options.threads, progress);
+    }
+
     fn log(
         &mut self,
         bench: Bench<'_>,
         mut ledger: Ledger<'_>,
         threads: usize,
-        progress: &dyn Fn(u64),
+        progress: &dyn Fn(u64, u64),
     ) {
         let size = self.opened.manifest.size;
         let at_once = threads.max(1).saturating_mul(BUNDLES_A_THREAD);
         let mut bundles = 0..bundles_of(size);
-        let mut left_out = 0;
         loop {
             let steps: Vec<Option<Raw>> = bundles
                 .by_ref()
@@ -131,7 +160,7 @@ impl Run<'_> {
             for (raw, done) in steps.iter().zip(done) {
                 let Some(done) = done else {
                     ledger.skip();
-                    left_out += 1;
+                    self.left_out += 1;
                     continue;
                 };
                 passed += raw.as_ref().map_or(0, |raw| raw.records.len() as u64);
@@ -145,20 +174,37 @@ impl Run<'_> {
                     }
                 }
             }
-            progress(passed);
+            progress(passed, size);
         }
-        if left_out > 0 {
+        self.leave_out();
+        ledger.finish(&mut self.findings);
+    }
+
+    fn leave_out(&mut self) {
+        if self.left_out > 0 {
             let wanted = "every bundle of records";
-            let got = format!("{left_out} that are not held");
+            let got = format!("{} that are not held", self.left_out);
             let place = Place::Manifest;
             let finding = Finding::new(Check::Leaves, &place, "bundles", wanted, got);
             self.findings.open(finding);
         }
-        ledger.finish(&mut self.findings);
     }
 
     /// A bundle's records and what belongs to them; `None` where they are not held.
     fn read(&mut self, bundle: u64) -> Option<Raw> {
+        let records = self.records(bundle)?;
+        let evidence = self.file(&Place::Evidence(bundle), MAX_EVIDENCE);
+        let certificates = self.file(&Place::Certificates(bundle), MAX_CERTIFICATES);
+        Some(Raw {
+            bundle,
+            records,
+            evidence,
+            certificates,
+        })
+    }
+
+    /// A bundle's records, each the leaf of its place; `None` where they are not held.
+    fn records(&mut self, bundle: u64) -> Option<Vec<Vec<u8>>> {
         let held = self.opened.bundles.contains(&bundle);
         let records = if held {
             self.tree.entries(bundle, &mut self.findings)
@@ -167,19 +213,7 @@ impl Run<'_> {
         };
         self.tree
             .take(bundle, records.as_deref(), &mut self.findings);
-        let records = records?;
-        let evidence = self.file(&Place::Evidence(bundle), MAX_EVIDENCE);
-        let certificates = self.file(&Place::Certificates(bundle), MAX_CERTIFICATES);
-        debug_assert_eq!(
-            records.len() as u64,
-            records_in(bundle, self.opened.manifest.size)
-        );
-        Some(Raw {
-            bundle,
-            records,
-            evidence,
-            certificates,
-        })
+        records
     }
 
     fn file(&mut self, place: &Place, most: usize) -> Option<Vec<u8>> {

@@ -264,6 +264,10 @@ fn agree(record: &Record, evidence: &Evidence, findings: &mut Findings) {
             );
             let serial = Text::from(hex::encode(&permitted.serial));
             same("serial", &serial, &issuance.serial);
+            // Versions of the parts of a signer are one.
+            let binary = format!("assay {}", record.draft.context.binary);
+            let builder = Text::from(permitted.builder.as_str());
+            same("builder", &Text::from(binary), &builder);
             let digest = &permitted.tbs_digest;
             findings.same(check, at, "tbs_digest", digest, &issuance.tbs_digest);
             challenge(at, evidence, request, findings);

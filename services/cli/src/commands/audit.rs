@@ -1,8 +1,11 @@
-//! `assay audit`: the records of what was done and decided, and what the log proves of them.
+//! `assay audit`: the records of what was done and decided, and the proof of them.
 
 mod checkpoint;
 mod cosign;
 mod trust;
+mod verify;
+
+use std::path::Path;
 
 pub(crate) use trust::LOG_KEY_FILE;
 
@@ -24,6 +27,7 @@ pub(crate) enum AuditCommand {
     Checkpoint(checkpoint::CheckpointArgs),
     Cosign(cosign::CosignArgs),
     Trust(trust::TrustArgs),
+    Verify(verify::VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -45,16 +49,14 @@ pub(crate) struct ListArgs {
     raw: bool,
 }
 
-pub(crate) async fn run(
-    command: AuditCommand,
-    installation: &Installation,
-    out: Output,
-) -> Outcome {
+pub(crate) async fn run(command: AuditCommand, dir: Option<&Path>, out: Output) -> Outcome {
+    let installation = || Installation::find(dir);
     match command {
-        AuditCommand::List(args) => list(args, installation, out).await,
-        AuditCommand::Checkpoint(args) => checkpoint::run(args, installation, out).await,
-        AuditCommand::Cosign(args) => cosign::run(args, installation, out).await,
-        AuditCommand::Trust(args) => trust::run(args, installation, out).await,
+        AuditCommand::List(args) => list(args, &installation()?, out).await,
+        AuditCommand::Checkpoint(args) => checkpoint::run(args, &installation()?, out).await,
+        AuditCommand::Cosign(args) => cosign::run(args, &installation()?, out).await,
+        AuditCommand::Trust(args) => trust::run(args, &installation()?, out).await,
+        AuditCommand::Verify(args) => verify::run(&args, out),
     }
 }
 

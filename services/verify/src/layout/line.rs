@@ -56,7 +56,7 @@ impl EvidenceLine {
     /// # Errors
     /// Where the content is not canonical JSON, or longer than [`MAX_EVIDENCE`].
     pub fn to_canonical(&self) -> Result<Vec<u8>, LineError> {
-        let content = serde_json::from_slice(&self.content).map_err(parse)?;
+        let content = serde_json::from_slice(&self.content).map_err(|error| parse(&error))?;
         if self.content.len() > MAX_EVIDENCE {
             return Err(LineError::TooLong);
         }
@@ -119,13 +119,13 @@ fn read<T: Serialize + for<'de> Deserialize<'de>>(line: &[u8]) -> Result<T, Line
     if line.len() > MAX_LINE {
         return Err(LineError::TooLong);
     }
-    let value: T = serde_json::from_slice(line).map_err(parse)?;
+    let value: T = serde_json::from_slice(line).map_err(|error| parse(&error))?;
     if write(&value)? != line {
         return Err(LineError::NotCanonical);
     }
     Ok(value)
 }
 
-fn parse(error: serde_json::Error) -> LineError {
+fn parse(error: &serde_json::Error) -> LineError {
     LineError::Parse(error.to_string())
 }

@@ -12,7 +12,8 @@
 //! inventories/PROFILE.jsonl     an InventoryLine a change, from 1
 //! tile/…                        hash tiles of the whole tree and the entry bundles held, as C2SP tlog-tiles says
 //! evidence/BUNDLE.jsonl         an EvidenceLine for each record of the bundle whose evidence is kept, in their order
-//! certificates/BUNDLE.pem       the certificate of each request.issued record of the bundle, in their order
+//! certificates/BUNDLE.pem       the certificate of each request.issued record of the bundle, in their order: PEM of 64
+//!                               columns and LF, nothing between them
 //! ```
 //!
 //! A bundle is [`BUNDLE`] records, the last one of the log what is left: bundle 0 holds the sequence numbers 1 to 256. All
@@ -31,7 +32,7 @@ pub use manifest::{FORMAT, MAX_MANIFEST, Manifest, ManifestError, ManifestFile};
 pub use place::{NoPlace, Place};
 
 /// Records of a full bundle: the width of a C2SP tile.
-pub const BUNDLE: u64 = 256;
+pub const BUNDLE: u64 = assay_audit::tile::TILE_WIDTH as u64;
 
 /// The bundle that holds the record with this sequence number; `None` for 0, which no record has.
 pub fn bundle_of(sequence: u64) -> Option<u64> {

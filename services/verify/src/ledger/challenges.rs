@@ -24,6 +24,7 @@ pub(super) struct Challenges {
 struct Challenge {
     kind: Text,
     profile: Text,
+    subject: Option<Text>,
     expires_at: Option<i64>,
     claims_sha256: Option<Hash>,
     state: State,
@@ -106,6 +107,7 @@ impl Challenges {
         let challenge = Challenge {
             kind: challenge_kind.clone(),
             profile: profile.clone(),
+            subject: subject.clone(),
             expires_at: *expires_at,
             claims_sha256: *claims_sha256,
             state: State::Open,
@@ -148,6 +150,11 @@ impl Challenges {
             &shown(challenge.claims_sha256),
             &shown(derived),
         );
+        if let Claims::OneTime { subject, .. } = &evidence.claims {
+            let known = challenge.subject.clone().unwrap_or_default();
+            let subject = Text::from(subject.as_str());
+            seen.same(CHECK, "claims.subject", &known, &subject);
+        }
         // While a request waits its own expiry counts.
         let queued = matches!(seen.entry.event(), Event::RequestPending { .. });
         if evidence.pending_id.is_none() || queued {

@@ -22,6 +22,10 @@ const SIGNER_RULES: [&str; 19] = [
 const BAD_CERT_ID_RULES: [&str; 2] = ["SIG-15", "SIG-16"];
 /// messageType values that lead to a certificate: RenewalReq, PKCSReq and CertPoll.
 const ENROLMENTS: [&str; 3] = ["17", "19", "20"];
+/// Every messageType that is listed.
+const LISTED: [&str; 5] = ["17", "19", "20", "21", "22"];
+/// What is said to all others.
+const NOT_LISTED: &str = "SIG-01";
 
 pub(super) fn look(seen: &mut Seen<'_>) {
     context(seen);
@@ -83,6 +87,21 @@ fn request(seen: &mut Seen<'_>) {
         let known = Quirk::ALL.iter().any(|it| it.as_str() == quirk.as_str());
         seen.hold(known, CHECK, "quirks", "the name of an exception", quirk);
     }
+    let named = request.request_id.is_some() && request.profile.is_some();
+    seen.hold(
+        named,
+        CHECK,
+        "request_id",
+        "an id and a profile",
+        "not both",
+    );
+    let read = !matches!(seen.entry.event(), Event::RequestMalformed { .. });
+    let known = [&request.transaction_id, &request.message_type];
+    let right = known.iter().all(|it| it.is_some() == read);
+    let wanted = "transaction_id and message_type of what could be read, and of nothing else";
+    seen.hold(right, CHECK, "transaction_id", wanted, "another form");
+    let none = request.peer_certificate_sha256.is_none();
+    seen.hold(none, CHECK, "peer_certificate_sha256", "none", "one");
     let enrols = if let Event::RequestIssued { .. }
     | Event::IntentOpened { .. }
     | Event::IntentAbandoned { .. } = seen.entry.event()
@@ -90,7 +109,13 @@ fn request(seen: &mut Seen<'_>) {
         &ENROLMENTS[..]
     } else if let Event::RequestPending { .. } = seen.entry.event() {
         &["17", "19"][..]
-    } else if let Event::RequestQueried { serial, .. } = seen.entry.event() {
+    } else if let Event::RequestQueried {
+        serial, crl_number, ..
+    } = seen.entry.event()
+    {
+        let one = serial.is_some() != crl_number.is_some();
+        let wanted = "a certificate or a CRL";
+        seen.hold(one, CHECK, "crl_number", wanted, "both or neither");
         if serial.is_some() {
             &["21"][..]
         } else {
@@ -98,14 +123,17 @@ fn request(seen: &mut Seen<'_>) {
         }
     } else if let Event::RequestPolled { .. } | Event::RequestReplayed { .. } = seen.entry.event() {
         &ENROLMENTS[..]
+    } else if let Event::RequestRefused { rule, .. } = seen.entry.event() {
+        let message_type = request.message_type.as_ref().map(Text::as_str);
+        let listed = message_type.is_some_and(|it| LISTED.contains(&it));
+        let right = listed != (rule.as_str() == NOT_LISTED);
+        let wanted = "a listed type, or SIG-01";
+        return seen.hold(right, CHECK, "message_type", wanted, rule);
     } else {
         return;
     };
     let message_type = request.message_type.clone().unwrap_or_default();
     one_of(seen, "message_type", enrols, &message_type);
-    let bound = request.transaction_id.is_some() && request.profile.is_some();
-    let wanted = "a transaction and a profile";
-    seen.hold(bound, CHECK, "transaction_id", wanted, "none");
 }
 
 fn actor(seen: &mut Seen<'_>) {
@@ -171,7 +199,7 @@ fn is_name(name: &str) -> bool {
 fn hex(seen: &mut Seen<'_>, member: &str, text: &Text, most: usize) {
     let text = text.as_str();
     let sound = !text.is_empty()
-        && text.len() % 2 == 0
+        && text.len().is_multiple_of(2)
         && text.len() / 2 <= most
         && text
             .bytes()

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use assay_audit::{Event, Hash, Text};
+use assay_audit::{Event, Text};
 use assay_decision::Claims;
-use assay_policy::{Dn, StringEncoding, Supersede};
+use assay_policy::{Dn, Supersede};
 
 use super::Seen;
 use super::intents::Intent;
 use crate::Check;
-use crate::entry::{Certified, SLACK_MS, names_hash};
+use crate::entry::{Certified, SLACK_MS, names_hash, subject_hash};
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 
@@ -219,7 +219,8 @@ impl Index {
         let spki = &certified.spki_sha256;
         seen.same(check, "claims.old_spki_sha256", spki, old_spki_sha256);
         let wanted = "the subject of the certificate";
-        let same = subject_hashes(subject).contains(&certified.subject);
+        let parsed = Dn::parse_rfc4514(subject).ok();
+        let same = parsed.as_ref().and_then(subject_hash) == certified.subject;
         seen.hold(same, check, "claims.subject", wanted, subject);
         let same = names_hash(sans) == certified.sans;
         let wanted = "the names of the certificate";
@@ -346,18 +347,6 @@ fn next(seen: &Seen<'_>, intent: Option<&Intent>, new: Text, versions: &Versions
         new,
         grace,
     }
-}
-
-/// Of the DER of a subject, in each encoding that a policy may choose.
-fn subject_hashes(subject: &str) -> Vec<Hash> {
-    let Ok(name) = Dn::parse_rfc4514(subject) else {
-        return Vec::new();
-    };
-    [StringEncoding::Utf8, StringEncoding::Printable]
-        .into_iter()
-        .filter_map(|encoding| name.to_der(encoding).ok())
-        .map(|der| Hash::of(&der))
-        .collect()
 }
 
 impl State {

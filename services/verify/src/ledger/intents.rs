@@ -5,13 +5,17 @@ use std::collections::HashMap;
 use assay_audit::{Event, Hash, Issuance, Request, Text};
 use assay_decision::Claims;
 
-use super::Seen;
+use super::{End, Seen};
 use crate::Check;
+use crate::entry::SLACK_MS;
+use crate::report::{Finding, Findings};
 
 /// An intent that is open.
 #[derive(Debug)]
 pub(crate) struct Intent {
     sequence: u64,
+    /// Unix seconds.
+    opened: i64,
     request: Request,
     issuance: Issuance,
     policy_hash: Option<Hash>,
@@ -23,8 +27,10 @@ pub(crate) struct Intent {
 #[derive(Default)]
 pub(super) struct Intents {
     open: HashMap<Text, Intent>,
-    /// CKA_ID and token of the CA key in this run.
-    key: Option<(Text, Text, Text)>,
+    /// The run, and CKA_ID of its CA key.
+    key: Option<(Text, Text)>,
+    /// The run, and serial number of its token.
+    token: Option<(Text, Text)>,
     boot_id: Text,
 }
 
@@ -40,6 +46,7 @@ impl Intents {
                 self.key(seen, &issuance.key_id, &issuance.token_serial);
                 let intent = Intent {
                     sequence: seen.entry.sequence(),
+                    opened: seen.entry.wall(),
                     request: request.clone(),
                     issuance: issuance.clone(),
                     policy_hash: context.policy_hash,
@@ -78,7 +85,12 @@ impl Intents {
             Event::IntentAbandoned {
                 request, issuance, ..
             } => {
+                self.key(seen, &issuance.key_id, &issuance.token_serial);
                 self.close(seen, request, issuance);
+                None
+            }
+            Event::TokenEvent { token_serial, .. } => {
+                self.token(seen, token_serial);
                 None
             }
             Event::CrlIssued {
@@ -91,7 +103,6 @@ impl Intents {
             }
             Event::ServiceStarted { .. }
             | Event::ServiceStopped { .. }
-            | Event::TokenEvent { .. }
             | Event::PolicyActivated { .. }
             | Event::ProfileStopped { .. }
             | Event::WorkerCounted { .. }
@@ -121,6 +132,17 @@ impl Intents {
     pub(super) fn open_in_last_run(&self) -> u64 {
         let open = self.open.values();
         open.filter(|intent| intent.boot_id == self.boot_id).count() as u64
+    }
+
+    /// One that is open for long may be of a certificate that nobody told of.
+    pub(super) fn finish(&self, end: End, findings: &mut Findings) {
+        let long = |intent: &&Intent| end.wall.saturating_sub(intent.opened) > SLACK_MS / 1_000;
+        for intent in self.open.values().filter(long) {
+            let wanted = "a record of what became of it";
+            let got = "none until the end of the log";
+            let (check, at) = (Check::Intents, intent.sequence);
+            findings.open(Finding::new(check, at, "serial", wanted, got));
+        }
     }
 
     fn close(
@@ -161,16 +183,27 @@ impl Intents {
         Some(intent)
     }
 
-    /// One CA key in one token serves a run.
+    /// One CA key serves a run.
     fn key(&mut self, seen: &mut Seen<'_>, key_id: &Text, token_serial: &Text) {
+        self.token(seen, token_serial);
         let boot_id = &seen.entry.record.draft.context.boot_id;
-        let known = self.key.as_ref().filter(|(boot, ..)| boot == boot_id);
-        let Some((_, known_key, known_token)) = known.cloned() else {
-            self.key = Some((boot_id.clone(), key_id.clone(), token_serial.clone()));
-            return;
-        };
-        seen.same(Check::Intents, "key_id", &known_key, key_id);
-        seen.same(Check::Intents, "token_serial", &known_token, token_serial);
+        match &self.key {
+            Some((boot, known)) if boot == boot_id => {
+                seen.same(Check::Intents, "key_id", known, key_id);
+            }
+            Some(_) | None => self.key = Some((boot_id.clone(), key_id.clone())),
+        }
+    }
+
+    /// One token serves a run.
+    fn token(&mut self, seen: &mut Seen<'_>, serial: &Text) {
+        let boot_id = &seen.entry.record.draft.context.boot_id;
+        match &self.token {
+            Some((boot, known)) if boot == boot_id => {
+                seen.same(Check::Intents, "token_serial", known, serial);
+            }
+            Some(_) | None => self.token = Some((boot_id.clone(), serial.clone())),
+        }
     }
 }
 

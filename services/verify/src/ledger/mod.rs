@@ -35,6 +35,16 @@ pub(crate) struct Ledger<'a> {
     counters: counters::Counters,
     /// Nothing before was left out.
     whole: bool,
+    end: End,
+}
+
+/// The clocks of the last record.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct End {
+    /// Unix seconds.
+    pub(crate) wall: i64,
+    /// Milliseconds since its run began.
+    pub(crate) monotonic_ms: u64,
 }
 
 /// A record under the eyes of a check.
@@ -67,11 +77,16 @@ impl<'a> Ledger<'a> {
             crls: crls::Crls::default(),
             counters: counters::Counters::default(),
             whole: true,
+            end: End::default(),
         }
     }
 
     /// The next record.
     pub(crate) fn take(&mut self, entry: &Entry, findings: &mut Findings) {
+        self.end = End {
+            wall: entry.wall(),
+            monotonic_ms: entry.record.draft.moment.monotonic_ms,
+        };
         let mut seen = Seen {
             entry,
             whole: self.whole,
@@ -108,6 +123,8 @@ impl<'a> Ledger<'a> {
         self.runs.finish(findings);
         self.policy.finish(self.versions, findings);
         self.names.finish(self.whole, findings);
+        self.intents.finish(self.end, findings);
+        self.queue.finish(self.end, self.whole, findings);
         self.counters
             .finish(self.intents.open_in_last_run(), self.whole, findings);
         self.index.finish(self.whole, findings);

@@ -275,14 +275,14 @@ impl<'a> Inventory<'a> {
                 }
             };
             let last = line.sequence == *inventory_sequence;
-            if !self.link(seen, line, last) {
+            if !self.link(seen, &line, last) {
                 return;
             }
         }
     }
 
     /// The next change; `told` says whether it is the one of the record.
-    fn link(&mut self, seen: &mut Seen<'_>, line: InventoryLine, told: bool) -> bool {
+    fn link(&mut self, seen: &mut Seen<'_>, line: &InventoryLine, told: bool) -> bool {
         let check = Check::Inventories;
         let linked = Hash::of(&[self.head.as_bytes(), line.content.as_bytes()].concat());
         let next = self.sequence + 1;

@@ -22,6 +22,8 @@ pub(crate) struct Followed {
     replaced_ms: HashMap<Hash, Option<i64>>,
     told: BTreeSet<u64>,
     stopped: BTreeSet<Text>,
+    /// The run, and the version that it has in force: none before the first, or where it was started without.
+    run: Option<(Text, Option<Hash>)>,
 }
 
 struct Last {
@@ -36,6 +38,7 @@ impl Followed {
         if let Event::PolicyActivated { .. } = seen.entry.event() {
             self.activated(seen, versions, names);
         }
+        self.in_run(seen);
         self.in_force(seen, versions);
         if let Event::ProfileStopped { profile, .. } = seen.entry.event() {
             let new = self.stopped.insert(profile.clone());
@@ -200,6 +203,36 @@ impl Followed {
             let wanted: Vec<Text> = asked.into_iter().collect();
             seen.same(check, "resumed", &list(&wanted), &list(resumed));
         }
+    }
+
+    /// A run keeps the version that it started with until the next one comes into force.
+    fn in_run(&mut self, seen: &mut Seen<'_>) {
+        let context = &seen.entry.record.draft.context;
+        let named = context.policy_hash;
+        let sets = matches!(
+            seen.entry.event(),
+            Event::ServiceStarted { .. } | Event::PolicyActivated { .. }
+        );
+        let known = self
+            .run
+            .as_ref()
+            .filter(|(boot, _)| *boot == context.boot_id);
+        if sets || known.is_none() {
+            self.run = Some((context.boot_id.clone(), named));
+            return;
+        }
+        // Other than these, a record is made under the version of its time.
+        let free = closes(seen.entry.event())
+            || matches!(seen.entry.event(), Event::RequestMalformed { .. });
+        let Some((_, wanted)) = known.filter(|_| !free) else {
+            return;
+        };
+        let late = named.and_then(|named| self.replaced_ms.get(&named).copied().flatten());
+        let late = late.is_some_and(|at| seen.entry.wall_ms() <= at.saturating_add(SLACK_MS));
+        let shown = |hash: &Option<Hash>| hash.map_or("none".to_owned(), |it| it.to_string());
+        let (right, got) = (named == *wanted || late, shown(&named));
+        let wanted = shown(wanted);
+        seen.hold(right, Check::InForce, "policy_hash", wanted, got);
     }
 
     /// A permit is recorded under the newest version only; other records may come a little after the next one.

@@ -6,9 +6,10 @@ use std::fmt;
 use assay_audit::{Event, Hash, Text};
 use assay_decision::{Claims, Evidence};
 
-use super::Seen;
+use super::{End, Seen};
 use crate::Check;
 use crate::entry::SLACK_MS;
+use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 
 const CHECK: Check = Check::Approved;
@@ -23,6 +24,7 @@ pub(super) struct Queue {
 }
 
 struct Waiting {
+    sequence: u64,
     profile: Text,
     /// As it was queued, where that is held.
     csr_sha256: Option<Hash>,
@@ -92,6 +94,26 @@ impl Queue {
         }
     }
 
+    /// A run ends what waited too long within a second; one that was not there for long may not have come to it.
+    pub(super) fn finish(&self, end: End, whole: bool, findings: &mut Findings) {
+        if end.monotonic_ms < SLACK_MS.unsigned_abs() {
+            return;
+        }
+        for (id, waiting) in &self.known {
+            let over = matches!(waiting.state, State::Waiting | State::Approved);
+            let due = waiting
+                .expires
+                .map(|at| at.saturating_add(SLACK_MS / 1_000));
+            if over && due.is_some_and(|due| due < end.wall) {
+                let wanted = format!("a record of what became of request {id}");
+                let got = "none until the end of the log";
+                let at = waiting.sequence;
+                let finding = Finding::new(CHECK, at, "pending_id", wanted, got);
+                findings.missing(whole, finding);
+            }
+        }
+    }
+
     fn find(&mut self, seen: &mut Seen<'_>, id: &Text) -> Option<&mut Waiting> {
         let found = self.known.get_mut(id);
         if found.is_none() {
@@ -117,6 +139,7 @@ impl Waiting {
             .and_then(|profile| profile.approval());
         let lifetime = approval.and_then(|approval| i64::try_from(approval.expires.as_secs()).ok());
         Self {
+            sequence: seen.entry.sequence(),
             profile,
             csr_sha256: evidence.map(|evidence| evidence.csr_sha256),
             claims_sha256: evidence.and_then(claims),

@@ -35,10 +35,10 @@ struct Run {
     /// Wall minus monotonic time of the last record.
     offset: i64,
     last_mono: u64,
+    /// The largest offset of the run: where the present one is less, the wall clock stood still.
+    peak: i64,
     /// Moves of the wall clock that no record has told yet.
     untold: Vec<Move>,
-    /// Told backwards steps that the guarded wall clock makes up for by standing still.
-    credit: i64,
     /// A step forwards was told, so that a record of before it may come after one of after it.
     stepped: bool,
 }
@@ -74,8 +74,8 @@ impl Runs {
                 latest_mono: moment.monotonic_ms,
                 offset,
                 last_mono: moment.monotonic_ms,
+                peak: offset,
                 untold: Vec::new(),
-                credit: 0,
                 stepped: false,
             });
             return;
@@ -156,13 +156,15 @@ impl Run {
         let passed = mono.abs_diff(self.last_mono);
         let allowed = STEP_MS.saturating_add(i64::try_from(passed / SLEW).unwrap_or(i64::MAX));
         let by = offset.saturating_sub(self.offset);
-        if by.saturating_abs() > allowed && !gap {
-            let stood = i64::try_from(mono.saturating_sub(self.last_mono)).unwrap_or(i64::MAX);
-            self.moved(Move {
+        let stood = i64::try_from(mono.saturating_sub(self.last_mono)).unwrap_or(i64::MAX);
+        let back = by.saturating_add(stood) < -allowed;
+        // The wall clock stands still where it was set back: that is no move, whoever told it.
+        if !gap && (by > allowed || back) {
+            self.untold.push(Move {
                 sequence: seen.entry.sequence(),
                 by,
                 mono,
-                back: by.saturating_add(stood) < -allowed,
+                back,
             });
         }
         if let Event::ClockStep { delta_ms } = seen.entry.record.draft.event {
@@ -173,32 +175,38 @@ impl Run {
                 format_args!("{STEP_MS} or more either way"),
                 delta_ms,
             );
-            self.told(delta_ms);
+            let stood = self.peak.saturating_sub(self.offset) > STEP_MS / 2;
+            let matched = self.told(delta_ms, stood);
+            seen.hold(
+                matched || delta_ms < 0 || stood || gap,
+                Check::Clocks,
+                "delta_ms",
+                format_args!("what the wall clock moved, but for {STEP_MS} ms"),
+                delta_ms,
+            );
         }
         self.latest_mono = self.latest_mono.max(mono);
         self.last_mono = mono;
         self.offset = offset;
+        self.peak = self.peak.max(offset);
         if !self.untold.is_empty() {
             self.overdue(false, seen.findings);
         }
     }
 
-    fn moved(&mut self, moved: Move) {
-        if moved.by < 0 && !moved.back && self.credit > 0 {
-            self.credit = self.credit.saturating_add(moved.by).max(0);
-            return;
-        }
-        self.untold.push(moved);
-    }
-
-    fn told(&mut self, delta_ms: i64) {
+    /// Whether the step is one that was seen. One backwards is not: the signer's wall clock stands still instead, and a part
+    /// of one forwards is not seen where it `stood` still before.
+    fn told(&mut self, delta_ms: i64, stood: bool) -> bool {
         self.stepped |= delta_ms > 0;
-        let same_way = |moved: &Move| moved.by.signum() == delta_ms.signum();
-        if let Some(at) = self.untold.iter().position(same_way) {
+        let same = |moved: &Move| {
+            let apart = delta_ms.saturating_sub(moved.by);
+            apart.saturating_abs() <= STEP_MS || (stood && apart > 0 && moved.by > 0)
+        };
+        let found = self.untold.iter().position(same);
+        if let Some(at) = found {
             self.untold.remove(at);
-        } else if delta_ms < 0 {
-            self.credit = self.credit.saturating_sub(delta_ms);
         }
+        found.is_some()
     }
 
     fn overdue(&mut self, over: bool, findings: &mut Findings) {

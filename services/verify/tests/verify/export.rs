@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use assay_audit::Hash;
 use assay_verify::layout::{
-    BUNDLE, EvidenceLine, InventoryLine, Manifest, ManifestFile, Place, bundle_of, bundles_of,
-    first_of, records_in,
+    EvidenceLine, InventoryLine, Manifest, ManifestFile, Place, bundles_of, first_of, records_in,
 };
 use assay_verify::{Options, Report, Source, Trust, verify};
 use base64::Engine;
@@ -33,6 +32,9 @@ pub(crate) struct Parts {
     /// `None` for all.
     pub(crate) bundles: Option<BTreeSet<u64>>,
 }
+
+/// Hashes of files.
+pub(crate) type Hashes = BTreeMap<String, (Arc<Vec<u8>>, Hash)>;
 
 /// Files by path.
 #[derive(Clone, Default)]
@@ -90,11 +92,11 @@ impl Parts {
             let lines = self.evidence.range(range.clone());
             let lines = lines.map(|(_, line)| line.to_canonical().unwrap());
             export.put(Place::Evidence(bundle), joined(lines));
-            let pems = self.certificates.range(range).map(|(_, der)| {
-                let certificate = X509::from_der(der).unwrap();
-                certificate.to_pem().unwrap()
-            });
-            export.put(Place::Certificates(bundle), pems.flatten().collect());
+            let mut pems = Vec::new();
+            for (_, der) in self.certificates.range(range) {
+                pems.append(&mut X509::from_der(der).unwrap().to_pem().unwrap());
+            }
+            export.put(Place::Certificates(bundle), pems);
         }
         export.list(size, bundles);
         export
@@ -122,7 +124,7 @@ pub(crate) fn note(text: &str, signers: &[&NoteKey]) -> Vec<u8> {
 }
 
 impl Export {
-    pub(crate) fn put(&mut self, path: impl ToString, content: Vec<u8>) {
+    pub(crate) fn put(&mut self, path: impl std::fmt::Display, content: Vec<u8>) {
         if !content.is_empty() {
             self.0.insert(path.to_string(), Arc::new(content));
         }
@@ -134,14 +136,32 @@ impl Export {
 
     /// Makes the manifest of what is there.
     pub(crate) fn list(&mut self, size: u64, bundles: Vec<u64>) {
+        self.list_with(size, bundles, &Hashes::new());
+    }
+
+    /// The same, where the hashes of some files are known.
+    pub(crate) fn list_with(&mut self, size: u64, bundles: Vec<u64>, known: &Hashes) {
         self.0.remove("manifest.json");
-        let files = self.0.iter().map(|(path, content)| ManifestFile {
-            octets: content.len() as u64,
-            path: path.clone(),
-            sha256: Hash::of(content),
+        let files = self.0.iter().map(|(path, content)| {
+            let known = known
+                .get(path)
+                .filter(|(same, _)| Arc::ptr_eq(same, content));
+            ManifestFile {
+                octets: content.len() as u64,
+                path: path.clone(),
+                sha256: known.map_or_else(|| Hash::of(content), |(_, hash)| *hash),
+            }
         });
         let manifest = Manifest::new(size, bundles, files.collect());
         self.put(Place::Manifest, manifest.to_canonical().unwrap());
+    }
+
+    /// Of every file.
+    pub(crate) fn hashes(&self) -> Hashes {
+        let files = self.0.iter();
+        files
+            .map(|(path, file)| (path.clone(), (Arc::clone(file), Hash::of(file))))
+            .collect()
     }
 
     /// Makes the manifest right again after a change of one file.
@@ -155,15 +175,15 @@ impl Export {
     }
 
     pub(crate) fn verify_with(&self, trust: Option<&Trust>, options: &Options) -> Report {
-        verify(self, trust, options, &|_| {})
+        verify(self, trust, options, &|_, _| {})
     }
 }
 
 fn joined(lines: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
-    lines
-        .flat_map(|mut line| {
-            line.push(b'\n');
-            line
-        })
-        .collect()
+    let mut joined = Vec::new();
+    for line in lines {
+        joined.extend_from_slice(&line);
+        joined.push(b'\n');
+    }
+    joined
 }

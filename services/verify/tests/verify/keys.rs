@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
+use assay_audit::note::VerifierKey;
 use assay_policy::{Approver, Approvers, sign_proposal};
-use assay_verify::{Trust, VerifierKey};
+use assay_verify::Trust;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use openssl::asn1::Asn1Time;
@@ -44,6 +45,8 @@ pub(crate) struct Keys {
     pub(crate) device: PKey<Private>,
     /// Brought by renewals.
     pub(crate) new_device: PKey<Private>,
+    /// Of people, who need a longer one.
+    pub(crate) person: PKey<Private>,
 }
 
 const ED25519: u8 = 1;
@@ -69,8 +72,9 @@ pub(crate) fn keys() -> &'static Keys {
             log: NoteKey::new("log.example.org/assay", ED25519),
             witness: NoteKey::new("witness.example.org", COSIGNATURE),
             people: ["ada", "ben", "cyd", "dan"].map(person).into(),
-            device: rsa(),
-            new_device: rsa(),
+            device: rsa(2048),
+            new_device: rsa(2048),
+            person: rsa(3072),
             root,
             ca,
             ca_key,
@@ -168,8 +172,8 @@ fn p256() -> PKey<Private> {
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
 
-fn rsa() -> PKey<Private> {
-    PKey::from_rsa(Rsa::generate(3072).unwrap()).unwrap()
+fn rsa(bits: u32) -> PKey<Private> {
+    PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
 }
 
 fn name(text: &str) -> X509Name {

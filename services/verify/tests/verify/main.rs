@@ -7,9 +7,17 @@
     reason = "test code"
 )]
 
+mod clocks;
+mod dice;
+mod document;
 mod export;
+mod flips;
 mod honest;
 mod keys;
 mod maker;
+mod partial;
+mod rewrites;
 mod scenes;
+mod speed;
+mod tampering;
 mod tiles;

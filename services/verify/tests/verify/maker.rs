@@ -1,6 +1,6 @@
 //! Plays the signer: real proposals, CSRs, decisions and certificates, recorded as the signer records them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -143,6 +143,22 @@ impl Maker {
     pub(crate) fn pass(&mut self, ms: u64) {
         self.mono += ms;
         self.wall_ms += ms.cast_signed();
+    }
+
+    /// Time goes by, and the guarded wall clock does not show it.
+    pub(crate) fn stand_still(&mut self, ms: u64) {
+        self.mono += ms;
+    }
+
+    /// The wall clock is another, and nobody is told.
+    pub(crate) fn set_clock(&mut self, delta_ms: i64) {
+        self.wall_ms += delta_ms;
+    }
+
+    /// To a record that was made earlier and is written now.
+    pub(crate) fn go_back(&mut self, ms: u64) {
+        self.mono -= ms;
+        self.wall_ms -= ms.cast_signed();
     }
 
     pub(crate) fn start(&mut self) {
@@ -345,10 +361,10 @@ impl Maker {
     }
 
     fn facts(&self, asks: &Asks) -> (Csr, Facts) {
-        let key = if asks.new_key {
-            &keys().new_device
-        } else {
-            &keys().device
+        let key = match (asks.profile, asks.new_key) {
+            ("smime", _) => &keys().person,
+            (_, true) => &keys().new_device,
+            (_, false) => &keys().device,
         };
         let challenge = asks.secret.then_some("correct-horse-battery-staple");
         let csr = csr(key, &asks.subject, &asks.sans, challenge);
@@ -703,12 +719,4 @@ fn csr(key: &PKey<Private>, subject: &str, sans: &[String], challenge: Option<&s
     let signature = signer.sign_oneshot_to_vec(&info).unwrap();
     let der = assemble_csr(&info, Digest::Sha256, &signature);
     Csr::parse(&der, &Limits::default()).unwrap()
-}
-
-/// Bundles of the sequence numbers given.
-pub(crate) fn bundles(sequences: &[u64]) -> BTreeSet<u64> {
-    sequences
-        .iter()
-        .filter_map(|sequence| assay_verify::layout::bundle_of(*sequence))
-        .collect()
 }

@@ -166,8 +166,10 @@ fn ends(maker: &mut Maker, serial: &str) {
     maker.revoke_challenge(&by);
     let request = maker.request("devices", "19");
     refused(maker, request, "SIG-03", 2);
-    let request = maker.request("devices", "3");
+    let request = maker.request("devices", "19");
     refused(maker, request, "SCEP:digest", 0);
+    let request = maker.request("devices", "3");
+    refused(maker, request, "SIG-01", 2);
     let request = maker.request("devices", "21");
     maker.record(Event::RequestQueried {
         request,

@@ -34,7 +34,10 @@ pub(crate) fn all(leaves: &[Hash], records: &[Vec<u8>], bundles: &[u64]) -> Vec<
             break;
         }
         for (n, tile) in hashes.chunks(WIDTH).enumerate() {
-            let content = tile.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            let mut content = Vec::with_capacity(tile.len() * 32);
+            for hash in tile {
+                content.extend_from_slice(hash.as_bytes());
+            }
             files.push((path(&level.to_string(), n, tile.len()), content));
         }
         hashes = hashes.chunks_exact(WIDTH).map(root).collect();
@@ -43,12 +46,14 @@ pub(crate) fn all(leaves: &[Hash], records: &[Vec<u8>], bundles: &[u64]) -> Vec<
         let size = records.len() as u64;
         let width = usize::try_from(records_in(bundle, size)).unwrap();
         let first = usize::try_from(bundle).unwrap() * WIDTH;
-        let content = records[first..first + width].iter().flat_map(|record| {
+        let mut content = Vec::new();
+        for record in &records[first..first + width] {
             let length = u16::try_from(record.len()).unwrap();
-            [&length.to_be_bytes()[..], record].concat()
-        });
+            content.extend_from_slice(&length.to_be_bytes());
+            content.extend_from_slice(record);
+        }
         let path = path("entries", usize::try_from(bundle).unwrap(), width);
-        files.push((path, content.collect()));
+        files.push((path, content));
     }
     files
 }

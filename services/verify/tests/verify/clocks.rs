@@ -1,0 +1,79 @@
+//! Clocks of a machine that is used: what happens to them is no fault of the log.
+
+use assay_verify::{Check, Verdict};
+
+use crate::honest::assert_verdict;
+use crate::maker::{Maker, files};
+use crate::scenes::refused;
+
+fn started() -> Maker {
+    let mut maker = Maker::new();
+    maker.start();
+    maker.activate(&files("CHG-1"), &[]);
+    maker
+}
+
+fn goes_on(maker: &mut Maker) {
+    for _ in 0..5 {
+        let request = maker.request("devices", "19");
+        refused(maker, request, "SIG-05", 2);
+        maker.pass(30_000);
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_forwards_and_told_is_no_fault() {
+    let mut maker = started();
+    goes_on(&mut maker);
+    maker.step_clock(3_600_000);
+    goes_on(&mut maker);
+    assert_verdict(&maker.parts.export().verify(), Verdict::Proven);
+}
+
+/// The guarded clock stands still until the time of the log is reached.
+#[test]
+fn a_clock_that_was_set_back_stands_still_and_is_no_fault() {
+    let mut maker = started();
+    goes_on(&mut maker);
+    maker.stand_still(120_000);
+    goes_on(&mut maker);
+    maker.stop();
+    maker.start();
+    for _ in 0..20 {
+        maker.stand_still(9_000);
+        let request = maker.request("devices", "19");
+        refused(&mut maker, request, "SIG-05", 2);
+    }
+    goes_on(&mut maker);
+    assert_verdict(&maker.parts.export().verify(), Verdict::Proven);
+}
+
+#[test]
+fn a_clock_that_was_set_and_not_told_is_named() {
+    let mut maker = started();
+    goes_on(&mut maker);
+    maker.set_clock(3_600_000);
+    let at = maker.parts.records.len() as u64 + 1;
+    goes_on(&mut maker);
+    let report = maker.parts.export().verify();
+    assert_verdict(&report, Verdict::Bad);
+    assert_eq!(report.bad[0].check, Check::Clocks);
+    assert_eq!(report.bad[0].at, assay_verify::Where::Record(at));
+}
+
+/// Requests are made at the same time, and each record has the time at which it was made, not that at which it was
+/// written.
+#[test]
+fn records_that_overtake_each_other_are_no_fault() {
+    let mut maker = started();
+    for ahead in [900, 40, 3_000, 7] {
+        maker.pass(ahead);
+        let request = maker.request("devices", "19");
+        refused(&mut maker, request, "SIG-05", 2);
+        maker.go_back(ahead);
+        let request = maker.request("devices", "19");
+        refused(&mut maker, request, "SIG-05", 2);
+        maker.pass(ahead);
+    }
+    assert_verdict(&maker.parts.export().verify(), Verdict::Proven);
+}
