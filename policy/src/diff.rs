@@ -8,11 +8,14 @@ mod certificate;
 mod enrolment;
 mod lifecycle;
 mod names;
+mod proposals;
 mod quirks;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+pub use proposals::diff_proposals;
 
 use crate::bundle::Bundle;
 use crate::describe;
@@ -42,12 +45,12 @@ crate::algorithm::words! {
     }
 }
 
-/// One difference between two versions of a profile.
+/// One difference between two versions of a profile, or between two proposals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The profile.
-    pub profile: ProfileName,
-    /// The settings of the canonical model that it is about, sorted.
+    /// The profile; `None` where it is of the proposal itself.
+    pub profile: Option<ProfileName>,
+    /// The settings of the canonical model, or the keys of the proposal, that it is about, sorted.
     pub paths: Vec<String>,
     /// What it does.
     pub effect: Effect,
@@ -67,7 +70,10 @@ impl fmt::Display for Change {
             bearing,
             what,
         } = self;
-        write!(f, "profile {profile}: {what} ")?;
+        match profile {
+            Some(profile) => write!(f, "profile {profile}: {what} ")?,
+            None => write!(f, "proposal: {what} ")?,
+        }
         match (effect, bearing) {
             (Effect::NewlyPermitted | Effect::NoLongerPermitted, _) => write!(f, "{effect}"),
             (Effect::Changed, Bearing::Neither) => write!(f, "({effect})"),
@@ -113,7 +119,7 @@ pub fn diff_profiles(old: &Profile, new: &Profile) -> Vec<Change> {
 
 fn whole(profile: &Profile, told: Told) -> Change {
     let paths = profile.settings().into_keys().collect();
-    told.change(&profile.name, paths)
+    told.change(Some(&profile.name), paths)
 }
 
 /// What a field has to say of a difference.
@@ -161,14 +167,14 @@ impl Told {
         Self::changed(Bearing::Neither, format!("{field} from {old} to {new}"))
     }
 
-    fn change(self, profile: &ProfileName, paths: Vec<String>) -> Change {
+    fn change(self, profile: Option<&ProfileName>, paths: Vec<String>) -> Change {
         let Self {
             effect,
             bearing,
             what,
         } = self;
         Change {
-            profile: profile.clone(),
+            profile: profile.cloned(),
             paths,
             effect,
             bearing,
@@ -229,7 +235,7 @@ impl Differences {
         }
         for told in told {
             self.changes
-                .push(told.change(&self.profile, concerned.clone()));
+                .push(told.change(Some(&self.profile), concerned.clone()));
         }
     }
 
@@ -237,7 +243,7 @@ impl Differences {
     fn about_alone(&mut self, path: &str, told: Told) {
         if self.open.remove(path).is_some() {
             let paths = vec![path.to_owned()];
-            self.changes.push(told.change(&self.profile, paths));
+            self.changes.push(told.change(Some(&self.profile), paths));
         }
     }
 
@@ -246,7 +252,8 @@ impl Differences {
         for (path, (old, new)) in self.open {
             let shown = |value: Option<String>| value.unwrap_or_else(|| "unset".to_owned());
             let told = Told::from_to(&path, &shown(old), &shown(new));
-            self.changes.push(told.change(&self.profile, vec![path]));
+            self.changes
+                .push(told.change(Some(&self.profile), vec![path]));
         }
         self.changes
     }

@@ -32,7 +32,7 @@ mod tbs;
 pub use algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport, KeyUsageBit};
 pub use attribute::StringEncoding;
 pub use bundle::{Bundle, PolicyFile, ReadError};
-pub use diff::{Bearing, Change, Effect, diff, diff_profiles};
+pub use diff::{Bearing, Change, Effect, diff, diff_profiles, diff_proposals};
 pub use dn::{Dn, DnAttribute, DnError, Rdn};
 pub use facts::{Attribute, Authority, Facts, InventoryEntry, Malformed, RequestedExtension};
 pub use key::{KeyAlgorithm, PublicKeyFacts};

@@ -116,9 +116,10 @@ impl Sheet {
         name: String,
         wanted: String,
         got: String,
-        rules: Vec<RuleId>,
+        mut rules: Vec<RuleId>,
         refusals: Vec<Refusal>,
     ) {
+        rules.sort();
         let standing = if refusals.is_empty() {
             Standing::Good
         } else {
