@@ -15,6 +15,8 @@ mod algorithm;
 mod attribute;
 mod bundle;
 mod canonical;
+mod describe;
+mod diff;
 mod dn;
 mod facts;
 mod key;
@@ -30,6 +32,7 @@ mod tbs;
 pub use algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport, KeyUsageBit};
 pub use attribute::StringEncoding;
 pub use bundle::{Bundle, PolicyFile, ReadError};
+pub use diff::{Bearing, Change, Effect, diff, diff_profiles, diff_proposals};
 pub use dn::{Dn, DnAttribute, DnError, Rdn};
 pub use facts::{Attribute, Authority, Facts, InventoryEntry, Malformed, RequestedExtension};
 pub use key::{KeyAlgorithm, PublicKeyFacts};
@@ -44,6 +47,6 @@ pub use proposal::{
     SignedProposal, sign_proposal,
 };
 pub use refusal::{Refusal, RuleId};
-pub use rules::{RULES, Rule, decide, explain};
+pub use rules::{Field, RULES, Rule, RuleVerdict, Standing, decide, explain, fields, verdicts};
 pub use san::{SanError, SanKind, SubjectAltName};
 pub use tbs::{Issuer, Tbs, TbsError, tbs};

@@ -2,10 +2,15 @@
 
 mod authority;
 mod extensions;
+mod fields;
 mod keys;
 mod renewal;
 mod sans;
 mod subject;
+
+use std::fmt;
+
+pub use fields::{Field, Standing, fields};
 
 use crate::dn::Dn;
 use crate::facts::Facts;
@@ -23,6 +28,21 @@ pub struct Rule {
     /// What must hold, in one line.
     pub title: &'static str,
     check: fn(&Case<'_>) -> Verdict,
+}
+
+/// Rules are told apart by their identifiers.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Rule {}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.id)
+    }
 }
 
 /// `Err` holds the field, what was wanted and what came.
@@ -247,11 +267,7 @@ pub static RULES: &[Rule] = &[
 /// # Errors
 /// The first rule of [`RULES`] that does not hold.
 pub fn decide(profile: &Profile, facts: &Facts) -> Result<Permit, Refusal> {
-    let case = Case {
-        profile,
-        facts,
-        names: profile.permitted_names(Claims::from(&facts.authority)),
-    };
+    let case = Case::new(profile, facts);
     for rule in RULES {
         (rule.check)(&case).map_err(|detail| Refusal::new(rule.id, &detail))?;
     }
@@ -261,20 +277,25 @@ pub fn decide(profile: &Profile, facts: &Facts) -> Result<Permit, Refusal> {
     Permit::new(profile, facts, names)
 }
 
+/// What one rule says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleVerdict {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// Why it does not hold; `None` where it holds.
+    pub refusal: Option<Refusal>,
+}
+
+/// Every rule, in the order of [`RULES`], and whether it holds: for explanation, as nothing is issued upon it.
+pub fn verdicts(profile: &Profile, facts: &Facts) -> Vec<RuleVerdict> {
+    Case::new(profile, facts).verdicts()
+}
+
 /// Every rule that does not hold, for explanation; empty where [`decide`] permits.
 pub fn explain(profile: &Profile, facts: &Facts) -> Vec<Refusal> {
-    let case = Case {
-        profile,
-        facts,
-        names: profile.permitted_names(Claims::from(&facts.authority)),
-    };
-    RULES
-        .iter()
-        .filter_map(|rule| {
-            (rule.check)(&case)
-                .err()
-                .map(|detail| Refusal::new(rule.id, &detail))
-        })
+    verdicts(profile, facts)
+        .into_iter()
+        .filter_map(|verdict| verdict.refusal)
         .collect()
 }
 
@@ -308,7 +329,27 @@ pub(crate) fn inventory_subject(profile: &Profile, name: &str) -> Result<Dn, Ref
         .map_err(|detail| Refusal::new(INVENTORY, &detail))
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn new(profile: &'a Profile, facts: &'a Facts) -> Self {
+        Self {
+            profile,
+            facts,
+            names: profile.permitted_names(Claims::from(&facts.authority)),
+        }
+    }
+
+    fn verdicts(&self) -> Vec<RuleVerdict> {
+        RULES
+            .iter()
+            .map(|rule| RuleVerdict {
+                rule,
+                refusal: (rule.check)(self)
+                    .err()
+                    .map(|detail| Refusal::new(rule.id, &detail)),
+            })
+            .collect()
+    }
+
     fn names(&self) -> Result<&PermittedNames, String> {
         self.names.as_ref().map_err(ToString::to_string)
     }

@@ -60,7 +60,7 @@ pub(super) fn no_other(case: &Case<'_>) -> Verdict {
     }
 }
 
-fn usage_names(bits: u16) -> String {
+pub(super) fn usage_names(bits: u16) -> String {
     let named = KeyUsageBit::ALL
         .iter()
         .filter(|usage| bits & usage.mask() != 0);

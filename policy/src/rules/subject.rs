@@ -4,35 +4,39 @@ use const_oid::ObjectIdentifier;
 
 use super::{Case, Verdict, quote};
 use crate::attribute::{StringEncoding, type_name};
-use crate::dn::{Dn, check_text};
+use crate::dn::{Dn, DnAttribute, check_text};
 use crate::facts::Attribute;
 use crate::profile::{AttributeRule, Profile, RdnRule};
 
 pub(super) fn string_types(case: &Case<'_>) -> Verdict {
-    each(case, |attribute| {
-        match StringEncoding::from_tag(attribute.tag) {
-            Some(_) => Ok(()),
-            None => Err(format!(
-                "wanted UTF8String, PrintableString or IA5String, got {}",
-                tag_name(attribute.tag)
-            )),
-        }
-    })
+    each(case, string_type)
+}
+
+pub(super) fn string_type(attribute: &Attribute) -> Verdict {
+    match StringEncoding::from_tag(attribute.tag) {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "wanted UTF8String, PrintableString or IA5String, got {}",
+            tag_name(attribute.tag)
+        )),
+    }
 }
 
 pub(super) fn clean_text(case: &Case<'_>) -> Verdict {
-    each(case, |attribute| {
-        let text = std::str::from_utf8(&attribute.value)
-            .map_err(|_| "wanted valid UTF-8, got other octets".to_owned())?;
-        let encoding = StringEncoding::from_tag(attribute.tag);
-        if encoding.is_none_or(|encoding| !encoding.admits(text)) {
-            return Err(format!(
-                "wanted only characters of its string type, got {}",
-                quote(text)
-            ));
-        }
-        check_text(text).map_err(|wanted| format!("{wanted}, got {}", quote(text)))
-    })
+    each(case, clean)
+}
+
+pub(super) fn clean(attribute: &Attribute) -> Verdict {
+    let text = std::str::from_utf8(&attribute.value)
+        .map_err(|_| "wanted valid UTF-8, got other octets".to_owned())?;
+    let encoding = StringEncoding::from_tag(attribute.tag);
+    if encoding.is_none_or(|encoding| !encoding.admits(text)) {
+        return Err(format!(
+            "wanted only characters of its string type, got {}",
+            quote(text)
+        ));
+    }
+    check_text(text).map_err(|wanted| format!("{wanted}, got {}", quote(text)))
 }
 
 pub(super) fn no_duplicates(case: &Case<'_>) -> Verdict {
@@ -87,19 +91,7 @@ pub(super) fn values(case: &Case<'_>) -> Verdict {
             let found = got
                 .iter()
                 .find(|candidate| candidate.oid == *attribute.oid());
-            if found.map(|candidate| candidate.value.as_slice())
-                != Some(attribute.value().as_bytes())
-            {
-                let found = found
-                    .map(|candidate| String::from_utf8_lossy(&candidate.value))
-                    .unwrap_or_default();
-                return Err(format!(
-                    "subject {}: wanted {}, got {}",
-                    type_name(attribute.oid()),
-                    quote(attribute.value()),
-                    quote(&found),
-                ));
-            }
+            value(attribute, found)?;
         }
     }
     // SUB-04 has compared the number of RDNs with the policy; this one compares it with the permitted name.
@@ -110,26 +102,48 @@ pub(super) fn values(case: &Case<'_>) -> Verdict {
     }
 }
 
+/// The permitted attribute, and the one of its type at its place in the request.
+pub(super) fn value(wanted: &DnAttribute, found: Option<&Attribute>) -> Verdict {
+    if found.map(|candidate| candidate.value.as_slice()) == Some(wanted.value().as_bytes()) {
+        return Ok(());
+    }
+    let found = found
+        .map(|candidate| String::from_utf8_lossy(&candidate.value))
+        .unwrap_or_default();
+    Err(format!(
+        "subject {}: wanted {}, got {}",
+        type_name(wanted.oid()),
+        quote(wanted.value()),
+        quote(&found),
+    ))
+}
+
 pub(super) fn encodings(case: &Case<'_>) -> Verdict {
     for (rule, rdn) in case.profile.subject.iter().zip(&case.facts.subject) {
         for attribute in rdn {
-            let accept = rule
-                .attribute(&attribute.oid)
-                .map_or(&[][..], |rule| &rule.accept);
-            if !accept
-                .iter()
-                .any(|encoding| encoding.tag() == attribute.tag)
-            {
-                return Err(format!(
-                    "subject {}: wanted {}, got {}",
-                    type_name(&attribute.oid),
-                    super::list(accept.iter().map(|encoding| encoding.as_str())),
-                    tag_name(attribute.tag),
-                ));
-            }
+            encoding(rule, attribute)?;
         }
     }
     Ok(())
+}
+
+/// An attribute of the request, by the rule of its RDN.
+pub(super) fn encoding(rule: &RdnRule, attribute: &Attribute) -> Verdict {
+    let accept = rule
+        .attribute(&attribute.oid)
+        .map_or(&[][..], |rule| &rule.accept);
+    if accept
+        .iter()
+        .any(|encoding| encoding.tag() == attribute.tag)
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "subject {}: wanted {}, got {}",
+        type_name(&attribute.oid),
+        super::list(accept.iter().map(|encoding| encoding.as_str())),
+        tag_name(attribute.tag),
+    ))
 }
 
 /// Whether every value can be written in the encoding the profile issues.
@@ -153,11 +167,11 @@ impl Profile {
 }
 
 impl RdnRule {
-    fn types(&self) -> Vec<ObjectIdentifier> {
+    pub(super) fn types(&self) -> Vec<ObjectIdentifier> {
         sorted(self.attributes.iter().map(|attribute| attribute.oid))
     }
 
-    fn attribute(&self, oid: &ObjectIdentifier) -> Option<&AttributeRule> {
+    pub(super) fn attribute(&self, oid: &ObjectIdentifier) -> Option<&AttributeRule> {
         self.attributes.iter().find(|rule| rule.oid == *oid)
     }
 }
@@ -191,7 +205,7 @@ fn same_values(left: &[Attribute], right: &[Attribute]) -> bool {
             .all(|a| right.iter().any(|b| a.oid == b.oid && a.value == b.value))
 }
 
-fn types(oids: impl Iterator<Item = ObjectIdentifier>) -> String {
+pub(super) fn types(oids: impl Iterator<Item = ObjectIdentifier>) -> String {
     sorted(oids)
         .iter()
         .map(type_name)
@@ -199,7 +213,7 @@ fn types(oids: impl Iterator<Item = ObjectIdentifier>) -> String {
         .join("+")
 }
 
-fn tag_name(tag: u8) -> String {
+pub(super) fn tag_name(tag: u8) -> String {
     let name = match tag {
         0x0c => "UTF8String",
         0x13 => "PrintableString",

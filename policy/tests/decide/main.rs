@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use assay_policy::{
-    Attribute, Authority, Facts, HashAlgorithm, InventoryEntry, Malformed, Profile, PublicKeyFacts,
-    RULES, Refusal, SubjectAltName, decide, explain,
+    Attribute, Authority, Facts, Field, HashAlgorithm, InventoryEntry, Malformed, Profile,
+    PublicKeyFacts, RULES, Refusal, RuleId, Standing, SubjectAltName, decide, explain, fields,
 };
 use const_oid::ObjectIdentifier;
 use support::{bundle, dn, now, profile, san};
@@ -472,6 +472,48 @@ fn sound_requests_are_permitted() {
     for (profile, facts, _) in tables() {
         assert_eq!(refusal(&profile, &facts), None, "{}", profile.name());
         assert_eq!(explain(&profile, &facts), []);
+        let fields = fields(&profile, &facts);
+        let refused = |field: &&Field| field.standing == Standing::Refused;
+        assert_eq!(fields.iter().find(refused), None, "{}", profile.name());
+    }
+}
+
+/// The rules that refuse a field, by name.
+fn refused_fields(fields: &[Field]) -> BTreeSet<RuleId> {
+    let refusals = fields.iter().flat_map(|field| &field.refusals);
+    refusals.map(|refusal| refusal.rule).collect()
+}
+
+#[test]
+fn fields_are_refused_by_the_rules_that_refuse_the_request_and_by_no_other() {
+    for (profile, sound, cases) in tables() {
+        for (rule, mutate, detail) in cases {
+            let mut facts = sound.clone();
+            mutate(&mut facts);
+            let fields = fields(&profile, &facts);
+            let wanted = explain(&profile, &facts);
+            let wanted: BTreeSet<RuleId> = wanted.iter().map(|refusal| refusal.rule).collect();
+            assert_eq!(refused_fields(&fields), wanted, "{rule}: {detail}");
+            for field in &fields {
+                assert_eq!(
+                    field.standing == Standing::Refused,
+                    !field.refusals.is_empty(),
+                    "{field:?}"
+                );
+                let judged: BTreeSet<RuleId> = field.rules.iter().copied().collect();
+                assert!(
+                    refused_fields(std::slice::from_ref(field)).is_subset(&judged),
+                    "{field:?}"
+                );
+            }
+            // Every rule has a field to stand at: only where no names are known it may stand for itself.
+            let unnamed = fields.iter().find(|field| field.name == "request");
+            assert!(
+                unnamed
+                    .is_none_or(|field| field.rules.iter().all(|rule| rule.as_str() == "SUB-05")),
+                "{unnamed:?}"
+            );
+        }
     }
 }
 

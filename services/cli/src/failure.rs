@@ -54,6 +54,22 @@ impl Failure {
         Self::new(Exit::Usage, what)
     }
 
+    /// The same failure under another code.
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// Ends with a code where the answer has said everything.
+    pub(crate) fn told(exit: Exit) -> Self {
+        Self::new(exit, "")
+    }
+
+    /// Whether there is something left to say.
+    pub(crate) fn is_told(&self) -> bool {
+        self.what.is_empty()
+    }
+
     pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

@@ -38,7 +38,9 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(&format!("assay: {failure}"));
+            if !failure.is_told() {
+                output::note(&format!("assay: {failure}"));
+            }
             failure.exit().into()
         }
     }

@@ -45,6 +45,11 @@ impl Output {
         if self.json {
             return self.json(rows);
         }
+        self.table(rows)
+    }
+
+    /// A table for people, a part of an answer of several.
+    pub(crate) fn table<T: Row>(self, rows: &[T]) -> Outcome {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)

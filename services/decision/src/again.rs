@@ -69,7 +69,7 @@ pub fn decide_again(evidence: &Evidence, bundle: &Bundle, ca: &Ca) -> Result<Der
     }
 }
 
-fn read_csr(evidence: &Evidence) -> Result<Csr, Deviation> {
+pub(crate) fn read_csr(evidence: &Evidence) -> Result<Csr, Deviation> {
     let csr = Csr::parse(&evidence.csr, &Limits::default()).map_err(Deviation::Csr)?;
     if csr.challenge_password().is_some() {
         return Err(Deviation::Challenge);

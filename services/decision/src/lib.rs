@@ -3,7 +3,8 @@
 //!
 //! The signer decides on [`facts`]; it keeps [`Evidence`] under a salted hash in the audit record. Whoever has the
 //! evidence, the policy of that day and the CA certificate comes to the same facts by the same function, and by
-//! [`decide_again`] to the same refusal or to the same TBSCertificate, byte for byte. Nothing here does I/O or reads a
+//! [`decide_again`] to the same refusal or to the same TBSCertificate, byte for byte. [`decide_under`] says how the same
+//! request would fare under another policy. Nothing here does I/O or reads a
 //! clock.
 
 mod again;
@@ -12,6 +13,7 @@ mod claims;
 mod deviation;
 mod evidence;
 mod facts;
+mod prospect;
 mod wire;
 
 pub use again::{Derived, decide_again};
@@ -20,3 +22,4 @@ pub use claims::{Claims, ClaimsError, claims_sha256};
 pub use deviation::Deviation;
 pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};
 pub use facts::{facts, hash, moment, moment_ms, named_hash, unix};
+pub use prospect::{Flip, Prospect, decide_under};

@@ -9,3 +9,4 @@
 mod again;
 mod form;
 mod support;
+mod under;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_audit::Event;
-use assay_policy::{RULES, explain};
+use assay_policy::verdicts;
 use assay_proto::v1::{
     DecideRequestReply, DecideRequestRequest, FieldVerdict, GetRequestReply, GetRequestRequest,
     ListRequestsReply, ListRequestsRequest, RequestInfo,
@@ -57,19 +57,16 @@ pub(super) async fn show(
         .pending_facts(profile, &row)
         .await
         .map_err(unreadable)?;
-    let refusals = explain(profile, &facts);
-    let fields = RULES
-        .iter()
-        .map(|rule| {
-            let refusal = refusals.iter().find(|refusal| refusal.rule == rule.id);
-            FieldVerdict {
-                rule: rule.id.to_string(),
-                title: rule.title.to_owned(),
-                holds: refusal.is_none(),
-                detail: refusal
-                    .map(|refusal| refusal.detail.clone())
-                    .unwrap_or_default(),
-            }
+    let fields = verdicts(profile, &facts)
+        .into_iter()
+        .map(|verdict| FieldVerdict {
+            rule: verdict.rule.id.to_string(),
+            title: verdict.rule.title.to_owned(),
+            holds: verdict.refusal.is_none(),
+            detail: verdict
+                .refusal
+                .map(|refusal| refusal.detail)
+                .unwrap_or_default(),
         })
         .collect();
     Ok(GetRequestReply {

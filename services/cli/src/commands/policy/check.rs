@@ -1,32 +1,107 @@
-//! `assay policy check`: files alone, without a signer.
+//! `assay policy check`: files alone, without a signer. Everything that is wrong is told at once.
 
 use std::path::Path;
 
+use assay_policy::{Bundle, LoadError};
+use clap::Args;
 use serde::Serialize;
 
-use super::files::{FilesArgs, load};
-use crate::failure::Outcome;
+use super::files::{FilesArgs, faulty};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::output::Output;
 
-pub(super) fn check(args: &FilesArgs, dir: Option<&Path>, out: Output) -> Outcome {
-    let bundle = load(&args.read(dir)?)?;
-    let checked = Checked {
-        profiles: bundle.profiles.keys().map(ToString::to_string).collect(),
-        file_hash: hex::encode(bundle.file_hash),
-        model_hash: hex::encode(bundle.model_hash),
-    };
-    out.one(&checked, |checked| {
-        vec![
-            format!("good: {}", checked.profiles.join(", ")),
-            format!("file hash   {}", checked.file_hash),
-            format!("model hash  {}", checked.model_hash),
-        ]
-    })
+const EXAMPLES: &str = "\
+Every error is told at once, as FILE:LINE:COLUMN: KEY: RULE: what is wrong and what would be right; policy/RULES.md
+explains the rules (TOM-01 to TOM-07). Exit code 0 where there is none, else 1.
+
+Examples:
+  assay policy check policy/
+  assay policy check wifi.toml
+  assay policy check --json policy/ | jq -r '.errors[] | [.file, .line, .rule, .problem] | @tsv'";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    files: FilesArgs,
+}
+
+pub(super) fn check(args: &CheckArgs, dir: Option<&Path>, out: Output) -> Outcome {
+    match Bundle::load(&args.files.read(dir)?) {
+        Ok(bundle) => out.one(&Checked::from(&bundle), Checked::lines),
+        Err(errors) if out.is_json() => {
+            out.json(&Checked::faulty(&errors))?;
+            Err(Failure::told(Exit::Failed))
+        }
+        Err(errors) => Err(faulty(&errors)),
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct Checked {
+    good: bool,
     profiles: Vec<String>,
-    file_hash: String,
-    model_hash: String,
+    /// Null where there are errors.
+    file_hash: Option<String>,
+    model_hash: Option<String>,
+    errors: Vec<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fault {
+    file: String,
+    /// From 1; null where the fault is of the file as a whole.
+    line: Option<usize>,
+    column: Option<usize>,
+    /// Dotted path; empty where there is none.
+    key: String,
+    rule: &'static str,
+    problem: String,
+}
+
+impl From<&Bundle> for Checked {
+    fn from(bundle: &Bundle) -> Self {
+        Self {
+            good: true,
+            profiles: bundle.profiles.keys().map(ToString::to_string).collect(),
+            file_hash: Some(hex::encode(bundle.file_hash)),
+            model_hash: Some(hex::encode(bundle.model_hash)),
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl Checked {
+    fn faulty(errors: &[LoadError]) -> Self {
+        Self {
+            good: false,
+            profiles: Vec::new(),
+            file_hash: None,
+            model_hash: None,
+            errors: errors.iter().map(Fault::from).collect(),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let shown = |hash: &Option<String>| hash.clone().unwrap_or_default();
+        vec![
+            format!("good: {}", self.profiles.join(", ")),
+            format!("file hash   {}", shown(&self.file_hash)),
+            format!("model hash  {}", shown(&self.model_hash)),
+        ]
+    }
+}
+
+impl From<&LoadError> for Fault {
+    fn from(error: &LoadError) -> Self {
+        let place = error.line_column();
+        Self {
+            file: error.file().to_owned(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            key: error.key().to_owned(),
+            rule: error.rule().as_str(),
+            problem: error.problem().to_owned(),
+        }
+    }
 }

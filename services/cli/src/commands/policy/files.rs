@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use assay_policy::Bundle;
+use assay_policy::{Bundle, LoadError, PolicyFile, Proposal};
 use clap::Args;
+
+use super::folder::Folder;
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
@@ -17,7 +19,7 @@ pub(crate) struct FilesArgs {
 }
 
 impl FilesArgs {
-    pub(super) fn read(&self, dir: Option<&Path>) -> Outcome<Vec<assay_policy::PolicyFile>> {
+    pub(super) fn read(&self, dir: Option<&Path>) -> Outcome<Vec<PolicyFile>> {
         let mut named = self.files.clone();
         if named.is_empty() {
             named.push(match dir {
@@ -27,15 +29,7 @@ impl FilesArgs {
         }
         let mut files = Vec::new();
         for path in &named {
-            if path.is_dir() {
-                let found = Bundle::read_dir(path).or_fail(format!(
-                    "cannot read the policy directory {}",
-                    path.display()
-                ))?;
-                files.extend(found);
-            } else {
-                files.push(policy_file(path)?);
-            }
+            files.extend(read(path)?);
         }
         if files.is_empty() {
             return Err(Failure::usage("no policy file there")
@@ -45,7 +39,61 @@ impl FilesArgs {
     }
 }
 
-fn policy_file(path: &Path) -> Outcome<assay_policy::PolicyFile> {
+/// The policy that one path of the command line stands for.
+pub(super) struct Named {
+    pub(super) bundle: Bundle,
+    /// Where the path is a proposal's.
+    pub(super) proposal: Option<Proposal>,
+    /// Whether the path is that of one file.
+    pub(super) is_file: bool,
+}
+
+impl Named {
+    /// Reads a file `PROFILE.toml`, a directory of them, or the directory of a proposal.
+    pub(super) fn read(path: &Path) -> Outcome<Self> {
+        if !path.exists() {
+            return Err(Failure::usage(format!("{} does not exist", path.display()))
+                .next("name a file PROFILE.toml, a directory of such files, or a proposal"));
+        }
+        let folder = Folder::at(path);
+        if folder.is_proposal() {
+            let (proposal, _, files) = folder.read()?;
+            return Ok(Self {
+                bundle: load(&files)?,
+                proposal: Some(proposal),
+                is_file: false,
+            });
+        }
+        let files = read(path)?;
+        if files.is_empty() {
+            return Err(
+                Failure::usage(format!("no policy file in {}", path.display()))
+                    .next("a policy file is named PROFILE.toml"),
+            );
+        }
+        Ok(Self {
+            bundle: load(&files)?,
+            proposal: None,
+            is_file: !path.is_dir(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Outcome<Vec<PolicyFile>> {
+    if !path.is_dir() {
+        return Ok(vec![policy_file(path)?]);
+    }
+    let folder = Folder::at(path);
+    if folder.is_proposal() {
+        return folder.files();
+    }
+    Bundle::read_dir(path).or_fail(format!(
+        "cannot read the policy directory {}",
+        path.display()
+    ))
+}
+
+fn policy_file(path: &Path) -> Outcome<PolicyFile> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -53,23 +101,26 @@ fn policy_file(path: &Path) -> Outcome<assay_policy::PolicyFile> {
             Failure::usage(format!("{} has no usable file name", path.display()))
                 .next("a policy file is named PROFILE.toml")
         })?;
-    Ok(assay_policy::PolicyFile {
+    Ok(PolicyFile {
         name: name.to_owned(),
         content: files::read(path)?,
     })
 }
 
 /// Everything that is wrong, a line each: file, line, column, key and what would be right.
-pub(crate) fn load(files: &[assay_policy::PolicyFile]) -> Outcome<Bundle> {
-    Bundle::load(files).map_err(|errors| {
-        for error in &errors {
-            output::note(&error.to_string());
-        }
-        Failure::failed(format!("{} in the policy", count(errors.len(), "error")))
-            .next("mend them and check again")
-    })
+pub(crate) fn load(files: &[PolicyFile]) -> Outcome<Bundle> {
+    Bundle::load(files).map_err(|errors| faulty(&errors))
 }
 
-fn count(n: usize, noun: &str) -> String {
+/// Tells every error, and how many there are.
+pub(super) fn faulty(errors: &[LoadError]) -> Failure {
+    for error in errors {
+        output::note(&error.to_string());
+    }
+    Failure::failed(format!("{} in the policy", count(errors.len(), "error")))
+        .next("mend them and check again")
+}
+
+pub(super) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

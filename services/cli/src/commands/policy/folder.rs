@@ -53,6 +53,11 @@ impl Folder {
         &self.0
     }
 
+    /// Whether it looks like one: a directory of policy files may hold a profile named proposal.
+    pub(super) fn is_proposal(&self) -> bool {
+        self.text_file().is_file() && self.0.join("files").is_dir()
+    }
+
     pub(super) fn text_file(&self) -> PathBuf {
         self.0.join("proposal.toml")
     }
@@ -123,7 +128,7 @@ impl Folder {
         })
     }
 
-    fn files(&self) -> Outcome<Vec<PolicyFile>> {
+    pub(super) fn files(&self) -> Outcome<Vec<PolicyFile>> {
         let folder = self.0.join("files");
         Bundle::read_dir(&folder).or_fail(format!("cannot read {}", folder.display()))
     }

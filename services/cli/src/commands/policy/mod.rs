@@ -4,9 +4,12 @@ mod activate;
 mod approve;
 mod basis;
 mod check;
+mod diff;
+mod explain;
 mod files;
 mod folder;
 mod history;
+mod impact;
 mod propose;
 mod show;
 mod status;
@@ -29,7 +32,13 @@ use crate::output::Output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Check policy files; needs no signer
-    Check(files::FilesArgs),
+    Check(check::CheckArgs),
+    /// Which field of a CSR meets which rule; needs no signer
+    Explain(Box<explain::ExplainArgs>),
+    /// What differs between two versions, by meaning; needs no signer
+    Diff(diff::DiffArgs),
+    /// What a draft would have made of requests that were recorded; needs no signer
+    Impact(impact::ImpactArgs),
     /// Make a proposal of policy files for the next version, signed by its author
     Propose(Box<propose::ProposeArgs>),
     /// Sign a proposal as one of its approvers
@@ -53,6 +62,9 @@ pub(crate) async fn run(command: PolicyCommand, dir: Option<&Path>, out: Output)
     let installation = || Installation::find(dir);
     match command {
         PolicyCommand::Check(args) => check::check(&args, dir, out),
+        PolicyCommand::Explain(args) => explain::run(&args, dir, out),
+        PolicyCommand::Diff(args) => diff::run(&args, out),
+        PolicyCommand::Impact(args) => impact::run(&args, out),
         PolicyCommand::Propose(args) => propose::run(*args, dir, out).await,
         PolicyCommand::Approve(args) => approve::run(args, dir, out).await,
         PolicyCommand::Status(args) => status::run(args, &installation()?, out).await,

@@ -1,0 +1,312 @@
+//! What differs between two versions of a policy, by meaning.
+//!
+//! Each setting of the canonical model that differs ([`Profile::settings`]) is told of by a line in the words of its
+//! field. A setting that no line tells of is told by its path: no difference is left out.
+
+mod algorithms;
+mod certificate;
+mod enrolment;
+mod lifecycle;
+mod names;
+mod proposals;
+mod quirks;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+pub use proposals::diff_proposals;
+
+use crate::bundle::Bundle;
+use crate::describe;
+use crate::profile::{Profile, ProfileName};
+
+crate::algorithm::words! {
+    /// What a change does to what a profile permits.
+    Effect {
+        /// What was refused is permitted.
+        NewlyPermitted = "newly permitted",
+        /// What was permitted is refused.
+        NoLongerPermitted = "no longer permitted",
+        /// Neither of the two, or both.
+        Changed = "changed",
+    }
+}
+
+crate::algorithm::words! {
+    /// Which way a change leads.
+    Bearing {
+        /// More is permitted, or for longer.
+        More = "more permissive",
+        /// Less is permitted, or for a shorter time.
+        Less = "less permissive",
+        /// It cannot be told.
+        Neither = "neither",
+    }
+}
+
+/// One difference between two versions of a profile, or between two proposals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The profile; `None` where it is of the proposal itself.
+    pub profile: Option<ProfileName>,
+    /// The settings of the canonical model, or the keys of the proposal, that it is about, sorted.
+    pub paths: Vec<String>,
+    /// What it does.
+    pub effect: Effect,
+    /// Which way it leads.
+    pub bearing: Bearing,
+    /// What is permitted, no longer permitted, or from what to what it changed.
+    pub what: String,
+}
+
+/// `profile wifi: validity raised from 365 to 400 days (changed, more permissive)`
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            profile,
+            paths: _,
+            effect,
+            bearing,
+            what,
+        } = self;
+        match profile {
+            Some(profile) => write!(f, "profile {profile}: {what} ")?,
+            None => write!(f, "proposal: {what} ")?,
+        }
+        match (effect, bearing) {
+            (Effect::NewlyPermitted | Effect::NoLongerPermitted, _) => write!(f, "{effect}"),
+            (Effect::Changed, Bearing::Neither) => write!(f, "({effect})"),
+            (Effect::Changed, Bearing::More | Bearing::Less) => write!(f, "({effect}, {bearing})"),
+        }
+    }
+}
+
+/// Every difference between two versions, by profile; empty where they mean the same.
+pub fn diff(old: &Bundle, new: &Bundle) -> Vec<Change> {
+    let names: BTreeSet<&ProfileName> = old.profiles.keys().chain(new.profiles.keys()).collect();
+    names
+        .into_iter()
+        .flat_map(
+            |name| match (old.profiles.get(name), new.profiles.get(name)) {
+                (Some(old), Some(new)) => diff_profiles(old, new),
+                (Some(old), None) => vec![whole(old, Told::no_longer(describe::grant(old)))],
+                (None, Some(new)) => vec![whole(new, Told::newly(describe::grant(new)))],
+                (None, None) => Vec::new(),
+            },
+        )
+        .collect()
+}
+
+/// Every difference between two profiles, whatever their names.
+pub fn diff_profiles(old: &Profile, new: &Profile) -> Vec<Change> {
+    let mut found = Differences::between(old, new);
+    found.about(&["name"], || {
+        vec![Told::from_to("name", &old.name, &new.name)]
+    });
+    enrolment::header(&old.header, &new.header, &mut found);
+    enrolment::enrolment(&old.enrolment, &new.enrolment, &mut found);
+    algorithms::algorithms(&old.algorithms, &new.algorithms, &mut found);
+    algorithms::keys(&old.keys, &new.keys, &mut found);
+    names::subject(&old.subject, &new.subject, &mut found);
+    names::sans(&old.sans, &new.sans, &mut found);
+    certificate::certificate(&old.certificate, &new.certificate, &mut found);
+    lifecycle::renewal(old.renewal.as_ref(), new.renewal.as_ref(), &mut found);
+    lifecycle::approval(old.approval.as_ref(), new.approval.as_ref(), &mut found);
+    quirks::quirks(&old.quirks, &new.quirks, &mut found);
+    found.finish()
+}
+
+fn whole(profile: &Profile, told: Told) -> Change {
+    let paths = profile.settings().into_keys().collect();
+    told.change(Some(&profile.name), paths)
+}
+
+/// What a field has to say of a difference.
+struct Told {
+    effect: Effect,
+    bearing: Bearing,
+    what: String,
+}
+
+impl Told {
+    fn newly(what: impl Into<String>) -> Self {
+        Self {
+            effect: Effect::NewlyPermitted,
+            bearing: Bearing::More,
+            what: what.into(),
+        }
+    }
+
+    fn no_longer(what: impl Into<String>) -> Self {
+        Self {
+            effect: Effect::NoLongerPermitted,
+            bearing: Bearing::Less,
+            what: what.into(),
+        }
+    }
+
+    /// Newly permitted where it `is`, else no longer.
+    fn switched(is: bool, what: impl Into<String>) -> Self {
+        if is {
+            Self::newly(what)
+        } else {
+            Self::no_longer(what)
+        }
+    }
+
+    fn changed(bearing: Bearing, what: impl Into<String>) -> Self {
+        Self {
+            effect: Effect::Changed,
+            bearing,
+            what: what.into(),
+        }
+    }
+
+    fn from_to(field: &str, old: &impl fmt::Display, new: &impl fmt::Display) -> Self {
+        Self::changed(Bearing::Neither, format!("{field} from {old} to {new}"))
+    }
+
+    fn change(self, profile: Option<&ProfileName>, paths: Vec<String>) -> Change {
+        let Self {
+            effect,
+            bearing,
+            what,
+        } = self;
+        Change {
+            profile: profile.cloned(),
+            paths,
+            effect,
+            bearing,
+            what,
+        }
+    }
+}
+
+type Before = Option<String>;
+type After = Option<String>;
+
+/// The settings that differ, and what was told of them.
+struct Differences {
+    profile: ProfileName,
+    /// Those that nothing was told of yet.
+    open: BTreeMap<String, (Before, After)>,
+    changes: Vec<Change>,
+}
+
+impl Differences {
+    fn between(old: &Profile, new: &Profile) -> Self {
+        let (mut before, after) = (old.settings(), new.settings());
+        let mut open = BTreeMap::new();
+        for (path, value) in after {
+            let earlier = before.remove(&path);
+            if earlier.as_ref() != Some(&value) {
+                open.insert(path, (earlier, Some(value)));
+            }
+        }
+        for (path, value) in before {
+            open.insert(path, (Some(value), None));
+        }
+        Self {
+            profile: new.name.clone(),
+            open,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Takes what `tell` says of `paths` and of those below them, if any of them differs. Where it says nothing they
+    /// stay open.
+    fn about(&mut self, paths: &[&str], tell: impl FnOnce() -> Vec<Told>) {
+        let concerned: Vec<String> = self
+            .open
+            .keys()
+            .filter(|open| paths.iter().any(|path| is_at_or_below(open, path)))
+            .cloned()
+            .collect();
+        if concerned.is_empty() {
+            return;
+        }
+        let told = tell();
+        if told.is_empty() {
+            return;
+        }
+        for path in &concerned {
+            self.open.remove(path);
+        }
+        for told in told {
+            self.changes
+                .push(told.change(Some(&self.profile), concerned.clone()));
+        }
+    }
+
+    /// Takes what is said of one setting, and not of those below it.
+    fn about_alone(&mut self, path: &str, told: Told) {
+        if self.open.remove(path).is_some() {
+            let paths = vec![path.to_owned()];
+            self.changes.push(told.change(Some(&self.profile), paths));
+        }
+    }
+
+    /// What was told, and the rest by path.
+    fn finish(mut self) -> Vec<Change> {
+        for (path, (old, new)) in self.open {
+            let shown = |value: Option<String>| value.unwrap_or_else(|| "unset".to_owned());
+            let told = Told::from_to(&path, &shown(old), &shown(new));
+            self.changes
+                .push(told.change(Some(&self.profile), vec![path]));
+        }
+        self.changes
+    }
+}
+
+fn is_at_or_below(open: &str, path: &str) -> bool {
+    open.strip_prefix(path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(settings: &[(&str, &str, &str)]) -> Differences {
+        Differences {
+            profile: ProfileName::parse("p").unwrap(),
+            open: settings
+                .iter()
+                .map(|(path, old, new)| {
+                    let value = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+                    ((*path).to_owned(), (value(old), value(new)))
+                })
+                .collect(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn lines(found: Differences) -> Vec<String> {
+        found.finish().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_setting_that_nothing_tells_of_is_told_by_its_path() {
+        let mut found = open(&[("later.key", "", "7"), ("gone", "true", "")]);
+        found.about(&["later"], Vec::new);
+        found.about(&["lat", "other"], || {
+            panic!("`lat` is not above `later.key`")
+        });
+        assert_eq!(
+            lines(found),
+            [
+                "profile p: gone from true to unset (changed)",
+                "profile p: later.key from unset to 7 (changed)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_told_is_told_once() {
+        let mut found = open(&[("keys.curves", "[]", "[\"p256\"]")]);
+        found.about(&["keys"], || vec![Told::newly("key type P-256")]);
+        found.about(&["keys.curves"], || panic!("it was told already"));
+        assert_eq!(lines(found), ["profile p: key type P-256 newly permitted"]);
+    }
+}

@@ -1,0 +1,172 @@
+//! What authorises the request, as the command line says.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use assay_decision::Claims;
+use assay_policy::{
+    Authority, Dn, DnAttribute, InventoryEntry, Profile, PublicKeyFacts, Rdn, SubjectAltName,
+};
+use clap::Args;
+use der::{Decode, Encode};
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectAltName as SanExtension;
+
+use super::request;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::files;
+
+/// How a challenge of the command line is named in a refusal.
+const GIVEN: &str = "given";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What authorises the request [default: nothing]")]
+pub(super) struct AuthorityArgs {
+    /// The claims of a record's evidence, JSON: an object with `authority` one-time, static, renewal or none
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["challenge_subject", "challenge_sans", "renewal_of", "inventory_name"]
+    )]
+    claims: Option<PathBuf>,
+
+    /// A one-time challenge for this subject, RFC 4514, most specific first; '' for none
+    #[arg(long, value_name = "DN", value_parser = Dn::parse_rfc4514, conflicts_with_all = ["renewal_of", "inventory_name"])]
+    challenge_subject: Option<Dn>,
+
+    /// and for this subject alternative name: dns:, ip:, email:, uri: or upn:; repeat for more
+    #[arg(
+        long = "challenge-san",
+        value_name = "TYPE:VALUE",
+        requires = "challenge_subject"
+    )]
+    challenge_sans: Vec<SubjectAltName>,
+
+    /// A renewal of this certificate, PEM or DER
+    #[arg(long, value_name = "CERT")]
+    renewal_of: Option<PathBuf>,
+
+    /// The profile that it was issued under, or that the challenge was issued for [default: the one that decides]
+    #[arg(long, value_name = "NAME")]
+    issued_profile: Option<String>,
+
+    /// A static challenge, or with --renewal-of a renewal, with this name in the profile's inventory
+    #[arg(long, value_name = "NAME")]
+    inventory_name: Option<String>,
+
+    /// SHA-256 of the SubjectPublicKeyInfo that the inventory pins for the name, hex
+    #[arg(long, value_name = "HEX", requires = "inventory_name", value_parser = pin)]
+    pinned_key: Option<[u8; 32]>,
+
+    /// The name had its certificate under the static challenge already
+    #[arg(long, requires = "inventory_name")]
+    already_issued: bool,
+}
+
+impl AuthorityArgs {
+    pub(super) fn read(&self, profile: &Profile, now: SystemTime) -> Outcome<Authority> {
+        if let Some(path) = &self.claims {
+            return claims(path);
+        }
+        let issued_profile = match &self.issued_profile {
+            Some(name) => name.clone(),
+            None => profile.name().to_string(),
+        };
+        if let Some(path) = &self.renewal_of {
+            return renewal(path, issued_profile, self.entry());
+        }
+        if let Some(subject) = &self.challenge_subject {
+            return Ok(Authority::OneTimeChallenge {
+                id: GIVEN.to_owned(),
+                profile: issued_profile,
+                subject: subject.clone(),
+                sans: self.challenge_sans.clone(),
+                expires: now
+                    .checked_add(profile.challenge_ttl_max())
+                    .ok_or_else(|| Failure::usage("the time is out of reach"))?,
+            });
+        }
+        Ok(match self.entry() {
+            Some(entry) => Authority::StaticChallenge {
+                id: GIVEN.to_owned(),
+                profile: issued_profile,
+                inventory: Some(entry),
+            },
+            None => Authority::None,
+        })
+    }
+
+    fn entry(&self) -> Option<InventoryEntry> {
+        self.inventory_name.as_ref().map(|name| InventoryEntry {
+            name: name.clone(),
+            spki_sha256: self.pinned_key,
+            already_issued: self.already_issued,
+        })
+    }
+}
+
+fn pin(text: &str) -> Result<[u8; 32], String> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text, &mut hash)
+        .map(|()| hash)
+        .map_err(|_| "wanted a SHA-256 as 64 hexadecimal digits".to_owned())
+}
+
+fn claims(path: &Path) -> Outcome<Authority> {
+    let hint = "give the `claims` of a line of evidence, such as {\"authority\": \"one-time\", \"id\": \"c-1\", \
+        \"profile\": \"wifi\", \"subject\": \"CN=sn-17,O=Example\", \"sans\": [\"dns:sn-17.example.org\"], \
+        \"expires\": 1795305660}";
+    let what = format!("{} holds no claims", path.display());
+    let claims: Claims = serde_json::from_slice(&files::read(path)?)
+        .or_usage(&what)
+        .map_err(|failure| failure.next(hint))?;
+    Authority::try_from(&claims)
+        .or_usage(what)
+        .map_err(|failure| failure.next(hint))
+}
+
+/// What the issued index would say of a certificate: its names are those that it has.
+fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> Outcome<Authority> {
+    let der = request::der(path, &["CERTIFICATE"])?;
+    let unfit = |what: &str| format!("{}: {what}", path.display());
+    let certificate = Certificate::from_der(&der).or_usage(unfit("no certificate"))?;
+    let tbs = certificate.tbs_certificate();
+    let spki = tbs
+        .subject_public_key_info()
+        .to_der()
+        .or_usage(unfit("its key cannot be read"))?;
+    let sans = tbs
+        .get_extension::<SanExtension>()
+        .or_usage(unfit("its subjectAltName cannot be read"))?;
+    let sans = match sans {
+        Some((_, names)) => {
+            let der = names
+                .to_der()
+                .or_usage(unfit("its subjectAltName cannot be read"))?;
+            SubjectAltName::list_from_der(&der).or_usage(unfit("its subjectAltName"))?
+        }
+        None => Vec::new(),
+    };
+    Ok(Authority::Renewal {
+        serial: hex::encode(tbs.serial_number().as_bytes()),
+        profile,
+        subject: subject(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
+        sans,
+        not_after: UNIX_EPOCH + tbs.validity().not_after.to_unix_duration(),
+        old_spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
+        inventory,
+    })
+}
+
+fn subject(name: &x509_cert::name::Name) -> Result<Dn, Box<dyn std::error::Error + Send + Sync>> {
+    let mut rdns = Vec::new();
+    for rdn in name.iter_rdn() {
+        let mut attributes = Vec::new();
+        for attribute in rdn.iter() {
+            let text = std::str::from_utf8(attribute.value.value())?;
+            attributes.push(DnAttribute::new(attribute.oid, text)?);
+        }
+        rdns.push(Rdn::new(attributes)?);
+    }
+    Ok(Dn::new(rdns)?)
+}

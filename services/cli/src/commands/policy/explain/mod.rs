@@ -1,0 +1,299 @@
+//! `assay policy explain`: a request field by field, by files alone.
+
+mod authority;
+mod request;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use assay_decision::{facts, unix};
+use assay_policy::{
+    Approval, Bundle, Facts, Field, HashAlgorithm, Profile, Refusal, decide, explain, fields,
+};
+use clap::Args;
+use serde::Serialize;
+
+use self::authority::AuthorityArgs;
+use super::files::{Named, count};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::installation::Installation;
+use crate::output::{self, Output, Row};
+
+const EXAMPLES: &str = "\
+The table has every field of the request, and of what authorises it: what the profile wants there, what came, and the
+rules that judged it; of a refused field those that refused it. policy/RULES.md explains each rule. Every rule is
+evaluated; the signer's answer names the first that refuses. What the signer alone knows is not judged: whether the
+challenge was used or revoked, whether a renewed certificate is in force, quotas, stopped profiles (rules SIG and POL-03,
+POL-04).
+
+Exit code 0 where the request would be permitted, 1 where it would be refused, 2 where the input cannot be read.
+
+Examples:
+  A device that holds a one-time challenge:
+    assay policy explain --policy policy/ --profile wifi --csr device.csr \\
+        --challenge-subject 'CN=sn-17,OU=Wireless,O=Example GmbH,C=DE' --challenge-san dns:sn-17.wifi.example.com
+  A gateway of an inventory, with its key pinned there:
+    assay policy explain --policy policy/ --profile vpn --csr gw.csr --inventory-name gw1.example.com --pinned-key HEX
+  The renewal of a certificate, on a day to come:
+    assay policy explain --policy policy/ --profile wifi --csr new.csr --renewal-of old.pem --at 2027-02-01
+  What a record's evidence says of the authority:
+    assay policy explain --policy policy/ --profile wifi --csr device.csr --claims claims.json --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// A file PROFILE.toml, a directory of them, or a proposal [default: the installation's policy directory]
+    #[arg(long, value_name = "DIR|FILE")]
+    policy: Option<PathBuf>,
+
+    /// The profile that is to decide
+    #[arg(long, value_name = "NAME")]
+    profile: String,
+
+    /// The request: PKCS#10, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    csr: PathBuf,
+
+    #[command(flatten)]
+    authority: AuthorityArgs,
+
+    /// Decide as at this time, such as 2027-02-01 or 2027-02-01T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<SystemTime>,
+
+    /// Hash of the signature over the SCEP message that brings the CSR
+    #[arg(long, value_name = "HASH", default_value = "sha256", value_parser = hash)]
+    message_hash: HashAlgorithm,
+}
+
+pub(super) fn run(args: &ExplainArgs, dir: Option<&Path>, out: Output) -> Outcome {
+    let policy = match (&args.policy, dir) {
+        (Some(policy), _) => policy.clone(),
+        (None, Some(dir)) => Installation::at(dir).policy(),
+        (None, None) => Installation::find(None)?.policy(),
+    };
+    let bundle = Named::read(&policy)
+        .map_err(|failure| failure.with_exit(Exit::Usage))?
+        .bundle;
+    let profile = profile(&bundle, &args.profile)?;
+    let csr = request::read(&args.csr)?;
+    let now = args.at.unwrap_or_else(SystemTime::now);
+    let authority = args.authority.read(profile, now)?;
+    let facts = facts(&csr, &args.profile, now, args.message_hash, authority);
+    let explained = Explained::of(profile, &facts);
+    explained.print(out)?;
+    if explained.refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::told(Exit::Failed))
+    }
+}
+
+fn profile<'a>(bundle: &'a Bundle, name: &str) -> Outcome<&'a Profile> {
+    bundle.profile(name).ok_or_else(|| {
+        let known: Vec<String> = bundle.profiles.keys().map(ToString::to_string).collect();
+        Failure::usage(format!("the policy has no profile `{name}`"))
+            .next(format!("its profiles are {}", known.join(", ")))
+    })
+}
+
+/// A date, or a time in UTC.
+fn time(text: &str) -> Result<SystemTime, String> {
+    humantime::parse_rfc3339(text)
+        .or_else(|_| humantime::parse_rfc3339(&format!("{text}T00:00:00Z")))
+        .map_err(|_| "wanted a time such as 2027-02-01 or 2027-02-01T12:00:00Z".to_owned())
+}
+
+fn hash(text: &str) -> Result<HashAlgorithm, String> {
+    assay_decision::named_hash(text).ok_or_else(|| {
+        let known: Vec<&str> = HashAlgorithm::ALL
+            .iter()
+            .map(|hash| hash.as_str())
+            .collect();
+        format!("wanted one of {}", known.join(", "))
+    })
+}
+
+#[derive(Debug, Serialize)]
+struct Explained {
+    profile: String,
+    version: u64,
+    at: String,
+    /// `permitted`, `waits for approval` or `refused`.
+    outcome: &'static str,
+    fields: Vec<FieldView>,
+    /// What would be issued, or queued; null for a refusal.
+    certificate: Option<Certificate>,
+    /// The first is the one that the signer names.
+    refused: Vec<Reason>,
+    #[serde(skip)]
+    approvers: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct FieldView {
+    field: String,
+    wanted: String,
+    got: String,
+    verdict: &'static str,
+    /// Those that refused the field, else those that judged it.
+    rules: Vec<String>,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reason {
+    rule: String,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    subject: String,
+    sans: Vec<String>,
+    /// Before the CA's own NotAfter cuts it.
+    validity_seconds: u64,
+}
+
+impl Explained {
+    fn of(profile: &Profile, facts: &Facts) -> Self {
+        let refused: Vec<Reason> = explain(profile, facts).iter().map(Reason::from).collect();
+        let certificate = decide(profile, facts).ok().map(|permit| Certificate {
+            subject: permit.subject().to_string(),
+            sans: permit.sans().iter().map(ToString::to_string).collect(),
+            validity_seconds: profile.max_validity(facts.now).as_secs(),
+        });
+        let (outcome, approvers) = match (refused.first(), profile.approval()) {
+            (Some(_), _) => ("refused", None),
+            (None, Some(Approval { four_eyes, .. })) => (
+                "waits for approval",
+                Some(if *four_eyes {
+                    "two operators"
+                } else {
+                    "an operator"
+                }),
+            ),
+            (None, None) => ("permitted", None),
+        };
+        Self {
+            profile: profile.name().to_string(),
+            version: profile.version(),
+            at: output::time(unix(facts.now)),
+            outcome,
+            fields: fields(profile, facts).iter().map(FieldView::from).collect(),
+            certificate,
+            refused,
+            approvers,
+        }
+    }
+
+    fn print(&self, out: Output) -> Outcome {
+        if out.is_json() {
+            return out.json(self);
+        }
+        out.table(&self.fields)?;
+        out.line("")?;
+        self.lines()
+            .iter()
+            .try_for_each(|line| out.line(&output::printable(line)))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Self {
+            profile,
+            version,
+            at,
+            outcome,
+            ..
+        } = self;
+        let by = self
+            .approvers
+            .map(|who| format!(" by {who}"))
+            .unwrap_or_default();
+        let mut lines = vec![format!(
+            "{outcome}{by}, under profile {profile} version {version} at {at}"
+        )];
+        if let Some(certificate) = &self.certificate {
+            let Certificate {
+                subject,
+                sans,
+                validity_seconds,
+            } = certificate;
+            let validity = Duration::from_secs(*validity_seconds);
+            lines.push(format!("subject   {subject}"));
+            lines.push(format!("SANs      {}", sans.join(" ")));
+            lines.push(format!(
+                "validity  {} at most, from NotBefore",
+                humantime::format_duration(validity)
+            ));
+        }
+        for reason in &self.refused {
+            lines.push(format!("{}: {}", reason.rule, reason.detail));
+        }
+        if let [first, _, ..] = self.refused.as_slice() {
+            lines.push(format!(
+                "{} refuse; the signer names {}",
+                count(self.refused.len(), "rule"),
+                first.rule
+            ));
+        }
+        lines
+    }
+}
+
+impl From<&Field> for FieldView {
+    fn from(field: &Field) -> Self {
+        let Field {
+            name,
+            wanted,
+            got,
+            standing,
+            rules,
+            refusals,
+        } = field;
+        let shown: Vec<String> = if refusals.is_empty() {
+            rules.iter().map(ToString::to_string).collect()
+        } else {
+            refusals
+                .iter()
+                .map(|refusal| refusal.rule.to_string())
+                .collect()
+        };
+        Self {
+            field: name.clone(),
+            wanted: wanted.clone(),
+            got: got.clone(),
+            verdict: standing.as_str(),
+            rules: shown,
+            reasons: refusals.iter().map(Reason::from).collect(),
+        }
+    }
+}
+
+impl From<&Refusal> for Reason {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            rule: refusal.rule.to_string(),
+            detail: refusal.detail.clone(),
+        }
+    }
+}
+
+impl Row for FieldView {
+    const HEADERS: &'static [&'static str] = &["FIELD", "WANTED", "GOT", "VERDICT", "RULE"];
+
+    fn cells(&self) -> Vec<String> {
+        let verdict = if self.reasons.is_empty() {
+            self.verdict.to_owned()
+        } else {
+            self.verdict.to_uppercase()
+        };
+        vec![
+            self.field.clone(),
+            self.wanted.clone(),
+            self.got.clone(),
+            verdict,
+            self.rules.join(" "),
+        ]
+    }
+}
