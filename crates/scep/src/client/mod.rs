@@ -10,4 +10,5 @@ pub use enrolment::{
     assemble_certificate, assemble_csr, new_csr_info, new_csr_info_with, self_signed_tbs,
 };
 pub use envelope_parts::EnvelopeParts;
+pub use crate::password::NoPasswordEnvelope;
 pub use pki_message::{ClientError, PkiMessageBuilder};
