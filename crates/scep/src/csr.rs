@@ -59,7 +59,9 @@ pub enum CsrError {
     #[error("challengePassword is to be one DirectoryString or IA5String in bounds")]
     ChallengePassword,
     /// The signature algorithm is none that is verified.
-    #[error("the signature algorithm is to be RSASSA-PKCS1-v1_5, RSASSA-PSS or ECDSA with SHA-1 or SHA-2")]
+    #[error(
+        "the signature algorithm is to be RSASSA-PKCS1-v1_5, RSASSA-PSS or ECDSA with SHA-1 or SHA-2"
+    )]
     SignatureAlgorithm,
     /// The key is none that signatures are verified with.
     #[error("the key is to be RSA of 1024 to 8192 bits, or a point on P-256, P-384 or P-521")]

@@ -172,7 +172,6 @@ impl Envelope {
                 .is_some_and(|identifier| certificate.is_named_by(&identifier))
         })
     }
-
 }
 
 impl EncryptedContent {

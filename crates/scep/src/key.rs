@@ -67,10 +67,9 @@ impl PublicKey {
             (PublicKey::Ec(key), SignatureScheme::Ecdsa { digest }) => {
                 key.verify(digest, message, signature)
             }
-            (
-                PublicKey::Ec(_),
-                SignatureScheme::Pkcs1v15 { .. } | SignatureScheme::Pss { .. },
-            ) => false,
+            (PublicKey::Ec(_), SignatureScheme::Pkcs1v15 { .. } | SignatureScheme::Pss { .. }) => {
+                false
+            }
         }
     }
 }

@@ -49,7 +49,9 @@ pub enum NoPasswordEnvelope {
     #[error("the envelope is to be an EnvelopedData for one PasswordRecipientInfo")]
     Structure,
     /// Another derivation than PBKDF2 by HMAC with SHA-1 or SHA-2, or a salt out of bounds.
-    #[error("the password's key is to be derived by PBKDF2, HMAC with SHA-1 or SHA-2, with a salt of 8 to 64 octets")]
+    #[error(
+        "the password's key is to be derived by PBKDF2, HMAC with SHA-1 or SHA-2, with a salt of 8 to 64 octets"
+    )]
     Derivation,
     /// Too few iterations to be safe, or too many to be done.
     #[error("PBKDF2 is to have {least} to {most} iterations")]
@@ -292,7 +294,9 @@ impl Kek {
     /// Length, check octets, key and random padding, encrypted twice in one chain of blocks.
     fn wrap(&self, kek: &[u8], key: &[u8]) -> Result<Vec<u8>, ErrorStack> {
         let block = self.cipher.block_length();
-        let length = (WRAP_HEADER + key.len()).next_multiple_of(block).max(2 * block);
+        let length = (WRAP_HEADER + key.len())
+            .next_multiple_of(block)
+            .max(2 * block);
         let mut padding = Zeroizing::new(vec![0; length - WRAP_HEADER - key.len()]);
         rand_bytes(&mut padding)?;
         let mut plain = Zeroizing::new(Vec::with_capacity(length));
@@ -315,16 +319,16 @@ impl Kek {
 
     fn unwrap(&self, kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Undecipherable> {
         let plain = self.decrypt_twice(kek, wrapped).ok_or(Undecipherable)?;
-        let (header, rest) = plain
-            .split_at_checked(WRAP_HEADER)
-            .ok_or(Undecipherable)?;
+        let (header, rest) = plain.split_at_checked(WRAP_HEADER).ok_or(Undecipherable)?;
         let (length, check) = header.split_first().ok_or(Undecipherable)?;
         let key = rest.get(..usize::from(*length)).ok_or(Undecipherable)?;
         let beginning = key.get(..CHECK).ok_or(Undecipherable)?;
         let difference = check
             .iter()
             .zip(beginning)
-            .fold(0, |difference, (check, octet)| difference | (check ^ !octet));
+            .fold(0, |difference, (check, octet)| {
+                difference | (check ^ !octet)
+            });
         (difference == 0)
             .then(|| Zeroizing::new(key.to_vec()))
             .ok_or(Undecipherable)

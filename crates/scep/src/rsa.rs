@@ -44,8 +44,7 @@ impl RsaKey {
         if !in_bounds || !modulus.is_bit_set(0) || !exponent.is_bit_set(0) {
             return Err(NoKey::Size);
         }
-        let key =
-            Rsa::from_public_components(modulus, exponent).map_err(|_| NoKey::Size)?;
+        let key = Rsa::from_public_components(modulus, exponent).map_err(|_| NoKey::Size)?;
         Ok(RsaKey(Arc::new(key)))
     }
 

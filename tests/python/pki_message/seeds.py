@@ -158,6 +158,9 @@ def make(folder):
     for client, send in clients.CLIENTS.items():
         if client != "certmonger":
             send(scene, listener.url(client.replace(" ", "-").lower()))
+    for name, send in clients.ELLIPTIC.items():
+        if " " not in name:
+            send(scene, listener.url(name.lower()))
     listener.write("query", "issuer-and-serial", build.issuer_and_serial(listener.certificate))
     listener.write("query", "issuer-and-subject", der.seq(build.DEVICE, build.DEVICE))
     return sorted(str(file.relative_to(folder)) for file in listener.folder.rglob("*") if file.is_file())

@@ -8,8 +8,8 @@ use crate::{
     Secret, SignerCertificate, TransactionId, Undecipherable,
     asn1::{oid, tag},
     cms::signed_message::SignedMessage,
-    password::{NoPasswordEnvelope, PasswordEnvelope},
     parse_ca_certificates, parse_crls,
+    password::{NoPasswordEnvelope, PasswordEnvelope},
 };
 
 /// A CertRep (RFC 8894 §3.3.2) as a client receives it. Compare transactionID and recipientNonce, then verify it with

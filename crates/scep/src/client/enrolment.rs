@@ -10,11 +10,7 @@ use der::{
 
 use crate::{
     Digest,
-    asn1::{
-        oid,
-        read::Element,
-        tag, write,
-    },
+    asn1::{oid, read::Element, tag, write},
     key::PublicKey,
 };
 

@@ -93,7 +93,9 @@ impl SignedMessage {
     /// Digest and signature are of kinds that can be verified, the key makes such signatures, and `algorithms` has the
     /// digest, and the curve where there is one.
     pub(crate) fn check_algorithms(&self, algorithms: &Algorithms) -> Result<(), Refusal> {
-        let digest = self.digest.filter(|digest| algorithms.digests.contains(digest));
+        let digest = self
+            .digest
+            .filter(|digest| algorithms.digests.contains(digest));
         digest.ok_or(Refusal::bad_algorithm("digest-algorithm"))?;
         let scheme = self
             .scheme
@@ -102,7 +104,10 @@ impl SignedMessage {
             return Ok(());
         };
         let key = signer.key()?;
-        if key.curve().is_some_and(|curve| !algorithms.curves.contains(&curve)) {
+        if key
+            .curve()
+            .is_some_and(|curve| !algorithms.curves.contains(&curve))
+        {
             return Err(Refusal::bad_algorithm("signer-key-algorithm"));
         }
         if !key.makes(scheme) {

@@ -111,9 +111,11 @@ mod tests {
         let signer = certificate_over(&request.public_key().unwrap());
         assert!(csr.has_key_of(&signer));
         for content in [None, Some(&b"no CSR"[..])] {
-            assert!(decoy
+            assert!(
+                decoy
                     .prove(content, Some(&signer), &Curve::ALL, &limits)
-                    .is_none());
+                    .is_none()
+            );
         }
         assert!(
             decoy

@@ -37,10 +37,10 @@ use assay_runtime::identity::Identity;
 use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
 
+use asker::Asker;
 pub(crate) use decoy::Decoy;
 pub(crate) use end::{Deferred, End, Refused};
 pub(crate) use finish::{Finish, Recovered};
-use asker::Asker;
 use issue::Candidate;
 pub(crate) use leaves::LEAST_TICK;
 use leaves::Leaves;

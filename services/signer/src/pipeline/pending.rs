@@ -33,9 +33,7 @@ impl Pipeline {
         let mut id = [0; ID_BYTES];
         openssl::rand::rand_bytes(&mut id)?;
         let id = hex::encode(id);
-        let cert_rep = self
-            .reply(profile, asker, &Outcome::Pending, trail)
-            .await?;
+        let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
         let now = self.recorder.clock.now_seconds();
         let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
         let expires_at = now.saturating_add(lifetime);
@@ -146,9 +144,7 @@ impl Pipeline {
         row: &PendingRow,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self
-            .reply(profile, asker, &Outcome::Pending, trail)
-            .await?;
+        let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
         let event = Event::RequestPolled {
             request: trail.request(),
             pending_id: row.id.as_str().into(),
@@ -276,7 +272,9 @@ fn reserve(consume: Consume) -> Result<Reserve, End> {
         } => Ok(Reserve::Renewal { old, revoke_after }),
         Consume::Renewal {
             challenge: Some(_), ..
-        } => Err(End::deferred("what is enveloped under a challenge does not wait")),
+        } => Err(End::deferred(
+            "what is enveloped under a challenge does not wait",
+        )),
         Consume::Approved { .. } => Err(End::deferred("what was approved waits no more")),
     }
 }

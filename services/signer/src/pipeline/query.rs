@@ -110,7 +110,9 @@ impl Pipeline {
         event: Event,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self.reply(profile, Asker::by_key(request), outcome, trail).await?;
+        let cert_rep = self
+            .reply(profile, Asker::by_key(request), outcome, trail)
+            .await?;
         self.record(trail.policy_hash, event).await?;
         metrics::request_ended(trail, "queried");
         Ok(cert_rep)

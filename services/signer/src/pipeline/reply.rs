@@ -3,10 +3,12 @@
 use std::time::SystemTime;
 
 use assay_hsm::{Hsm, OperationError};
-use assay_policy::{ContentCipher, Curve as PolicyCurve, HashAlgorithm, KeyTransport as PolicyTransport, Profile};
+use assay_policy::{
+    ContentCipher, Curve as PolicyCurve, HashAlgorithm, KeyTransport as PolicyTransport, Profile,
+};
 use assay_scep::{
-    Algorithms, Cipher, Curve, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError,
-    cert_rep,
+    Algorithms, Cipher, Curve, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext,
+    ReplyError, cert_rep,
 };
 use openssl::hash::MessageDigest;
 
