@@ -91,7 +91,7 @@ async fn a_request_without_a_fitting_challenge_is_refused_before_the_ca_signs() 
         (None, "SIG-19"),
         (Some(""), "SIG-19"),
         (Some(fleet.as_str()), "SIG-20"),
-        (Some("a-challenge-that-was-never-issued"), "AUTH-01"),
+        (Some("a-challenge-that-was-never-issued"), "CHA-01"),
     ] {
         let message = scene.pkcs_req(&device, challenge).await?;
         scene
