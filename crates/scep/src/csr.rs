@@ -236,11 +236,24 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Algorithm, parameters but NULL, and key bits of a SubjectPublicKeyInfo.
-fn key_bits(spki: &[u8]) -> Option<(ObjectIdentifier, Option<&[u8]>, &[u8])> {
+/// What tells one key from another.
+#[derive(PartialEq, Eq)]
+struct KeyBits<'a> {
+    algorithm: ObjectIdentifier,
+    /// Other than NULL, whole encoding.
+    parameters: Option<&'a [u8]>,
+    bits: &'a [u8],
+}
+
+/// The key of a SubjectPublicKeyInfo.
+fn key_bits(spki: &[u8]) -> Option<KeyBits<'_>> {
     let mut fields = Element::only(spki, tag::SEQUENCE)?.fields();
     let algorithm = AlgorithmIdentifier::take(&mut fields)?;
     let bits = fields.take(tag::BIT_STRING)?.bit_string()?;
     fields.finish()?;
-    Some((algorithm.oid, algorithm.parameters_der(), bits))
+    Some(KeyBits {
+        algorithm: algorithm.oid,
+        parameters: algorithm.parameters_der(),
+        bits,
+    })
 }

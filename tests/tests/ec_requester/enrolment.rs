@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use assay_tests::certificate::Judges;
 use assay_tests::device::Device;
-use assay_tests::{http, tool};
+use assay_tests::operator::Operator;
+use assay_tests::{http, store, tool};
 use openssl::x509::X509;
 use std::path::Path;
 
@@ -107,5 +108,40 @@ async fn a_retransmission_gets_the_stored_reply_and_an_equal_csr_the_same_certif
     assert_eq!(record.kind(), "request.replayed");
     assert_eq!(record.text("reply_envelope"), "password");
     assert!((scene.operations("ca-sign").await? - signed).abs() < f64::EPSILON);
+    Ok(())
+}
+
+/// Recovery finishes a certificate without its CertRep: nobody knows the challenge any more. The device brings it again.
+#[tokio::test]
+async fn a_reply_that_was_lost_is_made_anew_from_the_same_message() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    let challenge = scene.challenge("sensor-1").await?;
+    let device = Device::on_curve(P384, &challenge)?;
+    let csr = device.csr(&subject("sensor-1"), Some(&challenge), &[])?;
+    let message = device.pkcs_req(&scene.anchors, &csr).await?;
+    let (first, _) = scene.post(PROFILE, &device, &message).await?;
+    let certificate = first.certificate()?.to_vec();
+
+    scene.installation.stop().await?;
+    let dir = scene.installation.ready().dir.clone();
+    assert!(store::lose_replies(&dir)? >= 1);
+    assert!(!scene.installation.logs()?.contains(&challenge));
+    for file in std::fs::read_dir(dir.join("state"))? {
+        let file = file?;
+        if !file.file_type()?.is_file() {
+            continue;
+        }
+        let octets = std::fs::read(file.path())?;
+        let mut windows = octets.windows(challenge.len());
+        assert!(!windows.any(|window| window == challenge.as_bytes()));
+    }
+
+    scene.installation.serve().await?;
+    scene.operator = Operator::connect(&dir).await?;
+    let (again, record) = scene.post(PROFILE, &device, &message).await?;
+    assert_eq!(again.certificate()?, certificate);
+    assert_eq!(record.kind(), "request.replayed");
+    let (stored, _) = scene.post(PROFILE, &device, &message).await?;
+    assert_eq!(stored.certificate()?, certificate);
     Ok(())
 }

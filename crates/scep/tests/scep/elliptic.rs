@@ -306,6 +306,22 @@ async fn a_password_envelope_out_of_bounds_is_not_tried() {
         .unwrap();
 }
 
+/// The fuzzers begin with what works: a reply, and requests of two curves.
+#[tokio::test]
+async fn the_seeds_of_the_fuzzers_are_such_messages() {
+    let reply = include_bytes!("../../fuzz/seeds/outer_message/cert-rep-under-password");
+    let certificates = read(reply)
+        .open_with_password(&secret("challenge"))
+        .unwrap();
+    assert_eq!(certificates.len(), 1);
+    for request in [
+        &include_bytes!("../../fuzz/seeds/outer_message/p-256")[..],
+        include_bytes!("../../fuzz/seeds/outer_message/p-384"),
+    ] {
+        assert_eq!(refused(request, &of_all_curves()), None);
+    }
+}
+
 fn refused(bytes: &[u8], algorithms: &Algorithms) -> Option<(FailInfo, &'static str)> {
     let request = parse(bytes);
     let verdict = request
