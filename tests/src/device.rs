@@ -3,13 +3,15 @@
 use anyhow::{Context, Result, bail, ensure};
 use assay_scep::client::{CertRep, PkiMessageBuilder, assemble_csr, new_csr_info};
 use assay_scep::{
-    Decryptor, Digest, FailInfo, KeyTransport, Limits, MessageSigner, Nonce, PkiStatus,
+    Decryptor, Digest, FailInfo, KeyTransport, Limits, MessageSigner, Nonce, PkiStatus, Secret,
 };
 use der::Encode;
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::{Padding, Rsa};
 use openssl::sign::Signer;
@@ -52,6 +54,8 @@ impl Anchors {
 pub struct Device {
     key: PKey<Private>,
     certificate: Vec<u8>,
+    /// What replies are opened by where the key cannot decrypt.
+    challenge: Option<Secret>,
 }
 
 /// A pkiMessage and what its reply must refer to.
@@ -141,7 +145,31 @@ impl Device {
     ///
     /// When OpenSSL fails.
     pub fn with_key_of(bits: u32) -> Result<Self> {
-        let key = PKey::from_rsa(Rsa::generate(bits)?)?;
+        Self::of_key(PKey::from_rsa(Rsa::generate(bits)?)?)
+    }
+
+    /// A device with a new key on this curve, which opens its replies by this challenge.
+    ///
+    /// # Errors
+    ///
+    /// When OpenSSL fails.
+    pub fn on_curve(curve: Nid, challenge: &str) -> Result<Self> {
+        let group = EcGroup::from_curve_name(curve)?;
+        let device = Self::of_key(PKey::from_ec_key(EcKey::generate(&group)?)?)?;
+        Ok(device.knowing(challenge))
+    }
+
+    /// The same device with another challenge to open its replies by.
+    #[must_use]
+    pub fn knowing(&self, challenge: &str) -> Self {
+        Self {
+            key: self.key.clone(),
+            certificate: self.certificate.clone(),
+            challenge: Some(Secret::new(challenge.to_owned())),
+        }
+    }
+
+    fn of_key(key: PKey<Private>) -> Result<Self> {
         let mut name = X509NameBuilder::new()?;
         name.append_entry_by_text("CN", "transient")?;
         let name = name.build();
@@ -159,7 +187,11 @@ impl Device {
         builder.set_pubkey(&key)?;
         builder.sign(&key, MessageDigest::sha256())?;
         let certificate = builder.build().to_der()?;
-        Ok(Self { key, certificate })
+        Ok(Self {
+            key,
+            certificate,
+            challenge: None,
+        })
     }
 
     /// The same key with another certificate in place of the transient one: the one that it was issued, for a renewal.
@@ -168,6 +200,7 @@ impl Device {
         Self {
             key: self.key.clone(),
             certificate: certificate.to_vec(),
+            challenge: self.challenge.clone(),
         }
     }
 
@@ -312,7 +345,10 @@ impl Device {
     ) -> Result<Answer> {
         let reply = message.verified(anchors, cert_rep)?;
         Ok(match reply.status() {
-            PkiStatus::Success => Answer::Issued(reply.open(self, &self.certificate).await??),
+            PkiStatus::Success => Answer::Issued(match &self.challenge {
+                Some(challenge) => reply.open_with_password(challenge)?,
+                None => reply.open(self, &self.certificate).await??,
+            }),
             PkiStatus::Failure => {
                 Answer::Refused(reply.fail_info().context("FAILURE without failInfo")?)
             }

@@ -7,6 +7,14 @@ use crate::http;
 use crate::installation::Installation;
 use crate::wait;
 
+/// Changes that let elliptic-curve keys in: they cannot encipher.
+pub const ELLIPTIC: &str = "
+[keys]
+curves = [\"p256\", \"p384\"]
+[certificate]
+key_usage = [\"digitalSignature\"]
+";
+
 impl Installation {
     /// Writes profile `name`, a copy of the demo's profile `base` with `changes` (TOML; its tables are merged into the
     /// copy's), over whatever had this name, activates the policy directory, and waits until the frontend serves it.
@@ -27,6 +35,15 @@ impl Installation {
             Ok((http::get(&capabilities).await?.status == 200).then_some(()))
         })
         .await
+    }
+
+    /// A copy of the demo's profile `devices` that takes P-256 and P-384 too.
+    ///
+    /// # Errors
+    ///
+    /// When the policy is not taken.
+    pub async fn add_elliptic_profile(&self, name: &str) -> Result<()> {
+        self.add_profile(name, "devices", ELLIPTIC).await
     }
 
     /// The SCEP URL of a profile that the demo did not make.

@@ -72,6 +72,17 @@ pub fn keep_csr_whole(dir: &Path, csr: &[u8]) -> Result<usize> {
     Ok(connection.execute("UPDATE pending SET csr = ?1", [csr])?)
 }
 
+/// Takes every stored CertRep from a signer that is not running, as after a crash between a certificate and its reply;
+/// returns how many there were.
+///
+/// # Errors
+///
+/// When there is no database.
+pub fn lose_replies(dir: &Path) -> Result<usize> {
+    let connection = Connection::open(path(dir)?)?;
+    Ok(connection.execute("DELETE FROM replies", [])?)
+}
+
 /// Opening it would recover it, so a copy is opened.
 fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
     let original = path(dir)?;

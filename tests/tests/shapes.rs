@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 const SUBJECT: &str = "CN=sensor-1,O=Example";
 
+/// A profile for elliptic-curve keys.
+const ELLIPTIC: &str = "elliptic";
+
 /// What the makers of messages are told; certificates in hex.
 #[derive(Debug, Serialize)]
 struct Given {
@@ -31,19 +34,27 @@ struct Enrolled {
 
 #[tokio::test]
 async fn clients_that_are_not_installed_enrol_in_their_shapes() -> Result<()> {
-    every_shape_of("clients").await
+    every_shape_of("clients", "devices").await
 }
 
 #[tokio::test]
 async fn every_encoding_and_algorithm_that_is_allowed_enrols() -> Result<()> {
-    every_shape_of("variants").await
+    every_shape_of("variants", "devices").await
 }
 
-async fn every_shape_of(group: &str) -> Result<()> {
+#[tokio::test]
+async fn elliptic_curve_requesters_open_their_replies_under_their_challenges() -> Result<()> {
+    every_shape_of("elliptic", ELLIPTIC).await
+}
+
+async fn every_shape_of(group: &str, profile: &str) -> Result<()> {
     let installation = Installation::start().await?;
+    if profile == ELLIPTIC {
+        installation.add_elliptic_profile(profile).await?;
+    }
     let anchors = Anchors::of(&installation)?;
     let given = Given {
-        url: installation.url("devices")?.to_owned(),
+        url: installation.url_of(profile)?,
         ra_enc: hex::encode(&anchors.ra_enc),
         ra_sign: hex::encode(&anchors.ra_sign),
         ca: hex::encode(pem(&installation.ready().ca_pem)?),
@@ -53,7 +64,7 @@ async fn every_shape_of(group: &str) -> Result<()> {
         serde_json::from_slice(&pki_message(&["count", group], &given).await?.stdout)?;
     let mut challenges = Vec::new();
     for _ in 0..count {
-        challenges.push(installation.challenge(SUBJECT, &[]).await?);
+        challenges.push(installation.challenge_of(profile, SUBJECT).await?);
     }
     let given = Given {
         challenges,

@@ -415,6 +415,9 @@ pub struct Request {
     /// Public id of the challenge that came with it, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_id: Option<Text>,
+    /// `password`: the reply is enveloped under that challenge (RFC 5652 section 6.2.4); absent: to the requester's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_envelope: Option<Text>,
     /// Exceptions of the profile that it needed so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quirks: Vec<Text>,

@@ -33,6 +33,7 @@ fn request(text: &str) -> Request {
         message_type: Some(text.into()),
         profile: Some(text.into()),
         challenge_id: Some(text.into()),
+        reply_envelope: Some(text.into()),
         quirks: vec![text.into()],
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use openssl::{sha, symm};
 
+use crate::Curve;
+
 /// Message digest of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
@@ -124,6 +126,8 @@ pub struct Algorithms {
     pub ciphers: Vec<Cipher>,
     /// Key transport that the RA's token can undo.
     pub key_transports: Vec<KeyTransport>,
+    /// Curves of requesters' keys; with none of them requesters have RSA keys alone.
+    pub curves: Vec<Curve>,
     /// RenewalReq is served.
     pub renewal: bool,
     /// GetNextCACert is served.
@@ -131,7 +135,7 @@ pub struct Algorithms {
 }
 
 impl Default for Algorithms {
-    /// SHA-2 and AES; OAEP with SHA-1 alone, the only one that every PKCS#11 token has.
+    /// SHA-2, AES and RSA keys; OAEP with SHA-1 alone, the only one that every PKCS#11 token has.
     fn default() -> Self {
         Algorithms {
             digests: vec![Digest::Sha256, Digest::Sha384, Digest::Sha512],
@@ -143,6 +147,7 @@ impl Default for Algorithms {
                     mgf: Digest::Sha1,
                 },
             ],
+            curves: Vec::new(),
             renewal: false,
             next_ca: false,
         }

@@ -3,9 +3,10 @@
 use openssl::sha::sha256;
 
 use crate::{
-    Refusal,
+    Curve, Refusal,
     asn1::{oid, read::Element, tag, write},
-    rsa::{NoRsaKey, RsaKey},
+    key::{NoKey, PublicKey},
+    rsa::RsaKey,
 };
 
 /// A certificate in raw parts, read leniently: clients sign with v1 certificates and with serials of 32 octets.
@@ -16,7 +17,7 @@ pub struct SignerCertificate {
     issuer: Vec<u8>,
     subject: Vec<u8>,
     spki: Vec<u8>,
-    key: Result<RsaKey, NoRsaKey>,
+    key: Result<PublicKey, NoKey>,
 }
 
 impl SignerCertificate {
@@ -30,7 +31,7 @@ impl SignerCertificate {
             issuer: parts.issuer.to_vec(),
             subject: parts.subject.to_vec(),
             spki: parts.spki.to_vec(),
-            key: RsaKey::from_spki(parts.spki),
+            key: PublicKey::from_spki(parts.spki),
         })
     }
 
@@ -70,12 +71,28 @@ impl SignerCertificate {
         &self.serial
     }
 
-    /// The key, or a refusal: badAlg for another algorithm than RSA, badRequest for a size out of bounds.
-    pub(crate) fn rsa_key(&self) -> Result<&RsaKey, Refusal> {
+    /// The curve of the key; `None` for an RSA key, and for one that nothing is verified with.
+    #[must_use]
+    pub fn curve(&self) -> Option<Curve> {
+        self.key.as_ref().ok()?.curve()
+    }
+
+    /// The key, or a refusal: badAlg for an algorithm or a curve that is never taken, badRequest for a size out of bounds
+    /// or a point that is none.
+    pub(crate) fn key(&self) -> Result<&PublicKey, Refusal> {
         self.key.as_ref().map_err(|cause| match cause {
-            NoRsaKey::NotRsa => Refusal::bad_algorithm("signer-key-algorithm"),
-            NoRsaKey::OutOfBounds => Refusal::bad_request("signer-key-size"),
+            NoKey::Algorithm => Refusal::bad_algorithm("signer-key-algorithm"),
+            NoKey::Size => Refusal::bad_request("signer-key-size"),
+            NoKey::Point => Refusal::bad_request("signer-key-point"),
         })
+    }
+
+    /// The key where it can be encrypted to; badAlg where it only signs.
+    pub(crate) fn rsa_key(&self) -> Result<&RsaKey, Refusal> {
+        match self.key()? {
+            PublicKey::Rsa(key) => Ok(key),
+            PublicKey::Ec(_) => Err(Refusal::bad_algorithm("signer-key-algorithm")),
+        }
     }
 }
 

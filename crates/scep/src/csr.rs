@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use self::attributes::Attributes;
 pub use self::attributes::RequestedExtension;
 use crate::{
-    Digest, Limits, Secret, SignerCertificate,
+    Curve, Digest, Limits, Secret, SignerCertificate,
     asn1::{
         ber,
         read::{Element, Fields},
         tag, write,
     },
     cms::algorithm::{AlgorithmIdentifier, SignatureScheme},
-    rsa::RsaKey,
+    key::PublicKey,
 };
 
 /// A CSR in parts. Its whole encoding holds the challengePassword and is wiped on drop.
@@ -59,10 +59,12 @@ pub enum CsrError {
     #[error("challengePassword is to be one DirectoryString or IA5String in bounds")]
     ChallengePassword,
     /// The signature algorithm is none that is verified.
-    #[error("the signature algorithm is to be RSASSA-PKCS1-v1_5 or RSASSA-PSS with SHA-1 or SHA-2")]
+    #[error(
+        "the signature algorithm is to be RSASSA-PKCS1-v1_5, RSASSA-PSS or ECDSA with SHA-1 or SHA-2"
+    )]
     SignatureAlgorithm,
     /// The key is none that signatures are verified with.
-    #[error("the key is to be RSA of 1024 to 8192 bits")]
+    #[error("the key is to be RSA of 1024 to 8192 bits, or a point on P-256, P-384 or P-521")]
     Key,
     /// The signature is not the key's.
     #[error("the signature does not verify with the key inside")]
@@ -104,13 +106,19 @@ impl Csr {
     /// # Errors
     /// [`CsrError::Key`], [`CsrError::ProofOfPossession`].
     pub fn verify_proof_of_possession(&self) -> Result<(), CsrError> {
-        let key = RsaKey::from_spki(&self.spki).map_err(|_| CsrError::Key)?;
+        let key = PublicKey::from_spki(&self.spki).map_err(|_| CsrError::Key)?;
         let verified = key.verify(self.scheme, self.digest, &self.info, &self.signature);
         verified.then_some(()).ok_or(CsrError::ProofOfPossession)
     }
 
+    /// The curve of the key; `None` for an RSA key, and for one that nothing is verified with.
+    #[must_use]
+    pub fn curve(&self) -> Option<Curve> {
+        PublicKey::from_spki(&self.spki).ok()?.curve()
+    }
+
     /// Whether the key is the one of the certificate that signed the message (RFC 8894 §2.3): the same algorithm and
-    /// the same key bits, whether parameters are NULL or absent.
+    /// the same key bits on the same curve, whether an RSA key's parameters are NULL or absent.
     #[must_use]
     pub fn has_key_of(&self, signer: &SignerCertificate) -> bool {
         let own = key_bits(&self.spki);
@@ -228,11 +236,24 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Algorithm and key bits of a SubjectPublicKeyInfo.
-fn key_bits(spki: &[u8]) -> Option<(ObjectIdentifier, &[u8])> {
+/// What tells one key from another.
+#[derive(PartialEq, Eq)]
+struct KeyBits<'a> {
+    algorithm: ObjectIdentifier,
+    /// Other than NULL, whole encoding.
+    parameters: Option<&'a [u8]>,
+    bits: &'a [u8],
+}
+
+/// The key of a SubjectPublicKeyInfo.
+fn key_bits(spki: &[u8]) -> Option<KeyBits<'_>> {
     let mut fields = Element::only(spki, tag::SEQUENCE)?.fields();
     let algorithm = AlgorithmIdentifier::take(&mut fields)?;
     let bits = fields.take(tag::BIT_STRING)?.bit_string()?;
     fields.finish()?;
-    Some((algorithm.oid, bits))
+    Some(KeyBits {
+        algorithm: algorithm.oid,
+        parameters: algorithm.parameters_der(),
+        bits,
+    })
 }

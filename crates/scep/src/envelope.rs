@@ -21,7 +21,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Envelope {
     recipients: Vec<Recipient>,
-    cipher: Cipher,
+    content: EncryptedContent,
+}
+
+/// EncryptedContentInfo (RFC 5652 §6.1) of id-data.
+#[derive(Debug, Clone)]
+pub(crate) struct EncryptedContent {
+    pub(crate) cipher: Cipher,
     iv: Vec<u8>,
     ciphertext: Vec<u8>,
 }
@@ -65,14 +71,8 @@ impl Envelope {
     }
 
     /// `None`: not as defined.
-    fn from_parts(infos: &[Element<'_>], mut content: Fields<'_>) -> Option<Result<Self, Refusal>> {
-        let content_type = content.take(tag::OBJECT_IDENTIFIER)?.oid()?;
-        let cipher = AlgorithmIdentifier::take(&mut content)?;
-        let ciphertext = implicit_octets(&mut content)?;
-        content.finish()?;
-        if content_type != oid::DATA {
-            return None;
-        }
+    fn from_parts(infos: &[Element<'_>], content: Fields<'_>) -> Option<Result<Self, Refusal>> {
+        let content = EncryptedContent::parse(content)?;
 
         /// `[1] KeyAgreeRecipientInfo`: for a certificate that is not ours, since the RA's key is RSA.
         const KEY_AGREEMENT: u8 = tag::context_constructed(1);
@@ -99,19 +99,14 @@ impl Envelope {
         if recipients.is_empty() {
             return Some(Err(Refusal::bad_algorithm("recipient-kind")));
         }
-        let Some((cipher, iv)) = Cipher::from_identifier(&cipher) else {
-            return Some(Err(Refusal::bad_algorithm("content-encryption-algorithm")));
-        };
-        Some(Ok(Envelope {
+        Some(content.map(|content| Envelope {
             recipients,
-            cipher,
-            iv,
-            ciphertext,
+            content,
         }))
     }
 
     pub(crate) fn check_algorithms(&self, algorithms: &Algorithms) -> Result<(), Refusal> {
-        if !algorithms.ciphers.contains(&self.cipher) {
+        if !algorithms.ciphers.contains(&self.content.cipher) {
             return Err(Refusal::bad_algorithm("content-encryption-algorithm"));
         }
         if !self
@@ -139,7 +134,7 @@ impl Envelope {
     /// The content-encryption algorithm, which the reply mirrors.
     #[must_use]
     pub fn cipher(&self) -> Cipher {
-        self.cipher
+        self.content.cipher
     }
 
     /// Opens it for the holder of `ra_certificate` (DER).
@@ -154,7 +149,7 @@ impl Envelope {
         decryptor: &D,
         ra_certificate: &[u8],
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, D::Error> {
-        let mut key = Zeroizing::new(vec![0; self.cipher.key_length()]);
+        let mut key = Zeroizing::new(vec![0; self.content.cipher.key_length()]);
         let Ok(()) = rand_bytes(&mut key) else {
             return Ok(Err(Undecipherable));
         };
@@ -166,7 +161,7 @@ impl Envelope {
             .decrypt(recipient.transport, &recipient.encrypted_key)
             .await?;
         replace_if_it_fits(&mut key, &unwrapped.unwrap_or_default());
-        Ok(self.decrypt(&key))
+        Ok(self.content.decrypt(&key))
     }
 
     fn recipient(&self, certificate: &[u8]) -> Option<&Recipient> {
@@ -177,8 +172,29 @@ impl Envelope {
                 .is_some_and(|identifier| certificate.is_named_by(&identifier))
         })
     }
+}
 
-    fn decrypt(&self, key: &[u8]) -> Result<Zeroizing<Vec<u8>>, Undecipherable> {
+impl EncryptedContent {
+    /// Outer `None`: not as defined. badAlg for a cipher that is never taken.
+    pub(crate) fn parse(mut content: Fields<'_>) -> Option<Result<Self, Refusal>> {
+        let content_type = content.take(tag::OBJECT_IDENTIFIER)?.oid()?;
+        let cipher = AlgorithmIdentifier::take(&mut content)?;
+        let ciphertext = implicit_octets(&mut content)?;
+        content.finish()?;
+        if content_type != oid::DATA {
+            return None;
+        }
+        let Some((cipher, iv)) = Cipher::from_identifier(&cipher) else {
+            return Some(Err(Refusal::bad_algorithm("content-encryption-algorithm")));
+        };
+        Some(Ok(EncryptedContent {
+            cipher,
+            iv,
+            ciphertext,
+        }))
+    }
+
+    pub(crate) fn decrypt(&self, key: &[u8]) -> Result<Zeroizing<Vec<u8>>, Undecipherable> {
         let mut plaintext = self.decrypt_blocks(key).map_err(|_| Undecipherable)?;
         let length =
             unpadded_length(&plaintext, self.cipher.block_length()).ok_or(Undecipherable)?;
@@ -226,13 +242,13 @@ fn unpadded_length(plaintext: &[u8], block_length: usize) -> Option<usize> {
 }
 
 /// Borrowed parts of an EnvelopedData.
-struct Parts<'a> {
-    recipients: Fields<'a>,
-    encrypted_content: Fields<'a>,
+pub(crate) struct Parts<'a> {
+    pub(crate) recipients: Fields<'a>,
+    pub(crate) encrypted_content: Fields<'a>,
 }
 
 impl<'a> Parts<'a> {
-    fn parse(der: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(der: &'a [u8]) -> Option<Self> {
         let mut fields = content_info(der, &oid::ENVELOPED_DATA)?;
         fields.take(tag::INTEGER)?;
         fields.take_if(tag::context_constructed(0));

@@ -19,6 +19,8 @@ pub struct Limits {
     pub extensions: usize,
     /// Octets of a transactionID. A decimal SHA-512 has 155.
     pub transaction_id: usize,
+    /// Iterations of PBKDF2 that a sender may ask for. A million take about half a second.
+    pub pbkdf2_iterations: u32,
     /// Octets of a challengePassword. Intune's are up to some kilobytes.
     pub challenge_password: usize,
 }
@@ -34,6 +36,7 @@ impl Default for Limits {
             attributes: 32,
             extensions: 32,
             transaction_id: 255,
+            pbkdf2_iterations: 1_000_000,
             challenge_password: 8 * 1024,
         }
     }

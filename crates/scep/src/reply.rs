@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::{
     Cipher, Digest, FailInfo, KeyTransport, MessageSigner, MessageType, Nonce, PkiStatus, Refusal,
-    Request,
+    Request, Secret,
     asn1::{oid, write},
     certificate::CertificateParts,
     cms::{
@@ -13,6 +13,7 @@ use crate::{
         seal::{Recipient, seal},
         write::{Unsigned, certificates_only, crl_only},
     },
+    password,
 };
 
 /// What a CertRep tells.
@@ -50,6 +51,8 @@ pub struct ReplyContext<'a> {
     pub digest: Digest,
     /// Cipher of the reply's envelope.
     pub cipher: Cipher,
+    /// The secret that came with the request; used only where the requester's key cannot decrypt (RFC 8894 §3.1).
+    pub password: Option<&'a Secret>,
 }
 
 /// No CertRep could be built.
@@ -58,9 +61,12 @@ pub enum ReplyError<E> {
     /// The signer gave no signature.
     #[error("the reply was not signed")]
     Signer(#[source] E),
-    /// A SUCCESS needs the request's signer certificate, with an RSA key, to encrypt to.
+    /// A SUCCESS needs the request's signer certificate to encrypt to.
     #[error("the reply has no recipient")]
     Recipient(#[source] Refusal),
+    /// The requester's key cannot decrypt, and there is no secret in its place.
+    #[error("the requester's key cannot decrypt, and no challenge came with the request")]
+    NoPassword,
     /// The RA certificate is not a certificate.
     #[error("the RA certificate is to be one DER certificate")]
     RaCertificate,
@@ -70,7 +76,7 @@ pub enum ReplyError<E> {
 }
 
 /// Builds a CertRep: DER but for the order of the certificates, and enveloped to the certificate that signed the
-/// request and to no other (RFC 8894 §2.3).
+/// request and to no other (RFC 8894 §2.3), or under the password where that certificate's key cannot decrypt.
 ///
 /// # Errors
 /// See [`ReplyError`].
@@ -104,11 +110,12 @@ pub async fn cert_rep<S: MessageSigner>(
 }
 
 fn envelope<E>(context: &ReplyContext<'_>, content: &[u8]) -> Result<Vec<u8>, ReplyError<E>> {
-    let key = context
-        .request
-        .signer()
-        .and_then(|signer| signer.rsa_key())
-        .map_err(ReplyError::Recipient)?;
+    let signer = context.request.signer().map_err(ReplyError::Recipient)?;
+    if signer.curve().is_some() {
+        let password = context.password.ok_or(ReplyError::NoPassword)?;
+        return Ok(password::seal(content, context.cipher, password)?);
+    }
+    let key = signer.rsa_key().map_err(ReplyError::Recipient)?;
     let recipient = Recipient {
         identifier: context.request.signer_identifier(),
         key,

@@ -102,9 +102,9 @@ impl Request {
     /// badMessageCheck wherever it was altered.
     ///
     /// # Errors
-    /// badAlg; badRequest for a signer's key too small or too large to calculate with.
+    /// badAlg; badRequest for a signer's key too small or too large to calculate with, or not on its curve.
     pub fn check_algorithms(&self, algorithms: &Algorithms) -> Result<(), Refusal> {
-        self.message.check_algorithms(&algorithms.digests)?;
+        self.message.check_algorithms(algorithms)?;
         match &self.envelope {
             _ if !self.message.digest_matches() => Ok(()),
             Ok(envelope) => envelope.check_algorithms(algorithms),

@@ -16,6 +16,7 @@ use crate::{
     Digest, KeyTransport,
     asn1::{oid, read::Element, tag},
     cms::algorithm::{AlgorithmIdentifier, SignatureScheme},
+    key::NoKey,
 };
 
 /// Modulus bits that any arithmetic is done with; which keys are good enough is for policy.
@@ -33,27 +34,17 @@ impl fmt::Debug for RsaKey {
     }
 }
 
-/// Why a SubjectPublicKeyInfo gives no [`RsaKey`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoRsaKey {
-    /// Another algorithm, or a broken encoding.
-    NotRsa,
-    /// Sizes out of bounds.
-    OutOfBounds,
-}
-
 impl RsaKey {
-    pub(crate) fn from_spki(spki: &[u8]) -> Result<Self, NoRsaKey> {
-        let (modulus, exponent) = public_parts(spki).ok_or(NoRsaKey::NotRsa)?;
-        let number = |magnitude| BigNum::from_slice(magnitude).map_err(|_| NoRsaKey::OutOfBounds);
+    pub(crate) fn from_spki(spki: &[u8]) -> Result<Self, NoKey> {
+        let (modulus, exponent) = public_parts(spki).ok_or(NoKey::Algorithm)?;
+        let number = |magnitude| BigNum::from_slice(magnitude).map_err(|_| NoKey::Size);
         let (modulus, exponent) = (number(modulus)?, number(exponent)?);
         let in_bounds = MODULUS_BITS.contains(&modulus.num_bits())
             && EXPONENT_BITS.contains(&exponent.num_bits());
         if !in_bounds || !modulus.is_bit_set(0) || !exponent.is_bit_set(0) {
-            return Err(NoRsaKey::OutOfBounds);
+            return Err(NoKey::Size);
         }
-        let key =
-            Rsa::from_public_components(modulus, exponent).map_err(|_| NoRsaKey::OutOfBounds)?;
+        let key = Rsa::from_public_components(modulus, exponent).map_err(|_| NoKey::Size)?;
         Ok(RsaKey(Arc::new(key)))
     }
 
@@ -74,6 +65,7 @@ impl RsaKey {
             } => self
                 .verify_pss(digest, mgf, salt_length, message, signature)
                 .unwrap_or(false),
+            SignatureScheme::Ecdsa { .. } => false,
         }
     }
 
@@ -145,7 +137,7 @@ impl RsaKey {
 }
 
 impl Digest {
-    fn openssl(self) -> MessageDigest {
+    pub(crate) fn openssl(self) -> MessageDigest {
         match self {
             Digest::Sha1 => MessageDigest::sha1(),
             Digest::Sha256 => MessageDigest::sha256(),

@@ -29,6 +29,8 @@ pub enum Consume {
         old: Serial,
         /// Seconds from the issue of the new one to the revocation of the old one; `None` keeps it.
         revoke_after: Option<i64>,
+        /// A one-time challenge that goes with it, by its public id, where the reply is enveloped under it.
+        challenge: Option<String>,
     },
     /// The approval of a request that waited, with all that was reserved for it.
     Approved {
@@ -71,10 +73,18 @@ pub(crate) fn consume(
             used.columns.inventory_name = Some(name.clone());
             take_name(connection, &claim, id, name, serial)?
         }
-        Consume::Renewal { old, revoke_after } => {
+        Consume::Renewal {
+            old,
+            revoke_after,
+            challenge,
+        } => {
             used.columns.renewal_of = Some(old.clone());
             used.columns.revoke_after = *revoke_after;
-            check_renewal(connection, old, claim.now)?
+            used.columns.challenge_id.clone_from(challenge);
+            match (check_renewal(connection, old, claim.now)?, challenge) {
+                (None, Some(id)) => spend_one_time(connection, id, serial, claim.now)?,
+                (obstacle, _) => obstacle,
+            }
         }
         Consume::Approved { id } => return take_approval(connection, permit, id),
     };

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Profile;
-use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport};
+use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport};
 
 crate::algorithm::words! {
     /// The name of an exception: its key in a policy file, and its label where uses are counted.
@@ -154,6 +154,11 @@ impl Profile {
     /// Key transport allowed for the CMS envelope.
     pub fn key_transports(&self) -> &[KeyTransport] {
         &self.algorithms.key_transports
+    }
+
+    /// Curves of the keys that are certified; empty where RSA keys alone are.
+    pub fn curves(&self) -> &[Curve] {
+        &self.keys.curves
     }
 
     fn with_sha1(&self, listed: &[HashAlgorithm], now: SystemTime) -> Vec<HashAlgorithm> {

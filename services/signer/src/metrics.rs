@@ -17,6 +17,10 @@ pub(crate) fn describe() {
         "Requests that needed an exception, by profile and switch; `assay legacy list` names the devices."
     );
     metrics::describe_counter!(
+        "assay_signer_password_replies_total",
+        "Requests answered, or to be answered, under their challenge as their key cannot decrypt, by profile and outcome."
+    );
+    metrics::describe_counter!(
         "assay_signer_turned_away_total",
         "Requests that found no room and were told to come back."
     );
@@ -84,6 +88,13 @@ pub(crate) fn request_ended(trail: &Trail, outcome: &'static str) {
         metrics::counter!(
             "assay_signer_quirk_uses_total",
             "profile" => profile.clone(), "quirk" => quirk.as_str()
+        )
+        .increment(1);
+    }
+    if trail.under_password {
+        metrics::counter!(
+            "assay_signer_password_replies_total",
+            "profile" => profile.clone(), "outcome" => outcome
         )
         .increment(1);
     }

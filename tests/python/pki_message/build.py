@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from asn1crypto import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from . import der
@@ -39,6 +39,11 @@ WITH_RSA = {
     "sha256": "1.2.840.113549.1.1.11",
     "sha384": "1.2.840.113549.1.1.12",
     "sha512": "1.2.840.113549.1.1.13",
+}
+WITH_ECDSA = {
+    "sha256": "1.2.840.10045.4.3.2",
+    "sha384": "1.2.840.10045.4.3.3",
+    "sha512": "1.2.840.10045.4.3.4",
 }
 HASH = {"md5": hashes.MD5, "sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
 
@@ -77,6 +82,14 @@ class Key:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
+    def identifier(self, hash_name):
+        """AlgorithmIdentifier of a certificate's or a CSR's signature."""
+        return algorithm(WITH_RSA[hash_name], der.null())
+
+    def message_identifier(self, _):
+        """signatureAlgorithm of a SignerInfo."""
+        return algorithm(RSA, der.null())
+
     @classmethod
     def from_primes(cls, p, q, exponent=65537):
         private = pow(exponent, -1, (p - 1) * (q - 1))
@@ -92,6 +105,24 @@ class Key:
         return self.private.sign(data, padding.PSS(padding.MGF1(HASH[hash_name]()), salt), HASH[hash_name]())
 
 
+class EcKey:
+    """An elliptic-curve key of a device: it signs, and decrypts nothing."""
+
+    def __init__(self, curve):
+        self.private = ec.generate_private_key(curve)
+        self.spki = self.private.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def identifier(self, hash_name):
+        return algorithm(WITH_ECDSA[hash_name])
+
+    message_identifier = identifier
+
+    def sign(self, data, hash_name="sha256"):
+        return self.private.sign(data, ec.ECDSA(HASH[hash_name]()))
+
+
 def rsa_spki(modulus, exponent=65537):
     """A public key that need not be one."""
     return der.seq(algorithm(RSA, der.null()), der.bits(der.seq(der.integer(modulus), der.integer(exponent))))
@@ -104,7 +135,7 @@ def extension(dotted, value, critical=False):
 def certificate(key, subject, issuer=None, serial=b"\x01", version=3, extensions=(), hash_name="sha256", spki=None):
     """A certificate signed by its own key."""
     issuer = subject if issuer is None else issuer
-    identifier = algorithm(WITH_RSA[hash_name], der.null())
+    identifier = key.identifier(hash_name)
     day = [der.tlv(0x17, text) for text in (b"250101000000Z", b"450101000000Z")]
     tbs = der.seq(
         der.explicit(0, der.integer(version - 1)) if version > 1 else b"",
@@ -161,7 +192,7 @@ class Csr:
         signature = self.key.sign(info, self.hash_name)
         if self.signature:
             signature = self.signature(signature)
-        identifier = self.algorithm or algorithm(WITH_RSA[self.hash_name], der.null())
+        identifier = self.algorithm or self.key.identifier(self.hash_name)
         return der.seq(info, identifier, der.bits(signature))
 
 
@@ -298,7 +329,7 @@ class Message:
             self.identifier or issuer_and_serial(self.signer),
             digest_algorithm,
             der.tlv(0xA0, *attributes) if attributes else b"",
-            self.signature_algorithm or algorithm(RSA, der.null()),
+            self.signature_algorithm or self.key.message_identifier(self.hash_name),
             der.octets(signature),
         )
         certificates = [self.signer] if self.certificates is None else self.certificates

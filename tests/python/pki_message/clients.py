@@ -9,6 +9,8 @@ import socket
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from . import build, cases, der
 from .build import Recipient, algorithm, attribute, name
 
@@ -261,4 +263,26 @@ VARIANTS = {
     "a CSR signed with SHA-512": csr(hash_name="sha512"),
 }  # fmt: skip
 
-SHAPES = {"clients": CLIENTS, "variants": VARIANTS}
+
+
+def elliptic(curve, hash_name="sha256", **changes):
+    """Signed by an elliptic-curve key, so that the reply is enveloped under the challenge."""
+
+    def send(scene, url):
+        key = build.EcKey(curve)
+        envelope = build.Envelope([Recipient(scene.ra_enc)], **changes)
+        csr = scene.csr(key=key, hash_name=hash_name)
+        message = build.good(scene.challenge, scene.ra_enc, key, csr=csr, hash_name=hash_name, envelope=envelope)
+        return message, post(url, message.encode())
+
+    return send
+
+
+ELLIPTIC = {
+    "P-256": elliptic(ec.SECP256R1()),
+    "P-384": elliptic(ec.SECP384R1(), "sha384"),
+    "P-256 with SHA-512 and AES-256": elliptic(ec.SECP256R1(), "sha512", cipher=build.AES256),
+    "P-384 with SHA-256 and AES-192": elliptic(ec.SECP384R1(), "sha256", cipher=build.AES192),
+}
+
+SHAPES = {"clients": CLIENTS, "variants": VARIANTS, "elliptic": ELLIPTIC}

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from . import build, der
+from . import build, der, password
 
 MESSAGE_TYPE, PKI_STATUS, FAIL_INFO, FAIL_INFO_TEXT = (
     "2.16.840.1.113733.1.9.2",
@@ -70,10 +70,15 @@ def _text(attributes, dotted):
 def _open(content, message):
     enveloped = cms.ContentInfo.load(content, strict=True)["content"]
     check(len(enveloped["recipient_infos"]) == 1, "one recipient")
-    recipient = enveloped["recipient_infos"][0].chosen
-    expected = message.identifier or build.issuer_and_serial(message.signer)
-    check(recipient["rid"].dump() == expected, "enveloped to the certificate that signed, named as it was")
-    key = message.key.private.decrypt(recipient["encrypted_key"].native, padding.PKCS1v15())
+    if isinstance(message.key, build.EcKey):
+        check(enveloped["version"].contents == b"\x03", "version 3 with a password's recipient")
+        recipients = der.elements(der.split(enveloped["recipient_infos"].dump())[1])
+        key = password.unwrap(recipients[0], message.csr.challenge)
+    else:
+        recipient = enveloped["recipient_infos"][0].chosen
+        expected = message.identifier or build.issuer_and_serial(message.signer)
+        check(recipient["rid"].dump() == expected, "enveloped to the certificate that signed, named as it was")
+        key = message.key.private.decrypt(recipient["encrypted_key"].native, padding.PKCS1v15())
     info = enveloped["encrypted_content_info"]
     algorithm = info["content_encryption_algorithm"]
     check(algorithm["algorithm"].dotted == message.envelope.cipher[0], "the request's cipher mirrored")

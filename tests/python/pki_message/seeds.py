@@ -146,6 +146,23 @@ def run(command, scratch, environment=None):
         pass
 
 
+def cert_rep_under_password(certificate, key):
+    """A CertRep with the certificate, enveloped by OpenSSL under the challenge."""
+    certificates = der.tlv(0xA0, certificate)
+    content = der.seq(der.oid(build.DATA))
+    signed = der.seq(der.integer(1), der.set_of(), content, certificates, der.set_of())
+    listed = der.seq(der.oid(build.SIGNED_DATA), der.explicit(0, signed))
+    command = ["openssl", "cms", "-encrypt", "-binary", "-outform", "DER", "-aes128", "-pwri_password", "challenge"]
+    envelope = subprocess.run(command, input=listed, capture_output=True, check=True).stdout
+    status = "2.16.840.1.113733.1.9.3"
+
+    def succeeded(attributes):
+        attributes[status] = build.attribute(status, der.printable("0"))
+
+    message = build.good("challenge", certificate, key, message_type="3", econtent=envelope, attributes=succeeded)
+    return message.encode()
+
+
 def make(folder):
     """Writes `folder/TARGET/CLIENT`, and the certificate that the messages are enveloped to; gives their names."""
     listener = Listener(folder)
@@ -158,6 +175,10 @@ def make(folder):
     for client, send in clients.CLIENTS.items():
         if client != "certmonger":
             send(scene, listener.url(client.replace(" ", "-").lower()))
+    for name, send in clients.ELLIPTIC.items():
+        if " " not in name:
+            send(scene, listener.url(name.lower()))
+    listener.write("outer_message", "cert-rep-under-password", cert_rep_under_password(listener.certificate, listener.key))
     listener.write("query", "issuer-and-serial", build.issuer_and_serial(listener.certificate))
     listener.write("query", "issuer-and-subject", der.seq(build.DEVICE, build.DEVICE))
     return sorted(str(file.relative_to(folder)) for file in listener.folder.rglob("*") if file.is_file())

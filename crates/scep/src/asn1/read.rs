@@ -50,6 +50,19 @@ impl<'a> Element<'a> {
         let zeros = self.content.iter().take_while(|octet| **octet == 0).count();
         (first < 0x80).then(|| self.content.get(zeros..))?
     }
+
+    /// A non-negative INTEGER of no more than 32 bits.
+    pub(crate) fn small_number(&self) -> Option<u32> {
+        let magnitude = self.magnitude()?;
+        if magnitude.len() > size_of::<u32>() {
+            return None;
+        }
+        Some(
+            magnitude
+                .iter()
+                .fold(0, |number, octet| number << 8 | u32::from(*octet)),
+        )
+    }
 }
 
 /// The elements of a constructed value. `None` from its methods is a structure that is not as defined.

@@ -5,10 +5,11 @@ use zeroize::Zeroizing;
 
 use crate::{
     Decryptor, Envelope, FailInfo, Limits, Malformed, MessageType, Nonce, PkiStatus, Refusal,
-    SignerCertificate, TransactionId, Undecipherable,
+    Secret, SignerCertificate, TransactionId, Undecipherable,
     asn1::{oid, tag},
     cms::signed_message::SignedMessage,
     parse_ca_certificates, parse_crls,
+    password::{NoPasswordEnvelope, PasswordEnvelope},
 };
 
 /// A CertRep (RFC 8894 §3.3.2) as a client receives it. Compare transactionID and recipientNonce, then verify it with
@@ -37,12 +38,15 @@ pub enum CertRepError {
     /// Not signed by the RA, or altered.
     #[error("the CertRep is not signed by the RA: {}", .0.reason)]
     Signature(Refusal),
-    /// The RA certificate is not one with an RSA key.
-    #[error("the RA certificate is to be one DER certificate with an RSA key")]
+    /// The RA certificate is none, or its key verifies nothing.
+    #[error("the RA certificate is to be one DER certificate with an RSA or elliptic-curve key")]
     RaCertificate,
     /// The envelope is none, or is for another.
     #[error("the CertRep's envelope is not for this certificate: {}", .0.reason)]
     Envelope(Refusal),
+    /// The envelope is none that a password opens.
+    #[error(transparent)]
+    Password(#[from] NoPasswordEnvelope),
     /// The envelope does not open.
     #[error(transparent)]
     Undecipherable(#[from] Undecipherable),
@@ -139,9 +143,7 @@ impl CertRep {
     pub fn verify(&self, ra_certificate: &[u8]) -> Result<(), CertRepError> {
         let certificate =
             SignerCertificate::parse(ra_certificate).ok_or(CertRepError::RaCertificate)?;
-        let key = certificate
-            .rsa_key()
-            .map_err(|_| CertRepError::RaCertificate)?;
+        let key = certificate.key().map_err(|_| CertRepError::RaCertificate)?;
         self.message
             .verify_with(key)
             .map_err(CertRepError::Signature)
@@ -161,6 +163,24 @@ impl CertRep {
         Ok(content.and_then(|content| {
             parse_ca_certificates(&content).map_err(|_| CertRepError::Certificates)
         }))
+    }
+
+    /// As [`CertRep::open`], for a requester whose key cannot decrypt: under the challengePassword of its request.
+    ///
+    /// # Errors
+    /// There is no envelope under a password, it asks for more work than the limits allow, or it does not open.
+    pub fn open_with_password(&self, password: &Secret) -> Result<Vec<Vec<u8>>, CertRepError> {
+        let content = self.message.content().unwrap_or_default();
+        let envelope = PasswordEnvelope::parse(content, &self.limits)??;
+        let content = envelope.open(password)?;
+        parse_ca_certificates(&content).map_err(|_| CertRepError::Certificates)
+    }
+
+    /// Whether the envelope is under a password, and not to a key.
+    #[must_use]
+    pub fn is_under_password(&self) -> bool {
+        let content = self.message.content().unwrap_or_default();
+        matches!(PasswordEnvelope::parse(content, &self.limits), Ok(Ok(_)))
     }
 
     /// As [`CertRep::open`], for the answer to a GetCRL: the CRL (DER).

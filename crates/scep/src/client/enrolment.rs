@@ -1,5 +1,5 @@
 //! The CSR and the transient certificate of a client. Its key lies elsewhere: each piece is built, signed by the
-//! caller with RSASSA-PKCS1-v1_5, and assembled.
+//! caller with RSASSA-PKCS1-v1_5 or ECDSA, as the key is, and assembled.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,8 @@ use der::{
 
 use crate::{
     Digest,
-    asn1::{oid, write},
+    asn1::{oid, read::Element, tag, write},
+    key::PublicKey,
 };
 
 /// CertificationRequestInfo (RFC 2986 §4.1), DER, to be signed and given to [`assemble_csr`]. `extensions` are whole
@@ -57,7 +58,8 @@ fn challenge_password(challenge: &str) -> Vec<u8> {
 /// The whole CSR from its signed info.
 #[must_use]
 pub fn assemble_csr(info: &[u8], digest: Digest, signature: &[u8]) -> Vec<u8> {
-    signed(info, digest, signature)
+    let key = csr_key(info).and_then(|spki| PublicKey::from_spki(spki).ok());
+    signed(info, &algorithm(key.as_ref(), digest), signature)
 }
 
 /// TBSCertificate, v3 without extensions, of the transient self-signed certificate (RFC 8894 §2.3), DER, to be signed
@@ -77,7 +79,7 @@ pub fn self_signed_tbs(
     Ok(write::sequence(&[
         &write::context(0, &[&write::small_integer(2)]),
         &write::integer(serial),
-        &digest.with_rsa(),
+        &algorithm(PublicKey::from_spki(spki_der).ok().as_ref(), digest),
         subject_der,
         &validity,
         subject_der,
@@ -88,11 +90,34 @@ pub fn self_signed_tbs(
 /// The whole certificate from its signed TBS.
 #[must_use]
 pub fn assemble_certificate(tbs: &[u8], digest: Digest, signature: &[u8]) -> Vec<u8> {
-    signed(tbs, digest, signature)
+    let named = tbs_algorithm(tbs).map(<[u8]>::to_vec);
+    let algorithm = named.unwrap_or_else(|| digest.with_rsa());
+    signed(tbs, &algorithm, signature)
 }
 
-fn signed(what: &[u8], digest: Digest, signature: &[u8]) -> Vec<u8> {
-    write::sequence(&[what, &digest.with_rsa(), &write::bit_string(signature)])
+fn signed(what: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
+    write::sequence(&[what, algorithm, &write::bit_string(signature)])
+}
+
+/// A key that cannot be read signs as an RSA key does: tests have some.
+fn algorithm(key: Option<&PublicKey>, digest: Digest) -> Vec<u8> {
+    key.map_or_else(|| digest.with_rsa(), |key| digest.signed_by(key))
+}
+
+/// SubjectPublicKeyInfo of a CertificationRequestInfo.
+fn csr_key(info: &[u8]) -> Option<&[u8]> {
+    let mut fields = Element::only(info, tag::SEQUENCE)?.fields();
+    fields.take(tag::INTEGER)?;
+    fields.take(tag::SEQUENCE)?;
+    Some(fields.take(tag::SEQUENCE)?.der)
+}
+
+/// The signature field of a TBSCertificate.
+fn tbs_algorithm(tbs: &[u8]) -> Option<&[u8]> {
+    let mut fields = Element::only(tbs, tag::SEQUENCE)?.fields();
+    fields.take_if(tag::context_constructed(0));
+    fields.take(tag::INTEGER)?;
+    Some(fields.take(tag::SEQUENCE)?.der)
 }
 
 /// UTCTime through 2049, GeneralizedTime after (RFC 5280 §4.1.2.5).

@@ -5,6 +5,7 @@ mod enrolment;
 mod envelope_parts;
 mod pki_message;
 
+pub use crate::password::NoPasswordEnvelope;
 pub use cert_rep::{CertRep, CertRepError};
 pub use enrolment::{
     assemble_certificate, assemble_csr, new_csr_info, new_csr_info_with, self_signed_tbs,

@@ -12,6 +12,7 @@ use crate::{
         seal::{Recipient, seal},
         write::Unsigned,
     },
+    key::PublicKey,
 };
 
 /// A request could not be built.
@@ -42,7 +43,7 @@ pub struct PkiMessageBuilder<'a> {
     pub sender_nonce: Option<&'a [u8]>,
     /// Digest of the signature.
     pub digest: Digest,
-    /// signatureAlgorithm, DER; `rsaEncryption` with NULL unless set.
+    /// signatureAlgorithm, DER; by the key of the signer's certificate unless set: `rsaEncryption` with NULL, or ECDSA.
     pub signature_algorithm: Option<Vec<u8>>,
     /// Cipher of the envelope.
     pub cipher: Cipher,
@@ -147,7 +148,7 @@ impl<'a> PkiMessageBuilder<'a> {
         let algorithm = self
             .signature_algorithm
             .clone()
-            .unwrap_or_else(rsa_encryption);
+            .unwrap_or_else(|| signature_algorithm(self.signer_certificate, self.digest));
         Ok(unsigned.assemble(&signed_attributes, &algorithm, &signature))
     }
 
@@ -166,5 +167,14 @@ impl<'a> PkiMessageBuilder<'a> {
         );
         attributes.extend(self.sender_nonce.map(nonce));
         attributes
+    }
+}
+
+fn signature_algorithm(certificate: &[u8], digest: Digest) -> Vec<u8> {
+    let certificate = SignerCertificate::parse(certificate);
+    let key = certificate.as_ref().and_then(|signer| signer.key().ok());
+    match key {
+        Some(key @ PublicKey::Ec(_)) => digest.signed_by(key),
+        Some(PublicKey::Rsa(_)) | None => rsa_encryption(),
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         read::{Element, Fields},
         tag, write,
     },
+    key::PublicKey,
 };
 
 pub(crate) struct AlgorithmIdentifier<'a> {
@@ -21,7 +22,8 @@ impl<'a> AlgorithmIdentifier<'a> {
         Self::parse(&fields.take(tag::SEQUENCE)?)
     }
 
-    fn parse(element: &Element<'a>) -> Option<Self> {
+    /// Of an element that is one but for its tag.
+    pub(crate) fn parse(element: &Element<'a>) -> Option<Self> {
         let mut fields = element.fields();
         let oid = fields.take(tag::OBJECT_IDENTIFIER)?.oid()?;
         let parameters = if fields.is_empty() {
@@ -37,6 +39,17 @@ impl<'a> AlgorithmIdentifier<'a> {
     pub(crate) fn has_no_parameters(&self) -> bool {
         self.parameters
             .is_none_or(|parameters| parameters.tag == tag::NULL && parameters.content.is_empty())
+    }
+
+    /// The parameters, whole encoding, where there are any but NULL.
+    pub(crate) fn parameters_der(&self) -> Option<&'a [u8]> {
+        let parameters = self.parameters.filter(|_| !self.has_no_parameters());
+        parameters.map(|parameters| parameters.der)
+    }
+
+    /// The parameters where they are one object identifier.
+    pub(crate) fn parameters_oid(&self) -> Option<ObjectIdentifier> {
+        self.parameters?.oid()
     }
 
     /// The single digest behind `[n] EXPLICIT AlgorithmIdentifier`, SHA-1 where it is absent.
@@ -97,6 +110,25 @@ impl Digest {
         };
         write::sequence(&[&write::oid(&oid), &write::null()])
     }
+
+    /// AlgorithmIdentifier of ECDSA with this digest, parameters absent (RFC 5758 §3.2).
+    fn with_ecdsa(self) -> Vec<u8> {
+        let oid = match self {
+            Digest::Sha1 => oid::ECDSA_WITH_SHA1,
+            Digest::Sha256 => oid::ECDSA_WITH_SHA256,
+            Digest::Sha384 => oid::ECDSA_WITH_SHA384,
+            Digest::Sha512 => oid::ECDSA_WITH_SHA512,
+        };
+        write::sequence(&[&write::oid(&oid)])
+    }
+
+    /// The AlgorithmIdentifier by which `key` signs with this digest: PKCS#1 v1.5 or ECDSA.
+    pub(crate) fn signed_by(self, key: &PublicKey) -> Vec<u8> {
+        match key {
+            PublicKey::Rsa(_) => self.with_rsa(),
+            PublicKey::Ec(_) => self.with_ecdsa(),
+        }
+    }
 }
 
 /// How a signature was made.
@@ -110,12 +142,25 @@ pub(crate) enum SignatureScheme {
         mgf: Digest,
         salt_length: i32,
     },
+    /// ECDSA (RFC 5753 §2.1, RFC 5758 §3.2).
+    Ecdsa { digest: Digest },
 }
 
 impl SignatureScheme {
     pub(crate) fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
         if identifier.oid == oid::RSASSA_PSS {
             return Self::pss(identifier.parameters?);
+        }
+        let ecdsa = match identifier.oid {
+            oid::ECDSA_WITH_SHA1 => Some(Digest::Sha1),
+            oid::ECDSA_WITH_SHA256 => Some(Digest::Sha256),
+            oid::ECDSA_WITH_SHA384 => Some(Digest::Sha384),
+            oid::ECDSA_WITH_SHA512 => Some(Digest::Sha512),
+            _ => None,
+        };
+        if let Some(digest) = ecdsa {
+            let scheme = SignatureScheme::Ecdsa { digest };
+            return identifier.has_no_parameters().then_some(scheme);
         }
         let digest = match identifier.oid {
             oid::RSA_ENCRYPTION => None,
@@ -164,7 +209,7 @@ impl SignatureScheme {
     pub(crate) fn digest(self) -> Option<Digest> {
         match self {
             SignatureScheme::Pkcs1v15 { digest } => digest,
-            SignatureScheme::Pss { digest, .. } => Some(digest),
+            SignatureScheme::Pss { digest, .. } | SignatureScheme::Ecdsa { digest } => Some(digest),
         }
     }
 }

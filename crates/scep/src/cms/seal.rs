@@ -66,6 +66,17 @@ pub(crate) fn assemble(
             &write::octet_string(encrypted_key),
         ]));
     }
+    enveloped_data(version, infos, cipher, iv, ciphertext)
+}
+
+/// A ContentInfo with an EnvelopedData of encoded RecipientInfos.
+pub(crate) fn enveloped_data(
+    version: u8,
+    infos: Vec<Vec<u8>>,
+    cipher: Cipher,
+    iv: &[u8],
+    ciphertext: &[u8],
+) -> Vec<u8> {
     let encrypted_content = write::sequence(&[
         &write::oid(&oid::DATA),
         &cipher.identifier(iv),

@@ -1,7 +1,7 @@
 //! A SignedData with one signer, kept in parts: what a pkiMessage is in either direction.
 
 use crate::{
-    Digest, Limits, Malformed, Refusal, SignerCertificate,
+    Algorithms, Digest, Limits, Malformed, Refusal, SignerCertificate,
     asn1::{ber, oid, tag},
     certificate::CertificateParts,
     cms::{
@@ -9,7 +9,7 @@ use crate::{
         attributes::SignedAttributes,
         signed_data::{SignedData, SignerInfo},
     },
-    rsa::RsaKey,
+    key::PublicKey,
 };
 
 #[derive(Debug, Clone)]
@@ -90,25 +90,39 @@ impl SignedMessage {
             .ok_or(Refusal::bad_message_check("signer-certificate-missing"))
     }
 
-    /// Digest and signature are of kinds that can be verified, and `digests` has the digest.
-    pub(crate) fn check_algorithms(&self, digests: &[Digest]) -> Result<(), Refusal> {
-        let digest = self.digest.filter(|digest| digests.contains(digest));
+    /// Digest and signature are of kinds that can be verified, the key makes such signatures, and `algorithms` has the
+    /// digest, and the curve where there is one.
+    pub(crate) fn check_algorithms(&self, algorithms: &Algorithms) -> Result<(), Refusal> {
+        let digest = self
+            .digest
+            .filter(|digest| algorithms.digests.contains(digest));
         digest.ok_or(Refusal::bad_algorithm("digest-algorithm"))?;
-        self.scheme
+        let scheme = self
+            .scheme
             .ok_or(Refusal::bad_algorithm("signature-algorithm"))?;
-        if let Some(signer) = &self.signer {
-            signer.rsa_key()?;
+        let Some(signer) = &self.signer else {
+            return Ok(());
+        };
+        let key = signer.key()?;
+        if key
+            .curve()
+            .is_some_and(|curve| !algorithms.curves.contains(&curve))
+        {
+            return Err(Refusal::bad_algorithm("signer-key-algorithm"));
+        }
+        if !key.makes(scheme) {
+            return Err(Refusal::bad_algorithm("signature-algorithm"));
         }
         Ok(())
     }
 
     /// Verifies the signature with the signer certificate of the message.
     pub(crate) fn verify(&self) -> Result<(), Refusal> {
-        self.verify_with(self.signer()?.rsa_key()?)
+        self.verify_with(self.signer()?.key()?)
     }
 
     /// RFC 5652 §5.4, §5.6, §11.1, §11.2 and RFC 8933 §4.
-    pub(crate) fn verify_with(&self, key: &RsaKey) -> Result<(), Refusal> {
+    pub(crate) fn verify_with(&self, key: &PublicKey) -> Result<(), Refusal> {
         let digest = self
             .digest
             .ok_or(Refusal::bad_algorithm("digest-algorithm"))?;

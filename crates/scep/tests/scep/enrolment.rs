@@ -32,6 +32,7 @@ async fn reply(request: &Request, outcome: &Outcome, digest: Digest, cipher: Cip
         ra_certificate: &ra().certificate,
         digest,
         cipher,
+        password: None,
     };
     cert_rep(&context, outcome, ra()).await.unwrap()
 }

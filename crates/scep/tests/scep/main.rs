@@ -7,6 +7,7 @@
 
 mod ca_certificates;
 mod csr;
+mod elliptic;
 mod enrolment;
 mod envelope;
 mod http;

@@ -21,6 +21,7 @@ async fn reply(outcome: &Outcome) -> SignedData {
         ra_certificate: &ra().certificate,
         digest: Digest::Sha256,
         cipher: Cipher::Aes256Cbc,
+        password: None,
     };
     let bytes = cert_rep(&context, outcome, ra()).await.unwrap();
     let info = ContentInfo::from_der(&bytes).unwrap();

@@ -288,5 +288,6 @@ fn renewal_consume() -> Consume {
     Consume::Renewal {
         old: serial(9),
         revoke_after: None,
+        challenge: None,
     }
 }

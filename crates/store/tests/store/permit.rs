@@ -301,3 +301,27 @@ async fn a_serial_is_never_used_twice() {
         .unwrap();
     assert_eq!(row.state, ChallengeState::Open);
 }
+
+/// Both or neither: a challenge that is gone renews nothing, and an old certificate that is none spends no challenge.
+#[tokio::test]
+async fn a_renewal_uses_up_the_challenge_that_goes_with_it() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    fixture.issued(1).await;
+    fixture.challenge("fresh").await;
+    let renewal = |number, old| {
+        let consume = Consume::Renewal {
+            old: serial(old),
+            revoke_after: None,
+            challenge: Some("fresh".to_owned()),
+        };
+        store.permit(permit(number, consume))
+    };
+    assert_eq!(renewal(2, 9).await.unwrap(), PermitOutcome::OldUnknown);
+    assert!(recorded(&renewal(3, 1).await.unwrap()));
+    assert_eq!(renewal(4, 1).await.unwrap(), PermitOutcome::ChallengeSpent);
+
+    // What was given up gives it back, once.
+    store.fail_intent(serial(3), NOW, vec![]).await.unwrap();
+    assert!(recorded(&renewal(5, 1).await.unwrap()));
+}

@@ -12,6 +12,7 @@ fn renewal(old: u64, revoke_after: Option<i64>) -> Consume {
     Consume::Renewal {
         old: serial(old),
         revoke_after,
+        challenge: None,
     }
 }
 

@@ -174,6 +174,7 @@ pub(crate) fn request() -> Request {
         message_type: Some("19".into()),
         profile: Some("devices".into()),
         challenge_id: None,
+        reply_envelope: None,
         quirks: Vec::new(),
     }
 }

@@ -1,12 +1,15 @@
-//! The device's own RSA key, in software: it signs the CSR and the request, and opens the reply.
+//! The device's own key, in software: it signs the CSR and the request, and an RSA key opens the reply.
 
 use std::path::Path;
 
 use assay_scep::{Decryptor, Digest, KeyTransport, MessageSigner};
+use clap::ValueEnum;
+use openssl::ec::{EcGroup, EcKey};
 use openssl::encrypt::Decrypter;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::pkey::{PKey, PKeyRef, Private};
+use openssl::nid::Nid;
+use openssl::pkey::{Id, PKey, PKeyRef, Private};
 use openssl::rsa::{Padding, Rsa};
 use openssl::sign::Signer;
 use zeroize::Zeroizing;
@@ -14,9 +17,20 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
-/// An RSA key pair.
+/// An RSA or elliptic-curve key pair.
 #[derive(Clone, Debug)]
 pub(crate) struct DeviceKey(PKey<Private>);
+
+/// What kind of key is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    /// RSA, as long as --bits says; it can renew without a challenge
+    Rsa,
+    /// NIST P-256
+    P256,
+    /// NIST P-384
+    P384,
+}
 
 impl DeviceKey {
     pub(crate) fn generate(bits: u32) -> Outcome<Self> {
@@ -25,22 +39,42 @@ impl DeviceKey {
         Ok(Self(PKey::from_rsa(rsa).or_fail(what)?))
     }
 
+    /// `bits`: of an RSA key.
+    pub(crate) fn of_type(key_type: KeyType, bits: u32) -> Outcome<Self> {
+        let curve = match key_type {
+            KeyType::Rsa => return Self::generate(bits),
+            KeyType::P256 => Nid::X9_62_PRIME256V1,
+            KeyType::P384 => Nid::SECP384R1,
+        };
+        let key = EcGroup::from_curve_name(curve)
+            .and_then(|group| EcKey::generate(&group))
+            .and_then(PKey::from_ec_key);
+        Ok(Self(key.or_fail("cannot make the device's key")?))
+    }
+
+    /// Whether it opens what is encrypted to it.
+    pub(crate) fn decrypts(&self) -> bool {
+        self.0.id() == Id::RSA
+    }
+
     pub(crate) fn from_der(der: &[u8]) -> Outcome<Self> {
         let key = PKey::private_key_from_der(der).or_fail("a cached key is unreadable")?;
         Ok(Self(key))
     }
 
-    /// An RSA key in an unencrypted PEM file.
+    /// A key in an unencrypted PEM file.
     pub(crate) fn read(path: &Path) -> Outcome<Self> {
         let wrong = || Failure::failed(format!("{} holds no usable key", path.display()));
-        let next = "give an unencrypted RSA key, PEM";
+        let next = "give an unencrypted RSA or elliptic-curve key, PEM";
         let pem = Zeroizing::new(files::read(path)?);
         // An empty answer to the question for a passphrase, which would otherwise go to the terminal.
         let key = PKey::private_key_from_pem_callback(&pem, |_| Ok(0))
             .map_err(|error| wrong().because(error).next(next))?;
-        match key.rsa() {
-            Ok(_) => Ok(Self(key)),
-            Err(_) => Err(wrong().because("it is no RSA key").next(next)),
+        match key.id() {
+            Id::RSA | Id::EC => Ok(Self(key)),
+            _ => Err(wrong()
+                .because("it is neither an RSA nor an elliptic-curve key")
+                .next(next)),
         }
     }
 
@@ -67,7 +101,7 @@ impl DeviceKey {
         &self.0
     }
 
-    /// RSASSA-PKCS1-v1_5.
+    /// RSASSA-PKCS1-v1_5, or ECDSA.
     pub(crate) fn sign(&self, digest: Digest, message: &[u8]) -> Result<Vec<u8>, ErrorStack> {
         Signer::new(message_digest(digest), &self.0)?.sign_oneshot_to_vec(message)
     }

@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 pub(crate) use ca::CaCertificates;
 pub(crate) use connection::{Connection, Url};
 pub(crate) use credential::Credential;
-pub(crate) use key::DeviceKey;
+pub(crate) use key::{DeviceKey, KeyType};
 pub(crate) use reply::{Enrolled, Verdict};
 pub(crate) use request::{Prepared, transient_certificate};
 

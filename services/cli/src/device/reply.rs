@@ -99,7 +99,10 @@ impl Prepared {
     }
 
     async fn first_certificate(&self, reply: &CertRep, ca: &CaCertificates) -> Outcome<X509> {
-        let certificates = opened(reply.open(&self.signer.key, &self.signer.certificate).await)?;
+        let certificates = match &self.password {
+            Some(password) => reply.open_with_password(password).or_fail(UNTRUSTED)?,
+            None => opened(reply.open(&self.signer.key, &self.signer.certificate).await)?,
+        };
         let der = certificates
             .first()
             .ok_or_else(|| Failure::failed(UNTRUSTED).because("it holds no certificate"))?;
@@ -175,6 +178,7 @@ mod tests {
             ra_certificate: &ca.signature,
             digest: Digest::Sha256,
             cipher: Cipher::Aes128Cbc,
+            password: None,
         };
         cert_rep(&context, &Answer::Pending, key).await.unwrap()
     }

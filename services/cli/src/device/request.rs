@@ -7,7 +7,7 @@ use assay_scep::client::{
     PkiMessageBuilder, assemble_certificate, assemble_csr, new_csr_info, self_signed_tbs,
 };
 use assay_scep::{
-    Digest, IssuerAndSerial, IssuerAndSubject, MessageType, Nonce, SignerCertificate,
+    Digest, IssuerAndSerial, IssuerAndSubject, MessageType, Nonce, Secret, SignerCertificate,
 };
 use const_oid::AssociatedOid;
 use der::asn1::OctetString;
@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     pub(super) nonce: Vec<u8>,
     /// Who signed the message: the reply is enveloped to it.
     pub(crate) signer: Credential,
+    /// Where its key cannot decrypt: what the reply is enveloped under.
+    pub(super) password: Option<Secret>,
 }
 
 impl Prepared {
@@ -52,22 +54,24 @@ impl Prepared {
         Self::build(
             MessageType::PkcsReq,
             &csr,
-            signer,
+            Asker::new(signer, Some(&wish.challenge)),
             transaction_id,
             recipient,
         )
         .await
     }
 
-    /// RenewalReq: the names of a certificate over `key`, signed with that certificate.
+    /// RenewalReq: the names of a certificate over `key`, signed with that certificate; with a fresh challenge where the
+    /// key of that certificate cannot decrypt the reply.
     pub(crate) async fn renewal(
         old: Credential,
         key: &DeviceKey,
+        challenge: Option<&str>,
         recipient: &[u8],
     ) -> Outcome<Self> {
         let spki = key.spki_der()?;
         let extensions = san_of(&old.certificate)?;
-        let csr = csr(key, &old.subject_der()?, &spki, None, &extensions)?;
+        let csr = csr(key, &old.subject_der()?, &spki, challenge, &extensions)?;
         // Of the certificate too: under the same key it is another transaction than the one before.
         let mut digest = Sha256::new();
         digest.update(&spki);
@@ -76,7 +80,7 @@ impl Prepared {
         Self::build(
             MessageType::RenewalReq,
             &csr,
-            old,
+            Asker::new(old, challenge),
             transaction_id,
             recipient,
         )
@@ -96,7 +100,7 @@ impl Prepared {
         Self::build(
             MessageType::CertPoll,
             &content.to_der(),
-            signer,
+            Asker::new(signer, None),
             transaction_id,
             &ca.encryption,
         )
@@ -132,11 +136,17 @@ impl Prepared {
         signer: Credential,
         ca: &CaCertificates,
     ) -> Outcome<Self> {
+        if !signer.key.decrypts() {
+            return Err(Failure::failed(
+                "an elliptic-curve key cannot open the answer to a query",
+            )
+            .next("fetch the CRL from where the certificate says; `assay cert show` has certificates"));
+        }
         let transaction_id = hex::encode(nonce()?);
         Self::build(
             kind,
             &content.to_der(),
-            signer,
+            Asker::new(signer, None),
             transaction_id,
             &ca.encryption,
         )
@@ -146,7 +156,7 @@ impl Prepared {
     async fn build(
         kind: MessageType,
         content: &[u8],
-        signer: Credential,
+        Asker { signer, password }: Asker,
         transaction_id: String,
         recipient: &[u8],
     ) -> Outcome<Self> {
@@ -164,7 +174,24 @@ impl Prepared {
             transaction_id,
             nonce,
             signer,
+            password,
         })
+    }
+}
+
+/// Who asks, and by what the answer is opened.
+struct Asker {
+    signer: Credential,
+    password: Option<Secret>,
+}
+
+impl Asker {
+    fn new(signer: Credential, challenge: Option<&str>) -> Self {
+        let challenge = challenge.filter(|_| !signer.key.decrypts());
+        Self {
+            password: challenge.map(|challenge| Secret::new(challenge.to_owned())),
+            signer,
+        }
     }
 }
 

@@ -13,13 +13,14 @@ use assay_store::{CertificateRow, Consume, InventoryRow, Serial};
 
 use super::End;
 
-/// What a certificate under the authority in `facts` uses up.
+/// What a certificate under the authority in `facts` uses up; `fresh` goes with a renewal.
 ///
 /// # Errors
 /// Where nothing is there to be used up: what `refuse` makes of the refusal that the policy gives for it.
 pub(super) fn consume(
     profile: &Profile,
     facts: &Facts,
+    fresh: Option<String>,
     refuse: impl Fn(Refusal) -> End,
 ) -> Result<Consume, End> {
     match &facts.authority {
@@ -35,6 +36,7 @@ pub(super) fn consume(
         Authority::Renewal { serial, .. } => Ok(Consume::Renewal {
             old: Serial::from_str(serial).map_err(End::deferred)?,
             revoke_after: revoke_after(profile),
+            challenge: fresh,
         }),
         Authority::StaticChallenge {
             inventory: None, ..

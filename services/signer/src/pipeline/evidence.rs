@@ -1,6 +1,7 @@
 //! What the store knows of an opened request: whether it came before, and what authorises it.
 
 use assay_policy::{Authority, Facts, Profile};
+use assay_scep::SignerCertificate;
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, ChallengeState, EvidenceQuery, InventoryRow,
     PendingRow,
@@ -9,7 +10,7 @@ use assay_store::{
 use super::opened::Opened;
 use super::requester::Requester;
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail, authority};
+use super::{End, Pipeline, Trail, asker, authority};
 
 /// The answer of one read.
 pub(super) struct Evidence {
@@ -63,14 +64,33 @@ impl Pipeline {
 }
 
 impl Evidence {
+    /// The challenge that a renewal uses up because its reply is enveloped under it.
+    pub(super) fn fresh_for(
+        &self,
+        requester: &Requester,
+        signer: &SignerCertificate,
+        trail: &mut Trail,
+    ) -> Result<Option<String>, End> {
+        let Requester::Issued(old) = requester else {
+            return Ok(None);
+        };
+        let Some(challenge) = self.challenge.as_ref().filter(|_| signer.curve().is_some()) else {
+            return Ok(None);
+        };
+        trail.challenge_id = Some(challenge.id.clone());
+        asker::fresh(challenge, old, signer).map(Some)
+    }
+
     /// What authorises the request. Whether that is what was asked for, the policy decides.
     pub(super) fn authority(
         self,
         requester: &Requester,
+        signer: &SignerCertificate,
         trail: &mut Trail,
     ) -> Result<Authority, End> {
         if let Some(challenge) = &self.challenge {
             trail.challenge_id = Some(challenge.id.clone());
+            asker::check_kind(challenge.kind, signer)?;
         }
         match requester {
             Requester::Key => self.challenge_authority(),

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use assay_audit::{Event, Hash, Issuance};
 use assay_hsm::{Hsm, OperationError};
 use assay_policy::Profile;
-use assay_scep::{Outcome, ReplyError, Request};
+use assay_scep::{Outcome, ReplyError};
 use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
 
 use super::Trail;
+use super::asker::Asker;
 use super::authority::Superseded;
 use super::intent::Intent;
 use super::lint::Linted;
@@ -79,7 +80,7 @@ impl Finish {
         intent: Intent,
         linted: &Linted,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         trail: &Trail,
     ) -> Result<Vec<u8>, FinishError> {
         // 7, 8, 9
@@ -97,7 +98,7 @@ impl Finish {
             certificates: self.authority.with_chain(certificate.clone(), chain),
         };
         let algorithms = reply::algorithms(profile, self.hsm.key_transports(), now);
-        let built = reply::build(&self.hsm, &algorithms, request, &outcome, trail).await;
+        let built = reply::build(&self.hsm, &algorithms, asker, &outcome, trail).await;
         let issued_at = self.recorder.clock.now_seconds();
         let event = Event::RequestIssued {
             request: trail.request(),

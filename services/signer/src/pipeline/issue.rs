@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use assay_policy::{Facts, Permit, Profile, decide};
-use assay_scep::Request;
 use assay_store::Consume;
 
+use super::asker::Asker;
 use super::intent::{Names, Opening};
 use super::kept::Kept;
 use super::opened::Opened;
@@ -23,12 +23,15 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// `fresh`: the challenge that a renewal uses up, to be enveloped under it.
+    ///
     /// # Errors
     /// A refusal where nothing authorises the request.
     pub(super) fn new(
         profile: &Profile,
         opened: &Opened,
         facts: Facts,
+        fresh: Option<String>,
         keep_evidence: Duration,
     ) -> Result<Self, End> {
         let kept = Kept::of(opened, keep_evidence);
@@ -36,7 +39,7 @@ impl Candidate {
         Ok(Self {
             signer_spki_sha256: opened.signer.spki_sha256(),
             csr_sha256: opened.csr_sha256,
-            consume: authority::consume(profile, &facts, refuse)?,
+            consume: authority::consume(profile, &facts, fresh, refuse)?,
             facts,
             kept,
         })
@@ -53,7 +56,7 @@ impl Pipeline {
     pub(super) async fn issue(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         candidate: Candidate,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
@@ -81,14 +84,14 @@ impl Pipeline {
         let intent = match opening {
             Opening::Opened(intent) => *intent,
             Opening::AlreadyIssued(serial) => {
-                return self.issued_before(profile, request, serial, trail).await;
+                return self.issued_before(profile, asker, serial, trail).await;
             }
         };
 
         // 7 to 11: digest compared, signed, verified, result durable, delivered.
         let issued = self
             .finish
-            .issue(intent, &linted, profile, request, trail)
+            .issue(intent, &linted, profile, asker, trail)
             .await;
         issued.map_err(|error| {
             End::Deferred(Deferred {

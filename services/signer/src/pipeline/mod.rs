@@ -3,6 +3,7 @@
 //! `issue.rs` is the list of steps that SECURITY.md and ARCHITECTURE.md give, in their order; here is what leads to it.
 //! Each step is a file; what a step yields is the only thing that the next one takes.
 
+mod asker;
 mod authority;
 mod decoy;
 mod end;
@@ -36,6 +37,7 @@ use assay_runtime::identity::Identity;
 use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
 
+use asker::Asker;
 pub(crate) use decoy::Decoy;
 pub(crate) use end::{Deferred, End, Refused};
 pub(crate) use finish::{Finish, Recovered};
@@ -174,30 +176,36 @@ impl Pipeline {
         if let Some(cert_rep) = self.identical_request(profile, trail).await? {
             return Ok(cert_rep);
         }
+        // What could not be answered is not decrypted.
+        asker::check_profile(profile, request.signer()?)?;
         let stranger = matches!(requester, Requester::Key);
         if stranger && !self.admission.may_decrypt(&trail.peer) {
             return Err(End::NotOpened);
         }
         // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
-        let opened = self.open(request, envelope, &requester, trail).await?;
+        let opened = self
+            .open(profile, request, envelope, &requester, trail)
+            .await?;
+        let asker = Asker::of(request, &opened, trail)?;
         let now = self.recorder.clock.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
         trail.needs(Quirk::of_digest(facts.csr_digest));
         let mut evidence = self.evidence(profile, &facts, &opened).await?;
         if let Some(earlier) = evidence.retransmitted.take() {
-            return self.equal_csr(profile, request, earlier, trail).await;
+            return self.equal_csr(profile, asker, earlier, trail).await;
         }
         if let Some(queued) = evidence.queued.take() {
-            return self.progress(profile, request, *queued, trail).await;
+            return self.progress(profile, asker, *queued, trail).await;
         }
-        facts.authority = evidence.authority(&requester, trail)?;
-        let candidate = Candidate::new(profile, &opened, facts, self.audit.keep_evidence)?;
+        let fresh = evidence.fresh_for(&requester, &opened.signer, trail)?;
+        facts.authority = evidence.authority(&requester, &opened.signer, trail)?;
+        let candidate = Candidate::new(profile, &opened, facts, fresh, self.audit.keep_evidence)?;
         match profile.approval() {
             Some(approval) => {
-                self.queue(profile, approval, request, &opened, candidate, trail)
+                self.queue(profile, approval, asker, &opened, candidate, trail)
                     .await
             }
-            None => self.issue(profile, request, candidate, trail).await,
+            None => self.issue(profile, asker, candidate, trail).await,
         }
     }
 }

@@ -4,11 +4,13 @@
 //! (SECURITY.md). What to do about it in time and bytes is `refuse.rs`.
 
 use assay_hsm::{BadCiphertext, Hsm, OperationError, RaKeys};
+use assay_policy::Profile;
 use assay_scep::{
     Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate, Undecipherable,
 };
 use zeroize::Zeroizing;
 
+use super::reply::curve;
 use super::requester::Requester;
 use super::{End, Pipeline, Trail};
 
@@ -23,6 +25,7 @@ impl Pipeline {
     /// On a first enrolment the CSR's key is the signer's; a renewal may bring a new key.
     pub(super) async fn open(
         &self,
+        profile: &Profile,
         request: &Request,
         envelope: &Envelope,
         requester: &Requester,
@@ -33,11 +36,12 @@ impl Pipeline {
             Requester::Key => Some(&signer),
             Requester::Issued(_) => None,
         };
+        let curves: Vec<_> = profile.curves().iter().copied().map(curve).collect();
         let content = self.unwrap(envelope, trail).await?;
         let content = content.as_ref().ok().map(|content| content.as_slice());
         let csr = self
             .decoy
-            .prove(content, bound_to, &self.message_limits)
+            .prove(content, bound_to, &curves, &self.message_limits)
             .ok_or(End::Undecipherable);
         if csr.is_err() {
             self.admission.undecipherable(&trail.peer);

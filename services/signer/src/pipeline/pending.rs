@@ -7,6 +7,7 @@ use assay_store::{
     Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
 };
 
+use super::asker::{self, Asker};
 use super::issue::Candidate;
 use super::kept::Kept;
 use super::opened::Opened;
@@ -23,7 +24,7 @@ impl Pipeline {
         &self,
         profile: &Profile,
         approval: &Approval,
-        request: &Request,
+        asker: Asker<'_>,
         opened: &Opened,
         candidate: Candidate,
         trail: &Trail,
@@ -32,9 +33,7 @@ impl Pipeline {
         let mut id = [0; ID_BYTES];
         openssl::rand::rand_bytes(&mut id)?;
         let id = hex::encode(id);
-        let cert_rep = self
-            .reply(profile, request, &Outcome::Pending, trail)
-            .await?;
+        let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
         let now = self.recorder.clock.now_seconds();
         let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
         let expires_at = now.saturating_add(lifetime);
@@ -74,7 +73,7 @@ impl Pipeline {
             })
             .await?;
         if let Some(serial) = settle(outcome)? {
-            return self.issued_before(profile, request, serial, trail).await;
+            return self.issued_before(profile, asker, serial, trail).await;
         }
         tracing::info!(
             request_id = trail.request_id,
@@ -94,15 +93,18 @@ impl Pipeline {
         request: &Request,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let key = self.transaction(request.signer()?.spki_sha256(), trail);
+        let signer = request.signer()?;
+        asker::check_query(signer)?;
+        let asker = Asker::by_key(request);
+        let key = self.transaction(signer.spki_sha256(), trail);
         let polled = self.store.find_polled(key).await?;
         let polled = polled.ok_or_else(|| {
             SignerRule::UnknownRequest.refusal("another transactionID or another key")
         })?;
         match polled {
-            Polled::Queued(row) => self.progress(profile, request, *row, trail).await,
+            Polled::Queued(row) => self.progress(profile, asker, *row, trail).await,
             Polled::Permitted(bound) => {
-                self.issued_before(profile, request, bound.serial, trail)
+                self.issued_before(profile, asker, bound.serial, trail)
                     .await
             }
         }
@@ -112,7 +114,7 @@ impl Pipeline {
     pub(super) async fn progress(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         row: PendingRow,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
@@ -120,13 +122,13 @@ impl Pipeline {
             return Err(SignerRule::OtherProfile.refusal(""));
         }
         match (row.state, &row.serial) {
-            (PendingState::Waiting, _) => self.still_pending(profile, request, &row, trail).await,
+            (PendingState::Waiting, _) => self.still_pending(profile, asker, &row, trail).await,
             (PendingState::Approved, _) => {
                 let candidate = self.approved(profile, row).await?;
-                self.issue(profile, request, candidate, trail).await
+                self.issue(profile, asker, candidate, trail).await
             }
             (PendingState::Issued, Some(serial)) => {
-                self.issued_before(profile, request, serial.clone(), trail)
+                self.issued_before(profile, asker, serial.clone(), trail)
                     .await
             }
             (PendingState::Issued, None) => Err(End::deferred("the queue lost a serial")),
@@ -138,13 +140,11 @@ impl Pipeline {
     async fn still_pending(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         row: &PendingRow,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self
-            .reply(profile, request, &Outcome::Pending, trail)
-            .await?;
+        let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
         let event = Event::RequestPolled {
             request: trail.request(),
             pending_id: row.id.as_str().into(),
@@ -264,7 +264,17 @@ fn reserve(consume: Consume) -> Result<Reserve, End> {
     match consume {
         Consume::OneTime { id } => Ok(Reserve::OneTime { id }),
         Consume::Static { id, name } => Ok(Reserve::Static { id, name }),
-        Consume::Renewal { old, revoke_after } => Ok(Reserve::Renewal { old, revoke_after }),
+        // Nobody who brings a challenge to a renewal is queued.
+        Consume::Renewal {
+            old,
+            revoke_after,
+            challenge: None,
+        } => Ok(Reserve::Renewal { old, revoke_after }),
+        Consume::Renewal {
+            challenge: Some(_), ..
+        } => Err(End::deferred(
+            "what is enveloped under a challenge does not wait",
+        )),
         Consume::Approved { .. } => Err(End::deferred("what was approved waits no more")),
     }
 }

@@ -7,6 +7,7 @@ use assay_policy::Profile;
 use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
 use assay_store::{CertificateRow, CertificateState, Serial};
 
+use super::asker::{self, Asker};
 use super::rule::SignerRule;
 use super::{End, Pipeline, Trail};
 use crate::metrics;
@@ -76,6 +77,7 @@ impl Pipeline {
         envelope: &Envelope,
         trail: &Trail,
     ) -> Result<IssuerAndSerial, End> {
+        asker::check_query(request.signer()?)?;
         let own = self.holder(request).await?;
         if own.profile != profile.name().as_str() {
             return Err(SignerRule::OtherProfile.refusal(&own.profile));
@@ -108,7 +110,9 @@ impl Pipeline {
         event: Event,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self.reply(profile, request, outcome, trail).await?;
+        let cert_rep = self
+            .reply(profile, Asker::by_key(request), outcome, trail)
+            .await?;
         self.record(trail.policy_hash, event).await?;
         metrics::request_ended(trail, "queried");
         Ok(cert_rep)

@@ -7,6 +7,7 @@ use assay_audit::{Attachment, Event};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
 
+use super::asker::Asker;
 use super::leaves::Leaves;
 use super::rule::SignerRule;
 use super::{Answer, Deferred, End, Pipeline, Refused, Trail, reply};
@@ -101,7 +102,8 @@ impl Pipeline {
             self.hsm.key_transports(),
             self.recorder.clock.now(),
         );
-        let built = reply::build(&self.hsm, &algorithms, request, &outcome, trail).await;
+        let asker = Asker::by_key(request);
+        let built = reply::build(&self.hsm, &algorithms, asker, &outcome, trail).await;
         let cert_rep = match built {
             Ok(cert_rep) => cert_rep,
             Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,

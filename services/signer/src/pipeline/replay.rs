@@ -2,9 +2,10 @@
 
 use assay_audit::{Answer, Event};
 use assay_policy::{Profile, Quirk};
-use assay_scep::{Outcome, Request};
+use assay_scep::Outcome;
 use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial};
 
+use super::asker::Asker;
 use super::rule::SignerRule;
 use super::{End, Pipeline, Trail, reply};
 use crate::metrics;
@@ -71,7 +72,7 @@ impl Pipeline {
     pub(super) async fn equal_csr(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         earlier: CertificateRow,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
@@ -91,7 +92,7 @@ impl Pipeline {
         };
         let mut trail = trail.clone();
         let cert_rep = self
-            .success(profile, request, certificate, &mut trail)
+            .success(profile, asker, certificate, &mut trail)
             .await?;
         let stored = Reply {
             serial: earlier.serial,
@@ -111,19 +112,19 @@ impl Pipeline {
     pub(super) async fn issued_before(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         serial: Serial,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let row = self.store.find_certificate(serial).await?;
         let row = row.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-        self.equal_csr(profile, request, row, trail).await
+        self.equal_csr(profile, asker, row, trail).await
     }
 
     async fn success(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         certificate: Vec<u8>,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
@@ -132,14 +133,14 @@ impl Pipeline {
         let outcome = Outcome::Success {
             certificates: self.authority.with_chain(certificate, chain),
         };
-        self.reply(profile, request, &outcome, trail).await
+        self.reply(profile, asker, &outcome, trail).await
     }
 
     /// A CertRep in the algorithms of the profile.
     pub(super) async fn reply(
         &self,
         profile: &Profile,
-        request: &Request,
+        asker: Asker<'_>,
         outcome: &Outcome,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
@@ -148,7 +149,7 @@ impl Pipeline {
             self.hsm.key_transports(),
             self.recorder.clock.now(),
         );
-        reply::build(&self.hsm, &algorithms, request, outcome, trail)
+        reply::build(&self.hsm, &algorithms, asker, outcome, trail)
             .await
             .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
     }

@@ -3,14 +3,17 @@
 use std::time::SystemTime;
 
 use assay_hsm::{Hsm, OperationError};
-use assay_policy::{ContentCipher, HashAlgorithm, KeyTransport as PolicyTransport, Profile};
+use assay_policy::{
+    ContentCipher, Curve as PolicyCurve, HashAlgorithm, KeyTransport as PolicyTransport, Profile,
+};
 use assay_scep::{
-    Algorithms, Cipher, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError,
-    Request, cert_rep,
+    Algorithms, Cipher, Curve, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext,
+    ReplyError, cert_rep,
 };
 use openssl::hash::MessageDigest;
 
 use super::Trail;
+use super::asker::Asker;
 use super::opened::{digest_of_hsm, digest_to_hsm};
 use crate::ra::Ra;
 
@@ -43,20 +46,22 @@ pub(crate) fn algorithms(
             .filter(|transport| profile.key_transports().contains(&listed_as(*transport)))
             .map(key_transport)
             .collect(),
+        curves: profile.curves().iter().copied().map(curve).collect(),
         renewal: profile.renewal().is_some(),
         next_ca: false,
     }
 }
 
-/// Builds the CertRep for `request`, signed by the RA that it addressed. The request's own digest and cipher are mirrored where `algorithms` has
+/// Builds the CertRep for the request of `asker`, signed by the RA that it addressed. The request's own digest and cipher are mirrored where `algorithms` has
 /// them; else SHA-256 and AES-128-CBC.
 pub(super) async fn build(
     hsm: &Hsm,
     algorithms: &Algorithms,
-    request: &Request,
+    asker: Asker<'_>,
     outcome: &Outcome,
     trail: &Trail,
 ) -> Result<Vec<u8>, ReplyError<SignError>> {
+    let Asker { request, password } = asker;
     let mirrored_digest = request
         .digest()
         .filter(|digest| algorithms.digests.contains(digest));
@@ -70,6 +75,7 @@ pub(super) async fn build(
         ra_certificate: &trail.ra.signer,
         digest: mirrored_digest.unwrap_or(Digest::Sha256),
         cipher: mirrored_cipher.unwrap_or(Cipher::Aes128Cbc),
+        password,
     };
     let signer = RaSigner {
         hsm,
@@ -129,6 +135,14 @@ fn cipher(cipher: ContentCipher) -> Cipher {
         ContentCipher::Aes128Cbc => Cipher::Aes128Cbc,
         ContentCipher::Aes192Cbc => Cipher::Aes192Cbc,
         ContentCipher::Aes256Cbc => Cipher::Aes256Cbc,
+    }
+}
+
+pub(super) fn curve(curve: PolicyCurve) -> Curve {
+    match curve {
+        PolicyCurve::P256 => Curve::P256,
+        PolicyCurve::P384 => Curve::P384,
+        PolicyCurve::P521 => Curve::P521,
     }
 }
 

@@ -28,11 +28,14 @@ pub(super) enum SignerRule {
     UnknownCertificate,
     UnknownRequest,
     Uniform,
+    EcPending,
+    EcChallenge,
+    EcOneTime,
 }
 
 impl SignerRule {
     #[cfg(test)]
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 22] = [
         Self::PolicyExpired,
         Self::ProfileStopped,
         Self::MessageType,
@@ -52,6 +55,9 @@ impl SignerRule {
         Self::UnknownCertificate,
         Self::UnknownRequest,
         Self::Uniform,
+        Self::EcPending,
+        Self::EcChallenge,
+        Self::EcOneTime,
     ];
 
     /// As records and logs name it.
@@ -76,6 +82,9 @@ impl SignerRule {
             Self::UnknownCertificate => "SIG-15",
             Self::UnknownRequest => "SIG-16",
             Self::Uniform => "SIG-17",
+            Self::EcPending => "SIG-18",
+            Self::EcChallenge => "SIG-19",
+            Self::EcOneTime => "SIG-20",
         }
     }
 
@@ -113,6 +122,13 @@ impl SignerRule {
             }
             Self::UnknownRequest => "CertPoll names a request that the same key sent",
             Self::Uniform => "the envelope opens, its content decodes, and its key signed it",
+            Self::EcPending => "an elliptic-curve key asks under a profile without approval",
+            Self::EcChallenge => {
+                "an elliptic-curve key brings a challenge, under which its reply is enveloped"
+            }
+            Self::EcOneTime => {
+                "an elliptic-curve key's challenge is a one-time one, and fresh where it renews"
+            }
         }
     }
 
@@ -135,7 +151,10 @@ impl SignerRule {
             | Self::OtherProfile
             | Self::Approved
             | Self::Quota
-            | Self::Uniform => FailInfo::BadRequest,
+            | Self::Uniform
+            | Self::EcPending
+            | Self::EcChallenge
+            | Self::EcOneTime => FailInfo::BadRequest,
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Trail {
     pub(crate) ra: Arc<Ra>,
     /// Set once a challenge was found: the request is then more than anybody could send.
     pub(crate) challenge_id: Option<String>,
+    /// The reply is enveloped under the challenge, as the requester's key cannot decrypt.
+    pub(crate) under_password: bool,
     /// Exceptions of its profile that the request needed so far, each once.
     pub(crate) quirks: Vec<Quirk>,
 }
@@ -38,6 +40,7 @@ impl Trail {
             message_type: None,
             ra: Arc::clone(ra),
             challenge_id: None,
+            under_password: false,
             quirks: Vec::new(),
         }
     }
@@ -62,6 +65,7 @@ impl Trail {
             message_type: self.message_type.as_deref().map(Into::into),
             profile: Some(self.profile.as_str().into()),
             challenge_id: self.challenge_id.as_deref().map(Into::into),
+            reply_envelope: self.under_password.then(|| "password".into()),
             quirks: self
                 .quirks
                 .iter()

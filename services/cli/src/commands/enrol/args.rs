@@ -9,7 +9,8 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::commands::server::ServerArgs;
-use crate::failure::{OrFail, Outcome};
+use crate::device::{DeviceKey, KeyType};
+use crate::failure::{Failure, OrFail, Outcome};
 
 /// Longest challenge read from a file or standard input: Intune's have some kilobytes.
 const MAX_CHALLENGE: u64 = 64 * 1024;
@@ -20,6 +21,8 @@ Examples:
     assay enrol --profile devices --subject 'CN=box-1,O=Example' --challenge-file challenge.txt
   Its renewal, over a new key:
     assay enrol --profile devices --renew device.pem device.key --key new.key --cert new.pem
+  Over an elliptic-curve key, where the profile lists its curve; a renewal of it needs a fresh challenge:
+    assay enrol --profile servers --key-type p256 --subject 'CN=box-1,O=Example' --challenge-file challenge.txt
   Where an operator has to approve (`assay request approve`), wait for up to an hour, or come back later:
     assay enrol --profile approved --subject 'CN=box-1,O=Example' --challenge-file challenge.txt --wait 1h
     assay enrol --resume device.pending";
@@ -28,7 +31,8 @@ Examples:
 #[command(about = "Enrol a device over SCEP, or renew its certificate, with a software key")]
 #[command(long_about = "\
 Asks a SCEP server for a certificate over a software key: a first one by a challenge (PKCSReq), or with --renew a further \
-one by the certificate that the device has (RenewalReq). A request that waits for an operator's approval ends with exit \
+one by the certificate that the device has (RenewalReq). The reply is enveloped to the device's key; an elliptic-curve \
+key cannot decrypt, and has it under the challenge in its place. A request that waits for an operator's approval ends with exit \
 code 5 and leaves a file from which --resume goes on (CertPoll).")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EnrolArgs {
@@ -61,12 +65,12 @@ pub(crate) struct EnrolArgs {
         long,
         num_args = 2,
         value_names = ["CERT", "KEY"],
-        conflicts_with_all = ["subject", "sans", "challenge_file"]
+        conflicts_with_all = ["subject", "sans"]
     )]
     renew: Option<Vec<PathBuf>>,
 
     /// Renew over the key of the old certificate, where the profile lets it
-    #[arg(long, requires = "renew", conflicts_with_all = ["key", "bits"])]
+    #[arg(long, requires = "renew", conflicts_with_all = ["key", "bits", "key_type"])]
     pub(super) same_key: bool,
 
     /// While the request waits for approval, poll for so long, such as 90s or 2h
@@ -89,14 +93,18 @@ pub(crate) struct EnrolArgs {
         value_name = "FILE",
         num_args = 0..=1,
         conflicts_with_all = [
-            "url", "profile", "ca_fingerprint", "subject", "sans", "challenge_file", "renew", "bits", "key"
+            "url", "profile", "ca_fingerprint", "subject", "sans", "challenge_file", "renew", "bits", "key", "key_type"
         ]
     )]
     resume: Option<Option<PathBuf>>,
 
+    /// Kind of the new key; the reply to an elliptic-curve key is enveloped under the challenge
+    #[arg(long, value_enum, default_value_t = KeyType::Rsa)]
+    key_type: KeyType,
+
     /// Bits of the RSA key
     #[arg(long, default_value_t = 2_048, value_parser = clap::value_parser!(u32).range(2_048..=8_192))]
-    pub(super) bits: u32,
+    bits: u32,
 
     /// Where the private key goes; must not exist
     #[arg(long, value_name = "FILE", default_value = "device.key")]
@@ -108,6 +116,30 @@ pub(crate) struct EnrolArgs {
 }
 
 impl EnrolArgs {
+    /// A new key of the kind that is asked for.
+    pub(super) fn new_key(&self) -> Outcome<DeviceKey> {
+        DeviceKey::of_type(self.key_type, self.bits)
+    }
+
+    /// The challenge of a renewal: only an elliptic-curve key needs one, as it cannot decrypt the reply.
+    pub(super) fn renewal_challenge(&self, old: &DeviceKey) -> Outcome<Option<Zeroizing<String>>> {
+        if old.decrypts() {
+            return match &self.challenge_file {
+                None => Ok(None),
+                Some(_) => Err(Failure::usage("an RSA key renews without a challenge")
+                    .next("leave out --challenge-file")),
+            };
+        }
+        let challenge = self.challenge()?;
+        if challenge.is_empty() {
+            return Err(Failure::usage(
+                "an elliptic-curve key cannot decrypt the reply to its renewal",
+            )
+            .next("give a fresh challenge for the same names with --challenge-file"));
+        }
+        Ok(Some(challenge))
+    }
+
     /// The certificate to renew, and its key.
     pub(super) fn old(&self) -> Option<(&Path, &Path)> {
         match self.renew.as_deref()? {

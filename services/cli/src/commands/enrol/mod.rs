@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use openssl::x509::X509;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 pub(crate) use self::args::EnrolArgs;
 use self::pending::{Patience, Pending};
@@ -130,7 +131,12 @@ enum Signer {
     /// By a challenge, with a transient certificate.
     Challenge(Wish),
     /// By the certificate to renew, whose key lies in the file.
-    Renewal(Credential, PathBuf),
+    Renewal {
+        old: Credential,
+        old_key: PathBuf,
+        /// Where the old key cannot decrypt the reply.
+        challenge: Option<Zeroizing<String>>,
+    },
 }
 
 impl Order {
@@ -143,21 +149,26 @@ impl Order {
                 challenge: args.challenge()?.to_string(),
             };
             return Ok(Self {
-                key: DeviceKey::generate(args.bits)?,
+                key: args.new_key()?,
                 key_file: args.key.clone(),
                 signer: Signer::Challenge(wish),
             });
         };
         let old = Credential::read(certificate, old_key)?;
+        let challenge = args.renewal_challenge(&old.key)?;
         let (key, key_file) = if args.same_key {
             (old.key.clone(), old_key.to_owned())
         } else {
-            (DeviceKey::generate(args.bits)?, args.key.clone())
+            (args.new_key()?, args.key.clone())
         };
         Ok(Self {
             key,
             key_file,
-            signer: Signer::Renewal(old, old_key.to_owned()),
+            signer: Signer::Renewal {
+                old,
+                old_key: old_key.to_owned(),
+                challenge,
+            },
         })
     }
 
@@ -165,13 +176,16 @@ impl Order {
         let recipient = &session.ca.encryption;
         match &self.signer {
             Signer::Challenge(wish) => Prepared::new(wish, &self.key, recipient).await,
-            Signer::Renewal(old, _) => Prepared::renewal(old.clone(), &self.key, recipient).await,
+            Signer::Renewal { old, challenge, .. } => {
+                let challenge = challenge.as_ref().map(|challenge| challenge.as_str());
+                Prepared::renewal(old.clone(), &self.key, challenge, recipient).await
+            }
         }
     }
 
     /// Whether the key is one that the device had before.
     fn is_old_key(&self) -> bool {
-        matches!(&self.signer, Signer::Renewal(_, old_key) if *old_key == self.key_file)
+        matches!(&self.signer, Signer::Renewal { old_key, .. } if *old_key == self.key_file)
     }
 
     fn keep_key(&self) -> Outcome {
@@ -195,7 +209,7 @@ impl Order {
             .or_fail(what)?;
         let signer_key = match &self.signer {
             Signer::Challenge(_) => &self.key_file,
-            Signer::Renewal(_, old_key) => old_key,
+            Signer::Renewal { old_key, .. } => old_key,
         };
         Ok(Pending {
             url,
