@@ -776,6 +776,9 @@ pub struct ExportRequest {
     /// Records before it; 0 for no end.
     #[prost(int64, tag = "2")]
     pub to_ms: i64,
+    /// End at the newest checkpoint that a witness cosigned, rather than at the newest.
+    #[prost(bool, tag = "3")]
+    pub cosigned: bool,
 }
 /// In this order: one head, issuer, policies, inventory changes, then every leaf from sequence 1.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -801,7 +804,7 @@ pub mod export_item {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportHead {
-    /// The latest checkpoint; the export ends at its size.
+    /// The checkpoint at whose size the export ends.
     #[prost(string, tag = "1")]
     pub checkpoint: ::prost::alloc::string::String,
     /// Records that the export holds.

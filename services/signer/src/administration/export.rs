@@ -161,7 +161,7 @@ impl Export {
     async fn tell(&self, head: ExportHead, issuer: ExportIssuer) -> Result<(), Ended> {
         self.send(Item::Head(head)).await?;
         self.send(Item::Issuer(issuer)).await?;
-        let told = self.read(async || self.store.told(self.size).await).await?;
+        let told = self.read(|| self.store.told(self.size)).await?;
         for number in 1..=told.policy {
             self.policy(number).await?;
         }
@@ -176,7 +176,7 @@ impl Export {
     }
 
     async fn policy(&self, number: u64) -> Result<(), Ended> {
-        let read = async || self.store.policy(number).await;
+        let read = || self.store.policy(number);
         let policy = self.read(read).await?;
         let policy = policy.ok_or_else(|| lost(format!("policy {number}")))?;
         let item = ExportPolicy {
@@ -191,10 +191,9 @@ impl Export {
     async fn inventory(&self, profile: String, changes: u64) -> Result<(), Ended> {
         let mut after = 0;
         while after < changes {
-            let read = async || {
+            let read = || {
                 self.store
                     .inventory_changes(profile.clone(), after, changes, 1)
-                    .await
             };
             let change = self.read(read).await?.into_iter().next();
             let change = change.ok_or_else(|| {
@@ -219,7 +218,7 @@ impl Export {
     async fn bundle(&self, after: u64) -> Result<u64, Ended> {
         let last = (after + u64::from(BUNDLE)).min(self.size);
         if !self.is_held(after, last).await? {
-            let read = async || self.store.leaf_hashes(after, BUNDLE).await;
+            let read = || self.store.leaf_hashes(after, BUNDLE);
             for (sequence, hash) in (after + 1..=last).zip(self.read(read).await?) {
                 let leaf = ExportLeaf {
                     sequence,
@@ -230,7 +229,7 @@ impl Export {
             }
             return Ok(last);
         }
-        let read = async || self.store.export_rows(after, last, BUNDLE).await;
+        let read = || self.store.export_rows(after, last, BUNDLE);
         for row in self.read(read).await? {
             self.send(Item::Leaf(leaf(row))).await?;
         }
@@ -241,7 +240,7 @@ impl Export {
         let Some(wanted) = &self.wanted else {
             return Ok(true);
         };
-        let read = async || self.store.list_audit(after, BUNDLE, None).await;
+        let read = || self.store.list_audit(after, BUNDLE, None);
         let rows = self.read(read).await?;
         Ok(rows
             .iter()
@@ -250,9 +249,9 @@ impl Export {
     }
 
     /// Reads again while the readers are busy: an export can wait.
-    async fn read<T>(
+    async fn read<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
-        read: impl AsyncFn() -> Result<T, StoreError>,
+        read: impl Fn() -> F,
     ) -> Result<T, StoreError> {
         for _ in 1..ATTEMPTS {
             match read().await {
