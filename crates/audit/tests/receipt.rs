@@ -63,6 +63,7 @@ fn issued() -> Event {
             profile: Some(Text::from("devices")),
             challenge_id: None,
             quirks: Vec::new(),
+            reply_envelope: None,
         },
         issuance: Issuance {
             serial: Text::from("0a"),

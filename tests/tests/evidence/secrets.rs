@@ -8,6 +8,7 @@ use assay_scep::{Cipher, KeyTransport};
 use assay_tests::device::{Anchors, Device};
 use assay_tests::http;
 use assay_tests::installation::Installation;
+use assay_tests::wait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use openssl::rsa::Padding;
@@ -94,13 +95,31 @@ async fn no_challenge_pin_or_content_key_is_kept_anywhere() -> Result<()> {
         "of what was issued, queued and refused"
     );
 
-    // While it runs, so that the WAL is looked at, and after its end.
     let scratch = installation.scratch().to_owned();
+    let export = scratch.join("export");
+    let out = export.to_str().context("a path is not UTF-8")?;
+    let made = wait::until("an export of all that", wait::REACTION, async || {
+        let ran = installation
+            .assay(&["export", "--out", out])
+            .await?
+            .succeeded()?;
+        let text = std::fs::read_to_string(export.join("evidence/000.jsonl"))?;
+        let whole = text.lines().count() == before + 3;
+        if !whole {
+            std::fs::remove_dir_all(&export)?;
+        }
+        Ok(whole.then_some(ran))
+    })
+    .await?;
+    assert!(!secrets.iter().any(|secret| made.all().contains(secret)));
+
+    // While it runs, so that the WAL is looked at, and after its end.
     for running in [true, false] {
         if !running {
             installation.stop().await?;
         }
-        let files = files(&dir, &scratch)?;
+        let mut files = files(&dir, &scratch)?;
+        files.extend(below(&export)?);
         assert!(
             files
                 .iter()
@@ -129,6 +148,20 @@ fn files(dir: &Path, scratch: &Path) -> Result<Vec<File>> {
         .into_iter()
         .map(|file| Ok((file.clone(), std::fs::read(file)?)))
         .collect()
+}
+
+/// What an auditor takes home.
+fn below(dir: &Path) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(below(&path)?);
+        } else {
+            files.push((path.clone(), std::fs::read(&path)?));
+        }
+    }
+    Ok(files)
 }
 
 /// As it is, in hex, and in base64 at each alignment.

@@ -7,6 +7,7 @@ mod audit;
 mod challenges;
 mod csrs;
 mod durability;
+mod export;
 mod intents;
 mod inventory;
 mod log;

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 const HELP: &str = "\
 Nothing is asked of the signer: the export and the pinned keys are all that is read.
 
-  assay audit export --out june            (where the signer is)
+  assay export --out june                  (where the signer is)
   assay audit trust --out pinned           (once, from the operator's side)
   assay audit verify june --trust pinned   (anywhere)
 
@@ -99,7 +99,7 @@ impl Row for Line<'_> {
 pub(crate) fn run(args: &VerifyArgs, out: Output) -> Outcome {
     if !args.export.is_dir() {
         let what = format!("{} is no directory", args.export.display());
-        return Err(Failure::usage(what).next("name a directory that `assay audit export` wrote"));
+        return Err(Failure::usage(what).next("name a directory that `assay export` wrote"));
     }
     let trust = args.trust.as_deref().map(Trust::read).transpose();
     let trust = trust
