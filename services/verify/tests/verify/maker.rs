@@ -356,6 +356,7 @@ impl Maker {
             message_type: Some(message_type.into()),
             profile: Some(profile.into()),
             challenge_id: None,
+            reply_envelope: None,
             quirks: vec![],
         }
     }
