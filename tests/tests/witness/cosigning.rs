@@ -1,0 +1,121 @@
+//! The way of a checkpoint to a witness and back, and what it shows.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use assay_audit::note::{VerifierKey, cosigned};
+use assay_tests::tool;
+use assay_tests::wait;
+use tempfile::TempDir;
+
+use super::receipts;
+use super::run::Witness;
+use super::scene::{cosigned_head, enrol, head, head_after, serial_of, size, watched_by};
+
+/// OpenSSL's own command, over files of its own.
+async fn openssl_verifies(public: &Path, octets: &[u8], signature: &[u8]) -> Result<bool> {
+    let dir = TempDir::with_prefix("assay-openssl-")?;
+    let (signed, by) = (dir.path().join("signed"), dir.path().join("signature"));
+    std::fs::write(&signed, octets)?;
+    std::fs::write(&by, signature)?;
+    let mut command = tool::command("openssl", "openssl")?;
+    command
+        .args(["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey"])
+        .arg(public)
+        .arg("-in")
+        .arg(&signed)
+        .arg("-sigfile")
+        .arg(&by);
+    let ran = tool::run(&mut command, &[]).await?;
+    Ok(ran.status.success() && ran.all().contains("Verified Successfully"))
+}
+
+#[tokio::test]
+async fn a_cosignature_comes_back_and_holds_for_openssl_and_for_receipts_offline() -> Result<()> {
+    let mut witness = Witness::new().await?;
+    let (installation, trust) = watched_by(&witness).await?;
+    let vkey = std::fs::read_to_string(trust.join("log.vkey"))?;
+    let url = witness.start(vkey.trim()).await?;
+    let key = VerifierKey::from_str(&witness.vkey)?;
+
+    // Twice, so that the second time there is something to be consistent with.
+    let (mut certificate, mut note) = (Vec::new(), head(&installation).await?);
+    for name in ["a", "b"] {
+        certificate = enrol(&installation, name).await?;
+        let serial = serial_of(&certificate)?;
+        wait::until("the record under a head", wait::REACTION, async || {
+            let receipt = installation.assay(&["receipt", &serial]).await?;
+            Ok(receipt.status.success().then_some(()))
+        })
+        .await?;
+        note = cosigned_head(&installation, &url, &key).await?;
+    }
+
+    // The log's signature and the witness's, by OpenSSL and the keys' own files.
+    let [log, cosignature] = note.signatures() else {
+        anyhow::bail!("two signatures are to be on {note}");
+    };
+    let public = installation.path("certificates/log-key.pem");
+    let signed = note.text().as_bytes();
+    assert!(openssl_verifies(&public, signed, log.octets()).await?);
+    let altered = note.text().replacen("assay", "essay", 1);
+    assert!(!openssl_verifies(&public, altered.as_bytes(), log.octets()).await?);
+    let public = witness.dir.path().join("public.pem");
+    let mut command = tool::command("openssl", "openssl")?;
+    command
+        .args(["pkey", "-pubout", "-in"])
+        .arg(witness.key_file())
+        .arg("-out")
+        .arg(&public);
+    tool::run(&mut command, &[]).await?.succeeded()?;
+    let (time, octets) = cosignature
+        .octets()
+        .split_first_chunk()
+        .context("a cosignature has a time")?;
+    let message = cosigned(u64::from_be_bytes(*time), note.text());
+    assert!(openssl_verifies(&public, message.as_bytes(), octets).await?);
+
+    receipts::hold_offline(&installation, &trust, &witness, &certificate).await
+}
+
+#[tokio::test]
+async fn a_log_that_was_set_back_is_found_out_by_its_witness() -> Result<()> {
+    let mut witness = Witness::new().await?;
+    let (mut installation, trust) = watched_by(&witness).await?;
+    let vkey = std::fs::read_to_string(trust.join("log.vkey"))?;
+    let url = witness.start(vkey.trim()).await?;
+    installation.stop().await?;
+    let (state, copy) = (
+        installation.path("state"),
+        installation.scratch().join("copy"),
+    );
+    copy_files(&state, &copy)?;
+    installation.serve().await?;
+    for name in ["a", "b", "c", "d"] {
+        enrol(&installation, name).await?;
+    }
+    let before = size(&head(&installation).await?)?;
+    enrol(&installation, "e").await?;
+    head_after(&installation, before).await?;
+    let cosign = ["audit", "cosign", "--witness", url.as_str()];
+    installation.assay(&cosign).await?.succeeded()?;
+
+    installation.stop().await?;
+    std::fs::remove_dir_all(&state)?;
+    copy_files(&copy, &state)?;
+    installation.serve().await?;
+    let told = installation.assay(&cosign).await?.failed()?;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(told.all().contains("set back"), "{}", told.all());
+    Ok(())
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
