@@ -1,13 +1,14 @@
 //! No certificate where its reply could not be enveloped: said before any operation of the CA, and before decryption where
 //! the cause is public.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use assay_scep::FailInfo::{self, BadAlg, BadRequest};
 use assay_tests::device::{Answer, Device, Message};
+use assay_tests::http;
 use openssl::nid::Nid;
 use openssl::x509::X509;
 
-use super::{P256, PROFILE, Scene, subject};
+use super::{P256, P384, PROFILE, Scene, subject};
 
 const NAME: &str = "sensor-1";
 
@@ -136,5 +137,44 @@ async fn queries_and_polls_by_an_elliptic_curve_key_are_refused_before_decryptio
             .refuses(PROFILE, &device, &query, (BadRequest, "SIG-19"), true)
             .await?;
     }
+    Ok(())
+}
+
+/// What comes out of the envelope may be anything: one answer without a text, for an elliptic-curve signer as for others.
+#[tokio::test]
+async fn every_failure_up_to_the_equality_of_keys_is_the_uniform_one() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    let challenge = scene.challenge(NAME).await?;
+    let device = Device::on_curve(P256, &challenge)?;
+    let good = device.csr(&subject(NAME), Some(&challenge), &[])?;
+    let mut flipped = good.clone();
+    *flipped.last_mut().context("an empty CSR")? ^= 1;
+    let of_others = [
+        Device::on_curve(P256, &challenge)?,
+        Device::on_curve(P384, &challenge)?,
+        Device::new()?,
+    ];
+    let mut contents = vec![b"no CSR".to_vec(), Vec::new(), flipped];
+    for other in of_others {
+        contents.push(other.csr(&subject(NAME), Some(&challenge), &[])?);
+    }
+    for content in contents {
+        let message = device.pkcs_req(&scene.anchors, &content).await?;
+        let url = scene.installation.url_of(PROFILE)?;
+        let reply = http::post(&url, &message.bytes).await?;
+        let reply = message.verified(&scene.anchors, &reply.body)?;
+        assert_eq!(reply.fail_info(), Some(BadRequest));
+        assert_eq!(reply.fail_info_text(), None);
+        let records = scene.operator.audit(0).await?;
+        let last = records.last().context("an empty log")?;
+        assert_eq!(last.text("rule"), "SIG-17", "{last:?}");
+        assert_eq!(last.text("challenge_id"), "");
+    }
+    let message = device.pkcs_req(&scene.anchors, &good).await?;
+    scene
+        .post(PROFILE, &device, &message)
+        .await?
+        .0
+        .certificate()?;
     Ok(())
 }
