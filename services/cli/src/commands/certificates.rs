@@ -19,7 +19,9 @@ pub(crate) enum CertCommand {
     /// Show one certificate
     Show(ShowArgs),
     Revoke(revocation::RevokeArgs),
+    /// Put a certificate on hold: revoked until it is released
     Hold(revocation::SerialArgs),
+    /// Make a certificate on hold valid again
     Release(revocation::SerialArgs),
 }
 
