@@ -1,5 +1,5 @@
 use assay_audit::Hash;
-use assay_audit::tile::TILE_WIDTH;
+use assay_audit::tile::{TILE_WIDTH, perfect_root};
 use assay_audit::tree::Frontier;
 use rusqlite::Connection;
 
@@ -30,13 +30,23 @@ pub enum LogFault {
     Tree(u64),
     /// Records are gone from the end.
     #[error(
-        "the audit log was cut: it has {records} records, its checkpoint of size {size} was signed over more"
+        "the audit log was cut: it has {records} records, its tree and checkpoints tell of {size}"
     )]
     Cut {
-        /// Of the checkpoint.
+        /// Of the newest checkpoint, or of the tree where that tells of more.
         size: u64,
         /// That are there.
         records: u64,
+    },
+    /// The tree above the leaves is not that of the records.
+    #[error(
+        "the audit log's tree was altered: its node over records {first} to {last} is not theirs"
+    )]
+    Node {
+        /// First record below the node.
+        first: u64,
+        /// Last record below it.
+        last: u64,
     },
     /// The records do not add up to what was signed, and the tree does not tell which of them it is.
     #[error(
@@ -85,16 +95,23 @@ fn check(connection: &Connection) -> Result<Result<LogState, LogFault>, StoreErr
             return Ok(Err(LogFault::Tree(sequence)));
         }
         frontier.append(leaf);
+        if let Some(fault) = tile.above(connection, frontier.size())? {
+            return Ok(Err(fault));
+        }
         if frontier.size() == size {
             signed = frontier.clone();
         }
     }
     let records = frontier.size();
+    let in_tiles = tile.tiles.saturating_mul(TILE_WIDTH.into());
     let fault = match &checkpoint {
-        Some(_) if records < size => Some(LogFault::Cut { size, records }),
+        _ if records < size.max(in_tiles) => Some(LogFault::Cut {
+            size: size.max(in_tiles),
+            records,
+        }),
         Some(newest) if signed.root() != newest.checkpoint.root => Some(LogFault::Root {
             size,
-            sound: size.min(tile.tiles.saturating_mul(TILE_WIDTH.into())),
+            sound: size.min(in_tiles),
         }),
         Some(_) | None => None,
     };
@@ -141,5 +158,30 @@ impl TileAt {
         }
         let within = usize::try_from(index % u64::from(TILE_WIDTH)).unwrap_or(usize::MAX);
         Ok(self.hashes.get(within) == Some(leaf))
+    }
+
+    /// Once the last record of a tile was looked at: holds the nodes that the tile completes to what is below them.
+    fn above(&self, connection: &Connection, size: u64) -> Result<Option<LogFault>, StoreError> {
+        let width = u64::from(TILE_WIDTH);
+        if !size.is_multiple_of(width) || size / width > self.tiles {
+            return Ok(None);
+        }
+        let (mut root, mut at, mut records) = (perfect_root(&self.hashes), size / width - 1, width);
+        for level in 1.. {
+            let tile = tree::read_tile(connection, (level, at / width))?.unwrap_or_default();
+            let within = usize::try_from(at % width).unwrap_or(usize::MAX);
+            if tile.get(within) != Some(&root) {
+                let first = at * records + 1;
+                let last = (at + 1) * records;
+                return Ok(Some(LogFault::Node { first, last }));
+            }
+            if at % width != width - 1 {
+                break;
+            }
+            root = perfect_root(&tile);
+            at /= width;
+            records *= width;
+        }
+        Ok(None)
     }
 }

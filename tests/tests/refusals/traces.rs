@@ -75,7 +75,11 @@ async fn counts(installation: &Installation) -> Result<BTreeMap<String, f64>> {
     for url in [&metrics.frontend, &metrics.signer] {
         all.extend(Metrics::scrape(url).await?.counts());
     }
-    let by_time = ["role=\"probe\"", "refusal_ticks_missed"];
+    let by_time = [
+        "role=\"probe\"",
+        "role=\"log-sign\"",
+        "refusal_ticks_missed",
+    ];
     all.retain(|series, _| !by_time.iter().any(|name| series.contains(name)));
     Ok(all)
 }

@@ -191,6 +191,28 @@ async fn what_was_altered_is_named() {
             LogFault::Tree(257),
         ),
         (
+            "UPDATE log_tiles SET hashes = zeroblob(64) WHERE level = 1".to_owned(),
+            LogFault::Node {
+                first: 1,
+                last: 256,
+            },
+        ),
+        (
+            "DELETE FROM log_tiles WHERE level = 1".to_owned(),
+            LogFault::Node {
+                first: 1,
+                last: 256,
+            },
+        ),
+        // With all checkpoints gone the tree still tells of more.
+        (
+            "DELETE FROM checkpoints; DELETE FROM audit WHERE sequence > 500".to_owned(),
+            LogFault::Cut {
+                size: 512,
+                records: 500,
+            },
+        ),
+        (
             "UPDATE checkpoints SET root = zeroblob(32) WHERE size = 605".to_owned(),
             LogFault::Root {
                 size: 605,

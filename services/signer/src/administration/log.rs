@@ -1,7 +1,8 @@
 //! The log's own proofs: checkpoints, consistency, cosignatures, receipts.
 
 use assay_audit::note::{Note, Signature};
-use assay_audit::{Receipt, Record};
+use assay_audit::tree::verify_inclusion;
+use assay_audit::{Hash, Receipt, Record};
 use assay_proto::v1::{
     AddCosignatureReply, AddCosignatureRequest, GetCheckpointReply, GetCheckpointRequest,
     GetReceiptReply, GetReceiptRequest, ProveConsistencyReply, ProveConsistencyRequest,
@@ -120,7 +121,10 @@ pub(super) async fn receipt(
             ))
         })?;
     let size = checkpoint.checkpoint.size;
-    let proof = store.inclusion_proof(sequence - 1, size).await?;
+    let (index, leaf) = (sequence - 1, Hash::from(row.leaf_hash));
+    let proof = store.inclusion_proof(index, size).await?;
+    // Nobody shall carry home what will not hold.
+    verify_inclusion(&leaf, index, size, &proof, &checkpoint.checkpoint.root).map_err(damaged)?;
     let record = Record::from_canonical(&row.record).map_err(damaged)?;
     let receipt = Receipt::new(&whole(&checkpoint)?, record, proof);
     Ok(GetReceiptReply {
