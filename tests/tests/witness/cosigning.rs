@@ -56,6 +56,13 @@ async fn a_cosignature_comes_back_and_holds_for_openssl_and_for_receipts_offline
         note = cosigned_head(&installation, &url, &key).await?;
     }
 
+    // Two timers at once, on a log that goes on: neither takes the other for a log that was set back.
+    enrol(&installation, "c").await?;
+    let cosign = ["audit", "cosign", "--witness", url.as_str()];
+    let (one, other) = tokio::join!(installation.assay(&cosign), installation.assay(&cosign));
+    one?.succeeded()?;
+    other?.succeeded()?;
+
     // The log's signature and the witness's, by OpenSSL and the keys' own files.
     let [log, cosignature] = note.signatures() else {
         anyhow::bail!("two signatures are to be on {note}");

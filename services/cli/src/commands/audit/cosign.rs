@@ -70,7 +70,7 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
         .then(|| Anchors::read(&args.anchors))
         .transpose()?;
     let mut admin = Admin::connect(installation).await?;
-    let (note, checkpoint) = checkpoint::fetch(&mut admin).await?;
+    let mut head = checkpoint::fetch(&mut admin).await?;
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     for url in urls {
@@ -79,7 +79,7 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
             url,
             anchors: anchors.clone(),
         };
-        match cosign(&mut admin, &to, &note, &checkpoint).await {
+        match cosign(&mut admin, &to, &mut head).await {
             Ok(made) => rows.extend(made),
             Err(failure) => failures.push(failure),
         }
@@ -102,13 +102,12 @@ struct Witness {
     anchors: Option<Anchors>,
 }
 
-async fn cosign(
-    admin: &mut Admin,
-    witness: &Witness,
-    note: &Note,
-    checkpoint: &Checkpoint,
-) -> Outcome<Vec<Cosigned>> {
-    let lines = ask(admin, witness, note, checkpoint).await?;
+/// The checkpoint that is carried.
+type Head = (Note, Checkpoint);
+
+async fn cosign(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<Vec<Cosigned>> {
+    let lines = ask(admin, witness, head).await?;
+    let (_, checkpoint) = head;
     let mut made = Vec::new();
     for line in lines {
         let request = AddCosignatureRequest {
@@ -128,16 +127,13 @@ async fn cosign(
     Ok(made)
 }
 
-/// Posts the checkpoint until the witness and we mean the same earlier one.
-async fn ask(
-    admin: &mut Admin,
-    witness: &Witness,
-    note: &Note,
-    checkpoint: &Checkpoint,
-) -> Outcome<Vec<Signature>> {
+/// Posts the checkpoint until the witness and we mean the same earlier one; a newer checkpoint in its place where another
+/// run was faster.
+async fn ask(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<Vec<Signature>> {
     let url = &witness.url;
     let mut old = 0;
     for _ in 0..MAX_ROUNDS {
+        let (note, checkpoint) = &*head;
         let submission = Submission {
             old,
             proof: prove(admin, old, checkpoint.size).await?,
@@ -155,11 +151,16 @@ async fn ask(
                     .collect();
             }
             Verdict::OtherSize(latest) if latest > checkpoint.size => {
-                return Err(Failure::failed(format!(
-                    "{url} has cosigned {latest} records of {}, and the signer knows of {} only",
-                    checkpoint.origin, checkpoint.size
-                ))
-                .next("unless the checkpoint moved on meanwhile, the log was set back: find out before anything else"));
+                *head = checkpoint::fetch(admin).await?;
+                let (_, newer) = &*head;
+                if latest > newer.size {
+                    return Err(Failure::failed(format!(
+                        "{url} has cosigned {latest} records of {}, and the signer's checkpoint has {} only",
+                        newer.origin, newer.size
+                    ))
+                    .next("the log was set back, or its state restored from a copy: find out before anything else"));
+                }
+                old = latest;
             }
             Verdict::OtherSize(latest) => old = latest,
             Verdict::Refused { status, reason } => {
