@@ -191,6 +191,43 @@ async fn a_key_of_another_kind_than_its_role_needs_is_refused() {
     assert!(matches!(error, StartError::KeyKind { .. }), "{error}");
 }
 
+/// Takes the public key object of a key away and puts another key's in its place.
+fn exchange_public(token: &Token, label: &str, id: &str) {
+    let file = token.path().join(format!("{label}.spki"));
+    let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1).unwrap();
+    let other = openssl::ec::EcKey::generate(&group).unwrap();
+    fs::write(&file, other.public_key_to_der().unwrap()).unwrap();
+    for action in [
+        vec!["--delete-object"],
+        vec!["--write-object", file.to_str().unwrap()],
+    ] {
+        let done = Command::new("pkcs11-tool")
+            .args(["--module", MODULE, "--token-label", "Test token"])
+            .args(["--login", "--pin", PIN])
+            .args(&action)
+            .args(["--type", "pubkey", "--label", label, "--id", id])
+            .envs(token.environment())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_key_that_is_not_the_private_keys_is_refused() {
+    for (role, id) in [(KeyRole::Probe, "04"), (KeyRole::LogSign, "06")] {
+        let installation = Installation::with_log(KeyAlgorithm::P256).await;
+        exchange_public(&installation.token, role.as_str(), id);
+        let error = refusal(installation.config()).await;
+        let text = error.to_string();
+        assert!(
+            matches!(error, StartError::PublicKeyMismatch { .. }),
+            "{text}"
+        );
+        assert!(text.contains(role.as_str()), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn configuration_that_cannot_be_right_names_its_field() {
     let installation = Installation::new().await;

@@ -227,6 +227,40 @@ fn the_transcript_tells_each_key_as_the_token_has_it() -> Result<()> {
 }
 
 #[test]
+fn the_log_keys_public_half_is_written_for_those_who_pin_it() -> Result<()> {
+    for algorithm in ["ed25519", "p256"] {
+        let bench = Bench::new()?;
+        let run = bench
+            .under_root("ca")
+            .args(["--log-key", algorithm])
+            .output()?;
+        ensure!(run.status.success(), "{}", said(&run));
+        let pem = std::fs::read(bench.path("ca/certificates/log-key.pem"))?;
+        let spki = PKey::public_key_from_pem(&pem)?.public_key_to_der()?;
+        let transcript = std::fs::read(bench.path("ca/transcript.json"))?;
+        let transcript: Value = serde_json::from_slice(&transcript)?;
+        let keys = transcript["keys"].as_array().context("keys")?;
+        let key = keys.iter().find(|key| key["role"] == "log-sign");
+        let key = key.context("no log key")?;
+        assert_eq!(key["algorithm"], algorithm);
+        assert_eq!(key["spki_sha256"], hex::encode(openssl::sha::sha256(&spki)));
+    }
+    let bench = Bench::new()?;
+    let run = bench
+        .under_root("ca")
+        .args(["--log-key", "p384"])
+        .output()?;
+    assert_eq!(run.status.code(), Some(2));
+    assert!(
+        said(&run).contains("next: choose ed25519"),
+        "{}",
+        said(&run)
+    );
+    assert!(!bench.path("ca/transcript.json").exists());
+    Ok(())
+}
+
+#[test]
 fn nothing_is_overwritten_in_the_directory_or_in_the_token() -> Result<()> {
     let bench = Bench::new()?;
     ensure!(bench.under_root("ca").output()?.status.success());

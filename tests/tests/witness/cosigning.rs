@@ -4,9 +4,13 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use assay_audit::note::{VerifierKey, cosigned};
+use assay_audit::Checkpoint;
+use assay_audit::note::{Note, VerifierKey, cosigned};
+use assay_tests::installation::{Installation, pem};
 use assay_tests::tool;
 use assay_tests::wait;
+use openssl::pkey::PKey;
+use openssl::x509::X509;
 use tempfile::TempDir;
 
 use super::receipts;
@@ -52,6 +56,13 @@ async fn a_cosignature_comes_back_and_holds_for_openssl_and_for_receipts_offline
         note = cosigned_head(&installation, &url, &key).await?;
     }
 
+    // Two timers at once, on a log that goes on: neither takes the other for a log that was set back.
+    enrol(&installation, "c").await?;
+    let cosign = ["audit", "cosign", "--witness", url.as_str()];
+    let (one, other) = tokio::join!(installation.assay(&cosign), installation.assay(&cosign));
+    one?.succeeded()?;
+    other?.succeeded()?;
+
     // The log's signature and the witness's, by OpenSSL and the keys' own files.
     let [log, cosignature] = note.signatures() else {
         anyhow::bail!("two signatures are to be on {note}");
@@ -76,6 +87,7 @@ async fn a_cosignature_comes_back_and_holds_for_openssl_and_for_receipts_offline
     let message = cosigned(u64::from_be_bytes(*time), note.text());
     assert!(openssl_verifies(&public, message.as_bytes(), octets).await?);
 
+    is_whole(&installation, &trust, &witness)?;
     receipts::hold_offline(&installation, &trust, &witness, &certificate).await
 }
 
@@ -117,5 +129,46 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
         let entry = entry?;
         std::fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
+    Ok(())
+}
+
+/// What an auditor is to pin: from the ceremony and the configuration, in the forms that the verifier reads.
+fn is_whole(installation: &Installation, trust: &Path, witness: &Witness) -> Result<()> {
+    let read = |name: &str| std::fs::read_to_string(trust.join(name)).context(name.to_owned());
+    let log = VerifierKey::from_str(read("log.vkey")?.trim())?;
+    let spki = PKey::public_key_from_pem(&std::fs::read(
+        installation.path("certificates/log-key.pem"),
+    )?)?;
+    let spki = spki.public_key_to_der()?;
+    assert_eq!(log, VerifierKey::from_spki(log.name(), &spki)?);
+    Checkpoint::open(&Note::from_str(&read("checkpoint")?)?, &log)?;
+    assert_eq!(read("witnesses.vkeys")?, format!("{}\n", witness.vkey));
+    let ready = installation.ready();
+    let chain: Vec<Vec<u8>> = X509::stack_from_pem(read("ca.pem")?.as_bytes())?
+        .iter()
+        .map(|certificate| certificate.to_der())
+        .collect::<std::result::Result<_, _>>()?;
+    assert_eq!(chain, [pem(&ready.ca_pem)?, pem(&ready.root_pem)?]);
+
+    let pinned: toml::Table = read("approvers.toml")?.parse()?;
+    let configured: toml::Table =
+        std::fs::read_to_string(installation.path("signer.toml"))?.parse()?;
+    let keys = |table: &toml::Table, dir: &Path| -> Result<Vec<(String, Vec<u8>)>> {
+        let policy = table.get("policy").context("no policy")?;
+        let keys = policy.get("approver").and_then(|keys| keys.as_array());
+        let keys = keys.context("no approver")?.iter();
+        keys.map(|key| {
+            let text = |name: &str| key.get(name).and_then(|text| text.as_str());
+            let person = text("person").context("no person")?.to_owned();
+            let file = dir.join(text("certificate").context("no certificate")?);
+            Ok((person, pem(&file)?))
+        })
+        .collect()
+    };
+    let pinned_keys = keys(&pinned, trust)?;
+    assert!(!pinned_keys.is_empty());
+    assert_eq!(pinned_keys, keys(&configured, &ready.dir)?);
+    let approvals = |table: &toml::Table| table.get("policy")?.get("approvals").cloned();
+    assert_eq!(approvals(&pinned), approvals(&configured));
     Ok(())
 }

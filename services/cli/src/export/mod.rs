@@ -76,6 +76,16 @@ struct Summary {
 }
 
 pub(crate) async fn run(args: ExportArgs, installation: &Installation, out: Output) -> Outcome {
+    let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
+    // Dropped half-way, it leaves nothing.
+    let summary = tokio::select! {
+        summary = export(&args, installation) => summary?,
+        () = shutdown.requested() => return Err(interrupted()),
+    };
+    out.one(&summary, Summary::lines)
+}
+
+async fn export(args: &ExportArgs, installation: &Installation) -> Outcome<Summary> {
     let start = std::time::Instant::now();
     let folder = Folder::create(&args.out)?;
     let mut admin = Admin::connect(installation).await?;
@@ -85,13 +95,9 @@ pub(crate) async fn run(args: ExportArgs, installation: &Installation, out: Outp
         cosigned: args.cosigned,
     };
     let mut items: Streaming<_> = admin.call(request, AdministrationClient::export).await?;
-    let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
     let mut receiver = Receiver::new(folder);
     loop {
-        let next = tokio::select! {
-            next = tokio::time::timeout(SILENCE, items.message()) => next,
-            () = shutdown.requested() => return Err(interrupted()),
-        };
+        let next = tokio::time::timeout(SILENCE, items.message()).await;
         let next = next.or_fail(format!(
             "the signer sent nothing for {} s",
             SILENCE.as_secs()
@@ -103,7 +109,7 @@ pub(crate) async fn run(args: ExportArgs, installation: &Installation, out: Outp
     }
     let (folder, told) = receiver.finish()?;
     let (files, octets) = folder.close(told.size, told.bundles)?;
-    let summary = Summary {
+    Ok(Summary {
         directory: args.out.display().to_string(),
         records: told.size,
         records_held: told.records_held,
@@ -116,8 +122,7 @@ pub(crate) async fn run(args: ExportArgs, installation: &Installation, out: Outp
         root: told.root.to_string(),
         cosignatures: told.cosignatures,
         seconds: start.elapsed().as_secs_f64(),
-    };
-    out.one(&summary, Summary::lines)
+    })
 }
 
 impl Summary {

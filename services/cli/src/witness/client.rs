@@ -1,6 +1,7 @@
 //! The other side of add-checkpoint: one request on a connection of its own.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -9,9 +10,11 @@ use hyper::client::conn::http1::handshake;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::request::Submission;
+use super::tls::Anchors;
 use crate::failure::{Exit, Failure, OrFail, Outcome};
 
 /// A witness that waits for its disk answers well within.
@@ -21,12 +24,14 @@ const MAX_ANSWER: usize = 16 << 10;
 /// Characters of a refusal that are shown.
 const MAX_REASON: usize = 300;
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 const SIZE: &str = "text/x.tlog.size";
 
-/// Submission prefix of a witness. HTTP only: a cosignature proves itself, and who cares to hide it uses a proxy.
+/// Submission prefix of a witness. A cosignature proves itself; TLS is for witnesses that offer nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Url {
     text: String,
+    is_https: bool,
     host: String,
     port: u16,
     path: String,
@@ -36,18 +41,38 @@ impl Url {
     pub(crate) fn parse(text: &str) -> Outcome<Self> {
         let wrong = || {
             Failure::usage(format!("{text} is no URL of a witness"))
-                .next("give http://HOST[:PORT][/PREFIX]; for https put a proxy in between")
+                .next("give http://HOST[:PORT][/PREFIX], or the same with https")
         };
         let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let (Some("http"), Some(host), None) = (uri.scheme_str(), uri.host(), uri.query()) else {
+        let (Some(scheme), Some(host), None) = (uri.scheme_str(), uri.host(), uri.query()) else {
             return Err(wrong());
+        };
+        let (is_https, port) = match scheme {
+            "http" => (false, HTTP_PORT),
+            "https" => (true, HTTPS_PORT),
+            _ => return Err(wrong()),
         };
         Ok(Self {
             text: text.to_owned(),
-            host: host.to_owned(),
-            port: uri.port_u16().unwrap_or(HTTP_PORT),
+            is_https,
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(port),
             path: format!("{}/add-checkpoint", uri.path().trim_end_matches('/')),
         })
+    }
+
+    /// Whether anchors are needed.
+    pub(crate) fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// For the Host header.
+    fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     fn unreachable(&self) -> Failure {
@@ -78,17 +103,21 @@ pub(crate) enum Verdict {
     },
 }
 
-/// Posts a checkpoint.
-pub(crate) async fn submit(url: &Url, submission: &Submission) -> Outcome<Verdict> {
+/// Posts a checkpoint; `anchors` are needed for an https URL.
+pub(crate) async fn submit(
+    url: &Url,
+    anchors: Option<&Anchors>,
+    submission: &Submission,
+) -> Outcome<Verdict> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(&url.path)
-        .header(HOST, format!("{}:{}", url.host, url.port))
+        .header(HOST, url.authority())
         .header(CONTENT_TYPE, "text/plain; charset=utf-8")
         .body(Full::new(Bytes::from(submission.to_body())))
         .or_fail("cannot make the request")?;
     let exchange = async {
-        let answer = send(url, request).await?;
+        let answer = send(url, anchors, request).await?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body = body.map_err(|error| url.unreachable().because(error))?;
@@ -115,11 +144,31 @@ pub(crate) async fn submit(url: &Url, submission: &Submission) -> Outcome<Verdic
     })
 }
 
-async fn send(url: &Url, request: Request<Full<Bytes>>) -> Outcome<Response<Incoming>> {
-    let lost = |error: hyper::Error| url.unreachable().because(error);
-    let stream = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port))
+async fn send(
+    url: &Url,
+    anchors: Option<&Anchors>,
+    request: Request<Full<Bytes>>,
+) -> Outcome<Response<Incoming>> {
+    let lost = |error: io::Error| url.unreachable().because(error);
+    let stream = TcpStream::connect((url.host.as_str(), url.port))
         .await
-        .map_err(|error| url.unreachable().because(error))?;
+        .map_err(lost)?;
+    match anchors.filter(|_| url.is_https) {
+        Some(anchors) => {
+            let stream = anchors.connect(&url.host, stream).await.map_err(lost)?;
+            exchange(url, stream, request).await
+        }
+        None if url.is_https => Err(url.unreachable().because("no trust anchors for https")),
+        None => exchange(url, stream, request).await,
+    }
+}
+
+async fn exchange(
+    url: &Url,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Outcome<Response<Incoming>> {
+    let lost = |error: hyper::Error| url.unreachable().because(error);
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
     // Ends with the connection, whose errors the sender reports.
     tokio::spawn(connection);
@@ -127,22 +176,4 @@ async fn send(url: &Url, request: Request<Full<Bytes>>) -> Outcome<Response<Inco
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_of_a_witness_has_a_prefix_at_most() {
-        let path = |text: &str| Url::parse(text).unwrap().path;
-        assert_eq!(path("http://w.example"), "/add-checkpoint");
-        assert_eq!(path("http://w.example:81/"), "/add-checkpoint");
-        assert_eq!(path("http://[::1]:81/w/a/"), "/w/a/add-checkpoint");
-        for text in [
-            "https://w.example",
-            "w.example",
-            "http://w.example/?a=b",
-            "",
-        ] {
-            assert!(Url::parse(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ mod key;
 mod memory;
 mod request;
 mod serve;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use clap::{Args, Subcommand};
 
 pub(crate) use client::{Url, Verdict, submit};
 pub(crate) use request::Submission;
+pub(crate) use tls::{Anchors, SYSTEM_ANCHORS};
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;

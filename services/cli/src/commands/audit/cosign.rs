@@ -1,5 +1,7 @@
 //! `assay audit cosign`: carries the latest checkpoint to witnesses, and what they say of it back.
 
+use std::path::PathBuf;
+
 use assay_audit::note::{Note, Signature};
 use assay_audit::{Checkpoint, Hash};
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -12,7 +14,7 @@ use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::output::{Output, Row};
-use crate::witness::{Submission, Url, Verdict, submit};
+use crate::witness::{Anchors, SYSTEM_ANCHORS, Submission, Url, Verdict, submit};
 
 /// Rounds with one witness: to learn its size, to answer, and once more for each other client that was faster.
 const MAX_ROUNDS: usize = 4;
@@ -26,9 +28,13 @@ const MAX_COSIGNATURES: usize = 8;
 /// takes those of the witnesses pinned in [audit] witnesses. Run it by a timer; a witness that refuses is the alarm.
 #[derive(Debug, Args)]
 pub(crate) struct CosignArgs {
-    /// URL of a witness, http://HOST[:PORT][/PREFIX]; repeat for more
+    /// URL of a witness, http://HOST[:PORT][/PREFIX] or https; repeat for more
     #[arg(long = "witness", value_name = "URL", required = true)]
     witnesses: Vec<String>,
+
+    /// Trust anchors of https witnesses, PEM
+    #[arg(long, value_name = "FILE", default_value = SYSTEM_ANCHORS)]
+    anchors: PathBuf,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,13 +64,22 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
         .iter()
         .map(|text| Url::parse(text))
         .collect::<Outcome<_>>()?;
+    let anchors = urls
+        .iter()
+        .any(Url::is_https)
+        .then(|| Anchors::read(&args.anchors))
+        .transpose()?;
     let mut admin = Admin::connect(installation).await?;
-    let (note, checkpoint) = checkpoint::fetch(&mut admin).await?;
+    let mut head = checkpoint::fetch(&mut admin).await?;
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     for url in urls {
         // One that is away does not keep the others from cosigning.
-        match cosign(&mut admin, &url, &note, &checkpoint).await {
+        let to = Witness {
+            url,
+            anchors: anchors.clone(),
+        };
+        match cosign(&mut admin, &to, &mut head).await {
             Ok(made) => rows.extend(made),
             Err(failure) => failures.push(failure),
         }
@@ -81,13 +96,18 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
     }
 }
 
-async fn cosign(
-    admin: &mut Admin,
-    url: &Url,
-    note: &Note,
-    checkpoint: &Checkpoint,
-) -> Outcome<Vec<Cosigned>> {
-    let lines = ask(admin, url, note, checkpoint).await?;
+/// Where a witness is, and how it is known.
+struct Witness {
+    url: Url,
+    anchors: Option<Anchors>,
+}
+
+/// The checkpoint that is carried.
+type Head = (Note, Checkpoint);
+
+async fn cosign(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<Vec<Cosigned>> {
+    let lines = ask(admin, witness, head).await?;
+    let (_, checkpoint) = head;
     let mut made = Vec::new();
     for line in lines {
         let request = AddCosignatureRequest {
@@ -99,7 +119,7 @@ async fn cosign(
             .await?;
         made.push(Cosigned {
             witness: line.name().to_owned(),
-            url: url.to_string(),
+            url: witness.url.to_string(),
             size: checkpoint.size,
             cosignatures: reply.cosignatures,
         });
@@ -107,21 +127,19 @@ async fn cosign(
     Ok(made)
 }
 
-/// Posts the checkpoint until the witness and we mean the same earlier one.
-async fn ask(
-    admin: &mut Admin,
-    url: &Url,
-    note: &Note,
-    checkpoint: &Checkpoint,
-) -> Outcome<Vec<Signature>> {
+/// Posts the checkpoint until the witness and we mean the same earlier one; a newer checkpoint in its place where another
+/// run was faster.
+async fn ask(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<Vec<Signature>> {
+    let url = &witness.url;
     let mut old = 0;
     for _ in 0..MAX_ROUNDS {
+        let (note, checkpoint) = &*head;
         let submission = Submission {
             old,
             proof: prove(admin, old, checkpoint.size).await?,
             note: note.clone(),
         };
-        match submit(url, &submission).await? {
+        match submit(url, witness.anchors.as_ref(), &submission).await? {
             Verdict::Cosigned(lines) => {
                 return lines
                     .lines()
@@ -133,11 +151,16 @@ async fn ask(
                     .collect();
             }
             Verdict::OtherSize(latest) if latest > checkpoint.size => {
-                return Err(Failure::failed(format!(
-                    "{url} has cosigned {latest} records of {}, and the signer knows of {} only",
-                    checkpoint.origin, checkpoint.size
-                ))
-                .next("unless the checkpoint moved on meanwhile, the log was set back: find out before anything else"));
+                *head = checkpoint::fetch(admin).await?;
+                let (_, newer) = &*head;
+                if latest > newer.size {
+                    return Err(Failure::failed(format!(
+                        "{url} has cosigned {latest} records of {}, and the signer's checkpoint has {} only",
+                        newer.origin, newer.size
+                    ))
+                    .next("the log was set back, or its state restored from a copy: find out before anything else"));
+                }
+                old = latest;
             }
             Verdict::OtherSize(latest) => old = latest,
             Verdict::Refused { status, reason } => {
