@@ -31,11 +31,13 @@ pub(super) fn subject(case: &Case<'_>, sheet: &mut Sheet) {
         for attribute in rule.iter().flat_map(|rule| &rule.attributes) {
             wanted(case, index, attribute, rdn, sheet);
         }
-        let surplus = rdn
-            .unwrap_or_default()
-            .iter()
-            .filter(|attribute| rule.is_none_or(|rule| rule.attribute(&attribute.oid).is_none()));
-        for attribute in surplus {
+        let rdn = rdn.unwrap_or_default();
+        let surplus = rdn.iter().enumerate().filter(|(place, attribute)| {
+            let mut earlier = rdn.iter().take(*place);
+            earlier.any(|earlier| earlier.oid == attribute.oid)
+                || rule.is_none_or(|rule| rule.attribute(&attribute.oid).is_none())
+        });
+        for (_, attribute) in surplus {
             unwanted(index, rule, attribute, sheet);
         }
     }
@@ -84,8 +86,7 @@ fn wanted(
             }
         }
     };
-    // Where the request has no RDN at this place, there is nothing to compare.
-    if let (Some(permitted), Some(_)) = (permitted, rdn) {
+    if let Some(permitted) = permitted {
         judged.push(("SUB-05", subject::value(permitted, found)));
     }
     sheet.item(name(index, &rule.oid), wanted, got, judged);
@@ -99,9 +100,10 @@ fn unwanted(index: usize, rule: Option<&RdnRule>, attribute: &Attribute, sheet: 
     );
     let mut judged = text(attribute);
     judged.push(("SUB-04", Err(surplus)));
-    if let Some(rule) = rule {
-        judged.push(("SUB-06", subject::encoding(rule, attribute)));
-    }
+    judged.push(match rule {
+        Some(rule) => ("SUB-06", subject::encoding(rule, attribute)),
+        None => ("SUB-05", Err("subject: wanted fewer RDNs".to_owned())),
+    });
     let got = String::from_utf8_lossy(&attribute.value);
     sheet.item(name(index, &attribute.oid), "none", got, judged);
 }

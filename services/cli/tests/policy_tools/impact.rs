@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use assay_audit::Hash;
-use assay_decision::{Evidence, Permitted, Verdict, facts, moment};
+use assay_decision::{Claims, Evidence, Permitted, Verdict, facts, moment};
 use assay_policy::{Authority, Bundle, Dn, HashAlgorithm, InventoryEntry, SubjectAltName, decide};
 use assay_scep::{Csr, Limits};
 use serde_json::json;
@@ -48,15 +48,15 @@ impl Request {
         }
     }
 
-    /// What the signer kept of it, a line of an export.
-    fn line(&self, bundle: &Bundle, sequence: u64) -> Vec<u8> {
+    /// What the signer kept of it.
+    fn evidence(&self, bundle: &Bundle) -> Evidence {
         let csr = Csr::parse(&self.csr, &Limits::default()).unwrap();
         let facts = facts(
             &csr,
             self.profile,
             moment(NOW_MS),
             self.message_hash,
-            self.authority(sequence),
+            self.authority(0),
         );
         let verdict = match decide(bundle.profile(self.profile).unwrap(), &facts) {
             Err(refusal) => Verdict::Refusal {
@@ -72,11 +72,28 @@ impl Request {
             }),
         };
         let sha256 = openssl::sha::sha256(&self.csr);
-        let evidence = Evidence::new(&facts, self.csr.clone(), sha256, None, verdict);
-        let content = String::from_utf8(evidence.to_canonical().unwrap()).unwrap();
-        format!("{{\"content\":{content},\"salt\":\"{SALT}\",\"sequence\":{sequence}}}\n")
-            .into_bytes()
+        Evidence::new(&facts, self.csr.clone(), sha256, None, verdict)
     }
+}
+
+/// Lines of an export, each of another challenge; the kinds of requests in turn.
+fn lines(bundle: &Bundle, requests: &[Request], count: u64, first: u64) -> Vec<Vec<u8>> {
+    let mut kept: Vec<Evidence> = requests
+        .iter()
+        .map(|request| request.evidence(bundle))
+        .collect();
+    (0..count)
+        .zip((0..requests.len()).cycle())
+        .map(|(n, kind)| {
+            kept[kind].claims = Claims::from(&requests[kind].authority(n));
+            line(&kept[kind], first + n)
+        })
+        .collect()
+}
+
+fn line(evidence: &Evidence, sequence: u64) -> Vec<u8> {
+    let content = String::from_utf8(evidence.to_canonical().unwrap()).unwrap();
+    format!("{{\"content\":{content},\"salt\":\"{SALT}\",\"sequence\":{sequence}}}\n").into_bytes()
 }
 
 const DEVICE: (&str, &[&str]) = ("CN=device-1,O=Example", &["dns:a.example.com"]);
@@ -160,9 +177,7 @@ fn export(desk: &Desk, lines: &[Vec<u8>]) -> String {
 fn what_flips_is_told_by_profile_and_by_rule() {
     let desk = Desk::new();
     let (bundle, requests) = (in_force(), ten(&desk));
-    let lines: Vec<Vec<u8>> = (0..20)
-        .map(|n: u64| requests[n as usize % 10].line(&bundle, 100 + n))
-        .collect();
+    let lines = lines(&bundle, &requests, 20, 100);
     let draft = draft(&desk);
     let export = export(&desk, &lines);
     let run = assay(&["policy", "impact", &draft, "--requests", &export]);
@@ -222,9 +237,7 @@ fn what_flips_is_told_by_profile_and_by_rule() {
 fn ten_thousand_requests_are_counted_exactly_and_in_seconds() {
     let desk = Desk::new();
     let (bundle, requests) = (in_force(), ten(&desk));
-    let lines: Vec<Vec<u8>> = (0..10_000)
-        .map(|n: u64| requests[n as usize % 10].line(&bundle, n))
-        .collect();
+    let lines = lines(&bundle, &requests, 10_000, 0);
     let draft = draft(&desk);
     let export = export(&desk, &lines);
     let began = Instant::now();
@@ -284,7 +297,7 @@ fn input_that_cannot_be_read_is_named_by_file_and_line() {
     let (bundle, requests) = (in_force(), ten(&desk));
     let demo = shipped("demo");
     let demo = demo.to_str().unwrap();
-    let good = requests[0].line(&bundle, 7);
+    let good = line(&requests[0].evidence(&bundle), 7);
     let text = String::from_utf8(good.clone()).unwrap();
     for (what, bad) in [
         ("no JSON", "hello\n".to_owned()),

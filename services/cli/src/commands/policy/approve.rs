@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use assay_policy::Proposal;
+use assay_policy::{Bundle, PolicyFile, Proposal, diff, diff_proposals};
 use assay_proto::v1::GetPolicyRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use clap::Args;
 use serde::Serialize;
 
+use super::files::load;
 use super::folder::{Credential, Folder};
 use crate::admin::Admin;
 use crate::failure::{Failure, Outcome};
@@ -119,7 +120,16 @@ impl Approval {
     }
 }
 
-/// What is other than in the version in force, where its signer can be asked; an approver's own machine often cannot.
+/// Of a proposal, what no two versions share; the lines above tell it.
+const NEW_EACH_TIME: [&str; 5] = [
+    "proposal.number",
+    "proposal.predecessor",
+    "proposal.ticket",
+    "proposal.not_before",
+    "proposal.expires",
+];
+
+/// What is other than in the version in force, by meaning, where its signer can be asked; an approver's own machine often cannot.
 async fn changes(folder: &Folder, dir: Option<&Path>) -> Outcome<Option<Vec<String>>> {
     let (proposal, _, policy) = folder.read()?;
     let Ok(installation) = Installation::find(dir) else {
@@ -137,34 +147,26 @@ async fn changes(folder: &Folder, dir: Option<&Path>) -> Outcome<Option<Vec<Stri
     let Some(old) = in_force.ok().and_then(|reply| reply.proposal) else {
         return Ok(None);
     };
-    let mut changes = Vec::new();
-    let content = |name: &str| old.files.iter().find(|file| file.name == name);
-    for file in &policy {
-        match content(&file.name) {
-            None => changes.push(format!("{} is new", file.name)),
-            Some(before) if before.content != file.content => {
-                changes.push(format!("{} is changed", file.name));
-            }
-            Some(_) => {}
-        }
-    }
-    for before in &old.files {
-        if !policy.iter().any(|file| file.name == before.name) {
-            changes.push(format!("{} is gone", before.name));
-        }
-    }
-    if let Ok(old) = Proposal::parse(&old.proposal) {
-        for (name, value) in &proposal.settings {
-            let before = old.settings.get(name).map_or("unset", String::as_str);
-            if before != value {
-                changes.push(format!("setting {name}: {before} becomes {value}"));
-            }
-        }
-        if old.issuer != proposal.issuer {
-            changes.push("the issuing CA".to_owned());
-        }
-    }
-    Ok(Some(changes))
+    let files: Vec<PolicyFile> = old
+        .files
+        .into_iter()
+        .map(|assay_proto::v1::PolicyFile { name, content }| PolicyFile { name, content })
+        .collect();
+    let (Ok(before), Ok(old)) = (Bundle::load(&files), Proposal::parse(&old.proposal)) else {
+        let unreadable = "unknown: this release cannot read the version in force".to_owned();
+        return Ok(Some(vec![unreadable]));
+    };
+    let of_proposal = diff_proposals(&old, &proposal)
+        .into_iter()
+        .filter(|change| {
+            !change
+                .paths
+                .iter()
+                .any(|path| NEW_EACH_TIME.contains(&path.as_str()))
+        });
+    let of_files = diff(&before, &load(&policy)?);
+    let changes = of_proposal.chain(of_files);
+    Ok(Some(changes.map(|change| change.to_string()).collect()))
 }
 
 fn name_of(certificate: &Path) -> Outcome<String> {

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use assay_decision::{facts, unix};
 use assay_policy::{
-    Approval, Bundle, Facts, Field, HashAlgorithm, Profile, Refusal, decide, explain, fields,
+    Approval, Bundle, Facts, Field, HashAlgorithm, Issuer, Profile, Refusal, decide, explain,
+    fields,
 };
 use clap::Args;
 use serde::Serialize;
@@ -38,6 +39,9 @@ Examples:
     assay policy explain --policy policy/ --profile wifi --csr new.csr --renewal-of old.pem --at 2027-02-01
   What a record's evidence says of the authority:
     assay policy explain --policy policy/ --profile wifi --csr device.csr --claims claims.json --json";
+
+/// Some 1,000 years: later than any validity that a profile may have.
+const FAR: Duration = Duration::from_secs(1_000 * 365 * 86_400);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -151,17 +155,20 @@ struct Reason {
 struct Certificate {
     subject: String,
     sans: Vec<String>,
-    /// Before the CA's own NotAfter cuts it.
-    validity_seconds: u64,
+    /// Where the CA's own validity cuts neither.
+    not_before: String,
+    not_after: String,
 }
 
 impl Explained {
     fn of(profile: &Profile, facts: &Facts) -> Self {
         let refused: Vec<Reason> = explain(profile, facts).iter().map(Reason::from).collect();
+        let (not_before, not_after) = profile.validity(facts.now, &boundless());
         let certificate = decide(profile, facts).ok().map(|permit| Certificate {
             subject: permit.subject().to_string(),
             sans: permit.sans().iter().map(ToString::to_string).collect(),
-            validity_seconds: profile.max_validity(facts.now).as_secs(),
+            not_before: output::time(unix(not_before)),
+            not_after: output::time(unix(not_after)),
         });
         let (outcome, approvers) = match (refused.first(), profile.approval()) {
             (Some(_), _) => ("refused", None),
@@ -217,14 +224,13 @@ impl Explained {
             let Certificate {
                 subject,
                 sans,
-                validity_seconds,
+                not_before,
+                not_after,
             } = certificate;
-            let validity = Duration::from_secs(*validity_seconds);
             lines.push(format!("subject   {subject}"));
             lines.push(format!("SANs      {}", sans.join(" ")));
             lines.push(format!(
-                "validity  {} at most, from NotBefore",
-                humantime::format_duration(validity)
+                "validity  {not_before} to {not_after}, within the CA's own"
             ));
         }
         for reason in &self.refused {
@@ -238,6 +244,17 @@ impl Explained {
             ));
         }
         lines
+    }
+}
+
+/// An issuer whose validity cuts none: the tool has no CA.
+fn boundless() -> Issuer {
+    Issuer {
+        subject_der: Vec::new(),
+        key_identifier: Vec::new(),
+        not_before: SystemTime::UNIX_EPOCH,
+        not_after: SystemTime::UNIX_EPOCH + FAR,
+        signature_algorithm_der: Vec::new(),
     }
 }
 

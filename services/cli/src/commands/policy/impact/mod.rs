@@ -60,8 +60,9 @@ pub(super) fn run(args: &ImpactArgs, out: Output) -> Outcome {
     let report = Report::of(&tally);
     report.print(out)?;
     output::note(&format!(
-        "{} replayed in {seconds:.1} s",
-        count(report.requests(), "request")
+        "{} replayed in {seconds:.1} s, {:.0} a second",
+        count(report.requests(), "request"),
+        report.rate(seconds)
     ));
     Ok(())
 }

@@ -78,6 +78,12 @@ impl Report {
         usize::try_from(self.total.requests).unwrap_or(usize::MAX)
     }
 
+    /// Requests a second.
+    pub(super) fn rate(&self, seconds: f64) -> f64 {
+        let requests = u32::try_from(self.total.requests).unwrap_or(u32::MAX);
+        f64::from(requests) / seconds.max(f64::EPSILON)
+    }
+
     pub(super) fn print(&self, out: Output) -> Outcome {
         if out.is_json() {
             return out.json(self);
