@@ -22,6 +22,9 @@ use crate::{
 /// Times an operation is tried: a worker that dies with it is no verdict on it, two are.
 const ATTEMPTS: usize = 2;
 
+/// Background operations that may wait for a worker.
+const BACKGROUND_QUEUE: usize = 64;
+
 /// Told of every operation: its key's role, how long its caller waited, and whether it had an
 /// answer. A bad ciphertext is an answer.
 pub type Observer = Arc<dyn Fn(KeyRole, Duration, bool) + Send + Sync>;
@@ -40,6 +43,7 @@ struct Inner {
     observer: OnceLock<Observer>,
     token: TokenIdentity,
     ca_signature: SignatureAlgorithm,
+    ocsp_signature: Option<SignatureAlgorithm>,
     key_transports: Vec<KeyTransport>,
     /// How long a caller waits at most: one deadline in the queue and one in the worker. The
     /// supervisors keep both; this is for a restart that takes longer.
@@ -49,6 +53,8 @@ struct Inner {
 /// The way to one supervisor.
 struct Worker {
     jobs: mpsc::Sender<Job>,
+    /// For what gives way to `jobs`.
+    background: mpsc::Sender<Job>,
     phase: Arc<SharedPhase>,
     depth: AtomicUsize,
 }
@@ -73,6 +79,7 @@ impl Hsm {
             });
         };
         let (token, ca_signature) = (ready.token.clone(), ready.ca_signature);
+        let ocsp_signature = ready.ocsp_signature;
         let key_transports = ready.key_transports.clone();
         let (health_sender, health) = watch::channel(Health {
             // The start has just proven every key.
@@ -95,9 +102,11 @@ impl Hsm {
         let mut tasks = Vec::with_capacity(links.len());
         for (number, link) in links.into_iter().enumerate() {
             let (jobs, waiting) = mpsc::channel(queue);
+            let (background, waiting_in_background) = mpsc::channel(BACKGROUND_QUEUE);
             let phase = Arc::new(SharedPhase::new(Phase::Serving));
             workers.push(Worker {
                 jobs,
+                background,
                 phase: Arc::clone(&phase),
                 depth: AtomicUsize::new(0),
             });
@@ -105,6 +114,7 @@ impl Hsm {
                 number,
                 plan: Arc::clone(&plan),
                 jobs: waiting,
+                background: waiting_in_background,
                 phase,
                 health: Arc::clone(&health_sender),
                 stop: stopped.clone(),
@@ -121,6 +131,7 @@ impl Hsm {
                 observer: OnceLock::new(),
                 token,
                 ca_signature,
+                ocsp_signature,
                 key_transports,
                 patience: plan.deadline.saturating_mul(2),
             }),
@@ -180,6 +191,29 @@ impl Hsm {
     pub async fn sign_tbs(&self, request_id: &str, tbs: &[u8]) -> Result<Vec<u8>, OperationError> {
         self.sign(request_id, || Work::SignTbs { tbs: tbs.to_vec() })
             .await
+    }
+
+    /// Signs a whole OCSP ResponseData (RFC 6960, section 4.2.1) with the responder's key. It gives
+    /// way to everything else: no more than half of a worker's sessions are taken by it, and none
+    /// of them while as many others work.
+    ///
+    /// # Errors
+    /// [`OperationError::Refused`] for another responder or issuer than the configured ones, for
+    /// more or less than one status, for any extension, and past the responder's own end.
+    pub async fn sign_ocsp(
+        &self,
+        request_id: &str,
+        response_data: &[u8],
+    ) -> Result<Vec<u8>, OperationError> {
+        self.sign(request_id, || Work::SignOcsp {
+            response_data: response_data.to_vec(),
+        })
+        .await
+    }
+
+    /// What the responder's key signs with; `None` without one.
+    pub fn ocsp_signature_algorithm(&self) -> Option<SignatureAlgorithm> {
+        self.inner.ocsp_signature
     }
 
     /// What the CA key signs with, for whoever builds a TBS.
@@ -274,7 +308,13 @@ impl Hsm {
 
     async fn attempt(&self, request_id: &str, work: Work) -> Result<Reply, OperationError> {
         let worker = self.choose()?;
-        let _waiting = Waiting::enter(&worker.depth);
+        let queue = if work.is_background() {
+            &worker.background
+        } else {
+            &worker.jobs
+        };
+        // What waits in the background keeps nobody from this worker.
+        let _waiting = (!work.is_background()).then(|| Waiting::enter(&worker.depth));
         let (reply, answer) = oneshot::channel();
         let job = Job {
             request_id: request_id.to_owned(),
@@ -282,7 +322,7 @@ impl Hsm {
             since: Instant::now(),
             reply,
         };
-        worker.jobs.try_send(job).map_err(|error| match error {
+        queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => OperationError::Busy,
             TrySendError::Closed(_) => OperationError::WorkerLost,
         })?;

@@ -32,6 +32,9 @@ pub(crate) enum Work {
     SignTbs {
         tbs: Vec<u8>,
     },
+    SignOcsp {
+        response_data: Vec<u8>,
+    },
 }
 
 impl Work {
@@ -41,7 +44,13 @@ impl Work {
             Self::Decrypt { ra, .. } => ra.decrypts(),
             Self::SignReply { ra, .. } => ra.signs(),
             Self::SignTbs { .. } => KeyRole::CaSign,
+            Self::SignOcsp { .. } => KeyRole::OcspSign,
         }
+    }
+
+    /// Whether it gives way to everything else: it can wait, devices cannot.
+    pub(crate) fn is_background(&self) -> bool {
+        self.role() == KeyRole::OcspSign
     }
 
     /// The same with its octets borrowed, as it travels.
@@ -66,6 +75,9 @@ impl Work {
                 signed_attributes: Octets(signed_attributes),
             },
             Self::SignTbs { tbs } => Operation::SignTbs { tbs: Octets(tbs) },
+            Self::SignOcsp { response_data } => Operation::SignOcsp {
+                response_data: Octets(response_data),
+            },
         }
     }
 }

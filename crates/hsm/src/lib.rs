@@ -6,7 +6,8 @@
 //!
 //! - The worker reads the PIN, and tries it once. Its parent never holds it.
 //! - A key has one [`KeyRole`]. ca-sign signs whole certificates and CRLs that the worker has
-//!   understood, ra-sign signed attributes, and nothing signs a digest of the caller's choosing:
+//!   understood, ocsp-sign whole statuses of that CA's certificates, ra-sign signed attributes, and
+//!   nothing signs a digest of the caller's choosing:
 //!   a compromised parent has no oracle for arbitrary bytes. Only ra-single, which an installation
 //!   may do without, both decrypts and signs.
 //! - The worker counts what each key does, and [`Health`] reports it.

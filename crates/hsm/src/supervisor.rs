@@ -47,6 +47,8 @@ pub(crate) struct Supervisor {
     pub(crate) number: usize,
     pub(crate) plan: Arc<Plan>,
     pub(crate) jobs: mpsc::Receiver<Job>,
+    /// What gives way to `jobs`.
+    pub(crate) background: mpsc::Receiver<Job>,
     pub(crate) phase: Arc<SharedPhase>,
     pub(crate) health: Arc<watch::Sender<Health>>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -168,6 +170,8 @@ impl Supervisor {
 
     async fn drive(&mut self, spell: &mut Spell) -> End {
         let window = self.plan.setup.threads.saturating_mul(AHEAD);
+        // Half of the sessions, counting whatever they do: the other half is there for whoever comes.
+        let background_window = (self.plan.setup.threads / 2).max(1);
         let period =
             (self.plan.deadline.min(self.plan.health_interval) / 4).clamp(LEAST_TICK, MOST_TICK);
         let mut tick = interval(period);
@@ -184,6 +188,13 @@ impl Supervisor {
                 },
                 job = self.jobs.recv(), if !stopping && spell.flights.len() < window => match job {
                     Some(job) => self.send_all(spell, job, window),
+                    None => {
+                        stopping = true;
+                        Ok(())
+                    }
+                },
+                job = self.background.recv(), if !stopping && spell.flights.len() < background_window => match job {
+                    Some(job) => self.send(spell, job),
                     None => {
                         stopping = true;
                         Ok(())

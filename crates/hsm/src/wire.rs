@@ -63,6 +63,7 @@ pub(crate) struct TokenIdentity {
 pub(crate) struct Ready {
     pub(crate) token: TokenIdentity,
     pub(crate) ca_signature: SignatureAlgorithm,
+    pub(crate) ocsp_signature: Option<SignatureAlgorithm>,
     pub(crate) key_transports: Vec<KeyTransport>,
 }
 
@@ -93,6 +94,10 @@ pub(crate) enum Operation<'a> {
         #[serde(borrow)]
         tbs: Octets<'a>,
     },
+    SignOcsp {
+        #[serde(borrow)]
+        response_data: Octets<'a>,
+    },
     Probe,
 }
 
@@ -103,6 +108,7 @@ impl Operation<'_> {
             Self::Decrypt { .. } => "decrypt",
             Self::SignReply { .. } => "sign-reply",
             Self::SignTbs { .. } => "sign-tbs",
+            Self::SignOcsp { .. } => "sign-ocsp",
             Self::Probe => "probe",
         }
     }

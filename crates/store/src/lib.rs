@@ -17,6 +17,7 @@ mod evidence;
 mod intents;
 mod inventory;
 mod lock;
+mod ocsp;
 mod pending;
 mod permit;
 mod policies;
@@ -52,6 +53,7 @@ pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
+pub use ocsp::{CertIdHash, DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo};

@@ -7,6 +7,7 @@ mod ceremony;
 mod fault;
 mod init;
 mod key;
+mod ocsp;
 mod operation;
 mod preflight;
 mod queue;

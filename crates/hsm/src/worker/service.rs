@@ -14,6 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::fault::{Remedy, is_bad_ciphertext, remedy};
 use super::preflight::{self, CheckedKey};
+use super::ocsp::Responder;
 use super::queue::Queue;
 use super::structure::{check_signed_attributes, check_tbs};
 use super::token::{Access, Token};
@@ -38,6 +39,8 @@ pub(super) struct Service {
 struct Shared {
     token: Token,
     keys: Vec<ServiceKey>,
+    /// Whom ocsp-sign answers as, and for.
+    responder: Option<Responder>,
     queue: Queue<Zeroizing<Vec<u8>>>,
     output: Mutex<UnixStream>,
     running: Running,
@@ -80,9 +83,15 @@ impl Service {
                 field: "keys".to_owned(),
                 right: "one must have the role ca-sign".to_owned(),
             })?;
+        let responder = Responder::of(setup)?;
+        let ocsp_signature = keys
+            .iter()
+            .find(|key| key.checked.role == KeyRole::OcspSign)
+            .and_then(|key| operation::signature_algorithm(key.checked.algorithm));
         let ready = Ready {
             token: token.identity.clone(),
             ca_signature,
+            ocsp_signature,
             key_transports: transport::common(
                 &keys.iter().map(|key| &key.checked).collect::<Vec<_>>(),
             ),
@@ -90,6 +99,7 @@ impl Service {
         let shared = Arc::new(Shared {
             token,
             keys,
+            responder,
             queue: Queue::new(QUEUE),
             output: Mutex::new(output),
             running: Running::default(),
@@ -257,6 +267,17 @@ impl Lane {
                 }
                 self.sign(KeyRole::CaSign, |session, key, handle| {
                     operation::sign(session, handle, key.algorithm, tbs.0)
+                })
+            }
+            Operation::SignOcsp { response_data } => {
+                let Some(responder) = &self.shared.responder else {
+                    return Verdict::no_key(KeyRole::OcspSign);
+                };
+                if let Err(refusal) = responder.check(response_data.0) {
+                    return Verdict::Refused(refusal.to_string());
+                }
+                self.sign(KeyRole::OcspSign, |session, key, handle| {
+                    operation::sign(session, handle, key.algorithm, response_data.0)
                 })
             }
             Operation::Probe => self.probe(),

@@ -10,6 +10,7 @@ mod durability;
 mod intents;
 mod inventory;
 mod migration;
+mod ocsp;
 mod opening;
 mod pending;
 mod permit;
