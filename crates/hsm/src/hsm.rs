@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use crate::job::{Job, Phase, Reply, SharedPhase, Work};
+use crate::job::{Job, Phase, Priority, Reply, SharedPhase, Work};
 use crate::supervisor::Supervisor;
 use crate::wire::TokenIdentity;
 use crate::{
@@ -193,9 +193,7 @@ impl Hsm {
             .await
     }
 
-    /// Signs a whole OCSP ResponseData (RFC 6960, section 4.2.1) with the responder's key. It gives
-    /// way to everything else: no more than half of a worker's sessions are taken by it, and none
-    /// of them while as many others work.
+    /// Signs a whole OCSP ResponseData (RFC 6960, section 4.2.1) with the responder's key.
     ///
     /// # Errors
     /// [`OperationError::Refused`] for another responder or issuer than the configured ones, for
@@ -203,9 +201,11 @@ impl Hsm {
     pub async fn sign_ocsp(
         &self,
         request_id: &str,
+        priority: Priority,
         response_data: &[u8],
     ) -> Result<Vec<u8>, OperationError> {
         self.sign(request_id, || Work::SignOcsp {
+            priority,
             response_data: response_data.to_vec(),
         })
         .await

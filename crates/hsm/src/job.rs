@@ -33,8 +33,19 @@ pub(crate) enum Work {
         tbs: Vec<u8>,
     },
     SignOcsp {
+        priority: Priority,
         response_data: Vec<u8>,
     },
+}
+
+/// Who goes first where sessions are few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// As every operation that a device waits for.
+    Normal,
+    /// Gives way to those: it gets no more than half of a worker's sessions, and one operation a
+    /// while where they are all at work.
+    Background,
 }
 
 impl Work {
@@ -50,7 +61,13 @@ impl Work {
 
     /// Whether it gives way to everything else: it can wait, devices cannot.
     pub(crate) fn is_background(&self) -> bool {
-        self.role() == KeyRole::OcspSign
+        matches!(
+            self,
+            Self::SignOcsp {
+                priority: Priority::Background,
+                ..
+            }
+        )
     }
 
     /// The same with its octets borrowed, as it travels.
@@ -75,7 +92,7 @@ impl Work {
                 signed_attributes: Octets(signed_attributes),
             },
             Self::SignTbs { tbs } => Operation::SignTbs { tbs: Octets(tbs) },
-            Self::SignOcsp { response_data } => Operation::SignOcsp {
+            Self::SignOcsp { response_data, .. } => Operation::SignOcsp {
                 response_data: Octets(response_data),
             },
         }

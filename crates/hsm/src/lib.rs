@@ -37,6 +37,7 @@ pub use config::{CeremonyConfig, HsmConfig, KeyConfig};
 pub use error::{CeremonyError, OperationError, StartError};
 pub use health::{Health, WorkerHealth};
 pub use hsm::{BadCiphertext, Hsm, Observer, Plaintext};
+pub use job::Priority;
 pub use pin::{Pin, PinError, PinSource};
 pub use role::{KeyAlgorithm, KeyRole, RaKeys, UnknownName};
 pub use uri::{KeyUri, TokenUri, UriError};

@@ -21,6 +21,10 @@ const MOST_PAUSE: Duration = Duration::from_secs(5);
 /// Operations sent to a worker ahead of each session, so that none idles for a round trip.
 const AHEAD: usize = 2;
 
+/// A worker whose sessions are all taken does one background operation this often all the same, so
+/// that a flood in the foreground cannot stop them for good.
+const BACKGROUND_AT_LEAST: Duration = Duration::from_millis(50);
+
 /// The longest and shortest time between two looks at the deadlines.
 const MOST_TICK: Duration = Duration::from_millis(250);
 const LEAST_TICK: Duration = Duration::from_millis(5);
@@ -142,6 +146,7 @@ impl Supervisor {
             next_id: 0,
             probe: None,
             probed: None,
+            background: Instant::now(),
         };
         let end = self.drive(&mut spell).await;
         let Spell { link, flights, .. } = spell;
@@ -193,8 +198,11 @@ impl Supervisor {
                         Ok(())
                     }
                 },
-                job = self.background.recv(), if !stopping && spell.flights.len() < background_window => match job {
-                    Some(job) => self.send(spell, job),
+                job = self.background.recv(), if !stopping && spell.has_room(background_window, window) => match job {
+                    Some(job) => {
+                        spell.background = Instant::now();
+                        self.send(spell, job)
+                    }
                     None => {
                         stopping = true;
                         Ok(())
@@ -372,6 +380,8 @@ struct Spell {
     probe: Option<Instant>,
     /// When the last probe was sent.
     probed: Option<Instant>,
+    /// When the last background operation was sent.
+    background: Instant,
 }
 
 struct Flight {
@@ -380,6 +390,16 @@ struct Flight {
 }
 
 impl Spell {
+    /// Whether a background operation may be sent now.
+    fn has_room(&self, background_window: usize, window: usize) -> bool {
+        let most = if self.background.elapsed() < BACKGROUND_AT_LEAST {
+            background_window
+        } else {
+            window
+        };
+        self.flights.len() < most
+    }
+
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id

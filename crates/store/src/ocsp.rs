@@ -6,6 +6,9 @@ use crate::{CrlReason, PRUNE_BATCH, Serial, Store, StoreError};
 /// Certificates that one step of [`Store::seed_ocsp`] looks at, so that no enrolment waits long for it.
 const SEED_BATCH: u32 = 2_000;
 
+/// As the schema's trigger writes it into `refresh_at`.
+const CHANGED: i64 = 0;
+
 /// The hash algorithm of a CertID (RFC 6960 section 4.1.1): one pre-signed response for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CertIdHash {
@@ -22,6 +25,8 @@ pub struct DueResponse {
     pub serial: Serial,
     /// Of the status, for [`SignedResponse`].
     pub version: i64,
+    /// Whether somebody waits for it: its status changed since the last one.
+    pub changed: bool,
     /// Unix seconds and reason, where it is revoked, on hold or given up.
     pub revoked: Option<(i64, CrlReason)>,
 }
@@ -162,7 +167,7 @@ impl Store {
     ) -> Result<Vec<DueResponse>, StoreError> {
         self.read(move |connection| {
             connection.list(
-                "SELECT o.serial, o.version, c.revoked_at, c.revocation_reason
+                "SELECT o.serial, o.version, o.refresh_at, c.revoked_at, c.revocation_reason
                  FROM ocsp_responses o JOIN certificates c ON c.serial = o.serial
                  WHERE o.ca_id = ?1 AND o.refresh_at <= ?2 AND o.not_after >= ?2
                  ORDER BY o.refresh_at LIMIT ?3",
@@ -180,7 +185,7 @@ impl Store {
     pub async fn due_ocsp_of(&self, serial: Serial) -> Result<Option<DueResponse>, StoreError> {
         self.read(move |connection| {
             connection.find(
-                "SELECT o.serial, o.version, c.revoked_at, c.revocation_reason
+                "SELECT o.serial, o.version, o.refresh_at, c.revoked_at, c.revocation_reason
                  FROM ocsp_responses o JOIN certificates c ON c.serial = o.serial
                  WHERE o.serial = ?1",
                 [serial],
@@ -323,6 +328,7 @@ fn read_due(row: &Row<'_>) -> rusqlite::Result<DueResponse> {
     Ok(DueResponse {
         serial: row.get("serial")?,
         version: row.get("version")?,
+        changed: row.get::<_, i64>("refresh_at")? == CHANGED,
         revoked: row
             .get::<_, Option<i64>>("revoked_at")?
             .map(|at| (at, reason.unwrap_or(CrlReason::Unspecified))),

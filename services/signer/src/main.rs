@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod enrolment;
 mod metrics;
+mod ocsp;
 mod pipeline;
 mod policies;
 mod ra;

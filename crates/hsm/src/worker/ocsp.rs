@@ -93,13 +93,13 @@ impl Responder {
         let find = |role| setup.keys.iter().find(|key| key.role == role);
         match (find(KeyRole::OcspSign), find(KeyRole::CaSign)) {
             (None, _) => Ok(None),
-            (Some(own), ca) => Self::delegated(own, ca)
-                .map(Some)
-                .map_err(|reason| StartError::CertificateMismatch {
+            (Some(own), ca) => Self::delegated(own, ca).map(Some).map_err(|reason| {
+                StartError::CertificateMismatch {
                     role: KeyRole::OcspSign,
                     uri: own.uri.clone(),
                     reason: format!("{reason}; `assay ceremony ocsp` makes one that is right"),
-                }),
+                }
+            }),
         }
     }
 
@@ -169,9 +169,8 @@ impl Responder {
         if !of_the_ca {
             return Err(Refusal::WrongIssuer);
         }
-        let [this, produced, next] =
-            [response.this_update, data.produced_at, response.next_update]
-                .map(|time| time.to_unix_duration());
+        let [this, produced, next] = [response.this_update, data.produced_at, response.next_update]
+            .map(|time| time.to_unix_duration());
         if this > produced || produced >= next {
             return Err(Refusal::WrongTimes);
         }

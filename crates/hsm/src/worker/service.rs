@@ -13,8 +13,8 @@ use cryptoki::session::Session;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::fault::{Remedy, is_bad_ciphertext, remedy};
-use super::preflight::{self, CheckedKey};
 use super::ocsp::Responder;
+use super::preflight::{self, CheckedKey};
 use super::queue::Queue;
 use super::structure::{check_signed_attributes, check_tbs};
 use super::token::{Access, Token};

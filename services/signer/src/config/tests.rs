@@ -18,16 +18,23 @@ const OPTIONAL: &[&str] = &[
     "token.health_interval",
     "token.queue",
     "policy.approver[2].retired",
+    "ocsp.validity",
+    "ocsp.refresh",
+    "ocsp.rate",
+    "ocsp.lookup_rate",
+    "ocsp.sha256",
     "crl",
     "audit",
     "limits",
     "log",
 ];
 
-/// Lists that are empty where they are not there, and `policy`, which a later check asks for with what it is for.
+/// Lists that are empty where they are not there, `ocsp`, without which there is none, and `policy`, which a later check
+/// asks for with what it is for.
 const EMPTY: &[&str] = &[
     "token.environment",
     "certificates.chain",
+    "ocsp",
     "policy",
     "policy.approver",
 ];

@@ -53,6 +53,7 @@ use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::config::{AuditConfig, LimitsConfig};
 use crate::metrics;
+use crate::ocsp::Ocsp;
 use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
@@ -89,6 +90,7 @@ pub(crate) struct Pipeline {
     pub(crate) admission: Admission,
     pub(crate) finish: Finish,
     pub(crate) revocation: Revocation,
+    pub(crate) ocsp: Option<Arc<Ocsp>>,
     pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) terms: Terms,
