@@ -6,6 +6,7 @@ use std::time::Duration;
 use const_oid::AssociatedOid;
 use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use const_oid::db::rfc5912::{ID_SHA_1, ID_SHA_256};
+use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 use der::asn1::{GeneralizedTime, Null, ObjectIdentifier, OctetString, Uint};
 use der::{Choice, Decode, Encode, Sequence};
 use openssl::sha::{sha1, sha256};
@@ -17,9 +18,6 @@ use x509_cert::ext::pkix::{BasicConstraints, CrlReason, ExtendedKeyUsage, KeyUsa
 
 use crate::wire::{KeySetup, ServiceSetup};
 use crate::{KeyRole, StartError};
-
-/// id-pkix-ocsp-nocheck (RFC 6960, section 4.2.2.2.1).
-const NO_CHECK: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.5");
 
 /// The rule that refused a ResponseData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -131,7 +129,10 @@ impl Responder {
             return Err("the responder's certificate is that of a CA");
         }
         let extensions = tbs.extensions().map_or(&[][..], Vec::as_slice);
-        if !extensions.iter().any(|one| one.extn_id == NO_CHECK) {
+        if !extensions
+            .iter()
+            .any(|one| one.extn_id == ID_PKIX_OCSP_NOCHECK)
+        {
             return Err("the responder's certificate lacks id-pkix-ocsp-nocheck");
         }
         let name = ca.subject().to_der().map_err(|_| unreadable)?;

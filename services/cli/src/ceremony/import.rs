@@ -119,7 +119,8 @@ async fn complete(
     .await
 }
 
-async fn read_keys(service: &Ceremony, transcript: &Transcript) -> Outcome<Vec<Key>> {
+/// The keys of the transcript, as the token has them.
+pub(super) async fn read_keys(service: &Ceremony, transcript: &Transcript) -> Outcome<Vec<Key>> {
     let mut found = Vec::new();
     for entry in &transcript.keys {
         let role: KeyRole = entry
