@@ -42,6 +42,10 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
             "CKM_RSA_PKCS CKM_RSA_PKCS_OAEP \
              CKM_SHA1_RSA_PKCS CKM_SHA256_RSA_PKCS CKM_SHA384_RSA_PKCS CKM_SHA512_RSA_PKCS",
         ),
+        (
+            key(KeyRole::OcspSign, 8, KeyAlgorithm::Rsa(2048)),
+            "CKM_SHA256_RSA_PKCS",
+        ),
     ];
     assert_eq!(cases.len(), KeyRole::ALL.len());
     for (specification, mechanisms) in cases {
