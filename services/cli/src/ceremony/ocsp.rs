@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::args::TokenArgs;
 use super::certificate::{self, Issuer, Kind, Template};
-use super::import::read_keys;
+use super::import::read_key;
 use super::keys::{self, Key};
 use super::layout;
 use super::make::{find, sign};
@@ -103,7 +103,16 @@ async fn make(
     let ca_der = X509::from_pem(&files::read(&installation.certificates().join("ca.pem"))?)
         .and_then(|ca| ca.to_der())
         .or_fail(what)?;
-    let mut service_keys = read_keys(service, transcript).await?;
+    let mut service_keys = Vec::new();
+    for entry in &transcript.keys {
+        // The others are not needed, and root-sign lies elsewhere.
+        if [KeyRole::CaSign, KeyRole::OcspSign]
+            .iter()
+            .any(|role| role.as_str() == entry.role)
+        {
+            service_keys.push(read_key(service, entry).await?);
+        }
+    }
     if find(&service_keys, KeyRole::CaSign)?.spki_der != Issuer::of_certificate(&ca_der)?.spki_der {
         return Err(
             Failure::failed("certificates/ca.pem is not over the token's ca-sign key")
