@@ -218,8 +218,9 @@ pub(crate) struct OcspConfig {
     /// Questions a second for each frontend; it has answers of its own for what it asked of late.
     #[serde(default = "default_ocsp_lookup_rate")]
     pub(crate) lookup_rate: u32,
-    /// Signs a second response for each certificate, for clients whose CertIDs are of SHA-256.
-    #[serde(default)]
+    /// Signs a second response for each certificate, for clients whose CertIDs are of SHA-256 (RFC 9919); those of RFC 5019
+    /// have SHA-1.
+    #[serde(default = "default_ocsp_sha256")]
     pub(crate) sha256: bool,
 }
 
@@ -298,6 +299,10 @@ fn default_ocsp_rate() -> u32 {
 
 fn default_ocsp_lookup_rate() -> u32 {
     2_000
+}
+
+fn default_ocsp_sha256() -> bool {
+    true
 }
 
 fn key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<KeyUri, D::Error> {

@@ -50,7 +50,7 @@ pub(crate) fn describe() {
     metrics::describe_gauge!("assay_crl_left_seconds", "Until the latest CRL ends.");
     metrics::describe_counter!(
         "assay_ocsp_signed_total",
-        "OCSP responses signed; each of them is one ocsp-sign operation, or two with ocsp.sha256."
+        "Certificates whose OCSP responses were signed: two ocsp-sign operations each, or one without ocsp.sha256."
     );
     metrics::describe_counter!(
         "assay_ocsp_lookups_total",

@@ -28,14 +28,20 @@ async fn a_response_is_replaced_before_it_ends() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_cert_id_of_sha_256_is_answered_where_that_is_signed_too() -> Result<()> {
-    let scene = Scene::with(&[("sha256", true.into())]).await?;
+async fn a_cert_id_of_sha_256_is_answered_unless_that_is_switched_off() -> Result<()> {
+    let scene = Scene::set().await?;
     let device = scene.enrolled("pump-1").await?;
     let ran = scene.responder.openssl(&[&device], &["-sha256"]).await?;
     let said = ran.succeeded()?.all();
     assert!(said.contains("Response verify OK"), "{said}");
     assert!(said.contains(": good"), "{said}");
     assert_eq!(scene.responder.gnutls(&device).await?, "good");
+
+    let scene = Scene::with(&[("sha256", false.into())]).await?;
+    let device = scene.enrolled("pump-1").await?;
+    let ran = scene.responder.openssl(&[&device], &["-sha256"]).await?;
+    let said = ran.failed()?.all();
+    assert!(said.contains("unauthorized (6)"), "{said}");
     Ok(())
 }
 

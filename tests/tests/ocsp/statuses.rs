@@ -88,7 +88,7 @@ async fn what_nothing_is_signed_for_is_unauthorized() -> Result<()> {
     let root = scene.installation.ready().root_pem.display().to_string();
     for (what, certificates, more) in [
         ("several", &[&one[..], &other][..], &[][..]),
-        ("a CertID of SHA-256", &[&one], &["-sha256"]),
+        ("a CertID of SHA-512", &[&one], &["-sha512"]),
         (
             "an issuer that is not ours",
             &[],
