@@ -105,9 +105,12 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
     let listed = ceremony.list_keys().await.unwrap();
     assert_eq!(
         listed.iter().filter(|key| key.class == "private").count(),
-        7
+        KeyRole::ALL.len()
     );
-    assert_eq!(listed.iter().filter(|key| key.class == "public").count(), 7);
+    assert_eq!(
+        listed.iter().filter(|key| key.class == "public").count(),
+        KeyRole::ALL.len()
+    );
     ceremony.close().await;
 }
 

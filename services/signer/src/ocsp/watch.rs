@@ -43,19 +43,22 @@ impl Ocsp {
 
     async fn sign_what_is_due(self: &Arc<Self>) {
         self.seed().await;
-        let mut expired = false;
+        let mut told = None;
         loop {
             let began = Instant::now();
             let pause = match self.batch().await {
                 Ok(0) => IDLE,
-                Ok(signed) => Duration::from_secs(u64::from(signed)) / self.schedule.rate,
+                Ok(signed) => {
+                    told = None;
+                    Duration::from_secs(u64::from(signed)) / self.schedule.rate
+                }
                 Err(error) => {
-                    let again = matches!(error, OcspError::ResponderExpired);
-                    // It stays so until somebody acts, and is in /readyz.
-                    if !(again && expired) {
-                        tracing::error!(error = chain(&error), "OCSP responses are not signed");
+                    // Once: it may stay so for long, and what comes of it is in /readyz.
+                    let error = chain(&error);
+                    if told.as_ref() != Some(&error) {
+                        tracing::error!(error, "OCSP responses are not signed");
+                        told = Some(error);
                     }
-                    expired = again;
                     AFTER_FAILURE
                 }
             };
