@@ -182,6 +182,14 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
         ),
         (
             "extended_key_usage = [\"clientAuth\"]",
+            "extended_key_usage = [\"1.3.6.1.5.5.7.3.9\"]",
+            &[
+                "d.toml:51:23: certificate.extended_key_usage[0]: TOM-06: OCSPSigning makes a responder of this CA, \
+               which only `assay ceremony ocsp` certifies",
+            ],
+        ),
+        (
+            "extended_key_usage = [\"clientAuth\"]",
             "extended_key_usage = [\"clientAuth\"]\nca_issuers = [\"file:///etc/passwd\"]",
             &[
                 "d.toml:52:15: certificate.ca_issuers[0]: TOM-06: wanted an http, https or ldap URL, got \

@@ -42,6 +42,16 @@ pub async fn get(url: &str) -> Result<Response> {
     exchange(Ipv4Addr::LOCALHOST, url, "GET", &[], &[]).await
 }
 
+/// POST of anything to a whole URL.
+///
+/// # Errors
+///
+/// When no response comes.
+pub async fn post_as(url: &str, content_type: &str, body: &[u8]) -> Result<Response> {
+    let headers = [("Content-Type", content_type)];
+    exchange(Ipv4Addr::LOCALHOST, url, "POST", &headers, body).await
+}
+
 /// POST of a pkiMessage to a SCEP URL, RFC 8894 section 4.1.
 ///
 /// # Errors

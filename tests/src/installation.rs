@@ -28,6 +28,8 @@ pub struct Ready {
     pub ra_single_pem: Option<PathBuf>,
     /// The root above the issuing CA.
     pub root_pem: PathBuf,
+    /// The OCSP responder, where the demo was started with `--ocsp`.
+    pub ocsp_url: Option<String>,
     /// The installation.
     pub dir: PathBuf,
     /// The policy files in force.

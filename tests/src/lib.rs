@@ -15,6 +15,7 @@ pub mod installation;
 pub mod linter;
 pub mod metrics;
 pub mod named;
+pub mod ocsp;
 pub mod operator;
 pub mod policy;
 pub mod process;

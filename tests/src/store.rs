@@ -83,6 +83,43 @@ pub fn lose_replies(dir: &Path) -> Result<usize> {
     Ok(connection.execute("DELETE FROM replies", [])?)
 }
 
+/// Puts copies of an issued certificate's row, each with a serial of its own, into the database of a signer that is not
+/// running: as many certificates as an installation has after years.
+///
+/// # Errors
+///
+/// When there is no database, or no certificate in it.
+pub fn multiply_certificates(dir: &Path, copies: u32) -> Result<()> {
+    let mut connection = Connection::open(path(dir)?)?;
+    let transaction = connection.transaction()?;
+    let columns: Vec<String> = transaction
+        .prepare("SELECT name FROM pragma_table_info('certificates')")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let own = ["position", "serial", "renewal_of", "superseded_by"];
+    let copied: Vec<&str> = columns
+        .iter()
+        .map(String::as_str)
+        .filter(|column| !own.contains(column))
+        .collect();
+    let copied = copied.join(", ");
+    let mut insert = transaction.prepare(&format!(
+        "INSERT INTO certificates (serial, {copied})
+         SELECT ?1, {copied} FROM certificates
+         WHERE position = (SELECT min(position) FROM certificates WHERE state = 'issued')"
+    ))?;
+    for copy in 0..copies {
+        // Positive, of the usual length, and none that a signer draws.
+        let mut serial = [0x11; 17];
+        let [.., a, b, c, d] = &mut serial;
+        [*a, *b, *c, *d] = copy.to_be_bytes();
+        let made = insert.execute([serial.as_slice()])?;
+        anyhow::ensure!(made == 1, "there is no certificate to copy");
+    }
+    drop(insert);
+    Ok(transaction.commit()?)
+}
+
 /// Opening it would recover it, so a copy is opened.
 fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
     let original = path(dir)?;

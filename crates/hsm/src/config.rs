@@ -31,7 +31,8 @@ pub struct KeyConfig {
     /// Where it lies.
     pub uri: KeyUri,
     /// DER of its certificate, proven at start to hold the key's public half. Needed for
-    /// ca-sign, whose subject is the only issuer that the worker signs for.
+    /// ca-sign, whose subject is the only issuer that the worker signs for, and for ocsp-sign,
+    /// which answers for that issuer alone.
     pub certificate: Option<Vec<u8>>,
 }
 
@@ -40,7 +41,7 @@ pub struct KeyConfig {
 pub struct HsmConfig {
     /// The PKCS#11 library.
     pub module: PathBuf,
-    /// ra-decrypt, ra-sign, ca-sign and probe, once each; ra-single and log-sign at will. All on
+    /// ra-decrypt, ra-sign, ca-sign and probe, once each; ra-single, log-sign and ocsp-sign at will. All on
     /// one token.
     pub keys: Vec<KeyConfig>,
     /// Origin of the log whose checkpoints log-sign signs (C2SP tlog-checkpoint); without it, or without the key, there

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use crate::job::{Job, Phase, Reply, SharedPhase, Work};
+use crate::job::{Job, Phase, Priority, Reply, SharedPhase, Work};
 use crate::runs::Runs;
 use crate::supervisor::Supervisor;
 use crate::wire::TokenIdentity;
@@ -23,6 +23,9 @@ use crate::{
 
 /// Times an operation is tried: a worker that dies with it is no verdict on it, two are.
 const ATTEMPTS: usize = 2;
+
+/// Background operations that may wait for a worker.
+const BACKGROUND_QUEUE: usize = 64;
 
 /// Told of every operation: its key's role, how long its caller waited, and whether it had an
 /// answer. A bad ciphertext is an answer.
@@ -42,6 +45,7 @@ struct Inner {
     observer: OnceLock<Observer>,
     token: TokenIdentity,
     ca_signature: SignatureAlgorithm,
+    ocsp_signature: Option<SignatureAlgorithm>,
     key_transports: Vec<KeyTransport>,
     log_key: Option<LogKey>,
     runs: Arc<Runs>,
@@ -53,6 +57,8 @@ struct Inner {
 /// The way to one supervisor.
 struct Worker {
     jobs: mpsc::Sender<Job>,
+    /// For what gives way to `jobs`.
+    background: mpsc::Sender<Job>,
     phase: Arc<SharedPhase>,
     depth: AtomicUsize,
 }
@@ -77,6 +83,7 @@ impl Hsm {
             });
         };
         let (token, ca_signature) = (ready.token.clone(), ready.ca_signature);
+        let ocsp_signature = ready.ocsp_signature;
         let key_transports = ready.key_transports.clone();
         let log_key = ready.log_key.clone();
         let runs = Arc::new(Runs::default());
@@ -101,9 +108,11 @@ impl Hsm {
         let mut tasks = Vec::with_capacity(links.len());
         for (number, link) in links.into_iter().enumerate() {
             let (jobs, waiting) = mpsc::channel(queue);
+            let (background, waiting_in_background) = mpsc::channel(BACKGROUND_QUEUE);
             let phase = Arc::new(SharedPhase::new(Phase::Serving));
             workers.push(Worker {
                 jobs,
+                background,
                 phase: Arc::clone(&phase),
                 depth: AtomicUsize::new(0),
             });
@@ -111,6 +120,7 @@ impl Hsm {
                 number,
                 plan: Arc::clone(&plan),
                 jobs: waiting,
+                background: waiting_in_background,
                 phase,
                 health: Arc::clone(&health_sender),
                 runs: Arc::clone(&runs),
@@ -128,6 +138,7 @@ impl Hsm {
                 observer: OnceLock::new(),
                 token,
                 ca_signature,
+                ocsp_signature,
                 key_transports,
                 log_key,
                 runs,
@@ -204,6 +215,24 @@ impl Hsm {
         .await
     }
 
+    /// Signs a whole OCSP ResponseData (RFC 6960, section 4.2.1) with the responder's key.
+    ///
+    /// # Errors
+    /// [`OperationError::Refused`] for another responder or issuer than the configured ones, for
+    /// more or less than one status, for any extension, and past the responder's own end.
+    pub async fn sign_ocsp(
+        &self,
+        request_id: &str,
+        priority: Priority,
+        response_data: &[u8],
+    ) -> Result<Vec<u8>, OperationError> {
+        self.sign(request_id, || Work::SignOcsp {
+            priority,
+            response_data: response_data.to_vec(),
+        })
+        .await
+    }
+
     /// The key that [`Hsm::sign_checkpoint`] signs with; `None` where log-sign is not configured.
     pub fn log_key(&self) -> Option<&LogKey> {
         self.inner.log_key.as_ref()
@@ -219,6 +248,11 @@ impl Hsm {
     /// forgotten the 4,096 youngest stay. A run that is on is not forgotten.
     pub fn forget_runs(&self, ids: &[u64]) {
         self.inner.runs.forget(ids);
+    }
+
+    /// What the responder's key signs with; `None` without one.
+    pub fn ocsp_signature_algorithm(&self) -> Option<SignatureAlgorithm> {
+        self.inner.ocsp_signature
     }
 
     /// What the CA key signs with, for whoever builds a TBS.
@@ -313,7 +347,13 @@ impl Hsm {
 
     async fn attempt(&self, request_id: &str, work: Work) -> Result<Reply, OperationError> {
         let worker = self.choose()?;
-        let _waiting = Waiting::enter(&worker.depth);
+        let queue = if work.is_background() {
+            &worker.background
+        } else {
+            &worker.jobs
+        };
+        // What waits in the background keeps nobody from this worker.
+        let _waiting = (!work.is_background()).then(|| Waiting::enter(&worker.depth));
         let (reply, answer) = oneshot::channel();
         let job = Job {
             request_id: request_id.to_owned(),
@@ -321,7 +361,7 @@ impl Hsm {
             since: Instant::now(),
             reply,
         };
-        worker.jobs.try_send(job).map_err(|error| match error {
+        queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => OperationError::Busy,
             TrySendError::Closed(_) => OperationError::WorkerLost,
         })?;

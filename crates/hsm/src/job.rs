@@ -35,6 +35,20 @@ pub(crate) enum Work {
     SignCheckpoint {
         text: String,
     },
+    SignOcsp {
+        priority: Priority,
+        response_data: Vec<u8>,
+    },
+}
+
+/// Who goes first where sessions are few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// As every operation that a device waits for.
+    Normal,
+    /// Gives way to those: it gets no more than half of a worker's sessions, and one operation a
+    /// while where they are all at work.
+    Background,
 }
 
 impl Work {
@@ -45,7 +59,19 @@ impl Work {
             Self::SignReply { ra, .. } => ra.signs(),
             Self::SignTbs { .. } => KeyRole::CaSign,
             Self::SignCheckpoint { .. } => KeyRole::LogSign,
+            Self::SignOcsp { .. } => KeyRole::OcspSign,
         }
+    }
+
+    /// Whether it gives way to everything else: it can wait, devices cannot.
+    pub(crate) fn is_background(&self) -> bool {
+        matches!(
+            self,
+            Self::SignOcsp {
+                priority: Priority::Background,
+                ..
+            }
+        )
     }
 
     /// The same with its octets borrowed, as it travels.
@@ -72,6 +98,9 @@ impl Work {
             Self::SignTbs { tbs } => Operation::SignTbs { tbs: Octets(tbs) },
             Self::SignCheckpoint { text } => Operation::SignCheckpoint {
                 text: Octets(text.as_bytes()),
+            },
+            Self::SignOcsp { response_data, .. } => Operation::SignOcsp {
+                response_data: Octets(response_data),
             },
         }
     }

@@ -6,7 +6,8 @@
 //!
 //! - The worker reads the PIN, and tries it once. Its parent never holds it.
 //! - A key has one [`KeyRole`]. ca-sign signs whole certificates and CRLs that the worker has
-//!   understood, ra-sign signed attributes, log-sign checkpoints of its one log, and nothing signs a digest of the caller's choosing:
+//!   understood, ocsp-sign whole statuses of that CA's certificates, ra-sign signed attributes, log-sign
+//!   checkpoints of its one log, and nothing signs a digest of the caller's choosing:
 //!   a compromised parent has no oracle for arbitrary bytes. Only ra-single, which an installation
 //!   may do without, both decrypts and signs.
 //! - The worker counts what each key does, and [`Health`] reports it.
@@ -37,6 +38,7 @@ pub use config::{CeremonyConfig, HsmConfig, KeyConfig};
 pub use error::{CeremonyError, OperationError, StartError};
 pub use health::{Health, WorkerHealth};
 pub use hsm::{BadCiphertext, Hsm, LogKey, Observer, Plaintext};
+pub use job::Priority;
 pub use pin::{Pin, PinError, PinSource};
 pub use role::{KeyAlgorithm, KeyRole, RaKeys, UnknownName};
 pub use runs::WorkerRun;

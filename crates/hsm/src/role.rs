@@ -19,6 +19,8 @@ pub enum KeyRole {
     CaSign,
     /// Signs checkpoints of the audit log (Ed25519 or P-256).
     LogSign,
+    /// Signs OCSP responses of this CA (RFC 6960). May be absent.
+    OcspSign,
     /// Signs health probes and nothing else.
     Probe,
     /// Signs issuing CAs. Lies on a token of its own and is refused in service.
@@ -27,12 +29,13 @@ pub enum KeyRole {
 
 impl KeyRole {
     /// Every role, in the order in which a ceremony meets them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RaDecrypt,
         Self::RaSign,
         Self::RaSingle,
         Self::CaSign,
         Self::LogSign,
+        Self::OcspSign,
         Self::Probe,
         Self::RootSign,
     ];
@@ -45,6 +48,7 @@ impl KeyRole {
             Self::RaSingle => "ra-single",
             Self::CaSign => "ca-sign",
             Self::LogSign => "log-sign",
+            Self::OcspSign => "ocsp-sign",
             Self::Probe => "probe",
             Self::RootSign => "root-sign",
         }
@@ -66,7 +70,7 @@ impl FromStr for KeyRole {
             .find(|role| role.as_str() == name)
             .ok_or_else(|| UnknownName {
                 name: name.to_owned(),
-                known: "ra-decrypt, ra-sign, ra-single, ca-sign, log-sign, probe or root-sign",
+                known: "ra-decrypt, ra-sign, ra-single, ca-sign, log-sign, ocsp-sign, probe or root-sign",
             })
     }
 }

@@ -22,6 +22,10 @@ const MOST_PAUSE: Duration = Duration::from_secs(5);
 /// Operations sent to a worker ahead of each session, so that none idles for a round trip.
 const AHEAD: usize = 2;
 
+/// A worker whose sessions are all taken does one background operation this often all the same, so
+/// that a flood in the foreground cannot stop them for good.
+const BACKGROUND_AT_LEAST: Duration = Duration::from_millis(50);
+
 /// The longest and shortest time between two looks at the deadlines.
 const MOST_TICK: Duration = Duration::from_millis(250);
 const LEAST_TICK: Duration = Duration::from_millis(5);
@@ -48,6 +52,8 @@ pub(crate) struct Supervisor {
     pub(crate) number: usize,
     pub(crate) plan: Arc<Plan>,
     pub(crate) jobs: mpsc::Receiver<Job>,
+    /// What gives way to `jobs`.
+    pub(crate) background: mpsc::Receiver<Job>,
     pub(crate) phase: Arc<SharedPhase>,
     pub(crate) health: Arc<watch::Sender<Health>>,
     pub(crate) runs: Arc<Runs>,
@@ -145,6 +151,7 @@ impl Supervisor {
             next_id: 0,
             probe: None,
             probed: None,
+            background: Instant::now(),
         };
         let end = self.drive(&mut spell).await;
         let Spell { link, flights, .. } = spell;
@@ -175,6 +182,8 @@ impl Supervisor {
 
     async fn drive(&mut self, spell: &mut Spell) -> End {
         let window = self.plan.setup.threads.saturating_mul(AHEAD);
+        // Half of the sessions, counting whatever they do: the other half is there for whoever comes.
+        let background_window = (self.plan.setup.threads / 2).max(1);
         let period =
             (self.plan.deadline.min(self.plan.health_interval) / 4).clamp(LEAST_TICK, MOST_TICK);
         let mut tick = interval(period);
@@ -191,6 +200,16 @@ impl Supervisor {
                 },
                 job = self.jobs.recv(), if !stopping && spell.flights.len() < window => match job {
                     Some(job) => self.send_all(spell, job, window),
+                    None => {
+                        stopping = true;
+                        Ok(())
+                    }
+                },
+                job = self.background.recv(), if !stopping && spell.has_room(background_window, window) => match job {
+                    Some(job) => {
+                        spell.background = Instant::now();
+                        self.send(spell, job)
+                    }
                     None => {
                         stopping = true;
                         Ok(())
@@ -377,6 +396,8 @@ struct Spell {
     probe: Option<Instant>,
     /// When the last probe was sent.
     probed: Option<Instant>,
+    /// When the last background operation was sent.
+    background: Instant,
 }
 
 struct Flight {
@@ -385,6 +406,16 @@ struct Flight {
 }
 
 impl Spell {
+    /// Whether a background operation may be sent now.
+    fn has_room(&self, background_window: usize, window: usize) -> bool {
+        let most = if self.background.elapsed() < BACKGROUND_AT_LEAST {
+            background_window
+        } else {
+            window
+        };
+        self.flights.len() < most
+    }
+
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id

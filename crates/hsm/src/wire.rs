@@ -66,6 +66,7 @@ pub(crate) struct TokenIdentity {
 pub(crate) struct Ready {
     pub(crate) token: TokenIdentity,
     pub(crate) ca_signature: SignatureAlgorithm,
+    pub(crate) ocsp_signature: Option<SignatureAlgorithm>,
     pub(crate) key_transports: Vec<KeyTransport>,
     pub(crate) log_key: Option<LogKey>,
 }
@@ -101,6 +102,10 @@ pub(crate) enum Operation<'a> {
         #[serde(borrow)]
         text: Octets<'a>,
     },
+    SignOcsp {
+        #[serde(borrow)]
+        response_data: Octets<'a>,
+    },
     Probe,
 }
 
@@ -112,6 +117,7 @@ impl Operation<'_> {
             Self::SignReply { .. } => "sign-reply",
             Self::SignTbs { .. } => "sign-tbs",
             Self::SignCheckpoint { .. } => "sign-checkpoint",
+            Self::SignOcsp { .. } => "sign-ocsp",
             Self::Probe => "probe",
         }
     }

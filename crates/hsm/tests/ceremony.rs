@@ -42,6 +42,10 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
             "CKM_RSA_PKCS CKM_RSA_PKCS_OAEP \
              CKM_SHA1_RSA_PKCS CKM_SHA256_RSA_PKCS CKM_SHA384_RSA_PKCS CKM_SHA512_RSA_PKCS",
         ),
+        (
+            key(KeyRole::OcspSign, 8, KeyAlgorithm::Rsa(2048)),
+            "CKM_SHA256_RSA_PKCS",
+        ),
     ];
     assert_eq!(cases.len(), KeyRole::ALL.len());
     for (specification, mechanisms) in cases {
@@ -101,9 +105,12 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
     let listed = ceremony.list_keys().await.unwrap();
     assert_eq!(
         listed.iter().filter(|key| key.class == "private").count(),
-        7
+        KeyRole::ALL.len()
     );
-    assert_eq!(listed.iter().filter(|key| key.class == "public").count(), 7);
+    assert_eq!(
+        listed.iter().filter(|key| key.class == "public").count(),
+        KeyRole::ALL.len()
+    );
     ceremony.close().await;
 }
 

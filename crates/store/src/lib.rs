@@ -20,6 +20,7 @@ mod intents;
 mod inventory;
 mod lock;
 mod log_check;
+mod ocsp;
 mod pending;
 mod permit;
 mod policies;
@@ -59,6 +60,7 @@ pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
 pub use log_check::{LogFault, LogState};
+pub use ocsp::{CertIdHash, DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo};

@@ -90,6 +90,10 @@ fn extended_key_usage(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Object
             reader,
             "anyExtendedKeyUsage allows everything; list the purposes",
         ),
+        Some(const_oid::db::rfc5280::ID_KP_OCSP_SIGNING) => item.refuse(
+            reader,
+            "OCSPSigning makes a responder of this CA, which only `assay ceremony ocsp` certifies",
+        ),
         Some(oid) => Some(oid),
         None => {
             let names: Vec<&str> = EXTENDED_KEY_USAGES.iter().map(|(name, _)| *name).collect();

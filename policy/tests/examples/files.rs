@@ -101,6 +101,17 @@ pub(super) const EXAMPLES: &[Example] = &[
             "key_usage = [\"keyCertSign\"]",
         )
     }),
+    (
+        "TOM-06",
+        Refused,
+        "the extended key usage of an OCSP responder",
+        || {
+            devices(
+                "extended_key_usage = [\"clientAuth\"]",
+                "extended_key_usage = [\"1.3.6.1.5.5.7.3.9\"]",
+            )
+        },
+    ),
     ("TOM-06", Refused, "a literal that is no clean text", || {
         devices("literal = \"Example\"", "literal = \" Example\"")
     }),

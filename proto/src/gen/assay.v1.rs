@@ -66,7 +66,71 @@ pub struct PublicInfoReply {
     /// What relying parties fetch: the CRL and the CA certificate, under paths that profiles name in their certificates.
     #[prost(message, repeated, tag = "3")]
     pub files: ::prost::alloc::vec::Vec<PublicFile>,
+    /// The CAs whose certificates OCSP responses are to be had for; empty without a responder.
+    #[prost(message, repeated, tag = "4")]
+    pub ocsp_issuers: ::prost::alloc::vec::Vec<OcspIssuer>,
 }
+/// The issuer of a CertID (RFC 6960 section 4.1.1), under one hash algorithm.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OcspIssuer {
+    #[prost(enumeration = "OcspHash", tag = "1")]
+    pub hash: i32,
+    /// Of the DER of its name.
+    #[prost(bytes = "vec", tag = "2")]
+    pub name_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Of its subjectPublicKey, without tag, length and unused bits.
+    #[prost(bytes = "vec", tag = "3")]
+    pub key_hash: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OcspResponseRequest {
+    #[prost(message, optional, tag = "1")]
+    pub issuer: ::core::option::Option<OcspIssuer>,
+    /// Content octets of the INTEGER.
+    #[prost(bytes = "vec", tag = "2")]
+    pub serial: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OcspResponseReply {
+    #[prost(oneof = "ocsp_response_reply::Outcome", tags = "1, 2, 3, 4")]
+    pub outcome: ::core::option::Option<ocsp_response_reply::Outcome>,
+}
+/// Nested message and enum types in `OcspResponseReply`.
+pub mod ocsp_response_reply {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        #[prost(message, tag = "1")]
+        Signed(super::OcspSigned),
+        /// No unexpired certificate of this CA, or another CA: `unauthorized`.
+        #[prost(message, tag = "2")]
+        Unknown(super::OcspUnknown),
+        /// A certificate of ours whose status is not signed at this moment: `tryLater`.
+        #[prost(message, tag = "3")]
+        Waiting(super::OcspWaiting),
+        /// Too many of these questions; what is at hand may be answered.
+        #[prost(message, tag = "4")]
+        Busy(super::Busy),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OcspSigned {
+    /// DER OCSPResponse.
+    #[prost(bytes = "vec", tag = "1")]
+    pub response: ::prost::alloc::vec::Vec<u8>,
+    /// Unix seconds.
+    #[prost(int64, tag = "2")]
+    pub this_update: i64,
+    /// Unix seconds.
+    #[prost(int64, tag = "3")]
+    pub next_update: i64,
+    /// For Cache-Control, seconds.
+    #[prost(uint32, tag = "4")]
+    pub max_age_seconds: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OcspUnknown {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OcspWaiting {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublicFile {
     /// Path below the frontend's root, without a leading slash: crl/ca.crl, aia/ca.cer.
@@ -862,6 +926,35 @@ pub struct ExportLeaf {
     #[prost(bytes = "vec", tag = "6")]
     pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OcspHash {
+    Unspecified = 0,
+    Sha1 = 1,
+    Sha256 = 2,
+}
+impl OcspHash {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OCSP_HASH_UNSPECIFIED",
+            Self::Sha1 => "OCSP_HASH_SHA1",
+            Self::Sha256 => "OCSP_HASH_SHA256",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OCSP_HASH_UNSPECIFIED" => Some(Self::Unspecified),
+            "OCSP_HASH_SHA1" => Some(Self::Sha1),
+            "OCSP_HASH_SHA256" => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod enrolment_client {
     #![allow(
@@ -1004,6 +1097,31 @@ pub mod enrolment_client {
                 .insert(GrpcMethod::new("assay.v1.Enrolment", "PublicInfo"));
             self.inner.unary(req, path, codec).await
         }
+        /// The OCSP response for one certificate, signed beforehand (RFC 5019): asking for it costs no token operation.
+        pub async fn ocsp_response(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OcspResponseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OcspResponseReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Enrolment/OcspResponse",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Enrolment", "OcspResponse"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1032,6 +1150,14 @@ pub mod enrolment_server {
             &self,
             request: tonic::Request<super::PublicInfoRequest>,
         ) -> std::result::Result<tonic::Response<super::PublicInfoReply>, tonic::Status>;
+        /// The OCSP response for one certificate, signed beforehand (RFC 5019): asking for it costs no token operation.
+        async fn ocsp_response(
+            &self,
+            request: tonic::Request<super::OcspResponseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OcspResponseReply>,
+            tonic::Status,
+        >;
     }
     /// For frontends (identity assay://frontend/NAME).
     #[derive(Debug)]
@@ -1185,6 +1311,51 @@ pub mod enrolment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PublicInfoSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Enrolment/OcspResponse" => {
+                    #[allow(non_camel_case_types)]
+                    struct OcspResponseSvc<T: Enrolment>(pub Arc<T>);
+                    impl<
+                        T: Enrolment,
+                    > tonic::server::UnaryService<super::OcspResponseRequest>
+                    for OcspResponseSvc<T> {
+                        type Response = super::OcspResponseReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OcspResponseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Enrolment>::ocsp_response(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OcspResponseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -37,18 +37,10 @@ impl AddressLimit {
 
     fn admit_at(&self, client: IpAddr, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(network(client), || Bucket {
-            level: self.burst,
-            filled: now,
-        });
-        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        bucket.level = passed.mul_add(self.rate, bucket.level).min(self.burst);
-        bucket.filled = now;
-        let enough = bucket.level >= 1.0;
-        if enough {
-            bucket.level -= 1.0;
-        }
-        enough
+        let full = || Bucket::full(self.burst, now);
+        buckets
+            .entry(network(client), full)
+            .take(self.rate, self.burst, now)
     }
 }
 
@@ -61,9 +53,30 @@ fn network(client: IpAddr) -> IpAddr {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     level: f64,
     filled: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn full(burst: f64, now: Instant) -> Self {
+        Self {
+            level: burst,
+            filled: now,
+        }
+    }
+
+    /// Takes one where there is one, after what came in since the last time.
+    pub(crate) fn take(&mut self, rate: f64, burst: f64, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.level = passed.mul_add(rate, self.level).min(burst);
+        self.filled = now;
+        let enough = self.level >= 1.0;
+        if enough {
+            self.level -= 1.0;
+        }
+        enough
+    }
 }
 
 /// The addresses of late, in two halves: when the young one is full, the old one is forgotten whole, so that nothing is

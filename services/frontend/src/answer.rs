@@ -43,6 +43,8 @@ impl Allowed {
     /// RFC 8894 section 4.1.
     pub(crate) const SCEP: Self = Self("GET, POST");
     pub(crate) const FILE: Self = Self("GET, HEAD");
+    /// RFC 6960 appendix A.1.
+    pub(crate) const OCSP: Self = Self("GET, HEAD, POST");
 }
 
 impl fmt::Display for Allowed {

@@ -12,8 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::answers::Answers;
-pub(crate) use self::answers::Profile;
-pub(crate) use self::file::File;
+pub(crate) use self::answers::{OcspIssuers, Profile};
+pub(crate) use self::file::{File, LAST_SECOND, etag, is_known_by};
 use crate::observe;
 use crate::route::Selector;
 use crate::signer::Signer;
@@ -95,6 +95,16 @@ impl PublicCache {
         let state = self.state.borrow();
         match state.answers.files.get(path) {
             Some(file) => Ok(Arc::clone(file)),
+            None if state.answers.profiles.is_empty() => Err(Missing::Empty),
+            None => Err(Missing::Unknown),
+        }
+    }
+
+    /// The CAs that OCSP responses are to be had for; none of them where the signer has no responder.
+    pub(crate) fn ocsp_issuers(&self) -> Result<Arc<OcspIssuers>, Missing> {
+        let state = self.state.borrow();
+        match &state.answers.ocsp_issuers {
+            Some(issuers) => Ok(Arc::clone(issuers)),
             None if state.answers.profiles.is_empty() => Err(Missing::Empty),
             None => Err(Missing::Unknown),
         }

@@ -2,7 +2,7 @@
 //!
 //! A request passes [`listener`] (connections, TLS), `service` (HTTP rules, limits), and for PKIOperation `signer` (the
 //! relay); GetCACaps, GetCACert and the files of relying parties (CRL, CA certificate) are answered from
-//! `cache`. Nothing here looks inside a pkiMessage.
+//! `cache`, their OCSP requests by `ocsp`. Nothing here looks inside a pkiMessage.
 
 mod addresses;
 mod answer;
@@ -10,6 +10,7 @@ mod cache;
 mod config;
 mod listener;
 mod observe;
+mod ocsp;
 mod route;
 mod service;
 mod settings;

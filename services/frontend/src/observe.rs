@@ -15,6 +15,7 @@ const IN_FLIGHT: &str = "assay_http_requests_in_flight";
 const CONNECTIONS: &str = "assay_http_connections";
 const CACHE_AGE: &str = "assay_public_answers_age_seconds";
 const SIGNER_UP: &str = "assay_signer_up";
+const OCSP_CACHED: &str = "assay_ocsp_responses_cached";
 
 /// A path in a log line is cut off here.
 const MAX_LOGGED_PATH_CHARS: usize = 128;
@@ -35,6 +36,7 @@ pub(crate) fn describe() {
         SIGNER_UP,
         "Whether the signer answered the last time it was asked."
     );
+    describe_gauge!(OCSP_CACHED, "OCSP responses in memory.");
     gauge!(SIGNER_UP).set(0.0);
     gauge!(IN_FLIGHT).set(0.0);
     gauge!(CONNECTIONS).set(0.0);
@@ -42,6 +44,14 @@ pub(crate) fn describe() {
 
 pub(crate) fn cache_age(age: Duration) {
     gauge!(CACHE_AGE).set(age.as_secs_f64());
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "gauges are f64; counts stay far below 2^52"
+)]
+pub(crate) fn ocsp_cached(responses: usize) {
+    gauge!(OCSP_CACHED).set(responses as f64);
 }
 
 pub(crate) fn signer_up(up: bool) {
@@ -103,6 +113,8 @@ pub(crate) struct Exchange {
     pub(crate) operation: &'static str,
     pub(crate) profile: Option<Arc<str>>,
     pub(crate) received: usize,
+    /// Of an answer; a refusal has its own.
+    pub(crate) outcome: &'static str,
     _in_flight: Counted,
 }
 
@@ -126,6 +138,7 @@ impl Exchange {
             operation: "none",
             profile: None,
             received: 0,
+            outcome: "ok",
             _in_flight: Counted::new(IN_FLIGHT),
         }
     }

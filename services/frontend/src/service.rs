@@ -19,12 +19,14 @@ use crate::answer::{Allowed, Answer, Refusal};
 use crate::cache::{Missing, Profile, PublicCache};
 use crate::config::LimitsConfig;
 use crate::observe::{Exchange, RequestIds};
+use crate::ocsp::{self, Asked, Ocsp};
 use crate::route::{Query, Selector, select};
 use crate::signer::Signer;
 
 const REQUEST_ID: &str = "x-request-id";
 /// The operation of metrics and log lines where it is none of SCEP's.
 const FILE: &str = "file";
+const OCSP: &str = "ocsp";
 
 /// Most clients send head and body at once; who has not by now waits for the answer.
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
@@ -33,6 +35,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Service {
     cache: PublicCache,
     signer: Signer,
+    ocsp: Ocsp,
     pub(crate) limits: LimitsConfig,
     /// PKIOperations that may be at the signer at once.
     slots: Arc<Semaphore>,
@@ -55,6 +58,7 @@ impl Service {
             .map_err(|_| anyhow::anyhow!("no random numbers to be had"))?;
         Ok(Self {
             cache,
+            ocsp: Ocsp::new(signer.clone()),
             signer,
             slots: Arc::new(Semaphore::new(limits.concurrency)),
             addresses: AddressLimit::new(limits.address_rate, limits.address_burst),
@@ -84,7 +88,7 @@ impl Service {
             self.discard(unread).await;
         }
         let (mut response, outcome, reason) = match answer {
-            Ok(response) => (response, "ok", None),
+            Ok(response) => (response, exchange.outcome, None),
             Err(refusal) => (
                 refusal.clone().into_response(),
                 refusal.outcome(),
@@ -119,13 +123,55 @@ impl Service {
         if length > self.limits.max_uri {
             return Err(Refusal::UriTooLong);
         }
-        match select(head.uri.path()) {
-            Some(selector) => self
+        let path = head.uri.path();
+        match (select(path), ocsp::path(path)) {
+            (Some(selector), _) => self
                 .scep(selector, head, body, client, exchange)
                 .await
                 .map(Answer::into_response),
-            None => self.file(head, exchange),
+            (None, Some(rest)) => self.ocsp(rest, head, body, exchange).await,
+            (None, None) => self.file(head, exchange),
         }
+    }
+
+    /// The status of a certificate. No limit by address: relying parties ask for the devices of a whole site, and no
+    /// question makes a key operation.
+    async fn ocsp(
+        &self,
+        rest: &str,
+        head: &Parts,
+        body: &mut Option<Incoming>,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        let issuers = self.cache.ocsp_issuers().map_err(|missing| match missing {
+            Missing::Empty => Refusal::SignerAway,
+            Missing::Unknown => Refusal::UnknownPath,
+        })?;
+        exchange.operation = OCSP;
+        let only_head = head.method == Method::HEAD;
+        let posted;
+        let asked = if head.method == Method::POST {
+            posted = match body.take() {
+                Some(body) => self.read(body, ocsp::MAX_REQUEST).await?,
+                None => Bytes::new(),
+            };
+            exchange.received = posted.len();
+            Asked::Post(&posted)
+        } else if only_head || head.method == Method::GET {
+            if rest.len() > ocsp::MAX_GET {
+                return Err(Refusal::UriTooLong);
+            }
+            exchange.received = rest.len();
+            Asked::Get(rest)
+        } else {
+            return Err(Refusal::Method(Allowed::OCSP));
+        };
+        let (response, outcome) = self
+            .ocsp
+            .respond(asked, &issuers, &head.headers, only_head)
+            .await;
+        exchange.outcome = outcome;
+        Ok(response)
     }
 
     /// What relying parties fetch; it asks nothing of the signer.
@@ -173,7 +219,7 @@ impl Service {
                 self.check_address(client)?;
                 self.check_slots()?;
                 let message = match body.take().filter(|_| post) {
-                    Some(body) => self.read(body).await?,
+                    Some(body) => self.read(body, self.limits.max_body).await?,
                     None => self.decode(query.message)?,
                 };
                 exchange.received = message.len();
@@ -218,12 +264,12 @@ impl Service {
         }
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Refusal> {
+    async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, Refusal> {
         let announced = body.size_hint().lower();
-        if usize::try_from(announced).map_or(true, |octets| octets > self.limits.max_body) {
+        if usize::try_from(announced).map_or(true, |octets| octets > most) {
             return Err(Refusal::BodyTooLarge);
         }
-        let body = Limited::new(body, self.limits.max_body).collect();
+        let body = Limited::new(body, most).collect();
         match tokio::time::timeout(self.limits.body_timeout, body).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use assay_proto::v1::enrolment_client::EnrolmentClient;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, PkiOperationReply, PkiOperationRequest, PublicInfoReply, PublicInfoRequest,
-    UnknownProfile,
+    Busy, Malformed, OcspResponseReply, OcspResponseRequest, PkiOperationReply,
+    PkiOperationRequest, PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_scep::http::PKI_MESSAGE_TYPE;
 use tonic::transport::Channel;
@@ -16,6 +16,8 @@ use crate::answer::{Answer, Refusal};
 
 /// A public answer is small and comes from the signer's memory.
 const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(3);
+/// A look-up by an index. Whoever asks has a time-out of seconds.
+const OCSP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Largest public answer: a CRL of a million entries has about 40 MB.
 const MAX_PUBLIC_INFO: usize = 64 << 20;
 
@@ -49,6 +51,16 @@ impl Signer {
                 Err(refusal(status.code()))
             }
         }
+    }
+
+    /// The response for one certificate, which the signer only looks up.
+    pub(crate) async fn ocsp_response(
+        &self,
+        request: OcspResponseRequest,
+    ) -> Result<OcspResponseReply, Status> {
+        let mut client = self.client.clone();
+        let call = client.ocsp_response(request);
+        Ok(bounded(OCSP_TIMEOUT, call).await?.into_inner())
     }
 
     /// What this tier may answer by itself.

@@ -170,6 +170,10 @@ impl Pages {
         if let (Some(body), false) = (body.as_object_mut(), warnings.is_empty()) {
             body.insert("warnings".to_owned(), warnings.into());
         }
+        let details = self.readiness.details();
+        if let (Some(body), false) = (body.as_object_mut(), details.is_empty()) {
+            body.insert("details".to_owned(), serde_json::json!(details));
+        }
         page(status, JSON, format!("{body}\n"))
     }
 }

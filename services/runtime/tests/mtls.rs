@@ -41,7 +41,15 @@ impl Enrolment for WhoAmI {
             revision,
             profiles: Vec::new(),
             files: Vec::new(),
+            ocsp_issuers: Vec::new(),
         }))
+    }
+
+    async fn ocsp_response(
+        &self,
+        _: Request<v1::OcspResponseRequest>,
+    ) -> Result<Response<v1::OcspResponseReply>, Status> {
+        Err(Status::unimplemented("not asked for here"))
     }
 }
 

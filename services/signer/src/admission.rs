@@ -14,7 +14,7 @@ use crate::config::LimitsConfig;
 /// What a client that was turned away is told to wait, seconds.
 pub(crate) const RETRY_AFTER_SECONDS: u32 = 2;
 /// Frontends that are told apart; allow-lists are far shorter, so the bound is never met.
-const MAX_FRONTENDS: usize = 1_024;
+pub(crate) const MAX_FRONTENDS: usize = 1_024;
 
 /// The gate before the pipeline.
 pub(crate) struct Admission {
@@ -97,14 +97,14 @@ impl Admission {
 }
 
 /// A token bucket of one second's depth.
-struct Bucket {
+pub(crate) struct Bucket {
     rate: f64,
     level: f64,
     filled: Instant,
 }
 
 impl Bucket {
-    fn full(rate: u32) -> Self {
+    pub(crate) fn full(rate: u32) -> Self {
         Self {
             rate: rate.into(),
             level: rate.into(),
@@ -112,7 +112,7 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self) -> bool {
+    pub(crate) fn take(&mut self) -> bool {
         self.take_at(Instant::now())
     }
 

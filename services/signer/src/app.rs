@@ -24,6 +24,7 @@ use crate::challenge_key::ChallengeKey;
 use crate::clock::Clock;
 use crate::enrolment::EnrolmentService;
 use crate::log::Log;
+use crate::ocsp::Ocsp;
 use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
@@ -94,6 +95,18 @@ pub(crate) async fn run(
         authority.serves(profile, now)?;
         warn_of_single_ra(profile, now);
     }
+    let ocsp = match settings.ocsp {
+        Some((certificate, schedule)) => {
+            let recorder = Arc::clone(&recorder);
+            let (hsm, store) = (hsm.clone(), store.clone());
+            let ocsp = Ocsp::start(hsm, store, &authority, recorder, certificate, schedule);
+            Some(Arc::new(ocsp.await?))
+        }
+        None => {
+            store.disable_ocsp().await?;
+            None
+        }
+    };
     let pipeline = Arc::new(Pipeline {
         finish: Finish::new(
             hsm.clone(),
@@ -116,6 +129,7 @@ pub(crate) async fn run(
             settings.audit_log,
             audit_log,
         )?,
+        ocsp,
         admission: Admission::new(&settings.limits),
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),
@@ -157,6 +171,9 @@ pub(crate) async fn run(
         readiness.clone(),
         shutdown.clone(),
     ));
+    if let Some(ocsp) = &pipeline.ocsp {
+        shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
+    }
     serve(&pipeline, enrolment, administration, readiness, &shutdown);
     if let Some(file) = ready_file {
         ready.write(file)?;
@@ -260,7 +277,7 @@ async fn latest_record_ms(store: &Store) -> Result<i64, RunError> {
 }
 
 /// The hash of the CA's signature algorithm, for verification in software.
-fn digest_of(algorithm: SignatureAlgorithm) -> MessageDigest {
+pub(crate) fn digest_of(algorithm: SignatureAlgorithm) -> MessageDigest {
     match algorithm {
         SignatureAlgorithm::EcdsaWithSha256 | SignatureAlgorithm::Sha256WithRsa => {
             MessageDigest::sha256()

@@ -27,6 +27,8 @@ pub(crate) struct SignerConfig {
     pub(crate) policy: Option<PolicyConfig>,
     #[serde(default)]
     pub(crate) crl: CrlConfig,
+    /// Without it there is no OCSP.
+    pub(crate) ocsp: Option<OcspConfig>,
     #[serde(default)]
     pub(crate) audit: AuditConfig,
     #[serde(default)]
@@ -195,6 +197,55 @@ impl Default for CrlConfig {
     }
 }
 
+/// OCSP: the responder, and when its responses are signed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OcspConfig {
+    /// PKCS#11 URI (RFC 7512) of the responder's key.
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) key: KeyUri,
+    /// PEM: its certificate by the CA.
+    pub(crate) certificate: PathBuf,
+    /// From thisUpdate to nextUpdate.
+    #[serde(default = "default_ocsp_validity", with = "duration")]
+    pub(crate) validity: Duration,
+    /// From one response to the next; the rest of the validity is overlap.
+    #[serde(default = "default_ocsp_refresh", with = "duration")]
+    pub(crate) refresh: Duration,
+    /// Responses signed a second at most, beside those of certificates whose status changes.
+    #[serde(default = "default_ocsp_rate")]
+    pub(crate) rate: u32,
+    /// Questions a second for each frontend; it has answers of its own for what it asked of late.
+    #[serde(default = "default_ocsp_lookup_rate")]
+    pub(crate) lookup_rate: u32,
+    /// Signs a second response for each certificate, for clients whose CertIDs are of SHA-256 (RFC 9919); those of RFC 5019
+    /// have SHA-1.
+    #[serde(default = "default_ocsp_sha256")]
+    pub(crate) sha256: bool,
+}
+
+/// What of it the responder runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OcspSchedule {
+    pub(crate) validity: Duration,
+    pub(crate) refresh: Duration,
+    pub(crate) rate: u32,
+    pub(crate) lookup_rate: u32,
+    pub(crate) sha256: bool,
+}
+
+impl OcspConfig {
+    pub(crate) fn schedule(&self) -> OcspSchedule {
+        OcspSchedule {
+            validity: self.validity,
+            refresh: self.refresh,
+            rate: self.rate,
+            lookup_rate: self.lookup_rate,
+            sha256: self.sha256,
+        }
+    }
+}
+
 /// What is kept beside the audit log, and how it is signed for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -243,6 +294,26 @@ fn default_health_interval() -> Duration {
 
 fn default_queue() -> usize {
     256
+}
+
+fn default_ocsp_validity() -> Duration {
+    Duration::from_secs(3 * 86_400)
+}
+
+fn default_ocsp_refresh() -> Duration {
+    Duration::from_secs(86_400)
+}
+
+fn default_ocsp_rate() -> u32 {
+    200
+}
+
+fn default_ocsp_lookup_rate() -> u32 {
+    2_000
+}
+
+fn default_ocsp_sha256() -> bool {
+    true
 }
 
 fn key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<KeyUri, D::Error> {

@@ -5,14 +5,16 @@ use std::time::{Instant, SystemTime};
 
 use assay_policy::Profile;
 use assay_proto::v1::enrolment_server::Enrolment;
+use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile,
-    PublicInfoReply, PublicInfoRequest, UnknownProfile,
+    Busy, Malformed, OcspHash, OcspIssuer, OcspResponseReply, OcspResponseRequest, OcspUnknown,
+    PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile, PublicInfoReply,
+    PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
-use assay_store::CrlRow;
+use assay_store::{CertIdHash, CrlRow};
 use tonic::{Request, Response, Status};
 
 use crate::metrics;
@@ -77,6 +79,41 @@ impl Enrolment for EnrolmentService {
             .map(Response::new)
             .map_err(|error| Status::internal(error.to_string()))
     }
+
+    async fn ocsp_response(
+        &self,
+        request: Request<OcspResponseRequest>,
+    ) -> Result<Response<OcspResponseReply>, Status> {
+        let frontend = mtls::caller(&request)?;
+        let outcome = match &self.pipeline.ocsp {
+            Some(ocsp) => ocsp.answer(frontend.name(), request.into_inner()).await,
+            None => OcspOutcome::Unknown(OcspUnknown {}),
+        };
+        metrics::ocsp_lookup(match &outcome {
+            OcspOutcome::Signed(_) => "signed",
+            OcspOutcome::Unknown(_) => "unknown",
+            OcspOutcome::Waiting(_) => "waiting",
+            OcspOutcome::Busy(_) => "busy",
+        });
+        Ok(Response::new(OcspResponseReply {
+            outcome: Some(outcome),
+        }))
+    }
+}
+
+/// For frontends, which refuse by themselves what is of another CA.
+fn ocsp_issuers(pipeline: &Pipeline) -> Vec<OcspIssuer> {
+    let issuers = pipeline.ocsp.iter().flat_map(|ocsp| ocsp.issuers());
+    let told = issuers.map(|issuer| OcspIssuer {
+        hash: match issuer.hash {
+            CertIdHash::Sha1 => OcspHash::Sha1,
+            CertIdHash::Sha256 => OcspHash::Sha256,
+        }
+        .into(),
+        name_hash: issuer.name_hash.clone(),
+        key_hash: issuer.key_hash.clone(),
+    });
+    told.collect()
 }
 
 fn to_outcome(answer: Answer) -> Outcome {
@@ -133,18 +170,25 @@ fn public_info(
     if let Some(crl) = &crl {
         hasher.update(&crl.sha256);
     }
+    let ocsp_issuers = ocsp_issuers(pipeline);
+    for issuer in &ocsp_issuers {
+        hasher.update(&issuer.name_hash);
+        hasher.update(&issuer.key_hash);
+    }
     let revision = hex::encode(hasher.finish());
     if revision == known_revision {
         return Ok(PublicInfoReply {
             revision,
             profiles: Vec::new(),
             files: Vec::new(),
+            ocsp_issuers: Vec::new(),
         });
     }
     Ok(PublicInfoReply {
         revision,
         profiles,
         files: files(pipeline, crl.as_deref()),
+        ocsp_issuers,
     })
 }
 

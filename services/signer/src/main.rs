@@ -10,6 +10,7 @@ mod config;
 mod enrolment;
 mod log;
 mod metrics;
+mod ocsp;
 mod pipeline;
 mod policies;
 mod ra;

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use assay_hsm::{Health, KeyRole};
 
+use assay_store::OcspCounts;
+
 use crate::pipeline::Trail;
 
 /// Names and help texts, once at start.
@@ -47,6 +49,32 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(
         "assay_token_worker_restarts",
         "Restarts of HSM workers since the signer started."
+    );
+    metrics::describe_gauge!("assay_crl_age_seconds", "Since the latest CRL was signed.");
+    metrics::describe_gauge!("assay_crl_left_seconds", "Until the latest CRL ends.");
+    metrics::describe_counter!(
+        "assay_ocsp_signed_total",
+        "Certificates whose OCSP responses were signed: two ocsp-sign operations each, or one without ocsp.sha256."
+    );
+    metrics::describe_counter!(
+        "assay_ocsp_lookups_total",
+        "OCSP responses that frontends asked for, by outcome."
+    );
+    metrics::describe_gauge!(
+        "assay_ocsp_responses",
+        "Unexpired certificates by the state of their OCSP response: signed, or waiting for one."
+    );
+    metrics::describe_gauge!(
+        "assay_ocsp_due",
+        "OCSP responses that are to be signed by now."
+    );
+    metrics::describe_gauge!(
+        "assay_ocsp_left_seconds",
+        "Until the OCSP response that is due first ends."
+    );
+    metrics::describe_gauge!(
+        "assay_ocsp_responder_left_seconds",
+        "Until the OCSP responder's certificate ends."
     );
     metrics::describe_gauge!(
         "assay_open_intents",
@@ -120,23 +148,55 @@ pub(crate) fn token_operation(role: KeyRole, took: Duration, ok: bool) {
 
 /// After an attempt at a checkpoint.
 pub(crate) fn log(size: u64, age: Duration) {
-    metrics::gauge!("assay_log_checkpoint_size").set(gauge(size));
+    metrics::gauge!("assay_log_checkpoint_size").set(number(size));
     metrics::gauge!("assay_log_checkpoint_age_seconds").set(age.as_secs_f64());
 }
 
-pub(crate) fn token(health: &Health, queue_depth: usize, open_intents: u64) {
-    metrics::gauge!("assay_token_healthy").set(if health.ready { 1.0 } else { 0.0 });
-    metrics::gauge!("assay_token_queue_depth").set(gauge(queue_depth as u64));
-    metrics::gauge!("assay_token_worker_restarts").set(gauge(
-        health.workers.iter().map(|worker| worker.restarts).sum(),
-    ));
-    metrics::gauge!("assay_open_intents").set(gauge(open_intents));
+pub(crate) fn crl(age: i64, left: i64) {
+    metrics::gauge!("assay_crl_age_seconds").set(seconds(age));
+    metrics::gauge!("assay_crl_left_seconds").set(seconds(left));
+}
+
+pub(crate) fn ocsp_signed() {
+    metrics::counter!("assay_ocsp_signed_total").increment(1);
+}
+
+pub(crate) fn ocsp_lookup(outcome: &'static str) {
+    metrics::counter!("assay_ocsp_lookups_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn ocsp(counts: OcspCounts, left: Option<i64>, responder_left: i64) {
+    let responses = |state: &'static str, count: u64| {
+        metrics::gauge!("assay_ocsp_responses", "state" => state).set(number(count));
+    };
+    responses("signed", counts.all.saturating_sub(counts.waiting));
+    responses("waiting", counts.waiting);
+    metrics::gauge!("assay_ocsp_due").set(number(counts.due));
+    if let Some(left) = left {
+        metrics::gauge!("assay_ocsp_left_seconds").set(seconds(left));
+    }
+    metrics::gauge!("assay_ocsp_responder_left_seconds").set(seconds(responder_left));
 }
 
 #[allow(
     clippy::cast_precision_loss,
-    reason = "gauges are f64; counts stay far below 2^52"
+    reason = "gauges are f64; counts and times stay far below 2^52"
 )]
-fn gauge(value: u64) -> f64 {
+fn number(value: u64) -> f64 {
     value as f64
+}
+
+/// Below 0 where it is over.
+fn seconds(value: i64) -> f64 {
+    let magnitude = number(value.unsigned_abs());
+    if value < 0 { -magnitude } else { magnitude }
+}
+
+pub(crate) fn token(health: &Health, queue_depth: usize, open_intents: u64) {
+    metrics::gauge!("assay_token_healthy").set(if health.ready { 1.0 } else { 0.0 });
+    metrics::gauge!("assay_token_queue_depth").set(number(queue_depth as u64));
+    metrics::gauge!("assay_token_worker_restarts").set(number(
+        health.workers.iter().map(|worker| worker.restarts).sum(),
+    ));
+    metrics::gauge!("assay_open_intents").set(number(open_intents));
 }

@@ -47,6 +47,7 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
         };
         token.look(&pipeline, &readiness).await;
         look_at_policy(&pipeline, &readiness);
+        pipeline.revocation.tell(&readiness);
         look_at_clock(&pipeline).await;
         if second_passed {
             pipeline.flush_refusals().await;

@@ -13,13 +13,19 @@ use assay_runtime::telemetry::LogConfig;
 
 use crate::config::{
     AuditConfig, CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig,
-    SignerConfig, TokenConfig,
+    OcspConfig, OcspSchedule, SignerConfig, TokenConfig,
 };
 use crate::log::LogSettings;
 use crate::terms::Terms;
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
 const MIN_CRL_VALIDITY: Duration = Duration::from_secs(10);
+
+/// Whole seconds count in a response too. What is valid for longer than a month says little of today.
+const MIN_OCSP_VALIDITY: Duration = Duration::from_secs(10);
+const MAX_OCSP_VALIDITY: Duration = Duration::from_secs(31 * 86_400);
+/// Far above what a token signs, and what frontends ask for.
+const MAX_OCSP_RATE: u32 = 100_000;
 
 /// No token unwraps and signs in less, so that a shorter tick would hide nothing. A build with debug assertions takes
 /// less than 1 ms as well, which is no tick at all: the test that times refusals proves by it that it would see a
@@ -40,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
     pub(crate) crl: CrlConfig,
+    /// The responder's certificate, DER, and its schedule.
+    pub(crate) ocsp: Option<(Vec<u8>, OcspSchedule)>,
     pub(crate) audit: AuditConfig,
     pub(crate) audit_log: LogSettings,
     pub(crate) limits: LimitsConfig,
@@ -75,6 +83,11 @@ impl Settings {
         check_schedule(&document, &config.crl)?;
         check_single_ra(&document, &config.keys, &config.certificates)?;
         let certificates = read_certificates(&document, &config.certificates)?;
+        let ocsp = config
+            .ocsp
+            .map(|ocsp| responder(&document, ocsp))
+            .transpose()?;
+        let (ocsp_key, ocsp) = ocsp.unzip();
         let enrolment = listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?;
         let audit_log =
             LogSettings::read(&document, &config.audit, &enrolment.files, &certificates.ca)?;
@@ -84,6 +97,7 @@ impl Settings {
                 &document,
                 config.token,
                 config.keys,
+                ocsp_key,
                 &certificates,
                 &config.log,
                 &audit_log,
@@ -101,6 +115,7 @@ impl Settings {
             challenge_key: document.folder().join(config.state.challenge_key),
             ops: config.ops,
             crl: config.crl,
+            ocsp,
             audit: config.audit,
             audit_log,
             limits: config.limits,
@@ -205,6 +220,37 @@ fn check_schedule(document: &Document, crl: &CrlConfig) -> Result<(), ConfigErro
     Ok(())
 }
 
+/// Key and schedule of the responder, once they are found to make sense.
+fn responder(
+    document: &Document,
+    ocsp: OcspConfig,
+) -> Result<(KeyConfig, (Vec<u8>, OcspSchedule)), ConfigError> {
+    if !(MIN_OCSP_VALIDITY..=MAX_OCSP_VALIDITY).contains(&ocsp.validity) {
+        return Err(document.error("ocsp.validity", "a response is valid for 10s to 31d"));
+    }
+    if ocsp.refresh >= ocsp.validity {
+        let text =
+            "must be shorter than ocsp.validity, so that a response is replaced before it ends";
+        return Err(document.error("ocsp.refresh", text));
+    }
+    for (key, value) in [
+        ("ocsp.rate", ocsp.rate),
+        ("ocsp.lookup_rate", ocsp.lookup_rate),
+    ] {
+        if !(1..=MAX_OCSP_RATE).contains(&value) {
+            return Err(document.error(key, format!("{value} is not from 1 to {MAX_OCSP_RATE}")));
+        }
+    }
+    let schedule = ocsp.schedule();
+    let certificate = read_certificate(document, "ocsp.certificate", &ocsp.certificate)?;
+    let key = KeyConfig {
+        role: KeyRole::OcspSign,
+        uri: ocsp.key,
+        certificate: Some(certificate.clone()),
+    };
+    Ok((key, (certificate, schedule)))
+}
+
 fn check_single_ra(
     document: &Document,
     keys: &KeysConfig,
@@ -227,6 +273,7 @@ fn hsm(
     document: &Document,
     token: TokenConfig,
     keys: KeysConfig,
+    ocsp: Option<KeyConfig>,
     certificates: &Certificates,
     log: &LogConfig,
     audit_log: &LogSettings,
@@ -256,6 +303,7 @@ fn hsm(
         ]
         .into_iter()
         .chain(ra_single)
+        .chain(ocsp)
         .collect(),
         log_origin: Some(audit_log.origin.clone()),
         threads: token.threads,
@@ -291,17 +339,7 @@ fn read_certificates(
     document: &Document,
     paths: &CertificatesConfig,
 ) -> Result<Certificates, ConfigError> {
-    let read = |key: &str, path: &Path| {
-        let path = document.folder().join(path);
-        let pem = std::fs::read(&path).map_err(|error| {
-            document.error(key, format!("{} cannot be read: {error}", path.display()))
-        })?;
-        openssl::x509::X509::from_pem(&pem)
-            .and_then(|certificate| certificate.to_der())
-            .map_err(|_| {
-                document.error(key, format!("{} holds no PEM certificate", path.display()))
-            })
-    };
+    let read = |key: &str, path: &Path| read_certificate(document, key, path);
     Ok(Certificates {
         ca: read("certificates.ca", &paths.ca)?,
         ra_enc: read("certificates.ra_enc", &paths.ra_enc)?,
@@ -317,4 +355,15 @@ fn read_certificates(
             .map(|path| read("certificates.chain", path))
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// DER of a PEM file.
+fn read_certificate(document: &Document, key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let path = document.folder().join(path);
+    let pem = std::fs::read(&path).map_err(|error| {
+        document.error(key, format!("{} cannot be read: {error}", path.display()))
+    })?;
+    openssl::x509::X509::from_pem(&pem)
+        .and_then(|certificate| certificate.to_der())
+        .map_err(|_| document.error(key, format!("{} holds no PEM certificate", path.display())))
 }

@@ -174,11 +174,12 @@ impl Ceremony {
     ) -> Result<Vec<u8>, CeremonyError> {
         let subject = match role {
             KeyRole::RootSign => Subject::Authority,
-            KeyRole::CaSign => Subject::EndEntity,
+            KeyRole::CaSign => Subject::Delegate,
             KeyRole::RaDecrypt
             | KeyRole::RaSign
             | KeyRole::RaSingle
             | KeyRole::LogSign
+            | KeyRole::OcspSign
             | KeyRole::Probe => {
                 return Err(CeremonyError::Refused {
                     reason: format!("a {role} key signs no certificates"),
@@ -269,7 +270,11 @@ fn check_specification(key: &GenerateKey) -> Result<(), CeremonyError> {
             }
             (_, KeyAlgorithm::Rsa(2048 | 3072 | 4096))
             | (
-                KeyRole::CaSign | KeyRole::LogSign | KeyRole::Probe | KeyRole::RootSign,
+                KeyRole::CaSign
+                | KeyRole::LogSign
+                | KeyRole::OcspSign
+                | KeyRole::Probe
+                | KeyRole::RootSign,
                 KeyAlgorithm::P256 | KeyAlgorithm::P384,
             )
             | (KeyRole::LogSign, KeyAlgorithm::Ed25519) => None,

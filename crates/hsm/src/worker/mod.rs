@@ -8,6 +8,7 @@ mod checkpoint;
 mod fault;
 mod init;
 mod key;
+mod ocsp;
 mod operation;
 mod preflight;
 mod queue;

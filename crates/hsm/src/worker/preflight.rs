@@ -180,7 +180,7 @@ impl Candidate<'_> {
             KeyRole::RaDecrypt | KeyRole::RaSign | KeyRole::RaSingle => {
                 "an RSA key of 2048 bits or more is needed"
             }
-            KeyRole::CaSign | KeyRole::Probe | KeyRole::RootSign => {
+            KeyRole::CaSign | KeyRole::OcspSign | KeyRole::Probe | KeyRole::RootSign => {
                 "P-256, P-384 or RSA of 2048 bits or more is needed"
             }
             // Others have no place in a signed note.

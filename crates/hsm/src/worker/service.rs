@@ -13,6 +13,7 @@ use cryptoki::session::Session;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::fault::{Remedy, is_bad_ciphertext, remedy};
+use super::ocsp::Responder;
 use super::preflight::{self, CheckedKey};
 use super::queue::Queue;
 use super::structure::{check_signed_attributes, check_tbs};
@@ -41,6 +42,8 @@ struct Shared {
     log_origin: Option<String>,
     /// Signatures of the CA key that the token gave out, each counted before it leaves this process.
     ca_signatures: AtomicU64,
+    /// Whom ocsp-sign answers as, and for.
+    responder: Option<Responder>,
     queue: Queue<Zeroizing<Vec<u8>>>,
     output: Mutex<UnixStream>,
     running: Running,
@@ -85,9 +88,15 @@ impl Service {
                 field: "keys".to_owned(),
                 right: "one must have the role ca-sign".to_owned(),
             })?;
+        let responder = Responder::of(setup)?;
+        let ocsp_signature = keys
+            .iter()
+            .find(|key| key.checked.role == KeyRole::OcspSign)
+            .and_then(|key| operation::signature_algorithm(key.checked.algorithm));
         let ready = Ready {
             token: token.identity.clone(),
             ca_signature,
+            ocsp_signature,
             key_transports: transport::common(&checked),
             log_key: preflight::log_key(&checked)?,
         };
@@ -96,6 +105,7 @@ impl Service {
             keys,
             log_origin: setup.log_origin.clone(),
             ca_signatures: AtomicU64::new(0),
+            responder,
             queue: Queue::new(QUEUE),
             output: Mutex::new(output),
             running: Running::default(),
@@ -271,6 +281,17 @@ impl Lane {
                 verdict
             }
             Operation::SignCheckpoint { text } => self.sign_checkpoint(text.0),
+            Operation::SignOcsp { response_data } => {
+                let Some(responder) = &self.shared.responder else {
+                    return Verdict::no_key(KeyRole::OcspSign);
+                };
+                if let Err(refusal) = responder.check(response_data.0) {
+                    return Verdict::Refused(refusal.to_string());
+                }
+                self.sign(KeyRole::OcspSign, |session, key, handle| {
+                    operation::sign(session, handle, key.algorithm, response_data.0)
+                })
+            }
             Operation::Probe => self.probe(),
         }
     }

@@ -1,12 +1,13 @@
 //! The structures that a key may sign. A key signs a whole structure that the worker has
 //! understood, never a digest or bytes of the caller's choosing.
 
+use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode, Header, Reader, SliceReader, Tag};
 use thiserror::Error;
 use x509_cert::crl::TbsCertList;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages};
 use x509_cert::request::CertReqInfo;
 use x509_cert::{TbsCertificate, Version};
 
@@ -14,6 +15,7 @@ use crate::SignatureAlgorithm;
 
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 
 /// First octet inside a TBSCertificate of version 2 or 3: the version, `[0] EXPLICIT`.
 const CERTIFICATE_VERSION: u8 = 0xa0;
@@ -30,8 +32,10 @@ pub(super) struct Issuer {
 /// Whom a certificate may be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Anyone but a CA.
+    /// Anyone but a CA or an OCSP responder: what a service issues.
     EndEntity,
+    /// Anyone but a CA: what a ceremony issues, a responder among them.
+    Delegate,
     /// A CA and no one else.
     Authority,
 }
@@ -55,6 +59,8 @@ pub(super) enum Refusal {
     Authority,
     #[error("keyUsage allows keyCertSign or cRLSign")]
     AuthorityUsage,
+    #[error("extendedKeyUsage makes the subject an OCSP responder: only a ceremony does that")]
+    Responder,
     #[error("a root signs only certificates of CAs: basicConstraints CA:TRUE and keyCertSign")]
     NotAuthority,
     #[error("the request does not hold the public half of the signing key")]
@@ -88,14 +94,17 @@ pub(super) fn check_certificate(
     let usage = key_usage(extensions)?;
     let signs = |flag: KeyUsages| usage.is_some_and(|usage| usage.0.contains(flag));
     match subject {
-        Subject::EndEntity if authority => Err(Refusal::Authority),
-        Subject::EndEntity if signs(KeyUsages::KeyCertSign) || signs(KeyUsages::CRLSign) => {
+        Subject::EndEntity | Subject::Delegate if authority => Err(Refusal::Authority),
+        Subject::EndEntity | Subject::Delegate
+            if signs(KeyUsages::KeyCertSign) || signs(KeyUsages::CRLSign) =>
+        {
             Err(Refusal::AuthorityUsage)
         }
+        Subject::EndEntity if is_responder(extensions)? => Err(Refusal::Responder),
         Subject::Authority if !(authority && signs(KeyUsages::KeyCertSign)) => {
             Err(Refusal::NotAuthority)
         }
-        Subject::EndEntity | Subject::Authority => Ok(()),
+        Subject::EndEntity | Subject::Delegate | Subject::Authority => Ok(()),
     }
 }
 
@@ -158,6 +167,15 @@ fn is_authority(extensions: &[Extension]) -> Result<bool, Refusal> {
     };
     let constraints: BasicConstraints = decode_exactly(value)?;
     Ok(constraints.ca)
+}
+
+/// RFC 6960, section 4.2.2.2: whoever holds such a certificate says which of the CA's others stand.
+fn is_responder(extensions: &[Extension]) -> Result<bool, Refusal> {
+    let Some(value) = single(extensions, EXTENDED_KEY_USAGE)? else {
+        return Ok(false);
+    };
+    let usage: ExtendedKeyUsage = decode_exactly(value)?;
+    Ok(usage.0.contains(&ID_KP_OCSP_SIGNING))
 }
 
 fn key_usage(extensions: &[Extension]) -> Result<Option<KeyUsage>, Refusal> {

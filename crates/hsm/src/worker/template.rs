@@ -37,6 +37,7 @@ impl Usage {
             KeyRole::RaSign
             | KeyRole::CaSign
             | KeyRole::LogSign
+            | KeyRole::OcspSign
             | KeyRole::Probe
             | KeyRole::RootSign => Self {
                 decrypts: false,

@@ -126,3 +126,60 @@ pub fn signed_attributes() -> Vec<u8> {
 pub fn signed(tbs: &[u8], algorithm: &[u8], value: &[u8]) -> Vec<u8> {
     sequence(&[tbs, algorithm, &tlv(0x03, &[&[0], value])])
 }
+
+/// extendedKeyUsage of an OCSP responder.
+pub fn ocsp_signing() -> Vec<u8> {
+    extension(
+        0x25,
+        &sequence(&[b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x09"]),
+    )
+}
+
+/// id-pkix-ocsp-nocheck.
+pub fn no_check() -> Vec<u8> {
+    sequence(&[
+        b"\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x05",
+        b"\x04\x02\x05\x00",
+    ])
+}
+
+pub const SHA1: &[u8] = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
+
+/// What an OCSP ResponseData says, and the parts that a test may bend.
+#[derive(Clone)]
+pub struct ResponseData {
+    pub responder: Vec<u8>,
+    pub produced_at: &'static [u8],
+    pub hash: &'static [u8],
+    pub issuer_name: Vec<u8>,
+    pub issuer_key: Vec<u8>,
+    pub status: &'static [u8],
+    pub this_update: &'static [u8],
+    pub next_update: Option<&'static [u8]>,
+    /// After nextUpdate, and after the responses.
+    pub extensions: [&'static [u8]; 2],
+    pub copies: usize,
+}
+
+impl ResponseData {
+    pub fn to_der(&self) -> Vec<u8> {
+        let time = |text: &[u8]| tlv(0x18, &[text]);
+        let id = sequence(&[
+            self.hash,
+            &tlv(0x04, &[&self.issuer_name]),
+            &tlv(0x04, &[&self.issuer_key]),
+            b"\x02\x02\x12\x34",
+        ]);
+        let next = self.next_update;
+        let next = next.map_or(vec![], |next| tlv(0xa0, &[&time(next)]));
+        let [of_one, of_all] = self.extensions;
+        let single = sequence(&[&id, self.status, &time(self.this_update), &next, of_one]);
+        let singles = vec![single.as_slice(); self.copies];
+        sequence(&[
+            &tlv(0xa2, &[&tlv(0x04, &[&self.responder])]),
+            &time(self.produced_at),
+            &sequence(&singles),
+            of_all,
+        ])
+    }
+}

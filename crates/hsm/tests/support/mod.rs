@@ -125,21 +125,36 @@ impl Installation {
     }
 
     pub async fn with_ca(ca_algorithm: KeyAlgorithm) -> Self {
-        Self::with_keys(ca_algorithm, &[]).await
+        Self::with_keys(ca_algorithm, &[], &[]).await
     }
 
     /// The same with ra-single, as the last of the keys.
     pub async fn with_single_ra() -> Self {
         let single = key(KeyRole::RaSingle, 5, KeyAlgorithm::Rsa(2048));
-        Self::with_keys(KeyAlgorithm::P256, &[single]).await
+        Self::with_keys(KeyAlgorithm::P256, &[single], &[]).await
     }
 
     /// The same with a log key, as the last of the keys.
     pub async fn with_log(algorithm: KeyAlgorithm) -> Self {
-        Self::with_keys(KeyAlgorithm::P256, &[key(KeyRole::LogSign, 6, algorithm)]).await
+        Self::with_keys(
+            KeyAlgorithm::P256,
+            &[key(KeyRole::LogSign, 6, algorithm)],
+            &[],
+        )
+        .await
     }
 
-    async fn with_keys(ca_algorithm: KeyAlgorithm, further: &[GenerateKey]) -> Self {
+    /// The same with ocsp-sign, whose certificate has these extensions.
+    pub async fn with_responder(algorithm: KeyAlgorithm, extensions: &[Vec<u8>]) -> Self {
+        let responder = key(KeyRole::OcspSign, 6, algorithm);
+        Self::with_keys(KeyAlgorithm::P256, &[responder], extensions).await
+    }
+
+    async fn with_keys(
+        ca_algorithm: KeyAlgorithm,
+        further: &[GenerateKey],
+        of_the_last: &[Vec<u8>],
+    ) -> Self {
         let token = Token::new().await;
         let ceremony = token.ceremony().await;
         let mut specifications = vec![
@@ -162,7 +177,11 @@ impl Installation {
                 subject: der::name(role.as_str()),
                 spki: made.spki_der,
                 signature: signature.to_vec(),
-                extensions: vec![],
+                extensions: if role == KeyRole::OcspSign {
+                    of_the_last.to_vec()
+                } else {
+                    vec![]
+                },
             };
             let signed_as = if role == KeyRole::CaSign {
                 tbs.subject = ca_name.clone();

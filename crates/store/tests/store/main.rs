@@ -12,6 +12,7 @@ mod intents;
 mod inventory;
 mod log;
 mod migration;
+mod ocsp;
 mod opening;
 mod pending;
 mod permit;

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::approver::ApproverArgs;
 use super::import::ImportArgs;
+use super::ocsp::{self, OcspArgs};
 use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::transport::TransportArgs;
@@ -19,7 +20,7 @@ use crate::transport::TransportArgs;
     about = "Make the keys in the token, and the CA, RA and transport certificates",
     long_about = "\
 Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe, with --single-ra also \
-ra-single), none of which ever leaves it, and the certificates over them. The issuing CA stands under a root that is \
+ra-single, with --ocsp also ocsp-sign), none of which ever leaves it, and the certificates over them. The issuing CA stands under a root that is \
 made on a token of its own (--root-token), or under an offline root: --csr writes a certificate request, \
 `assay ceremony import` takes the answer. \
 Nothing is overwritten, in the token or in the directory; a run that ends early says what is left."
@@ -38,6 +39,7 @@ pub(crate) enum Part {
     Import(ImportArgs),
     Transport(TransportArgs),
     Approver(ApproverArgs),
+    Ocsp(OcspArgs),
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +116,19 @@ pub(crate) struct KeyArgs {
     #[arg(long)]
     pub(crate) single_ra: bool,
 
+    /// Make an OCSP responder's key and certificate too; later `assay ceremony ocsp` does, and renews the certificate
+    #[arg(long)]
+    pub(crate) ocsp: bool,
+
+    /// The OCSP responder's key
+    #[arg(
+        long,
+        value_name = "ALGORITHM",
+        default_value = "p256",
+        requires = "ocsp"
+    )]
+    pub(crate) ocsp_key: KeyAlgorithm,
+
     /// Key that signs checkpoints of the audit log: ed25519, or p256 where the token has no EdDSA
     #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
     pub(crate) log_key: KeyAlgorithm,
@@ -157,6 +172,8 @@ impl Default for KeyArgs {
             root_key: KeyAlgorithm::P384,
             ra_key: KeyAlgorithm::Rsa(2_048),
             single_ra: false,
+            ocsp: false,
+            ocsp_key: KeyAlgorithm::P256,
             log_key: KeyAlgorithm::Ed25519,
         }
     }
@@ -180,6 +197,7 @@ impl KeyArgs {
             ))
             .next("choose ed25519, or p256 where the token has no EdDSA"));
         }
+        ocsp::check_key(self.ocsp_key, "--ocsp-key")?;
         match self.ra_key {
             KeyAlgorithm::Rsa(_) => Ok(()),
             KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519 => {

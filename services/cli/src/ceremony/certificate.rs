@@ -4,13 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use assay_policy::{Dn, StringEncoding};
 use const_oid::AssociatedOid;
-use der::asn1::{Any, OctetString};
+use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
+use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
+use der::asn1::{Any, Null, OctetString};
 use der::{Decode, Encode, Sequence};
 use openssl::sha::sha256;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, KeyUsages, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    SubjectKeyIdentifier,
 };
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
@@ -42,6 +45,8 @@ pub(super) enum Kind {
     RaSignature,
     /// Both, for devices that cannot tell two RA certificates apart.
     RaSingle,
+    /// Relying parties verify OCSP responses with it (RFC 6960, section 4.2.2.2).
+    OcspResponder,
 }
 
 /// Who signs: a name copied octet for octet, a key identifier, an end.
@@ -164,15 +169,23 @@ impl Template<'_> {
                 ca: true,
                 path_len_constraint: Some(0),
             })?),
-            Kind::RaEncryption | Kind::RaSignature | Kind::RaSingle => {}
+            Kind::RaEncryption | Kind::RaSignature | Kind::RaSingle | Kind::OcspResponder => {}
         }
         extensions.push(critical(&KeyUsage(match self.kind {
             Kind::Root | Kind::IssuingCa => KeyUsages::KeyCertSign | KeyUsages::CRLSign,
             Kind::RaEncryption => KeyUsages::KeyEncipherment.into(),
-            Kind::RaSignature => KeyUsages::DigitalSignature.into(),
+            Kind::RaSignature | Kind::OcspResponder => KeyUsages::DigitalSignature.into(),
             Kind::RaSingle => KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment,
         }))?);
-        // No extended key usage: Windows takes an RA certificate with a fitting one or with none at all.
+        if self.kind == Kind::OcspResponder {
+            extensions.push(plain(&ExtendedKeyUsage(vec![ID_KP_OCSP_SIGNING]))?);
+            extensions.push(Extension {
+                extn_id: ID_PKIX_OCSP_NOCHECK,
+                critical: false,
+                extn_value: OctetString::new(Null.to_der()?)?,
+            });
+        }
+        // An RA has no extended key usage: Windows takes an RA certificate with a fitting one or with none at all.
         extensions.push(plain(&SubjectKeyIdentifier(OctetString::new(identifier)?))?);
         if self.kind != Kind::Root {
             extensions.push(plain(&AuthorityKeyIdentifier {

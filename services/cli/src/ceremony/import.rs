@@ -12,7 +12,7 @@ use super::certificate::Issuer;
 use super::keys::{self, Key};
 use super::layout::{self, Addresses};
 use super::make::{certify_ra, find};
-use super::transcript::{State, Transcript};
+use super::transcript::{KeyEntry, State, Transcript};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
@@ -122,22 +122,27 @@ async fn complete(
 async fn read_keys(service: &Ceremony, transcript: &Transcript) -> Outcome<Vec<Key>> {
     let mut found = Vec::new();
     for entry in &transcript.keys {
-        let role: KeyRole = entry
-            .role
-            .parse()
-            .or_fail("the transcript names an unknown role")?;
-        let uri = KeyUri::parse(&entry.uri).or_fail("the transcript's key URI is unreadable")?;
-        let spki_der = service
-            .public_key(&uri)
-            .await
-            .or_fail(format!("cannot read the {role} key"))?;
-        found.push(Key {
-            role,
-            uri,
-            spki_der,
-        });
+        found.push(read_key(service, entry).await?);
     }
     Ok(found)
+}
+
+/// A key of the transcript, as the token has it.
+pub(super) async fn read_key(service: &Ceremony, entry: &KeyEntry) -> Outcome<Key> {
+    let role: KeyRole = entry
+        .role
+        .parse()
+        .or_fail("the transcript names an unknown role")?;
+    let uri = KeyUri::parse(&entry.uri).or_fail("the transcript's key URI is unreadable")?;
+    let spki_der = service
+        .public_key(&uri)
+        .await
+        .or_fail(format!("cannot read the {role} key"))?;
+    Ok(Key {
+        role,
+        uri,
+        spki_der,
+    })
 }
 
 /// Each certificate signed by the next, the last by itself, all CAs and in date.

@@ -35,6 +35,9 @@ pub(super) fn service_keys(args: &KeyArgs) -> Vec<(KeyRole, KeyAlgorithm)> {
     if args.single_ra {
         keys.push((KeyRole::RaSingle, args.ra_key));
     }
+    if args.ocsp {
+        keys.push((KeyRole::OcspSign, args.ocsp_key));
+    }
     keys
 }
 

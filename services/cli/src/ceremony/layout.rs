@@ -85,6 +85,7 @@ fn signer(transcript: &Transcript, addresses: &Addresses, approvals: usize) -> O
         made(role).ok_or_else(|| Failure::failed(format!("the ceremony made no {role} key")))
     };
     let single_ra = made("ra-single");
+    let responder = transcript.keys.iter().find(|key| key.role == "ocsp-sign");
     let environment: Vec<_> = transcript
         .environment
         .iter()
@@ -141,7 +142,7 @@ challenge_key = \"secrets/challenge.key\"
 
 [ops]
 listen = \"{ops}\"
-
+{ocsp}
 # Approvals that a version of the policy needs, of people other than its author. Each person's lines, which
 # `assay ceremony approver` prints, stand below; the signer does not start before there are enough.
 [policy]
@@ -169,7 +170,21 @@ approvals = {approvals}
         probe = key("probe")?,
         chain = chain.join(", "),
         ops = addresses.signer_ops,
+        ocsp = responder.map_or_else(String::new, |key| ocsp(&key.uri)),
     ))
+}
+
+/// The table of the responder, with an empty line before it.
+pub(super) fn ocsp(key: &str) -> String {
+    format!(
+        "
+# OCSP, for profiles that name the frontend's /ocsp in `ocsp`. `assay ceremony ocsp` renews the certificate.
+[ocsp]
+key = {}
+certificate = \"certificates/ocsp.pem\"
+",
+        quoted(key)
+    )
 }
 
 fn frontend(addresses: &Addresses) -> Outcome<String> {

@@ -1,6 +1,7 @@
 //! The ceremony from an empty token to a CA that can serve, or to a request for an offline root.
 
 use assay_hsm::{Ceremony, KeyRole, TokenUri};
+use assay_policy::Dn;
 use assay_runtime::drain::Shutdown;
 
 use super::args::{KeyArgs, Lifetimes, MakeArgs, Subjects, TokenArgs};
@@ -9,6 +10,7 @@ use super::csr;
 use super::keys::{self, Key};
 use super::layout::{self, Addresses};
 use super::left;
+use super::ocsp;
 use super::signature;
 use super::transcript::{self, State, Transcript};
 use crate::failure::{Exit, Failure, OrFail, Outcome};
@@ -185,7 +187,7 @@ pub(super) async fn certify_ra(
     service: &Ceremony,
     service_keys: &[Key],
     ca_der: &[u8],
-    subject: &assay_policy::Dn,
+    subject: &Dn,
     days: u32,
     installation: &Installation,
     transcript: &mut Transcript,
@@ -211,6 +213,19 @@ pub(super) async fn certify_ra(
         let der = sign(service, ca, KeyRole::CaSign, &template).await?;
         transcript.add_certificate(installation, file, &der)?;
     }
+    if find(service_keys, KeyRole::OcspSign).is_ok() {
+        let subject = Dn::parse_rfc4514(ocsp::SUBJECT).or_fail("the responder's own subject")?;
+        ocsp::certify(
+            service,
+            service_keys,
+            ca_der,
+            &subject,
+            ocsp::DAYS,
+            installation,
+            transcript,
+        )
+        .await?;
+    }
     layout::write_challenge_key(installation)?;
     transcript.finish(installation)
 }
@@ -222,7 +237,7 @@ pub(super) fn find(keys: &[Key], role: KeyRole) -> Outcome<&Key> {
 }
 
 /// Builds, signs in the token, verifies in software.
-async fn sign(
+pub(super) async fn sign(
     token: &Ceremony,
     key: &Key,
     role: KeyRole,

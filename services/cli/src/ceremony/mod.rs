@@ -9,6 +9,7 @@ mod keys;
 mod layout;
 mod left;
 mod make;
+mod ocsp;
 mod signature;
 mod transcript;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: CeremonyArgs, dir: Option<&Path>, out: Output) -> 
         Some(Part::Transport(args)) => transport::run(&args, &installation, out),
         Some(Part::Approver(args)) => approver::run(&args, &installation, out),
         Some(Part::Import(args)) => import::run(args, &installation, out).await,
+        Some(Part::Ocsp(args)) => ocsp::run(args, &installation, out).await,
         None => make::run(args.make, &installation, out).await,
     }
 }

@@ -11,6 +11,8 @@ use crate::failure::{OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 
+const UNREADABLE: &str = "a certificate of the ceremony is unreadable";
+
 /// `transcript.json`. Written anew after each step, so that it is true at any moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,21 +88,38 @@ impl Transcript {
         file: &str,
         der: &[u8],
     ) -> Outcome {
-        let what = "a certificate of the ceremony is unreadable";
-        let certificate = X509::from_der(der).or_fail(what)?;
-        let pem = certificate.to_pem().or_fail(what)?;
+        let entry = entry(file, der)?;
+        let pem = X509::from_der(der)
+            .and_then(|certificate| certificate.to_pem())
+            .or_fail(UNREADABLE)?;
         files::create(&installation.certificates().join(file), &pem, files::PUBLIC)?;
-        let serial = certificate.serial_number().to_bn().or_fail(what)?.to_vec();
-        self.certificates.push(CertificateEntry {
-            file: format!("certificates/{file}"),
-            subject: name(certificate.subject_name()),
-            issuer: name(certificate.issuer_name()),
-            serial: hex::encode(serial),
-            not_before: certificate.not_before().to_string(),
-            not_after: certificate.not_after().to_string(),
-            sha256: hex::encode(sha256(der)),
-        });
+        self.certificates.push(entry);
         self.save(installation)
+    }
+
+    /// The same over the certificate of that name of before, which it takes the place of.
+    pub(super) fn replace_certificate(
+        &mut self,
+        installation: &Installation,
+        file: &str,
+        der: &[u8],
+    ) -> Outcome {
+        let entry = entry(file, der)?;
+        let pem = X509::from_der(der)
+            .and_then(|certificate| certificate.to_pem())
+            .or_fail(UNREADABLE)?;
+        files::replace(&installation.certificates().join(file), &pem, files::PUBLIC)?;
+        self.certificates.retain(|other| other.file != entry.file);
+        self.certificates.push(entry);
+        self.save(installation)
+    }
+
+    /// The end of a certificate in `certificates/`.
+    pub(super) fn not_after(&self, file: &str) -> Option<String> {
+        let file = format!("certificates/{file}");
+        let mut certificates = self.certificates.iter();
+        let found = certificates.find(|certificate| certificate.file == file);
+        found.map(|certificate| certificate.not_after.clone())
     }
 
     pub(super) fn finish(&mut self, installation: &Installation) -> Outcome {
@@ -126,6 +145,20 @@ impl Transcript {
         }));
         lines
     }
+}
+
+fn entry(file: &str, der: &[u8]) -> Outcome<CertificateEntry> {
+    let certificate = X509::from_der(der).or_fail(UNREADABLE)?;
+    let serial = certificate.serial_number().to_bn().or_fail(UNREADABLE)?;
+    Ok(CertificateEntry {
+        file: format!("certificates/{file}"),
+        subject: name(certificate.subject_name()),
+        issuer: name(certificate.issuer_name()),
+        serial: hex::encode(serial.to_vec()),
+        not_before: certificate.not_before().to_string(),
+        not_after: certificate.not_after().to_string(),
+        sha256: hex::encode(sha256(der)),
+    })
 }
 
 pub(super) fn file(installation: &Installation) -> std::path::PathBuf {

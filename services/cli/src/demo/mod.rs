@@ -50,6 +50,10 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     single_ra: bool,
 
+    /// Make an OCSP responder too; certificates then name it, and the frontend answers at /ocsp
+    #[arg(long)]
+    ocsp: bool,
+
     /// PKCS#11 library of SoftHSM 2 [default: where distributions put it]
     #[arg(long, value_name = "PATH", env = "ASSAY_PKCS11_MODULE")]
     module: Option<PathBuf>,

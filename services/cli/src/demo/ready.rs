@@ -24,6 +24,8 @@ pub(super) struct ReadyFile {
     /// `null` where the demo was made without it.
     ra_single_pem: Option<PathBuf>,
     root_pem: PathBuf,
+    /// `null` where the demo was made without it.
+    ocsp_url: Option<String>,
     dir: PathBuf,
     policy_dir: PathBuf,
     metrics: BTreeMap<String, String>,
@@ -61,6 +63,9 @@ impl ReadyFile {
             ra_sign_pem: certificate("ra-sign.pem"),
             ra_single_pem: Some(certificate("ra-single.pem")).filter(|file| file.exists()),
             root_pem: certificate("root.pem"),
+            ocsp_url: certificate("ocsp.pem")
+                .exists()
+                .then(|| format!("http://{}/ocsp", started.http)),
             dir: home.installation.root().to_owned(),
             policy_dir: home.installation.policy(),
             metrics: metrics

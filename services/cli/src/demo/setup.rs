@@ -67,6 +67,7 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
         keys: KeyArgs {
             ca_key: args.ca_key,
             single_ra: args.single_ra,
+            ocsp: args.ocsp,
             ..KeyArgs::default()
         },
         subjects: subjects()?,
@@ -80,7 +81,7 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
     for (name, text) in POLICIES {
         files::create(
             &home.path("policy").join(name),
-            with_addresses(text, http).as_bytes(),
+            with_addresses(text, http, args.ocsp).as_bytes(),
             files::PUBLIC,
         )?;
     }
@@ -109,14 +110,19 @@ fn pin_approvers(home: &Home) -> Outcome {
     files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
 
-/// A profile whose certificates say where the CRL and the CA's certificate are: the frontend serves both.
-fn with_addresses(policy: &str, http: SocketAddr) -> String {
+/// A profile whose certificates say where the CRL, the CA's certificate and perhaps OCSP are: the frontend serves all.
+fn with_addresses(policy: &str, http: SocketAddr, ocsp: bool) -> String {
     let http = ceremony::reachable(http);
     let section = format!(
         "{CERTIFICATE}crl_distribution_points = [\"http://{http}/crl/ca.crl\"]\n\
          ca_issuers = [\"http://{http}/aia/ca.cer\"]\n"
     );
-    policy.replacen(CERTIFICATE, &section, 1)
+    let ocsp = if ocsp {
+        format!("ocsp = [\"http://{http}/ocsp\"]\n")
+    } else {
+        String::new()
+    };
+    policy.replacen(CERTIFICATE, &(section + &ocsp), 1)
 }
 
 fn subjects() -> Outcome<Subjects> {
@@ -148,7 +154,7 @@ mod tests {
     fn the_profiles_name_where_the_frontend_is_reached() {
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 8_080));
         for (name, text) in POLICIES {
-            let text = with_addresses(text, everywhere);
+            let text = with_addresses(text, everywhere, true);
             let policy: toml::Table = text.parse().unwrap();
             assert_eq!(
                 policy["certificate"]["crl_distribution_points"][0].as_str(),
@@ -158,6 +164,11 @@ mod tests {
             assert_eq!(
                 policy["certificate"]["ca_issuers"][0].as_str(),
                 Some("http://127.0.0.1:8080/aia/ca.cer"),
+                "{name}"
+            );
+            assert_eq!(
+                policy["certificate"]["ocsp"][0].as_str(),
+                Some("http://127.0.0.1:8080/ocsp"),
                 "{name}"
             );
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assay_proto::v1::{ProfileInfo, PublicInfoReply};
+use assay_proto::v1::{OcspIssuer, ProfileInfo, PublicInfoReply};
 use assay_scep::http::{CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE};
 use hyper::body::Bytes;
 
@@ -15,6 +15,8 @@ use crate::route::select;
 const MAX_PROFILES: usize = 1_000;
 /// A CA has a certificate, a CRL and at times their successors.
 const MAX_FILES: usize = 64;
+/// A CA, its predecessor and its successor, under two hash algorithms each, and some to spare.
+const MAX_OCSP_ISSUERS: usize = 16;
 
 /// The answers of all profiles, and what relying parties fetch.
 #[derive(Debug, Default)]
@@ -24,7 +26,12 @@ pub(super) struct Answers {
     pub(super) default: Option<Arc<Profile>>,
     /// By path, without the leading slash.
     pub(super) files: BTreeMap<String, Arc<File>>,
+    /// `None` without OCSP.
+    pub(super) ocsp_issuers: Option<Arc<OcspIssuers>>,
 }
+
+/// Issuers as CertIDs name them.
+pub(crate) type OcspIssuers = Vec<OcspIssuer>;
 
 /// The answers of one profile.
 #[derive(Debug)]
@@ -45,7 +52,9 @@ pub(crate) enum AnswersError {
     SeveralDefaults,
     #[error("more than {MAX_FILES} files")]
     TooManyFiles,
-    #[error("file `{0}` lies at a path of SCEP")]
+    #[error("more than {MAX_OCSP_ISSUERS} issuers of OCSP")]
+    TooManyIssuers,
+    #[error("file `{0}` lies at a path of SCEP or OCSP")]
     ScepPath(String),
     #[error("file `{path}` cannot be served")]
     File {
@@ -63,6 +72,7 @@ impl TryFrom<PublicInfoReply> for Answers {
             revision,
             profiles,
             files,
+            ocsp_issuers,
         } = reply;
         if profiles.len() > MAX_PROFILES {
             return Err(AnswersError::TooMany);
@@ -70,8 +80,14 @@ impl TryFrom<PublicInfoReply> for Answers {
         if files.len() > MAX_FILES {
             return Err(AnswersError::TooManyFiles);
         }
+        if ocsp_issuers.len() > MAX_OCSP_ISSUERS {
+            return Err(AnswersError::TooManyIssuers);
+        }
         let mut answers = Self {
             revision,
+            ocsp_issuers: Some(ocsp_issuers)
+                .filter(|issuers| !issuers.is_empty())
+                .map(Arc::new),
             ..Self::default()
         };
         for info in profiles {
@@ -84,7 +100,8 @@ impl TryFrom<PublicInfoReply> for Answers {
         }
         for public in files {
             let path = public.path.clone();
-            if select(&format!("/{path}")).is_some() {
+            let whole = format!("/{path}");
+            if select(&whole).is_some() || crate::ocsp::path(&whole).is_some() {
                 return Err(AnswersError::ScepPath(path));
             }
             match File::try_from(public) {
@@ -146,6 +163,7 @@ mod tests {
             revision: "1".to_owned(),
             profiles,
             files: Vec::new(),
+            ocsp_issuers: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use openssl::sha::sha256;
 /// Octets of the content's digest in its ETag: no two contents of one path meet in 128 bits.
 const TAG_OCTETS: usize = 16;
 /// 9999-12-31T23:59:59Z, the last second that an HTTP date can tell.
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Content with its headers, ready to be sent.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) enum FileError {
 impl File {
     /// The answer to a GET, or to a HEAD, which gets the same but for the content.
     pub(crate) fn respond(&self, conditions: &HeaderMap, head: bool) -> Response<Full<Bytes>> {
-        let unchanged = self.is_known_by(conditions);
+        let unchanged = is_known_by(conditions, &self.etag, self.modified);
         let content = if unchanged || head {
             Bytes::new()
         } else {
@@ -59,23 +59,37 @@ impl File {
         }
         response
     }
+}
 
-    /// RFC 9110 section 13.2.2: If-None-Match, where it is there, counts alone.
-    fn is_known_by(&self, conditions: &HeaderMap) -> bool {
-        let mut tags = conditions.get_all(IF_NONE_MATCH).iter().peekable();
-        if tags.peek().is_some() {
-            return tags
-                .filter_map(|list| list.to_str().ok())
-                .flat_map(|list| list.split(','))
-                .map(str::trim)
-                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag);
-        }
-        conditions
-            .get(IF_MODIFIED_SINCE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| httpdate::parse_http_date(value).ok())
-            .is_some_and(|since| self.modified <= since)
+/// RFC 9110 section 13.2.2: If-None-Match, where it is there, counts alone.
+pub(crate) fn is_known_by(
+    conditions: &HeaderMap,
+    etag: &HeaderValue,
+    modified: SystemTime,
+) -> bool {
+    let mut tags = conditions.get_all(IF_NONE_MATCH).iter().peekable();
+    if tags.peek().is_some() {
+        return tags
+            .filter_map(|list| list.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag);
     }
+    conditions
+        .get(IF_MODIFIED_SINCE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| httpdate::parse_http_date(value).ok())
+        .is_some_and(|since| modified <= since)
+}
+
+/// A digest of the content.
+pub(crate) fn etag(content: &[u8]) -> Result<HeaderValue, FileError> {
+    let tag: String = sha256(content)
+        .iter()
+        .take(TAG_OCTETS)
+        .map(|octet| format!("{octet:02x}"))
+        .collect();
+    header(format!("\"{tag}\""))
 }
 
 /// Of the four only the content type is the signer's own text.
@@ -99,16 +113,10 @@ impl TryFrom<PublicFile> for File {
             .filter(|seconds| *seconds <= LAST_SECOND)
             .ok_or(FileError::LastModified)?;
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let digest = sha256(&content);
-        let tag: String = digest
-            .iter()
-            .take(TAG_OCTETS)
-            .map(|octet| format!("{octet:02x}"))
-            .collect();
         Ok(Self {
             content_type: header(content_type)?,
             cache_control: header(format!("public, max-age={max_age_seconds}"))?,
-            etag: header(format!("\"{tag}\""))?,
+            etag: etag(&content)?,
             last_modified: header(httpdate::fmt_http_date(modified))?,
             content: content.into(),
             modified,

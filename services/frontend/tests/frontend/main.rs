@@ -9,5 +9,6 @@
 
 mod files;
 mod http;
+mod ocsp;
 mod service;
 mod stand;

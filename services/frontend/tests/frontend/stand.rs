@@ -6,6 +6,7 @@
 #[path = "../../../runtime/tests/pki/mod.rs"]
 pub(crate) mod pki;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -13,10 +14,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assay_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
+use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile,
-    PublicInfoReply, PublicInfoRequest, UnknownProfile,
+    Busy, Malformed, OcspIssuer, OcspResponseReply, OcspResponseRequest, OcspSigned, OcspUnknown,
+    PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile, PublicInfoReply,
+    PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
@@ -52,10 +55,19 @@ pub(crate) struct Signer(Arc<State>);
 struct State {
     profiles: Mutex<Vec<&'static str>>,
     crl: Mutex<Crl>,
+    ocsp: Mutex<Ocsp>,
     seen: Mutex<Vec<PkiOperationRequest>>,
     finished: Mutex<usize>,
     /// A message `hang` waits for a permit.
     release: Semaphore,
+}
+
+/// A responder that has signed all that it ever will.
+#[derive(Default)]
+struct Ocsp {
+    issuers: Vec<OcspIssuer>,
+    signed: HashMap<Vec<u8>, OcspSigned>,
+    asked: Vec<OcspResponseRequest>,
 }
 
 #[derive(Clone, Copy)]
@@ -72,6 +84,7 @@ impl Default for State {
                 content: CRL,
                 last_modified: CRL_TIME,
             }),
+            ocsp: Mutex::default(),
             seen: Mutex::default(),
             finished: Mutex::default(),
             release: Semaphore::new(0),
@@ -89,6 +102,19 @@ impl Signer {
             content,
             last_modified,
         };
+    }
+
+    pub(crate) fn answer_for(&self, issuers: &[OcspIssuer]) {
+        self.0.ocsp.lock().unwrap().issuers = issuers.to_vec();
+    }
+
+    pub(crate) fn sign(&self, serial: &[u8], signed: OcspSigned) {
+        let mut ocsp = self.0.ocsp.lock().unwrap();
+        ocsp.signed.insert(serial.to_vec(), signed);
+    }
+
+    pub(crate) fn asked(&self) -> Vec<OcspResponseRequest> {
+        self.0.ocsp.lock().unwrap().asked.clone()
     }
 
     pub(crate) fn seen(&self) -> Vec<PkiOperationRequest> {
@@ -148,7 +174,8 @@ impl Enrolment for Signer {
     ) -> Result<Response<PublicInfoReply>, Status> {
         let names = self.0.profiles.lock().unwrap().clone();
         let crl = *self.0.crl.lock().unwrap();
-        let revision = format!("{},{}", names.join(","), crl.content);
+        let ocsp_issuers = self.0.ocsp.lock().unwrap().issuers.clone();
+        let revision = format!("{},{},{}", names.join(","), crl.content, ocsp_issuers.len());
         let (profiles, files) = if request.into_inner().known_revision == revision {
             (Vec::new(), Vec::new())
         } else {
@@ -159,6 +186,23 @@ impl Enrolment for Signer {
             revision,
             profiles,
             files,
+            ocsp_issuers,
+        }))
+    }
+
+    async fn ocsp_response(
+        &self,
+        request: Request<OcspResponseRequest>,
+    ) -> Result<Response<OcspResponseReply>, Status> {
+        let request = request.into_inner();
+        let mut ocsp = self.0.ocsp.lock().unwrap();
+        let outcome = match ocsp.signed.get(&request.serial) {
+            Some(signed) => OcspOutcome::Signed(signed.clone()),
+            None => OcspOutcome::Unknown(OcspUnknown {}),
+        };
+        ocsp.asked.push(request);
+        Ok(Response::new(OcspResponseReply {
+            outcome: Some(outcome),
         }))
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 pub struct Readiness {
     causes: watch::Sender<BTreeMap<&'static str, String>>,
     warnings: watch::Sender<BTreeMap<&'static str, String>>,
+    details: watch::Sender<BTreeMap<&'static str, String>>,
 }
 
 impl Readiness {
@@ -21,6 +22,7 @@ impl Readiness {
         Self {
             causes: watch::Sender::new(causes),
             warnings: watch::Sender::new(BTreeMap::new()),
+            details: watch::Sender::new(BTreeMap::new()),
         }
     }
 
@@ -65,6 +67,18 @@ impl Readiness {
             }
             changed
         });
+    }
+
+    /// Says how a component stands, good or bad, for whoever looks.
+    pub fn tell(&self, component: &'static str, detail: String) {
+        self.details.send_modify(|details| {
+            details.insert(component, detail);
+        });
+    }
+
+    /// What components told of themselves, by component.
+    pub fn details(&self) -> BTreeMap<&'static str, String> {
+        self.details.borrow().clone()
     }
 
     /// The warnings, each `component: warning`, by component.

@@ -1,4 +1,4 @@
-//! Revocation, hold and release: durable first, then on a new CRL at once.
+//! Revocation, hold and release: durable first, then on a new CRL and in a new OCSP response at once.
 
 use assay_audit::Event;
 use assay_proto::v1::{
@@ -43,7 +43,7 @@ pub(super) async fn revoke(
     let now = pipeline.recorder.clock.now_seconds();
     let changed = match pipeline
         .store
-        .revoke(parsed, reason, now, vec![draft])
+        .revoke(parsed.clone(), reason, now, vec![draft])
         .await?
     {
         RevokeOutcome::Revoked => true,
@@ -56,7 +56,7 @@ pub(super) async fn revoke(
         }
     };
     let crl_number = if changed {
-        issue_crl(service).await
+        show(service, parsed).await
     } else {
         latest_number(service)
     };
@@ -82,7 +82,7 @@ pub(super) async fn release(
     let draft = pipeline
         .recorder
         .draft(pipeline.policies.active().model_hash(), event);
-    match pipeline.store.release(parsed, vec![draft]).await? {
+    match pipeline.store.release(parsed.clone(), vec![draft]).await? {
         ReleaseOutcome::Released => {}
         ReleaseOutcome::NotHeld => {
             return Err(AdminError::WrongState(format!(
@@ -92,8 +92,18 @@ pub(super) async fn release(
         ReleaseOutcome::NotFound => return Err(not_found(&serial)),
     }
     Ok(ReleaseCertificateReply {
-        crl_number: issue_crl(service).await,
+        crl_number: show(service, parsed).await,
     })
+}
+
+/// Has the change shown at once: by a new response and a new list, whose number this is.
+async fn show(service: &AdministrationService, serial: Serial) -> u64 {
+    let response = async {
+        if let Some(ocsp) = &service.pipeline.ocsp {
+            ocsp.renew(serial).await;
+        }
+    };
+    tokio::join!(response, issue_crl(service)).1
 }
 
 /// The number of the list that shows the change. The change is durable: where no list can be signed now, the schedule

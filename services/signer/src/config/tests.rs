@@ -18,17 +18,24 @@ const OPTIONAL: &[&str] = &[
     "token.health_interval",
     "token.queue",
     "policy.approver[2].retired",
+    "ocsp.validity",
+    "ocsp.refresh",
+    "ocsp.rate",
+    "ocsp.lookup_rate",
+    "ocsp.sha256",
     "crl",
     "audit",
     "limits",
     "log",
 ];
 
-/// Lists that are empty where they are not there, the origin that is made up instead, and `policy`, which a later check asks for with what it is for.
+/// Lists that are empty where they are not there, the origin that is made up instead, `ocsp`, without which there is none, and
+/// `policy`, which a later check asks for with what it is for.
 const EMPTY: &[&str] = &[
     "audit.origin",
     "token.environment",
     "certificates.chain",
+    "ocsp",
     "policy",
     "policy.approver",
 ];

@@ -56,6 +56,7 @@ use crate::challenge_key::ChallengeKey;
 use crate::config::{AuditConfig, LimitsConfig};
 use crate::log::Log;
 use crate::metrics;
+use crate::ocsp::Ocsp;
 use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
@@ -93,6 +94,7 @@ pub(crate) struct Pipeline {
     pub(crate) finish: Finish,
     pub(crate) revocation: Revocation,
     pub(crate) log: Log,
+    pub(crate) ocsp: Option<Arc<Ocsp>>,
     pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) terms: Terms,

@@ -8,14 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::{Event, Hash};
 use assay_hsm::{Hsm, OperationError};
+use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
 use crate::authority::{AssembleError, Authority};
 use crate::config::CrlConfig;
+use crate::metrics;
 use crate::recorder::Recorder;
 use list::{Edition, Entry};
 
+/// The name of this part in `/readyz`.
+const COMPONENT: &str = "crl";
 /// The request id of a CRL's token operation.
 const REQUEST_ID: &str = "crl";
 
@@ -98,6 +102,35 @@ impl Revocation {
                 .is_none_or(|latest| latest.this_update.saturating_add(refresh) <= now)
     }
 
+    /// Says how old the latest list is, and warns where one is overdue.
+    pub(crate) fn tell(&self, readiness: &Readiness) {
+        let now = self.recorder.clock.now_seconds();
+        let Some(latest) = self.latest() else {
+            return readiness.tell(COMPONENT, "none yet".to_owned());
+        };
+        let time = |at| humantime::format_rfc3339_seconds(unix(at)).to_string();
+        let end = time(latest.next_update);
+        metrics::crl(
+            now.saturating_sub(latest.this_update),
+            latest.next_update.saturating_sub(now),
+        );
+        readiness.tell(
+            COMPONENT,
+            format!(
+                "number {}, of {}, until {end}",
+                latest.number,
+                time(latest.this_update)
+            ),
+        );
+        // Half of the overlap is gone: what should have been signed again by now was not.
+        let overlap = seconds(self.schedule.validity.saturating_sub(self.schedule.refresh));
+        let late = latest.next_update.saturating_sub(now) < overlap / 2;
+        readiness.warn(
+            COMPONENT,
+            late.then(|| format!("the latest list ends {end} and no newer one could be signed")),
+        );
+    }
+
     /// Signs a new list of everything revoked by now and returns its number.
     pub(crate) async fn issue(&self, policy_hash: Option<[u8; 32]>) -> Result<u64, CrlError> {
         let _one_at_a_time = self.issuing.lock().await;
@@ -164,17 +197,22 @@ fn entry(revoked: &RevokedEntry) -> Entry {
     Entry {
         serial: revoked.serial.as_bytes().to_vec(),
         revoked_at: unix(revoked.revoked_at),
-        reason: match revoked.reason {
-            CrlReason::Unspecified => X509Reason::Unspecified,
-            CrlReason::KeyCompromise => X509Reason::KeyCompromise,
-            CrlReason::CaCompromise => X509Reason::CaCompromise,
-            CrlReason::AffiliationChanged => X509Reason::AffiliationChanged,
-            CrlReason::Superseded => X509Reason::Superseded,
-            CrlReason::CessationOfOperation => X509Reason::CessationOfOperation,
-            CrlReason::CertificateHold => X509Reason::CertificateHold,
-            CrlReason::PrivilegeWithdrawn => X509Reason::PrivilegeWithdrawn,
-            CrlReason::AaCompromise => X509Reason::AaCompromise,
-        },
+        reason: x509_reason(revoked.reason),
+    }
+}
+
+/// As it stands on a list and in an OCSP response.
+pub(crate) fn x509_reason(reason: CrlReason) -> X509Reason {
+    match reason {
+        CrlReason::Unspecified => X509Reason::Unspecified,
+        CrlReason::KeyCompromise => X509Reason::KeyCompromise,
+        CrlReason::CaCompromise => X509Reason::CaCompromise,
+        CrlReason::AffiliationChanged => X509Reason::AffiliationChanged,
+        CrlReason::Superseded => X509Reason::Superseded,
+        CrlReason::CessationOfOperation => X509Reason::CessationOfOperation,
+        CrlReason::CertificateHold => X509Reason::CertificateHold,
+        CrlReason::PrivilegeWithdrawn => X509Reason::PrivilegeWithdrawn,
+        CrlReason::AaCompromise => X509Reason::AaCompromise,
     }
 }
 

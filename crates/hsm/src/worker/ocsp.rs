@@ -1,0 +1,192 @@
+//! What the responder's key may sign: the status of one certificate of this CA, in a whole ResponseData (RFC 6960,
+//! section 4.2.1) that the worker has understood.
+
+use std::time::Duration;
+
+use const_oid::AssociatedOid;
+use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
+use const_oid::db::rfc5912::{ID_SHA_1, ID_SHA_256};
+use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
+use der::asn1::{GeneralizedTime, Null, ObjectIdentifier, OctetString, Uint};
+use der::{Choice, Decode, Encode, Sequence};
+use openssl::sha::{sha1, sha256};
+use openssl::x509::X509;
+use spki::AlgorithmIdentifierOwned;
+use thiserror::Error;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::{BasicConstraints, CrlReason, ExtendedKeyUsage, KeyUsage};
+
+use crate::wire::{KeySetup, ServiceSetup};
+use crate::{KeyRole, StartError};
+
+/// The rule that refused a ResponseData.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Refusal {
+    #[error("the structure is no DER ResponseData of one status without extensions")]
+    Malformed,
+    #[error("the responderID is not the SHA-1 hash of the signing key")]
+    WrongResponder,
+    #[error("the certID is not of the CA that this responder answers for")]
+    WrongIssuer,
+    #[error("thisUpdate, producedAt and nextUpdate are not in this order")]
+    WrongTimes,
+    #[error("nextUpdate is later than the responder's own certificate")]
+    OutlivesResponder,
+}
+
+/// Whom the key answers as, and for which CA.
+pub(super) struct Responder {
+    key_hash: [u8; 20],
+    /// Of the CA's name and key, by the hash algorithm of a CertID.
+    issuers: [(ObjectIdentifier, Vec<u8>, Vec<u8>); 2],
+    not_after: Duration,
+}
+
+/// Without a version, which is v1, and without extensions: this decodes nothing that has either.
+#[derive(Sequence)]
+struct ResponseData {
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
+    by_key: OctetString,
+    produced_at: GeneralizedTime,
+    responses: Vec<SingleResponse>,
+}
+
+#[derive(Sequence)]
+struct SingleResponse {
+    cert_id: CertId,
+    status: Status,
+    this_update: GeneralizedTime,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    next_update: GeneralizedTime,
+}
+
+#[derive(Sequence)]
+struct CertId {
+    hash_algorithm: AlgorithmIdentifierOwned,
+    issuer_name_hash: OctetString,
+    issuer_key_hash: OctetString,
+    serial: Uint,
+}
+
+/// `unknown` is no status that a CA gives its own certificates.
+#[derive(Choice)]
+enum Status {
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
+    Good(Null),
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true")]
+    Revoked(Revoked),
+}
+
+#[derive(Sequence)]
+struct Revoked {
+    at: GeneralizedTime,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    reason: Option<CrlReason>,
+}
+
+impl Responder {
+    /// The responder of a service, its certificate found to be a delegation by the CA (RFC 6960, section 4.2.2.2).
+    /// That the key is the certificate's is proven with the other keys.
+    pub(super) fn of(setup: &ServiceSetup) -> Result<Option<Self>, StartError> {
+        let find = |role| setup.keys.iter().find(|key| key.role == role);
+        match (find(KeyRole::OcspSign), find(KeyRole::CaSign)) {
+            (None, _) => Ok(None),
+            (Some(own), ca) => Self::delegated(own, ca).map(Some).map_err(|reason| {
+                StartError::CertificateMismatch {
+                    role: KeyRole::OcspSign,
+                    uri: own.uri.clone(),
+                    reason: format!("{reason}; `assay ceremony ocsp` makes one that is right"),
+                }
+            }),
+        }
+    }
+
+    fn delegated(own: &KeySetup, ca: Option<&KeySetup>) -> Result<Self, &'static str> {
+        let ca_der = ca
+            .and_then(|ca| ca.certificate.as_deref())
+            .ok_or("there is no CA certificate to answer for")?;
+        let own_der = own
+            .certificate
+            .as_deref()
+            .ok_or("the responder's certificate is missing")?;
+        let unreadable = "the responder's certificate, or the CA's, cannot be read";
+        let ca = Certificate::from_der(ca_der).map_err(|_| unreadable)?;
+        let certificate = Certificate::from_der(own_der).map_err(|_| unreadable)?;
+        let (ca, tbs) = (ca.tbs_certificate(), certificate.tbs_certificate());
+        let signed = X509::from_der(ca_der)
+            .and_then(|ca| X509::from_der(own_der)?.verify(&*ca.public_key()?))
+            .unwrap_or(false);
+        if !signed || tbs.issuer() != ca.subject() {
+            return Err("the responder's certificate is not issued by the CA");
+        }
+        if extension::<ExtendedKeyUsage>(tbs)?.is_none_or(|usage| usage.0 != [ID_KP_OCSP_SIGNING]) {
+            return Err("the responder's extendedKeyUsage is not OCSPSigning alone");
+        }
+        if extension::<KeyUsage>(tbs)?.is_none_or(|usage| !usage.digital_signature()) {
+            return Err("the responder's keyUsage lacks digitalSignature");
+        }
+        if extension::<BasicConstraints>(tbs)?.is_some_and(|constraints| constraints.ca) {
+            return Err("the responder's certificate is that of a CA");
+        }
+        let extensions = tbs.extensions().map_or(&[][..], Vec::as_slice);
+        if !extensions
+            .iter()
+            .any(|one| one.extn_id == ID_PKIX_OCSP_NOCHECK)
+        {
+            return Err("the responder's certificate lacks id-pkix-ocsp-nocheck");
+        }
+        let name = ca.subject().to_der().map_err(|_| unreadable)?;
+        let key = ca.subject_public_key_info().subject_public_key.raw_bytes();
+        let own_key = tbs.subject_public_key_info();
+        Ok(Self {
+            key_hash: sha1(own_key.subject_public_key.raw_bytes()),
+            issuers: [
+                (ID_SHA_1, sha1(&name).to_vec(), sha1(key).to_vec()),
+                (ID_SHA_256, sha256(&name).to_vec(), sha256(key).to_vec()),
+            ],
+            not_after: tbs.validity().not_after.to_unix_duration(),
+        })
+    }
+
+    /// Accepts a ResponseData of this responder about one certificate of its CA.
+    pub(super) fn check(&self, response_data: &[u8]) -> Result<(), Refusal> {
+        let data = ResponseData::from_der(response_data).map_err(|_| Refusal::Malformed)?;
+        // What was understood is then all that is signed.
+        if data.to_der().map_err(|_| Refusal::Malformed)? != response_data {
+            return Err(Refusal::Malformed);
+        }
+        let [response] = data.responses.as_slice() else {
+            return Err(Refusal::Malformed);
+        };
+        if data.by_key.as_bytes() != self.key_hash {
+            return Err(Refusal::WrongResponder);
+        }
+        let id = &response.cert_id;
+        let of_the_ca = self.issuers.iter().any(|(algorithm, name, key)| {
+            id.hash_algorithm.oid == *algorithm
+                && id.issuer_name_hash.as_bytes() == name
+                && id.issuer_key_hash.as_bytes() == key
+        });
+        if !of_the_ca {
+            return Err(Refusal::WrongIssuer);
+        }
+        let [this, produced, next] = [response.this_update, data.produced_at, response.next_update]
+            .map(|time| time.to_unix_duration());
+        if this > produced || produced >= next {
+            return Err(Refusal::WrongTimes);
+        }
+        if next > self.not_after {
+            return Err(Refusal::OutlivesResponder);
+        }
+        Ok(())
+    }
+}
+
+fn extension<'a, T: Decode<'a, Error = der::Error> + AssociatedOid>(
+    tbs: &'a x509_cert::TbsCertificate,
+) -> Result<Option<T>, &'static str> {
+    let found = tbs.get_extension::<T>();
+    found
+        .map(|found| found.map(|(_, value)| value))
+        .map_err(|_| "an extension of the responder's certificate cannot be read")
+}

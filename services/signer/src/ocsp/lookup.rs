@@ -1,0 +1,120 @@
+//! Answers to frontends: from the store, within bounds of their own, which no enrolment shares.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use assay_proto::v1::ocsp_response_reply::Outcome;
+use assay_proto::v1::{
+    Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
+};
+use assay_store::{CertIdHash, OcspFound, OcspRow, Serial};
+use tokio::sync::Semaphore;
+
+use super::{Issuer, Ocsp, response};
+use crate::admission::{Bucket, MAX_FRONTENDS};
+
+/// Questions at the store at a time: a part of its readers' queue, so that there is always room for enrolments.
+const AT_A_TIME: usize = 32;
+/// When a frontend may ask again.
+const RETRY_AFTER_SECONDS: u32 = 1;
+/// A revocation is to be seen within this by whoever asks through an HTTP cache.
+const MAX_AGE_SECONDS: u32 = 300;
+
+pub(super) struct Lookups {
+    at_a_time: Semaphore,
+    rate: u32,
+    frontends: Mutex<HashMap<String, Bucket>>,
+}
+
+impl Lookups {
+    pub(super) fn new(rate: u32) -> Self {
+        Self {
+            at_a_time: Semaphore::new(AT_A_TIME),
+            rate,
+            frontends: Mutex::default(),
+        }
+    }
+
+    fn admit(&self, frontend: &str) -> bool {
+        let mut frontends = self
+            .frontends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if frontends.len() >= MAX_FRONTENDS && !frontends.contains_key(frontend) {
+            return false;
+        }
+        frontends
+            .entry(frontend.to_owned())
+            .or_insert_with(|| Bucket::full(self.rate))
+            .take()
+    }
+}
+
+impl Ocsp {
+    /// The response that a frontend asks for.
+    pub(crate) async fn answer(&self, frontend: &str, request: OcspResponseRequest) -> Outcome {
+        let Some((hash, serial)) = self.of_ours(request) else {
+            return Outcome::Unknown(OcspUnknown {});
+        };
+        let busy = Outcome::Busy(Busy {
+            retry_after_seconds: RETRY_AFTER_SECONDS,
+        });
+        let Ok(_one_of_few) = self.lookups.at_a_time.try_acquire() else {
+            return busy;
+        };
+        if !self.lookups.admit(frontend) {
+            return busy;
+        }
+        let now = self.recorder.clock.now_seconds();
+        match self
+            .store
+            .find_ocsp(self.ca_id.clone(), serial, hash, now)
+            .await
+        {
+            Ok(OcspFound::Unknown) => Outcome::Unknown(OcspUnknown {}),
+            Ok(OcspFound::Waiting) => Outcome::Waiting(OcspWaiting {}),
+            Ok(OcspFound::Signed(row)) => signed(&row),
+            Err(error) => {
+                tracing::warn!(%error, "an OCSP response cannot be read");
+                busy
+            }
+        }
+    }
+
+    fn of_ours(&self, request: OcspResponseRequest) -> Option<(CertIdHash, Serial)> {
+        let OcspResponseRequest { issuer, serial } = request;
+        let issuer = issuer?;
+        let hash = match issuer.hash() {
+            OcspHash::Sha1 => CertIdHash::Sha1,
+            OcspHash::Sha256 => CertIdHash::Sha256,
+            OcspHash::Unspecified => return None,
+        };
+        let OcspIssuer {
+            name_hash,
+            key_hash,
+            ..
+        } = issuer;
+        let asked = Issuer {
+            hash,
+            name_hash,
+            key_hash,
+        };
+        self.issuers.contains(&asked).then_some(())?;
+        Some((hash, Serial::try_from(serial.as_slice()).ok()?))
+    }
+}
+
+fn signed(row: &OcspRow) -> Outcome {
+    match response::whole(&row.response, &row.certificate) {
+        Ok(response) => Outcome::Signed(OcspSigned {
+            response,
+            this_update: row.this_update,
+            next_update: row.next_update,
+            max_age_seconds: MAX_AGE_SECONDS,
+        }),
+        Err(error) => {
+            tracing::error!(%error, "a kept OCSP response cannot be decoded");
+            Outcome::Waiting(OcspWaiting {})
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! OCSP: responses signed ahead of those who ask (RFC 5019), refreshed before they end, at once on a change of status.
+//!
+//! Whoever asks is answered from the store: no number of questions makes a token operation.
+
+mod lookup;
+mod responder;
+mod response;
+mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use assay_hsm::{Hsm, OperationError, Priority};
+use assay_store::{CertIdHash, DueResponse, Serial, SignedResponse, Store, StoreError};
+use der::{Decode, Encode};
+use openssl::error::ErrorStack;
+use openssl::sha::{sha1, sha256};
+use x509_cert::Certificate;
+
+use crate::authority::Authority;
+use crate::config::OcspSchedule;
+use crate::metrics;
+use crate::recorder::Recorder;
+use crate::revocation::x509_reason;
+use lookup::Lookups;
+use responder::Responder;
+pub(crate) use response::Issuer;
+use response::Statement;
+
+/// The request id of a response's token operation.
+const REQUEST_ID: &str = "ocsp";
+
+/// Responses are spread over this part of the time from one to the next, so that those of one day do not all come due in
+/// one hour for ever.
+const SPREAD: i64 = 4;
+
+/// A response is not signed again sooner than this, however near its responder's end is.
+const LEAST_REFRESH: i64 = 5;
+
+/// The responder of the one CA.
+pub(crate) struct Ocsp {
+    hsm: Hsm,
+    store: Store,
+    recorder: Arc<Recorder>,
+    ca_id: String,
+    issuers: Vec<Issuer>,
+    responder: Responder,
+    schedule: OcspSchedule,
+    lookups: Lookups,
+}
+
+/// Why there is no new response. The one before stays, if the status did not change.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OcspError {
+    #[error("the store gave nothing, or does not keep the response")]
+    Store(#[from] StoreError),
+    #[error("the response, or the responder's certificate, cannot be encoded or decoded")]
+    Encoding(#[from] der::Error),
+    #[error("the response was not signed")]
+    Sign(#[from] OperationError),
+    #[error("the token's signature does not verify")]
+    Signature,
+    #[error(
+        "the responder's certificate has ended; `assay ceremony ocsp` renews it, then restart the signer"
+    )]
+    ResponderExpired,
+    #[error("ocsp.key: the token's key signs no responses")]
+    NoKey,
+    #[error("OpenSSL failed")]
+    OpenSsl(#[from] ErrorStack),
+}
+
+impl Ocsp {
+    /// From here on what is issued waits for a response.
+    pub(crate) async fn start(
+        hsm: Hsm,
+        store: Store,
+        authority: &Authority,
+        recorder: Arc<Recorder>,
+        certificate: Vec<u8>,
+        schedule: OcspSchedule,
+    ) -> Result<Self, OcspError> {
+        let algorithm = hsm.ocsp_signature_algorithm().ok_or(OcspError::NoKey)?;
+        let responder = Responder::new(certificate, algorithm)?;
+        let ca_id = authority.id.clone();
+        store
+            .enable_ocsp(
+                ca_id.clone(),
+                responder.sha256,
+                responder.certificate.clone(),
+            )
+            .await?;
+        Ok(Self {
+            issuers: issuers(&authority.ca, schedule.sha256)?,
+            lookups: Lookups::new(schedule.lookup_rate),
+            hsm,
+            store,
+            recorder,
+            ca_id,
+            responder,
+            schedule,
+        })
+    }
+
+    /// Whose certificates there are responses for.
+    pub(crate) fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    /// Signs and keeps the response of one certificate whose status has changed just now. Where that fails, the schedule
+    /// does it as soon as it can.
+    pub(crate) async fn renew(&self, serial: Serial) {
+        if let Err(error) = self.renew_one(serial.clone()).await {
+            tracing::error!(
+                %serial,
+                error = assay_runtime::telemetry::chain(&error),
+                "no OCSP response for a changed status yet"
+            );
+        }
+    }
+
+    async fn renew_one(&self, serial: Serial) -> Result<(), OcspError> {
+        let Some(due) = self.store.due_ocsp_of(serial).await? else {
+            return Ok(());
+        };
+        let signed = self.sign(&due, Priority::Normal).await?;
+        self.keep(vec![signed]).await?;
+        Ok(())
+    }
+
+    async fn keep(&self, signed: Vec<SignedResponse>) -> Result<usize, StoreError> {
+        self.store.keep_ocsp(self.responder.sha256, signed).await
+    }
+
+    /// One response for each hash algorithm, verified.
+    async fn sign(
+        &self,
+        due: &DueResponse,
+        priority: Priority,
+    ) -> Result<SignedResponse, OcspError> {
+        let this_update = self.recorder.clock.now_seconds();
+        let end = seconds_of(self.responder.not_after);
+        let next_update = this_update
+            .saturating_add(seconds(self.schedule.validity))
+            .min(end);
+        if next_update <= this_update {
+            return Err(OcspError::ResponderExpired);
+        }
+        let statement = Statement {
+            serial: due.serial.as_bytes(),
+            revoked: due
+                .revoked
+                .map(|(at, reason)| (unix(at), x509_reason(reason))),
+            this_update: unix(this_update),
+            next_update: unix(next_update),
+        };
+        let mut signed = SignedResponse {
+            serial: due.serial.clone(),
+            version: due.version,
+            sha1: Vec::new(),
+            sha256: None,
+            this_update,
+            next_update,
+            refresh_at: self.refresh_at(&due.serial, this_update, next_update),
+        };
+        for issuer in &self.issuers {
+            let data = response::data(&self.responder.key_hash, issuer, statement)?;
+            let signature = self.hsm.sign_ocsp(REQUEST_ID, priority, &data).await?;
+            self.responder.verify(&data, &signature)?;
+            let basic = response::basic(&data, self.responder.algorithm.to_der(), &signature)?;
+            match issuer.hash {
+                CertIdHash::Sha1 => signed.sha1 = basic,
+                CertIdHash::Sha256 => signed.sha256 = Some(basic),
+            }
+        }
+        metrics::ocsp_signed();
+        Ok(signed)
+    }
+
+    /// By schedule, a little earlier by serial; and in time before an end that the responder's own certificate sets.
+    fn refresh_at(&self, serial: &Serial, this_update: i64, next_update: i64) -> i64 {
+        let refresh = seconds(self.schedule.refresh);
+        let share = match serial.as_bytes() {
+            [.., a, b] => i64::from(u16::from_be_bytes([*a, *b])),
+            [_] | [] => 0,
+        };
+        let earlier = (refresh / SPREAD).saturating_mul(share) >> u16::BITS;
+        let after = (refresh - earlier)
+            .min((next_update - this_update) / 2)
+            .max(LEAST_REFRESH);
+        this_update.saturating_add(after)
+    }
+}
+
+/// The CA as CertIDs name it.
+fn issuers(ca: &[u8], with_sha256: bool) -> Result<Vec<Issuer>, OcspError> {
+    let certificate = Certificate::from_der(ca)?;
+    let tbs = certificate.tbs_certificate();
+    let name = tbs.subject().to_der()?;
+    let key = tbs.subject_public_key_info().subject_public_key.raw_bytes();
+    let mut issuers = vec![Issuer {
+        hash: CertIdHash::Sha1,
+        name_hash: sha1(&name).to_vec(),
+        key_hash: sha1(key).to_vec(),
+    }];
+    if with_sha256 {
+        issuers.push(Issuer {
+            hash: CertIdHash::Sha256,
+            name_hash: sha256(&name).to_vec(),
+            key_hash: sha256(key).to_vec(),
+        });
+    }
+    Ok(issuers)
+}
+
+fn unix(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+fn seconds_of(time: SystemTime) -> i64 {
+    seconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,202 @@
+//! The schedule: what is due is signed in small batches at a bounded rate, in the order of need, and told of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_hsm::Priority;
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
+use assay_runtime::telemetry::chain;
+use assay_store::{DueResponse, OcspCounts, SignedResponse};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Ocsp, OcspError, seconds, seconds_of, unix};
+use crate::metrics;
+
+/// The name of this part in `/readyz`.
+const COMPONENT: &str = "ocsp";
+/// Responses of one commit.
+const BATCH: u32 = 64;
+/// Of them those at the token at a time.
+const AT_A_TIME: usize = 4;
+/// Between two looks while nothing is due.
+const IDLE: Duration = Duration::from_millis(500);
+/// After a batch of which nothing was signed.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// How long what cannot be signed by itself keeps out of the way of the others, seconds.
+const PUT_OFF: i64 = 60;
+/// How often the responses are counted, and those of expired certificates removed.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+const SECONDS_A_DAY: i64 = 86_400;
+/// Days before the responder's certificate ends from which it is told.
+const RENEWAL_WARNING_DAYS: i64 = 14;
+
+impl Ocsp {
+    /// Runs until the shutdown.
+    pub(crate) async fn run(self: Arc<Self>, readiness: Readiness, shutdown: Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => {}
+            ((), ()) = async { tokio::join!(self.sign_what_is_due(), self.count(&readiness)) } => {}
+        }
+    }
+
+    async fn sign_what_is_due(self: &Arc<Self>) {
+        self.seed().await;
+        let mut told = None;
+        loop {
+            let began = Instant::now();
+            let pause = match self.batch().await {
+                Ok(0) => IDLE,
+                Ok(signed) => {
+                    told = None;
+                    Duration::from_secs(u64::from(signed)) / self.schedule.rate
+                }
+                Err(error) => {
+                    // Once: it may stay so for long, and what comes of it is in /readyz.
+                    let error = chain(&error);
+                    if told.as_ref() != Some(&error) {
+                        tracing::error!(error, "OCSP responses are not signed");
+                        told = Some(error);
+                    }
+                    AFTER_FAILURE
+                }
+            };
+            tokio::time::sleep_until(began + pause).await;
+        }
+    }
+
+    /// Certificates that were issued while there was no responder get their turn as well.
+    async fn seed(&self) {
+        let mut after = Some(0);
+        while let Some(position) = after {
+            let now = self.recorder.clock.now_seconds();
+            let seeded = self.store.seed_ocsp(self.ca_id.clone(), position, now);
+            match seeded.await {
+                Ok(next) => after = next,
+                Err(error) => {
+                    tracing::warn!(%error, "older certificates have no OCSP responses yet");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Signs and keeps a batch, and says how many responses that were. A crash loses one batch at most, which is then due
+    /// again.
+    async fn batch(self: &Arc<Self>) -> Result<u32, OcspError> {
+        let now = self.recorder.clock.now_seconds();
+        let due = self
+            .store
+            .due_ocsp(self.ca_id.clone(), now, BATCH.min(self.schedule.rate));
+        let mut due = due.await?.into_iter();
+        let mut signed = Vec::new();
+        let mut failure = None;
+        let mut at_work = JoinSet::new();
+        let start = |at_work: &mut JoinSet<_>, one: DueResponse| {
+            let this = Arc::clone(self);
+            at_work.spawn(async move { this.sign_one(one).await });
+        };
+        for one in due.by_ref().take(AT_A_TIME) {
+            start(&mut at_work, one);
+        }
+        while let Some(done) = at_work.join_next().await {
+            match done {
+                Ok(Ok(Some(response))) => signed.push(response),
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(error)) => failure = Some(error),
+            }
+            if failure.is_none()
+                && let Some(one) = due.next()
+            {
+                start(&mut at_work, one);
+            }
+        }
+        let count = u32::try_from(signed.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            self.keep(signed).await?;
+        }
+        match failure {
+            Some(error) if count == 0 => Err(error),
+            Some(_) | None => Ok(count),
+        }
+    }
+
+    /// `None` for what the worker refuses for good: it goes to the end, so that it does not keep others from their turn.
+    async fn sign_one(&self, due: DueResponse) -> Result<Option<SignedResponse>, OcspError> {
+        let priority = if due.changed {
+            Priority::Normal
+        } else {
+            Priority::Background
+        };
+        match self.sign(&due, priority).await {
+            Ok(signed) => Ok(Some(signed)),
+            Err(OcspError::Sign(error)) if error.is_permanent() => {
+                tracing::error!(serial = %due.serial, %error, "an OCSP response is not signed");
+                let until = self.recorder.clock.now_seconds().saturating_add(PUT_OFF);
+                self.store.defer_ocsp(due, until).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn count(&self, readiness: &Readiness) {
+        let mut interval = tokio::time::interval(COUNT_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let now = self.recorder.clock.now_seconds();
+            if let Err(error) = self.store.prune_ocsp(now).await {
+                tracing::warn!(%error, "responses for expired certificates cannot be removed");
+            }
+            match self.store.count_ocsp(self.ca_id.clone(), now).await {
+                Ok(counts) => self.tell(counts, now, readiness),
+                Err(error) => tracing::warn!(%error, "OCSP responses cannot be counted"),
+            }
+        }
+    }
+
+    fn tell(&self, counts: OcspCounts, now: i64, readiness: &Readiness) {
+        let end = seconds_of(self.responder.not_after);
+        let left = counts.next_update.map(|next| next.saturating_sub(now));
+        metrics::ocsp(counts, left, end.saturating_sub(now));
+        let time = |at: i64| humantime::format_rfc3339_seconds(unix(at)).to_string();
+        let first_end = counts
+            .next_update
+            .map_or("nothing is signed".to_owned(), |next| {
+                format!("the first ends {}", time(next))
+            });
+        readiness.tell(
+            COMPONENT,
+            format!(
+                "{} responses, {} due, {} unsigned, {first_end}; responder until {}",
+                counts.all,
+                counts.due,
+                counts.waiting,
+                time(end)
+            ),
+        );
+        readiness.warn(COMPONENT, self.warning(counts, left, end, now));
+    }
+
+    fn warning(&self, counts: OcspCounts, left: Option<i64>, end: i64, now: i64) -> Option<String> {
+        const RENEW: &str = "renew it by `assay ceremony ocsp` and restart the signer";
+        let days = (end - now) / SECONDS_A_DAY;
+        if end <= now {
+            return Some(format!(
+                "the responder's certificate has ended, nothing is signed: {RENEW}"
+            ));
+        }
+        // Half of the overlap is gone: what should have been signed again by now was not.
+        let overlap = seconds(self.schedule.validity.saturating_sub(self.schedule.refresh));
+        if left.is_some_and(|left| left < overlap / 2) && end - now >= overlap {
+            return Some(format!(
+                "{} responses are due and the first of them ends soon: see the token's health, or raise ocsp.rate",
+                counts.due
+            ));
+        }
+        (days < RENEWAL_WARNING_DAYS)
+            .then(|| format!("the responder's certificate ends in {days} days: {RENEW}"))
+    }
+}

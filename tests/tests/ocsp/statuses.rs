@@ -1,0 +1,108 @@
+//! Good, on hold, good again, revoked: by clients that we did not write.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use assay_tests::http;
+use assay_tests::query::serial_hex;
+use assay_tests::tool;
+
+use crate::Scene;
+
+/// As SECURITY.md states it: what a frontend tells is at most this old while it can ask. A second is for the asking.
+const SHOWN_WITHIN: Duration = Duration::from_secs(11);
+const UNAUTHORIZED: &str = "Responder Error: unauthorized (6)";
+
+#[tokio::test]
+async fn each_change_shows_within_the_stated_time_whoever_asks() -> Result<()> {
+    let scene = Scene::set().await?;
+    let device = scene.enrolled("pump-1").await?;
+    let neighbour = scene.enrolled("pump-2").await?;
+    let serial = serial_hex(&device)?;
+    for (arguments, status, gnutls) in [
+        (&["hold", &serial][..], "certificateHold", "revoked"),
+        (&["release", &serial], "good", "good"),
+        (
+            &["revoke", &serial, "--reason", "key-compromise"],
+            "keyCompromise",
+            "revoked",
+        ),
+    ] {
+        // In the frontend's memory just now, so that the change takes as long as it may.
+        scene.responder.status(&device).await?;
+        let arguments = [&["cert"], arguments].concat();
+        scene.installation.assay(&arguments).await?.succeeded()?;
+        let changed = Instant::now();
+        scene.until(&device, status).await?;
+        let took = changed.elapsed();
+        assert!(took < SHOWN_WITHIN, "{status} after {took:?}");
+        assert_eq!(scene.responder.gnutls(&device).await?, gnutls);
+        assert_eq!(scene.responder.status(&neighbour).await?, "good");
+    }
+    Ok(())
+}
+
+/// At once, where no frontend has it in memory: the change was answered only when its response was signed.
+#[tokio::test]
+async fn a_change_is_signed_before_the_operator_is_answered() -> Result<()> {
+    let scene = Scene::set().await?;
+    let device = crate::enrol(&scene.installation, "pump-1").await?;
+    let revoke = ["cert", "revoke", &serial_hex(&device)?];
+    scene.installation.assay(&revoke).await?.succeeded()?;
+    assert_eq!(scene.responder.status(&device).await?, "unspecified");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_certificate_names_the_responder_and_a_get_gives_what_a_post_does() -> Result<()> {
+    let scene = Scene::set().await?;
+    let device = scene.enrolled("pump-1").await?;
+    let mut command = tool::command("openssl", "openssl")?;
+    command.args(["x509", "-inform", "DER", "-noout", "-ocsp_uri"]);
+    let named = tool::run(&mut command, &device).await?.succeeded()?.text();
+    assert_eq!(named.trim(), scene.responder.url());
+
+    let get = scene.responder.get(&device).await?;
+    let request = scene.responder.request(&device)?;
+    let content_type = "application/ocsp-request";
+    let post = http::post_as(scene.responder.url(), content_type, &request).await?;
+    assert_eq!((get.status, post.status), (200, 200));
+    assert_eq!(get.body, post.body);
+    let said = scene.responder.read(&get.body, &device)?;
+    assert!(said.good && !said.on_hold, "{said:?}");
+    for header in ["etag", "last-modified", "expires", "cache-control"] {
+        let value = get.header(header).context(header)?;
+        assert_eq!(post.header(header), Some(value), "{header}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nothing_is_signed_for_is_unauthorized() -> Result<()> {
+    let scene = Scene::set().await?;
+    let one = scene.enrolled("pump-1").await?;
+    let other = scene.enrolled("pump-2").await?;
+    let responder = &scene.responder;
+    let unknown = responder.openssl(&[], &["-no_nonce"]).await?;
+    drop(unknown.failed()?);
+    let root = scene.installation.ready().root_pem.display().to_string();
+    for (what, certificates, more) in [
+        ("several", &[&one[..], &other][..], &[][..]),
+        ("a CertID of SHA-512", &[&one], &["-sha512"]),
+        (
+            "an issuer that is not ours",
+            &[],
+            &["-issuer", &root, "-serial", "0x1234"],
+        ),
+    ] {
+        let said = responder.openssl(certificates, more).await?.all();
+        assert!(said.contains(UNAUTHORIZED), "{what}: {said}");
+    }
+    let mut serial = tool::command("openssl", "openssl")?;
+    serial.args(["ocsp", "-url", responder.url(), "-issuer"]);
+    serial.arg(&scene.installation.ready().ca_pem);
+    serial.args(["-serial", "0x1234"]);
+    let said = tool::run(&mut serial, &[]).await?.all();
+    assert!(said.contains(UNAUTHORIZED), "{said}");
+    Ok(())
+}
