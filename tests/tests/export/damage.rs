@@ -14,8 +14,9 @@ fn put(export: &Path, path: &str, content: &[u8]) -> Result<()> {
     std::fs::write(export.join(path), content)?;
     let manifest = export.join("manifest.json");
     let mut value: Value = serde_json::from_slice(&std::fs::read(&manifest)?)?;
-    let file = value["files"]
-        .as_array_mut()
+    let file = value
+        .get_mut("files")
+        .and_then(Value::as_array_mut)
         .and_then(|files| files.iter_mut().find(|file| file["path"] == path))
         .with_context(|| format!("{path} is not in the manifest"))?;
     file["octets"] = content.len().into();

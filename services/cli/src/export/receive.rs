@@ -103,7 +103,7 @@ impl Receiver {
                 checkpoint.root
             )));
         }
-        if self.tree.size() % BUNDLE != 0 {
+        if !self.tree.size().is_multiple_of(BUNDLE) {
             self.end_bundle()?;
         }
         for tile in self.tiler.finish() {

@@ -178,7 +178,7 @@ impl Export {
     async fn policy(&self, number: u64) -> Result<(), Ended> {
         let read = || self.store.policy(number);
         let policy = self.read(read).await?;
-        let policy = policy.ok_or_else(|| lost(format!("policy {number}")))?;
+        let policy = policy.ok_or_else(|| lost(&format!("policy {number}")))?;
         let item = ExportPolicy {
             number,
             activated_at: policy.info.activated_at,
@@ -197,7 +197,7 @@ impl Export {
             };
             let change = self.read(read).await?.into_iter().next();
             let change = change.ok_or_else(|| {
-                lost(format!(
+                lost(&format!(
                     "change {} of the inventory of {profile}",
                     after + 1
                 ))
@@ -309,6 +309,6 @@ fn leaf(row: ExportRow) -> ExportLeaf {
 }
 
 /// The log tells of it, and it is not there.
-fn lost(what: String) -> AdminError {
+fn lost(what: &str) -> AdminError {
     AdminError::Damaged(format!("{what} is gone, of which the log tells").into())
 }
