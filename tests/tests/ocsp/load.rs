@@ -45,7 +45,7 @@ async fn token(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
 }
 
 /// The worker tells its counts with each probe: waits until it has told of all responses that the signer has signed.
-async fn counted(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
+pub(crate) async fn counted(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
     wait::until("the worker's counts", wait::REACTION, async || {
         let signed = scene.signer().await?.sum("assay_ocsp_signed_total", &[]);
         let (counts, cpu) = token(scene).await?;

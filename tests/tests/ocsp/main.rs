@@ -1,6 +1,7 @@
 //! OCSP end to end: what relying parties are told, what it costs, and what it survives.
 
 mod load;
+mod log;
 mod renewal;
 mod schedule;
 mod statuses;
