@@ -26,7 +26,7 @@ use super::log::whole;
 use super::policy::as_proposed;
 
 /// Records of a bundle: a range is rounded outwards to whole ones (C2SP tlog-tiles).
-const BUNDLE: u32 = 256;
+const BUNDLE: u32 = assay_audit::tile::TILE_WIDTH as u32;
 /// Items that wait for a slow client. The largest, an inventory change, has 16 MiB; most have a kilobyte.
 const AHEAD: usize = 4;
 /// A client that takes nothing for so long is gone.

@@ -104,7 +104,7 @@ pub(super) async fn receipt(
     let store = &service.pipeline.store;
     let row = store.issued_record(&parsed).await?.ok_or_else(|| {
         AdminError::NotFound(format!(
-            "no certificate with the serial {serial} was issued; `assay certificate list` lists them"
+            "no certificate with the serial {serial} was issued; `assay cert list` lists them"
         ))
     })?;
     let sequence = row.sequence;

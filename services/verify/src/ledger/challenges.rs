@@ -6,7 +6,7 @@ use std::fmt;
 use assay_audit::{Event, Hash, Text};
 use assay_decision::Claims;
 
-use super::Seen;
+use super::{Seen, given_up};
 use crate::Check;
 use crate::entry::SLACK_MS;
 
@@ -179,13 +179,7 @@ impl Challenges {
 
     /// What came to nothing gives its challenge back.
     fn free(&mut self, seen: &mut Seen<'_>) {
-        let over = if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
-            &issuance.serial
-        } else if let Event::PendingDenied { pending_id, .. }
-        | Event::PendingExpired { pending_id, .. } = seen.entry.event()
-        {
-            pending_id
-        } else {
+        let Some(over) = given_up(seen.entry.event()) else {
             return;
         };
         let Some(place) = self.uses.remove(over) else {

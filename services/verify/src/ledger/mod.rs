@@ -13,7 +13,7 @@ mod runs;
 
 use std::fmt;
 
-use assay_audit::Text;
+use assay_audit::{Event, Text};
 
 use crate::entry::{Entry, Kept};
 use crate::layout::Place;
@@ -165,5 +165,18 @@ impl Seen<'_> {
     ) {
         let finding = Finding::new(check, self.entry.sequence(), member, wanted, got);
         self.findings.missing(self.whole, finding);
+    }
+}
+
+/// What gives a challenge or a name back: the serial of an abandoned intent, or the id of a request that came to nothing.
+fn given_up(event: &Event) -> Option<&Text> {
+    if let Event::IntentAbandoned { issuance, .. } = event {
+        Some(&issuance.serial)
+    } else if let Event::PendingDenied { pending_id, .. }
+    | Event::PendingExpired { pending_id, .. } = event
+    {
+        Some(pending_id)
+    } else {
+        None
     }
 }

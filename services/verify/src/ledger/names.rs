@@ -7,7 +7,7 @@ use assay_audit::{Event, Hash, InventoryChange, Text};
 use assay_decision::Claims;
 use serde::{Deserialize, Serialize};
 
-use super::Seen;
+use super::{Seen, given_up};
 use crate::entry::SLACK_MS;
 use crate::layout::{InventoryLine, MAX_LINE, Place};
 use crate::report::{Finding, Findings};
@@ -188,13 +188,7 @@ impl<'a> Names<'a> {
 
     /// What came to nothing gives its name back.
     fn free(&mut self, seen: &mut Seen<'_>) {
-        let over = if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
-            &issuance.serial
-        } else if let Event::PendingDenied { pending_id, .. }
-        | Event::PendingExpired { pending_id, .. } = seen.entry.event()
-        {
-            pending_id
-        } else {
+        let Some(over) = given_up(seen.entry.event()) else {
             return;
         };
         let Some(place) = self.uses.remove(over) else {
