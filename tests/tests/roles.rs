@@ -27,6 +27,7 @@ const GOLDEN: &[(&str, [bool; 3])] = &[
     ("ResetInventory", [true, false, false]),
     ("RemoveInventory", [true, false, false]),
     ("ListInventory", [true, true, true]),
+    ("PlanRollover", [true, true, true]),
     ("ListCertificates", [true, true, true]),
     ("GetCertificate", [true, true, true]),
     ("RevokeCertificate", [true, false, false]),

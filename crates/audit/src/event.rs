@@ -61,6 +61,26 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         resumed: Vec<Text>,
     },
+    /// Devices are told of the CA that takes over, by GetNextCACert; again where its time was moved.
+    #[serde(rename = "ca.announced")]
+    CaAnnounced {
+        /// SHA-256 of the next CA's certificate.
+        ca_sha256: Hash,
+        /// SHA-256 of the present CA's certificate.
+        predecessor_sha256: Hash,
+        /// Unix seconds from which the next one is the present one.
+        switch_at: i64,
+        /// Unix seconds until which requests to the RA of the old one are answered.
+        answered_until: i64,
+    },
+    /// The announced CA took over.
+    #[serde(rename = "ca.switched")]
+    CaSwitched {
+        /// SHA-256 of its certificate.
+        ca_sha256: Hash,
+        /// SHA-256 of the certificate of the one before.
+        predecessor_sha256: Hash,
+    },
     /// An operator stopped a profile: it issues nothing until an approved version resumes it.
     #[serde(rename = "profile.stopped")]
     ProfileStopped {
@@ -361,6 +381,8 @@ impl Event {
             Self::ServiceStopped { .. } => "service.stopped",
             Self::TokenEvent { .. } => "token.event",
             Self::PolicyActivated { .. } => "policy.activated",
+            Self::CaAnnounced { .. } => "ca.announced",
+            Self::CaSwitched { .. } => "ca.switched",
             Self::ProfileStopped { .. } => "profile.stopped",
             Self::WorkerCounted { .. } => "worker.counted",
             Self::ChallengeIssued { .. } => "challenge.issued",

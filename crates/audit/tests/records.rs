@@ -107,6 +107,16 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::ServiceStopped {
             cause: text.clone(),
         },
+        Event::CaAnnounced {
+            ca_sha256: hash,
+            predecessor_sha256: hash,
+            switch_at: 1,
+            answered_until: 2,
+        },
+        Event::CaSwitched {
+            ca_sha256: hash,
+            predecessor_sha256: hash,
+        },
         Event::TokenEvent {
             token_label: text.clone(),
             token_serial: text.clone(),

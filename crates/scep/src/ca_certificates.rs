@@ -35,17 +35,24 @@ pub enum CertificateListError {
 pub fn ca_certificates(
     certificates: &[Vec<u8>],
 ) -> Result<(Vec<u8>, &'static str), CertificateListError> {
-    if let Some(index) = certificates
-        .iter()
-        .position(|der| CertificateParts::parse(der).is_none())
-    {
-        return Err(CertificateListError::NotACertificate { index });
-    }
+    check(certificates)?;
     match certificates {
-        [] => Err(CertificateListError::Empty),
         [only] => Ok((only.clone(), CA_CERTIFICATE_TYPE)),
         several => Ok((certificates_only(several), CA_RA_CERTIFICATES_TYPE)),
     }
+}
+
+/// At least one, and all of them certificates.
+pub(crate) fn check(certificates: &[Vec<u8>]) -> Result<(), CertificateListError> {
+    if certificates.is_empty() {
+        return Err(CertificateListError::Empty);
+    }
+    let bad = certificates
+        .iter()
+        .position(|der| CertificateParts::parse(der).is_none());
+    bad.map_or(Ok(()), |index| {
+        Err(CertificateListError::NotACertificate { index })
+    })
 }
 
 /// The certificates of a GetCACert body of either type, in the order in which they stand there.

@@ -102,6 +102,39 @@ impl Store {
     }
 }
 
+/// What a CA has issued and answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Certificates that are neither expired nor revoked.
+    pub in_force: u64,
+    /// Unix seconds at which the last of them ends; `None` where there is none.
+    pub last_not_after: Option<i64>,
+}
+
+impl Store {
+    /// Counts the CA's certificates in force at `now` (Unix seconds). Looks at all of them.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn census(&self, ca_id: String, now: i64) -> Result<Census, StoreError> {
+        self.read(move |connection| {
+            let found = connection.find(
+                "SELECT count(*), max(not_after) FROM certificates
+                 WHERE ca_id = ?1 AND state = 'issued' AND revoked_at IS NULL AND not_after >= ?2",
+                params![ca_id, now],
+                |row| {
+                    Ok(Census {
+                        in_force: row.get::<_, i64>(0)?.cast_unsigned(),
+                        last_not_after: row.get(1)?,
+                    })
+                },
+            )?;
+            Ok(found.unwrap_or_default())
+        })
+        .await
+    }
+}
+
 pub(crate) fn find(
     connection: &Connection,
     serial: &Serial,

@@ -163,6 +163,9 @@ pub struct ProfileInfo {
     /// Serves the paths that name no profile.
     #[prost(bool, tag = "5")]
     pub is_default: bool,
+    /// The body of GetNextCACert, application/x-x509-next-ca-cert; empty while no CA takes over.
+    #[prost(bytes = "vec", tag = "6")]
+    pub next_ca_certificates: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
@@ -190,6 +193,69 @@ pub struct StatusReply {
     /// What will keep it from being ready if nobody acts, a line each.
     #[prost(string, repeated, tag = "10")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanRolloverRequest {
+    /// The moment to be told of, Unix seconds; 0 for now.
+    #[prost(int64, tag = "1")]
+    pub at: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanRolloverReply {
+    /// Unix seconds: the moment that is told of.
+    #[prost(int64, tag = "1")]
+    pub at: i64,
+    /// How far the rollover is then: none, unapproved, announced, overlap or over.
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    /// The first CA, and the one that takes over.
+    #[prost(message, repeated, tag = "3")]
+    pub authorities: ::prost::alloc::vec::Vec<RolloverCa>,
+    /// What happens, in the order of time.
+    #[prost(message, repeated, tag = "4")]
+    pub steps: ::prost::alloc::vec::Vec<RolloverStep>,
+    /// What would go wrong or surprise, a line each.
+    #[prost(string, repeated, tag = "5")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloverCa {
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// SHA-256 of the CA certificate, hex.
+    #[prost(string, tag = "2")]
+    pub ca_sha256: ::prost::alloc::string::String,
+    /// SHA-256 of its RA's certificates, hex.
+    #[prost(string, repeated, tag = "3")]
+    pub ra_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Unix seconds.
+    #[prost(int64, tag = "4")]
+    pub not_before: i64,
+    #[prost(int64, tag = "5")]
+    pub not_after: i64,
+    /// When the first of its RA's certificates ends, Unix seconds.
+    #[prost(int64, tag = "6")]
+    pub ra_not_after: i64,
+    /// At the moment that is told of: GetCACert names it.
+    #[prost(bool, tag = "7")]
+    pub named: bool,
+    /// And: requests to its RA are answered, under it.
+    #[prost(bool, tag = "8")]
+    pub answers: bool,
+    /// Its certificates in force now.
+    #[prost(uint64, tag = "9")]
+    pub certificates: u64,
+    /// When the last of them ends, Unix seconds; 0 where there is none.
+    #[prost(int64, tag = "10")]
+    pub last_not_after: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloverStep {
+    /// Unix seconds; 0 where it waits for people.
+    #[prost(int64, tag = "1")]
+    pub at: i64,
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerStatus {
@@ -1525,6 +1591,31 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// The rehearsal of a rollover: what happens when, who answers at a given moment, and what would go wrong.
+        pub async fn plan_rollover(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlanRolloverRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlanRolloverReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/PlanRollover",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "PlanRollover"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Issues one challenge for each item, all or none, durable before the reply.
         pub async fn issue_challenges(
             &mut self,
@@ -2207,6 +2298,14 @@ pub mod administration_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusReply>, tonic::Status>;
+        /// The rehearsal of a rollover: what happens when, who answers at a given moment, and what would go wrong.
+        async fn plan_rollover(
+            &self,
+            request: tonic::Request<super::PlanRolloverRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlanRolloverReply>,
+            tonic::Status,
+        >;
         /// Issues one challenge for each item, all or none, durable before the reply.
         async fn issue_challenges(
             &self,
@@ -2512,6 +2611,51 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/PlanRollover" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlanRolloverSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::PlanRolloverRequest>
+                    for PlanRolloverSvc<T> {
+                        type Response = super::PlanRolloverReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlanRolloverRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::plan_rollover(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlanRolloverSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

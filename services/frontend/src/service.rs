@@ -214,7 +214,10 @@ impl Service {
         match operation {
             Operation::GetCaCaps => Ok(profile.capabilities.clone()),
             Operation::GetCaCert => Ok(profile.ca_certificates.clone()),
-            Operation::GetNextCaCert => Err(Refusal::NoNextCa),
+            Operation::GetNextCaCert => profile
+                .next_ca_certificates
+                .clone()
+                .ok_or(Refusal::NoNextCa),
             Operation::PkiOperation => {
                 self.check_address(client)?;
                 self.check_slots()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_audit::{Event, Record};
-use assay_hsm::{Hsm, SignatureAlgorithm};
+use assay_hsm::SignatureAlgorithm;
 use assay_proto::v1::administration_server::AdministrationServer;
 use assay_proto::v1::enrolment_server::EnrolmentServer;
 use assay_runtime::drain::{Drained, Shutdown};
@@ -19,19 +19,20 @@ use openssl::hash::MessageDigest;
 
 use crate::administration::AdministrationService;
 use crate::admission::Admission;
-use crate::authority::Authority;
+use crate::authority::RaState;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::Clock;
+use crate::config::CrlConfig;
 use crate::enrolment::EnrolmentService;
+use crate::generation::{Generation, Place};
 use crate::log::Log;
-use crate::ocsp::Ocsp;
 use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
 use crate::recorder::Recorder;
-use crate::revocation::Revocation;
-use crate::settings::{Listener, Settings};
-use crate::{administration, log, metrics, recovery};
+use crate::rollover::Generations;
+use crate::settings::{GenerationSettings, Listener, RolloverSettings, Settings};
+use crate::{administration, log, metrics, recovery, rollover};
 
 /// What was accepted is finished within this after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -74,62 +75,36 @@ pub(crate) async fn run(
     let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
     let clock = Clock::new(latest_record_ms(&store).await?);
     let recorder = Arc::new(Recorder::new(settings.config_hash, clock)?);
-    let in_force = administration::load_active(&store, &settings.terms, without_policy).await?;
+    let now = recorder.clock.now();
+    let in_force =
+        administration::load_active(&store, &settings.terms, without_policy, now).await?;
     let policies = Policies::new(in_force, store.stops().await?);
     let enrolment = bind(&settings.enrolment).await?;
     let administration = bind(&settings.administration).await?;
     let ops = Ops::bind(&settings.ops).await?;
 
-    let hsm = Hsm::start(settings.hsm).await?;
-    hsm.set_observer(Arc::new(metrics::token_operation));
-    let algorithm = hsm.ca_signature_algorithm();
-    let authority = Arc::new(Authority::new(
-        settings.certificates,
-        settings.ca_key_id,
-        algorithm.to_der().to_vec(),
-        digest_of(algorithm),
-        recorder.clock.now(),
-    )?);
-    let (in_force, now) = (policies.active(), recorder.clock.now());
-    for profile in in_force.profiles() {
-        authority.serves(profile, now)?;
+    if settings.first.ocsp.is_none() {
+        store.disable_ocsp().await?;
+    }
+    let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
+    let generations = Arc::new(start_cas(first, rollover, crl, &store, &recorder).await?);
+    for profile in policies.active().profiles() {
+        generations.serve(profile, now)?;
         warn_of_single_ra(profile, now);
     }
-    let ocsp = match settings.ocsp {
-        Some((certificate, schedule)) => {
-            let recorder = Arc::clone(&recorder);
-            let (hsm, store) = (hsm.clone(), store.clone());
-            let ocsp = Ocsp::start(hsm, store, &authority, recorder, certificate, schedule);
-            Some(Arc::new(ocsp.await?))
-        }
-        None => {
-            store.disable_ocsp().await?;
-            None
-        }
-    };
     let pipeline = Arc::new(Pipeline {
         finish: Finish::new(
-            hsm.clone(),
             store.clone(),
-            Arc::clone(&authority),
+            Arc::clone(&generations),
             Arc::clone(&recorder),
         ),
-        revocation: Revocation::load(
-            hsm.clone(),
-            store.clone(),
-            Arc::clone(&authority),
-            Arc::clone(&recorder),
-            settings.crl,
-        )
-        .await?,
         log: Log::open(
             store.clone(),
-            hsm.clone(),
+            Arc::clone(&generations),
             Arc::clone(&recorder),
             settings.audit_log,
             audit_log,
         )?,
-        ocsp,
         admission: Admission::new(&settings.limits),
         message_limits: assay_scep::Limits::default(),
         refusals: Aggregate::default(),
@@ -137,8 +112,7 @@ pub(crate) async fn run(
         audit: settings.audit,
         limits: settings.limits,
         terms: settings.terms,
-        authority,
-        hsm,
+        generations,
         store,
         policies,
         challenge_key,
@@ -171,7 +145,13 @@ pub(crate) async fn run(
         readiness.clone(),
         shutdown.clone(),
     ));
-    if let Some(ocsp) = &pipeline.ocsp {
+    shutdown.spawn(rollover::watch(
+        Arc::clone(&pipeline),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+    let responders = pipeline.generations.all();
+    for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
         shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
     }
     serve(&pipeline, enrolment, administration, readiness, &shutdown);
@@ -188,8 +168,44 @@ pub(crate) async fn run(
         );
     }
     let recorded = last_records(&pipeline).await;
-    pipeline.hsm.shutdown().await;
+    for generation in pipeline.generations.all() {
+        generation.hsm.shutdown().await;
+    }
     recorded.map_err(|error| RunError::Serve(Box::new(error)))
+}
+
+/// The CA, and the one that takes over where there is one.
+async fn start_cas(
+    first: GenerationSettings,
+    rollover: Option<RolloverSettings>,
+    crl: CrlConfig,
+    store: &Store,
+    recorder: &Arc<Recorder>,
+) -> Result<Generations, RunError> {
+    let now = recorder.clock.now();
+    let Some(rollover) = rollover else {
+        let (place, ra) = (Place::First, RaState::Answers);
+        let first = Generation::start(first, place, crl, ra, store, recorder, now).await?;
+        return Ok(Generations::single(first));
+    };
+    let RolloverSettings {
+        next,
+        switch_at,
+        overlap,
+    } = rollover;
+    // After the switch the old RA may end while the old CA still signs its lists.
+    let ra = if now < switch_at {
+        RaState::Answers
+    } else {
+        RaState::Ended
+    };
+    let (place, lists) = (Place::First, crl.clone());
+    let first = Generation::start(first, place, lists, ra, store, recorder, now).await?;
+    let (place, ra) = (Place::Next, RaState::Answers);
+    let next = Generation::start(next, place, crl, ra, store, recorder, now).await?;
+    let kept = store.find_rollover(next.authority.id.clone()).await?;
+    rollover::check_time(switch_at, kept, now)?;
+    Ok(Generations::with_next(first, next, switch_at, overlap))
 }
 
 /// The end of this run in the log, and the checkpoint over it while the token still signs.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_hsm::SignatureAlgorithm;
 use assay_lint::{Finding, IssuerCertificate, IssuerError};
 use assay_policy::{Issuer, Profile, Quirks};
 use assay_scep::Request;
@@ -16,6 +17,7 @@ use openssl::sign::Verifier;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
+use crate::app::digest_of;
 use crate::ra::{NoSingleRa, Ra};
 use crate::settings::Certificates;
 
@@ -41,31 +43,54 @@ pub(crate) struct Authority {
 /// Why the configured certificates cannot serve as an authority.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthorityError {
-    #[error("certificates.{key}: not a certificate that can be read")]
+    #[error("{table}.{key}: not a certificate that can be read")]
     Encoding {
+        table: &'static str,
         key: &'static str,
         #[source]
         source: der::Error,
     },
     #[error(
-        "certificates.ca: it has no subject key identifier, which every certificate issued under it must name"
+        "{table}.ca: it has no subject key identifier, which every certificate issued under it must name"
     )]
-    NoKeyIdentifier,
-    #[error("certificates.{key}: expired at {at}; replace it before the signer can issue")]
+    NoKeyIdentifier { table: &'static str },
+    #[error(
+        "{table}.{key}: expired at {at}; replace it before the signer can issue (after a rollover: `assay ceremony next finish`)"
+    )]
     Expired {
+        table: &'static str,
         key: &'static str,
         at: humantime::Rfc3339Timestamp,
     },
     #[error(
-        "certificates.{key}: not issued by certificates.ca; run `assay ceremony` for this CA, or name its RA certificates"
+        "{table}.{key}: not issued by {table}.ca: CA and RA are of different generations; name the RA certificates that \
+         the ceremony of this CA made"
     )]
-    ForeignRa { key: &'static str },
-    #[error("certificates.ca: not fit for an issuer")]
-    Issuer(#[from] IssuerError),
-    #[error("certificates.ca: nothing that it issues would pass")]
-    Unfit(#[source] Finding),
+    ForeignRa {
+        table: &'static str,
+        key: &'static str,
+    },
+    #[error("{table}.ca: not fit for an issuer")]
+    Issuer {
+        table: &'static str,
+        #[source]
+        source: IssuerError,
+    },
+    #[error("{table}.ca: nothing that it issues would pass")]
+    Unfit {
+        table: &'static str,
+        #[source]
+        source: Finding,
+    },
     #[error("OpenSSL failed")]
     OpenSsl(#[from] ErrorStack),
+}
+
+/// Whether requests to the RA are still to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RaState {
+    Answers,
+    Ended,
 }
 
 /// A signature that does not verify, or a part that does not encode: nothing of it may leave.
@@ -88,54 +113,66 @@ struct SignedCertificate {
 }
 
 impl Authority {
-    /// `signature_algorithm` is the DER AlgorithmIdentifier that the CA key signs with, and `digest` its hash.
+    /// `signature_algorithm` is what the CA key signs with. Of a CA that was taken over from, the RA may have ended.
     pub(crate) fn new(
         certificates: Certificates,
         key_id: String,
-        signature_algorithm: Vec<u8>,
-        digest: MessageDigest,
+        signature_algorithm: SignatureAlgorithm,
+        ra: RaState,
         now: SystemTime,
     ) -> Result<Self, AuthorityError> {
         let Certificates {
+            table,
             ca: ca_der,
             ra_enc,
             ra_sign,
             ra_single,
             chain,
         } = certificates;
-        let ca = decode("ca", &ca_der, now)?;
+        let encoding = |source| AuthorityError::Encoding {
+            table,
+            key: "ca",
+            source,
+        };
+        let ca = decode(table, "ca", &ca_der, now)?;
         let tbs = ca.tbs_certificate();
-        let spki = encode("ca", tbs.subject_public_key_info())?;
+        let spki = tbs.subject_public_key_info().to_der().map_err(encoding)?;
         let ca_key = PKey::public_key_from_der(&spki)?;
         let single = ra_single.iter().map(|der| ("ra_single", der));
         for (key, der) in [("ra_enc", &ra_enc), ("ra_sign", &ra_sign)]
             .into_iter()
             .chain(single)
         {
-            decode(key, der, now)?;
+            let valid_at = match ra {
+                RaState::Answers => now,
+                RaState::Ended => SystemTime::UNIX_EPOCH,
+            };
+            decode(table, key, der, valid_at)?;
             if !openssl::x509::X509::from_der(der)?.verify(&ca_key)? {
-                return Err(AuthorityError::ForeignRa { key });
+                return Err(AuthorityError::ForeignRa { table, key });
             }
         }
         let (_, key_identifier) = tbs
             .get_extension::<SubjectKeyIdentifier>()
-            .map_err(|source| AuthorityError::Encoding { key: "ca", source })?
-            .ok_or(AuthorityError::NoKeyIdentifier)?;
-        let lint_issuer = IssuerCertificate::from_der(&ca_der)?.under(&chain)?;
-        if let Some(finding) = lint_issuer.unfit() {
-            return Err(AuthorityError::Unfit(finding));
+            .map_err(encoding)?
+            .ok_or(AuthorityError::NoKeyIdentifier { table })?;
+        let lint_issuer = IssuerCertificate::from_der(&ca_der)
+            .and_then(|issuer| issuer.under(&chain))
+            .map_err(|source| AuthorityError::Issuer { table, source })?;
+        if let Some(source) = lint_issuer.unfit() {
+            return Err(AuthorityError::Unfit { table, source });
         }
         Ok(Self {
             id: hex::encode(sha256(&spki)),
             issuer: Issuer {
-                subject_der: encode("ca", tbs.subject())?,
+                subject_der: tbs.subject().to_der().map_err(encoding)?,
                 key_identifier: key_identifier.0.as_bytes().to_vec(),
                 not_before: UNIX_EPOCH + tbs.validity().not_before.to_unix_duration(),
                 not_after: not_after(&ca),
-                signature_algorithm_der: signature_algorithm,
+                signature_algorithm_der: signature_algorithm.to_der().to_vec(),
             },
             ca_key,
-            ca_digest: digest,
+            ca_digest: digest_of(signature_algorithm),
             key_id,
             lint_issuer,
             ra_pair: Arc::new(Ra::pair(ra_enc, ra_sign)?),
@@ -153,14 +190,22 @@ impl Authority {
         }
     }
 
+    /// The certificates of its RA, of every kind that it has, DER.
+    pub(crate) fn all_ra(&self) -> Vec<&[u8]> {
+        let single = self.ra_single.iter().flat_map(|ra| ra.certificates());
+        self.ra_pair
+            .certificates()
+            .into_iter()
+            .chain(single)
+            .collect()
+    }
+
     /// The RA that a request is enveloped to, and that answers it. The pair is always there, for a device that kept the
-    /// list of before an exception. A request for none of them is refused by the one that GetCACert names.
-    pub(crate) fn addressed(&self, request: &Request, quirks: Quirks) -> &Arc<Ra> {
-        let named = self.ra(quirks);
-        [named, &self.ra_pair]
+    /// list of before an exception.
+    pub(crate) fn addressed(&self, request: &Request, quirks: Quirks) -> Option<&Arc<Ra>> {
+        [self.ra(quirks), &self.ra_pair]
             .into_iter()
             .find(|ra| ra.receives(request))
-            .unwrap_or(named)
     }
 
     /// Whether there is the RA that a profile wants.
@@ -215,20 +260,23 @@ impl Authority {
     }
 }
 
-fn decode(key: &'static str, der: &[u8], now: SystemTime) -> Result<Certificate, AuthorityError> {
-    let certificate =
-        Certificate::from_der(der).map_err(|source| AuthorityError::Encoding { key, source })?;
+fn decode(
+    table: &'static str,
+    key: &'static str,
+    der: &[u8],
+    now: SystemTime,
+) -> Result<Certificate, AuthorityError> {
+    let certificate = Certificate::from_der(der).map_err(|source| AuthorityError::Encoding {
+        table,
+        key,
+        source,
+    })?;
     let end = not_after(&certificate);
     if end <= now {
         let at = humantime::format_rfc3339_seconds(end);
-        return Err(AuthorityError::Expired { key, at });
+        return Err(AuthorityError::Expired { table, key, at });
     }
     Ok(certificate)
-}
-
-fn encode(key: &'static str, part: &impl Encode) -> Result<Vec<u8>, AuthorityError> {
-    part.to_der()
-        .map_err(|source| AuthorityError::Encoding { key, source })
 }
 
 fn not_after(certificate: &Certificate) -> SystemTime {

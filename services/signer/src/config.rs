@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use assay_hsm::KeyUri;
 use assay_runtime::config::duration;
@@ -29,6 +29,8 @@ pub(crate) struct SignerConfig {
     pub(crate) crl: CrlConfig,
     /// Without it there is no OCSP.
     pub(crate) ocsp: Option<OcspConfig>,
+    /// Without it no CA takes over.
+    pub(crate) rollover: Option<RolloverConfig>,
     #[serde(default)]
     pub(crate) audit: AuditConfig,
     #[serde(default)]
@@ -246,6 +248,47 @@ impl OcspConfig {
     }
 }
 
+/// The CA that takes over, its RA, and when. It has keys of its own on the same token; log-sign and probe stay.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RolloverConfig {
+    /// RFC 3339: from then on GetCACert names the next CA.
+    #[serde(deserialize_with = "time")]
+    pub(crate) switch_at: SystemTime,
+    /// How long after it requests to the old RA are still answered, under the old CA.
+    #[serde(default = "default_overlap", with = "duration")]
+    pub(crate) overlap: Duration,
+    pub(crate) keys: NextKeysConfig,
+    pub(crate) certificates: CertificatesConfig,
+    /// Needed where the CA before has a responder.
+    pub(crate) ocsp: Option<NextOcspConfig>,
+}
+
+/// A PKCS#11 URI (RFC 7512) for each key role of the next CA.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct NextKeysConfig {
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) ra_decrypt: KeyUri,
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) ra_sign: KeyUri,
+    #[serde(default, deserialize_with = "optional_key_uri")]
+    pub(crate) ra_single: Option<KeyUri>,
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) ca_sign: KeyUri,
+}
+
+/// The responder for what the next CA issues, on the schedule of `[ocsp]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NextOcspConfig {
+    /// PKCS#11 URI (RFC 7512) of its key.
+    #[serde(deserialize_with = "key_uri")]
+    pub(crate) key: KeyUri,
+    /// PEM: its certificate by the next CA.
+    pub(crate) certificate: PathBuf,
+}
+
 /// What is kept beside the audit log, and how it is signed for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -314,6 +357,19 @@ fn default_ocsp_lookup_rate() -> u32 {
 
 fn default_ocsp_sha256() -> bool {
     true
+}
+
+fn default_overlap() -> Duration {
+    Duration::from_secs(30 * 86_400)
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+    let text = String::deserialize(from)?;
+    humantime::parse_rfc3339(&text).map_err(|_| {
+        de::Error::custom(format!(
+            "`{text}` is no time of RFC 3339 in UTC, such as 2027-01-15T02:00:00Z"
+        ))
+    })
 }
 
 fn key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<KeyUri, D::Error> {

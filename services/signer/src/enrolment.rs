@@ -14,11 +14,15 @@ use assay_proto::v1::{
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
-use assay_store::{CertIdHash, CrlRow};
+use assay_scep::Algorithms;
+use assay_store::CertIdHash;
 use tonic::{Request, Response, Status};
 
+use crate::generation::Generation;
 use crate::metrics;
+use crate::ocsp::Ocsp;
 use crate::pipeline::{self, Answer, Pipeline, Received};
+use crate::rollover::Stage;
 
 /// Longest request id that is carried on; a frontend makes them of 16 characters.
 const REQUEST_ID_CHARS: usize = 64;
@@ -85,10 +89,7 @@ impl Enrolment for EnrolmentService {
         request: Request<OcspResponseRequest>,
     ) -> Result<Response<OcspResponseReply>, Status> {
         let frontend = mtls::caller(&request)?;
-        let outcome = match &self.pipeline.ocsp {
-            Some(ocsp) => ocsp.answer(frontend.name(), request.into_inner()).await,
-            None => OcspOutcome::Unknown(OcspUnknown {}),
-        };
+        let outcome = ocsp_answer(&self.pipeline, frontend.name(), &request.into_inner()).await;
         metrics::ocsp_lookup(match &outcome {
             OcspOutcome::Signed(_) => "signed",
             OcspOutcome::Unknown(_) => "unknown",
@@ -101,9 +102,28 @@ impl Enrolment for EnrolmentService {
     }
 }
 
+/// By the responder of the CA that is asked about.
+async fn ocsp_answer(
+    pipeline: &Pipeline,
+    frontend: &str,
+    request: &OcspResponseRequest,
+) -> OcspOutcome {
+    for ocsp in responders(pipeline) {
+        if let Some(outcome) = ocsp.answer(frontend, request).await {
+            return outcome;
+        }
+    }
+    OcspOutcome::Unknown(OcspUnknown {})
+}
+
+fn responders(pipeline: &Pipeline) -> impl Iterator<Item = &Arc<Ocsp>> {
+    let all = pipeline.generations.all();
+    all.filter_map(|generation| generation.ocsp.as_ref())
+}
+
 /// For frontends, which refuse by themselves what is of another CA.
 fn ocsp_issuers(pipeline: &Pipeline) -> Vec<OcspIssuer> {
-    let issuers = pipeline.ocsp.iter().flat_map(|ocsp| ocsp.issuers());
+    let issuers = responders(pipeline).flat_map(|ocsp| ocsp.issuers());
     let told = issuers.map(|issuer| OcspIssuer {
         hash: match issuer.hash {
             CertIdHash::Sha1 => OcspHash::Sha1,
@@ -154,21 +174,23 @@ fn public_info(
 ) -> Result<PublicInfoReply, assay_scep::CertificateListError> {
     let in_force = pipeline.policies.active();
     let now = pipeline.recorder.clock.now();
+    let stage = pipeline.generations.stage(in_force.approves_next_ca(), now);
     let profiles = in_force
         .profiles()
-        .map(|profile| profile_info(pipeline, profile, now))
+        .map(|profile| profile_info(pipeline, profile, stage, now))
         .collect::<Result<Vec<_>, _>>()?;
-    let crl = pipeline.revocation.latest();
+    let files = files(pipeline);
     let mut hasher = openssl::sha::Sha256::new();
-    hasher.update(&pipeline.authority.ca);
     hasher.update(&in_force.model_hash().unwrap_or_default());
     // An exception may end while the policy stays.
     for profile in &profiles {
         hasher.update(profile.capabilities.as_bytes());
         hasher.update(&profile.ca_certificates);
+        hasher.update(&profile.next_ca_certificates);
     }
-    if let Some(crl) = &crl {
-        hasher.update(&crl.sha256);
+    for file in &files {
+        hasher.update(file.path.as_bytes());
+        hasher.update(&openssl::sha::sha256(&file.content));
     }
     let ocsp_issuers = ocsp_issuers(pipeline);
     for issuer in &ocsp_issuers {
@@ -187,23 +209,36 @@ fn public_info(
     Ok(PublicInfoReply {
         revision,
         profiles,
-        files: files(pipeline, crl.as_deref()),
+        files,
         ocsp_issuers,
     })
 }
 
-/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers.
-fn files(pipeline: &Pipeline, crl: Option<&CrlRow>) -> Vec<PublicFile> {
-    let authority = &pipeline.authority;
+/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key
+/// identifier of the CA, and by a plain name of the one that was first.
+fn files(pipeline: &Pipeline) -> Vec<PublicFile> {
+    let generations = &pipeline.generations;
+    let by_key = |generation: &Arc<Generation>| {
+        let key_identifier = &generation.authority.issuer.key_identifier;
+        files_of(generation, &hex::encode(key_identifier))
+    };
+    files_of(generations.first(), "ca")
+        .into_iter()
+        .chain(generations.all().flat_map(by_key))
+        .collect()
+}
+
+fn files_of(generation: &Generation, name: &str) -> Vec<PublicFile> {
+    let authority = &generation.authority;
     let mut files = vec![PublicFile {
-        path: "aia/ca.cer".to_owned(),
+        path: format!("aia/{name}.cer"),
         content_type: "application/pkix-cert".to_owned(),
         content: authority.ca.clone(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
         last_modified: unix(authority.issuer.not_before),
     }];
-    files.extend(crl.map(|crl| PublicFile {
-        path: "crl/ca.crl".to_owned(),
+    files.extend(generation.revocation.latest().map(|crl| PublicFile {
+        path: format!("crl/{name}.crl"),
         content_type: "application/pkix-crl".to_owned(),
         content: crl.der.clone(),
         max_age_seconds: CRL_MAX_AGE_SECONDS,
@@ -222,16 +257,24 @@ fn unix(time: SystemTime) -> i64 {
 fn profile_info(
     pipeline: &Pipeline,
     profile: &Profile,
+    stage: Stage,
     now: SystemTime,
 ) -> Result<ProfileInfo, assay_scep::CertificateListError> {
-    let list = pipeline.authority.ca_certificates(profile.quirks_at(now));
+    let (generations, quirks) = (&pipeline.generations, profile.quirks_at(now));
+    let current = generations.current(stage);
+    let list = current.authority.ca_certificates(quirks);
     let (ca_certificates, content_type) = assay_scep::ca_certificates(&list)?;
-    let token = pipeline.hsm.key_transports();
+    let next = generations.next_ca(stage, quirks);
+    let algorithms = Algorithms {
+        next_ca: next.is_some(),
+        ..pipeline::algorithms(profile, current.hsm.key_transports(), now)
+    };
     Ok(ProfileInfo {
         profile: profile.name().to_string(),
-        capabilities: assay_scep::capabilities(&pipeline::algorithms(profile, token, now)),
+        capabilities: assay_scep::capabilities(&algorithms),
         ca_certificates,
         ca_certificates_type: content_type.to_owned(),
         is_default: profile.is_default(),
+        next_ca_certificates: next.unwrap_or_default(),
     })
 }

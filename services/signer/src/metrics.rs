@@ -6,6 +6,7 @@ use assay_hsm::{Health, KeyRole};
 
 use assay_store::OcspCounts;
 
+use crate::generation::Place;
 use crate::pipeline::Trail;
 
 /// Names and help texts, once at start.
@@ -52,6 +53,14 @@ pub(crate) fn describe() {
     );
     metrics::describe_gauge!("assay_crl_age_seconds", "Since the latest CRL was signed.");
     metrics::describe_gauge!("assay_crl_left_seconds", "Until the latest CRL ends.");
+    metrics::describe_gauge!(
+        "assay_rollover_left_seconds",
+        "Until the next CA takes over; below 0 once it has."
+    );
+    metrics::describe_gauge!(
+        "assay_rollover_announced",
+        "1 while GetNextCACert has the next CA's certificates."
+    );
     metrics::describe_counter!(
         "assay_ocsp_signed_total",
         "Certificates whose OCSP responses were signed: two ocsp-sign operations each, or one without ocsp.sha256."
@@ -152,9 +161,15 @@ pub(crate) fn log(size: u64, age: Duration) {
     metrics::gauge!("assay_log_checkpoint_age_seconds").set(age.as_secs_f64());
 }
 
-pub(crate) fn crl(age: i64, left: i64) {
-    metrics::gauge!("assay_crl_age_seconds").set(seconds(age));
-    metrics::gauge!("assay_crl_left_seconds").set(seconds(left));
+/// The CA that takes over: seconds until then, below 0 after it, and whether devices can ask for its certificates.
+pub(crate) fn rollover(left: i64, announced: bool) {
+    metrics::gauge!("assay_rollover_left_seconds").set(seconds(left));
+    metrics::gauge!("assay_rollover_announced").set(f64::from(u8::from(announced)));
+}
+
+pub(crate) fn crl(of: Place, age: i64, left: i64) {
+    metrics::gauge!("assay_crl_age_seconds", "ca" => of.label()).set(seconds(age));
+    metrics::gauge!("assay_crl_left_seconds", "ca" => of.label()).set(seconds(left));
 }
 
 pub(crate) fn ocsp_signed() {
@@ -165,17 +180,18 @@ pub(crate) fn ocsp_lookup(outcome: &'static str) {
     metrics::counter!("assay_ocsp_lookups_total", "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn ocsp(counts: OcspCounts, left: Option<i64>, responder_left: i64) {
+pub(crate) fn ocsp(of: Place, counts: OcspCounts, left: Option<i64>, responder_left: i64) {
+    let ca = of.label();
     let responses = |state: &'static str, count: u64| {
-        metrics::gauge!("assay_ocsp_responses", "state" => state).set(number(count));
+        metrics::gauge!("assay_ocsp_responses", "ca" => ca, "state" => state).set(number(count));
     };
     responses("signed", counts.all.saturating_sub(counts.waiting));
     responses("waiting", counts.waiting);
-    metrics::gauge!("assay_ocsp_due").set(number(counts.due));
+    metrics::gauge!("assay_ocsp_due", "ca" => ca).set(number(counts.due));
     if let Some(left) = left {
-        metrics::gauge!("assay_ocsp_left_seconds").set(seconds(left));
+        metrics::gauge!("assay_ocsp_left_seconds", "ca" => ca).set(seconds(left));
     }
-    metrics::gauge!("assay_ocsp_responder_left_seconds").set(seconds(responder_left));
+    metrics::gauge!("assay_ocsp_responder_left_seconds", "ca" => ca).set(seconds(responder_left));
 }
 
 #[allow(
@@ -192,11 +208,15 @@ fn seconds(value: i64) -> f64 {
     if value < 0 { -magnitude } else { magnitude }
 }
 
-pub(crate) fn token(health: &Health, queue_depth: usize, open_intents: u64) {
-    metrics::gauge!("assay_token_healthy").set(if health.ready { 1.0 } else { 0.0 });
-    metrics::gauge!("assay_token_queue_depth").set(number(queue_depth as u64));
-    metrics::gauge!("assay_token_worker_restarts").set(number(
+pub(crate) fn token(of: Place, health: &Health, queue_depth: usize) {
+    let ca = of.label();
+    metrics::gauge!("assay_token_healthy", "ca" => ca).set(if health.ready { 1.0 } else { 0.0 });
+    metrics::gauge!("assay_token_queue_depth", "ca" => ca).set(number(queue_depth as u64));
+    metrics::gauge!("assay_token_worker_restarts", "ca" => ca).set(number(
         health.workers.iter().map(|worker| worker.restarts).sum(),
     ));
-    metrics::gauge!("assay_open_intents").set(number(open_intents));
+}
+
+pub(crate) fn open_intents(count: u64) {
+    metrics::gauge!("assay_open_intents").set(number(count));
 }

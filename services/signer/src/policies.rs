@@ -7,12 +7,15 @@ use assay_policy::{Bundle, Profile};
 use assay_store::Stop;
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::terms::Approval;
+
 /// A numbered set of policy files.
 pub(crate) struct ActivePolicy {
     number: u64,
     bundle: Bundle,
     /// Unix seconds from which it is not in force any more.
     expires: i64,
+    approval: Approval,
 }
 
 /// Where everybody finds the policy in force. A request keeps the one it began with; what it decided is recorded only
@@ -69,11 +72,12 @@ impl Policies {
 }
 
 impl ActivePolicy {
-    pub(crate) fn new(number: u64, bundle: Bundle, expires: i64) -> Self {
+    pub(crate) fn new(number: u64, bundle: Bundle, expires: i64, approval: Approval) -> Self {
         Self {
             number,
             bundle,
             expires,
+            approval,
         }
     }
 }
@@ -102,6 +106,14 @@ impl InForce {
     /// Unix seconds; `None` before the first activation.
     pub(crate) fn expires(&self) -> Option<i64> {
         self.0.as_ref().as_ref().map(|active| active.expires)
+    }
+
+    /// Whether the CA that takes over is approved, and its time.
+    pub(crate) fn approves_next_ca(&self) -> bool {
+        self.0
+            .as_ref()
+            .as_ref()
+            .is_some_and(|active| active.approval == Approval::OfBoth)
     }
 
     /// SHA-256 over the canonical model; what audit records name.

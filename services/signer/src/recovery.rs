@@ -34,7 +34,11 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
     let mut prune_interval = tokio::time::interval(PRUNE_INTERVAL);
     prune_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut token = TokenWatch::default();
-    let mut health = pipeline.hsm.health();
+    let mut health: Vec<_> = pipeline
+        .generations
+        .all()
+        .map(|generation| generation.hsm.health())
+        .collect();
     loop {
         let second_passed = tokio::select! {
             () = shutdown.requested() => return,
@@ -43,20 +47,22 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
                 continue;
             }
             _ = interval.tick() => true,
-            _ = health.changed() => false,
+            () = any_changed(&mut health) => false,
         };
         token.look(&pipeline, &readiness).await;
         look_at_policy(&pipeline, &readiness);
-        pipeline.revocation.tell(&readiness);
+        for generation in pipeline.generations.all() {
+            generation.revocation.tell(&readiness);
+        }
         look_at_clock(&pipeline).await;
         if second_passed {
             pipeline.flush_refusals().await;
         }
         expire_requests(&pipeline).await;
-        if pipeline.hsm.health().borrow().ready {
+        if health.iter().any(|health| health.borrow().ready) {
             finish_open_intents(&pipeline).await;
             revoke_superseded(&pipeline).await;
-            refresh_crl(&pipeline).await;
+            refresh_crls(&pipeline).await;
         }
     }
 }
@@ -132,7 +138,11 @@ async fn revoke_superseded(pipeline: &Pipeline) {
             .revoke(serial.clone(), CrlReason::Superseded, now, vec![draft])
             .await
         {
-            Ok(_) => pipeline.revocation.want(),
+            Ok(_) => {
+                if let Some(generation) = pipeline.generations.of(&certificate.ca_id) {
+                    generation.revocation.want();
+                }
+            }
             Err(error) => {
                 tracing::error!(%serial, %error, "a superseded certificate is not revoked yet");
             }
@@ -156,56 +166,82 @@ async fn expire_requests(pipeline: &Pipeline) {
     }
 }
 
-async fn refresh_crl(pipeline: &Pipeline) {
-    if !pipeline.revocation.is_due() {
-        return;
+/// Each CA lists what it has issued, whichever of them issues now.
+async fn refresh_crls(pipeline: &Pipeline) {
+    for generation in pipeline.generations.all() {
+        let revocation = &generation.revocation;
+        if !revocation.is_due() || !generation.hsm.health().borrow().ready {
+            continue;
+        }
+        let policy_hash = pipeline.policies.active().model_hash();
+        if let Err(error) = revocation.issue(policy_hash).await {
+            tracing::error!(
+                error = assay_runtime::telemetry::chain(&error),
+                "no new CRL"
+            );
+        }
     }
-    if let Err(error) = pipeline
-        .revocation
-        .issue(pipeline.policies.active().model_hash())
-        .await
-    {
-        tracing::error!(
-            error = assay_runtime::telemetry::chain(&error),
-            "no new CRL"
-        );
+}
+
+/// Comes back when the health of one of the tokens' workers has changed.
+async fn any_changed(health: &mut [tokio::sync::watch::Receiver<assay_hsm::Health>]) {
+    // A sender that is gone changes no more; the interval goes on.
+    match health {
+        [first, next] => tokio::select! {
+            _ = first.changed() => {}
+            _ = next.changed() => {}
+        },
+        [first, ..] => drop(first.changed().await),
+        [] => std::future::pending().await,
     }
 }
 
 /// Tells of the token once for each change.
 #[derive(Default)]
 struct TokenWatch {
-    was_ready: Option<bool>,
+    was_ready: [Option<bool>; 2],
 }
 
 impl TokenWatch {
     async fn look(&mut self, pipeline: &Pipeline, readiness: &Readiness) {
-        let health = pipeline.hsm.health().borrow().clone();
         let open_intents = pipeline
             .store
             .counts()
             .await
             .map_or(0, |counts| counts.open_intents);
-        metrics::token(&health, pipeline.hsm.queue_depth(), open_intents);
-        let cause = health
-            .cause
-            .clone()
-            .unwrap_or_else(|| "no worker serves".to_owned());
-        if health.ready {
-            readiness.clear("token");
-        } else {
-            readiness.set_cause("token", cause.clone());
+        metrics::open_intents(open_intents);
+        let approved = pipeline.policies.active().approves_next_ca();
+        let generations = &pipeline.generations;
+        let stage = generations.stage(approved, pipeline.recorder.clock.now());
+        let current = generations.current(stage);
+        let mut others = None;
+        for (generation, was_ready) in generations.all().zip(&mut self.was_ready) {
+            let health = generation.hsm.health().borrow().clone();
+            metrics::token(generation.place, &health, generation.hsm.queue_depth());
+            let cause = health
+                .cause
+                .clone()
+                .unwrap_or_else(|| "no worker serves".to_owned());
+            if !Arc::ptr_eq(generation, current) {
+                let ca = generation.place.label();
+                others = (!health.ready).then(|| format!("keys of the {ca} CA: {cause}"));
+            } else if health.ready {
+                readiness.clear("token");
+            } else {
+                readiness.set_cause("token", cause.clone());
+            }
+            if was_ready.replace(health.ready) == Some(health.ready) {
+                continue;
+            }
+            let event = Event::TokenEvent {
+                token_label: generation.hsm.token_label().into(),
+                token_serial: generation.hsm.token_serial().into(),
+                change: if health.ready { "ready" } else { "lost" }.into(),
+                detail: if health.ready { String::new() } else { cause }.into(),
+            };
+            record(pipeline, event).await;
         }
-        if self.was_ready.replace(health.ready) == Some(health.ready) {
-            return;
-        }
-        let event = Event::TokenEvent {
-            token_label: pipeline.hsm.token_label().into(),
-            token_serial: pipeline.hsm.token_serial().into(),
-            change: if health.ready { "ready" } else { "lost" }.into(),
-            detail: if health.ready { String::new() } else { cause }.into(),
-        };
-        record(pipeline, event).await;
+        readiness.warn("token", others);
     }
 }
 

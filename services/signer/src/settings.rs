@@ -1,19 +1,25 @@
 //! What the signer runs on: paths absolute, identities checked, certificates read.
 
+mod generation;
+mod rollover;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_hsm::{HsmConfig, KeyConfig, KeyRole};
+use assay_hsm::KeyConfig;
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::identity::Role;
 use assay_runtime::mtls::{AllowList, TlsFiles};
 use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
 
+pub(crate) use self::generation::{Certificates, GenerationSettings, ResponderSettings};
+use self::generation::{Keys, check_single_ra, ocsp_key, read_certificate, read_certificates};
+use self::rollover::First;
+pub(crate) use self::rollover::RolloverSettings;
 use crate::config::{
-    AuditConfig, CertificatesConfig, CrlConfig, KeysConfig, LimitsConfig, ListenerConfig,
-    OcspConfig, OcspSchedule, SignerConfig, TokenConfig,
+    AuditConfig, CrlConfig, LimitsConfig, ListenerConfig, OcspConfig, SignerConfig, TokenConfig,
 };
 use crate::log::LogSettings;
 use crate::terms::Terms;
@@ -37,17 +43,13 @@ const LEAST_REFUSAL_TICK_MS: u128 = if cfg!(debug_assertions) { 0 } else { 5 };
 pub(crate) struct Settings {
     pub(crate) enrolment: Listener,
     pub(crate) administration: Listener,
-    pub(crate) hsm: HsmConfig,
-    /// CKA_ID of the CA key, hex.
-    pub(crate) ca_key_id: String,
-    pub(crate) certificates: Certificates,
+    pub(crate) first: GenerationSettings,
+    pub(crate) rollover: Option<RolloverSettings>,
     pub(crate) terms: Terms,
     pub(crate) state: PathBuf,
     pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
     pub(crate) crl: CrlConfig,
-    /// The responder's certificate, DER, and its schedule.
-    pub(crate) ocsp: Option<(Vec<u8>, OcspSchedule)>,
     pub(crate) audit: AuditConfig,
     pub(crate) audit_log: LogSettings,
     pub(crate) limits: LimitsConfig,
@@ -64,16 +66,6 @@ pub(crate) struct Listener {
     pub(crate) allow: AllowList,
 }
 
-/// DER certificates that the signer serves and issues under.
-#[derive(Debug, Clone)]
-pub(crate) struct Certificates {
-    pub(crate) ca: Vec<u8>,
-    pub(crate) ra_enc: Vec<u8>,
-    pub(crate) ra_sign: Vec<u8>,
-    pub(crate) ra_single: Option<Vec<u8>>,
-    pub(crate) chain: Vec<Vec<u8>>,
-}
-
 impl Settings {
     /// Reads and validates `file`; an error names the file, the line and the key.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
@@ -81,27 +73,33 @@ impl Settings {
         let config: SignerConfig = document.parse()?;
         check_ranges(&document, &config.token, &config.limits)?;
         check_schedule(&document, &config.crl)?;
-        check_single_ra(&document, &config.keys, &config.certificates)?;
-        let certificates = read_certificates(&document, &config.certificates)?;
+        let ra_single = config.keys.ra_single.as_ref();
+        check_single_ra(&document, "", ra_single, &config.certificates)?;
+        let certificates = read_certificates(&document, "certificates", &config.certificates)?;
+        let probe = config.keys.probe.clone();
+        let mut keys = Keys::from(config.keys);
         let ocsp = config
             .ocsp
             .map(|ocsp| responder(&document, ocsp))
             .transpose()?;
         let (ocsp_key, ocsp) = ocsp.unzip();
+        keys.ocsp = ocsp_key;
         let enrolment = listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?;
         let audit_log =
             LogSettings::read(&document, &config.audit, &enrolment.files, &certificates.ca)?;
+        let shared = First {
+            token: &config.token,
+            probe,
+            log: &config.log,
+            audit_log: &audit_log,
+            certificates: &certificates,
+            ocsp: ocsp.as_ref(),
+        };
+        let rollover = config
+            .rollover
+            .map(|rollover| RolloverSettings::read(&document, rollover, &shared))
+            .transpose()?;
         Ok(Self {
-            ca_key_id: hex::encode(config.keys.ca_sign.id()),
-            hsm: hsm(
-                &document,
-                config.token,
-                config.keys,
-                ocsp_key,
-                &certificates,
-                &config.log,
-                &audit_log,
-            ),
             enrolment,
             administration: listener(
                 &document,
@@ -109,13 +107,30 @@ impl Settings {
                 "administration",
                 &Role::PEOPLE,
             )?,
-            terms: Terms::read(&document, config.policy, &certificates.ca, &config.limits)?,
-            certificates,
+            terms: Terms::read(
+                &document,
+                config.policy,
+                &certificates.ca,
+                rollover.as_ref(),
+                &config.limits,
+            )?,
+            first: GenerationSettings {
+                ca_key_id: hex::encode(keys.ca_sign.id()),
+                hsm: keys.hsm(
+                    &document,
+                    &config.token,
+                    &certificates,
+                    &config.log,
+                    &audit_log,
+                ),
+                certificates,
+                ocsp,
+            },
+            rollover,
             state: document.folder().join(config.state.path),
             challenge_key: document.folder().join(config.state.challenge_key),
             ops: config.ops,
             crl: config.crl,
-            ocsp,
             audit: config.audit,
             audit_log,
             limits: config.limits,
@@ -224,7 +239,7 @@ fn check_schedule(document: &Document, crl: &CrlConfig) -> Result<(), ConfigErro
 fn responder(
     document: &Document,
     ocsp: OcspConfig,
-) -> Result<(KeyConfig, (Vec<u8>, OcspSchedule)), ConfigError> {
+) -> Result<(KeyConfig, ResponderSettings), ConfigError> {
     if !(MIN_OCSP_VALIDITY..=MAX_OCSP_VALIDITY).contains(&ocsp.validity) {
         return Err(document.error("ocsp.validity", "a response is valid for 10s to 31d"));
     }
@@ -243,77 +258,12 @@ fn responder(
     }
     let schedule = ocsp.schedule();
     let certificate = read_certificate(document, "ocsp.certificate", &ocsp.certificate)?;
-    let key = KeyConfig {
-        role: KeyRole::OcspSign,
-        uri: ocsp.key,
-        certificate: Some(certificate.clone()),
+    let key = ocsp_key(ocsp.key, &certificate);
+    let settings = ResponderSettings {
+        certificate,
+        schedule,
     };
-    Ok((key, (certificate, schedule)))
-}
-
-fn check_single_ra(
-    document: &Document,
-    keys: &KeysConfig,
-    certificates: &CertificatesConfig,
-) -> Result<(), ConfigError> {
-    match (&keys.ra_single, &certificates.ra_single) {
-        (Some(_), None) => Err(document.error(
-            "keys.ra-single",
-            "has no certificate: name it as certificates.ra_single, or take the key out",
-        )),
-        (None, Some(_)) => Err(document.error(
-            "certificates.ra_single",
-            "has no key: name it as keys.ra-single, or take the certificate out",
-        )),
-        (Some(_), Some(_)) | (None, None) => Ok(()),
-    }
-}
-
-fn hsm(
-    document: &Document,
-    token: TokenConfig,
-    keys: KeysConfig,
-    ocsp: Option<KeyConfig>,
-    certificates: &Certificates,
-    log: &LogConfig,
-    audit_log: &LogSettings,
-) -> HsmConfig {
-    // The workers have no configuration file: what they log is decided here too.
-    let filter = ("RUST_LOG".to_owned(), log.filter.clone());
-    let key = |role, uri, certificate: Option<&Vec<u8>>| KeyConfig {
-        role,
-        uri,
-        certificate: certificate.cloned(),
-    };
-    let ra_single = keys
-        .ra_single
-        .map(|uri| key(KeyRole::RaSingle, uri, certificates.ra_single.as_ref()));
-    HsmConfig {
-        module: document.folder().join(token.module),
-        keys: [
-            key(
-                KeyRole::RaDecrypt,
-                keys.ra_decrypt,
-                Some(&certificates.ra_enc),
-            ),
-            key(KeyRole::RaSign, keys.ra_sign, Some(&certificates.ra_sign)),
-            key(KeyRole::CaSign, keys.ca_sign, Some(&certificates.ca)),
-            key(KeyRole::LogSign, keys.log_sign, None),
-            key(KeyRole::Probe, keys.probe, None),
-        ]
-        .into_iter()
-        .chain(ra_single)
-        .chain(ocsp)
-        .collect(),
-        log_origin: Some(audit_log.origin.clone()),
-        threads: token.threads,
-        workers: token.workers,
-        operation_deadline: token.operation_deadline,
-        queue: token.queue,
-        health_interval: token.health_interval,
-        environment: std::iter::once(filter).chain(token.environment).collect(),
-        program: None,
-    }
+    Ok((key, settings))
 }
 
 fn listener(
@@ -333,37 +283,4 @@ fn listener(
         allow: AllowList::new(config.allow, roles)
             .map_err(|error| document.error(&format!("{section}.allow"), error))?,
     })
-}
-
-fn read_certificates(
-    document: &Document,
-    paths: &CertificatesConfig,
-) -> Result<Certificates, ConfigError> {
-    let read = |key: &str, path: &Path| read_certificate(document, key, path);
-    Ok(Certificates {
-        ca: read("certificates.ca", &paths.ca)?,
-        ra_enc: read("certificates.ra_enc", &paths.ra_enc)?,
-        ra_sign: read("certificates.ra_sign", &paths.ra_sign)?,
-        ra_single: paths
-            .ra_single
-            .as_ref()
-            .map(|path| read("certificates.ra_single", path))
-            .transpose()?,
-        chain: paths
-            .chain
-            .iter()
-            .map(|path| read("certificates.chain", path))
-            .collect::<Result<_, _>>()?,
-    })
-}
-
-/// DER of a PEM file.
-fn read_certificate(document: &Document, key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let path = document.folder().join(path);
-    let pem = std::fs::read(&path).map_err(|error| {
-        document.error(key, format!("{} cannot be read: {error}", path.display()))
-    })?;
-    openssl::x509::X509::from_pem(&pem)
-        .and_then(|certificate| certificate.to_der())
-        .map_err(|_| document.error(key, format!("{} holds no PEM certificate", path.display())))
 }

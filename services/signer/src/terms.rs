@@ -1,11 +1,18 @@
 //! What this signer holds a version of the policy to: who must have signed it, and what it must say of the signer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use assay_policy::{Approver, Approvers, ApproversError, Proposal};
 use assay_runtime::config::{ConfigError, Document};
 
 use crate::config::{LimitsConfig, PolicyConfig};
+use crate::settings::RolloverSettings;
+
+/// Settings of a proposal that approve the next CA.
+const NEXT_ISSUER: &str = "rollover.issuer";
+const SWITCH_AT: &str = "rollover.switch_at";
+const OVERLAP: &str = "rollover.overlap";
 
 /// Read from the configuration; the same for the whole run.
 #[derive(Debug)]
@@ -24,6 +31,7 @@ impl Terms {
         document: &Document,
         policy: Option<PolicyConfig>,
         ca: &[u8],
+        rollover: Option<&RolloverSettings>,
         limits: &LimitsConfig,
     ) -> Result<Self, ConfigError> {
         let Some(PolicyConfig {
@@ -66,34 +74,122 @@ impl Terms {
         Ok(Self {
             approvers,
             issuer: openssl::sha::sha256(ca),
-            settings: bearing(limits),
+            settings: bearing(limits)
+                .into_iter()
+                .chain(rollover.into_iter().flat_map(next_ca))
+                .collect(),
         })
+    }
+
+    /// Whether a version that was activated before stands under these terms, and if so whether it approves the next CA.
+    /// It may be of before anybody thought of a next CA, which is then not taken up; or of a rollover that was finished
+    /// since, so that the CA which it approved to take over is the only one now.
+    ///
+    /// # Errors
+    /// All that it says of another signer, a line each.
+    pub(crate) fn stands(
+        &self,
+        proposal: &Proposal,
+        now: SystemTime,
+    ) -> Result<Approval, Vec<String>> {
+        let differences = self.differences(proposal);
+        if differences.is_empty() {
+            return Ok(self.approval());
+        }
+        let mut before = proposal.clone();
+        if proposal.settings.contains_key(NEXT_ISSUER) {
+            if self.settings.contains_key(NEXT_ISSUER) || !self.is_the_successor(proposal, now) {
+                return Err(differences);
+            }
+            before.issuer = self.issuer;
+            before.settings.retain(|name, _| !is_rollover(name));
+        }
+        let mut own = self.settings.clone();
+        own.retain(|name, _| !is_rollover(name));
+        let differences = compare(&self.issuer, &own, &before);
+        if differences.is_empty() {
+            Ok(Approval::OfTheFirst)
+        } else {
+            Err(differences)
+        }
+    }
+
+    /// Whether the CA here is the one that the version let take over, at a time that has come.
+    fn is_the_successor(&self, proposal: &Proposal, now: SystemTime) -> bool {
+        let said = |name| proposal.settings.get(name).map(String::as_str);
+        let switched = said(SWITCH_AT)
+            .and_then(|at| humantime::parse_rfc3339(at).ok())
+            .is_some_and(|at| at <= now);
+        switched && said(NEXT_ISSUER) == Some(hex::encode(self.issuer).as_str())
+    }
+
+    /// What a version approves that does not differ.
+    pub(crate) fn approval(&self) -> Approval {
+        if self.settings.contains_key(NEXT_ISSUER) {
+            Approval::OfBoth
+        } else {
+            Approval::OfTheFirst
+        }
     }
 
     /// All that a proposal says of another signer than this one, a line each.
     pub(crate) fn differences(&self, proposal: &Proposal) -> Vec<String> {
-        let mut lines = Vec::new();
-        if proposal.issuer != self.issuer {
+        compare(&self.issuer, &self.settings, proposal)
+    }
+}
+
+fn compare(
+    issuer: &[u8; 32],
+    settings: &BTreeMap<String, String>,
+    proposal: &Proposal,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if proposal.issuer != *issuer {
+        lines.push(format!(
+            "issuer: it is for the CA certificate {}, this signer's is {}",
+            hex::encode(proposal.issuer),
+            hex::encode(issuer)
+        ));
+    }
+    let names = proposal.settings.keys().chain(settings.keys());
+    for name in names.collect::<BTreeSet<_>>() {
+        let (approved, own) = (proposal.settings.get(name), settings.get(name));
+        if approved != own {
+            let text = |value: Option<&String>| value.cloned().unwrap_or("nothing".to_owned());
             lines.push(format!(
-                "issuer: it is for the CA certificate {}, this signer's is {}",
-                hex::encode(proposal.issuer),
-                hex::encode(self.issuer)
+                "settings.{name}: it says {}, signer.toml says {}",
+                text(approved),
+                text(own)
             ));
         }
-        let names = proposal.settings.keys().chain(self.settings.keys());
-        for name in names.collect::<std::collections::BTreeSet<_>>() {
-            let (approved, own) = (proposal.settings.get(name), self.settings.get(name));
-            if approved != own {
-                let text = |value: Option<&String>| value.cloned().unwrap_or("nothing".to_owned());
-                lines.push(format!(
-                    "settings.{name}: it says {}, signer.toml says {}",
-                    text(approved),
-                    text(own)
-                ));
-            }
-        }
-        lines
     }
+    lines
+}
+
+/// What a version of the policy approves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Approval {
+    /// The CA of `[certificates]` alone.
+    OfTheFirst,
+    /// The one of `[rollover]` as well, and when it takes over.
+    OfBoth,
+}
+
+fn is_rollover(name: &str) -> bool {
+    [NEXT_ISSUER, SWITCH_AT, OVERLAP].contains(&name)
+}
+
+/// Which CA issues is approved with the profiles, the next one as well as the first.
+fn next_ca(rollover: &RolloverSettings) -> [(String, String); 3] {
+    let issuer = hex::encode(openssl::sha::sha256(&rollover.next.certificates.ca));
+    let switch_at = humantime::format_rfc3339_seconds(rollover.switch_at).to_string();
+    let overlap = humantime::format_duration(rollover.overlap).to_string();
+    [
+        (NEXT_ISSUER, issuer),
+        (SWITCH_AT, switch_at),
+        (OVERLAP, overlap),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// The settings that change what is issued to whom, and so are approved with the profiles:

@@ -12,6 +12,7 @@ mod enrolment;
 mod envelope;
 mod http;
 mod malformed;
+mod next_ca;
 mod properties;
 mod second_reader;
 mod support;

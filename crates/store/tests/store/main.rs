@@ -19,4 +19,5 @@ mod permit;
 mod policies;
 mod quirks;
 mod revocations;
+mod rollovers;
 mod support;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use assay_proto::v1::{OcspIssuer, ProfileInfo, PublicInfoReply};
-use assay_scep::http::{CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE};
+use assay_scep::http::{
+    CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE, NEXT_CA_CERTIFICATE_TYPE,
+};
 use hyper::body::Bytes;
 
 use super::file::{File, FileError};
@@ -39,6 +41,8 @@ pub(crate) struct Profile {
     pub(crate) name: Arc<str>,
     pub(crate) capabilities: Answer,
     pub(crate) ca_certificates: Answer,
+    /// The body of GetNextCACert while there is a next CA.
+    pub(crate) next_ca_certificates: Option<Answer>,
 }
 
 /// Why the signer's public answers are not taken over.
@@ -123,6 +127,7 @@ impl TryFrom<ProfileInfo> for Profile {
             ca_certificates,
             ca_certificates_type,
             is_default: _,
+            next_ca_certificates,
         } = info;
         let content_type = [CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE]
             .into_iter()
@@ -138,6 +143,10 @@ impl TryFrom<ProfileInfo> for Profile {
                 body: Bytes::from(ca_certificates),
                 content_type,
             },
+            next_ca_certificates: (!next_ca_certificates.is_empty()).then(|| Answer {
+                body: Bytes::from(next_ca_certificates),
+                content_type: NEXT_CA_CERTIFICATE_TYPE,
+            }),
         })
     }
 }
@@ -155,6 +164,7 @@ mod tests {
             ca_certificates: vec![0x30],
             ca_certificates_type: content_type.to_owned(),
             is_default,
+            next_ca_certificates: Vec::new(),
         }
     }
 

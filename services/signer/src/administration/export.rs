@@ -84,7 +84,7 @@ pub(super) async fn stream(
         log_key: pipeline.log.key().to_string(),
     };
     let issuer = ExportIssuer {
-        certificates: pipeline.authority.issuers(),
+        certificates: pipeline.generations.first().authority.issuers(),
     };
     tokio::spawn(export.run(head, issuer));
     let end = tokio_stream::iter([stalled]).filter_map(|stalled| {

@@ -13,6 +13,7 @@ mod policy;
 mod requests;
 mod revocation;
 mod roles;
+mod rollover;
 mod status;
 
 use std::sync::Arc;
@@ -28,11 +29,11 @@ use assay_proto::v1::{
     ListCertificatesReply, ListCertificatesRequest, ListChallengesReply, ListChallengesRequest,
     ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest,
     ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
-    PolicyBasisReply, PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest,
-    ReleaseCertificateReply, ReleaseCertificateRequest, RemoveInventoryReply,
-    RemoveInventoryRequest, ResetInventoryReply, ResetInventoryRequest, RevokeCertificateReply,
-    RevokeCertificateRequest, RevokeChallengeReply, RevokeChallengeRequest, StatusReply,
-    StatusRequest, StopProfileReply, StopProfileRequest,
+    PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply, PolicyBasisRequest,
+    ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
+    ReleaseCertificateRequest, RemoveInventoryReply, RemoveInventoryRequest, ResetInventoryReply,
+    ResetInventoryRequest, RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply,
+    RevokeChallengeRequest, StatusReply, StatusRequest, StopProfileReply, StopProfileRequest,
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
@@ -123,6 +124,7 @@ calls! {
     remove_inventory: RemoveInventoryRequest => RemoveInventoryReply, inventory::remove, roles::OPERATE;
     list_inventory: ListInventoryRequest => ListInventoryReply, inventory::list, roles::READ;
     list_legacy: ListLegacyRequest => ListLegacyReply, legacy::list, roles::READ;
+    plan_rollover: PlanRolloverRequest => PlanRolloverReply, rollover::plan, roles::READ;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list, roles::READ;
     get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show, roles::READ;
     revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke, roles::OPERATE;

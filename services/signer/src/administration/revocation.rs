@@ -9,6 +9,7 @@ use assay_store::{CrlReason, ReleaseOutcome, RevokeOutcome, Serial};
 
 use super::AdministrationService;
 use super::error::AdminError;
+use crate::generation::Generation;
 
 /// Revokes for good, or holds with the reason `certificate-hold`.
 pub(super) async fn revoke(
@@ -58,7 +59,7 @@ pub(super) async fn revoke(
     let crl_number = if changed {
         show(service, parsed).await
     } else {
-        latest_number(service)
+        issuer_of(service, parsed).await.map_or(0, latest_number)
     };
     Ok(RevokeCertificateReply {
         changed,
@@ -98,19 +99,35 @@ pub(super) async fn release(
 
 /// Has the change shown at once: by a new response and a new list, whose number this is.
 async fn show(service: &AdministrationService, serial: Serial) -> u64 {
+    let Some(generation) = issuer_of(service, serial.clone()).await else {
+        return 0;
+    };
     let response = async {
-        if let Some(ocsp) = &service.pipeline.ocsp {
+        if let Some(ocsp) = &generation.ocsp {
             ocsp.renew(serial).await;
         }
     };
-    tokio::join!(response, issue_crl(service)).1
+    tokio::join!(response, issue_crl(service, generation)).1
+}
+
+/// The CA that lists the certificate; `None` for one of a rollover that is finished.
+async fn issuer_of(service: &AdministrationService, serial: Serial) -> Option<&Generation> {
+    let row = service.pipeline.store.find_certificate(serial).await;
+    let row = row
+        .inspect_err(|error| tracing::error!(%error, "no CRL for a revocation yet"))
+        .ok()??;
+    service
+        .pipeline
+        .generations
+        .of(&row.ca_id)
+        .map(|found| &**found)
 }
 
 /// The number of the list that shows the change. The change is durable: where no list can be signed now, the schedule
 /// signs one as soon as it can, so the call has succeeded all the same.
-async fn issue_crl(service: &AdministrationService) -> u64 {
+async fn issue_crl(service: &AdministrationService, of: &Generation) -> u64 {
     let pipeline = &service.pipeline;
-    match pipeline
+    match of
         .revocation
         .issue(pipeline.policies.active().model_hash())
         .await
@@ -121,18 +138,14 @@ async fn issue_crl(service: &AdministrationService) -> u64 {
                 error = assay_runtime::telemetry::chain(&error),
                 "no CRL for a revocation yet"
             );
-            pipeline.revocation.want();
-            latest_number(service)
+            of.revocation.want();
+            latest_number(of)
         }
     }
 }
 
-fn latest_number(service: &AdministrationService) -> u64 {
-    service
-        .pipeline
-        .revocation
-        .latest()
-        .map_or(0, |latest| latest.number)
+fn latest_number(of: &Generation) -> u64 {
+    of.revocation.latest().map_or(0, |latest| latest.number)
 }
 
 fn parse(serial: &str) -> Result<Serial, AdminError> {

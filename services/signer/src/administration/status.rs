@@ -16,14 +16,17 @@ pub(super) async fn show(
     let pipeline = &service.pipeline;
     let in_force = pipeline.policies.active();
     let counts = pipeline.store.counts().await?;
-    let health = pipeline.hsm.health().borrow().clone();
+    let workers = pipeline.generations.all().flat_map(|generation| {
+        let health = generation.hsm.health().borrow().clone();
+        health.workers
+    });
     Ok(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: pipeline.recorder.boot_id().to_owned(),
         ready: service.readiness.is_ready(),
         causes: service.readiness.causes(),
         warnings: service.readiness.warnings(),
-        workers: health.workers.into_iter().map(worker).collect(),
+        workers: workers.map(worker).collect(),
         policy_number: in_force.number(),
         policy_hash: in_force.model_hash().map(hex::encode).unwrap_or_default(),
         open_intents: counts.open_intents,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use assay_audit::note::{Note, NoteError, Signature, VerifierKey};
 use assay_audit::tree::Frontier;
 use assay_audit::{Checkpoint, CheckpointError};
-use assay_hsm::{Hsm, OperationError};
+use assay_hsm::OperationError;
 use assay_store::{LogState, MAX_LEAVES, NewCheckpoint, Store, StoreError};
 use tokio::sync::Mutex;
 
@@ -19,6 +19,7 @@ pub(crate) use watch::watch;
 
 use crate::metrics;
 use crate::recorder::Recorder;
+use crate::rollover::Generations;
 use counts::Counts;
 
 /// Why the log cannot be taken up at start.
@@ -63,7 +64,8 @@ pub(crate) enum SignError {
 /// The log of this signer.
 pub(crate) struct Log {
     store: Store,
-    hsm: Hsm,
+    /// The workers that sign certificates; the first of them hold the log's key too.
+    generations: Arc<Generations>,
     recorder: Arc<Recorder>,
     key: VerifierKey,
     settings: LogSettings,
@@ -73,7 +75,8 @@ pub(crate) struct Log {
 /// What was signed last. Held while the next one is made, so that there is one line of heads.
 struct Head {
     frontier: Frontier,
-    counts: Counts,
+    /// By the CA that workers sign for.
+    counts: [Counts; 2],
     /// When all records were last known to be under a checkpoint.
     complete: Instant,
 }
@@ -82,13 +85,18 @@ impl Log {
     /// Takes up the log where `state`, which holds, leaves it.
     pub(crate) fn open(
         store: Store,
-        hsm: Hsm,
+        generations: Arc<Generations>,
         recorder: Arc<Recorder>,
         settings: LogSettings,
         state: LogState,
     ) -> Result<Self, OpenLogError> {
         let origin = &settings.origin;
-        let spki = &hsm.log_key().ok_or(OpenLogError::NoKey)?.spki_der;
+        let spki = &generations
+            .first()
+            .hsm
+            .log_key()
+            .ok_or(OpenLogError::NoKey)?
+            .spki_der;
         let key = VerifierKey::from_spki(origin, spki).map_err(|source| OpenLogError::Key {
             origin: origin.clone(),
             source,
@@ -112,13 +120,13 @@ impl Log {
         let size = state.frontier.size();
         let log = Self {
             store,
-            hsm,
+            generations,
             recorder,
             key,
             settings,
             head: Mutex::new(Head {
                 frontier: state.frontier,
-                counts: Counts::default(),
+                counts: Default::default(),
                 complete: Instant::now(),
             }),
         };
@@ -175,21 +183,23 @@ impl Log {
 
     async fn record_counts(
         &self,
-        counts: &mut Counts,
+        counts: &mut [Counts; 2],
         policy_hash: Option<[u8; 32]>,
         span: Span,
     ) -> Result<(), StoreError> {
-        let changed = counts.changed(&self.hsm.worker_runs(), span);
-        if changed.is_empty() {
-            return Ok(());
+        for (generation, counts) in self.generations.all().zip(counts) {
+            let changed = counts.changed(&generation.hsm.worker_runs(), span);
+            if changed.is_empty() {
+                continue;
+            }
+            let drafts = changed
+                .iter()
+                .map(|count| self.recorder.draft(policy_hash, count.event()))
+                .collect();
+            self.store.append_audit(drafts).await?;
+            let ended = counts.written(changed);
+            generation.hsm.forget_runs(&ended);
         }
-        let drafts = changed
-            .iter()
-            .map(|count| self.recorder.draft(policy_hash, count.event()))
-            .collect();
-        self.store.append_audit(drafts).await?;
-        let ended = counts.written(changed);
-        self.hsm.forget_runs(&ended);
         Ok(())
     }
 
@@ -214,7 +224,7 @@ impl Log {
             root: frontier.root(),
         };
         let text = checkpoint.to_string();
-        let signature = self.hsm.sign_checkpoint(&text).await?;
+        let signature = self.generations.first().hsm.sign_checkpoint(&text).await?;
         let note = Note::new(&text, vec![Signature::new(&self.key, signature)])?;
         Checkpoint::open(&note, &self.key)?;
         // Proofs of every size that is signed can be made: the tree is written first.

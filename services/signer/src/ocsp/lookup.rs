@@ -51,11 +51,17 @@ impl Lookups {
 }
 
 impl Ocsp {
-    /// The response that a frontend asks for.
-    pub(crate) async fn answer(&self, frontend: &str, request: OcspResponseRequest) -> Outcome {
-        let Some((hash, serial)) = self.of_ours(request) else {
-            return Outcome::Unknown(OcspUnknown {});
-        };
+    /// The response that a frontend asks for; `None` where it is of another CA.
+    pub(crate) async fn answer(
+        &self,
+        frontend: &str,
+        request: &OcspResponseRequest,
+    ) -> Option<Outcome> {
+        let (hash, serial) = self.of_ours(request)?;
+        Some(self.look_up(frontend, hash, serial).await)
+    }
+
+    async fn look_up(&self, frontend: &str, hash: CertIdHash, serial: Serial) -> Outcome {
         let busy = Outcome::Busy(Busy {
             retry_after_seconds: RETRY_AFTER_SECONDS,
         });
@@ -81,9 +87,9 @@ impl Ocsp {
         }
     }
 
-    fn of_ours(&self, request: OcspResponseRequest) -> Option<(CertIdHash, Serial)> {
+    fn of_ours(&self, request: &OcspResponseRequest) -> Option<(CertIdHash, Serial)> {
         let OcspResponseRequest { issuer, serial } = request;
-        let issuer = issuer?;
+        let issuer = issuer.as_ref()?;
         let hash = match issuer.hash() {
             OcspHash::Sha1 => CertIdHash::Sha1,
             OcspHash::Sha256 => CertIdHash::Sha256,
@@ -96,8 +102,8 @@ impl Ocsp {
         } = issuer;
         let asked = Issuer {
             hash,
-            name_hash,
-            key_hash,
+            name_hash: name_hash.clone(),
+            key_hash: key_hash.clone(),
         };
         self.issuers.contains(&asked).then_some(())?;
         Some((hash, Serial::try_from(serial.as_slice()).ok()?))

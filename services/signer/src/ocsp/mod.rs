@@ -19,9 +19,11 @@ use x509_cert::Certificate;
 
 use crate::authority::Authority;
 use crate::config::OcspSchedule;
+use crate::generation::Place;
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::revocation::x509_reason;
+use crate::settings::ResponderSettings;
 use lookup::Lookups;
 use responder::Responder;
 pub(crate) use response::Issuer;
@@ -37,12 +39,13 @@ const SPREAD: i64 = 4;
 /// A response is not signed again sooner than this, however near its responder's end is.
 const LEAST_REFRESH: i64 = 5;
 
-/// The responder of the one CA.
+/// The responder of one CA.
 pub(crate) struct Ocsp {
     hsm: Hsm,
     store: Store,
     recorder: Arc<Recorder>,
     ca_id: String,
+    place: Place,
     issuers: Vec<Issuer>,
     responder: Responder,
     schedule: OcspSchedule,
@@ -76,10 +79,14 @@ impl Ocsp {
         hsm: Hsm,
         store: Store,
         authority: &Authority,
+        place: Place,
         recorder: Arc<Recorder>,
-        certificate: Vec<u8>,
-        schedule: OcspSchedule,
+        settings: ResponderSettings,
     ) -> Result<Self, OcspError> {
+        let ResponderSettings {
+            certificate,
+            schedule,
+        } = settings;
         let algorithm = hsm.ocsp_signature_algorithm().ok_or(OcspError::NoKey)?;
         let responder = Responder::new(certificate, algorithm)?;
         let ca_id = authority.id.clone();
@@ -97,6 +104,7 @@ impl Ocsp {
             store,
             recorder,
             ca_id,
+            place,
             responder,
             schedule,
         })

@@ -14,8 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::{Ocsp, OcspError, seconds, seconds_of, unix};
 use crate::metrics;
 
-/// The name of this part in `/readyz`.
-const COMPONENT: &str = "ocsp";
+/// The names of this part in `/readyz`.
+const COMPONENTS: [&str; 2] = ["ocsp", "next-ocsp"];
 /// Responses of one commit.
 const BATCH: u32 = 64;
 /// Of them those at the token at a time.
@@ -158,9 +158,10 @@ impl Ocsp {
     }
 
     fn tell(&self, counts: OcspCounts, now: i64, readiness: &Readiness) {
+        let component = self.place.component(COMPONENTS);
         let end = seconds_of(self.responder.not_after);
         let left = counts.next_update.map(|next| next.saturating_sub(now));
-        metrics::ocsp(counts, left, end.saturating_sub(now));
+        metrics::ocsp(self.place, counts, left, end.saturating_sub(now));
         let time = |at: i64| humantime::format_rfc3339_seconds(unix(at)).to_string();
         let first_end = counts
             .next_update
@@ -168,7 +169,7 @@ impl Ocsp {
                 format!("the first ends {}", time(next))
             });
         readiness.tell(
-            COMPONENT,
+            component,
             format!(
                 "{} responses, {} due, {} unsigned, {first_end}; responder until {}",
                 counts.all,
@@ -177,7 +178,7 @@ impl Ocsp {
                 time(end)
             ),
         );
-        readiness.warn(COMPONENT, self.warning(counts, left, end, now));
+        readiness.warn(component, self.warning(counts, left, end, now));
     }
 
     fn warning(&self, counts: OcspCounts, left: Option<i64>, end: i64, now: i64) -> Option<String> {

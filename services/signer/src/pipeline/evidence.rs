@@ -30,6 +30,7 @@ impl Pipeline {
         profile: &Profile,
         facts: &Facts,
         opened: &Opened,
+        trail: &Trail,
     ) -> Result<Evidence, End> {
         let lookup = opened
             .csr
@@ -40,7 +41,7 @@ impl Pipeline {
         let found = self
             .store
             .evidence(EvidenceQuery {
-                ca_id: self.authority.id.clone(),
+                ca_id: trail.generation.authority.id.clone(),
                 signer_spki_sha256: opened.signer.spki_sha256(),
                 csr_digest: opened.csr_sha256,
                 retransmit_since: self.retransmit_since(),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_audit::{Event, Hash, Issuance};
-use assay_hsm::{Hsm, OperationError};
+use assay_hsm::OperationError;
 use assay_policy::Profile;
 use assay_scep::{Outcome, ReplyError};
 use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
@@ -15,18 +15,19 @@ use super::authority::Superseded;
 use super::intent::Intent;
 use super::lint::Linted;
 use super::reply::{self, SignError};
-use crate::authority::{AssembleError, Authority};
+use crate::authority::AssembleError;
+use crate::generation::Generation;
 use crate::metrics;
 use crate::recorder::Recorder;
+use crate::rollover::Generations;
 
 /// The request id of recovery's token operations.
 const RECOVERY: &str = "recovery";
 
 /// The only holder of the CA's signing operation.
 pub(crate) struct Finish {
-    hsm: Hsm,
     store: Store,
-    authority: Arc<Authority>,
+    generations: Arc<Generations>,
     recorder: Arc<Recorder>,
     at_work: Arc<Mutex<HashSet<Serial>>>,
 }
@@ -36,6 +37,8 @@ pub(crate) struct Finish {
 pub(crate) enum FinishError {
     #[error("the TBS differs from what was linted and recorded; nothing was signed")]
     Digest,
+    #[error("its CA is not in signer.toml any more: put it back to have it finished")]
+    ForeignCa,
     #[error("the certificate was not signed")]
     Sign(#[from] OperationError),
     #[error("the certificate was signed and thrown away")]
@@ -60,15 +63,13 @@ pub(crate) enum Recovered {
 
 impl Finish {
     pub(crate) fn new(
-        hsm: Hsm,
         store: Store,
-        authority: Arc<Authority>,
+        generations: Arc<Generations>,
         recorder: Arc<Recorder>,
     ) -> Self {
         Self {
-            hsm,
             store,
-            authority,
+            generations,
             recorder,
             at_work: Arc::default(),
         }
@@ -87,18 +88,23 @@ impl Finish {
         if intent.tbs_digest != linted.digest() {
             return Err(FinishError::Digest);
         }
-        let certificate = self
-            .sign(&intent.tbs, &intent.tbs_digest, &trail.request_id)
-            .await?;
+        let Generation { authority, hsm, .. } = &*trail.generation;
+        let certificate = sign(
+            &trail.generation,
+            &intent.tbs,
+            &intent.tbs_digest,
+            &trail.request_id,
+        )
+        .await?;
 
         // 10: the CertRep is part of the result, so that the same bytes get the same answer for ever.
         let now = self.recorder.clock.now();
         let chain = profile.quirks_at(now).chain_in_reply;
         let outcome = Outcome::Success {
-            certificates: self.authority.with_chain(certificate.clone(), chain),
+            certificates: authority.with_chain(certificate.clone(), chain),
         };
-        let algorithms = reply::algorithms(profile, self.hsm.key_transports(), now);
-        let built = reply::build(&self.hsm, &algorithms, asker, &outcome, trail).await;
+        let algorithms = reply::algorithms(profile, hsm.key_transports(), now);
+        let built = reply::build(hsm, &algorithms, asker, &outcome, trail).await;
         let issued_at = self.recorder.clock.now_seconds();
         let event = Event::RequestIssued {
             request: trail.request(),
@@ -128,7 +134,7 @@ impl Finish {
         Ok(built?)
     }
 
-    /// Finishes an intent that a crash or an outage left open: the very TBS, the same serial.
+    /// Finishes an intent that a crash or an outage left open: the very TBS, the same serial, by the key of its CA.
     pub(crate) async fn recover(
         &self,
         intent: OpenIntent,
@@ -137,31 +143,23 @@ impl Finish {
         let Some(_at_work) = self.claim(&intent.serial) else {
             return Ok(Recovered::AtWork);
         };
-        match self.sign(&intent.tbs, &intent.tbs_digest, RECOVERY).await {
-            Ok(certificate) => self.close_issued(intent, certificate, now).await,
+        let ca_id = &intent.transaction.ca_id;
+        let generation = self.generations.of(ca_id).ok_or(FinishError::ForeignCa)?;
+        match sign(generation, &intent.tbs, &intent.tbs_digest, RECOVERY).await {
+            Ok(certificate) => {
+                self.close_issued(generation, intent, certificate, now)
+                    .await
+            }
             Err(error) if error.is_permanent() || intent.expires_at <= now => {
-                self.close_abandoned(intent, &error, now).await
+                self.close_abandoned(generation, intent, &error, now).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Steps 7 to 9 on the stored bytes.
-    async fn sign(
-        &self,
-        tbs: &[u8],
-        digest: &[u8; 32],
-        request_id: &str,
-    ) -> Result<Vec<u8>, FinishError> {
-        if openssl::sha::sha256(tbs) != *digest {
-            return Err(FinishError::Digest);
-        }
-        let signature = self.hsm.sign_tbs(request_id, tbs).await?;
-        Ok(self.authority.assemble(tbs, &signature)?)
-    }
-
     async fn close_issued(
         &self,
+        generation: &Generation,
         intent: OpenIntent,
         certificate: Vec<u8>,
         now: i64,
@@ -175,7 +173,7 @@ impl Finish {
             .event(&intent.serial, now)
         });
         let event = Event::RequestIssued {
-            issuance: self.issuance(&intent),
+            issuance: issuance(generation, &intent),
             request: intent.request,
             certificate_sha256: Hash::of(&certificate),
             recovered: true,
@@ -198,12 +196,13 @@ impl Finish {
 
     async fn close_abandoned(
         &self,
+        generation: &Generation,
         intent: OpenIntent,
         error: &FinishError,
         now: i64,
     ) -> Result<Recovered, FinishError> {
         let event = Event::IntentAbandoned {
-            issuance: self.issuance(&intent),
+            issuance: issuance(generation, &intent),
             request: intent.request,
             detail: assay_runtime::telemetry::chain(error).into(),
         };
@@ -212,15 +211,6 @@ impl Finish {
             .fail_intent(intent.serial, now, vec![draft])
             .await?;
         Ok(Recovered::Abandoned)
-    }
-
-    fn issuance(&self, intent: &OpenIntent) -> Issuance {
-        Issuance {
-            serial: intent.serial.to_string().into(),
-            tbs_digest: intent.tbs_digest.into(),
-            key_id: self.authority.key_id.as_str().into(),
-            token_serial: self.hsm.token_serial().into(),
-        }
     }
 
     /// The right to work on this serial, unless another task has it.
@@ -233,11 +223,35 @@ impl Finish {
     }
 }
 
+/// Steps 7 to 9 on the stored bytes.
+async fn sign(
+    generation: &Generation,
+    tbs: &[u8],
+    digest: &[u8; 32],
+    request_id: &str,
+) -> Result<Vec<u8>, FinishError> {
+    if openssl::sha::sha256(tbs) != *digest {
+        return Err(FinishError::Digest);
+    }
+    let signature = generation.hsm.sign_tbs(request_id, tbs).await?;
+    Ok(generation.authority.assemble(tbs, &signature)?)
+}
+
+fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
+    Issuance {
+        serial: intent.serial.to_string().into(),
+        tbs_digest: intent.tbs_digest.into(),
+        key_id: generation.authority.key_id.as_str().into(),
+        token_serial: generation.hsm.token_serial().into(),
+    }
+}
+
 impl FinishError {
     /// Trying again cannot help.
     fn is_permanent(&self) -> bool {
         match self {
             Self::Digest => true,
+            Self::ForeignCa => false,
             Self::Sign(error) => error.is_permanent(),
             Self::Assemble(_) | Self::Store(_) | Self::Reply(_) => false,
         }

@@ -10,6 +10,7 @@ use super::issue::Candidate;
 use super::lint::Linted;
 use super::rule::settle;
 use super::{End, Pipeline, Trail};
+use crate::generation::Generation;
 
 /// Quotas are counted in windows of this many seconds.
 const QUOTA_WINDOW: i64 = 3_600;
@@ -56,13 +57,14 @@ impl Pipeline {
         linted: &Linted,
         trail: &Trail,
     ) -> Result<Opening, End> {
+        let Generation { authority, hsm, .. } = &*trail.generation;
         let now = self.recorder.clock.now_seconds();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
             serial: serial.to_string().into(),
             tbs_digest: linted.digest().into(),
-            key_id: self.authority.key_id.as_str().into(),
-            token_serial: self.hsm.token_serial().into(),
+            key_id: authority.key_id.as_str().into(),
+            token_serial: hsm.token_serial().into(),
         };
         let event = Event::IntentOpened {
             request: trail.request(),
@@ -71,7 +73,7 @@ impl Pipeline {
         };
         let evidence = candidate
             .kept
-            .permit(&candidate.facts, &tbs, &self.authority.ca)?;
+            .permit(&candidate.facts, &tbs, &authority.ca)?;
         let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
@@ -82,7 +84,7 @@ impl Pipeline {
             .store
             .permit(PermitWrite {
                 transaction: TransactionKey {
-                    ca_id: self.authority.id.clone(),
+                    ca_id: authority.id.clone(),
                     signer_spki_sha256: candidate.signer_spki_sha256,
                     transaction_id: trail.transaction_id.clone().unwrap_or_default(),
                 },

@@ -70,12 +70,13 @@ impl Pipeline {
         let expected = profile.expected(&permit).map_err(End::deferred)?;
 
         // 4 and 5: built from policy, then read again by code that shares nothing with the builder.
-        let issuer = &self.authority.issuer;
+        let authority = &trail.generation.authority;
+        let issuer = &authority.issuer;
         let (not_before, not_after) = profile.validity(now, issuer);
         let serial = crate::serial::draw()?;
         let tbs = assay_policy::tbs(profile, permit, issuer, &serial, not_before, not_after)
             .map_err(End::deferred)?;
-        let linted = lint::check(&self.authority, &expected, &tbs, now)?;
+        let linted = lint::check(authority, &expected, &tbs, now)?;
 
         // 6: intent durable. From here a crash ends in this certificate.
         let opening = self

@@ -31,8 +31,7 @@ mod trail;
 use std::sync::Arc;
 use std::time::Instant;
 
-use assay_hsm::Hsm;
-use assay_policy::{Profile, Quirk, Quirks};
+use assay_policy::{Profile, Quirk};
 use assay_runtime::identity::Identity;
 use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
@@ -51,15 +50,13 @@ use requester::Requester;
 pub(crate) use trail::Trail;
 
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
-use crate::authority::Authority;
 use crate::challenge_key::ChallengeKey;
 use crate::config::{AuditConfig, LimitsConfig};
 use crate::log::Log;
 use crate::metrics;
-use crate::ocsp::Ocsp;
 use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
-use crate::revocation::Revocation;
+use crate::rollover::Generations;
 use crate::terms::Terms;
 
 /// A pkiMessage as a frontend relayed it. Nothing in it but the frontend's identity is proven.
@@ -84,17 +81,14 @@ pub(crate) enum Answer {
 
 /// Everything that issuing needs.
 pub(crate) struct Pipeline {
-    pub(crate) authority: Arc<Authority>,
-    pub(crate) hsm: Hsm,
+    pub(crate) generations: Arc<Generations>,
     pub(crate) store: Store,
     pub(crate) policies: Policies,
     pub(crate) challenge_key: ChallengeKey,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) admission: Admission,
     pub(crate) finish: Finish,
-    pub(crate) revocation: Revocation,
     pub(crate) log: Log,
-    pub(crate) ocsp: Option<Arc<Ocsp>>,
     pub(crate) audit: AuditConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) terms: Terms,
@@ -120,8 +114,10 @@ impl Pipeline {
     }
 
     async fn work(&self, received: &Received) -> (Answer, Leaves) {
-        let mut trail = Trail::of(received, self.authority.ra(Quirks::default()));
         let policy = self.policies.active();
+        let now = self.recorder.clock.now();
+        let stage = self.generations.stage(policy.approves_next_ca(), now);
+        let mut trail = Trail::of(received, self.generations.current(stage));
         let Some(profile) = policy.select(&received.profile) else {
             return self.end(trail, None, End::UnknownProfile).await;
         };
@@ -135,8 +131,9 @@ impl Pipeline {
                 return self.end(trail, None, end).await;
             }
         };
-        let quirks = profile.quirks_at(self.recorder.clock.now());
-        trail.ra = Arc::clone(self.authority.addressed(&request, quirks));
+        let quirks = profile.quirks_at(now);
+        let (generation, ra) = self.generations.addressed(stage, &request, quirks);
+        (trail.generation, trail.ra) = (Arc::clone(generation), Arc::clone(ra));
         trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
         match self.serve(&policy, profile, &request, &mut trail).await {
             Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
@@ -192,7 +189,7 @@ impl Pipeline {
         let now = self.recorder.clock.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
         trail.needs(Quirk::of_digest(facts.csr_digest));
-        let mut evidence = self.evidence(profile, &facts, &opened).await?;
+        let mut evidence = self.evidence(profile, &facts, &opened, trail).await?;
         if let Some(earlier) = evidence.retransmitted.take() {
             return self.equal_csr(profile, asker, earlier, trail).await;
         }

@@ -61,7 +61,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
         let key = RaKey {
-            hsm: &self.hsm,
+            hsm: &trail.generation.hsm,
             keys: trail.ra.keys,
             request_id: &trail.request_id,
         };

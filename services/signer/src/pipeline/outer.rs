@@ -41,7 +41,7 @@ impl Pipeline {
         let asked = listed(request, trail)?;
         request.check_algorithms(&reply::algorithms(
             profile,
-            self.hsm.key_transports(),
+            trail.generation.hsm.key_transports(),
             self.recorder.clock.now(),
         ))?;
         request.verify()?;

@@ -47,7 +47,7 @@ impl Pipeline {
             .store
             .queue(PendingWrite {
                 id: id.clone(),
-                transaction: self.transaction(opened.signer.spki_sha256(), trail),
+                transaction: transaction(opened.signer.spki_sha256(), trail),
                 request_digest: trail.request_digest,
                 csr_digest: opened.csr_sha256,
                 csr: opened.csr.without_challenge(),
@@ -96,8 +96,15 @@ impl Pipeline {
         let signer = request.signer()?;
         asker::check_query(signer)?;
         let asker = Asker::by_key(request);
-        let key = self.transaction(signer.spki_sha256(), trail);
-        let polled = self.store.find_polled(key).await?;
+        let mut key = transaction(signer.spki_sha256(), trail);
+        let mut polled = self.store.find_polled(key.clone()).await?;
+        // A device that learns of a rollover while it waits polls by the RA that it knows by then.
+        for generation in self.generations.all() {
+            if polled.is_none() && generation.authority.id != trail.generation.authority.id {
+                key.ca_id.clone_from(&generation.authority.id);
+                polled = self.store.find_polled(key.clone()).await?;
+            }
+        }
         let polled = polled.ok_or_else(|| {
             SignerRule::UnknownRequest.refusal("another transactionID or another key")
         })?;
@@ -230,13 +237,13 @@ impl Pipeline {
             }
         }
     }
+}
 
-    fn transaction(&self, signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
-        TransactionKey {
-            ca_id: self.authority.id.clone(),
-            signer_spki_sha256,
-            transaction_id: trail.transaction_id.clone().unwrap_or_default(),
-        }
+fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
+    TransactionKey {
+        ca_id: trail.generation.authority.id.clone(),
+        signer_spki_sha256,
+        transaction_id: trail.transaction_id.clone().unwrap_or_default(),
     }
 }
 

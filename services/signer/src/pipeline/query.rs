@@ -10,6 +10,7 @@ use assay_store::{CertificateRow, CertificateState, Serial};
 use super::asker::{self, Asker};
 use super::rule::SignerRule;
 use super::{End, Pipeline, Trail};
+use crate::generation::Generation;
 use crate::metrics;
 
 impl Pipeline {
@@ -22,7 +23,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let query = self.open_query(profile, request, envelope, trail).await?;
-        let row = self.asked_for(&query).await?;
+        let (row, _) = self.asked_for(&query).await?;
         let certificate = match (row.state, row.der) {
             (CertificateState::Issued, Some(der)) => der,
             (
@@ -44,7 +45,7 @@ impl Pipeline {
             .await
     }
 
-    /// The latest CRL, alone.
+    /// The latest CRL of the CA that is asked for, alone.
     pub(super) async fn get_crl(
         &self,
         profile: &Profile,
@@ -53,8 +54,8 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
         let query = self.open_query(profile, request, envelope, trail).await?;
-        self.asked_for(&query).await?;
-        let latest = self
+        let (_, generation) = self.asked_for(&query).await?;
+        let latest = generation
             .revocation
             .latest()
             .ok_or_else(|| End::deferred("the first CRL is not signed yet"))?;
@@ -91,15 +92,17 @@ impl Pipeline {
             .ok_or(End::Unanswered)
     }
 
-    async fn asked_for(&self, query: &IssuerAndSerial) -> Result<CertificateRow, End> {
-        if query.issuer_der != self.authority.issuer.subject_der {
-            return Err(End::Unanswered);
-        }
+    /// The record that a query names, and the CA that it is of.
+    async fn asked_for(
+        &self,
+        query: &IssuerAndSerial,
+    ) -> Result<(CertificateRow, &Generation), End> {
         let serial = Serial::try_from(query.serial.as_slice()).map_err(|_| End::Unanswered)?;
-        self.store
-            .find_certificate(serial)
-            .await?
-            .ok_or(End::Unanswered)
+        let row = self.store.find_certificate(serial).await?;
+        let row = row.ok_or(End::Unanswered)?;
+        let issuer = self.generations.issuer_of(&row, &query.issuer_der);
+        let issuer = issuer.ok_or(End::Unanswered)?;
+        Ok((row, issuer))
     }
 
     async fn answer_query(

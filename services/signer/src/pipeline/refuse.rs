@@ -99,11 +99,11 @@ impl Pipeline {
         };
         let algorithms = reply::algorithms(
             profile,
-            self.hsm.key_transports(),
+            trail.generation.hsm.key_transports(),
             self.recorder.clock.now(),
         );
         let asker = Asker::by_key(request);
-        let built = reply::build(&self.hsm, &algorithms, asker, &outcome, trail).await;
+        let built = reply::build(&trail.generation.hsm, &algorithms, asker, &outcome, trail).await;
         let cert_rep = match built {
             Ok(cert_rep) => cert_rep,
             Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,

@@ -1,5 +1,7 @@
 //! Requests that came before: the stored CertRep for the same bytes, the same certificate for an equal CSR.
 
+use std::sync::Arc;
+
 use assay_audit::{Answer, Event};
 use assay_policy::{Profile, Quirk};
 use assay_scep::Outcome;
@@ -8,6 +10,7 @@ use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial}
 use super::asker::Asker;
 use super::rule::SignerRule;
 use super::{End, Pipeline, Trail, reply};
+use crate::authority::Authority;
 use crate::metrics;
 
 impl Pipeline {
@@ -79,6 +82,9 @@ impl Pipeline {
         if earlier.profile != profile.name().as_str() {
             return Err(other_profile());
         }
+        // A poll may come by the RA of another CA than the one that issued.
+        let issuer = self.generations.of(&earlier.ca_id);
+        let issuer = Arc::clone(issuer.unwrap_or(&trail.generation));
         let certificate = match (earlier.state, earlier.der) {
             (CertificateState::Issued, Some(certificate)) => certificate,
             (
@@ -92,7 +98,7 @@ impl Pipeline {
         };
         let mut trail = trail.clone();
         let cert_rep = self
-            .success(profile, asker, certificate, &mut trail)
+            .success(profile, asker, certificate, &issuer.authority, &mut trail)
             .await?;
         let stored = Reply {
             serial: earlier.serial,
@@ -126,12 +132,13 @@ impl Pipeline {
         profile: &Profile,
         asker: Asker<'_>,
         certificate: Vec<u8>,
+        issuer: &Authority,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
         let chain = profile.quirks_at(self.recorder.clock.now()).chain_in_reply;
         trail.needs(chain.then_some(Quirk::ChainInReply));
         let outcome = Outcome::Success {
-            certificates: self.authority.with_chain(certificate, chain),
+            certificates: issuer.with_chain(certificate, chain),
         };
         self.reply(profile, asker, &outcome, trail).await
     }
@@ -146,10 +153,10 @@ impl Pipeline {
     ) -> Result<Vec<u8>, End> {
         let algorithms = reply::algorithms(
             profile,
-            self.hsm.key_transports(),
+            trail.generation.hsm.key_transports(),
             self.recorder.clock.now(),
         );
-        reply::build(&self.hsm, &algorithms, asker, outcome, trail)
+        reply::build(&trail.generation.hsm, &algorithms, asker, outcome, trail)
             .await
             .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
     }

@@ -7,16 +7,16 @@ use super::outer::Means;
 use super::rule::SignerRule;
 use super::{End, Pipeline};
 
-/// The signer of a pkiMessage, as far as this CA knows it.
+/// The signer of a pkiMessage, as far as it is known here.
 pub(super) enum Requester {
     /// A self-signed or foreign certificate: nothing but the holder of a key.
     Key,
-    /// A certificate that this CA issued, found in the index, in force.
+    /// A certificate that was issued here, found in the index, in force; whichever CA the renewal is to be of.
     Issued(Box<CertificateRow>),
 }
 
 impl Pipeline {
-    /// Who asks for a certificate. A signer's certificate that claims to be of this CA must be, to the last byte, and in
+    /// Who asks for a certificate. A signer's certificate that claims to be of a CA here must be, to the last byte, and in
     /// force; a RenewalReq needs one.
     pub(super) async fn requester(
         &self,
@@ -24,7 +24,7 @@ impl Pipeline {
         means: Means,
     ) -> Result<Requester, End> {
         let signer = request.signer()?;
-        let claims_to_be_ours = signer.issuer_der() == self.authority.issuer.subject_der;
+        let claims_to_be_ours = self.generations.issues_as(signer.issuer_der());
         if !claims_to_be_ours && means == Means::PkcsReq {
             return Ok(Requester::Key);
         }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use assay_audit::{Hash, Request};
-use assay_policy::Quirk;
+use assay_policy::{Quirk, Quirks};
 
 use super::Received;
+use crate::generation::Generation;
 use crate::ra::Ra;
 
 /// Grows along the pipeline; whoever ends the request makes its terminal record of it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Trail {
     pub(crate) peer: String,
     pub(crate) request_id: String,
@@ -18,7 +19,9 @@ pub(crate) struct Trail {
     pub(crate) policy_hash: Option<[u8; 32]>,
     pub(crate) transaction_id: Option<String>,
     pub(crate) message_type: Option<String>,
-    /// Who answers: the RA that the message is enveloped to.
+    /// The CA that answers: the one whose RA the message is enveloped to.
+    pub(crate) generation: Arc<Generation>,
+    /// That RA.
     pub(crate) ra: Arc<Ra>,
     /// Set once a challenge was found: the request is then more than anybody could send.
     pub(crate) challenge_id: Option<String>,
@@ -29,7 +32,8 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    pub(super) fn of(received: &Received, ra: &Arc<Ra>) -> Self {
+    /// Until the message is read, the CA that GetCACert names answers, by the RA of most profiles.
+    pub(super) fn of(received: &Received, current: &Arc<Generation>) -> Self {
         Self {
             peer: received.frontend.to_string(),
             request_id: received.request_id.clone(),
@@ -38,7 +42,8 @@ impl Trail {
             policy_hash: None,
             transaction_id: None,
             message_type: None,
-            ra: Arc::clone(ra),
+            generation: Arc::clone(current),
+            ra: Arc::clone(current.authority.ra(Quirks::default())),
             challenge_id: None,
             under_password: false,
             quirks: Vec::new(),

@@ -14,12 +14,13 @@ use x509_cert::ext::pkix::CrlReason as X509Reason;
 
 use crate::authority::{AssembleError, Authority};
 use crate::config::CrlConfig;
+use crate::generation::Place;
 use crate::metrics;
 use crate::recorder::Recorder;
 use list::{Edition, Entry};
 
-/// The name of this part in `/readyz`.
-const COMPONENT: &str = "crl";
+/// The names of this part in `/readyz`.
+const COMPONENTS: [&str; 2] = ["crl", "next-crl"];
 /// The request id of a CRL's token operation.
 const REQUEST_ID: &str = "crl";
 
@@ -28,6 +29,7 @@ pub(crate) struct Revocation {
     hsm: Hsm,
     store: Store,
     authority: Arc<Authority>,
+    place: Place,
     recorder: Arc<Recorder>,
     schedule: CrlConfig,
     latest: RwLock<Option<Arc<CrlRow>>>,
@@ -57,6 +59,7 @@ impl Revocation {
         hsm: Hsm,
         store: Store,
         authority: Arc<Authority>,
+        place: Place,
         recorder: Arc<Recorder>,
         schedule: CrlConfig,
     ) -> Result<Self, StoreError> {
@@ -71,6 +74,7 @@ impl Revocation {
             hsm,
             store,
             authority,
+            place,
             recorder,
             schedule,
             latest: RwLock::new(latest.map(Arc::new)),
@@ -105,17 +109,19 @@ impl Revocation {
     /// Says how old the latest list is, and warns where one is overdue.
     pub(crate) fn tell(&self, readiness: &Readiness) {
         let now = self.recorder.clock.now_seconds();
+        let component = self.place.component(COMPONENTS);
         let Some(latest) = self.latest() else {
-            return readiness.tell(COMPONENT, "none yet".to_owned());
+            return readiness.tell(component, "none yet".to_owned());
         };
         let time = |at| humantime::format_rfc3339_seconds(unix(at)).to_string();
         let end = time(latest.next_update);
         metrics::crl(
+            self.place,
             now.saturating_sub(latest.this_update),
             latest.next_update.saturating_sub(now),
         );
         readiness.tell(
-            COMPONENT,
+            component,
             format!(
                 "number {}, of {}, until {end}",
                 latest.number,
@@ -126,7 +132,7 @@ impl Revocation {
         let overlap = seconds(self.schedule.validity.saturating_sub(self.schedule.refresh));
         let late = latest.next_update.saturating_sub(now) < overlap / 2;
         readiness.warn(
-            COMPONENT,
+            component,
             late.then(|| format!("the latest list ends {end} and no newer one could be signed")),
         );
     }

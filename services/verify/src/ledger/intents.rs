@@ -104,6 +104,8 @@ impl Intents {
             Event::ServiceStarted { .. }
             | Event::ServiceStopped { .. }
             | Event::PolicyActivated { .. }
+            | Event::CaAnnounced { .. }
+            | Event::CaSwitched { .. }
             | Event::ProfileStopped { .. }
             | Event::WorkerCounted { .. }
             | Event::ChallengeIssued { .. }

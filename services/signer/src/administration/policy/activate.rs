@@ -94,7 +94,9 @@ pub(crate) async fn activate(
         tracing::warn!(number, error, "no checkpoint over the activation yet");
     }
     let expires = approved.proposal().expires;
-    policies.activate(ActivePolicy::new(number, bundle, expires), &changing);
+    let approval = service.pipeline.terms.approval();
+    let active = ActivePolicy::new(number, bundle, expires, approval);
+    policies.activate(active, &changing);
     tracing::info!(
         number,
         actor,

@@ -93,8 +93,7 @@ fn unserved(service: &AdministrationService, bundle: &Bundle) -> Vec<String> {
     bundle
         .profiles
         .values()
-        .filter_map(|profile| service.pipeline.authority.serves(profile, now).err())
-        .map(|error| error.to_string())
+        .flat_map(|profile| service.pipeline.generations.unserved(profile, now))
         .collect()
 }
 

@@ -1,5 +1,7 @@
 //! At start: the version that was in force is proven again, from its files to the last signature.
 
+use std::time::SystemTime;
+
 use assay_policy::{Bundle, PolicyFile, Purpose, SignedProposal};
 use assay_store::{Store, StoreError};
 
@@ -35,6 +37,7 @@ pub(crate) async fn load_active(
     store: &Store,
     terms: &Terms,
     without_policy: bool,
+    now: SystemTime,
 ) -> Result<Option<ActivePolicy>, LoadActiveError> {
     let Some(policy) = store.active_policy().await? else {
         return Ok(None);
@@ -68,13 +71,13 @@ pub(crate) async fn load_active(
             problems: lines(&problems, "; "),
         })?;
     let proposal = approved.proposal();
-    let differences = terms.differences(proposal);
-    if !differences.is_empty() {
-        return Err(LoadActiveError::OtherTerms {
-            number,
-            problems: differences.join("; "),
-        });
-    }
+    let approval =
+        terms
+            .stands(proposal, now)
+            .map_err(|differences| LoadActiveError::OtherTerms {
+                number,
+                problems: differences.join("; "),
+            })?;
     let files: Vec<PolicyFile> = policy
         .files
         .into_iter()
@@ -93,5 +96,6 @@ pub(crate) async fn load_active(
             problems: "its files mean something else in this release".to_owned(),
         });
     }
-    Ok(Some(ActivePolicy::new(number, bundle, proposal.expires)))
+    let expires = proposal.expires;
+    Ok(Some(ActivePolicy::new(number, bundle, expires, approval)))
 }

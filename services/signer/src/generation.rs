@@ -1,0 +1,96 @@
+//! A CA at work: its keys in the token, its certificates, the lists and responses that it signs.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use assay_hsm::Hsm;
+use assay_store::Store;
+
+use crate::app::RunError;
+use crate::authority::{Authority, RaState};
+use crate::config::CrlConfig;
+use crate::metrics;
+use crate::ocsp::Ocsp;
+use crate::recorder::Recorder;
+use crate::revocation::Revocation;
+use crate::settings::GenerationSettings;
+
+/// Which of the CAs, in `/readyz` and in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    First,
+    Next,
+}
+
+impl Place {
+    /// The value of a metric's label `ca`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Next => "next",
+        }
+    }
+
+    /// The name of a part in `/readyz`, of the two that there are.
+    pub(crate) fn component(self, names: [&'static str; 2]) -> &'static str {
+        let [first, next] = names;
+        match self {
+            Self::First => first,
+            Self::Next => next,
+        }
+    }
+}
+
+/// One CA with its RA. A signer has one, or two while the second takes over from the first.
+pub(crate) struct Generation {
+    pub(crate) place: Place,
+    pub(crate) authority: Arc<Authority>,
+    /// Workers of its own, which hold its keys and no other CA's.
+    pub(crate) hsm: Hsm,
+    pub(crate) revocation: Revocation,
+    pub(crate) ocsp: Option<Arc<Ocsp>>,
+}
+
+impl Generation {
+    /// Starts its workers, which prove keys and certificates.
+    ///
+    /// # Errors
+    /// Whatever makes its start unsafe.
+    pub(crate) async fn start(
+        settings: GenerationSettings,
+        place: Place,
+        crl: CrlConfig,
+        ra: RaState,
+        store: &Store,
+        recorder: &Arc<Recorder>,
+        now: SystemTime,
+    ) -> Result<Self, RunError> {
+        let hsm = Hsm::start(settings.hsm).await?;
+        hsm.set_observer(Arc::new(metrics::token_operation));
+        let authority = Arc::new(Authority::new(
+            settings.certificates,
+            settings.ca_key_id,
+            hsm.ca_signature_algorithm(),
+            ra,
+            now,
+        )?);
+        let (store, recorder) = (store.clone(), Arc::clone(recorder));
+        let ocsp = match settings.ocsp {
+            Some(responder) => {
+                let (hsm, store) = (hsm.clone(), store.clone());
+                let recorder = Arc::clone(&recorder);
+                let ocsp = Ocsp::start(hsm, store, &authority, place, recorder, responder);
+                Some(Arc::new(ocsp.await?))
+            }
+            None => None,
+        };
+        let (of, keys) = (Arc::clone(&authority), hsm.clone());
+        Ok(Self {
+            revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
+            place,
+            authority,
+            hsm,
+            ocsp,
+        })
+    }
+}
