@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
-    requests, scep, status,
+    requests, rollover, scep, status,
 };
 use crate::{bench, ceremony, demo, export, witness};
 
@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Devices that need an exception of their profile
     #[command(subcommand)]
     Legacy(legacy::LegacyCommand),
+    /// A CA that takes over from another
+    #[command(subcommand)]
+    Rollover(rollover::RolloverCommand),
     /// Check, activate and list policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),

@@ -24,7 +24,7 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::commands::{
     audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
-    requests, scep, status,
+    requests, rollover, scep, status,
 };
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
@@ -67,6 +67,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Cert(command) => certificates::run(command, &installation()?, out).await,
         Command::Request(command) => requests::run(command, &installation()?, out).await,
         Command::Legacy(command) => legacy::run(command, &installation()?, out).await,
+        Command::Rollover(command) => rollover::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, cli.dir.as_deref(), out).await,

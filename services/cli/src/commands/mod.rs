@@ -12,6 +12,7 @@ pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod requests;
 mod revocation;
+pub(crate) mod rollover;
 pub(crate) mod scep;
 mod server;
 pub(crate) mod status;

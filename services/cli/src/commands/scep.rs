@@ -1,4 +1,6 @@
-//! `assay scep`: what a device may ask a SCEP server besides enrolling (RFC 8894, sections 3.3.4 and 3.3.5).
+//! `assay scep`: what a device may ask a SCEP server besides enrolling (RFC 8894, sections 3.3.4, 3.3.5 and 4.7).
+
+mod next_ca;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,8 @@ pub(crate) enum ScepCommand {
     GetCert(GetCertArgs),
     /// Fetch the CRL (GetCRL)
     GetCrl(GetCrlArgs),
+    /// Fetch the certificates of the CA that takes over, and of its RA (GetNextCACert)
+    GetNextCa(next_ca::GetNextCaArgs),
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +64,7 @@ pub(crate) async fn run(command: ScepCommand, dir: Option<&Path>, out: Output) -
     match command {
         ScepCommand::GetCert(args) => get_certificate(args, dir, out).await,
         ScepCommand::GetCrl(args) => get_crl(args, dir, out).await,
+        ScepCommand::GetNextCa(args) => next_ca::run(args, dir, out).await,
     }
 }
 

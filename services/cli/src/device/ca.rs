@@ -9,7 +9,7 @@ use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use der::Decode;
 
-use crate::failure::{Failure, OrFail, Outcome};
+use crate::failure::{Failure, Next, OrFail, Outcome};
 
 /// DER certificates by their use.
 #[derive(Clone, Debug)]
@@ -33,6 +33,23 @@ impl CaCertificates {
     pub(crate) fn parse(body: &[u8]) -> Outcome<Self> {
         let what = "GetCACert gave no certificates";
         let certificates = assay_scep::parse_ca_certificates(body).or_fail(what)?;
+        Self::of(certificates)
+    }
+
+    /// Takes what GetNextCACert gave, once the signature is found to be by the RA of the present ones.
+    pub(crate) fn parse_next(&self, body: &[u8]) -> Outcome<Self> {
+        let what = "GetNextCACert gave nothing that can be believed";
+        let ra = SignerCertificate::parse(&self.signature).ok_or_else(|| Failure::failed(what))?;
+        let certificates = assay_scep::parse_next_ca_certificates(body, &ra)
+            .or_fail(what)
+            .next("do not use it; see which RA certificates the server names (GetCACert)")?;
+        let next = Self::of(certificates)?;
+        next.check(None)?;
+        Ok(next)
+    }
+
+    fn of(certificates: Vec<Vec<u8>>) -> Outcome<Self> {
+        let what = "the server gave no certificates";
         if let [only] = certificates.as_slice() {
             return Ok(Self {
                 encryption: only.clone(),
@@ -59,7 +76,7 @@ impl CaCertificates {
         }
         let (Some(encryption), Some(signature), Some(ca)) = (encryption, signature, ca) else {
             return Err(
-                Failure::failed("GetCACert gave no usable set of RA and CA certificates")
+                Failure::failed("the server gave no usable set of RA and CA certificates")
                     .next("the RA needs keyEncipherment and digitalSignature, the CA CA:TRUE"),
             );
         };

@@ -15,6 +15,8 @@ use crate::failure::{Exit, Failure, OrFail, Outcome};
 /// Largest answer taken: a certificate list of a deep chain is a hundred times smaller.
 const MAX_ANSWER: usize = 1024 * 1024;
 const HTTP_PORT: u16 = 80;
+/// Answered only while a CA is to take over.
+pub(super) const NEXT_CA: &str = "GetNextCACert";
 
 /// A SCEP URL, http only: SCEP protects its messages itself.
 #[derive(Clone, Debug)]
@@ -142,6 +144,9 @@ impl Connection {
                 .and_then(|value| value.to_str().ok())
             {
                 Some(seconds) => failure.next(format!("try again in {seconds} s")),
+                None if operation == NEXT_CA => {
+                    failure.next("there is none to take over, or it has: see GetCACert")
+                }
                 None => failure.next("see that the URL names a profile that is in force"),
             },
         )

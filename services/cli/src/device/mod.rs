@@ -47,6 +47,18 @@ impl Session {
         Ok(Self { connection, ca })
     }
 
+    /// The next CA's certificates, as the present RA announces them.
+    pub(crate) async fn next_ca(&mut self) -> Outcome<CaCertificates> {
+        let body = self.connection.get(connection::NEXT_CA).await?;
+        self.ca.parse_next(&body)
+    }
+
+    /// Goes over to the next CA: from here on requests are enveloped to its RA.
+    pub(crate) async fn go_over(&mut self) -> Outcome {
+        self.ca = self.next_ca().await?;
+        Ok(())
+    }
+
     /// Asks for a certificate.
     pub(crate) async fn enrol(&mut self, wish: &Wish, key: &DeviceKey) -> Outcome<Verdict> {
         let request = Prepared::new(wish, key, &self.ca.encryption).await?;

@@ -154,6 +154,19 @@ async fn what_is_no_scep_request_is_refused_by_status() {
 }
 
 #[tokio::test]
+async fn the_next_certificates_are_served_as_they_came_with_their_type() {
+    let stand = Stand::start("").await;
+    let answer = stand.get("/scep/fleet?operation=GetNextCACert").await;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/x-x509-next-ca-cert")
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.text(), "next certificates of fleet");
+}
+
+#[tokio::test]
 async fn what_the_signer_says_becomes_a_status() {
     let stand = Stand::start("").await;
     for (message, status, retry_after) in [

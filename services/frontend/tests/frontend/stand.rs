@@ -226,6 +226,11 @@ fn info(name: &str) -> ProfileInfo {
         ca_certificates: format!("certificates of {name}").into_bytes(),
         ca_certificates_type: "application/x-x509-ca-ra-cert".to_owned(),
         is_default: name == "devices",
+        // A CA takes over for all profiles but that one.
+        next_ca_certificates: match name {
+            "devices" => Vec::new(),
+            _ => format!("next certificates of {name}").into_bytes(),
+        },
     }
 }
 

@@ -23,19 +23,23 @@ const OPTIONAL: &[&str] = &[
     "ocsp.rate",
     "ocsp.lookup_rate",
     "ocsp.sha256",
+    "rollover.overlap",
     "crl",
     "audit",
     "limits",
     "log",
 ];
 
-/// Lists that are empty where they are not there, the origin that is made up instead, `ocsp`, without which there is none, and
-/// `policy`, which a later check asks for with what it is for.
+/// Lists that are empty where they are not there, the origin that is made up instead, `ocsp` and `rollover`, without which
+/// there is none, and `policy`, which a later check asks for with what it is for.
 const EMPTY: &[&str] = &[
     "audit.origin",
     "token.environment",
     "certificates.chain",
     "ocsp",
+    "rollover",
+    "rollover.ocsp",
+    "rollover.certificates.chain",
     "policy",
     "policy.approver",
 ];

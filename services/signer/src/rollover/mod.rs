@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_policy::{Profile, Quirks};
 use assay_scep::Request;
-use assay_store::{CertificateRow, RolloverRow};
+use assay_store::{CertificateRow, RolloverRow, Store, StoreError};
 
 use crate::authority::Authority;
 use crate::generation::Generation;
@@ -184,6 +184,22 @@ impl Generations {
     pub(crate) fn serve(&self, profile: &Profile, now: SystemTime) -> Result<(), NoSingleRa> {
         self.all()
             .try_for_each(|generation| generation.authority.serves(profile, now))
+    }
+
+    /// Why no version can be activated that has the next CA take over at its time, if there is a reason.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn untimely(
+        &self,
+        store: &Store,
+        now: SystemTime,
+    ) -> Result<Option<RolloverError>, StoreError> {
+        let Some(next) = &self.next else {
+            return Ok(None);
+        };
+        let kept = store.find_rollover(next.authority().id.clone()).await?;
+        Ok(check_time(next.switch_at, kept, now).err())
     }
 
     /// Everything that a profile asks of the CAs and that they cannot give, a line each.

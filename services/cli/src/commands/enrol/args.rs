@@ -39,6 +39,10 @@ pub(crate) struct EnrolArgs {
     #[command(flatten)]
     pub(super) server: ServerArgs,
 
+    /// Have the certificate from the CA that takes over, before it does: its certificates come by GetNextCACert
+    #[arg(long, conflicts_with = "resume")]
+    pub(super) next_ca: bool,
+
     /// Subject, RFC 4514, most specific first: 'CN=box-1,O=Example'
     #[arg(long, value_parser = Dn::parse_rfc4514, required_unless_present_any = ["renew", "resume"])]
     pub(super) subject: Option<Dn>,

@@ -34,6 +34,10 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     let order = Order::of(&args)?;
     let trusted = args.server.expected_ca()?;
     let mut session = Session::open(&url, trusted).await?;
+    let present = hex::encode(session.ca.fingerprint());
+    if args.next_ca {
+        session.go_over().await?;
+    }
     let request = order.request(&session).await?;
     // Before the request: a certificate whose key was lost cannot be had again with a one-time challenge.
     order.keep_key()?;
@@ -44,7 +48,8 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     let place = Place {
         certificate: args.cert.clone(),
         key: order.key_file.clone(),
-        ca_fingerprint: hex::encode(session.ca.fingerprint()),
+        // Polls go to the present CA, until it is another.
+        ca_fingerprint: present,
     };
     if trusted.is_none() && !out.is_json() {
         output::note(&format!(

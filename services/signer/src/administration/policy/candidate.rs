@@ -54,6 +54,7 @@ impl Candidate {
         problems.extend(bundle.iter().flat_map(|bundle| unserved(service, bundle)));
         if let Some(proposal) = &examined.proposal {
             problems.extend(terms.differences(proposal));
+            problems.extend(untimely(service).await?);
             if let Some(bundle) = &bundle {
                 problems.extend(other_files(proposal, bundle));
             }
@@ -95,6 +96,14 @@ fn unserved(service: &AdministrationService, bundle: &Bundle) -> Vec<String> {
         .values()
         .flat_map(|profile| service.pipeline.generations.unserved(profile, now))
         .collect()
+}
+
+/// A CA that cannot take over at its time.
+async fn untimely(service: &AdministrationService) -> Result<Option<String>, StoreError> {
+    let pipeline = &service.pipeline;
+    let (generations, now) = (&pipeline.generations, pipeline.recorder.clock.now());
+    let untimely = generations.untimely(&pipeline.store, now).await?;
+    Ok(untimely.map(|error| error.to_string()))
 }
 
 fn other_files(proposal: &Proposal, bundle: &Bundle) -> Option<String> {
