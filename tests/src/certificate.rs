@@ -36,6 +36,14 @@ impl Judges {
         }
     }
 
+    /// For the certificates that another CA (PEM file) of the same root has issued.
+    pub fn under(installation: &Installation, issuer: &Path) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            ..Self::of(installation)
+        }
+    }
+
     /// Both OpenSSL and GnuTLS accept the chain of this PEM certificate, for TLS clients and strictly by RFC 5280.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use assay_scep::client::{CertRep, PkiMessageBuilder, assemble_csr, new_csr_info};
 use assay_scep::{
     Decryptor, Digest, FailInfo, KeyTransport, Limits, MessageSigner, Nonce, PkiStatus, Secret,
+    SignerCertificate,
 };
 use der::Encode;
 use openssl::asn1::Asn1Time;
@@ -15,7 +16,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::{Padding, Rsa};
 use openssl::sign::Signer;
-use openssl::x509::{X509Builder, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use x509_cert::name::Name;
 use zeroize::Zeroizing;
 
@@ -46,6 +47,59 @@ impl Anchors {
             ra_enc: pem(&ready.ra_enc_pem)?,
             ra_sign: pem(&ready.ra_sign_pem)?,
         })
+    }
+}
+
+/// A CA with its RA, as devices learn of them over SCEP.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// What requests are enveloped to and replies signed with.
+    pub anchors: Anchors,
+    /// The issuing CA, DER.
+    pub ca: Vec<u8>,
+}
+
+impl Authority {
+    /// The one that GetCACert names.
+    ///
+    /// # Errors
+    ///
+    /// When there is no list of an RA of two certificates and a CA.
+    pub async fn present(url: &str) -> Result<Self> {
+        let response = http::get(&format!("{url}?operation=GetCACert")).await?;
+        ensure!(response.status == 200, "HTTP {}", response.status);
+        Self::of(assay_scep::parse_ca_certificates(&response.body)?)
+    }
+
+    /// The one that takes over, as the present RA announces it by GetNextCACert.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is not signed by the RA that `self` knows.
+    pub async fn next(&self, url: &str) -> Result<Self> {
+        let response = http::get(&format!("{url}?operation=GetNextCACert")).await?;
+        ensure!(response.status == 200, "HTTP {}", response.status);
+        let ra = SignerCertificate::parse(&self.anchors.ra_sign).context("the RA")?;
+        Self::of(assay_scep::parse_next_ca_certificates(&response.body, &ra)?)
+    }
+
+    /// RA certificates, then the issuing CA.
+    fn of(certificates: Vec<Vec<u8>>) -> Result<Self> {
+        let mut certificates = certificates.into_iter();
+        let mut next = || certificates.next().context("too few certificates");
+        let (ra_enc, ra_sign, ca) = (next()?, next()?, next()?);
+        let anchors = Anchors { ra_enc, ra_sign };
+        Ok(Self { anchors, ca })
+    }
+
+    /// Whether its CA's key signed the certificate, DER.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is none.
+    pub fn has_issued(&self, certificate: &[u8]) -> Result<bool> {
+        let ca = X509::from_der(&self.ca)?.public_key()?;
+        Ok(X509::from_der(certificate)?.verify(&ca)?)
     }
 }
 

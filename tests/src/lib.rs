@@ -23,6 +23,7 @@ pub mod profile;
 pub mod python;
 pub mod query;
 pub mod store;
+pub mod strongswan;
 pub mod tiers;
 pub mod tool;
 pub mod trace;

@@ -33,6 +33,14 @@ impl Responder {
         Ok(Self::at(url.context("made without --ocsp")?, installation))
     }
 
+    /// The same for what another CA (PEM file) has issued.
+    pub fn about(self, ca: &Path) -> Self {
+        Self {
+            ca: ca.to_owned(),
+            ..self
+        }
+    }
+
     /// The same at another address.
     pub fn at(url: &str, installation: &Installation) -> Self {
         let ready = installation.ready();

@@ -81,9 +81,10 @@ impl Terms {
         })
     }
 
-    /// Whether a version that was activated before stands under these terms, and if so whether it approves the next CA.
-    /// It may be of before anybody thought of a next CA, which is then not taken up; or of a rollover that was finished
-    /// since, so that the CA which it approved to take over is the only one now.
+    /// Whether a version that was activated before stands under these terms, and if so whether it approves the next CA. It
+    /// may say nothing of a next CA, or, before the time that it says has come, something else: that CA is then not taken up
+    /// until another version approves it. Past that time what it says stands, until the rollover is finished and the CA
+    /// that it let take over is the only one.
     ///
     /// # Errors
     /// All that it says of another signer, a line each.
@@ -96,31 +97,25 @@ impl Terms {
         if differences.is_empty() {
             return Ok(self.approval());
         }
-        let mut before = proposal.clone();
-        if proposal.settings.contains_key(NEXT_ISSUER) {
-            if self.settings.contains_key(NEXT_ISSUER) || !self.is_the_successor(proposal, now) {
+        let mut said = proposal.clone();
+        if has_switched(proposal, now) {
+            let next = proposal.settings.get(NEXT_ISSUER);
+            let finished = next == Some(&hex::encode(self.issuer));
+            if !finished || self.approval() == Approval::OfBoth {
                 return Err(differences);
             }
-            before.issuer = self.issuer;
-            before.settings.retain(|name, _| !is_rollover(name));
+            said.issuer = self.issuer;
         }
         let mut own = self.settings.clone();
-        own.retain(|name, _| !is_rollover(name));
-        let differences = compare(&self.issuer, &own, &before);
+        for settings in [&mut said.settings, &mut own] {
+            settings.retain(|name, _| !is_rollover(name));
+        }
+        let differences = compare(&self.issuer, &own, &said);
         if differences.is_empty() {
             Ok(Approval::OfTheFirst)
         } else {
             Err(differences)
         }
-    }
-
-    /// Whether the CA here is the one that the version let take over, at a time that has come.
-    fn is_the_successor(&self, proposal: &Proposal, now: SystemTime) -> bool {
-        let said = |name| proposal.settings.get(name).map(String::as_str);
-        let switched = said(SWITCH_AT)
-            .and_then(|at| humantime::parse_rfc3339(at).ok())
-            .is_some_and(|at| at <= now);
-        switched && said(NEXT_ISSUER) == Some(hex::encode(self.issuer).as_str())
     }
 
     /// What a version approves that does not differ.
@@ -173,6 +168,14 @@ pub(crate) enum Approval {
     OfTheFirst,
     /// The one of `[rollover]` as well, and when it takes over.
     OfBoth,
+}
+
+/// Whether the CA that a version lets take over has done so.
+fn has_switched(proposal: &Proposal, now: SystemTime) -> bool {
+    let switch_at = proposal.settings.get(SWITCH_AT);
+    switch_at
+        .and_then(|at| humantime::parse_rfc3339(at).ok())
+        .is_some_and(|at| at <= now)
 }
 
 fn is_rollover(name: &str) -> bool {

@@ -2,24 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use assay_tests::installation::{Installation, pem};
 use assay_tests::operator::Operator;
-use assay_tests::tool::{Ran, command, run};
+use assay_tests::strongswan::{self, Anchors};
+use assay_tests::tool::{Ran, run};
 use assay_tests::wait;
 use openssl::x509::X509;
 use tokio::process::Command;
 
 use crate::hold_to_policy;
-
-const PACKAGE: &str = "strongswan-pki";
-
-/// What `--scepca` brought, told apart by content: strongSwan numbers its files.
-struct Anchors {
-    ca: PathBuf,
-    ra_enc: PathBuf,
-    ra_sign: PathBuf,
-}
 
 #[tokio::test]
 async fn a_device_enrols_with_its_one_time_challenge() -> Result<()> {
@@ -162,48 +154,23 @@ async fn enrol_fleet(
     run(&mut enrol, &[]).await
 }
 
+/// What `--scepca` brings is what the installation has.
 async fn fetch_anchors(installation: &Installation, url: &str) -> Result<Anchors> {
-    let folder = installation.scratch().join("strongswan");
-    std::fs::create_dir(&folder)?;
-    let mut scepca = command("pki", PACKAGE)?;
-    scepca
-        .args(["--scepca", "--url", url, "--outform", "pem", "--caout"])
-        .arg(folder.join("ca.pem"));
-    scepca.arg("--raout").arg(folder.join("ra.pem"));
-    run(&mut scepca, &[]).await?.succeeded()?;
-
-    let mut fetched = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
-        let file = entry?.path();
-        fetched.push((pem(&file)?, file));
-    }
-    let find = |wanted: &Path| -> Result<PathBuf> {
-        let der = pem(wanted)?;
-        let found = fetched.iter().find(|(known, _)| *known == der);
-        let (_, file) = found.with_context(|| format!("GetCACert lacks {}", wanted.display()))?;
-        Ok(file.clone())
-    };
+    let anchors = Anchors::fetch(&installation.scratch().join("strongswan"), url).await?;
     let ready = installation.ready();
-    Ok(Anchors {
-        ca: find(&ready.ca_pem)?,
-        ra_enc: find(&ready.ra_enc_pem)?,
-        ra_sign: find(&ready.ra_sign_pem)?,
-    })
+    for (fetched, wanted) in [
+        (&anchors.ca, &ready.ca_pem),
+        (&anchors.ra_enc, &ready.ra_enc_pem),
+        (&anchors.ra_sign, &ready.ra_sign_pem),
+    ] {
+        assert_eq!(pem(fetched)?, pem(wanted)?, "{}", wanted.display());
+    }
+    Ok(anchors)
 }
 
 async fn generate_key(installation: &Installation) -> Result<PathBuf> {
-    let mut generate = command("pki", PACKAGE)?;
-    generate.args([
-        "--gen",
-        "--type",
-        "rsa",
-        "--size",
-        "2048",
-        "--outform",
-        "pem",
-    ]);
     let key = installation.scratch().join("strongswan.key");
-    std::fs::write(&key, run(&mut generate, &[]).await?.succeeded()?.stdout)?;
+    strongswan::generate_key(&key).await?;
     Ok(key)
 }
 
@@ -214,23 +181,5 @@ fn scep(
     key: &Path,
     subject: &str,
 ) -> Result<Command> {
-    let mut scep = command("pki", PACKAGE)?;
-    scep.args([
-        "--scep",
-        "--url",
-        url,
-        "--dn",
-        subject,
-        "--outform",
-        "pem",
-        "--in",
-    ])
-    .arg(key);
-    scep.arg("--cacert-enc")
-        .arg(&anchors.ra_enc)
-        .arg("--cacert-sig")
-        .arg(&anchors.ra_sign);
-    scep.arg("--cacert").arg(&anchors.ca);
-    scep.arg("--cacert").arg(&installation.ready().root_pem);
-    Ok(scep)
+    anchors.enrol(url, key, subject, &installation.ready().root_pem)
 }

@@ -1,0 +1,165 @@
+//! CA rollover (RFC 8894 section 4.7) end to end: a next CA made by the ceremony, announced, taking over at its time, and
+//! the old one's long end.
+
+mod clients;
+mod lists;
+mod load;
+mod plan;
+mod refusals;
+mod waiting;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use assay_tests::audit::Record;
+use assay_tests::device::{Authority, Device};
+use assay_tests::http;
+use assay_tests::installation::{Installation, set};
+use assay_tests::operator::Operator;
+use assay_tests::wait;
+use serde_json::Value;
+
+const RESTART_AND_APPROVAL: Duration = Duration::from_secs(20);
+
+/// An installation whose next CA is made and configured.
+struct Scene {
+    installation: Installation,
+    switch_at: SystemTime,
+}
+
+impl Scene {
+    /// The next CA takes over `lead` after devices hear of it at the latest.
+    async fn announced(lead: Duration, overlap: &str) -> Result<Self> {
+        Self::announced_by(lead, overlap, &[]).await
+    }
+
+    /// The same of a demo with further arguments.
+    async fn announced_by(lead: Duration, overlap: &str, arguments: &[&str]) -> Result<Self> {
+        let scene = Self::configured(lead + RESTART_AND_APPROVAL, overlap, arguments).await?;
+        scene.approve().await?;
+        Ok(scene)
+    }
+
+    /// The next CA is configured and not approved; it takes over `lead` from now.
+    async fn configured(lead: Duration, overlap: &str, arguments: &[&str]) -> Result<Self> {
+        let mut installation = Installation::start_with(arguments).await?;
+        let far = SystemTime::now() + Duration::from_secs(86_400);
+        let tables = ceremony(&installation, &rfc3339(far), overlap).await?;
+        installation.stop().await?;
+        let file = installation.path("signer.toml");
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, format!("{text}\n{tables}\n"))?;
+        let switch_at = whole_seconds(SystemTime::now() + lead);
+        let written = rfc3339(switch_at);
+        set(&file, &["rollover", "switch_at"], written.as_str())?;
+        installation.serve().await?;
+        Ok(Self {
+            installation,
+            switch_at,
+        })
+    }
+
+    /// A version of the policy that names the next CA comes into force; devices hear of it.
+    async fn approve(&self) -> Result<()> {
+        let files = &self.installation.ready().policy_dir;
+        self.installation.put_in_force(files).await?;
+        let url = format!("{}?operation=GetNextCACert", self.url()?);
+        wait::until("GetNextCACert", wait::REACTION, async || {
+            Ok((http::get(&url).await?.status == 200).then_some(()))
+        })
+        .await
+    }
+
+    fn url(&self) -> Result<&str> {
+        self.installation.url("devices")
+    }
+
+    async fn present(&self) -> Result<Authority> {
+        Authority::present(self.url()?).await
+    }
+
+    async fn capabilities(&self) -> Result<String> {
+        let url = format!("{}?operation=GetCACaps", self.url()?);
+        Ok(http::get(&url).await?.text())
+    }
+
+    /// Waits for the switch, and until the frontend names the next CA.
+    async fn switched(&self, next: &Authority) -> Result<()> {
+        let left = self.switch_at.duration_since(SystemTime::now());
+        tokio::time::sleep(left.unwrap_or_default()).await;
+        wait::until("the next CA in GetCACert", wait::REACTION, async || {
+            Ok((self.present().await?.ca == next.ca).then_some(()))
+        })
+        .await
+    }
+
+    /// A device with a certificate of this CA, by a one-time challenge.
+    async fn enrol(&self, name: &str, authority: &Authority) -> Result<Device> {
+        let subject = subject(name);
+        let challenge = self.installation.challenge_of("devices", &subject).await?;
+        let device = Device::new()?;
+        let answer = device
+            .enrol(self.url()?, &authority.anchors, &subject, &challenge)
+            .await?;
+        let certificate = answer.certificate()?;
+        ensure!(
+            authority.has_issued(certificate)?,
+            "{name} got a certificate of another CA"
+        );
+        Ok(device.holding(certificate))
+    }
+
+    async fn records(&self, kind: &str) -> Result<Vec<Record>> {
+        let mut operator = Operator::connect(&self.installation.ready().dir).await?;
+        let mut records = operator.audit(0).await?;
+        records.retain(|record| record.kind() == kind);
+        Ok(records)
+    }
+
+    /// `assay rollover rehearse --json`.
+    async fn rehearsed(&self, at: Option<SystemTime>) -> Result<Value> {
+        let at = at.map(rfc3339);
+        let mut arguments = vec!["--json", "rollover", "rehearse"];
+        arguments.extend(at.iter().flat_map(|at| ["--at", at]));
+        let printed = self.installation.assay(&arguments).await?.succeeded()?;
+        Ok(serde_json::from_str(&printed.text())?)
+    }
+
+    /// A certificate that the ceremony of the next CA has made.
+    fn next_file(&self, name: &str) -> PathBuf {
+        self.installation.path("certificates/2").join(name)
+    }
+}
+
+fn subject(name: &str) -> String {
+    format!("CN={name},O=Example")
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.unwrap_or_default().as_secs())
+}
+
+/// `assay ceremony next` under the root of the first ceremony; the tables for signer.toml.
+async fn ceremony(installation: &Installation, switch_at: &str, overlap: &str) -> Result<String> {
+    let transcript = std::fs::read_to_string(installation.path("ceremony.json"))?;
+    let transcript: Value = serde_json::from_str(&transcript)?;
+    let root = text(&transcript, "root_token")?;
+    let arguments = ["--json", "ceremony", "next", "--root-token", root];
+    let times = ["--switch-at", switch_at, "--overlap", overlap];
+    let made = installation
+        .assay(&[&arguments[..], &times].concat())
+        .await?;
+    let made: Value = serde_json::from_str(&made.succeeded()?.text())?;
+    Ok(text(&made, "lines")?.to_owned())
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
+    let found = value.get(member).and_then(Value::as_str);
+    found.with_context(|| format!("no {member} in {value}"))
+}
