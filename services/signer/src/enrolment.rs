@@ -192,23 +192,28 @@ fn public_info(
     })
 }
 
-/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers.
+/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: as the CA's, and
+/// by its key identifier, which `{ca}` stands for there.
 fn files(pipeline: &Pipeline, crl: Option<&CrlRow>) -> Vec<PublicFile> {
     let authority = &pipeline.authority;
-    let mut files = vec![PublicFile {
-        path: "aia/ca.cer".to_owned(),
+    let identifier = hex::encode(&authority.issuer.key_identifier);
+    let certificate = |name: &str| PublicFile {
+        path: format!("aia/{name}.cer"),
         content_type: "application/pkix-cert".to_owned(),
         content: authority.ca.clone(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
         last_modified: unix(authority.issuer.not_before),
-    }];
-    files.extend(crl.map(|crl| PublicFile {
-        path: "crl/ca.crl".to_owned(),
+    };
+    let list = |name: &str, crl: &CrlRow| PublicFile {
+        path: format!("crl/{name}.crl"),
         content_type: "application/pkix-crl".to_owned(),
         content: crl.der.clone(),
         max_age_seconds: CRL_MAX_AGE_SECONDS,
         last_modified: crl.this_update,
-    }));
+    };
+    let names = ["ca", &identifier];
+    let mut files = names.map(certificate).to_vec();
+    files.extend(crl.iter().flat_map(|crl| names.map(|name| list(name, crl))));
     files
 }
 
