@@ -33,7 +33,8 @@ pub(super) fn read(
         .required("extended_key_usage", reader)
         .and_then(|item| item.nonempty_set(reader, extended_key_usage));
     let policies = optional_set(section, "policies", reader, oid);
-    let crl_distribution_points = optional_set(section, "crl_distribution_points", reader, place::of_ca);
+    let crl_distribution_points =
+        optional_set(section, "crl_distribution_points", reader, place::of_ca);
     let ca_issuers = optional_set(section, "ca_issuers", reader, place::of_ca);
     let ocsp = optional_set(section, "ocsp", reader, place::of_responder);
     Some(CertificateRules {

@@ -112,9 +112,7 @@ fn push_references(
         .ocsp
         .iter()
         .map(|url| access_description(ID_AD_OCSP, url));
-    let access = issuers
-        .chain(responders)
-        .collect::<Result<Vec<_>, _>>()?;
+    let access = issuers.chain(responders).collect::<Result<Vec<_>, _>>()?;
     if !access.is_empty() {
         extensions.push(extension(NOT_CRITICAL, &AuthorityInfoAccessSyntax(access))?);
     }

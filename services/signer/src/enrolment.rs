@@ -161,6 +161,8 @@ fn public_info(
     let crl = pipeline.revocation.latest();
     let mut hasher = openssl::sha::Sha256::new();
     hasher.update(&pipeline.authority.ca);
+    // A frontend that kept what an older signer told it has no files by this name.
+    hasher.update(&pipeline.authority.issuer.key_identifier);
     hasher.update(&in_force.model_hash().unwrap_or_default());
     // An exception may end while the policy stays.
     for profile in &profiles {
@@ -192,8 +194,8 @@ fn public_info(
     })
 }
 
-/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: as the CA's, and
-/// by its key identifier, which `{ca}` stands for there.
+/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: `ca`, and the
+/// key identifier that `{ca}` stands for there.
 fn files(pipeline: &Pipeline, crl: Option<&CrlRow>) -> Vec<PublicFile> {
     let authority = &pipeline.authority;
     let identifier = hex::encode(&authority.issuer.key_identifier);
