@@ -3,6 +3,7 @@
 mod algorithms;
 mod certificate;
 mod error;
+mod place;
 mod quirks;
 mod reader;
 mod renewal;

@@ -40,9 +40,10 @@ pub struct Expected {
     pub extended_key_usage: Vec<ObjectIdentifier>,
     /// Certificate policies in order; empty where the extension is absent.
     pub policies: Vec<ObjectIdentifier>,
-    /// Locations of the CRL; empty where the extension is absent.
+    /// Locations of the CRL; empty where the extension is absent. As the profile has them: whoever checks puts the
+    /// issuer's key identifier, lowercase hex, in the place of `{ca}`.
     pub crl_distribution_points: Vec<String>,
-    /// Locations of the issuer's certificate.
+    /// Locations of the issuer's certificate, as the profile has them too.
     pub ca_issuers: Vec<String>,
     /// Locations of an OCSP responder.
     pub ocsp: Vec<String>,

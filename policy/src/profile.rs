@@ -2,6 +2,7 @@
 
 mod model;
 mod names;
+mod place;
 mod quirks;
 mod renewal;
 
@@ -15,6 +16,7 @@ pub(crate) use model::{
     RdnRule, RsaRule, SanRule, SanSource, Source,
 };
 pub(crate) use names::{Claims, NamesError, PermittedNames};
+pub(crate) use place::{CA, MAX_KEY_IDENTIFIER};
 pub use quirks::{Quirk, Quirks};
 pub(crate) use quirks::{QuirkRules, Sunset};
 pub use renewal::{Approval, Renewal, Supersede};

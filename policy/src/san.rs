@@ -13,6 +13,8 @@ use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 
 use crate::algorithm::words;
 
+pub(crate) use form::MAX_URI;
+
 /// User principal name, the otherName that Windows logon reads.
 const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
 /// What Intune puts before a security identifier in a URI name.

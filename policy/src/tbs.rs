@@ -12,7 +12,7 @@ use x509_cert::ext::Extension;
 use x509_cert::time::{Time, Validity};
 
 use crate::permit::Permit;
-use crate::profile::Profile;
+use crate::profile::{CA, MAX_KEY_IDENTIFIER, Profile};
 
 /// RFC 5280 section 4.1.2.2.
 const MAX_SERIAL: usize = 20;
@@ -60,6 +60,14 @@ pub enum TbsError {
     /// The validity is not one the profile and the issuer allow.
     #[error("validity: {0}")]
     Validity(&'static str),
+    /// The profile's URLs have no room for it.
+    #[error(
+        "`{CA}` in a URL stands for a subject key identifier of 1 to {MAX_KEY_IDENTIFIER} octets, the CA's has {octets}"
+    )]
+    KeyIdentifier {
+        /// Octets of the CA's.
+        octets: usize,
+    },
     /// An extension's value cannot be written.
     #[error("a subject alternative name cannot be encoded")]
     San(#[from] crate::san::SanError),

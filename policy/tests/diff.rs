@@ -158,6 +158,7 @@ const MUTATIONS: &[Mutation] = &[
     ("[\"clientAuth\", \"ipsecIKE\"]", "[\"ipsecIKE\", \"clientAuth\"]", "order of extended key usages from extended key usage clientAuth, extended key usage ipsecIKE to extended key usage ipsecIKE, extended key usage clientAuth (changed)"),
     ("[\"1.2.3.4\", \"1.2.3.5\"]", "[\"1.2.3.4\"]", "certificate policy 1.2.3.5 no longer permitted"),
     ("[\"http://ca.example/ca.crl\"]", "[\"http://ca.example/ca.crl\", \"http://b.example/ca.crl\"]", "place of the CRL http://b.example/ca.crl added (changed)"),
+    ("[\"http://ca.example/ca.crl\"]", "[\"http://ca.example/{ca}.crl\"]", "place of the CRL http://ca.example/{ca}.crl added (changed)|place of the CRL http://ca.example/ca.crl removed (changed)"),
     ("[\"http://ca.example/ca.cer\"]", "[]", "place of the CA certificate http://ca.example/ca.cer removed (changed)"),
     ("[\"http://ca.example/ocsp\"]", "[]", "place of the OCSP responder http://ca.example/ocsp removed (changed)"),
     ("window = \"30d\"", "window = \"60d\"", "renewal window raised from 30 to 60 days (changed, more permissive)"),

@@ -28,6 +28,11 @@ const OPTIONAL: &[(&str, Option<&str>)] = &[
     ("renewal.supersede", Some("supersede = \"keep\"")),
     ("approval.four_eyes", Some("four_eyes = false")),
     ("certificate.policies", Some("policies = []")),
+    (
+        "certificate.crl_distribution_points",
+        Some("crl_distribution_points = []"),
+    ),
+    ("certificate.ca_issuers", Some("ca_issuers = []")),
     ("quirks.chain_in_reply", Some("chain_in_reply = false")),
     ("keys.rsa", None),
     ("keys.curves", None),

@@ -197,6 +197,34 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             ],
         ),
         (
+            "extended_key_usage = [\"clientAuth\"]",
+            "extended_key_usage = [\"clientAuth\"]\n\
+             crl_distribution_points = [\"http://a/{ca}/{ca}\", \"http://a/{CA}\", \"http://a/{ca\", \"ftp://a/{ca}\"]\n\
+             ca_issuers = [\"http://a/{{ca}}\", \"http://a/{ca}}\", \"http://a/{}\", \"{ca}\"]\n\
+             ocsp = [\"http://a/{ca}\", \"http://a/}\"]",
+            &[
+                "d.toml:52:28: certificate.crl_distribution_points[0]: TOM-08: wanted `{ca}` at most once and no other \
+               brace, got \"http://a/{ca}/{ca}\"",
+                "d.toml:52:50: certificate.crl_distribution_points[1]: TOM-08: wanted `{ca}` at most once and no other \
+               brace, got \"http://a/{CA}\"",
+                "d.toml:52:67: certificate.crl_distribution_points[2]: TOM-08: wanted `{ca}` at most once and no other \
+               brace, got \"http://a/{ca\"",
+                "d.toml:52:83: certificate.crl_distribution_points[3]: TOM-06: wanted an http, https or ldap URL, got \
+               \"ftp://a/{ca}\"",
+                "d.toml:53:15: certificate.ca_issuers[0]: TOM-08: wanted `{ca}` at most once and no other brace, got \
+               \"http://a/{{ca}}\"",
+                "d.toml:53:34: certificate.ca_issuers[1]: TOM-08: wanted `{ca}` at most once and no other brace, got \
+               \"http://a/{ca}}\"",
+                "d.toml:53:52: certificate.ca_issuers[2]: TOM-08: wanted `{ca}` at most once and no other brace, got \
+               \"http://a/{}\"",
+                "d.toml:53:67: certificate.ca_issuers[3]: TOM-06: wanted an http, https or ldap URL, got \"{ca}\"",
+                "d.toml:54:9: certificate.ocsp[0]: TOM-08: wanted no brace, got \"http://a/{ca}\": what is asked of \
+               OCSP names the CA by itself; `{ca}` belongs to crl_distribution_points and ca_issuers",
+                "d.toml:54:26: certificate.ocsp[1]: TOM-08: wanted no brace, got \"http://a/}\": what is asked of \
+               OCSP names the CA by itself; `{ca}` belongs to crl_distribution_points and ca_issuers",
+            ],
+        ),
+        (
             "message_digests = [\"sha256\"",
             "message_digests = [\"sha1\"",
             &[
@@ -289,6 +317,29 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_url_is_short_enough_with_the_longest_key_identifier_in_the_place_of_ca() {
+    let purpose = "extended_key_usage = [\"clientAuth\"]";
+    let of_length = |pattern: &str, length: usize| {
+        let url = format!("http://a/{pattern}");
+        let url = format!("{url}{}", "x".repeat(length - url.len()));
+        let line = format!("{purpose}\nca_issuers = [\"{url}\"]");
+        errors_after(DEVICES, purpose, &line)
+    };
+    // 128 digits take the place of 4 characters.
+    assert_eq!(of_length("{ca}", 1024 - 124), [""; 0]);
+    assert_eq!(
+        of_length("{ca}", 1024 - 123),
+        [
+            "d.toml:52:15: certificate.ca_issuers[0]: TOM-08: wanted at most 1024 characters where `{ca}` stands for \
+             128, got 1025"
+        ]
+    );
+    assert_eq!(of_length("", 1024), [""; 0]);
+    let errors = of_length("", 1025);
+    assert!(errors[0].contains("TOM-06: wanted an http, https or ldap URL"));
 }
 
 #[test]
@@ -416,6 +467,10 @@ fn the_file_hash_follows_the_bytes_and_the_model_hash_the_meaning() {
         ("ticket = \"DEMO-1\"", "ticket = \"DEMO-9\""),
         ("max_bits = 4096", "max_bits = 3072"),
         ("window = \"90d\"", "window = \"89d\""),
+        (
+            "key_usage = [\"digitalSignature\", \"keyEncipherment\"]",
+            "key_usage = [\"digitalSignature\", \"keyEncipherment\"]\nca_issuers = [\"http://a/{ca}\"]",
+        ),
         ("same_key = true", "same_key = false"),
         (
             "supersede = \"keep\"",

@@ -49,6 +49,10 @@ fn examples_load() {
         names(&bundle),
         ["smime", "tls-server", "vpn-gateway", "wifi-device"]
     );
+    for profile in bundle.profiles.values() {
+        assert_eq!(profile.names_one_ca(), None, "{}", profile.name());
+        assert!(!profile.crl_distribution_points().is_empty());
+    }
     let week = Duration::from_secs(7 * 86_400);
     let wifi = bundle.profile("wifi-device").unwrap();
     assert_eq!(

@@ -47,9 +47,10 @@ pub struct Expectation<'a> {
     pub extended_key_usage: &'a [ObjectIdentifier],
     /// Certificate policies in order; empty if there is no such extension.
     pub policies: &'a [ObjectIdentifier],
-    /// Locations of the CRL; empty if there is no such extension.
+    /// Locations of the CRL; empty if there is no such extension. `{ca}` stands for the issuer's key identifier in
+    /// lowercase hex.
     pub crl_distribution_points: &'a [String],
-    /// Locations of the issuer's certificate.
+    /// Locations of the issuer's certificate, with `{ca}` too.
     pub ca_issuers: &'a [String],
     /// Locations of an OCSP responder.
     pub ocsp: &'a [String],

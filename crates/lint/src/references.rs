@@ -4,8 +4,8 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280 as oids;
 use der::{Tag, TagNumber};
 
-use crate::parse::{Tbs, children, values};
-use crate::{Expectation, Verdict};
+use crate::parse::{Tbs, children, hexadecimal, values};
+use crate::{Expectation, IssuerCertificate, Verdict};
 
 pub(crate) fn policies(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
     let mut got = Vec::new();
@@ -31,7 +31,7 @@ pub(crate) fn distribution_points(tbs: &Tbs<'_>, expectation: &Expectation<'_>) 
         }
         _ => return Err(format!("wanted one, got {}", points.len())),
     };
-    let wanted: Vec<&str> = strings(expectation.crl_distribution_points);
+    let wanted = places(expectation.crl_distribution_points, expectation.issuer);
     same(&wanted, &got)
 }
 
@@ -48,12 +48,9 @@ pub(crate) fn access(tbs: &Tbs<'_>, expectation: &Expectation<'_>) -> Verdict {
     let of = |method: ObjectIdentifier, urls: &'_ [String]| -> Vec<(ObjectIdentifier, String)> {
         urls.iter().map(|url| (method, url.clone())).collect()
     };
-    let mut wanted = of(oids::ID_AD_CA_ISSUERS, expectation.ca_issuers);
+    let certificates = places(expectation.ca_issuers, expectation.issuer);
+    let mut wanted = of(oids::ID_AD_CA_ISSUERS, &certificates);
     wanted.extend(of(oids::ID_AD_OCSP, expectation.ocsp));
-    let got: Vec<(ObjectIdentifier, String)> = got
-        .into_iter()
-        .map(|(method, url)| (method, url.to_owned()))
-        .collect();
     same(&wanted, &got)
 }
 
@@ -71,17 +68,19 @@ fn only<'a>(values: &[(Tag, &'a [u8])], wanted: Tag) -> Result<&'a [u8], String>
     }
 }
 
-fn url((tag, value): (Tag, &[u8])) -> Result<&str, String> {
+fn url((tag, value): (Tag, &[u8])) -> Result<String, String> {
     let text = std::str::from_utf8(value).unwrap_or_default();
     // Where RFC 5280 sections 4.2.1.13 and 4.2.2.1 look for a CRL or a certificate.
     let fetched = ["http://", "https://", "ldap://"]
         .iter()
         .any(|scheme| text.starts_with(scheme));
-    if tag == context(6, false) && fetched && text.bytes().all(|octet| octet.is_ascii_graphic()) {
-        Ok(text)
+    // RFC 3986 has no braces: one that is left stands for a CA that was not put there.
+    let written = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'{' | b'}');
+    if tag == context(6, false) && fetched && text.bytes().all(written) {
+        Ok(text.to_owned())
     } else {
         Err(format!(
-            "wanted an http, https or ldap URL, got {tag} `{text}`"
+            "wanted an http, https or ldap URL without braces, got {tag} `{text}`"
         ))
     }
 }
@@ -97,8 +96,14 @@ fn context(number: u32, constructed: bool) -> Tag {
     }
 }
 
-fn strings(list: &[String]) -> Vec<&str> {
-    list.iter().map(String::as_str).collect()
+/// The URLs of this issuer: a profile writes `{ca}` for its key identifier.
+fn places(patterns: &[String], issuer: &IssuerCertificate) -> Vec<String> {
+    let identifier = hexadecimal(&issuer.key_identifier);
+    let place = |pattern: &String| match pattern.split_once("{ca}") {
+        Some((before, after)) => [before, &identifier, after].concat(),
+        None => pattern.clone(),
+    };
+    patterns.iter().map(place).collect()
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(wanted: &[T], got: &[T]) -> Verdict {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use const_oid::ObjectIdentifier;
 
+use super::place;
 use super::reader::{Item, Reader, Section};
 use super::sections::positive_duration;
 use crate::algorithm::{EXTENDED_KEY_USAGES, KeyUsageBit};
 use crate::profile::{CertificateRules, KeyRules};
-use crate::san::SubjectAltName;
 
 /// Ten years, for devices that cannot renew.
 pub(super) const MAX_VALIDITY: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -33,9 +33,10 @@ pub(super) fn read(
         .required("extended_key_usage", reader)
         .and_then(|item| item.nonempty_set(reader, extended_key_usage));
     let policies = optional_set(section, "policies", reader, oid);
-    let crl_distribution_points = optional_set(section, "crl_distribution_points", reader, url);
-    let ca_issuers = optional_set(section, "ca_issuers", reader, url);
-    let ocsp = optional_set(section, "ocsp", reader, url);
+    let crl_distribution_points =
+        optional_set(section, "crl_distribution_points", reader, place::of_ca);
+    let ca_issuers = optional_set(section, "ca_issuers", reader, place::of_ca);
+    let ocsp = optional_set(section, "ocsp", reader, place::of_responder);
     Some(CertificateRules {
         validity: validity?,
         backdate: backdate?,
@@ -113,22 +114,6 @@ fn oid(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<ObjectIdentifier> {
     ObjectIdentifier::new(text)
         .ok()
         .or_else(|| item.refuse(reader, format!("wanted a dotted OID, got \"{text}\"")))
-}
-
-fn url(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {
-    let text = item.text(reader)?;
-    let sound = ["http://", "https://", "ldap://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme))
-        && SubjectAltName::Uri(text.to_owned()).check().is_ok();
-    if sound {
-        Some(text.to_owned())
-    } else {
-        item.refuse(
-            reader,
-            format!("wanted an http, https or ldap URL, got \"{text}\""),
-        )
-    }
 }
 
 fn optional_set<T: PartialEq>(

@@ -19,6 +19,8 @@ crate::algorithm::words! {
         Value = "TOM-06",
         /// Values that contradict each other.
         Contradiction = "TOM-07",
+        /// A URL in which the issuing CA has no place, or another than `{ca}`.
+        Place = "TOM-08",
     }
 }
 

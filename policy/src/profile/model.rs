@@ -105,6 +105,7 @@ pub(crate) struct CertificateRules {
     pub(crate) key_usage: Vec<KeyUsageBit>,
     pub(crate) extended_key_usage: Vec<ObjectIdentifier>,
     pub(crate) policies: Vec<ObjectIdentifier>,
+    /// These and `ca_issuers` as written: with `{ca}` where the issuing CA is to be named.
     pub(crate) crl_distribution_points: Vec<String>,
     pub(crate) ca_issuers: Vec<String>,
     pub(crate) ocsp: Vec<String>,

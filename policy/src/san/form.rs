@@ -15,7 +15,7 @@ const MAX_DNS_LABEL: usize = 63;
 /// RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.3.
 const MAX_EMAIL: usize = 254;
 /// Our own bound: no client was seen with longer ones.
-const MAX_URI: usize = 1024;
+pub(crate) const MAX_URI: usize = 1024;
 
 /// RFC 1034 section 3.5 as RFC 5280 wants it, lowercase. A left-most `*` is that literal label (RFC 9525).
 pub(super) fn check_dns(name: &str) -> Result<(), &'static str> {

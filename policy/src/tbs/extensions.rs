@@ -17,7 +17,7 @@ use x509_cert::ext::pkix::{
 };
 
 use super::{Issuer, TbsError};
-use crate::profile::{CertificateRules, Profile};
+use crate::profile::{CA, CertificateRules, MAX_KEY_IDENTIFIER, Profile};
 use crate::san::SubjectAltName;
 
 const CRITICAL: bool = true;
@@ -67,13 +67,14 @@ pub(super) fn build(
             extn_value: OctetString::new(SubjectAltName::list_to_der(sans)?)?,
         });
     }
-    push_references(rules, &mut extensions)?;
+    push_references(rules, issuer, &mut extensions)?;
     Ok(extensions)
 }
 
 /// Where to find out more: policies, CRL, issuer, OCSP.
 fn push_references(
     rules: &CertificateRules,
+    issuer: &Issuer,
     extensions: &mut Vec<Extension>,
 ) -> Result<(), TbsError> {
     if !rules.policies.is_empty() {
@@ -91,7 +92,7 @@ fn push_references(
         let locations = rules
             .crl_distribution_points
             .iter()
-            .map(|url| uri(url))
+            .map(|url| uri(&of_ca(url, issuer)?))
             .collect::<Result<_, _>>()?;
         let point = DistributionPoint {
             distribution_point: Some(DistributionPointName::FullName(locations)),
@@ -103,12 +104,15 @@ fn push_references(
             &CrlDistributionPoints(vec![point]),
         )?);
     }
-    let issuers = rules.ca_issuers.iter().map(|url| (ID_AD_CA_ISSUERS, url));
-    let responders = rules.ocsp.iter().map(|url| (ID_AD_OCSP, url));
-    let access = issuers
-        .chain(responders)
-        .map(|(method, url)| access_description(method, url))
-        .collect::<Result<Vec<_>, _>>()?;
+    let issuers = rules
+        .ca_issuers
+        .iter()
+        .map(|url| access_description(ID_AD_CA_ISSUERS, &of_ca(url, issuer)?));
+    let responders = rules
+        .ocsp
+        .iter()
+        .map(|url| access_description(ID_AD_OCSP, url));
+    let access = issuers.chain(responders).collect::<Result<Vec<_>, _>>()?;
     if !access.is_empty() {
         extensions.push(extension(NOT_CRITICAL, &AuthorityInfoAccessSyntax(access))?);
     }
@@ -123,6 +127,15 @@ fn access_description(
         access_method,
         access_location: uri(url)?,
     })
+}
+
+/// The URL of this CA: its key identifier in the place of `{ca}`.
+fn of_ca(url: &str, issuer: &Issuer) -> Result<String, TbsError> {
+    let octets = issuer.key_identifier.len();
+    if url.contains(CA) && !(1..=MAX_KEY_IDENTIFIER).contains(&octets) {
+        return Err(TbsError::KeyIdentifier { octets });
+    }
+    Ok(url.replace(CA, &hex::encode(&issuer.key_identifier)))
 }
 
 fn uri(url: &str) -> Result<GeneralName, TbsError> {

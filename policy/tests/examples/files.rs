@@ -30,6 +30,15 @@ fn devices(from: &str, to: &str) -> Vec<Bundle> {
     changed(DEVICES, from, to)
 }
 
+/// One that adds a line about certificates.
+fn with_line(line: &str) -> Vec<Bundle> {
+    devices("[certificate]\n", &format!("[certificate]\n{line}\n"))
+}
+
+fn crl_at(url: &str) -> Vec<Bundle> {
+    with_line(&format!("crl_distribution_points = [\"{url}\"]"))
+}
+
 /// One that says `text`.
 fn saying(text: &str) -> Vec<Bundle> {
     devices(text, text)
@@ -144,5 +153,29 @@ pub(super) const EXAMPLES: &[Example] = &[
         Refused,
         "an empty subject without a name that is always there",
         || changed(SERVER, "min = 1, max = 20", "min = 0, max = 20"),
+    ),
+    (
+        "TOM-08",
+        Passes,
+        "`crl_distribution_points = [\"http://pki.example.com/crl/{ca}.crl\"]`",
+        || crl_at("http://pki.example.com/crl/{ca}.crl"),
+    ),
+    ("TOM-08", Passes, "a URL without `{ca}`", || {
+        crl_at("http://pki.example.com/ca.crl")
+    }),
+    ("TOM-08", Refused, "`{ca}` twice in a URL", || {
+        crl_at("http://pki.example.com/{ca}/{ca}.crl")
+    }),
+    ("TOM-08", Refused, "`{CA}`", || {
+        crl_at("http://pki.example.com/{CA}.crl")
+    }),
+    ("TOM-08", Refused, "`{ca}` in `ocsp`", || {
+        with_line("ocsp = [\"http://ocsp.example.com/{ca}\"]")
+    }),
+    (
+        "TOM-08",
+        Refused,
+        "a URL of more than 1024 characters once a key identifier of 64 octets stands for `{ca}`",
+        || crl_at(&format!("http://pki.example.com/{}{{ca}}", "x".repeat(874))),
     ),
 ];

@@ -215,7 +215,7 @@ fn public_info(
 }
 
 /// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key
-/// identifier of the CA, and by a plain name of the one that was first.
+/// identifier of the CA, which `{ca}` stands for there, and as `ca` of the one that was first.
 fn files(pipeline: &Pipeline) -> Vec<PublicFile> {
     let generations = &pipeline.generations;
     let by_key = |generation: &Arc<Generation>| {

@@ -68,10 +68,10 @@ def extensions(policy, request, permitted, issuer):
         listed = [der.tlv(der.SEQUENCE, der.oid(oid)) for oid in policy.policies]
         found["2.5.29.32"] = (False, der.tlv(der.SEQUENCE, *listed))
     if policy.crl_distribution_points:
-        urls = [uri(url) for url in policy.crl_distribution_points]
+        urls = [uri(of_issuer(url, issuer)) for url in policy.crl_distribution_points]
         point = der.tlv(der.SEQUENCE, der.tlv(0xA0, der.tlv(0xA0, *urls)))
         found["2.5.29.31"] = (False, der.tlv(der.SEQUENCE, point))
-    places = [("1.3.6.1.5.5.7.48.2", url) for url in policy.ca_issuers]
+    places = [("1.3.6.1.5.5.7.48.2", of_issuer(url, issuer)) for url in policy.ca_issuers]
     places += [("1.3.6.1.5.5.7.48.1", url) for url in policy.ocsp]
     if places:
         described = [der.tlv(der.SEQUENCE, der.oid(method), uri(url)) for method, url in places]
@@ -84,6 +84,11 @@ def key_usage(bits):
     octets = (length + 7) // 8
     value = sum(1 << (8 * octets - 1 - bit) for bit in bits)
     return der.tlv(der.BIT_STRING, bytes([8 * octets - length]), value.to_bytes(octets, "big"))
+
+
+def of_issuer(url, issuer):
+    """`{ca}` stands for the key identifier of the issuing CA."""
+    return bytes.fromhex(issuer["key_identifier"]).hex().join(url.split("{ca}"))
 
 
 def uri(url):

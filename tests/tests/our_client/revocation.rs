@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result};
 use assay_tests::installation::Installation;
-use assay_tests::{http, wait};
+use assay_tests::{crl, http, wait};
 use openssl::x509::{CrlStatus, X509, X509Crl};
 
 use super::{Device, field};
 
-/// The CRL at the address that the certificate gives.
-async fn crl_of(certificate: &X509) -> Result<X509Crl> {
+/// Where the certificate says that the CRL is.
+fn crl_url(certificate: &X509) -> Result<String> {
     let points = certificate
         .crl_distribution_points()
         .context("no CRL distribution point")?;
@@ -19,7 +19,23 @@ async fn crl_of(certificate: &X509) -> Result<X509Crl> {
         .and_then(|names| names.get(0))
         .and_then(|name| name.uri())
         .context("no URL")?;
-    Ok(X509Crl::from_der(&http::get(url).await?.body)?)
+    Ok(url.to_owned())
+}
+
+/// Where the certificate says that its issuer's is.
+fn issuer_url(certificate: &X509) -> Result<String> {
+    let access = certificate.authority_info().context("no AIA")?;
+    let url = access
+        .get(0)
+        .and_then(|access| access.location().uri())
+        .context("no URL")?;
+    Ok(url.to_owned())
+}
+
+/// The CRL at the address that the certificate gives.
+async fn crl_of(certificate: &X509) -> Result<X509Crl> {
+    let url = crl_url(certificate)?;
+    Ok(X509Crl::from_der(&http::get(&url).await?.body)?)
 }
 
 fn is_revoked(crl: &X509Crl, certificate: &X509) -> bool {
@@ -86,15 +102,53 @@ async fn the_ca_certificate_is_where_certificates_say() -> Result<()> {
         .await?
         .succeeded()?;
     let certificate = device.certificate()?;
-    let access = certificate.authority_info().context("no AIA")?;
-    let url = access
-        .get(0)
-        .and_then(|access| access.location().uri())
-        .context("no URL")?;
-    let answer = http::get(url).await?;
+    let answer = http::get(&issuer_url(&certificate)?).await?;
     assert_eq!(answer.header("content-type"), Some("application/pkix-cert"));
     let ca = X509::from_der(&answer.body)?;
     assert!(certificate.verify(&*ca.public_key()?)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_profile_that_names_the_issuing_ca_leads_to_its_crl_and_certificate() -> Result<()> {
+    let installation = Installation::start().await?;
+    let root = crl::url(&installation)?;
+    let root = root.strip_suffix("/crl/ca.crl").context(root.clone())?;
+    let places = format!(
+        "[certificate]
+         crl_distribution_points = ['{root}/crl/{{ca}}.crl']
+         ca_issuers = ['{root}/aia/{{ca}}.cer']"
+    );
+    installation
+        .add_profile("rollover", "devices", &places)
+        .await?;
+    let device = Device::new(&installation, "box-1");
+    device
+        .enrol_by_challenge("rollover", &[])
+        .await?
+        .succeeded()?;
+    let (certificate, serial) = (device.certificate()?, device.serial()?);
+    let ca = X509::from_pem(&std::fs::read(&installation.ready().ca_pem)?)?;
+    let identifier = ca.subject_key_id().context("no key identifier")?;
+    let identifier = hex::encode(identifier.as_slice());
+    assert_eq!(
+        crl_url(&certificate)?,
+        format!("{root}/crl/{identifier}.crl")
+    );
+    let crl = until_revoked(&certificate, false).await?;
+    assert!(crl.verify(&*ca.public_key()?)?);
+
+    let url = issuer_url(&certificate)?;
+    assert_eq!(url, format!("{root}/aia/{identifier}.cer"));
+    let answer = http::get(&url).await?;
+    assert_eq!(answer.header("content-type"), Some("application/pkix-cert"));
+    assert_eq!(answer.body, ca.to_der()?);
+
+    installation
+        .assay(&["cert", "revoke", &serial])
+        .await?
+        .succeeded()?;
+    until_revoked(&certificate, true).await?;
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use const_oid::db::rfc5280 as oids;
 
 use crate::scene::{
-    CA_URL, CRL, ISSUER_KEY_IDENTIFIER, OCSP, access, ca, distribution_points, ec_spki, extension,
-    generator, purposes, rsa_spki, set_san,
+    CA_PATTERN, CA_URL, CRL, CRL_PATTERN, ISSUER_KEY_IDENTIFIER, OCSP, access, ca,
+    distribution_points, ec_spki, extension, generator, purposes, rsa_spki, set_san,
 };
 use crate::writer::{self, Extension, Parts, name, rdn, sequence, tlv};
 
@@ -225,12 +225,34 @@ pub(crate) const CASES: &[(&str, Mutation)] = &[
         let value = distribution_points(&[CRL, CRL]);
         extension(p, oids::ID_CE_CRL_DISTRIBUTION_POINTS).value = value;
     }),
+    ("crl-distribution-points", |p| {
+        let value = distribution_points(&[&CRL.replacen("a7", "a8", 1)]);
+        extension(p, oids::ID_CE_CRL_DISTRIBUTION_POINTS).value = value;
+    }),
+    ("crl-distribution-points", |p| {
+        let value = distribution_points(&[&CRL.replace("a7", "A7")]);
+        extension(p, oids::ID_CE_CRL_DISTRIBUTION_POINTS).value = value;
+    }),
+    ("crl-distribution-points", |p| {
+        let value = distribution_points(&[CRL_PATTERN]);
+        extension(p, oids::ID_CE_CRL_DISTRIBUTION_POINTS).value = value;
+    }),
     ("authority-information-access", |p| {
         let value = access(&[(oids::ID_AD_OCSP, OCSP), (oids::ID_AD_CA_ISSUERS, CA_URL)]);
         extension(p, oids::ID_PE_AUTHORITY_INFO_ACCESS).value = value;
     }),
     ("authority-information-access", |p| {
         let value = access(&[(oids::ID_AD_CA_ISSUERS, "ftp://pki.example.com")]);
+        extension(p, oids::ID_PE_AUTHORITY_INFO_ACCESS).value = value;
+    }),
+    ("authority-information-access", |p| {
+        let other = CA_URL.replacen("a7", "a8", 1);
+        let value = access(&[(oids::ID_AD_CA_ISSUERS, &other), (oids::ID_AD_OCSP, OCSP)]);
+        extension(p, oids::ID_PE_AUTHORITY_INFO_ACCESS).value = value;
+    }),
+    ("authority-information-access", |p| {
+        let ca = (oids::ID_AD_CA_ISSUERS, CA_PATTERN);
+        let value = access(&[ca, (oids::ID_AD_OCSP, OCSP)]);
         extension(p, oids::ID_PE_AUTHORITY_INFO_ACCESS).value = value;
     }),
 ];

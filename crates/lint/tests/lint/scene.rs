@@ -11,12 +11,16 @@ use crate::writer::{self, Extension, Parts, algorithm, name, rdn, sequence, tlv}
 
 /// 2026-11-22T00:00:00Z.
 pub(crate) const NOW: Duration = Duration::from_secs(1_795_305_600);
-pub(crate) const ISSUER_KEY_IDENTIFIER: [u8; 20] = [7; 20];
+pub(crate) const ISSUER_KEY_IDENTIFIER: [u8; 20] = [0xa7; 20];
 pub(crate) const KEY_USAGE: u16 = 0x05;
 
 pub(crate) const POLICY: &str = "1.3.6.1.4.1.32473.1";
-pub(crate) const CRL: &str = "http://pki.example.com/ca.crl";
-pub(crate) const CA_URL: &str = "http://pki.example.com/ca.cer";
+/// What the profile says, and what it comes to under this issuer.
+pub(crate) const CRL_PATTERN: &str = "http://pki.example.com/{ca}.crl";
+pub(crate) const CRL: &str = "http://pki.example.com/a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.crl";
+pub(crate) const CA_PATTERN: &str = "ldap://pki.example.com/cn={ca}?cACertificate";
+pub(crate) const CA_URL: &str =
+    "ldap://pki.example.com/cn=a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7?cACertificate";
 pub(crate) const OCSP: &str = "http://ocsp.example.com";
 
 /// A sound certificate: `O=Example, CN=device-1`, `dns:a.example.com`, RSA 2048.
@@ -221,8 +225,8 @@ pub(crate) fn failing_under(
         key_usage: KEY_USAGE,
         extended_key_usage: &[oids::ID_KP_CLIENT_AUTH],
         policies: &[ObjectIdentifier::new(POLICY).unwrap()],
-        crl_distribution_points: &[CRL.to_owned()],
-        ca_issuers: &[CA_URL.to_owned()],
+        crl_distribution_points: &[CRL_PATTERN.to_owned()],
+        ca_issuers: &[CA_PATTERN.to_owned()],
         ocsp: &[OCSP.to_owned()],
         max_validity: Duration::from_secs(91 * 86_400),
         now: SystemTime::UNIX_EPOCH + NOW,

@@ -43,7 +43,7 @@ fn issuer() -> Issuer {
     let subject = Dn::parse_rfc4514("CN=Example CA,O=Example").unwrap();
     Issuer {
         subject_der: subject.to_der(StringEncoding::Utf8).unwrap(),
-        key_identifier: vec![7; 20],
+        key_identifier: (0xb0..0xc4).collect(),
         not_before: at(NOW - 30 * DAY),
         // Before some of the certificates would end.
         not_after: at(NOW + 1_500 * DAY),

@@ -19,6 +19,15 @@ pub(super) fn add_to(pair: &mut Pair, table: &str, lines: &str) -> bool {
     true
 }
 
+/// Where to look things up, in place of what the file says of that.
+fn places(pair: &mut Pair, lines: &str) -> bool {
+    let keys = ["crl_distribution_points", "ca_issuers", "ocsp"];
+    let is_place = |line: &&str| keys.iter().any(|key| line.starts_with(key));
+    let others = pair.policy.lines().filter(|line| !is_place(line));
+    pair.policy = others.map(|line| format!("{line}\n")).collect();
+    add_to(pair, "[certificate]\n", lines)
+}
+
 /// The line that begins with `key`, and what it says instead.
 fn line(pair: &mut Pair, key: &str, to: &str) -> bool {
     let found = pair.policy.lines().find(|line| line.starts_with(key));
@@ -132,8 +141,14 @@ pub(super) const POLICY: &[Change] = &[
         let lines = "ocsp = [\"http://ocsp.example.com\"]\n\
                      ca_issuers = [\"http://pki.example.com/ca.cer\", \"ldap://pki.example.com/ca\"]\n\
                      crl_distribution_points = [\"http://pki.example.com/a.crl\", \"http://pki.example.com/b.crl\"]\n";
-        add_to(p, "[certificate]\n", lines)
+        places(p, lines)
     }),
+    ("places of the CA that issues", |p, _| {
+        let lines = "ca_issuers = [\"http://pki.example.com/ca.cer\", \"https://pki.example.com/{ca}\"]\n\
+                     crl_distribution_points = [\"ldap://pki.example.com/cn={ca},o=Example?crl\", \"http://{ca}.example.com\"]\n";
+        places(p, lines)
+    }),
+    ("no places", |p, _| places(p, "")),
     ("policies", |p, _| {
         let lines = "policies = [\"1.3.6.1.4.1.32473.1\", \"2.23.140.1.2.1\"]\n";
         add_to(p, "[certificate]\n", lines)

@@ -25,7 +25,7 @@ The table has every field of the request, and of what authorises it: what the pr
 rules that judged it; of a refused field those that refused it. policy/RULES.md explains each rule. Every rule is
 evaluated; the signer's answer names the first that refuses. What the signer alone knows is not judged: whether the
 challenge was used or revoked, whether a renewed certificate is in force, quotas, stopped profiles (rules SIG and POL-03,
-POL-04).
+POL-04). In URLs {ca} stands for the CA that will issue.
 
 Exit code 0 where the request would be permitted, 1 where it would be refused, 2 where the input cannot be read.
 
@@ -158,6 +158,10 @@ struct Certificate {
     /// Where the CA's own validity cuts neither.
     not_before: String,
     not_after: String,
+    /// As the policy has them: the tool has no CA to put in the place of `{ca}`.
+    crl_distribution_points: Vec<String>,
+    ca_issuers: Vec<String>,
+    ocsp: Vec<String>,
 }
 
 impl Explained {
@@ -169,6 +173,9 @@ impl Explained {
             sans: permit.sans().iter().map(ToString::to_string).collect(),
             not_before: output::time(unix(not_before)),
             not_after: output::time(unix(not_after)),
+            crl_distribution_points: profile.crl_distribution_points().to_vec(),
+            ca_issuers: profile.ca_issuers().to_vec(),
+            ocsp: profile.ocsp().to_vec(),
         });
         let (outcome, approvers) = match (refused.first(), profile.approval()) {
             (Some(_), _) => ("refused", None),
@@ -226,12 +233,22 @@ impl Explained {
                 sans,
                 not_before,
                 not_after,
+                crl_distribution_points,
+                ca_issuers,
+                ocsp,
             } = certificate;
             lines.push(format!("subject   {subject}"));
             lines.push(format!("SANs      {}", sans.join(" ")));
             lines.push(format!(
                 "validity  {not_before} to {not_after}, within the CA's own"
             ));
+            for (what, urls) in [
+                ("CRL     ", crl_distribution_points),
+                ("CA      ", ca_issuers),
+                ("OCSP    ", ocsp),
+            ] {
+                lines.extend(urls.iter().map(|url| format!("{what}  {url}")));
+            }
         }
         for reason in &self.refused {
             lines.push(format!("{}: {}", reason.rule, reason.detail));
