@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use assay_tests::certificate::Judges;
-use assay_tests::installation::Installation;
+use assay_tests::installation::{Installation, pem};
+use openssl::x509::X509;
 
 /// What `devices.toml` says of every certificate, in OpenSSL's words, in the order of the certificate.
 const DEVICE_EXTENSIONS: [(&str, &str); 3] = [
@@ -56,8 +57,11 @@ async fn hold_to_policy(
     let root = scep
         .strip_suffix("/scep/devices")
         .context(scep.to_owned())?;
-    let crl = format!("Full Name:URI:{root}/crl/ca.crl");
-    let issuer = format!("CA Issuers - URI:{root}/aia/ca.cer");
+    let ca = X509::from_der(&pem(&installation.ready().ca_pem)?)?;
+    let ca = ca.subject_key_id().context("no key identifier")?;
+    let ca = hex::encode(ca.as_slice());
+    let crl = format!("Full Name:URI:{root}/crl/{ca}.crl");
+    let issuer = format!("CA Issuers - URI:{root}/aia/{ca}.cer");
     let mut expected: Vec<(&str, &str)> = DEVICE_EXTENSIONS.to_vec();
     expected.push(("X509v3 CRL Distribution Points:", &crl));
     expected.push(("Authority Information Access:", &issuer));

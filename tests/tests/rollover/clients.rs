@@ -130,8 +130,8 @@ async fn next_files(scene: &Scene) -> Result<Anchors> {
 
 /// Enrols, and has the judges find the certificate to be of `ca`.
 async fn enrol(scene: &Scene, name: &str, known: &Anchors, ca: &Path) -> Result<()> {
-    let challenge = scene.installation.challenge_of("devices", &subject(name));
-    let challenge = challenge.await?;
+    let subject = subject(name);
+    let challenge = scene.installation.challenge_of("devices", &subject).await?;
     let scratch = scene.installation.scratch();
     let (key, certificate) = (
         scratch.join(format!("{name}.key")),

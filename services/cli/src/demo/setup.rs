@@ -114,8 +114,8 @@ fn pin_approvers(home: &Home) -> Outcome {
 fn with_addresses(policy: &str, http: SocketAddr, ocsp: bool) -> String {
     let http = ceremony::reachable(http);
     let section = format!(
-        "{CERTIFICATE}crl_distribution_points = [\"http://{http}/crl/ca.crl\"]\n\
-         ca_issuers = [\"http://{http}/aia/ca.cer\"]\n"
+        "{CERTIFICATE}crl_distribution_points = [\"http://{http}/crl/{{ca}}.crl\"]\n\
+         ca_issuers = [\"http://{http}/aia/{{ca}}.cer\"]\n"
     );
     let ocsp = if ocsp {
         format!("ocsp = [\"http://{http}/ocsp\"]\n")
@@ -158,12 +158,12 @@ mod tests {
             let policy: toml::Table = text.parse().unwrap();
             assert_eq!(
                 policy["certificate"]["crl_distribution_points"][0].as_str(),
-                Some("http://127.0.0.1:8080/crl/ca.crl"),
+                Some("http://127.0.0.1:8080/crl/{ca}.crl"),
                 "{name}"
             );
             assert_eq!(
                 policy["certificate"]["ca_issuers"][0].as_str(),
-                Some("http://127.0.0.1:8080/aia/ca.cer"),
+                Some("http://127.0.0.1:8080/aia/{ca}.cer"),
                 "{name}"
             );
             assert_eq!(

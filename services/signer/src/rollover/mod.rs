@@ -210,6 +210,15 @@ impl Generations {
             .map(|error: NoSingleRa| error.to_string())
             .collect();
         problems.dedup();
+        if self.next.is_some()
+            && let Some(url) = profile.names_one_ca()
+        {
+            problems.push(format!(
+                "profile `{}`: {url} is one place for what two CAs sign: write {{ca}} in it, which stands for the key \
+                 identifier of the one that issues",
+                profile.name()
+            ));
+        }
         problems
     }
 }
