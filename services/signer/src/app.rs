@@ -14,7 +14,7 @@ use assay_runtime::mtls::{self, Server};
 use assay_runtime::ops::{Ops, Readiness};
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
-use assay_store::{Options, Store, StoreError};
+use assay_store::{AuthorityRow, Options, Store, StoreError};
 use openssl::hash::MessageDigest;
 
 use crate::administration::AdministrationService;
@@ -90,6 +90,13 @@ pub(crate) async fn run(
         digest_of(algorithm),
         recorder.clock.now(),
     )?);
+    store
+        .keep_authority(AuthorityRow {
+            ca_id: authority.id.clone(),
+            certificates: authority.issuers(),
+            since: recorder.clock.now_seconds(),
+        })
+        .await?;
     let (in_force, now) = (policies.active(), recorder.clock.now());
     for profile in in_force.profiles() {
         authority.serves(profile, now)?;

@@ -1,0 +1,15 @@
+//! Every CA that issues here, or ever did.
+
+use assay_store::StoreError;
+
+use crate::pipeline::Pipeline;
+
+/// Of each CA its certificate and those above it, DER: the present one first, the others in the order in which they came.
+pub(super) async fn present_first(pipeline: &Pipeline) -> Result<Vec<Vec<Vec<u8>>>, StoreError> {
+    let present = &pipeline.authority;
+    let kept = pipeline.store.authorities().await?.into_iter();
+    let others = kept
+        .map(|authority| authority.certificates)
+        .filter(|certificates| certificates.first() != Some(&present.ca));
+    Ok(std::iter::once(present.issuers()).chain(others).collect())
+}
