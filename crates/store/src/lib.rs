@@ -6,6 +6,7 @@
 mod approvals;
 mod attachments;
 mod audit;
+mod authorities;
 mod certificates;
 mod challenges;
 mod checkpoints;
@@ -47,6 +48,7 @@ mod writer;
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
 pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
+pub use authorities::AuthorityRow;
 pub use certificates::{Census, CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
 pub use checkpoints::{CheckpointRow, NewCheckpoint};

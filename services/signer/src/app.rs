@@ -14,7 +14,7 @@ use assay_runtime::mtls::{self, Server};
 use assay_runtime::ops::{Ops, Readiness};
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
-use assay_store::{Options, Store, StoreError};
+use assay_store::{AuthorityRow, Options, Store, StoreError};
 use openssl::hash::MessageDigest;
 
 use crate::administration::AdministrationService;
@@ -88,6 +88,15 @@ pub(crate) async fn run(
     }
     let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
     let generations = Arc::new(start_cas(first, rollover, crl, &store, &recorder).await?);
+    for generation in generations.all() {
+        let authority = &generation.authority;
+        let kept = store.keep_authority(AuthorityRow {
+            ca_id: authority.id.clone(),
+            certificates: authority.issuers(),
+            since: recorder.clock.now_seconds(),
+        });
+        kept.await?;
+    }
     for profile in policies.active().profiles() {
         generations.serve(profile, now)?;
         warn_of_single_ra(profile, now);

@@ -12,7 +12,7 @@ use x509_cert::name::{Name, RelativeDistinguishedName};
 
 use crate::Check;
 use crate::entry::{Certified, names_hash, subject_hash};
-use crate::issuers::Issuer;
+use crate::issuers::{Issuer, Issuers};
 use crate::report::Findings;
 
 const CHECK: Check = Check::Certificates;
@@ -46,7 +46,7 @@ pub(crate) fn list(bytes: &[u8]) -> Result<Vec<X509>, String> {
 pub(crate) fn check(
     record: &Record,
     certificate: &X509,
-    issuer: Option<&Issuer>,
+    issuers: &Issuers,
     findings: &mut Findings,
 ) -> Option<Certified> {
     let Event::RequestIssued {
@@ -70,16 +70,34 @@ pub(crate) fn check(
     findings.same(CHECK, at, "tbs_digest", &digest, &issuance.tbs_digest);
     let serial = hex::encode(parsed.tbs_certificate().serial_number().as_bytes());
     findings.same(CHECK, at, "serial", &Text::from(serial), &issuance.serial);
-    if let Some(issuer) = issuer {
+    let of = issuers.of_certificate(&parsed);
+    if !issuers.is_empty() {
         let algorithm = signed.signature_algorithm.to_der().ok()?;
-        let wanted = hex::encode(&issuer.ca.issuer.signature_algorithm_der);
-        let got = hex::encode(algorithm);
-        findings.same(CHECK, at, "signatureAlgorithm", &wanted, &got);
-        let verifies = certificate.verify(&issuer.key).unwrap_or(false);
-        let wanted = "the CA's signature";
-        findings.hold(verifies, CHECK, at, "signature", wanted, "another one");
+        is_of_ca(at, certificate, &algorithm, &of, findings);
     }
-    certified(&parsed)
+    certified(&parsed, &of)
+}
+
+/// One of the CAs that it names signed it, as that CA signs.
+fn is_of_ca(
+    at: u64,
+    certificate: &X509,
+    algorithm: &[u8],
+    issuers: &[&Issuer],
+    findings: &mut Findings,
+) {
+    let Some(first) = issuers.first() else {
+        let wanted = "the name and key identifier of a CA of the export";
+        return findings.hold(false, CHECK, at, "issuer", wanted, "others");
+    };
+    let wanted = hex::encode(&first.ca.issuer.signature_algorithm_der);
+    let got = hex::encode(algorithm);
+    findings.same(CHECK, at, "signatureAlgorithm", &wanted, &got);
+    let verifies = issuers
+        .iter()
+        .any(|issuer| certificate.verify(&issuer.key).unwrap_or(false));
+    let wanted = "the CA's signature";
+    findings.hold(verifies, CHECK, at, "signature", wanted, "another one");
 }
 
 fn read(der: &[u8]) -> Option<(Signed, Certificate)> {
@@ -91,7 +109,7 @@ fn read(der: &[u8]) -> Option<(Signed, Certificate)> {
     Some((signed, Certificate::from_der(der).ok()?))
 }
 
-fn certified(certificate: &Certificate) -> Option<Certified> {
+fn certified(certificate: &Certificate, issuers: &[&Issuer]) -> Option<Certified> {
     let tbs = certificate.tbs_certificate();
     let extensions = tbs.extensions().map(Vec::as_slice).unwrap_or_default();
     let sans = extensions
@@ -108,6 +126,8 @@ fn certified(certificate: &Certificate) -> Option<Certified> {
         spki_sha256: Hash::of(&tbs.subject_public_key_info().to_der().ok()?),
         subject: subject(tbs.subject()).as_ref().and_then(subject_hash),
         sans: names_hash(&names),
+        issuers: issuers.iter().map(|issuer| issuer.ca.sha256).collect(),
+        ca_key: issuers.first().map(|issuer| issuer.key_sha256),
     })
 }
 

@@ -39,6 +39,10 @@ pub(crate) struct Certified {
     pub(crate) subject: Option<Hash>,
     /// As [`names_hash`].
     pub(crate) sans: Hash,
+    /// SHA-256 of the certificates of CAs that it can be of, by name and key identifier.
+    pub(crate) issuers: Vec<Hash>,
+    /// SHA-256 of the key of its CA.
+    pub(crate) ca_key: Option<Hash>,
 }
 
 impl Entry {

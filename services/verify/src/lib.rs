@@ -17,6 +17,7 @@ mod entry;
 mod issuers;
 mod ledger;
 mod manifest;
+mod named;
 mod report;
 mod signed;
 mod source;

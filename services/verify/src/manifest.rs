@@ -180,7 +180,7 @@ impl Opened {
 
     /// What is wrong with an export that lacks what every export has.
     pub(crate) fn complete(&self, findings: &mut Findings) {
-        for place in [Place::Checkpoint, Place::LogKey, Place::Issuer(0)] {
+        for place in [Place::Checkpoint, Place::LogKey, Place::Issuer(0, 0)] {
             if !self.has(&place) {
                 let wanted = "a file that every export has";
                 findings.made(CHECK);

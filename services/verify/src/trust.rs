@@ -8,7 +8,7 @@ use assay_audit::note::{KeyError, VerifierKey};
 use assay_policy::{Approver, Approvers, ApproversError};
 use openssl::x509::X509;
 
-use crate::layout::trust::{APPROVERS, ApproversFile, CA, CHECKPOINT, LOG_KEY, WITNESSES};
+use crate::layout::trust::{APPROVERS, ApproversFile, CHECKPOINT, LOG_KEY, WITNESSES, ca_file};
 
 /// Largest file of a trust directory.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -18,8 +18,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Trust {
     /// Of the log.
     pub log_key: VerifierKey,
-    /// DER: the issuing CA, then those above it.
-    pub ca: Vec<Vec<u8>>,
+    /// DER, of each CA: its certificate, then those above it.
+    pub cas: Vec<Vec<Vec<u8>>>,
     /// Of the witnesses.
     pub witnesses: Vec<VerifierKey>,
     /// Who may approve policy.
@@ -90,11 +90,23 @@ impl Trust {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             log_key,
-            ca: certificates(&directory.join(CA))?,
+            cas: cas(directory)?,
             witnesses,
             approvers: approvers(directory)?,
             earlier: optional(&directory.join(CHECKPOINT))?,
         })
+    }
+}
+
+/// The first is needed; others follow it while there are files.
+fn cas(directory: &Path) -> Result<Vec<Vec<Vec<u8>>>, TrustError> {
+    let mut cas = vec![certificates(&directory.join(ca_file(1)))?];
+    loop {
+        let path = directory.join(ca_file(cas.len() + 1));
+        if !path.exists() {
+            return Ok(cas);
+        }
+        cas.push(certificates(&path)?);
     }
 }
 

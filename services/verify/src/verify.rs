@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::issuers::Issuer;
+use crate::issuers::Issuers;
 use crate::layout::{Place, bundles_of};
 use crate::ledger::Ledger;
 use crate::manifest::{self, Opened};
@@ -117,22 +117,23 @@ impl Run<'_> {
         self.findings.open(finding);
     }
 
-    /// Everything that records say, under the policies and the CA of the export.
+    /// Everything that records say, under the policies and the CAs of the export.
     fn whole(&mut self, trust: Option<&Trust>, options: &Options, progress: &dyn Fn(u64, u64)) {
-        let pinned = trust.map(|trust| trust.ca.as_slice());
-        let issuer = Issuer::read(self.source, pinned, &mut self.findings);
+        let pinned = trust.map(|trust| trust.cas.as_slice());
+        let places = &self.opened.places;
+        let issuers = Issuers::read(self.source, places, pinned, &mut self.findings);
         let versions = Versions::read(
             self.source,
-            &self.opened.places,
+            places,
             trust.map(|trust| &trust.approvers),
-            issuer.as_ref().map(Issuer::sha256),
+            &issuers,
             &mut self.findings,
         );
         let bench = Bench {
             versions: &versions,
-            issuer: issuer.as_ref(),
+            issuers: &issuers,
         };
-        let ledger = Ledger::new(&versions, self.source, &self.opened.places);
+        let ledger = Ledger::new(&versions, &issuers, self.source, places);
         self.log(bench, ledger, options.threads, progress);
     }
 

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use assay_audit::Hash;
 use assay_policy::{Approved, Approvers, Bundle, PolicyFile, Proposal, Purpose, SignedProposal};
 
+use crate::issuers::Issuers;
 use crate::layout::Place;
+use crate::named::{Named, Wrong};
 use crate::report::{Finding, Findings};
 use crate::{Check, Source, source};
 
@@ -29,6 +31,8 @@ pub(crate) struct Version {
     /// Of the text that was signed.
     pub(crate) sha256: Hash,
     pub(crate) bundle: Bundle,
+    /// CAs that may issue under it.
+    pub(crate) named: Named,
     /// Where approvers are pinned, and approved it.
     pub(crate) approved: Option<Approved>,
 }
@@ -40,12 +44,12 @@ struct Paths {
 }
 
 impl Versions {
-    /// Reads every version among `places`. `issuer` is the SHA-256 of the issuing CA.
+    /// Reads every version among `places`. `issuers` are the CAs that one may name.
     pub(crate) fn read(
         source: &dyn Source,
         places: &[Place],
         approvers: Option<&Approvers>,
-        issuer: Option<Hash>,
+        issuers: &Issuers,
         findings: &mut Findings,
     ) -> Self {
         let mut paths: BTreeMap<u64, Paths> = BTreeMap::new();
@@ -63,7 +67,7 @@ impl Versions {
                 Place::Manifest
                 | Place::Checkpoint
                 | Place::LogKey
-                | Place::Issuer(_)
+                | Place::Issuer(_, _)
                 | Place::Inventory(_)
                 | Place::Evidence(_)
                 | Place::Certificates(_) => {}
@@ -76,7 +80,7 @@ impl Versions {
                 number,
                 findings,
             };
-            if let Some(version) = reader.version(&paths, approvers, issuer) {
+            if let Some(version) = reader.version(&paths, approvers, issuers) {
                 let model = Hash::from(version.bundle.model_hash);
                 versions.by_model.entry(model).or_insert(number);
                 versions.by_number.insert(number, version);
@@ -110,7 +114,7 @@ impl Reader<'_> {
         &mut self,
         paths: &Paths,
         approvers: Option<&Approvers>,
-        issuer: Option<Hash>,
+        issuers: &Issuers,
     ) -> Option<Version> {
         let number = self.number;
         let proposal = self.file(&Place::Proposal(number))?;
@@ -137,13 +141,15 @@ impl Reader<'_> {
             approvals,
         };
         let sha256 = Hash::from(Proposal::sha256(&signed.proposal));
-        let parsed = self.proposal(&signed, &bundle, issuer)?;
+        let parsed = self.proposal(&signed, &bundle)?;
+        let named = self.named(&parsed, issuers);
         let approved = self.approved(&signed, approvers);
         Some(Version {
             number,
             proposal: parsed,
             sha256,
             bundle,
+            named,
             approved,
         })
     }
@@ -171,12 +177,7 @@ impl Reader<'_> {
         }
     }
 
-    fn proposal(
-        &mut self,
-        signed: &SignedProposal,
-        bundle: &Bundle,
-        issuer: Option<Hash>,
-    ) -> Option<Proposal> {
+    fn proposal(&mut self, signed: &SignedProposal, bundle: &Bundle) -> Option<Proposal> {
         let place = Place::Proposal(self.number);
         let proposal = match Proposal::parse(&signed.proposal) {
             Ok(proposal) => proposal,
@@ -195,11 +196,34 @@ impl Reader<'_> {
         ] {
             findings.same(check, &place, member, &hash(wanted), &hash(got));
         }
-        if let Some(issuer) = issuer {
-            let got = hash(proposal.issuer);
-            findings.same(Check::Approvals, &place, "issuer", &issuer, &got);
-        }
         Some(proposal)
+    }
+
+    /// A version is for CAs of the export.
+    fn named(&mut self, proposal: &Proposal, issuers: &Issuers) -> Named {
+        let place = Place::Proposal(self.number);
+        let (named, wrong) = Named::read(proposal);
+        if let Some(Wrong {
+            setting,
+            wanted,
+            got,
+        }) = wrong
+        {
+            let member = format!("settings.{setting}");
+            self.bad(Check::Approvals, &place, &member, wanted, got);
+        }
+        if !issuers.is_empty() {
+            let next = named
+                .next
+                .map(|next| ("settings.rollover.issuer", next.issuer));
+            for (member, ca) in [("issuer", named.issuer)].into_iter().chain(next) {
+                let known = issuers.of_sha256(&ca).is_some();
+                let wanted = "a CA of the export";
+                self.findings
+                    .hold(known, Check::Approvals, &place, member, wanted, ca);
+            }
+        }
+        named
     }
 
     fn approved(

@@ -10,7 +10,7 @@ use openssl::x509::X509;
 use crate::Check;
 use crate::certificate;
 use crate::entry::{Entry, Kept, SLACK_MS};
-use crate::issuers::Issuer;
+use crate::issuers::Issuers;
 use crate::layout::{EvidenceLine, Place, first_of};
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
@@ -36,7 +36,7 @@ pub(crate) struct Done {
 #[derive(Clone, Copy)]
 pub(crate) struct Bench<'a> {
     pub(crate) versions: &'a Versions,
-    pub(crate) issuer: Option<&'a Issuer>,
+    pub(crate) issuers: &'a Issuers,
 }
 
 impl Bench<'_> {
@@ -61,7 +61,7 @@ impl Bench<'_> {
             }
             let certificate = if let Event::RequestIssued { .. } = &record.draft.event {
                 certificates.next().and_then(|certificate| {
-                    certificate::check(&record, &certificate, self.issuer, &mut findings)
+                    certificate::check(&record, &certificate, self.issuers, &mut findings)
                 })
             } else {
                 None
@@ -97,14 +97,17 @@ impl Bench<'_> {
         let at = record.sequence;
         let model = record.draft.context.policy_hash;
         let version = model.and_then(|model| self.versions.of_model(&model));
-        let (Some(version), Some(issuer)) = (version, self.issuer) else {
-            let wanted = "the version of the policy and the CA that it was made under";
-            let finding = Finding::new(check, at, "policy_hash", wanted, "not both");
-            findings.made(check);
-            findings.bad(finding);
+        findings.made(check);
+        let Some(version) = version else {
+            let wanted = "the version of the policy that it was made under";
+            findings.bad(Finding::new(check, at, "policy_hash", wanted, "none"));
             return 0;
         };
-        findings.made(check);
+        let Some(issuer) = self.issuers.of_decision(evidence) else {
+            let (member, wanted) = ("evidence.issuer_sha256", "a CA of the export");
+            findings.bad(Finding::new(check, at, member, wanted, "none of them"));
+            return 0;
+        };
         match decide_again(evidence, &version.bundle, &issuer.ca) {
             Ok(derived) => {
                 if let Some(profile) = version.bundle.profile(&evidence.profile) {

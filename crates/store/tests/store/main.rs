@@ -4,6 +4,7 @@
 mod approvals;
 mod attachments;
 mod audit;
+mod authorities;
 mod challenges;
 mod csrs;
 mod durability;

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod cosign;
+mod signer_file;
 mod trust;
 mod verify;
 

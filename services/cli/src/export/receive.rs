@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub(super) evidence: u64,
     pub(super) certificates: u64,
     pub(super) policies: u64,
+    /// CAs.
+    pub(super) issuers: u64,
 }
 
 impl Receiver {
@@ -63,6 +65,7 @@ impl Receiver {
                 evidence: 0,
                 certificates: 0,
                 policies: 0,
+                issuers: 0,
             },
             tree,
             tiler: Tiler::new(),
@@ -147,8 +150,10 @@ impl Receiver {
 
     fn issuer(&mut self, issuer: ExportIssuer) -> Outcome {
         for (k, certificate) in (0..).zip(issuer.certificates) {
-            self.write(&Place::Issuer(k), &certificate)?;
+            let place = Place::Issuer(self.told.issuers, k);
+            self.write(&place, &certificate)?;
         }
+        self.told.issuers += 1;
         Ok(())
     }
 

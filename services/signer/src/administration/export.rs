@@ -21,6 +21,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use super::AdministrationService;
+use super::authorities;
 use super::error::AdminError;
 use super::log::whole;
 use super::policy::as_proposed;
@@ -83,10 +84,8 @@ pub(super) async fn stream(
         size,
         log_key: pipeline.log.key().to_string(),
     };
-    let issuer = ExportIssuer {
-        certificates: pipeline.generations.first().authority.issuers(),
-    };
-    tokio::spawn(export.run(head, issuer));
+    let issuers = authorities::present_first(pipeline).await?;
+    tokio::spawn(export.run(head, issuers));
     let end = tokio_stream::iter([stalled]).filter_map(|stalled| {
         let late = || Status::deadline_exceeded("the export was taken too slowly and is given up");
         stalled.load(Ordering::Acquire).then(|| Err(late()))
@@ -147,8 +146,8 @@ impl From<StoreError> for Ended {
 }
 
 impl Export {
-    async fn run(self, head: ExportHead, issuer: ExportIssuer) {
-        match self.tell(head, issuer).await {
+    async fn run(self, head: ExportHead, issuers: Vec<Vec<Vec<u8>>>) {
+        match self.tell(head, issuers).await {
             Ok(()) => {}
             Err(Ended::Gone) => tracing::info!("the export was given up by its client"),
             Err(Ended::Failed(error)) => {
@@ -158,9 +157,12 @@ impl Export {
         }
     }
 
-    async fn tell(&self, head: ExportHead, issuer: ExportIssuer) -> Result<(), Ended> {
+    async fn tell(&self, head: ExportHead, issuers: Vec<Vec<Vec<u8>>>) -> Result<(), Ended> {
         self.send(Item::Head(head)).await?;
-        self.send(Item::Issuer(issuer)).await?;
+        for certificates in issuers {
+            self.send(Item::Issuer(ExportIssuer { certificates }))
+                .await?;
+        }
         let told = self.read(|| self.store.told(self.size)).await?;
         for number in 1..=told.policy {
             self.policy(number).await?;

@@ -2,6 +2,7 @@
 //! wire here.
 
 mod audit;
+mod authorities;
 mod certificates;
 mod challenges;
 mod error;

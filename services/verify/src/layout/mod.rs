@@ -4,7 +4,8 @@
 //! manifest.json                 Manifest: every other file, by path, length and SHA-256; nothing else is in the directory
 //! checkpoint                    C2SP signed note with its cosignatures; the export ends at its size
 //! log.vkey                      C2SP verifier key of the log, one line
-//! issuers/0.der …               the issuing CA, then those above it, in order
+//! issuers/N/K.der               every CA that ever issued, N from 0, the present one first: its certificate, K 0, then those
+//!                               above it, in order
 //! policies/N/proposal.toml      byte for byte as it was signed; N as the proposal's number
 //! policies/N/author.p7s         DER
 //! policies/N/approvals/K.p7s    DER; K from 1, in the order in which they were brought

@@ -13,8 +13,8 @@ pub enum Place {
     Checkpoint,
     /// `log.vkey`.
     LogKey,
-    /// `issuers/K.der`; the issuing CA is 0.
-    Issuer(u64),
+    /// `issuers/N/K.der`: of CA N, from 0, its certificate is 0, and those above it follow.
+    Issuer(u64, u64),
     /// `policies/N/proposal.toml`.
     Proposal(u64),
     /// `policies/N/author.p7s`.
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
             Self::Manifest => f.write_str("manifest.json"),
             Self::Checkpoint => f.write_str("checkpoint"),
             Self::LogKey => f.write_str("log.vkey"),
-            Self::Issuer(k) => write!(f, "issuers/{k}.der"),
+            Self::Issuer(n, k) => write!(f, "issuers/{n}/{k}.der"),
             Self::Proposal(n) => write!(f, "policies/{n}/proposal.toml"),
             Self::Author(n) => write!(f, "policies/{n}/author.p7s"),
             Self::Approval(n, k) => write!(f, "policies/{n}/approvals/{k}.p7s"),
@@ -75,7 +75,7 @@ fn read(path: &str) -> Option<Place> {
         ["manifest.json"] => Place::Manifest,
         ["checkpoint"] => Place::Checkpoint,
         ["log.vkey"] => Place::LogKey,
-        ["issuers", name] => Place::Issuer(number(name.strip_suffix(".der")?)?),
+        ["issuers", n, name] => Place::Issuer(number(n)?, number(name.strip_suffix(".der")?)?),
         ["policies", n, "proposal.toml"] => Place::Proposal(number(n)?),
         ["policies", n, "author.p7s"] => Place::Author(number(n)?),
         ["policies", n, "approvals", name] => {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// C2SP verifier key of the log, one line.
 pub const LOG_KEY: &str = "log.vkey";
-/// PEM certificates: the issuing CA, then those above it, in order.
+/// PEM certificates: a CA, then those above it, in order. Another CA is pinned in a file of its own, as [`ca_file`].
 pub const CA: &str = "ca.pem";
 /// C2SP verifier keys of the witnesses, one a line; may be absent.
 pub const WITNESSES: &str = "witnesses.vkeys";
@@ -12,6 +12,15 @@ pub const WITNESSES: &str = "witnesses.vkeys";
 pub const APPROVERS: &str = "approvers.toml";
 /// An earlier checkpoint that the export must be consistent with; may be absent.
 pub const CHECKPOINT: &str = "checkpoint";
+
+/// The file of the n-th pinned CA, from 1: [`CA`], then `ca-2.pem` and so on, without a gap.
+pub fn ca_file(number: usize) -> String {
+    if number <= 1 {
+        CA.to_owned()
+    } else {
+        format!("ca-{number}.pem")
+    }
+}
 
 /// [`APPROVERS`]:
 ///

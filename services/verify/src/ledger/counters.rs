@@ -1,4 +1,4 @@
-//! What workers counted of the CA key's signatures, against what the log explains.
+//! What workers counted of the CA keys' signatures, against what the log explains.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ pub(super) struct Counters {
 
 #[derive(Default)]
 struct Run {
-    /// By worker and process, the latest count and whether it was the last.
+    /// By worker and process, the latest count and whether it was the last. Workers of two CAs have equal numbers, and
+    /// processes of their own.
     counts: BTreeMap<(u64, u32), (u64, bool)>,
     /// Record of the latest count.
     counted_at: u64,
@@ -60,13 +61,13 @@ impl Counters {
         }
     }
 
-    /// `open` intents are in the last run; the record of a CRL of that run may be yet to come.
-    pub(super) fn finish(&self, open: u64, whole: bool, findings: &mut Findings) {
+    /// `open` intents are in the last run; the record of a CRL of each of its CA `keys` may be yet to come.
+    pub(super) fn finish(&self, open: u64, keys: u64, whole: bool, findings: &mut Findings) {
         for (boot_id, run) in &self.runs {
             let counted: u64 = run.counts.values().map(|(count, _)| count).sum();
             let mut most = run.explained.saturating_add(run.perhaps);
             if *boot_id == self.latest {
-                most = most.saturating_add(open).saturating_add(1);
+                most = most.saturating_add(open).saturating_add(keys);
             }
             if run.counts.is_empty() {
                 continue;

@@ -1,8 +1,9 @@
-//! CRLs: numbered without gaps, one after the other in time.
+//! CRLs: those of each CA numbered without gaps, one after the other in time.
 
 use assay_audit::Event;
 
 use super::Seen;
+use super::authorities::Authorities;
 use super::index::Index;
 use crate::Check;
 use crate::entry::SLACK_MS;
@@ -12,12 +13,17 @@ const SLACK: i64 = SLACK_MS / 1_000;
 
 #[derive(Default)]
 pub(super) struct Crls {
+    /// The largest number of all.
     number: u64,
-    this_update: i64,
 }
 
 impl Crls {
-    pub(super) fn take(&mut self, seen: &mut Seen<'_>, index: &Index) {
+    pub(super) fn take(
+        &mut self,
+        seen: &mut Seen<'_>,
+        index: &Index,
+        authorities: &mut Authorities<'_>,
+    ) {
         let check = Check::Crls;
         if let Event::RequestQueried {
             crl_number: Some(number),
@@ -36,20 +42,25 @@ impl Crls {
             this_update,
             next_update,
             entries,
+            key_id,
             ..
         } = seen.entry.event()
         else {
             return;
         };
-        let next = self.number.saturating_add(1);
+        self.number = self.number.max(*number);
+        let Some(line) = authorities.of_crl(seen, key_id, *number) else {
+            return;
+        };
+        let next = line.crl_number.saturating_add(1);
         if *number != next {
             seen.missing(check, "number", next, number);
         }
         seen.hold(
-            *this_update >= self.this_update,
+            *this_update >= line.this_update,
             check,
             "this_update",
-            format_args!("{} or later", self.this_update),
+            format_args!("{} or later", line.this_update),
             this_update,
         );
         let now = seen.entry.wall();
@@ -68,11 +79,12 @@ impl Crls {
             "after this_update",
             next_update,
         );
-        if *entries > index.revoked() {
-            let wanted = format!("at most {}, all that is revoked", index.revoked());
+        let revoked = index.revoked(line.key_sha256);
+        if *entries > revoked {
+            let wanted = format!("at most {revoked}, all that is revoked");
             seen.missing(check, "entries", wanted, entries);
         }
-        self.number = *number;
-        self.this_update = *this_update;
+        line.crl_number = *number;
+        line.this_update = *this_update;
     }
 }

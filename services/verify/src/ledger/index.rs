@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use assay_audit::{Event, Text};
+use assay_audit::{Event, Hash, Text};
 use assay_decision::Claims;
 use assay_policy::{Dn, Supersede};
 
@@ -31,8 +31,8 @@ const SCHEDULE: &str = "assay://signer/schedule";
 pub(super) struct Index {
     issued: HashMap<Text, Issued>,
     abandoned: HashSet<Text>,
-    /// Revoked or on hold.
-    out_of_force: u64,
+    /// Revoked or on hold, by the key of their CA.
+    out_of_force: HashMap<Option<Hash>, u64>,
     next: Next,
 }
 
@@ -124,9 +124,11 @@ impl Index {
         self.next = Next::Another;
     }
 
-    /// Certificates that a CRL may list at most.
-    pub(super) fn revoked(&self) -> u64 {
-        self.out_of_force + self.abandoned.len() as u64
+    /// Certificates that a CRL may list at most: those of the CA with this key, and those of which nobody knows.
+    pub(super) fn revoked(&self, ca_key: Option<Hash>) -> u64 {
+        let counts = self.out_of_force.iter();
+        let of = counts.filter(|(of, _)| ca_key.is_none() || of.is_none() || **of == ca_key);
+        of.map(|(_, count)| count).sum::<u64>() + self.abandoned.len() as u64
     }
 
     pub(super) fn take(
@@ -257,11 +259,11 @@ impl Index {
                 format_args!("{serial}, {}", issued.state.text()),
             );
         }
+        let ca_key = issued.certified.as_ref().and_then(|it| it.ca_key);
+        let count = self.out_of_force.entry(ca_key).or_default();
         match (issued.state, next) {
-            (State::InForce, State::Held | State::Revoked) => self.out_of_force += 1,
-            (State::Held | State::Revoked, State::InForce) => {
-                self.out_of_force = self.out_of_force.saturating_sub(1);
-            }
+            (State::InForce, State::Held | State::Revoked) => *count += 1,
+            (State::Held | State::Revoked, State::InForce) => *count = count.saturating_sub(1),
             (State::InForce, State::InForce)
             | (State::Held | State::Revoked, State::Held | State::Revoked) => {}
         }

@@ -27,8 +27,6 @@ pub(crate) struct Intent {
 #[derive(Default)]
 pub(super) struct Intents {
     open: HashMap<Text, Intent>,
-    /// The run, and CKA_ID of its CA key.
-    key: Option<(Text, Text)>,
     /// The run, and serial number of its token.
     token: Option<(Text, Text)>,
     boot_id: Text,
@@ -43,7 +41,7 @@ impl Intents {
             Event::IntentOpened {
                 request, issuance, ..
             } => {
-                self.key(seen, &issuance.key_id, &issuance.token_serial);
+                self.token(seen, &issuance.token_serial);
                 let intent = Intent {
                     sequence: seen.entry.sequence(),
                     opened: seen.entry.wall(),
@@ -73,7 +71,7 @@ impl Intents {
                 recovered,
                 ..
             } => {
-                self.key(seen, &issuance.key_id, &issuance.token_serial);
+                self.token(seen, &issuance.token_serial);
                 let intent = self.close(seen, request, issuance)?;
                 // Recovery finishes what a former run left, and what this one could not finish at once.
                 if intent.boot_id != context.boot_id {
@@ -85,20 +83,12 @@ impl Intents {
             Event::IntentAbandoned {
                 request, issuance, ..
             } => {
-                self.key(seen, &issuance.key_id, &issuance.token_serial);
+                self.token(seen, &issuance.token_serial);
                 self.close(seen, request, issuance);
                 None
             }
-            Event::TokenEvent { token_serial, .. } => {
+            Event::TokenEvent { token_serial, .. } | Event::CrlIssued { token_serial, .. } => {
                 self.token(seen, token_serial);
-                None
-            }
-            Event::CrlIssued {
-                key_id,
-                token_serial,
-                ..
-            } => {
-                self.key(seen, key_id, token_serial);
                 None
             }
             Event::ServiceStarted { .. }
@@ -183,18 +173,6 @@ impl Intents {
             differing(&intent.request, request),
         );
         Some(intent)
-    }
-
-    /// One CA key serves a run.
-    fn key(&mut self, seen: &mut Seen<'_>, key_id: &Text, token_serial: &Text) {
-        self.token(seen, token_serial);
-        let boot_id = &seen.entry.record.draft.context.boot_id;
-        match &self.key {
-            Some((boot, known)) if boot == boot_id => {
-                seen.same(Check::Intents, "key_id", known, key_id);
-            }
-            Some(_) | None => self.key = Some((boot_id.clone(), key_id.clone())),
-        }
     }
 
     /// One token serves a run.

@@ -1,5 +1,6 @@
 //! The log read in order: what each record says against all that came before it.
 
+mod authorities;
 mod challenges;
 mod counters;
 mod crls;
@@ -16,6 +17,7 @@ use std::fmt;
 use assay_audit::{Event, Text};
 
 use crate::entry::{Entry, Kept};
+use crate::issuers::Issuers;
 use crate::layout::Place;
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
@@ -30,6 +32,7 @@ pub(crate) struct Ledger<'a> {
     challenges: challenges::Challenges,
     queue: queue::Queue,
     intents: intents::Intents,
+    authorities: authorities::Authorities<'a>,
     index: index::Index,
     crls: crls::Crls,
     counters: counters::Counters,
@@ -57,7 +60,12 @@ pub(crate) struct Seen<'a> {
 
 impl<'a> Ledger<'a> {
     /// `places` are the files that the export holds.
-    pub(crate) fn new(versions: &'a Versions, source: &'a dyn Source, places: &[Place]) -> Self {
+    pub(crate) fn new(
+        versions: &'a Versions,
+        issuers: &'a Issuers,
+        source: &'a dyn Source,
+        places: &[Place],
+    ) -> Self {
         let inventory = |place: &Place| {
             if let Place::Inventory(profile) = place {
                 Some(Text::from(profile.as_str()))
@@ -73,6 +81,7 @@ impl<'a> Ledger<'a> {
             challenges: challenges::Challenges::default(),
             queue: queue::Queue::default(),
             intents: intents::Intents::default(),
+            authorities: authorities::Authorities::new(issuers),
             index: index::Index::default(),
             crls: crls::Crls::default(),
             counters: counters::Counters::default(),
@@ -99,11 +108,13 @@ impl<'a> Ledger<'a> {
         self.names.take(seen);
         self.index.follow(seen);
         let permitted = self.intents.take(seen);
+        self.authorities
+            .take(seen, self.policy.named(self.versions));
         self.queue.take(seen, self.versions);
         self.challenges.take(seen);
         self.names.use_up(seen);
         self.index.take(seen, permitted.as_ref(), self.versions);
-        self.crls.take(seen, &self.index);
+        self.crls.take(seen, &self.index, &mut self.authorities);
         self.counters.take(seen);
         // What an intent or a waiting request used up is told by its evidence alone.
         if matches!(entry.evidence, Kept::Gone) && entry.is_permit() {
@@ -125,8 +136,11 @@ impl<'a> Ledger<'a> {
         self.names.finish(self.whole, findings);
         self.intents.finish(self.end, findings);
         self.queue.finish(self.end, self.whole, findings);
-        self.counters
-            .finish(self.intents.open_in_last_run(), self.whole, findings);
+        let (open, keys) = (
+            self.intents.open_in_last_run(),
+            self.authorities.in_last_run(),
+        );
+        self.counters.finish(open, keys, self.whole, findings);
         self.index.finish(self.whole, findings);
     }
 }

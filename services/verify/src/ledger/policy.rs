@@ -9,6 +9,7 @@ use super::names::Names;
 use crate::Check;
 use crate::entry::SLACK_MS;
 use crate::layout::Place;
+use crate::named::Named;
 use crate::report::Findings;
 use crate::versions::{Version, Versions};
 
@@ -50,6 +51,12 @@ impl Followed {
             let got = format!("`{profile}`, which was stopped");
             seen.hold(!stopped, Check::Stops, "profile", "one that issues", got);
         }
+    }
+
+    /// The CAs of the version in force.
+    pub(super) fn named<'v>(&self, versions: &'v Versions) -> Option<&'v Named> {
+        let version = versions.get(self.last.as_ref()?.number)?;
+        Some(&version.named)
     }
 
     pub(super) fn finish(&self, versions: &Versions, findings: &mut Findings) {

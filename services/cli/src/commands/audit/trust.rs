@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use assay_audit::Checkpoint;
 use assay_audit::note::{Algorithm, Note, VerifierKey};
 use assay_policy::Approver;
+use assay_verify::layout::trust::ca_file;
 use clap::Args;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::checkpoint;
+use super::signer_file::SignerFile;
 use crate::admin::Admin;
 use crate::failure::{Failure, Next, OrFail, Outcome};
 use crate::files;
@@ -21,10 +23,10 @@ use crate::output::Output;
 /// Where the ceremony writes the public half of the log key.
 pub(crate) const LOG_KEY_FILE: &str = "certificates/log-key.pem";
 
-/// Write what an auditor trusts beforehand: log key, CA, witnesses and approvers
+/// Write what an auditor trusts beforehand: log key, CAs, witnesses and approvers
 ///
-/// Gathers from signer.toml and the ceremony's files, not from what the running signer says: log.vkey, ca.pem,
-/// witnesses.vkeys, approvers.toml with the certificates, and the present checkpoint, which must be signed by that log key.
+/// Gathers from signer.toml and the ceremony's files, not from what the running signer says: log.vkey, ca.pem (and ca-2.pem
+/// and so on, where several CAs are pinned), witnesses.vkeys, approvers.toml with the certificates, and the present checkpoint, which must be signed by that log key.
 /// Hand the directory to the auditor by a way of its own; `assay audit verify --trust DIR` holds exports to it.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
@@ -36,47 +38,13 @@ pub(crate) struct TrustArgs {
     #[arg(long, value_name = "FILE")]
     log_key: Option<PathBuf>,
 
+    /// PEM of a CA that issued before and is no longer in signer.toml, then those above it; repeat for more
+    #[arg(long = "ca", value_name = "FILE")]
+    cas: Vec<PathBuf>,
+
     /// Take this checkpoint, saved by `assay audit checkpoint`, and do not ask the signer
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-}
-
-/// signer.toml, read leniently: the signer itself judges the file.
-#[derive(Debug, Deserialize)]
-struct SignerFile {
-    certificates: CertificatesSection,
-    policy: PolicySection,
-    #[serde(default)]
-    audit: AuditSection,
-}
-
-#[derive(Debug, Deserialize)]
-struct CertificatesSection {
-    ca: PathBuf,
-    #[serde(default)]
-    chain: Vec<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PolicySection {
-    approvals: usize,
-    #[serde(default)]
-    approver: Vec<ApproverSection>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ApproverSection {
-    person: String,
-    certificate: PathBuf,
-    #[serde(default)]
-    retired: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct AuditSection {
-    origin: Option<String>,
-    #[serde(default)]
-    witnesses: Vec<String>,
 }
 
 /// The table [policy] again, with the paths of the copies.
@@ -103,7 +71,8 @@ struct Trust {
     log: VerifierKey,
     checkpoint: Note,
     size: u64,
-    certificates: Vec<X509>,
+    /// Of each CA its certificate, then those above it.
+    cas: Vec<Vec<X509>>,
     witnesses: Vec<VerifierKey>,
     approvals: usize,
     approvers: Vec<(ApproverEntry, X509)>,
@@ -114,7 +83,8 @@ struct Written {
     directory: String,
     log_key: String,
     size: u64,
-    ca_sha256: String,
+    /// Of each CA.
+    ca_sha256: Vec<String>,
     witnesses: usize,
     approvers: usize,
 }
@@ -135,18 +105,20 @@ pub(super) async fn run(args: TrustArgs, installation: &Installation, out: Outpu
         None => installation.path(LOG_KEY_FILE),
     };
     let log = read_log_key(&log_key, &checkpoint.origin)?;
-    let trust = Trust::gather(installation, log, note)?;
+    let trust = Trust::gather(installation, log, note, &args.cas)?;
     let written = trust.write(&args.out)?;
     out.one(&written, |written| {
-        vec![
+        let mut lines = vec![
             format!("log         {}", written.log_key),
             format!("checkpoint  {} records", written.size),
-            format!("CA          SHA-256 {}", written.ca_sha256),
-            format!(
-                "{} witnesses and {} approvers' keys pinned in {}",
-                written.witnesses, written.approvers, written.directory
-            ),
-        ]
+        ];
+        let cas = written.ca_sha256.iter();
+        lines.extend(cas.map(|sha256| format!("CA          SHA-256 {sha256}")));
+        lines.push(format!(
+            "{} witnesses and {} approvers' keys pinned in {}",
+            written.witnesses, written.approvers, written.directory
+        ));
+        lines
     })
 }
 
@@ -174,7 +146,12 @@ fn read_log_key(file: &Path, origin: &str) -> Outcome<VerifierKey> {
 }
 
 impl Trust {
-    fn gather(installation: &Installation, log: VerifierKey, note: Note) -> Outcome<Self> {
+    fn gather(
+        installation: &Installation,
+        log: VerifierKey,
+        note: Note,
+        before: &[PathBuf],
+    ) -> Outcome<Self> {
         let path = installation.signer_config();
         let file: SignerFile = toml::from_str(&files::read_text(&path)?)
             .or_usage(format!("{} cannot be used", path.display()))?;
@@ -193,10 +170,23 @@ impl Trust {
             X509::from_pem(&files::read(&path)?)
                 .or_fail(format!("{} holds no PEM certificate", path.display()))
         };
-        let certificates = std::iter::once(&file.certificates.ca)
-            .chain(&file.certificates.chain)
-            .map(|path| certificate(path))
-            .collect::<Outcome<_>>()?;
+        let next = file.rollover.as_ref().map(|next| &next.certificates);
+        let present = std::iter::once(&file.certificates).chain(next);
+        let present = present.map(|section| {
+            let paths = std::iter::once(&section.ca).chain(&section.chain);
+            paths.map(|path| certificate(path)).collect()
+        });
+        let mut cas = Vec::new();
+        for ca in present.chain(before.iter().map(|file| chain(file))) {
+            let ca: Vec<X509> = ca?;
+            // A CA of before may be given although signer.toml still names it.
+            let known = cas
+                .iter()
+                .any(|known: &Vec<X509>| known.first() == ca.first());
+            if !known {
+                cas.push(ca);
+            }
+        }
         let witnesses = file
             .audit
             .witnesses
@@ -223,7 +213,7 @@ impl Trust {
             log,
             checkpoint: note,
             size: checkpoint.size,
-            certificates,
+            cas,
             witnesses,
             approvals: file.policy.approvals,
             approvers,
@@ -238,11 +228,16 @@ impl Trust {
         files::make_dir(&directory.join("approvers"))?;
         create("log.vkey", format!("{}\n", self.log).as_bytes())?;
         create("checkpoint", self.checkpoint.to_string().as_bytes())?;
-        let mut chain = Vec::new();
-        for certificate in &self.certificates {
-            chain.extend(certificate.to_pem().or_fail(what)?);
+        let mut ca_sha256 = Vec::new();
+        for (number, ca) in (1..).zip(&self.cas) {
+            let mut pems = Vec::new();
+            for certificate in ca {
+                pems.extend(certificate.to_pem().or_fail(what)?);
+            }
+            create(&ca_file(number), &pems)?;
+            let own = ca.first().map(|ca| ca.to_der()).transpose().or_fail(what)?;
+            ca_sha256.push(hex::encode(openssl::sha::sha256(&own.unwrap_or_default())));
         }
-        create("ca.pem", &chain)?;
         if !self.witnesses.is_empty() {
             let lines: String = self
                 .witnesses
@@ -266,17 +261,25 @@ impl Trust {
         let text = toml::to_string(&table).or_fail("cannot write approvers.toml")?;
         create("approvers.toml", text.as_bytes())?;
         sync(directory)?;
-        let ca = self.certificates.first().map(|ca| ca.to_der());
-        let ca = ca.transpose().or_fail(what)?.unwrap_or_default();
         Ok(Written {
             directory: directory.display().to_string(),
             log_key: self.log.to_string(),
             size: self.size,
-            ca_sha256: hex::encode(openssl::sha::sha256(&ca)),
+            ca_sha256,
             witnesses: self.witnesses.len(),
             approvers,
         })
     }
+}
+
+/// A CA and those above it from one file.
+fn chain(file: &Path) -> Outcome<Vec<X509>> {
+    let what = || format!("{} holds no PEM certificate", file.display());
+    let chain = X509::stack_from_pem(&files::read(file)?).or_fail(what())?;
+    if chain.is_empty() {
+        return Err(Failure::failed(what()));
+    }
+    Ok(chain)
 }
 
 fn witness(text: &str) -> Outcome<VerifierKey> {

@@ -40,7 +40,7 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "EXPORT")]
     export: PathBuf,
 
-    /// Directory of the pinned keys: log.vkey, ca.pem, approvers.toml, witnesses.vkeys, checkpoint
+    /// Directory of the pinned keys: log.vkey, ca.pem and ca-2.pem and so on, approvers.toml, witnesses.vkeys, checkpoint
     #[arg(long, value_name = "DIR")]
     trust: Option<PathBuf>,
 

@@ -1,0 +1,89 @@
+use assay_audit::Hash;
+use rusqlite::{Connection, Row, params};
+
+use crate::sql::{MAX_ROWS, Sql};
+use crate::{Store, StoreError};
+
+/// A CA that issues here, or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityRow {
+    /// SHA-256 of its SubjectPublicKeyInfo, hex, as certificates name their CA.
+    pub ca_id: String,
+    /// DER: the CA certificate, then those above it.
+    pub certificates: Vec<Vec<u8>>,
+    /// Unix seconds, when it was first kept.
+    pub since: i64,
+}
+
+impl Store {
+    /// Keeps a CA for good. One whose certificate is kept already stays in its place, with the certificates above it as they
+    /// are given now; a renewed certificate of the same key is one of its own. Returns whether it was new. Without a
+    /// certificate nothing is kept.
+    ///
+    /// # Errors
+    /// Where it is not on disk; then nothing must be issued under it.
+    pub async fn keep_authority(&self, authority: AuthorityRow) -> Result<bool, StoreError> {
+        let Some(certificate) = authority.certificates.first() else {
+            return Ok(false);
+        };
+        let sha256 = <[u8; 32]>::from(Hash::of(certificate));
+        self.write(move |connection| {
+            let new = connection.change(
+                "INSERT INTO authorities (sha256, ca_id, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![sha256, authority.ca_id, authority.since],
+            )?;
+            connection.change(
+                "DELETE FROM authority_certificates WHERE authority = ?1",
+                [sha256],
+            )?;
+            for (place, certificate) in (0_i64..).zip(&authority.certificates) {
+                connection.change(
+                    "INSERT INTO authority_certificates (authority, place, certificate) VALUES (?1, ?2, ?3)",
+                    params![sha256, place, certificate],
+                )?;
+            }
+            Ok(new == 1)
+        })
+        .await
+    }
+
+    /// Every CA, in the order in which they were kept; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn authorities(&self) -> Result<Vec<AuthorityRow>, StoreError> {
+        self.read(|connection| {
+            let list = format!("SELECT * FROM authorities ORDER BY position LIMIT {MAX_ROWS}");
+            let rows = connection.list(&list, [], read)?;
+            rows.into_iter()
+                .map(|(sha256, row)| whole(connection, sha256, row))
+                .collect()
+        })
+        .await
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<([u8; 32], AuthorityRow)> {
+    let authority = AuthorityRow {
+        ca_id: row.get("ca_id")?,
+        certificates: Vec::new(),
+        since: row.get("since")?,
+    };
+    Ok((row.get("sha256")?, authority))
+}
+
+fn whole(
+    connection: &Connection,
+    sha256: [u8; 32],
+    row: AuthorityRow,
+) -> Result<AuthorityRow, StoreError> {
+    let certificates = connection.list(
+        "SELECT certificate FROM authority_certificates WHERE authority = ?1 ORDER BY place",
+        [sha256],
+        |row| row.get(0),
+    )?;
+    Ok(AuthorityRow {
+        certificates,
+        ..row
+    })
+}

@@ -1,0 +1,226 @@
+//! Which CA it was: the one that the version of the policy names, by the same key for all of a run.
+
+use std::collections::{BTreeMap, HashMap};
+
+use assay_audit::{Event, Hash, Issuance, Text};
+use assay_decision::Verdict;
+
+use super::Seen;
+use crate::Check;
+use crate::entry::SLACK_MS;
+use crate::issuers::Issuers;
+use crate::named::Named;
+
+const CHECK: Check = Check::Authorities;
+/// CAs that a signer has at a time.
+const AT_A_TIME: usize = 2;
+
+pub(super) struct Authorities<'a> {
+    issuers: &'a Issuers,
+    lines: Vec<Line>,
+    boot_id: Text,
+    /// CKA_IDs of the CA keys of the run, with the SHA-256 of each key where a certificate tells it.
+    run: BTreeMap<Text, Option<Hash>>,
+    /// What the certificate of an open intent may be of, by serial: SHA-256 of CA certificates.
+    open: HashMap<Text, Vec<Hash>>,
+}
+
+/// One CA key over all runs.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// CKA_ID in its latest run.
+    key_id: Text,
+    /// SHA-256 of the key, where a certificate tells it.
+    pub(super) key_sha256: Option<Hash>,
+    /// Whether the present run used it.
+    used: bool,
+    /// Of its latest CRL; 0 before the first.
+    pub(super) crl_number: u64,
+    /// Unix seconds, of its latest CRL.
+    pub(super) this_update: i64,
+}
+
+impl<'a> Authorities<'a> {
+    pub(super) fn new(issuers: &'a Issuers) -> Self {
+        Self {
+            issuers,
+            lines: Vec::new(),
+            boot_id: Text::default(),
+            run: BTreeMap::new(),
+            open: HashMap::new(),
+        }
+    }
+
+    /// `named` are the CAs of the version in force.
+    pub(super) fn take(&mut self, seen: &mut Seen<'_>, named: Option<&Named>) {
+        let boot_id = &seen.entry.record.draft.context.boot_id;
+        if *boot_id != self.boot_id {
+            self.boot_id = boot_id.clone();
+            self.run.clear();
+            self.lines.iter_mut().for_each(|line| line.used = false);
+        }
+        if let Event::IntentOpened { issuance, .. } = seen.entry.event() {
+            let cas = decided(seen, named);
+            self.uses(seen, issuance, &cas);
+            self.open.insert(issuance.serial.clone(), cas);
+        } else if let Event::RequestIssued { issuance, .. } = seen.entry.event() {
+            let cas = self.open.remove(&issuance.serial).unwrap_or_default();
+            self.issued(seen, issuance, &cas);
+        } else if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
+            let cas = self.open.remove(&issuance.serial).unwrap_or_default();
+            self.uses(seen, issuance, &cas);
+        }
+    }
+
+    /// The CA key of a CRL with this number.
+    pub(super) fn of_crl(
+        &mut self,
+        seen: &mut Seen<'_>,
+        key_id: &Text,
+        number: u64,
+    ) -> Option<&mut Line> {
+        if !self.in_run(seen, key_id, None) {
+            return None;
+        }
+        let at = self.find(key_id, None, Some(number));
+        if at.is_none() {
+            let wanted = "the key of a CA of the export";
+            seen.missing(Check::Intents, "key_id", wanted, key_id);
+        }
+        self.lines.get_mut(at?)
+    }
+
+    /// CA keys of the last run: each may have signed a CRL whose record is yet to come.
+    pub(super) fn in_last_run(&self) -> u64 {
+        self.run.len().max(1) as u64
+    }
+
+    fn issued(&mut self, seen: &mut Seen<'_>, issuance: &Issuance, cas: &[Hash]) {
+        let Some(certified) = &seen.entry.certificate else {
+            return self.uses(seen, issuance, cas);
+        };
+        let of = certified.issuers.clone();
+        if !cas.is_empty() && !of.is_empty() {
+            let right = of.iter().any(|ca| cas.contains(ca));
+            let wanted = list(cas.iter().copied());
+            seen.hold(right, CHECK, "issuer", wanted, list(of.iter().copied()));
+        }
+        self.uses(seen, issuance, &of);
+    }
+
+    /// A CA key is used in a run; `cas` are certificates that it may be of.
+    fn uses(&mut self, seen: &mut Seen<'_>, issuance: &Issuance, cas: &[Hash]) {
+        let mut keys = cas.iter().map(|ca| self.issuers.of_sha256(ca));
+        let first = keys.next().flatten().map(|issuer| issuer.key_sha256);
+        let same = keys.all(|issuer| issuer.map(|issuer| issuer.key_sha256) == first);
+        let key = first.filter(|_| same);
+        let key_id = &issuance.key_id;
+        if !self.in_run(seen, key_id, key) || key.is_none() {
+            return;
+        }
+        match self
+            .find(key_id, key, None)
+            .and_then(|at| self.lines.get_mut(at))
+        {
+            Some(line) => line.key_sha256 = key,
+            None => {
+                let wanted = "the key of a CA of the export";
+                seen.missing(Check::Intents, "key_id", wanted, key_id);
+            }
+        }
+    }
+
+    /// Each CA has one key id in a run, and a key id is of one CA.
+    fn in_run(&mut self, seen: &mut Seen<'_>, key_id: &Text, key: Option<Hash>) -> bool {
+        let most = self.issuers.keys().clamp(1, AT_A_TIME);
+        let bound = self.run.get(key_id).copied();
+        let other = self
+            .run
+            .iter()
+            .any(|(id, of)| id != key_id && of.is_some() && *of == key);
+        let right = match bound {
+            None => self.run.len() < most && !other,
+            Some(bound) => !other && (bound.is_none() || key.is_none() || bound == key),
+        };
+        let known: Vec<&str> = self.run.keys().map(Text::as_str).collect();
+        let wanted = if known.is_empty() {
+            "the key of a CA".to_owned()
+        } else {
+            format!("{}, each for one CA", known.join(" or "))
+        };
+        seen.hold(right, Check::Intents, "key_id", wanted, key_id);
+        if right {
+            let bound = self.run.entry(key_id.clone()).or_default();
+            *bound = bound.or(key);
+        }
+        right
+    }
+
+    /// Where the key stands among all; `crl` is the number of a CRL that it signed. From one run to the next a key may have
+    /// moved to a token that knows it by another id: it is then told by its certificates, or by the number of its CRL.
+    fn find(&mut self, key_id: &Text, key: Option<Hash>, crl: Option<u64>) -> Option<usize> {
+        let room = self.lines.len() < self.issuers.keys().max(1);
+        let fits = |line: &Line| key.is_none() || line.key_sha256.is_none_or(|it| Some(it) == key);
+        let free = |line: &Line| !line.used && fits(line);
+        let known = |line: &Line| line.key_id == *key_id && fits(line);
+        let told = |line: &Line| free(line) && key.is_some() && line.key_sha256 == key;
+        let next = |line: &Line| {
+            let next = line.crl_number.saturating_add(1);
+            free(line) && next > 1 && crl == Some(next)
+        };
+        let lines = &self.lines;
+        let found = lines
+            .iter()
+            .position(known)
+            .or_else(|| lines.iter().position(told))
+            .or_else(|| lines.iter().position(next))
+            .or_else(|| lines.iter().position(|line| !room && free(line)));
+        let at = match found {
+            Some(at) => at,
+            None if room => {
+                self.lines.push(Line {
+                    key_id: key_id.clone(),
+                    key_sha256: key,
+                    used: false,
+                    crl_number: 0,
+                    this_update: 0,
+                });
+                self.lines.len() - 1
+            }
+            None => return None,
+        };
+        let line = self.lines.get_mut(at)?;
+        line.used = true;
+        line.key_id = key_id.clone();
+        Some(at)
+    }
+}
+
+/// The CA that an intent was decided under, held to the version in force; those of the version where no evidence tells.
+fn decided(seen: &mut Seen<'_>, named: Option<&Named>) -> Vec<Hash> {
+    let all: Vec<Hash> = named.map(|named| named.all().collect()).unwrap_or_default();
+    let Some(evidence) = seen.entry.evidence() else {
+        return all;
+    };
+    let Verdict::Permit(permitted) = &evidence.verdict else {
+        return all;
+    };
+    let ca = permitted.issuer_sha256;
+    let Some(named) = named else {
+        return vec![ca];
+    };
+    let member = "issuer_sha256";
+    seen.hold(all.contains(&ca), CHECK, member, list(all.into_iter()), ca);
+    if let Some(next) = named.next.filter(|_| ca == named.issuer) {
+        let decided = evidence.decided_ms.div_euclid(1_000);
+        let right = decided < next.end.saturating_add(SLACK_MS / 1_000);
+        let wanted = format!("before {}, when the next CA is the only one", next.end);
+        seen.hold(right, CHECK, "decided_ms", wanted, decided);
+    }
+    vec![ca]
+}
+
+fn list(hashes: impl Iterator<Item = Hash>) -> String {
+    let hashes: Vec<String> = hashes.map(|hash| hash.to_string()).collect();
+    hashes.join(" or ")
+}

@@ -1,0 +1,88 @@
+//! The CAs that a version of the policy names: the one that issues, and the one that takes over from it.
+
+use std::time::UNIX_EPOCH;
+
+use assay_audit::Hash;
+use assay_policy::Proposal;
+
+/// Settings of a proposal that approve the next CA: SHA-256 of its certificate in hex, when it takes over (RFC 3339), and how
+/// long after that the CA before still issues.
+const ISSUER: &str = "rollover.issuer";
+const SWITCH_AT: &str = "rollover.switch_at";
+const OVERLAP: &str = "rollover.overlap";
+
+/// By the SHA-256 of their certificates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Named {
+    pub(crate) issuer: Hash,
+    pub(crate) next: Option<Next>,
+}
+
+/// The CA that takes over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Next {
+    pub(crate) issuer: Hash,
+    /// Unix seconds from which the CA before issues no more.
+    pub(crate) end: i64,
+}
+
+/// A setting that does not say what it should.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) setting: &'static str,
+    pub(crate) wanted: &'static str,
+    pub(crate) got: String,
+}
+
+impl Named {
+    /// What a proposal says; the present CA stands, whatever is wrong with the next one.
+    pub(crate) fn read(proposal: &Proposal) -> (Self, Option<Wrong>) {
+        let (next, wrong) = match next(proposal) {
+            Ok(next) => (next, None),
+            Err(wrong) => (None, Some(wrong)),
+        };
+        let issuer = Hash::from(proposal.issuer);
+        (Self { issuer, next }, wrong)
+    }
+
+    /// One or two.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Hash> {
+        std::iter::once(self.issuer).chain(self.next.map(|next| next.issuer))
+    }
+}
+
+fn next(proposal: &Proposal) -> Result<Option<Next>, Wrong> {
+    let said = |setting: &str| proposal.settings.get(setting);
+    if said(ISSUER).or(said(SWITCH_AT)).or(said(OVERLAP)).is_none() {
+        return Ok(None);
+    }
+    let read = |setting: &'static str, wanted: &'static str| {
+        said(setting).ok_or_else(|| Wrong {
+            setting,
+            wanted,
+            got: "none".to_owned(),
+        })
+    };
+    let wrong = |setting: &'static str, wanted: &'static str, got: &str| Wrong {
+        setting,
+        wanted,
+        got: got.to_owned(),
+    };
+    let wanted = "SHA-256 of the next CA's certificate, in hex";
+    let text = read(ISSUER, wanted)?;
+    let issuer: Hash = text.parse().map_err(|_| wrong(ISSUER, wanted, text))?;
+    let wanted = "a time of RFC 3339";
+    let text = read(SWITCH_AT, wanted)?;
+    let switch_at = humantime::parse_rfc3339(text)
+        .ok()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
+        .ok_or_else(|| wrong(SWITCH_AT, wanted, text))?;
+    let wanted = "a duration such as 30days";
+    let text = read(OVERLAP, wanted)?;
+    let end = humantime::parse_duration(text)
+        .ok()
+        .and_then(|overlap| switch_at.checked_add(overlap))
+        .and_then(|end| i64::try_from(end.as_secs()).ok())
+        .ok_or_else(|| wrong(OVERLAP, wanted, text))?;
+    Ok(Some(Next { issuer, end }))
+}
