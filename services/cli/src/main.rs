@@ -7,6 +7,7 @@ mod ceremony;
 mod commands;
 mod demo;
 mod device;
+mod dn;
 mod export;
 mod failure;
 mod files;

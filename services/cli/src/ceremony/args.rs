@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::approver::ApproverArgs;
 use super::import::ImportArgs;
+use super::next::NextArgs;
 use super::ocsp::{self, OcspArgs};
 use crate::failure::{Failure, Outcome};
 use crate::files;
@@ -35,11 +36,12 @@ pub(crate) struct CeremonyArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
-    /// Take the issuing CA's certificate from the offline root, and finish
+    /// Take an issuing CA's certificate from the offline root, and finish its ceremony
     Import(ImportArgs),
     Transport(TransportArgs),
     Approver(ApproverArgs),
     Ocsp(OcspArgs),
+    Next(Box<NextArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -221,7 +223,7 @@ impl Default for Lifetimes {
     }
 }
 
-fn token_uri(text: &str) -> Result<TokenUri, assay_hsm::UriError> {
+pub(super) fn token_uri(text: &str) -> Result<TokenUri, assay_hsm::UriError> {
     TokenUri::parse(text)
 }
 

@@ -7,17 +7,20 @@ use x509_cert::name::Name;
 use x509_cert::request::{CertReqInfo, Version};
 
 use super::keys::Key;
+use super::record::Record;
 use super::signature;
 use crate::failure::{OrFail, Outcome};
 use crate::files;
-use crate::installation::Installation;
 
-/// Writes `certificates/ca.csr`, signed by the issuing CA's key in the token.
+/// The request's file among the certificates.
+pub(super) const FILE: &str = "ca.csr";
+
+/// Writes the request, signed by the issuing CA's key in the token.
 pub(super) async fn write(
     token: &Ceremony,
     ca: &Key,
     subject_der: &[u8],
-    installation: &Installation,
+    record: &Record<'_>,
 ) -> Outcome {
     let what = "cannot build the certificate request";
     let info = CertReqInfo {
@@ -36,9 +39,5 @@ pub(super) async fn write(
     let pem = X509Req::from_der(&request)
         .and_then(|request| request.to_pem())
         .or_fail(what)?;
-    files::create(
-        &installation.certificates().join("ca.csr"),
-        &pem,
-        files::PUBLIC,
-    )
+    files::create(&record.path(FILE), &pem, files::PUBLIC)
 }

@@ -1,22 +1,29 @@
-//! The offline root's answer: checked against the key in the token, then the ceremony goes on.
+//! The offline root's answer: checked against the key in the token, then the ceremony goes on, that of the first CA or of a
+//! next one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use assay_hsm::{Ceremony, KeyRole, KeyUri, TokenUri};
+use assay_hsm::{Ceremony, KeyRole};
 use assay_policy::Dn;
 use clap::Args;
 use openssl::x509::X509;
 
-use super::args::TokenArgs;
 use super::certificate::Issuer;
-use super::keys::{self, Key};
+use super::certify::{CA_FILE, certify_ra};
+use super::generation::Generation;
+use super::keys::{self, find};
 use super::layout::{self, Addresses};
-use super::make::{certify_ra, find};
-use super::transcript::{KeyEntry, State, Transcript};
+use super::next::{Life, Made, SignerToml, SwitchArgs, lives};
+use super::record::Record;
+use super::transcript::{State, Transcript};
+use super::{csr, root};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 use crate::output::Output;
+
+const UNREADABLE: &str = "a certificate is unreadable";
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -27,122 +34,154 @@ pub(crate) struct ImportArgs {
     /// The certificates above it up to the root, PEM, in that order
     #[arg(long, value_name = "FILE")]
     chain: PathBuf,
+
+    #[command(flatten, next_help_heading = "Of a next CA")]
+    switch: SwitchArgs,
 }
 
 pub(super) async fn run(args: ImportArgs, installation: &Installation, out: Output) -> Outcome {
     let mut transcript = Transcript::load(installation)?;
-    if transcript.state != State::AwaitsCaCertificate {
-        return Err(Failure::failed("no ceremony here awaits a CA certificate")
-            .next("start one with `assay ceremony --csr`"));
-    }
-    let certificate = files::read(&args.certificate)?;
-    let certificate = X509::from_pem(&certificate).or_fail(format!(
-        "{} holds no PEM certificate",
-        args.certificate.display()
-    ))?;
-    let chain = files::read(&args.chain)?;
-    let chain = X509::stack_from_pem(&chain).or_fail(format!(
-        "{} holds no PEM certificates",
-        args.chain.display()
-    ))?;
-    check_chain(&certificate, &chain)?;
-
-    let token = TokenArgs {
-        module: transcript.module.clone().into(),
-        token: TokenUri::parse(&transcript.token)
-            .or_fail("the transcript's token is unreadable")?,
-        environment: transcript.environment.clone().into_iter().collect(),
-    };
-    let service = keys::open(&token, &token.token).await?;
-    let done = complete(
-        &service,
-        &certificate,
-        &chain,
-        installation,
-        &mut transcript,
-    )
-    .await;
-    service.close().await;
-    done.map_err(|failure| {
-        failure.next("the keys are untouched: move ca.pem, chain files and ra-*.pem out of certificates/ if they are there, and import again")
+    let generation = awaiting(&transcript).ok_or_else(|| {
+        Failure::failed("no ceremony here awaits a CA certificate")
+            .next("start one with `assay ceremony --csr`, or with `assay ceremony next --csr`")
     })?;
-    layout::write_settings(
-        installation,
-        &transcript,
-        &Addresses::default(),
-        layout::APPROVALS,
-    )?;
-    out.one(&transcript, Transcript::lines)
+    let answer = Answer::read(&args.certificate, &args.chain)?;
+    if generation == Generation::FIRST {
+        if args.switch.is_given() {
+            return Err(Failure::usage("the first CA takes over from none")
+                .next("leave --switch-at and --overlap out"));
+        }
+        answer
+            .complete(generation, installation, &mut transcript)
+            .await?;
+        layout::write_challenge_key(installation)?;
+        layout::write_settings(
+            installation,
+            &transcript,
+            &Addresses::default(),
+            layout::APPROVALS,
+        )?;
+        return out.one(&transcript, Transcript::lines);
+    }
+    let notes = answer.schedule(generation, &args.switch, installation, &mut transcript)?;
+    answer
+        .complete(generation, installation, &mut transcript)
+        .await?;
+    Made::of(generation, &transcript, installation)?.print(&notes, out)
 }
 
-async fn complete(
-    service: &Ceremony,
-    certificate: &X509,
-    chain: &[X509],
-    installation: &Installation,
-    transcript: &mut Transcript,
-) -> Outcome {
-    let what = "a certificate is unreadable";
-    let der = certificate.to_der().or_fail(what)?;
-    let issuer = Issuer::of_certificate(&der)?;
-    let service_keys = read_keys(service, transcript).await?;
-    if find(&service_keys, KeyRole::CaSign)?.spki_der != issuer.spki_der {
-        return Err(
-            Failure::failed("the certificate is not over the token's ca-sign key")
-                .next("have certificates/ca.csr of this directory signed"),
-        );
+/// The generation whose CA has asked an offline root.
+fn awaiting(transcript: &Transcript) -> Option<Generation> {
+    let waits = |state| state == State::AwaitsCaCertificate;
+    if waits(transcript.state) {
+        return Some(Generation::FIRST);
     }
-    // A run that failed after this point may be repeated once its files are moved away.
-    transcript.certificates.clear();
-    transcript.add_certificate(installation, "ca.pem", &der)?;
-    for (index, above) in chain.iter().enumerate() {
-        let above = above.to_der().or_fail(what)?;
-        let file = if index + 1 == chain.len() {
-            "root.pem".to_owned()
-        } else {
-            format!("chain-{}.pem", index + 1)
+    let newest = transcript.successor(transcript.newest())?;
+    waits(newest.state).then_some(newest.generation)
+}
+
+/// A CA certificate with those above it, which verifies under them.
+struct Answer {
+    der: Vec<u8>,
+    above: Vec<X509>,
+    issuer: Issuer,
+}
+
+impl Answer {
+    fn read(certificate: &Path, chain: &Path) -> Outcome<Self> {
+        let ca = X509::from_pem(&files::read(certificate)?).or_fail(format!(
+            "{} holds no PEM certificate",
+            certificate.display()
+        ))?;
+        let above = X509::stack_from_pem(&files::read(chain)?)
+            .or_fail(format!("{} holds no PEM certificates", chain.display()))?;
+        check_chain(&ca, &above)?;
+        let der = ca.to_der().or_fail(UNREADABLE)?;
+        Ok(Self {
+            issuer: Issuer::of_certificate(&der)?,
+            der,
+            above,
+        })
+    }
+
+    /// Holds the switch to what the root has made of the CA, and returns what is better known.
+    fn schedule(
+        &self,
+        generation: Generation,
+        args: &SwitchArgs,
+        installation: &Installation,
+        transcript: &mut Transcript,
+    ) -> Outcome<Vec<String>> {
+        let file = SignerToml::find(installation)?;
+        let present = file.and_then(|file| file.present(transcript));
+        let old = lives(installation, present.unwrap_or(Generation::FIRST))?;
+        let successor = transcript
+            .successor_mut(generation)
+            .ok_or_else(|| Failure::failed("the transcript has no next CA"))?;
+        let switch = args.or(&successor.switch_at, &successor.overlap)?;
+        let new = Life::of("the next CA".to_owned(), &self.der)?;
+        let all: Vec<Life> = old.iter().cloned().chain([new]).collect();
+        switch.check(SystemTime::now(), &all)?;
+        successor.switch_at = switch.at_text();
+        switch.overlap_text().clone_into(&mut successor.overlap);
+        Ok(switch.short(&old))
+    }
+
+    async fn complete(
+        &self,
+        generation: Generation,
+        installation: &Installation,
+        transcript: &mut Transcript,
+    ) -> Outcome {
+        let token = transcript.token_args()?;
+        let service = keys::open(&token, &token.token).await?;
+        let mut record = Record::of(generation, installation, transcript);
+        let done = self.go_on(&service, &mut record).await;
+        service.close().await;
+        done.map_err(|failure| {
+            failure.next(format!(
+                "the keys are untouched: move ca.pem, chain files and ra-*.pem out of {}/ if they are there, and import again",
+                generation.folder()
+            ))
+        })
+    }
+
+    async fn go_on(&self, service: &Ceremony, record: &mut Record<'_>) -> Outcome {
+        let generation = record.generation;
+        let mut service_keys = Vec::new();
+        for entry in record.transcript.keys_of(generation) {
+            service_keys.push(keys::read(service, entry).await?);
+        }
+        if find(&service_keys, KeyRole::CaSign)?.spki_der != self.issuer.spki_der {
+            return Err(Failure::failed(format!(
+                "the certificate is not over the token's {} key",
+                generation.label(KeyRole::CaSign)
+            ))
+            .next(format!(
+                "have {} of this directory signed",
+                generation.file(csr::FILE)
+            )));
+        }
+        // A run that failed after this point may be repeated once its files are moved away.
+        record.forget_certificates()?;
+        record.add_certificate(CA_FILE, &self.der)?;
+        for (index, above) in self.above.iter().enumerate() {
+            let above = above.to_der().or_fail(UNREADABLE)?;
+            let file = if index + 1 == self.above.len() {
+                root::FILE.to_owned()
+            } else {
+                format!("chain-{}.pem", index + 1)
+            };
+            record.add_certificate(&file, &above)?;
+        }
+        let (subject, days) = match record.transcript.successor(generation) {
+            Some(successor) => (&successor.ra_subject, successor.ra_days),
+            None => (&record.transcript.ra_subject, record.transcript.ra_days),
         };
-        transcript.add_certificate(installation, &file, &above)?;
+        let subject = Dn::parse_rfc4514(subject).or_fail("the transcript's RA subject")?;
+        certify_ra(service, &service_keys, &self.der, &subject, days, record).await?;
+        record.set_state(State::Complete)
     }
-    let subject =
-        Dn::parse_rfc4514(&transcript.ra_subject).or_fail("the transcript's RA subject")?;
-    let days = transcript.ra_days;
-    certify_ra(
-        service,
-        &service_keys,
-        &der,
-        &subject,
-        days,
-        installation,
-        transcript,
-    )
-    .await
-}
-
-async fn read_keys(service: &Ceremony, transcript: &Transcript) -> Outcome<Vec<Key>> {
-    let mut found = Vec::new();
-    for entry in &transcript.keys {
-        found.push(read_key(service, entry).await?);
-    }
-    Ok(found)
-}
-
-/// A key of the transcript, as the token has it.
-pub(super) async fn read_key(service: &Ceremony, entry: &KeyEntry) -> Outcome<Key> {
-    let role: KeyRole = entry
-        .role
-        .parse()
-        .or_fail("the transcript names an unknown role")?;
-    let uri = KeyUri::parse(&entry.uri).or_fail("the transcript's key URI is unreadable")?;
-    let spki_der = service
-        .public_key(&uri)
-        .await
-        .or_fail(format!("cannot read the {role} key"))?;
-    Ok(Key {
-        role,
-        uri,
-        spki_der,
-    })
 }
 
 /// Each certificate signed by the next, the last by itself, all CAs and in date.

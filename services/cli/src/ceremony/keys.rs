@@ -1,13 +1,14 @@
-//! Keys of the ceremony: one a role, named after it, with a random id.
+//! Keys of the ceremony: one a role and generation, named after both, with a random id.
 
 use assay_hsm::{Ceremony, CeremonyConfig, GenerateKey, KeyAlgorithm, KeyRole, KeyUri, TokenUri};
 use openssl::pkey::PKey;
 use openssl::sha::sha256;
 
 use super::args::{KeyArgs, TokenArgs};
-use super::transcript::{KeyEntry, Transcript};
+use super::record::Record;
+use super::transcript::KeyEntry;
 use crate::commands::audit::LOG_KEY_FILE;
-use crate::failure::{OrFail, Outcome};
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 
@@ -61,33 +62,58 @@ pub(super) fn write_log_key(key: &Key, installation: &Installation) -> Outcome {
     files::create(&installation.path(LOG_KEY_FILE), &pem, files::PUBLIC)
 }
 
+/// A key of the transcript, as the token has it.
+pub(super) async fn read(token: &Ceremony, entry: &KeyEntry) -> Outcome<Key> {
+    let role: KeyRole = entry
+        .role
+        .parse()
+        .or_fail("the transcript names an unknown role")?;
+    let uri = KeyUri::parse(&entry.uri).or_fail("the transcript's key URI is unreadable")?;
+    let spki_der = token
+        .public_key(&uri)
+        .await
+        .or_fail(format!("cannot read the {} key", entry.label))?;
+    Ok(Key {
+        role,
+        uri,
+        spki_der,
+    })
+}
+
+pub(super) fn find(keys: &[Key], role: KeyRole) -> Outcome<&Key> {
+    keys.iter()
+        .find(|key| key.role == role)
+        .ok_or_else(|| Failure::failed(format!("the ceremony has no {role} key")))
+}
+
 /// Generates a key and enters it in the transcript.
 pub(super) async fn generate(
     token: &Ceremony,
     role: KeyRole,
     algorithm: KeyAlgorithm,
-    transcript: &mut Transcript,
+    record: &mut Record<'_>,
 ) -> Outcome<Key> {
+    let label = record.generation.label(role);
     let mut id = [0; ID_OCTETS];
     openssl::rand::rand_bytes(&mut id).or_fail("no random numbers to be had")?;
     let made = token
         .generate(GenerateKey {
             role,
-            label: role.to_string(),
+            label: label.clone(),
             id: id.to_vec(),
             algorithm,
         })
         .await
-        .or_fail(format!("cannot make the {role} key"))?;
-    transcript.keys.push(KeyEntry {
+        .or_fail(format!("cannot make the {label} key"))?;
+    record.add_key(KeyEntry {
         role: role.to_string(),
         algorithm: algorithm.to_string(),
-        label: role.to_string(),
+        label,
         id: hex::encode(id),
         uri: made.uri.clone(),
         spki_sha256: hex::encode(sha256(&made.spki_der)),
         attributes: made.attributes.into_iter().collect(),
-    });
+    })?;
     Ok(Key {
         role,
         uri: KeyUri::parse(&made.uri).or_fail("the token's own key URI is unreadable")?,

@@ -170,20 +170,23 @@ approvals = {approvals}
         probe = key("probe")?,
         chain = chain.join(", "),
         ops = addresses.signer_ops,
-        ocsp = responder.map_or_else(String::new, |key| ocsp(&key.uri)),
+        ocsp = responder.map_or_else(String::new, |key| {
+            ocsp(&key.uri, "certificates/ocsp.pem")
+        }),
     ))
 }
 
 /// The table of the responder, with an empty line before it.
-pub(super) fn ocsp(key: &str) -> String {
+pub(super) fn ocsp(key: &str, certificate: &str) -> String {
     format!(
         "
 # OCSP, for profiles that name the frontend's /ocsp in `ocsp`. `assay ceremony ocsp` renews the certificate.
 [ocsp]
 key = {}
-certificate = \"certificates/ocsp.pem\"
+certificate = {}
 ",
-        quoted(key)
+        quoted(key),
+        quoted(certificate)
     )
 }
 
@@ -247,7 +250,7 @@ fn identity(role: Role) -> Outcome<String> {
 }
 
 /// A TOML basic string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

@@ -1,15 +1,16 @@
 //! What a ceremony finds before it starts, and what it leaves when it ends early.
 
-use assay_hsm::{Ceremony, KeyRole, TokenUri};
+use assay_hsm::{Ceremony, TokenUri};
 
 use super::args::TokenArgs;
+use super::generation::Generation;
 use super::{keys, transcript};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 
 /// Refuses to start over the remains of an earlier run: nothing is overwritten.
 pub(super) fn no_files(installation: &Installation) -> Outcome {
-    let found = files(installation);
+    let found = files(installation, Generation::FIRST);
     if found.is_empty() {
         return Ok(());
     }
@@ -20,35 +21,57 @@ pub(super) fn no_files(installation: &Installation) -> Outcome {
     .next("nothing was changed; use another --dir, or move these away if their keys are of no use any more"))
 }
 
-/// Refuses a token that holds keys of these names.
-pub(super) async fn no_keys(token: &Ceremony, uri: &TokenUri) -> Outcome {
-    let found = keys_of(token).await;
-    match found {
-        Ok(found) if found.is_empty() => Ok(()),
-        Ok(found) => Err(Failure::failed(format!(
-            "token {} already holds {}",
-            uri.label().unwrap_or_default(),
-            join(&found)
-        ))
-        .next("nothing was changed; use an empty token, or delete these objects with the HSM's own tools if they are of no use any more")),
-        Err(failure) => Err(failure),
+/// Refuses a token that holds keys of the generation's names.
+pub(super) async fn no_keys(token: &Ceremony, uri: &TokenUri, generation: Generation) -> Outcome {
+    let found = keys_of(token, generation).await?;
+    if found.is_empty() {
+        return Ok(());
     }
+    Err(Failure::failed(format!(
+        "token {} already holds {}",
+        uri.label().unwrap_or_default(),
+        join(&found)
+    ))
+    .next("nothing was changed; use an empty token, or delete these objects with the HSM's own tools if they are of no use any more"))
 }
 
-/// Adds to a failure exactly what is left in the tokens and in the directory.
+/// Adds to the failure of a first ceremony exactly what is left in the tokens and in the directory.
 pub(super) async fn tell(
     failure: Failure,
     args: &TokenArgs,
     tokens: &[&TokenUri],
     installation: &Installation,
 ) -> Failure {
+    let left = found(args, tokens, Generation::FIRST, installation).await;
+    if left.is_empty() {
+        return failure.next("nothing is left behind; mend the cause and run it again");
+    }
+    with(&failure, &left)
+        .next("delete these keys with the HSM's own tools or take an empty token, move these files away, then run it again")
+}
+
+/// The failure with what is left, a line for each place.
+pub(super) fn with(failure: &Failure, left: &[String]) -> Failure {
+    Failure::new(
+        failure.exit(),
+        format!("{failure}\n  left {}", left.join("\n  left ")),
+    )
+}
+
+/// Exactly what there is of a generation, an entry for each place: keys in the tokens, files in the directory.
+pub(super) async fn found(
+    args: &TokenArgs,
+    tokens: &[&TokenUri],
+    generation: Generation,
+    installation: &Installation,
+) -> Vec<String> {
     let mut left = Vec::new();
     for token in tokens {
         let label = token.label().or(token.serial()).unwrap_or_default();
         // A worker of its own: the one at work may be what failed.
         let found = match keys::open(args, token).await {
             Ok(opened) => {
-                let found = keys_of(&opened).await;
+                let found = keys_of(&opened, generation).await;
                 opened.close().await;
                 found
             }
@@ -62,7 +85,7 @@ pub(super) async fn tell(
             )),
         }
     }
-    let files = files(installation);
+    let files = files(installation, generation);
     if !files.is_empty() {
         left.push(format!(
             "in {}: {}",
@@ -70,41 +93,32 @@ pub(super) async fn tell(
             join(&files)
         ));
     }
-    if left.is_empty() {
-        return failure.next("nothing is left behind; mend the cause and run it again");
-    }
-    Failure::new(failure.exit(), format!("{failure}\n  left {}", left.join("\n  left ")))
-        .next("delete these keys with the HSM's own tools or take an empty token, move these files away, then run it again")
+    left
 }
 
-/// What lies in `certificates/`, and the transcript.
-fn files(installation: &Installation) -> Vec<String> {
-    let mut found: Vec<String> = std::fs::read_dir(installation.certificates())
+/// What lies in the generation's folder, and the transcript beside that of the first.
+fn files(installation: &Installation, generation: Generation) -> Vec<String> {
+    let mut found: Vec<String> = std::fs::read_dir(installation.path(generation.folder()))
         .into_iter()
         .flatten()
-        .filter_map(|entry| {
-            Some(format!(
-                "certificates/{}",
-                entry.ok()?.file_name().to_string_lossy()
-            ))
-        })
+        .filter_map(|entry| Some(generation.file(&entry.ok()?.file_name().to_string_lossy())))
         .collect();
     found.sort();
-    if transcript::file(installation).exists() {
+    if generation == Generation::FIRST && transcript::file(installation).exists() {
         found.push("transcript.json".to_owned());
     }
     found
 }
 
-/// Objects in the token that bear a role's name.
-async fn keys_of(token: &Ceremony) -> Outcome<Vec<String>> {
+/// Objects in the token that bear the name of a role in this generation.
+async fn keys_of(token: &Ceremony, generation: Generation) -> Outcome<Vec<String>> {
     let found = token
         .list_keys()
         .await
         .or_fail("cannot list the token's keys")?;
     let mut named: Vec<_> = found
         .iter()
-        .filter(|key| key.label.parse::<KeyRole>().is_ok())
+        .filter(|key| generation.owns(&key.label))
         .map(|key| format!("{} ({}, id {})", key.label, key.class, hex::encode(&key.id)))
         .collect();
     named.sort();

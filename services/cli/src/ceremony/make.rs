@@ -1,17 +1,18 @@
 //! The ceremony from an empty token to a CA that can serve, or to a request for an offline root.
 
 use assay_hsm::{Ceremony, KeyRole, TokenUri};
-use assay_policy::Dn;
 use assay_runtime::drain::Shutdown;
 
 use super::args::{KeyArgs, Lifetimes, MakeArgs, Subjects, TokenArgs};
-use super::certificate::{self, Issuer, Kind, Template};
+use super::certificate;
+use super::certify::{CA_FILE, certify_ra};
 use super::csr;
-use super::keys::{self, Key};
+use super::generation::Generation;
+use super::keys::{self, find};
 use super::layout::{self, Addresses};
 use super::left;
-use super::ocsp;
-use super::signature;
+use super::record::Record;
+use super::root::Root;
 use super::transcript::{self, State, Transcript};
 use crate::failure::{Exit, Failure, OrFail, Outcome};
 use crate::files;
@@ -82,11 +83,11 @@ pub(crate) async fn make(plan: &Plan, installation: &Installation) -> Outcome<Tr
     let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
     files::make_dir(&installation.certificates())?;
     let service = keys::open(&plan.token, &plan.token.token).await?;
-    left::no_keys(&service, &plan.token.token).await?;
+    left::no_keys(&service, &plan.token.token, Generation::FIRST).await?;
     let root = match &plan.issuing {
         Issuing::UnderRoot(token) => {
             let root = keys::open(&plan.token, token).await?;
-            left::no_keys(&root, token).await?;
+            left::no_keys(&root, token, Generation::FIRST).await?;
             Some(root)
         }
         Issuing::ByRequest => None,
@@ -129,7 +130,8 @@ async fn steps(
     installation: &Installation,
 ) -> Outcome<Transcript> {
     let mut transcript = start(plan);
-    transcript.save(installation)?;
+    let mut record = Record::of(Generation::FIRST, installation, &mut transcript);
+    record.save()?;
     let algorithms = keys::service_keys(&plan.keys);
     let progress = Progress::new(
         "making keys",
@@ -137,9 +139,10 @@ async fn steps(
     );
     let root = match root {
         Some(token) => {
-            let root = Root::make(plan, token, installation, &mut transcript).await?;
+            let (subject, days) = (&plan.subjects.root_subject, plan.lifetimes.root_days);
+            let root = Root::make(token, plan.keys.root_key, subject, days, &mut record).await?;
             // Two URIs may name one token.
-            left::no_keys(service, &plan.token.token).await?;
+            left::no_keys(service, &plan.token.token, Generation::FIRST).await?;
             progress.add(1);
             Some(root)
         }
@@ -147,153 +150,38 @@ async fn steps(
     };
     let mut service_keys = Vec::new();
     for (role, algorithm) in algorithms {
-        let key = keys::generate(service, role, algorithm, &mut transcript).await?;
+        let key = keys::generate(service, role, algorithm, &mut record).await?;
         if role == KeyRole::LogSign {
             keys::write_log_key(&key, installation)?;
         }
         service_keys.push(key);
-        transcript.save(installation)?;
         progress.add(1);
     }
     drop(progress);
     let ca = find(&service_keys, KeyRole::CaSign)?;
     let ca_subject = certificate::name(&plan.subjects.ca_subject)?;
     let Some(root) = root else {
-        csr::write(service, ca, &ca_subject, installation).await?;
-        transcript.state = State::AwaitsCaCertificate;
-        transcript.save(installation)?;
+        csr::write(service, ca, &ca_subject, &record).await?;
+        record.set_state(State::AwaitsCaCertificate)?;
         return Ok(transcript);
     };
     let ca_der = root
         .certify(ca, &ca_subject, plan.lifetimes.ca_days)
         .await?;
-    root.token.close().await;
-    transcript.add_certificate(installation, "ca.pem", &ca_der)?;
+    root.close().await;
+    record.add_certificate(CA_FILE, &ca_der)?;
     certify_ra(
         service,
         &service_keys,
         &ca_der,
         &plan.subjects.ra_subject,
         plan.lifetimes.ra_days,
-        installation,
-        &mut transcript,
+        &mut record,
     )
     .await?;
-    Ok(transcript)
-}
-
-/// The last steps, the same under a root of our own and under an offline one.
-pub(super) async fn certify_ra(
-    service: &Ceremony,
-    service_keys: &[Key],
-    ca_der: &[u8],
-    subject: &Dn,
-    days: u32,
-    installation: &Installation,
-    transcript: &mut Transcript,
-) -> Outcome {
-    let ca = find(service_keys, KeyRole::CaSign)?;
-    let issuer = Issuer::of_certificate(ca_der)?;
-    let subject_der = certificate::name(subject)?;
-    let mut certificates = vec![
-        (Kind::RaEncryption, KeyRole::RaDecrypt, "ra-enc.pem"),
-        (Kind::RaSignature, KeyRole::RaSign, "ra-sign.pem"),
-    ];
-    if find(service_keys, KeyRole::RaSingle).is_ok() {
-        certificates.push((Kind::RaSingle, KeyRole::RaSingle, "ra-single.pem"));
-    }
-    for (kind, role, file) in certificates {
-        let template = Template {
-            kind,
-            subject_der: &subject_der,
-            spki_der: &find(service_keys, role)?.spki_der,
-            issuer: &issuer,
-            days,
-        };
-        let der = sign(service, ca, KeyRole::CaSign, &template).await?;
-        transcript.add_certificate(installation, file, &der)?;
-    }
-    if find(service_keys, KeyRole::OcspSign).is_ok() {
-        let subject = Dn::parse_rfc4514(ocsp::SUBJECT).or_fail("the responder's own subject")?;
-        ocsp::certify(
-            service,
-            service_keys,
-            ca_der,
-            &subject,
-            ocsp::DAYS,
-            installation,
-            transcript,
-        )
-        .await?;
-    }
     layout::write_challenge_key(installation)?;
-    transcript.finish(installation)
-}
-
-pub(super) fn find(keys: &[Key], role: KeyRole) -> Outcome<&Key> {
-    keys.iter()
-        .find(|key| key.role == role)
-        .ok_or_else(|| Failure::failed(format!("the ceremony has no {role} key")))
-}
-
-/// Builds, signs in the token, verifies in software.
-pub(super) async fn sign(
-    token: &Ceremony,
-    key: &Key,
-    role: KeyRole,
-    template: &Template<'_>,
-) -> Outcome<Vec<u8>> {
-    let tbs = template.tbs()?;
-    let signature = token
-        .sign_certificate(&key.uri, role, &template.issuer.subject_der, &tbs)
-        .await
-        .or_fail(format!("the {role} key did not sign"))?;
-    let der = signature::assemble(&tbs, &key.spki_der, &signature)?;
-    signature::verify(&der, &key.spki_der)?;
-    Ok(der)
-}
-
-/// The root at work, on its own token.
-struct Root {
-    token: Ceremony,
-    key: Key,
-    issuer: Issuer,
-}
-
-impl Root {
-    async fn make(
-        plan: &Plan,
-        token: Ceremony,
-        installation: &Installation,
-        transcript: &mut Transcript,
-    ) -> Outcome<Self> {
-        let key = keys::generate(&token, KeyRole::RootSign, plan.keys.root_key, transcript).await?;
-        transcript.save(installation)?;
-        let subject_der = certificate::name(&plan.subjects.root_subject)?;
-        let days = plan.lifetimes.root_days;
-        let issuer = Issuer::itself(&subject_der, &key.spki_der, days)?;
-        let template = Template {
-            kind: Kind::Root,
-            subject_der: &subject_der,
-            spki_der: &key.spki_der,
-            issuer: &issuer,
-            days,
-        };
-        let der = sign(&token, &key, KeyRole::RootSign, &template).await?;
-        transcript.add_certificate(installation, "root.pem", &der)?;
-        Ok(Self { token, key, issuer })
-    }
-
-    async fn certify(&self, ca: &Key, subject_der: &[u8], days: u32) -> Outcome<Vec<u8>> {
-        let template = Template {
-            kind: Kind::IssuingCa,
-            subject_der,
-            spki_der: &ca.spki_der,
-            issuer: &self.issuer,
-            days,
-        };
-        sign(&self.token, &self.key, KeyRole::RootSign, &template).await
-    }
+    record.set_state(State::Complete)?;
+    Ok(transcript)
 }
 
 fn start(plan: &Plan) -> Transcript {
@@ -313,5 +201,6 @@ fn start(plan: &Plan) -> Transcript {
         ra_days: plan.lifetimes.ra_days,
         keys: Vec::new(),
         certificates: Vec::new(),
+        successors: Vec::new(),
     }
 }

@@ -3,13 +3,18 @@
 mod approver;
 mod args;
 mod certificate;
+mod certify;
 mod csr;
+mod generation;
 mod import;
 mod keys;
 mod layout;
 mod left;
 mod make;
+mod next;
 mod ocsp;
+mod record;
+mod root;
 mod signature;
 mod transcript;
 
@@ -38,6 +43,7 @@ pub(crate) async fn run(args: CeremonyArgs, dir: Option<&Path>, out: Output) -> 
         Some(Part::Approver(args)) => approver::run(&args, &installation, out),
         Some(Part::Import(args)) => import::run(args, &installation, out).await,
         Some(Part::Ocsp(args)) => ocsp::run(args, &installation, out).await,
+        Some(Part::Next(args)) => next::run(*args, &installation, out).await,
         None => make::run(args.make, &installation, out).await,
     }
 }

@@ -1,45 +1,45 @@
 //! `assay ceremony ocsp`: the delegated OCSP responder (RFC 6960 section 4.2.2.2), its key once and its certificate again
 //! and again: with id-pkix-ocsp-nocheck nobody asks whether it stands, so that it is short-lived instead.
 
-use assay_hsm::{Ceremony, KeyAlgorithm, KeyRole, TokenUri};
+use assay_hsm::{Ceremony, KeyAlgorithm, KeyRole};
 use assay_policy::Dn;
 use clap::Args;
-use openssl::x509::X509;
 use serde::Serialize;
 
-use super::args::TokenArgs;
 use super::certificate::{self, Issuer, Kind, Template};
-use super::import::read_key;
-use super::keys::{self, Key};
+use super::certify::{CA_FILE, sign};
+use super::generation::Generation;
+use super::keys::{self, Key, find};
 use super::layout;
-use super::make::{find, sign};
+use super::next::{self, SignerToml};
+use super::record::Record;
 use super::transcript::{State, Transcript};
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
 use crate::installation::Installation;
-use crate::output::Output;
+use crate::output::{self, Output};
 
-/// The responder's subject where nobody wants another one.
-pub(super) const SUBJECT: &str = "CN=Assay OCSP Responder";
+/// The responder's subject in the first generation, where nobody wants another one.
+const SUBJECT: &str = "CN=Assay OCSP Responder";
 /// Days that a certificate of the responder is valid.
 pub(super) const DAYS: u32 = 90;
-/// Its file in `certificates/`.
-const FILE: &str = "ocsp.pem";
+/// Its file among the certificates of its generation.
+pub(super) const FILE: &str = "ocsp.pem";
 
 /// Make the OCSP responder's key and certificate, or renew the certificate
 ///
 /// Makes the key ocsp-sign in the token where the ceremony made none, and certificates/ocsp.pem over it, signed by the CA
 /// key. Run again, it renews the certificate over the same key: before the old one ends, of which the signer warns two
-/// weeks ahead. After that restart the signer; frontends answer from memory meanwhile.
+/// weeks ahead. While a next CA waits or takes over, it does the same for that CA's responder. After that restart the
+/// signer; frontends answer from memory meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct OcspArgs {
     /// The responder's key, where there is none yet: p256, p384, rsa2048, rsa3072 or rsa4096
     #[arg(long, value_name = "ALGORITHM", default_value = "p256")]
     key: KeyAlgorithm,
 
-    /// The responder's subject, RFC 4514
-    #[arg(long, value_name = "DN", default_value = SUBJECT, value_parser = Dn::parse_rfc4514)]
-    subject: Dn,
+    /// The responder's subject, RFC 4514 [default: CN=Assay OCSP Responder; of a later CA with its number, ... G2]
+    #[arg(long, value_name = "DN", value_parser = Dn::parse_rfc4514)]
+    subject: Option<Dn>,
 
     /// Days that the certificate is valid; it ends with the CA at the latest
     #[arg(long, value_name = "DAYS", default_value_t = DAYS, value_parser = clap::value_parser!(u32).range(1..=1_095))]
@@ -48,22 +48,24 @@ pub(crate) struct OcspArgs {
 
 pub(super) async fn run(args: OcspArgs, installation: &Installation, out: Output) -> Outcome {
     check_key(args.key, "--key")?;
-    let mut transcript = Transcript::load(installation)?;
-    if transcript.state != State::Complete {
-        return Err(Failure::failed("the ceremony here is not complete")
-            .next("finish it first: `assay ceremony import` takes the offline root's answer"));
-    }
-    let token = TokenArgs {
-        module: transcript.module.clone().into(),
-        token: TokenUri::parse(&transcript.token)
-            .or_fail("the transcript's token is unreadable")?,
-        environment: transcript.environment.clone().into_iter().collect(),
-    };
+    let mut transcript = Transcript::load_complete(installation)?;
+    let file = SignerToml::find(installation)?;
+    let present = file.as_ref().and_then(|file| file.present(&transcript));
+    let present = present.unwrap_or(Generation::FIRST);
+    let next = waiting(&transcript, present);
+    let token = transcript.token_args()?;
     let service = keys::open(&token, &token.token).await?;
-    let made = make(&args, &service, installation, &mut transcript).await;
+    let mut record = Record::of(present, installation, &mut transcript);
+    let made = both(&args, &service, file.as_ref(), next, &mut record).await;
     service.close().await;
-    let made = made?;
-    out.one(&made, Made::tell)
+    out.one(&made?, Made::tell)
+}
+
+/// The next CA that is made and waits for its time, or has taken over while the present one signs CRLs.
+fn waiting(transcript: &Transcript, present: Generation) -> Option<Generation> {
+    let newest = transcript.successor(transcript.newest())?;
+    let waits = newest.generation > present && newest.state == State::Complete;
+    waits.then_some(newest.generation)
 }
 
 /// What it takes to use it.
@@ -76,77 +78,122 @@ struct Made {
     new: bool,
     /// For signer.toml.
     lines: String,
+    /// Of the next CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Box<Made>>,
 }
 
 impl Made {
     fn tell(&self) -> Vec<String> {
-        let mut told = vec![format!("{}, until {}", self.certificate, self.not_after)];
-        if self.new {
+        let all = || std::iter::once(self).chain(self.next.as_deref());
+        let mut told: Vec<String> = all()
+            .map(|made| format!("{}, until {}", made.certificate, made.not_after))
+            .collect();
+        if all().any(|made| made.new) {
             told.push(
                 "add to signer.toml, and name the frontend's /ocsp as `ocsp` in the profiles:"
                     .to_owned(),
             );
-            told.extend(self.lines.lines().map(str::to_owned));
+            let new = all().filter(|made| made.new);
+            told.extend(new.flat_map(|made| made.lines.lines()).map(str::to_owned));
         }
         told.push("next: restart the signer".to_owned());
         told
     }
 }
 
+/// The present CA's responder, unless that CA has ended, and the next one's.
+async fn both(
+    args: &OcspArgs,
+    service: &Ceremony,
+    file: Option<&SignerToml>,
+    next: Option<Generation>,
+    record: &mut Record<'_>,
+) -> Outcome<Made> {
+    let configured = file.is_some_and(SignerToml::has_ocsp);
+    let Some(next) = next else {
+        return make(args, service, configured, record).await;
+    };
+    let ca = Issuer::of_certificate(&record.certificate(CA_FILE)?)?;
+    let ended = ca.not_after <= std::time::SystemTime::now();
+    let present = if ended {
+        output::note("note: the CA before has ended, and its responder is not renewed");
+        None
+    } else {
+        Some(make(args, service, configured, record).await?)
+    };
+    let mut record = Record::of(next, record.installation, record.transcript);
+    let configured = file.is_some_and(SignerToml::has_next_ocsp);
+    let next = make(args, service, configured, &mut record).await?;
+    Ok(match present {
+        Some(present) => Made {
+            next: Some(Box::new(next)),
+            ..present
+        },
+        None => next,
+    })
+}
+
 async fn make(
     args: &OcspArgs,
     service: &Ceremony,
-    installation: &Installation,
-    transcript: &mut Transcript,
+    configured: bool,
+    record: &mut Record<'_>,
 ) -> Outcome<Made> {
-    let what = "certificates/ca.pem holds no PEM certificate";
-    let ca_der = X509::from_pem(&files::read(&installation.certificates().join("ca.pem"))?)
-        .and_then(|ca| ca.to_der())
-        .or_fail(what)?;
+    let generation = record.generation;
+    let ca_der = record.certificate(CA_FILE)?;
     let mut service_keys = Vec::new();
-    for entry in &transcript.keys {
-        // The others are not needed, and root-sign lies elsewhere.
-        if [KeyRole::CaSign, KeyRole::OcspSign]
-            .iter()
-            .any(|role| role.as_str() == entry.role)
-        {
-            service_keys.push(read_key(service, entry).await?);
+    for role in [KeyRole::CaSign, KeyRole::OcspSign] {
+        if let Some(entry) = record.transcript.key_of(generation, role) {
+            service_keys.push(keys::read(service, entry).await?);
         }
     }
     if find(&service_keys, KeyRole::CaSign)?.spki_der != Issuer::of_certificate(&ca_der)?.spki_der {
-        return Err(
-            Failure::failed("certificates/ca.pem is not over the token's ca-sign key")
-                .next("use the directory of the ceremony that made this CA"),
-        );
+        return Err(Failure::failed(format!(
+            "{} is not over the token's {} key",
+            generation.file(CA_FILE),
+            generation.label(KeyRole::CaSign)
+        ))
+        .next("use the directory of the ceremony that made this CA"));
     }
     if find(&service_keys, KeyRole::OcspSign).is_err() {
-        let key = keys::generate(service, KeyRole::OcspSign, args.key, transcript).await?;
-        transcript.save(installation)?;
+        let key = keys::generate(service, KeyRole::OcspSign, args.key, record).await?;
         service_keys.push(key);
     }
-    certify(
-        service,
-        &service_keys,
-        &ca_der,
-        &args.subject,
-        args.days,
-        installation,
-        transcript,
-    )
-    .await?;
+    let subject = match &args.subject {
+        Some(subject) => subject.clone(),
+        None => subject(generation)?,
+    };
+    certify(service, &service_keys, &ca_der, &subject, args.days, record).await?;
     let key = find(&service_keys, KeyRole::OcspSign)?.uri.to_string();
-    let settings = installation.signer_config();
-    let configured = settings.exists()
-        && files::read_text(&settings)?
-            .lines()
-            .any(|line| line.trim() == "[ocsp]");
     Ok(Made {
-        certificate: format!("certificates/{FILE}"),
-        not_after: transcript.not_after(FILE).unwrap_or_default(),
-        lines: layout::ocsp(&key),
+        certificate: generation.file(FILE),
+        not_after: record.not_after(FILE).unwrap_or_default(),
+        lines: lines(record, &key)?,
         key,
         new: !configured,
+        next: None,
     })
+}
+
+/// Those of the present CA or of the one that takes over.
+fn lines(record: &Record<'_>, key: &str) -> Outcome<String> {
+    let file = SignerToml::find(record.installation)?;
+    let present = file.and_then(|file| file.present(record.transcript));
+    let generation = record.generation;
+    Ok(if present.unwrap_or(Generation::FIRST) == generation {
+        layout::ocsp(key, &generation.file(FILE))
+    } else {
+        next::ocsp_table(generation, &layout::quoted(key))
+    })
+}
+
+/// The subject of a generation's responder where nobody wants another one.
+pub(super) fn subject(generation: Generation) -> Outcome<Dn> {
+    let subject = Dn::parse_rfc4514(SUBJECT).or_fail("the responder's own subject")?;
+    generation
+        .mark(&subject)
+        .ok_or_else(|| Failure::failed("the responder's own subject"))
 }
 
 /// Signs the responder's certificate and puts it in the place of the one before.
@@ -156,8 +203,7 @@ pub(super) async fn certify(
     ca_der: &[u8],
     subject: &Dn,
     days: u32,
-    installation: &Installation,
-    transcript: &mut Transcript,
+    record: &mut Record<'_>,
 ) -> Outcome {
     let issuer = Issuer::of_certificate(ca_der)?;
     let subject_der = certificate::name(subject)?;
@@ -170,7 +216,7 @@ pub(super) async fn certify(
     };
     let ca = find(service_keys, KeyRole::CaSign)?;
     let der = sign(service, ca, KeyRole::CaSign, &template).await?;
-    transcript.replace_certificate(installation, FILE, &der)
+    record.replace_certificate(FILE, &der)
 }
 
 /// What relying parties can verify; better said before a key is made.

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use openssl::sha::sha256;
-use openssl::x509::X509;
+use assay_hsm::{KeyRole, TokenUri};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{OrFail, Outcome};
+use super::args::TokenArgs;
+use super::generation::Generation;
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
-
-const UNREADABLE: &str = "a certificate of the ceremony is unreadable";
 
 /// `transcript.json`. Written anew after each step, so that it is true at any moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,8 +26,12 @@ pub(crate) struct Transcript {
     pub(super) root_token: Option<String>,
     pub(super) ra_subject: String,
     pub(super) ra_days: u32,
+    /// Of the first generation, as are the certificates.
     pub(super) keys: Vec<KeyEntry>,
     pub(super) certificates: Vec<CertificateEntry>,
+    /// The generations after the first, in the order in which they were begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) successors: Vec<Successor>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,29 @@ pub(super) enum State {
     /// The request for the offline root is written; its answer is awaited.
     AwaitsCaCertificate,
     Complete,
+}
+
+/// A generation after the first, with its keys in the same token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Successor {
+    pub(super) generation: Generation,
+    pub(super) assay_version: String,
+    pub(super) started: String,
+    pub(super) finished: Option<String>,
+    /// When it was given up; it keeps its number, and what was made of it is left where it is.
+    pub(super) abandoned: Option<String>,
+    pub(super) state: State,
+    pub(super) root_token: Option<String>,
+    pub(super) ca_subject: String,
+    pub(super) ra_subject: String,
+    pub(super) ra_days: u32,
+    /// RFC 3339, as it was planned.
+    pub(super) switch_at: String,
+    /// As it was written, such as `30d`.
+    pub(super) overlap: String,
+    pub(super) keys: Vec<KeyEntry>,
+    pub(super) certificates: Vec<CertificateEntry>,
 }
 
 /// A key in the token.
@@ -81,63 +107,78 @@ impl Transcript {
             .or_fail(format!("{} is no transcript of a ceremony", path.display()))
     }
 
-    /// Writes a certificate as PEM and enters it.
-    pub(super) fn add_certificate(
-        &mut self,
-        installation: &Installation,
-        file: &str,
-        der: &[u8],
-    ) -> Outcome {
-        let entry = entry(file, der)?;
-        let pem = X509::from_der(der)
-            .and_then(|certificate| certificate.to_pem())
-            .or_fail(UNREADABLE)?;
-        files::create(&installation.certificates().join(file), &pem, files::PUBLIC)?;
-        self.certificates.push(entry);
-        self.save(installation)
+    /// The transcript of a ceremony that is complete.
+    pub(super) fn load_complete(installation: &Installation) -> Outcome<Self> {
+        let transcript = Self::load(installation)?;
+        if transcript.state == State::Complete {
+            return Ok(transcript);
+        }
+        Err(Failure::failed("the ceremony here is not complete")
+            .next("finish it first: `assay ceremony import` takes the offline root's answer"))
     }
 
-    /// The same over the certificate of that name of before, which it takes the place of.
-    pub(super) fn replace_certificate(
-        &mut self,
-        installation: &Installation,
-        file: &str,
-        der: &[u8],
-    ) -> Outcome {
-        let entry = entry(file, der)?;
-        let pem = X509::from_der(der)
-            .and_then(|certificate| certificate.to_pem())
-            .or_fail(UNREADABLE)?;
-        files::replace(&installation.certificates().join(file), &pem, files::PUBLIC)?;
-        self.certificates.retain(|other| other.file != entry.file);
-        self.certificates.push(entry);
-        self.save(installation)
+    /// Where the keys lie.
+    pub(super) fn token_args(&self) -> Outcome<TokenArgs> {
+        Ok(TokenArgs {
+            module: self.module.clone().into(),
+            token: TokenUri::parse(&self.token).or_fail("the transcript's token is unreadable")?,
+            environment: self.environment.clone().into_iter().collect(),
+        })
     }
 
-    /// The end of a certificate in `certificates/`.
-    pub(super) fn not_after(&self, file: &str) -> Option<String> {
-        let file = format!("certificates/{file}");
-        let mut certificates = self.certificates.iter();
-        let found = certificates.find(|certificate| certificate.file == file);
-        found.map(|certificate| certificate.not_after.clone())
+    pub(super) fn successor(&self, generation: Generation) -> Option<&Successor> {
+        let mut successors = self.successors.iter();
+        successors.find(|successor| successor.generation == generation)
     }
 
-    pub(super) fn finish(&mut self, installation: &Installation) -> Outcome {
-        self.state = State::Complete;
-        self.finished = Some(now());
-        self.save(installation)
+    pub(super) fn successor_mut(&mut self, generation: Generation) -> Option<&mut Successor> {
+        let mut successors = self.successors.iter_mut();
+        successors.find(|successor| successor.generation == generation)
     }
 
-    /// For the person at the console.
+    /// The generation begun last, unless it was given up; the first where there is no other.
+    pub(super) fn newest(&self) -> Generation {
+        let mut successors = self.successors.iter().rev();
+        let standing = successors.find(|successor| successor.abandoned.is_none());
+        standing.map_or(Generation::FIRST, |successor| successor.generation)
+    }
+
+    pub(super) fn keys_of(&self, generation: Generation) -> &[KeyEntry] {
+        match self.successor(generation) {
+            Some(successor) => &successor.keys,
+            None if generation == Generation::FIRST => &self.keys,
+            None => &[],
+        }
+    }
+
+    pub(super) fn key_of(&self, generation: Generation, role: KeyRole) -> Option<&KeyEntry> {
+        let mut keys = self.keys_of(generation).iter();
+        keys.find(|key| key.role == role.as_str())
+    }
+
+    pub(super) fn certificates_of(&self, generation: Generation) -> &[CertificateEntry] {
+        match self.successor(generation) {
+            Some(successor) => &successor.certificates,
+            None if generation == Generation::FIRST => &self.certificates,
+            None => &[],
+        }
+    }
+
+    /// For the person at the console: all of the first generation.
     pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines_of(Generation::FIRST)
+    }
+
+    pub(super) fn lines_of(&self, generation: Generation) -> Vec<String> {
         let mut lines = vec![format!("token {}", self.token)];
-        lines.extend(self.keys.iter().map(|key| {
+        lines.extend(self.keys_of(generation).iter().map(|key| {
             format!(
                 "  key   {:<11} {:<8} id {}  SPKI SHA-256 {}",
-                key.role, key.algorithm, key.id, key.spki_sha256
+                key.label, key.algorithm, key.id, key.spki_sha256
             )
         }));
-        lines.extend(self.certificates.iter().map(|certificate| {
+        let certificates = self.certificates_of(generation).iter();
+        lines.extend(certificates.map(|certificate| {
             format!(
                 "  cert  {} ({}), SHA-256 {}",
                 certificate.file, certificate.subject, certificate.sha256
@@ -147,36 +188,10 @@ impl Transcript {
     }
 }
 
-fn entry(file: &str, der: &[u8]) -> Outcome<CertificateEntry> {
-    let certificate = X509::from_der(der).or_fail(UNREADABLE)?;
-    let serial = certificate.serial_number().to_bn().or_fail(UNREADABLE)?;
-    Ok(CertificateEntry {
-        file: format!("certificates/{file}"),
-        subject: name(certificate.subject_name()),
-        issuer: name(certificate.issuer_name()),
-        serial: hex::encode(serial.to_vec()),
-        not_before: certificate.not_before().to_string(),
-        not_after: certificate.not_after().to_string(),
-        sha256: hex::encode(sha256(der)),
-    })
-}
-
 pub(super) fn file(installation: &Installation) -> std::path::PathBuf {
     installation.path("transcript.json")
 }
 
 pub(super) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
-}
-
-/// `O=Example, CN=Issuing CA`, in the order of the DER.
-fn name(name: &openssl::x509::X509NameRef) -> String {
-    name.entries()
-        .map(|entry| {
-            let kind = entry.object().nid().short_name().unwrap_or("?");
-            let value = entry.data().to_string();
-            format!("{kind}={}", value.unwrap_or_default())
-        })
-        .collect::<Vec<_>>()
-        .join(", ")
 }

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use assay_decision::Claims;
-use assay_policy::{
-    Authority, Dn, DnAttribute, InventoryEntry, Profile, PublicKeyFacts, Rdn, SubjectAltName,
-};
+use assay_policy::{Authority, Dn, InventoryEntry, Profile, PublicKeyFacts, SubjectAltName};
 use clap::Args;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
 use super::request;
+use crate::dn;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
@@ -150,23 +149,10 @@ fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> O
     Ok(Authority::Renewal {
         serial: hex::encode(tbs.serial_number().as_bytes()),
         profile,
-        subject: subject(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
+        subject: dn::of_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
         sans,
         not_after: UNIX_EPOCH + tbs.validity().not_after.to_unix_duration(),
         old_spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
         inventory,
     })
-}
-
-fn subject(name: &x509_cert::name::Name) -> Result<Dn, Box<dyn std::error::Error + Send + Sync>> {
-    let mut rdns = Vec::new();
-    for rdn in name.iter_rdn() {
-        let mut attributes = Vec::new();
-        for attribute in rdn.iter() {
-            let text = std::str::from_utf8(attribute.value.value())?;
-            attributes.push(DnAttribute::new(attribute.oid, text)?);
-        }
-        rdns.push(Rdn::new(attributes)?);
-    }
-    Ok(Dn::new(rdns)?)
 }
