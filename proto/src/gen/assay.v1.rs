@@ -910,7 +910,8 @@ pub struct ExportRequest {
     #[prost(bool, tag = "3")]
     pub cosigned: bool,
 }
-/// In this order: one head, issuer, policies, inventory changes, then every leaf from sequence 1.
+/// In this order: one head, an issuer for each CA that ever issued here, the present one first, policies, inventory changes, then
+/// every leaf from sequence 1.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExportItem {
     #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4, 5")]
@@ -946,7 +947,7 @@ pub struct ExportHead {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportIssuer {
-    /// DER of the issuing CA and of the certificates above it, in order.
+    /// DER of the CA and of the certificates above it, in order.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }

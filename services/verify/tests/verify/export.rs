@@ -28,7 +28,8 @@ pub(crate) struct Parts {
     pub(crate) inventories: BTreeMap<String, Vec<InventoryLine>>,
     /// Files of versions of the policy.
     pub(crate) policies: BTreeMap<String, Vec<u8>>,
-    pub(crate) issuers: Vec<Vec<u8>>,
+    /// Each CA with those above it, DER.
+    pub(crate) issuers: Vec<Vec<Vec<u8>>>,
     /// `None` for all.
     pub(crate) bundles: Option<BTreeSet<u64>>,
 }
@@ -67,8 +68,10 @@ impl Parts {
         export.put(Place::Checkpoint, checkpoint);
         let key = format!("{}\n", keys().log.vkey());
         export.put(Place::LogKey, key.into_bytes());
-        for (k, der) in (0..).zip(&self.issuers) {
-            export.put(Place::Issuer(k), der.clone());
+        for (n, chain) in (0..).zip(&self.issuers) {
+            for (k, der) in (0..).zip(chain) {
+                export.put(Place::Issuer(n, k), der.clone());
+            }
         }
         for (path, content) in &self.policies {
             export.put(path, content.clone());

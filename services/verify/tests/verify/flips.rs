@@ -5,8 +5,9 @@ use std::sync::Arc;
 use assay_verify::{Check, Options, Verdict, Where};
 
 use crate::dice::Dice;
-use crate::export::Export;
+use crate::export::{Export, Parts};
 use crate::keys::keys;
+use crate::rollover::rolled;
 use crate::scenes::small;
 
 /// Files and signatures are looked at before anything that a record says, so that is enough here.
@@ -55,9 +56,8 @@ fn every_byte_of_all_the_other_files_is_found_and_its_file_named() {
 }
 
 /// What only the manifest would tell is told by a signature, the tree, an equality or the decision made again.
-fn with_the_manifest_made_right(seed: u64) {
-    const FLIPS: usize = 500;
-    let (export, trust) = (small().export(), keys().trust());
+fn with_the_manifest_made_right(parts: &Parts, flips: usize, seed: u64) {
+    let (export, trust) = (parts.export(), keys().trust());
     let options = Options {
         threads: 1,
         ..Options::default()
@@ -70,7 +70,7 @@ fn with_the_manifest_made_right(seed: u64) {
         .collect();
     let octets: usize = files.iter().map(|(_, octets)| octets).sum();
     let mut dice = Dice(seed);
-    for _ in 0..FLIPS {
+    for _ in 0..flips {
         let mut at = dice.below(octets);
         let mut all = files.iter();
         let path = loop {
@@ -96,12 +96,17 @@ fn with_the_manifest_made_right(seed: u64) {
 
 #[test]
 fn flips_are_found_without_the_help_of_the_manifest() {
-    with_the_manifest_made_right(1);
+    with_the_manifest_made_right(small(), 500, 1);
 }
 
 #[test]
 fn more_flips_are_found_without_the_help_of_the_manifest() {
-    with_the_manifest_made_right(2);
+    with_the_manifest_made_right(small(), 500, 2);
+}
+
+#[test]
+fn flips_are_found_where_there_are_two_cas() {
+    with_the_manifest_made_right(rolled(), 250, 3);
 }
 
 #[test]

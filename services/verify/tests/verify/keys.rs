@@ -38,8 +38,8 @@ pub(crate) struct Keys {
     pub(crate) log: NoteKey,
     pub(crate) witness: NoteKey,
     pub(crate) root: X509,
-    pub(crate) ca: X509,
-    ca_key: PKey<Private>,
+    /// By [`FIRST`] and those beside it.
+    cas: Vec<(X509, PKey<Private>)>,
     pub(crate) people: Vec<Person>,
     /// Of all devices: what differs is their names.
     pub(crate) device: PKey<Private>,
@@ -49,6 +49,15 @@ pub(crate) struct Keys {
     pub(crate) person: PKey<Private>,
 }
 
+/// The CA of most logs here.
+pub(crate) const FIRST: usize = 0;
+/// The one that takes over from it.
+pub(crate) const NEXT: usize = 1;
+/// A CA of the same root that is of another installation.
+pub(crate) const STRANGER: usize = 2;
+/// The first one with another certificate over its key.
+pub(crate) const RENEWED: usize = 3;
+
 const ED25519: u8 = 1;
 const COSIGNATURE: u8 = 4;
 const COSIGNED_AT: u64 = 1_795_400_000;
@@ -56,9 +65,20 @@ const COSIGNED_AT: u64 = 1_795_400_000;
 pub(crate) fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let (root_key, ca_key) = (p256(), p256());
+        let root_key = p256();
         let root = certificate("Example Root", &root_key, None);
-        let ca = certificate("Example CA", &ca_key, Some((&root, &root_key)));
+        let under_root = |name, key: PKey<Private>| {
+            let ca = certificate(name, &key, Some((&root, &root_key)));
+            (ca, key)
+        };
+        let names = ["Example CA", "Example CA G2", "Stranger CA"];
+        let mut cas: Vec<_> = names.map(|name| under_root(name, p256())).into();
+        // Signed once more, by another random number: another certificate.
+        cas.push(under_root(names[FIRST], cas[FIRST].1.clone()));
+        assert_ne!(
+            cas[FIRST].0.to_der().unwrap(),
+            cas[RENEWED].0.to_der().unwrap()
+        );
         let person = |name| {
             let key = p256();
             let certificate = certificate(name, &key, None);
@@ -76,26 +96,43 @@ pub(crate) fn keys() -> &'static Keys {
             new_device: rsa(2048),
             person: rsa(3072),
             root,
-            ca,
-            ca_key,
+            cas,
         }
     })
 }
 
 impl Keys {
-    pub(crate) fn issuers(&self) -> Vec<Vec<u8>> {
-        vec![self.ca.to_der().unwrap(), self.root.to_der().unwrap()]
+    /// A CA, then the root above it, DER.
+    pub(crate) fn chain(&self, ca: usize) -> Vec<Vec<u8>> {
+        let (ca, root) = (self.cas[ca].0.to_der(), self.root.to_der());
+        vec![ca.unwrap(), root.unwrap()]
     }
 
-    /// What an auditor of this installation has pinned.
+    /// The same, PEM.
+    pub(crate) fn chain_pem(&self, ca: usize) -> Vec<u8> {
+        let (ca, root) = (self.cas[ca].0.to_pem(), self.root.to_pem());
+        [ca.unwrap(), root.unwrap()].concat()
+    }
+
+    /// SHA-256 of the CA's certificate.
+    pub(crate) fn ca_sha256(&self, ca: usize) -> [u8; 32] {
+        sha256(&self.chain(ca)[0])
+    }
+
+    /// What an auditor of this installation has pinned; the next CA with the first.
     pub(crate) fn trust(&self) -> Trust {
+        self.trust_of(&[FIRST, NEXT])
+    }
+
+    /// The same with these CAs.
+    pub(crate) fn trust_of(&self, cas: &[usize]) -> Trust {
         let pinned = self.people.iter().map(|person| {
             let der = person.certificate.to_der().unwrap();
             Approver::new(person.name, &der, false).unwrap()
         });
         Trust {
             log_key: self.log.verifier_key(),
-            ca: self.issuers(),
+            cas: cas.iter().map(|ca| self.chain(*ca)).collect(),
             witnesses: vec![self.witness.verifier_key()],
             approvers: Approvers::new(2, pinned.collect()).unwrap(),
             earlier: None,
@@ -103,8 +140,8 @@ impl Keys {
     }
 
     /// A CA's signature over a TBSCertificate.
-    pub(crate) fn ca_signature(&self, tbs: &[u8]) -> Vec<u8> {
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.ca_key).unwrap();
+    pub(crate) fn ca_signature(&self, ca: usize, tbs: &[u8]) -> Vec<u8> {
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.cas[ca].1).unwrap();
         signer.sign_oneshot_to_vec(tbs).unwrap()
     }
 }

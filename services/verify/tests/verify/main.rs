@@ -17,6 +17,7 @@ mod keys;
 mod maker;
 mod partial;
 mod rewrites;
+mod rollover;
 mod scenes;
 mod speed;
 mod tampering;

@@ -24,7 +24,7 @@ use openssl::sign::Signer;
 use x509_cert::ext::Extension;
 
 use crate::export::Parts;
-use crate::keys::keys;
+use crate::keys::{FIRST, NEXT, RENEWED, STRANGER, keys};
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
 pub(crate) const NOW_MS: i64 = 1_795_305_600_123;
@@ -35,7 +35,10 @@ const APPROVER: &str = "assay://approver/ada";
 
 pub(crate) struct Maker {
     pub(crate) parts: Parts,
-    ca: Ca,
+    /// By number, as [`keys`] has them.
+    cas: Vec<Ca>,
+    /// The CA that issues.
+    present: usize,
     wall_ms: i64,
     mono: u64,
     boots: u64,
@@ -45,8 +48,12 @@ pub(crate) struct Maker {
     predecessor: Option<[u8; 32]>,
     heads: BTreeMap<String, Hash>,
     issued: BTreeMap<String, Issued>,
-    crls: u64,
-    revoked: u64,
+    /// By key id.
+    crls: BTreeMap<String, u64>,
+    /// By key id.
+    revoked: BTreeMap<String, u64>,
+    /// What the token calls the key of each CA.
+    key_ids: Vec<String>,
 }
 
 /// What a renewal is of.
@@ -57,6 +64,7 @@ struct Issued {
     sans: Vec<SubjectAltName>,
     not_after: i64,
     spki_sha256: [u8; 32],
+    ca: usize,
 }
 
 /// A certificate that is permitted and not signed yet.
@@ -64,6 +72,8 @@ pub(crate) struct Opened {
     request: Request,
     issuance: Issuance,
     tbs: Vec<u8>,
+    /// The CA whose key signs it.
+    pub(crate) signer: usize,
     renews: Option<(String, Option<i64>)>,
     issued: Issued,
     policy_hash: Option<[u8; 32]>,
@@ -92,11 +102,17 @@ struct Signed {
 
 impl Maker {
     pub(crate) fn new() -> Self {
-        let issuers = keys().issuers();
+        Self::with(&[FIRST])
+    }
+
+    /// A log that can tell of these CAs.
+    pub(crate) fn with(cas: &[usize]) -> Self {
+        let ca = |ca| Ca::from_der(&keys().chain(ca)[0]).unwrap();
         Self {
-            ca: Ca::from_der(&issuers[0]).unwrap(),
+            cas: [FIRST, NEXT, STRANGER, RENEWED].map(ca).into(),
+            present: FIRST,
             parts: Parts {
-                issuers,
+                issuers: cas.iter().map(|ca| keys().chain(*ca)).collect(),
                 ..Parts::default()
             },
             wall_ms: NOW_MS,
@@ -108,8 +124,24 @@ impl Maker {
             predecessor: None,
             heads: BTreeMap::new(),
             issued: BTreeMap::new(),
-            crls: 0,
-            revoked: 0,
+            crls: BTreeMap::new(),
+            revoked: BTreeMap::new(),
+            // A renewed certificate is of the same key.
+            key_ids: ["01", "02", "03", "01"].map(str::to_owned).into(),
+        }
+    }
+
+    /// From here on requests are answered under this CA.
+    pub(crate) fn under(&mut self, ca: usize) {
+        self.present = ca;
+    }
+
+    /// The token knows the key of a CA by another name.
+    pub(crate) fn call_key(&mut self, ca: usize, key_id: &str) {
+        let before = std::mem::replace(&mut self.key_ids[ca], key_id.to_owned());
+        for counts in [&mut self.crls, &mut self.revoked] {
+            let count = counts.get(&before).copied().unwrap_or_default();
+            counts.entry(key_id.to_owned()).or_insert(count);
         }
     }
 
@@ -195,6 +227,17 @@ impl Maker {
 
     /// Brings a version into force: written by ada, approved by ben and cyd.
     pub(crate) fn activate(&mut self, files: &[PolicyFile], resumes: &[&str]) -> u64 {
+        self.activate_for(files, resumes, FIRST, &[])
+    }
+
+    /// The same, for this CA and with these settings.
+    pub(crate) fn activate_for(
+        &mut self,
+        files: &[PolicyFile],
+        resumes: &[&str],
+        ca: usize,
+        settings: &[(&str, String)],
+    ) -> u64 {
         let bundle = Bundle::load(files).unwrap();
         let number = self.policy.as_ref().map_or(1, |(number, _)| number + 1);
         let name = |text: &str| ProfileName::parse(text).unwrap();
@@ -203,12 +246,15 @@ impl Maker {
             predecessor: self.predecessor,
             files: bundle.file_hash,
             model: bundle.model_hash,
-            issuer: sha256(&keys().issuers()[0]),
+            issuer: keys().ca_sha256(ca),
             not_before: self.now() - 60,
             expires: self.now() + 30 * DAY,
             ticket: "CHG-1".to_owned(),
             resumes: resumes.iter().map(|profile| name(profile)).collect(),
-            settings: BTreeMap::new(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
             inventories: self
                 .heads
                 .iter()
@@ -465,21 +511,29 @@ impl Maker {
 
     /// Permits a request: the intent is durable.
     pub(crate) fn open(&mut self, asks: &Asks) -> Opened {
+        self.open_as(asks, None)
+    }
+
+    /// The same, with evidence that names another CA than the certificate does.
+    pub(crate) fn open_as(&mut self, asks: &Asks, named: Option<usize>) -> Opened {
         let (csr, facts) = self.facts(asks);
         let profile = self.policy.as_ref().unwrap().1.profile(asks.profile);
         let profile = profile.unwrap().clone();
         let permit = decide(&profile, &facts).unwrap();
         let (subject, sans) = (permit.subject().clone(), permit.sans().to_vec());
-        let (from, until) = profile.validity(facts.now, &self.ca.issuer);
+        let ca = &self.cas[self.present];
+        let (from, until) = profile.validity(facts.now, &ca.issuer);
+        let ca_sha256 = named.map_or(ca.sha256, |ca| self.cas[ca].sha256);
+        let issuer = ca.issuer.clone();
         let serial = hex::decode(self.draw()).unwrap();
-        let tbs = tbs(&profile, permit, &self.ca.issuer, &serial, from, until).unwrap();
-        let verdict = Verdict::Permit(Permitted::new(&tbs, self.ca.sha256));
+        let tbs = tbs(&profile, permit, &issuer, &serial, from, until).unwrap();
+        let verdict = Verdict::Permit(Permitted::new(&tbs, ca_sha256));
         let (evidence, salt, hash) = self.seal(&csr, &facts, asks.pending_id.clone(), verdict);
         let request = self.asked(asks);
         let issuance = Issuance {
             serial: hex::encode(&serial).as_str().into(),
             tbs_digest: Hash::from(tbs.digest()),
-            key_id: "01".into(),
+            key_id: self.key_ids[self.present].as_str().into(),
             token_serial: "7a6f".into(),
         };
         let sequence = self.record(Event::IntentOpened {
@@ -501,6 +555,7 @@ impl Maker {
             request,
             issuance,
             tbs: tbs.der().to_vec(),
+            signer: self.present,
             renews,
             issued: Issued {
                 profile: asks.profile.to_owned(),
@@ -508,6 +563,7 @@ impl Maker {
                 sans,
                 not_after: assay_decision::unix(until),
                 spki_sha256: PublicKeyFacts::from_spki(csr.spki_der()).spki_sha256(),
+                ca: self.present,
             },
             policy_hash: self.policy_hash,
         }
@@ -515,11 +571,12 @@ impl Maker {
 
     /// Signs what was permitted; its serial.
     pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
-        let keys = keys();
+        let signature = keys().ca_signature(opened.signer, &opened.tbs);
+        let algorithm = &self.cas[opened.signer].issuer.signature_algorithm_der;
         let certificate = Signed {
             tbs_certificate: Any::from_der(&opened.tbs).unwrap(),
-            signature_algorithm: Any::from_der(&self.ca.issuer.signature_algorithm_der).unwrap(),
-            signature: BitString::from_bytes(&keys.ca_signature(&opened.tbs)).unwrap(),
+            signature_algorithm: Any::from_der(algorithm).unwrap(),
+            signature: BitString::from_bytes(&signature).unwrap(),
         }
         .to_der()
         .unwrap();
@@ -556,7 +613,7 @@ impl Maker {
             issuance: opened.issuance,
             detail: "the token was away too long".into(),
         };
-        self.revoked += 1;
+        self.one_more(opened.issued.ca);
         self.record_under(opened.policy_hash, event);
     }
 
@@ -574,8 +631,14 @@ impl Maker {
         }
     }
 
+    /// What a CRL of this CA lists.
+    fn one_more(&mut self, ca: usize) {
+        let key_id = self.key_ids[ca].clone();
+        *self.revoked.entry(key_id).or_default() += 1;
+    }
+
     pub(crate) fn revoke(&mut self, serial: &str) {
-        self.revoked += 1;
+        self.one_more(self.issued[serial].ca);
         self.record(Event::CertificateRevoked {
             actor: OPERATOR.into(),
             serial: serial.into(),
@@ -584,7 +647,7 @@ impl Maker {
     }
 
     pub(crate) fn revoke_by_schedule(&mut self, serial: &str) {
-        self.revoked += 1;
+        self.one_more(self.issued[serial].ca);
         self.record(Event::CertificateRevoked {
             actor: "assay://signer/schedule".into(),
             serial: serial.into(),
@@ -604,15 +667,26 @@ impl Maker {
     }
 
     pub(crate) fn crl(&mut self) {
-        self.crls += 1;
+        self.crl_of(self.present);
+    }
+
+    pub(crate) fn crl_of(&mut self, ca: usize) {
+        let key_id = self.key_ids[ca].clone();
+        let number = self.crls.get(&key_id).copied().unwrap_or_default() + 1;
+        let entries = self.revoked.get(&key_id).copied().unwrap_or_default();
+        self.crl_as(&key_id, number, entries);
+        self.crls.insert(key_id, number);
+    }
+
+    pub(crate) fn crl_as(&mut self, key_id: &str, number: u64, entries: u64) {
         let this_update = self.now();
         self.record(Event::CrlIssued {
-            number: self.crls,
+            number,
             crl_sha256: Hash::of(b"a list"),
             this_update,
             next_update: this_update + 7 * DAY,
-            entries: self.revoked,
-            key_id: "01".into(),
+            entries,
+            key_id: key_id.into(),
             token_serial: "7a6f".into(),
         });
     }
@@ -635,9 +709,14 @@ impl Maker {
     }
 
     pub(crate) fn count(&mut self, ca_signatures: u64, last: bool) {
+        self.count_by(4_711, ca_signatures, last);
+    }
+
+    /// The count of a worker 0 in this process.
+    pub(crate) fn count_by(&mut self, pid: u32, ca_signatures: u64, last: bool) {
         self.record(Event::WorkerCounted {
             worker: 0,
-            pid: 4_711,
+            pid,
             ca_signatures,
             last,
         });

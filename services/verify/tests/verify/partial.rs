@@ -6,12 +6,13 @@ use std::path::Path;
 
 use assay_verify::layout::trust::{
     APPROVERS, ApproverEntry, ApproversFile, ApproversTable, CA, CHECKPOINT, LOG_KEY, WITNESSES,
+    ca_file,
 };
 use assay_verify::{Check, Directory, Options, Trust, Verdict, verify};
 
 use crate::export::{Export, Parts, note};
 use crate::honest::assert_verdict;
-use crate::keys::keys;
+use crate::keys::{FIRST, NEXT, keys};
 use crate::scenes::{many, small};
 
 /// The last bundle is held, with that of the policy; those between are leaf hashes only.
@@ -135,7 +136,7 @@ fn other_pins_than_those_of_the_installation_are_bad() {
     let mut log = keys().trust();
     log.log_key = crate::keys::NoteKey::new("log.example.org/assay", 1).verifier_key();
     let mut ca = keys().trust();
-    ca.ca.pop();
+    ca.cas[FIRST].pop();
     for trust in [log, ca] {
         let report = export.verify_with(Some(&trust), &Options::default());
         assert_verdict(&report, Verdict::Bad);
@@ -156,8 +157,8 @@ fn write_trust(directory: &Path, earlier: Option<&[u8]>) {
     let put = |name: &str, content: &[u8]| fs::write(directory.join(name), content).unwrap();
     put(LOG_KEY, format!("{}\n", keys.log.vkey()).as_bytes());
     put(WITNESSES, format!("{}\n", keys.witness.vkey()).as_bytes());
-    let pems = [keys.ca.to_pem().unwrap(), keys.root.to_pem().unwrap()];
-    put(CA, &pems.concat());
+    put(CA, &keys.chain_pem(FIRST));
+    put(&ca_file(2), &keys.chain_pem(NEXT));
     let approver = keys.people.iter().map(|person| {
         let certificate = format!("approvers/{}.pem", person.name);
         put(&certificate, &person.pem());
@@ -188,6 +189,7 @@ fn an_export_on_disk_is_held_to_pins_on_disk() {
     write_trust(&trust, Some(&earlier));
     let trust = Trust::read(&trust).unwrap();
     assert_eq!(trust.approvers.needed(), 2);
+    assert_eq!(trust.cas, [keys().chain(FIRST), keys().chain(NEXT)]);
     let check = || {
         let source = Directory::new(&export);
         verify(&source, Some(&trust), &Options::default(), &|_, _| {})
@@ -218,6 +220,7 @@ fn a_trust_directory_names_the_file_that_cannot_be_used() {
     for (file, content) in [
         (LOG_KEY, "no key\n"),
         (CA, "no certificate\n"),
+        ("ca-2.pem", "no certificate\n"),
         (WITNESSES, "no key\n"),
         (APPROVERS, "[policy]\napprovals = 2\n"),
         (APPROVERS, "[policy]\napprovals = 9\napprover = []\n"),
