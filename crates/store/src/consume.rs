@@ -184,14 +184,16 @@ fn take_name(
     why_not_name(connection, claim, name).map(Some)
 }
 
-/// The permit must be for what was approved: the same CSR of the same key in the same transaction and profile.
+/// The permit must be for what was approved: the same CSR of the same key under the same transactionID and profile. The CA
+/// may be another, where one took over while the request waited.
 fn take_approval(
     connection: &Connection,
     permit: &PermitWrite,
     id: &str,
 ) -> Result<Result<Used, PermitOutcome>, StoreError> {
     let found = pending::find(connection, id)?.filter(|row| {
-        row.transaction == permit.transaction
+        row.transaction.signer_spki_sha256 == permit.transaction.signer_spki_sha256
+            && row.transaction.transaction_id == permit.transaction.transaction_id
             && row.csr_digest == permit.csr_digest
             && row.profile == permit.intent.profile
     });

@@ -112,7 +112,7 @@ async fn auditor(scene: &Scene) -> Result<Ran> {
     let folder = folder.to_string_lossy();
     scene
         .installation
-        .assay(&["export", &folder])
+        .assay(&["export", "--out", &folder])
         .await?
         .succeeded()?;
     scene

@@ -147,7 +147,7 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 
 /// `assay ceremony next` under the root of the first ceremony; the tables for signer.toml.
 async fn ceremony(installation: &Installation, switch_at: &str, overlap: &str) -> Result<String> {
-    let transcript = std::fs::read_to_string(installation.path("ceremony.json"))?;
+    let transcript = std::fs::read_to_string(installation.path("transcript.json"))?;
     let transcript: Value = serde_json::from_str(&transcript)?;
     let root = text(&transcript, "root_token")?;
     let arguments = ["--json", "ceremony", "next", "--root-token", root];
