@@ -7,6 +7,7 @@ mod audit;
 mod challenges;
 mod csrs;
 mod durability;
+mod expiring;
 mod export;
 mod intents;
 mod inventory;
