@@ -31,7 +31,7 @@ use crate::ra::warn_of_single_ra;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
 use crate::settings::{Listener, Settings};
-use crate::{administration, log, metrics, recovery};
+use crate::{administration, expiry, log, metrics, recovery};
 
 /// What was accepted is finished within this after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -167,6 +167,11 @@ pub(crate) async fn run(
         shutdown.clone(),
     ));
     shutdown.spawn(log::watch(
+        Arc::clone(&pipeline),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+    shutdown.spawn(expiry::watch(
         Arc::clone(&pipeline),
         readiness.clone(),
         shutdown.clone(),

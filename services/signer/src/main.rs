@@ -8,6 +8,7 @@ mod challenge_key;
 mod clock;
 mod config;
 mod enrolment;
+mod expiry;
 mod log;
 mod metrics;
 mod ocsp;

@@ -5,6 +5,7 @@ mod audit;
 mod certificates;
 mod challenges;
 mod error;
+mod expiring;
 mod export;
 mod inventory;
 mod legacy;
@@ -21,11 +22,12 @@ use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest,
     AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest,
-    DecideRequestReply, DecideRequestRequest, ExportRequest, GetCertificateReply,
-    GetCertificateRequest, GetCheckpointReply, GetCheckpointRequest, GetPolicyReply,
-    GetPolicyRequest, GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest,
-    IssueChallengesReply, IssueChallengesRequest, ListAuditReply, ListAuditRequest,
-    ListCertificatesReply, ListCertificatesRequest, ListChallengesReply, ListChallengesRequest,
+    CountExpiringReply, CountExpiringRequest, DecideRequestReply, DecideRequestRequest,
+    ExportRequest, GetCertificateReply, GetCertificateRequest, GetCheckpointReply,
+    GetCheckpointRequest, GetPolicyReply, GetPolicyRequest, GetReceiptReply, GetReceiptRequest,
+    GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest,
+    ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest,
+    ListChallengesReply, ListChallengesRequest, ListExpiringReply, ListExpiringRequest,
     ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest,
     ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
     PolicyBasisReply, PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest,
@@ -125,6 +127,8 @@ calls! {
     list_legacy: ListLegacyRequest => ListLegacyReply, legacy::list, roles::READ;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list, roles::READ;
     get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show, roles::READ;
+    list_expiring: ListExpiringRequest => ListExpiringReply, expiring::list, roles::READ;
+    count_expiring: CountExpiringRequest => CountExpiringReply, expiring::count, roles::READ;
     revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke, roles::OPERATE;
     release_certificate: ReleaseCertificateRequest => ReleaseCertificateReply, revocation::release, roles::OPERATE;
     list_requests: ListRequestsRequest => ListRequestsReply, requests::list, roles::READ;
