@@ -30,6 +30,8 @@ const GOLDEN: &[(&str, [bool; 3])] = &[
     ("PlanRollover", [true, true, true]),
     ("ListCertificates", [true, true, true]),
     ("GetCertificate", [true, true, true]),
+    ("ListExpiring", [true, true, true]),
+    ("CountExpiring", [true, true, true]),
     ("RevokeCertificate", [true, false, false]),
     ("ReleaseCertificate", [true, false, false]),
     ("ListRequests", [true, true, true]),

@@ -16,6 +16,7 @@ mod crls;
 mod csrs;
 mod error;
 mod evidence;
+mod expiring;
 mod export;
 mod intents;
 mod inventory;
@@ -57,6 +58,7 @@ pub use crl_reason::{BadReason, CrlReason};
 pub use crls::{CrlOutcome, CrlRow, MAX_CRL_ENTRIES, NewCrl, RevokedEntry};
 pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
+pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportRow, InventoryChangeRow, Told};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use crate::OpenError;
 
 /// Schema version of this release.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The n-th takes a file from `user_version` n to n + 1. Never edited after a release: only added to.
 const MIGRATIONS: [&str; VERSION as usize] = [
@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     include_str!("../migrations/0003_evidence.sql"),
     include_str!("../migrations/0004_log_tree.sql"),
     include_str!("../migrations/0005_ocsp.sql"),
+    include_str!("../migrations/0006_expiry.sql"),
     include_str!("../migrations/0007_authorities.sql"),
     include_str!("../migrations/0008_rollover.sql"),
 ];

@@ -486,6 +486,69 @@ pub struct CertificateInfo {
     pub superseded_by: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListExpiringRequest {
+    /// Empty for all profiles.
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// Seconds from now to the last notAfter that is asked for; 1 or more.
+    #[prost(uint64, tag = "2")]
+    pub within_seconds: u64,
+    /// Also those that were renewed.
+    #[prost(bool, tag = "3")]
+    pub renewed: bool,
+    /// Those that ended within these seconds, in place of those that will.
+    #[prost(bool, tag = "4")]
+    pub expired: bool,
+    /// Serial of the last certificate of the page before, hex; empty for the first page.
+    #[prost(string, tag = "5")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub limit: u32,
+    /// `at` of the first page's reply, so that all pages are of one span; 0 for now.
+    #[prost(int64, tag = "7")]
+    pub at: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListExpiringReply {
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<CertificateInfo>,
+    /// Unix seconds by the signer's clock, from which the span is counted.
+    #[prost(int64, tag = "2")]
+    pub at: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountExpiringRequest {
+    /// Empty for all profiles.
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// 1 or more.
+    #[prost(uint64, tag = "2")]
+    pub within_seconds: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CountExpiringReply {
+    /// Each profile of the policy in force, and each that a certificate was ever issued by.
+    #[prost(message, repeated, tag = "1")]
+    pub counts: ::prost::alloc::vec::Vec<ExpiringCount>,
+    /// Unix seconds by the signer's clock.
+    #[prost(int64, tag = "2")]
+    pub at: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpiringCount {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// Certificates in force that end within the time.
+    #[prost(uint64, tag = "2")]
+    pub ending: u64,
+    /// Of them those that were renewed.
+    #[prost(uint64, tag = "3")]
+    pub renewed: u64,
+    /// Those that ended within the time before, and were neither renewed nor revoked.
+    #[prost(uint64, tag = "4")]
+    pub lapsed: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCertificateRequest {
     /// Hex, with or without colons.
     #[prost(string, tag = "1")]
@@ -1837,6 +1900,56 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "GetCertificate"));
             self.inner.unary(req, path, codec).await
         }
+        /// Certificates in force that end soon, soonest first; or those that ended lately.
+        pub async fn list_expiring(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListExpiringRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListExpiringReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/ListExpiring",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "ListExpiring"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// How many those are, by profile.
+        pub async fn count_expiring(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CountExpiringRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CountExpiringReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/CountExpiring",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "CountExpiring"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Revokes, or holds with reason certificate-hold; the next CRL has it at once.
         pub async fn revoke_certificate(
             &mut self,
@@ -2372,6 +2485,22 @@ pub mod administration_server {
             request: tonic::Request<super::GetCertificateRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetCertificateReply>,
+            tonic::Status,
+        >;
+        /// Certificates in force that end soon, soonest first; or those that ended lately.
+        async fn list_expiring(
+            &self,
+            request: tonic::Request<super::ListExpiringRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListExpiringReply>,
+            tonic::Status,
+        >;
+        /// How many those are, by profile.
+        async fn count_expiring(
+            &self,
+            request: tonic::Request<super::CountExpiringRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CountExpiringReply>,
             tonic::Status,
         >;
         /// Revokes, or holds with reason certificate-hold; the next CRL has it at once.
@@ -3069,6 +3198,96 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/ListExpiring" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListExpiringSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::ListExpiringRequest>
+                    for ListExpiringSvc<T> {
+                        type Response = super::ListExpiringReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListExpiringRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::list_expiring(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListExpiringSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/CountExpiring" => {
+                    #[allow(non_camel_case_types)]
+                    struct CountExpiringSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::CountExpiringRequest>
+                    for CountExpiringSvc<T> {
+                        type Response = super::CountExpiringReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CountExpiringRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::count_expiring(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CountExpiringSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

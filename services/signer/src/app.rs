@@ -32,7 +32,7 @@ use crate::ra::warn_of_single_ra;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
 use crate::settings::{GenerationSettings, Listener, RolloverSettings, Settings};
-use crate::{administration, log, metrics, recovery, rollover};
+use crate::{administration, expiry, log, metrics, recovery, rollover};
 
 /// What was accepted is finished within this after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -150,6 +150,11 @@ pub(crate) async fn run(
         shutdown.clone(),
     ));
     shutdown.spawn(log::watch(
+        Arc::clone(&pipeline),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+    shutdown.spawn(expiry::watch(
         Arc::clone(&pipeline),
         readiness.clone(),
         shutdown.clone(),

@@ -8,6 +8,7 @@ mod challenge_key;
 mod clock;
 mod config;
 mod enrolment;
+mod expiry;
 mod generation;
 mod log;
 mod metrics;

@@ -85,6 +85,18 @@ pub(crate) fn describe() {
         "assay_ocsp_responder_left_seconds",
         "Until the OCSP responder's certificate ends."
     );
+    metrics::describe_counter!(
+        "assay_certificates_issued_total",
+        "Certificates issued, by profile and whether it is a first one or a renewal."
+    );
+    metrics::describe_gauge!(
+        "assay_certificates_ending",
+        "Certificates in force that end within the time and have no successor, by profile; `assay cert expiring` lists them."
+    );
+    metrics::describe_gauge!(
+        "assay_certificates_lapsed",
+        "Certificates that ended in the last 7 days, neither renewed nor revoked, by profile; `assay cert expiring --expired` lists them."
+    );
     metrics::describe_gauge!(
         "assay_open_intents",
         "Certificates decided and not yet finished."
@@ -170,6 +182,29 @@ pub(crate) fn rollover(left: i64, announced: bool) {
 pub(crate) fn crl(of: Place, age: i64, left: i64) {
     metrics::gauge!("assay_crl_age_seconds", "ca" => of.label()).set(seconds(age));
     metrics::gauge!("assay_crl_left_seconds", "ca" => of.label()).set(seconds(left));
+}
+
+/// By profile, whichever message brought it; recovery counts as well.
+pub(crate) fn issued(profile: &str, renewal: bool) {
+    let kind = if renewal { "renewal" } else { "first" };
+    metrics::counter!(
+        "assay_certificates_issued_total",
+        "profile" => profile.to_owned(), "kind" => kind
+    )
+    .increment(1);
+}
+
+pub(crate) fn ending(profile: &str, within: &'static str, count: u64) {
+    metrics::gauge!(
+        "assay_certificates_ending",
+        "profile" => profile.to_owned(), "within" => within
+    )
+    .set(number(count));
+}
+
+pub(crate) fn lapsed(profile: &str, count: u64) {
+    metrics::gauge!("assay_certificates_lapsed", "profile" => profile.to_owned())
+        .set(number(count));
 }
 
 pub(crate) fn ocsp_signed() {

@@ -1,5 +1,6 @@
 //! OCSP end to end: what relying parties are told, what it costs, and what it survives.
 
+mod freshness;
 mod load;
 mod log;
 mod renewal;
@@ -11,7 +12,8 @@ use assay_tests::device::{Anchors, Device};
 use assay_tests::installation::{Installation, set};
 use assay_tests::metrics::Metrics;
 use assay_tests::ocsp::Responder;
-use assay_tests::wait;
+use assay_tests::{http, wait};
+use serde_json::Value;
 
 /// An installation with a responder.
 struct Scene {
@@ -66,6 +68,13 @@ impl Scene {
     async fn signer(&self) -> Result<Metrics> {
         Metrics::scrape(&self.installation.ready().metrics.signer).await
     }
+}
+
+/// What `/readyz` of the signer says.
+async fn ready(installation: &Installation) -> Result<Value> {
+    let metrics = &installation.ready().metrics.signer;
+    let ready = metrics.replace("/metrics", "/readyz");
+    Ok(serde_json::from_slice(&http::get(&ready).await?.body)?)
 }
 
 async fn enrol(installation: &Installation, name: &str) -> Result<Vec<u8>> {

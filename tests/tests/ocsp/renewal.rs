@@ -9,13 +9,7 @@ use assay_tests::wait;
 use openssl::x509::X509;
 use serde_json::Value;
 
-use crate::Scene;
-
-async fn ready(installation: &Installation) -> Result<Value> {
-    let metrics = &installation.ready().metrics.signer;
-    let ready = metrics.replace("/metrics", "/readyz");
-    Ok(serde_json::from_slice(&http::get(&ready).await?.body)?)
-}
+use crate::{Scene, ready};
 
 #[tokio::test]
 async fn a_renewed_certificate_answers_for_devices_of_before_and_its_end_is_told_ahead()

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod configuration;
+mod expiring;
 mod processes;
 mod requests;
 mod single_ra;

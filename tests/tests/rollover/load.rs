@@ -106,20 +106,21 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
     Ok(())
 }
 
-/// The export holds both CAs, and everything that was decided under either is decided again.
+/// The export holds both CAs, and everything that was decided under either is decided again, by what the auditor pinned.
 async fn auditor(scene: &Scene) -> Result<Ran> {
-    let folder = scene.installation.scratch().join("export");
-    let folder = folder.to_string_lossy();
-    scene
-        .installation
-        .assay(&["export", "--out", &folder])
-        .await?
-        .succeeded()?;
-    scene
-        .installation
-        .assay(&["audit", "verify", &folder])
-        .await?
-        .succeeded()
+    let path = |name| scene.installation.scratch().join(name);
+    let (export, trust) = (path("export"), path("trust"));
+    let (export, trust) = (export.to_string_lossy(), trust.to_string_lossy());
+    // What is under no checkpoint yet is in no export.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for arguments in [
+        vec!["audit", "trust", "--out", &trust],
+        vec!["export", "--out", &export],
+    ] {
+        scene.installation.assay(&arguments).await?.succeeded()?;
+    }
+    let verify = ["audit", "verify", &export, "--trust", &trust];
+    scene.installation.assay(&verify).await?.succeeded()
 }
 
 impl Load {

@@ -8,6 +8,7 @@ mod authorities;
 mod challenges;
 mod csrs;
 mod durability;
+mod expiring;
 mod export;
 mod intents;
 mod inventory;

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use openssl::x509::X509;
 use serde::Serialize;
 
-use super::revocation;
+use super::{expiring, revocation};
 use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
@@ -18,6 +18,8 @@ pub(crate) enum CertCommand {
     List(ListArgs),
     /// Show one certificate
     Show(ShowArgs),
+    /// List certificates that end soon and were not renewed, soonest first
+    Expiring(expiring::ExpiringArgs),
     Revoke(revocation::RevokeArgs),
     /// Put a certificate on hold: revoked until it is released
     Hold(revocation::SerialArgs),
@@ -55,6 +57,7 @@ pub(crate) async fn run(command: CertCommand, installation: &Installation, out: 
     match command {
         CertCommand::List(args) => list(args, admin, out).await,
         CertCommand::Show(args) => show(args, admin, out).await,
+        CertCommand::Expiring(args) => expiring::run(args, admin, out).await,
         CertCommand::Revoke(args) => revocation::revoke(args, admin, out).await,
         CertCommand::Hold(args) => revocation::hold(args, admin, out).await,
         CertCommand::Release(args) => revocation::release(args, admin, out).await,
@@ -118,14 +121,14 @@ struct Shown {
 }
 
 #[derive(Debug, Serialize)]
-struct CertificateView {
+pub(super) struct CertificateView {
     position: u64,
-    serial: String,
-    profile: String,
-    subject: String,
-    sans: Vec<String>,
+    pub(super) serial: String,
+    pub(super) profile: String,
+    pub(super) subject: String,
+    pub(super) sans: Vec<String>,
     not_before: String,
-    not_after: String,
+    pub(super) not_after: String,
     issued_at: String,
     sha256: String,
     transaction_id: String,
@@ -134,7 +137,7 @@ struct CertificateView {
     state: String,
     revoked_at: String,
     revocation_reason: String,
-    superseded_by: String,
+    pub(super) superseded_by: String,
 }
 
 impl From<CertificateInfo> for CertificateView {

@@ -5,6 +5,7 @@ pub(crate) mod certificates;
 pub(crate) mod challenge;
 pub(crate) mod config;
 pub(crate) mod enrol;
+mod expiring;
 pub(crate) mod generated;
 pub(crate) mod inventory;
 pub(crate) mod legacy;

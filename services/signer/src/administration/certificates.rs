@@ -53,7 +53,8 @@ pub(super) async fn show(
     })
 }
 
-fn info(row: CertificateRow) -> CertificateInfo {
+/// As it is told on the wire.
+pub(super) fn info(row: CertificateRow) -> CertificateInfo {
     CertificateInfo {
         state: state(&row).to_owned(),
         position: row.position,

@@ -6,6 +6,7 @@ mod authorities;
 mod certificates;
 mod challenges;
 mod error;
+mod expiring;
 mod export;
 mod inventory;
 mod legacy;
@@ -23,11 +24,12 @@ use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest,
     AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest,
-    DecideRequestReply, DecideRequestRequest, ExportRequest, GetCertificateReply,
-    GetCertificateRequest, GetCheckpointReply, GetCheckpointRequest, GetPolicyReply,
-    GetPolicyRequest, GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest,
-    IssueChallengesReply, IssueChallengesRequest, ListAuditReply, ListAuditRequest,
-    ListCertificatesReply, ListCertificatesRequest, ListChallengesReply, ListChallengesRequest,
+    CountExpiringReply, CountExpiringRequest, DecideRequestReply, DecideRequestRequest,
+    ExportRequest, GetCertificateReply, GetCertificateRequest, GetCheckpointReply,
+    GetCheckpointRequest, GetPolicyReply, GetPolicyRequest, GetReceiptReply, GetReceiptRequest,
+    GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest,
+    ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest,
+    ListChallengesReply, ListChallengesRequest, ListExpiringReply, ListExpiringRequest,
     ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest,
     ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
     PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply, PolicyBasisRequest,
@@ -128,6 +130,8 @@ calls! {
     plan_rollover: PlanRolloverRequest => PlanRolloverReply, rollover::plan, roles::READ;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list, roles::READ;
     get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show, roles::READ;
+    list_expiring: ListExpiringRequest => ListExpiringReply, expiring::list, roles::READ;
+    count_expiring: CountExpiringRequest => CountExpiringReply, expiring::count, roles::READ;
     revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke, roles::OPERATE;
     release_certificate: ReleaseCertificateRequest => ReleaseCertificateReply, revocation::release, roles::OPERATE;
     list_requests: ListRequestsRequest => ListRequestsReply, requests::list, roles::READ;

@@ -115,6 +115,7 @@ impl Finish {
         let superseded = intent
             .supersedes
             .map(|old| old.event(&intent.serial, issued_at));
+        let renewal = superseded.is_some();
         let audit = std::iter::once(event)
             .chain(superseded)
             .map(|event| self.recorder.draft(trail.policy_hash, event))
@@ -130,6 +131,7 @@ impl Finish {
             .await?;
 
         // 11
+        metrics::issued(profile.name().as_str(), renewal);
         metrics::request_ended(trail, "issued");
         Ok(built?)
     }
@@ -164,6 +166,7 @@ impl Finish {
         certificate: Vec<u8>,
         now: i64,
     ) -> Result<Recovered, FinishError> {
+        let (profile, renewal) = (intent.profile.clone(), intent.renewal_of.is_some());
         let superseded = intent.renewal_of.clone().map(|serial| {
             let revoke_after = intent.revoke_after;
             Superseded {
@@ -191,6 +194,7 @@ impl Finish {
                 audit,
             })
             .await?;
+        metrics::issued(&profile, renewal);
         Ok(Recovered::Issued)
     }
 
