@@ -3,6 +3,10 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::installation::Installation;
+use crate::operator::Operator;
+use crate::wait;
+
 /// The kinds that end a request; each request that the signer admitted has exactly one of them.
 const TERMINAL: [&str; 5] = [
     "request.issued",
@@ -11,6 +15,28 @@ const TERMINAL: [&str; 5] = [
     "request.malformed",
     "request.deferred",
 ];
+
+impl Installation {
+    /// Waits until every record that there is now is under a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When none comes.
+    pub async fn under_checkpoint(&self) -> Result<()> {
+        let mut operator = Operator::connect(&self.ready().dir).await?;
+        let records = operator.audit(0).await?.len();
+        wait::until(
+            "a checkpoint over all records",
+            wait::REACTION,
+            async || {
+                let note = self.assay(&["audit", "checkpoint"]).await?;
+                let size = note.text().lines().nth(1).map(str::parse::<usize>);
+                Ok(matches!(size, Some(Ok(size)) if size >= records).then_some(()))
+            },
+        )
+        .await
+    }
+}
 
 /// One record.
 #[derive(Clone, Debug)]

@@ -146,6 +146,9 @@ pub struct PublicFile {
     /// For Last-Modified, Unix seconds.
     #[prost(int64, tag = "5")]
     pub last_modified: i64,
+    /// Other paths at which the same is served.
+    #[prost(string, repeated, tag = "6")]
+    pub further_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileInfo {

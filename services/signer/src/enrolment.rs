@@ -18,7 +18,7 @@ use assay_scep::Algorithms;
 use assay_store::CertIdHash;
 use tonic::{Request, Response, Status};
 
-use crate::generation::Generation;
+use crate::generation::{Generation, Place};
 use crate::metrics;
 use crate::ocsp::Ocsp;
 use crate::pipeline::{self, Answer, Pipeline, Received};
@@ -179,7 +179,6 @@ fn public_info(
         .profiles()
         .map(|profile| profile_info(pipeline, profile, stage, now))
         .collect::<Result<Vec<_>, _>>()?;
-    let files = files(pipeline);
     let mut hasher = openssl::sha::Sha256::new();
     hasher.update(&in_force.model_hash().unwrap_or_default());
     // An exception may end while the policy stays.
@@ -188,9 +187,11 @@ fn public_info(
         hasher.update(&profile.ca_certificates);
         hasher.update(&profile.next_ca_certificates);
     }
-    for file in &files {
-        hasher.update(file.path.as_bytes());
-        hasher.update(&openssl::sha::sha256(&file.content));
+    for generation in pipeline.generations.all() {
+        hasher.update(&generation.authority.ca);
+        if let Some(crl) = generation.revocation.latest() {
+            hasher.update(&crl.sha256);
+        }
     }
     let ocsp_issuers = ocsp_issuers(pipeline);
     for issuer in &ocsp_issuers {
@@ -209,7 +210,7 @@ fn public_info(
     Ok(PublicInfoReply {
         revision,
         profiles,
-        files,
+        files: files(pipeline),
         ocsp_issuers,
     })
 }
@@ -217,25 +218,24 @@ fn public_info(
 /// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key
 /// identifier of the CA, which `{ca}` stands for there, and as `ca` of the one that was first.
 fn files(pipeline: &Pipeline) -> Vec<PublicFile> {
-    let generations = &pipeline.generations;
-    let by_key = |generation: &Arc<Generation>| {
-        let key_identifier = &generation.authority.issuer.key_identifier;
-        files_of(generation, &hex::encode(key_identifier))
-    };
-    files_of(generations.first(), "ca")
-        .into_iter()
-        .chain(generations.all().flat_map(by_key))
-        .collect()
+    let all = pipeline.generations.all();
+    all.flat_map(|generation| files_of(generation)).collect()
 }
 
-fn files_of(generation: &Generation, name: &str) -> Vec<PublicFile> {
+fn files_of(generation: &Generation) -> Vec<PublicFile> {
     let authority = &generation.authority;
+    let name = hex::encode(&authority.issuer.key_identifier);
+    let further_paths = |plain: &str| match generation.place {
+        Place::First => vec![plain.to_owned()],
+        Place::Next => Vec::new(),
+    };
     let mut files = vec![PublicFile {
         path: format!("aia/{name}.cer"),
         content_type: "application/pkix-cert".to_owned(),
         content: authority.ca.clone(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
         last_modified: unix(authority.issuer.not_before),
+        further_paths: further_paths("aia/ca.cer"),
     }];
     files.extend(generation.revocation.latest().map(|crl| PublicFile {
         path: format!("crl/{name}.crl"),
@@ -243,6 +243,7 @@ fn files_of(generation: &Generation, name: &str) -> Vec<PublicFile> {
         content: crl.der.clone(),
         max_age_seconds: CRL_MAX_AGE_SECONDS,
         last_modified: crl.this_update,
+        further_paths: further_paths("crl/ca.crl"),
     }));
     files
 }

@@ -48,7 +48,7 @@ impl Evidence {
             export: installation.scratch().join(name),
             trust: installation.scratch().join(format!("{name}.trust")),
         };
-        under_checkpoint(installation).await?;
+        installation.under_checkpoint().await?;
         let trust = ["audit", "trust", "--out", text(&evidence.trust)?];
         installation.assay(&trust).await?.succeeded()?;
         let export = [&["export", "--out", text(&evidence.export)?], range].concat();
@@ -60,21 +60,6 @@ impl Evidence {
         let (export, trust) = (text(&self.export)?, text(&self.trust)?);
         offline(&["--json", "audit", "verify", export, "--trust", trust]).await
     }
-}
-
-/// Waits until every record that there is now is under a checkpoint.
-async fn under_checkpoint(installation: &Installation) -> Result<()> {
-    let records = all_records(installation).await?.len();
-    wait::until(
-        "a checkpoint over all records",
-        wait::REACTION,
-        async || {
-            let note = installation.assay(&["audit", "checkpoint"]).await?;
-            let size = note.text().lines().nth(1).map(str::parse::<usize>);
-            Ok(matches!(size, Some(Ok(size)) if size >= records).then_some(()))
-        },
-    )
-    .await
 }
 
 async fn all_records(installation: &Installation) -> Result<Vec<String>> {
@@ -211,7 +196,7 @@ async fn an_export_of_a_busy_day_is_whole_and_proven_without_the_signer() -> Res
 #[tokio::test]
 async fn what_is_there_is_never_overwritten_and_what_is_cut_off_is_not_kept() -> Result<()> {
     let installation = Installation::start().await?;
-    under_checkpoint(&installation).await?;
+    installation.under_checkpoint().await?;
     let out = installation.scratch().join("export");
     let arguments = ["export", "--out", text(&out)?];
     std::fs::create_dir(&out)?;

@@ -111,8 +111,7 @@ async fn auditor(scene: &Scene) -> Result<Ran> {
     let path = |name| scene.installation.scratch().join(name);
     let (export, trust) = (path("export"), path("trust"));
     let (export, trust) = (export.to_string_lossy(), trust.to_string_lossy());
-    // What is under no checkpoint yet is in no export.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.installation.under_checkpoint().await?;
     for arguments in [
         vec!["audit", "trust", "--out", &trust],
         vec!["export", "--out", &export],

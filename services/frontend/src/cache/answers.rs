@@ -104,14 +104,22 @@ impl TryFrom<PublicInfoReply> for Answers {
         }
         for public in files {
             let path = public.path.clone();
-            let whole = format!("/{path}");
-            if select(&whole).is_some() || crate::ocsp::path(&whole).is_some() {
-                return Err(AnswersError::ScepPath(path));
+            let paths: Vec<_> = std::iter::once(&path)
+                .chain(&public.further_paths)
+                .cloned()
+                .collect();
+            let file = File::try_from(public);
+            let file = Arc::new(file.map_err(|source| AnswersError::File { path, source })?);
+            for path in paths {
+                let whole = format!("/{path}");
+                if select(&whole).is_some() || crate::ocsp::path(&whole).is_some() {
+                    return Err(AnswersError::ScepPath(path));
+                }
+                answers.files.insert(path, Arc::clone(&file));
             }
-            match File::try_from(public) {
-                Ok(file) => answers.files.insert(path, Arc::new(file)),
-                Err(source) => return Err(AnswersError::File { path, source }),
-            };
+            if answers.files.len() > MAX_FILES {
+                return Err(AnswersError::TooManyFiles);
+            }
         }
         Ok(answers)
     }
@@ -185,12 +193,15 @@ mod tests {
             content: vec![0x30],
             max_age_seconds: 60,
             last_modified: 1_700_000_000,
+            further_paths: vec!["crl/other.crl".to_owned()],
         };
         let with = |path| PublicInfoReply {
             files: vec![file(path)],
             ..reply(Vec::new())
         };
-        assert!(Answers::try_from(with("crl/ca.crl")).is_ok());
+        let answers = Answers::try_from(with("crl/ca.crl")).unwrap();
+        let paths: Vec<_> = answers.files.keys().collect();
+        assert_eq!(paths, ["crl/ca.crl", "crl/other.crl"]);
         assert_eq!(
             Answers::try_from(with("scep/devices")).unwrap_err(),
             AnswersError::ScepPath("scep/devices".to_owned())

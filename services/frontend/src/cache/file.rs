@@ -107,6 +107,7 @@ impl TryFrom<PublicFile> for File {
             content,
             max_age_seconds,
             last_modified,
+            further_paths: _,
         } = file;
         let seconds = u64::try_from(last_modified)
             .ok()

@@ -215,6 +215,7 @@ impl Crl {
             content: self.content.as_bytes().to_vec(),
             max_age_seconds: 300,
             last_modified: self.last_modified,
+            further_paths: Vec::new(),
         }
     }
 }

@@ -189,11 +189,7 @@ fn steps(parts: &[Part], next: &Next, kept: Option<RolloverRow>, approved: bool)
     let [first, taking_over] = parts else {
         return steps;
     };
-    let named: Vec<String> = taking_over
-        .ra_sha256
-        .iter()
-        .map(|hash| short(hash))
-        .collect();
+    let named: Vec<String> = taking_over.ra_sha256.iter().map(short).collect();
     steps.push(step(
         next.switch_at,
         format!(
