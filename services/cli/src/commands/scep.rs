@@ -18,11 +18,14 @@ use crate::output::Output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScepCommand {
     /// Fetch an issued certificate by its serial number (GetCert)
-    GetCert(GetCertArgs),
+    #[command(name = "get-cert")]
+    Cert(GetCertArgs),
     /// Fetch the CRL (GetCRL)
-    GetCrl(GetCrlArgs),
+    #[command(name = "get-crl")]
+    Crl(GetCrlArgs),
     /// Fetch the certificates of the CA that takes over, and of its RA (GetNextCACert)
-    GetNextCa(next_ca::GetNextCaArgs),
+    #[command(name = "get-next-ca")]
+    NextCa(next_ca::GetNextCaArgs),
 }
 
 #[derive(Debug, Args)]
@@ -62,9 +65,9 @@ struct Asker {
 
 pub(crate) async fn run(command: ScepCommand, dir: Option<&Path>, out: Output) -> Outcome {
     match command {
-        ScepCommand::GetCert(args) => get_certificate(args, dir, out).await,
-        ScepCommand::GetCrl(args) => get_crl(args, dir, out).await,
-        ScepCommand::GetNextCa(args) => next_ca::run(args, dir, out).await,
+        ScepCommand::Cert(args) => get_certificate(args, dir, out).await,
+        ScepCommand::Crl(args) => get_crl(args, dir, out).await,
+        ScepCommand::NextCa(args) => next_ca::run(args, dir, out).await,
     }
 }
 

@@ -238,7 +238,9 @@ mod tests {
             assert!(error.contains(told), "{error}");
         }
         assert_eq!(
-            switch("2027-02-01T00:00:00Z").short(&[life.clone()]).len(),
+            switch("2027-02-01T00:00:00Z")
+                .short(std::slice::from_ref(&life))
+                .len(),
             1
         );
         assert!(switch("2027-01-29T00:00:00Z").short(&[life]).is_empty());
