@@ -11,8 +11,8 @@ fn certificate(der: &[u8]) -> SignerCertificate {
 
 /// The next certificates: any two that are not the RA's.
 fn next() -> Vec<Vec<u8>> {
-    let other = Identity::new("next CA", &[]);
-    vec![other.certificate.clone(), device().certificate.clone()]
+    let other = Identity::new("next CA", &[]).certificate;
+    vec![other, device().certificate.clone()]
 }
 
 #[tokio::test]
