@@ -4,6 +4,7 @@ mod certificates;
 mod configuration;
 mod processes;
 mod requests;
+mod rollover;
 mod single_ra;
 
 use anyhow::Result;
