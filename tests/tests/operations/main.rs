@@ -5,6 +5,7 @@ mod configuration;
 mod expiring;
 mod processes;
 mod requests;
+mod rollover;
 mod single_ra;
 
 use anyhow::Result;

@@ -54,7 +54,6 @@ pub(super) async fn run(args: ImportArgs, installation: &Installation, out: Outp
         answer
             .complete(generation, installation, &mut transcript)
             .await?;
-        layout::write_challenge_key(installation)?;
         layout::write_settings(
             installation,
             &transcript,
@@ -180,6 +179,9 @@ impl Answer {
         };
         let subject = Dn::parse_rfc4514(subject).or_fail("the transcript's RA subject")?;
         certify_ra(service, &service_keys, &self.der, &subject, days, record).await?;
+        if generation == Generation::FIRST {
+            layout::write_challenge_key(record.installation)?;
+        }
         record.set_state(State::Complete)
     }
 }
