@@ -77,6 +77,21 @@ impl Made {
         }
         out.one(self, |made| made.told.clone())
     }
+
+    /// The tables alone, to be appended to signer.toml.
+    pub(super) fn print_tables(&self, notes: &[String], out: Output) -> Outcome {
+        for note in notes {
+            output::note(&format!("note: {note}"));
+        }
+        let lines = |made: &Self| {
+            made.lines
+                .iter()
+                .flat_map(|lines| lines.lines())
+                .map(str::to_owned)
+                .collect()
+        };
+        out.one(self, lines)
+    }
 }
 
 /// The tables, with an empty line before them.

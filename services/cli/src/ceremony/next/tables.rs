@@ -12,7 +12,7 @@ use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
 use crate::output::Output;
 
-/// Print the tables [rollover] of the next CA again, perhaps for another time
+/// Print the tables [rollover] of the next CA again, perhaps for another time, and nothing else
 #[derive(Debug, Args)]
 pub(super) struct TablesArgs {
     #[command(flatten)]
@@ -40,5 +40,5 @@ pub(super) fn run(args: &TablesArgs, installation: &Installation, out: Output) -
     if args.switch.is_given() {
         transcript.save(installation)?;
     }
-    Made::of(newest, &transcript, installation)?.print(&switch.short(&old), out)
+    Made::of(newest, &transcript, installation)?.print_tables(&switch.short(&old), out)
 }
