@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, ensure};
 use assay_tests::certificate::{Judges, write_pem};
 use assay_tests::device::{Authority, Device};
-use assay_tests::tool::Ran;
 
 use super::{Scene, subject};
 
@@ -102,24 +101,7 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
     for kind in ["ca.announced", "ca.switched"] {
         assert_eq!(scene.records(kind).await?.len(), 1, "{kind}");
     }
-    auditor(&scene).await?;
-    Ok(())
-}
-
-/// The export holds both CAs, and everything that was decided under either is decided again, by what the auditor pinned.
-async fn auditor(scene: &Scene) -> Result<Ran> {
-    let path = |name| scene.installation.scratch().join(name);
-    let (export, trust) = (path("export"), path("trust"));
-    let (export, trust) = (export.to_string_lossy(), trust.to_string_lossy());
-    scene.installation.under_checkpoint().await?;
-    for arguments in [
-        vec!["audit", "trust", "--out", &trust],
-        vec!["export", "--out", &export],
-    ] {
-        scene.installation.assay(&arguments).await?.succeeded()?;
-    }
-    let verify = ["audit", "verify", &export, "--trust", &trust];
-    scene.installation.assay(&verify).await?.succeeded()
+    scene.audited(&[]).await
 }
 
 impl Load {

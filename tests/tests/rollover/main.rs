@@ -2,13 +2,14 @@
 //! the old one's long end.
 
 mod clients;
+mod finish;
 mod lists;
 mod load;
 mod plan;
 mod refusals;
 mod waiting;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
@@ -124,6 +125,28 @@ impl Scene {
         arguments.extend(at.iter().flat_map(|at| ["--at", at]));
         let printed = self.installation.assay(&arguments).await?.succeeded()?;
         Ok(serde_json::from_str(&printed.text())?)
+    }
+
+    /// An export holds both CAs, and everything that was decided under either is decided again, by what the auditor pinned.
+    /// `gone` are the CAs, each with those above it, that signer.toml names no more.
+    async fn audited(&self, gone: &[&Path]) -> Result<()> {
+        let path = |name| self.installation.scratch().join(name);
+        let (export, trust) = (path("export"), path("trust"));
+        let (export, trust) = (export.to_string_lossy(), trust.to_string_lossy());
+        self.installation.under_checkpoint().await?;
+        let gone: Vec<_> = gone.iter().map(|file| file.to_string_lossy()).collect();
+        let pins = gone.iter().flat_map(|file| ["--ca", file]);
+        for arguments in [
+            ["audit", "trust", "--out", &trust]
+                .into_iter()
+                .chain(pins)
+                .collect(),
+            vec!["export", "--out", &export],
+            vec!["audit", "verify", &export, "--trust", &trust],
+        ] {
+            self.installation.assay(&arguments).await?.succeeded()?;
+        }
+        Ok(())
     }
 
     /// A certificate that the ceremony of the next CA has made.
