@@ -263,11 +263,10 @@ async fn an_approval_is_for_what_was_approved() {
     let store = &fixture.store;
     queue(&fixture, 1).await;
     approved(store, 1).await;
-    let changes: [fn(&mut PermitWrite); 5] = [
+    let changes: [fn(&mut PermitWrite); 4] = [
         |write| write.csr_digest = digest("another csr"),
         |write| write.transaction.signer_spki_sha256 = digest("another key"),
         |write| write.transaction.transaction_id.push('x'),
-        |write| write.transaction.ca_id.push('x'),
         |write| write.intent.profile.push('x'),
     ];
     for change in changes {
@@ -285,6 +284,18 @@ async fn an_approval_is_for_what_was_approved() {
         }
     );
     assert_eq!(challenge_state(&fixture, 1).await, ChallengeState::Reserved);
+}
+
+#[tokio::test]
+async fn what_was_approved_is_issued_under_the_ca_that_has_taken_over_meanwhile() {
+    let fixture = Fixture::new();
+    queue(&fixture, 1).await;
+    approved(&fixture.store, 1).await;
+    let mut write = of_approval(1);
+    write.transaction.ca_id.push('x');
+    let outcome = fixture.store.permit(write).await.unwrap();
+    assert_eq!(outcome, PermitOutcome::Permitted);
+    assert_eq!(challenge_state(&fixture, 1).await, ChallengeState::Spent);
 }
 
 #[tokio::test]
