@@ -16,6 +16,7 @@ mod csrs;
 mod error;
 mod evidence;
 mod export;
+mod fleet;
 mod intents;
 mod inventory;
 mod lock;
@@ -55,6 +56,7 @@ pub use crls::{CrlOutcome, CrlRow, MAX_CRL_ENTRIES, NewCrl, RevokedEntry};
 pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use export::{ExportRow, InventoryChangeRow, Told};
+pub use fleet::{OcspSurvey, multiply_certificates, survey_ocsp};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
