@@ -249,3 +249,121 @@ impl Party {
 fn time(time: &GeneralizedTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(time.to_unix_duration().as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::nid::Nid;
+    use openssl::ocsp::OcspRequest;
+    use openssl::pkey::Private;
+    use openssl::sign::Signer;
+    use openssl::x509::X509Name;
+
+    use super::*;
+
+    const SERIAL: &[u8] = &[0x11, 0x22];
+    const NOW: u64 = 1_700_000_000;
+
+    /// A CA that answers for itself.
+    fn authority() -> (PKey<Private>, Vec<u8>) {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let mut name = X509Name::builder().unwrap();
+        name.append_entry_by_text("CN", "CA").unwrap();
+        let name = name.build();
+        let mut certificate = X509::builder().unwrap();
+        certificate.set_subject_name(&name).unwrap();
+        certificate.set_issuer_name(&name).unwrap();
+        certificate.set_pubkey(&key).unwrap();
+        let day = Asn1Time::days_from_now(0).unwrap();
+        certificate.set_not_before(&day).unwrap();
+        certificate.set_not_after(&day).unwrap();
+        certificate.sign(&key, MessageDigest::sha256()).unwrap();
+        (key, certificate.build().to_der().unwrap())
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn any(der: &[u8]) -> Any {
+        Any::from_der(der).unwrap()
+    }
+
+    fn response(party: &Party, key: &PKey<Private>, status: &[u8]) -> Vec<u8> {
+        let time =
+            |seconds| GeneralizedTime::from_unix_duration(Duration::from_secs(seconds)).unwrap();
+        let data = Data {
+            by_key: OctetString::new([0; 20]).unwrap(),
+            produced_at: time(NOW),
+            responses: vec![Single {
+                id: party.id(Hash::Sha256, SERIAL).unwrap(),
+                status: any(status),
+                this_update: time(NOW),
+                next_update: time(NOW + 60),
+            }],
+        };
+        let data = data.to_der().unwrap();
+        let mut signer = Signer::new(MessageDigest::sha256(), key).unwrap();
+        let signature = signer.sign_oneshot_to_vec(&data).unwrap();
+        let basic = Basic {
+            data: any(&data),
+            algorithm: any(&[0x30, 0]),
+            signature: BitString::from_bytes(&signature).unwrap(),
+            certificates: vec![any(&party.responder)],
+        };
+        let response = Response {
+            status: any(SUCCESSFUL),
+            bytes: ResponseBytes {
+                kind: ID_PKIX_OCSP_BASIC,
+                response: OctetString::new(basic.to_der().unwrap()).unwrap(),
+            },
+        };
+        response.to_der().unwrap()
+    }
+
+    #[test]
+    fn a_request_is_one_that_openssl_reads_too() {
+        let (_, ca) = authority();
+        let party = Party::new(&ca, ca.clone()).unwrap();
+        for hash in [Hash::Sha1, Hash::Sha256] {
+            let request = party.request(hash, SERIAL).unwrap();
+            let again = OcspRequest::from_der(&request).unwrap().to_der().unwrap();
+            assert_eq!(request, again);
+        }
+    }
+
+    #[test]
+    fn what_is_good_is_told_from_all_else() {
+        let (key, ca) = authority();
+        let party = Party::new(&ca, ca.clone()).unwrap();
+        let answer = response(&party, &key, GOOD);
+        let said = |answer: &[u8], now| party.read(Hash::Sha256, SERIAL, answer, at(now));
+        assert!(matches!(said(&answer, NOW), Said::Good(_)));
+        assert!(matches!(said(&answer, NOW + 60), Said::Good(_)));
+        assert_eq!(said(&answer, NOW + 63), Said::Ended(3));
+        assert_eq!(said(&answer, NOW - 2), Said::Ended(2));
+        assert_eq!(said(TRY_LATER, NOW), Said::TryLater);
+        let wrong = |said: Said| match said {
+            Said::Wrong(why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(wrong(said(&[0x30, 3, 0x0a, 1, 6], NOW)).starts_with("no OCSPResponse"));
+        assert!(wrong(said(&[], NOW)).starts_with("no OCSPResponse"));
+        let other = party.read(Hash::Sha256, &[0x11, 0x23], &answer, at(NOW));
+        assert_eq!(wrong(other), "the status of another certificate");
+        let other = party.read(Hash::Sha1, SERIAL, &answer, at(NOW));
+        assert_eq!(wrong(other), "the status of another certificate");
+        let unknown = response(&party, &key, &[0x82, 0]);
+        assert_eq!(wrong(said(&unknown, NOW)), "a status that is not good");
+
+        let (foreign, _) = authority();
+        let forged = response(&party, &foreign, GOOD);
+        assert_eq!(wrong(said(&forged, NOW)), "the signature does not verify");
+        let (_, other) = authority();
+        let delegated = Party::new(&ca, other).unwrap();
+        let said = delegated.read(Hash::Sha256, SERIAL, &answer, at(NOW));
+        assert!(wrong(said).starts_with("the responder's certificate"));
+    }
+}

@@ -462,3 +462,126 @@ fn milliseconds(duration: Duration) -> f64 {
 fn float(count: u64) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::OcspBench;
+    use super::*;
+
+    fn phase() -> Phase {
+        let cost = Cost {
+            seconds: 100.0,
+            signed: 100_000.0,
+            worker_cpu: 20.0,
+            signer_cpu: 30.0,
+            frontend_cpu: 1.0,
+        };
+        let latency = Latency::of(vec![Duration::from_millis(2); 100]);
+        Phase::new(101.0, 100_000.0, 200_000, cost, 100_000.0, (100, latency))
+    }
+
+    fn wave() -> Enrolments {
+        let latency = Latency::of(vec![Duration::from_millis(20); 100]);
+        Enrolments::new(1_000, Duration::from_secs(4), &latency, &[], 10.0)
+    }
+
+    /// As it ought to be.
+    fn report() -> (Plan, Report) {
+        let args = OcspBench {
+            certificates: 100_000,
+            rate: 1_000,
+            requests: 1_000,
+            connections: 8,
+        };
+        let plan = Plan::of(&args, Duration::from_secs(10));
+        let cycle = Cycle {
+            old_left: 0,
+            first_next_update: 1_700_000_900,
+            replaced_at: 1_700_000_400,
+            least_left_seconds: float(plan.validity.as_secs()) * 0.6,
+            operations_in_all: 404_100,
+            signed_in_all: 202_000.0,
+        };
+        let statuses = Answers {
+            asked: 100,
+            good: 90,
+            not_signed_yet: 10,
+            ended: 0,
+            wrong: 0,
+            first_fault: None,
+        };
+        let scale = Scale {
+            store_octets: 0,
+            wal_octets_at_most: 0,
+            signer_octets_at_most: 0,
+        };
+        let floor = Floor {
+            signatures: 200_000,
+            sessions: 4,
+            seconds: 20.0,
+            signatures_per_second: 10_000.0,
+            cpu_seconds: 16.0,
+            cpu_us_per_signature: 80.0,
+            token_label: "assay".to_owned(),
+        };
+        let idle = (100, Latency::of(vec![Duration::from_millis(1); 100]));
+        let report = Report::new(
+            &plan,
+            [phase(), phase()],
+            idle,
+            cycle,
+            statuses,
+            [wave(), wave()],
+            scale,
+            floor,
+        );
+        (plan, report)
+    }
+
+    #[test]
+    fn a_run_as_it_ought_to_be_holds_every_bound_and_is_told() {
+        let (_, report) = report();
+        assert_eq!(report.broken(), Vec::<&str>::new());
+        let lines = report.lines().join("\n");
+        assert!(lines.contains("2.3/s"), "{lines}");
+        assert!(lines.contains("ratio               1.25"), "{lines}");
+        assert!(!lines.contains("BROKEN"), "{lines}");
+    }
+
+    #[test]
+    fn each_bound_is_broken_by_what_it_is_about() {
+        type Change = fn(&mut Report);
+        let changes: [(&str, Change); 12] = [
+            ("all are signed", |of| of.signing_all.seconds = 128.0),
+            ("all are replaced", |of| of.cycle.old_left = 1),
+            ("all are replaced", |of| {
+                of.cycle.replaced_at = of.cycle.first_next_update;
+            }),
+            ("none has less", |of| of.cycle.least_left_seconds = 1.0),
+            ("no status", |of| of.statuses.ended = 1),
+            ("no status", |of| of.statuses.wrong = 1),
+            ("no status", |of| of.statuses.good = 0),
+            ("token operations stay", |of| {
+                of.refreshing_all.operations_per_second = 2_200.0;
+            }),
+            ("token operations are", |of| {
+                of.cycle.operations_in_all = 500_000;
+            }),
+            ("no enrolment fails", |of| of.enrolments_beside.failures = 1),
+            ("enrolments beside", |of| {
+                of.enrolments_beside.per_second = of.enrolments_alone.per_second / 2.0;
+            }),
+            ("p99 of status", |of| {
+                of.refreshing_all.statuses.p99_ms = 300.0;
+            }),
+        ];
+        for (words, change) in changes {
+            let (plan, mut report) = report();
+            change(&mut report);
+            report.bounds = report.judge(&plan);
+            let broken = report.broken();
+            assert_eq!(broken.len(), 1, "{words}: {broken:?}");
+            assert!(broken[0].starts_with(words), "{words}: {broken:?}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::message::Party;
 use super::meter::{Meter, Reading};
 use super::report::{Cost, Cycle, Enrolments, Phase, Report, Scale};
 use super::stand::{Ready, Stand};
-use super::{HASHES, Plan, floor};
+use super::{HASHES, OcspBench, Plan, floor};
 use crate::admin::Admin;
 use crate::bench::keys;
 use crate::bench::load::{self, Loaded, Sent};
@@ -31,11 +31,14 @@ const LEAST_PATIENCE: f64 = 60.0;
 /// second.
 const IN_FULL_SWING: f64 = 0.3;
 const NEARLY_DONE: f64 = 0.95;
+/// Enrolments that tell how long the others will take.
+const TRIAL: usize = 40;
 
-/// The same number of requests twice, each with a key and a name of its own.
+/// The same number of requests twice, each with a key and a name of its own, and a few to see how long they take.
 struct Loads {
     url: Url,
     ca: CaCertificates,
+    trial: Arc<Vec<Loaded>>,
     alone: Arc<Vec<Loaded>>,
     beside: Arc<Vec<Loaded>>,
 }
@@ -61,10 +64,11 @@ struct First {
     survey: OcspSurvey,
 }
 
-pub(super) async fn measure(plan: &Plan, stand: &mut Stand) -> Outcome<Report> {
+pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Report> {
     output::note("making an installation and the devices' keys");
     let ready = stand.start().await?;
-    let loads = Loads::prepare(plan, stand, &ready).await?;
+    let loads = Loads::prepare(args, stand, &ready).await?;
+    let plan = &Plan::of(args, loads.try_out(args).await?);
     stand.stop().await?;
     output::note(&format!("copying {} certificates", plan.certificates));
     let serials = fill(plan, stand).await?;
@@ -120,22 +124,38 @@ pub(super) async fn measure(plan: &Plan, stand: &mut Stand) -> Outcome<Report> {
 }
 
 impl Loads {
-    async fn prepare(plan: &Plan, stand: &Stand, ready: &Ready) -> Outcome<Self> {
+    async fn prepare(args: &OcspBench, stand: &Stand, ready: &Ready) -> Outcome<Self> {
         let installation = stand.installation();
         let url = Url::parse(&ready.scep_url)?;
         let ca = CaCertificates::parse(&Connection::open(&url).await?.get("GetCACert").await?)?;
         ca.check(None)?;
-        let mut keys = keys::get(&installation, 2 * plan.requests).await?;
-        let others = keys.split_off(plan.requests);
+        let requests = args.requests();
+        let mut keys = keys::get(&installation, TRIAL + 2 * requests).await?;
+        let (beside, alone) = (keys.split_off(TRIAL + requests), keys.split_off(TRIAL));
         let mut admin = Admin::connect(&installation).await?;
-        let alone = load::prepare(&mut admin, "devices", keys, &ca).await?;
-        let beside = load::prepare(&mut admin, "devices", others, &ca).await?;
+        let mut load = async |keys| -> Outcome<_> {
+            Ok(Arc::new(
+                load::prepare(&mut admin, "devices", keys, &ca).await?,
+            ))
+        };
+        let (trial, alone, beside) = (load(keys).await?, load(alone).await?, load(beside).await?);
         Ok(Self {
             url,
             ca,
-            alone: Arc::new(alone),
-            beside: Arc::new(beside),
+            trial,
+            alone,
+            beside,
         })
+    }
+
+    /// How long a wave of enrolments will take about.
+    async fn try_out(&self, args: &OcspBench) -> Outcome<Duration> {
+        let (sent, elapsed) = load::send(&self.url, &self.trial, args.connections.into()).await?;
+        if let Some(failure) = load::judge(sent, &self.trial, &self.ca).await.pop() {
+            return Err(failure);
+        }
+        let waves = f64::from(args.requests) / f64::from(u32::try_from(TRIAL).unwrap_or(1));
+        Ok(elapsed.mul_f64(waves.max(1.0)))
     }
 
     async fn judge(&self, plan: &Plan, wave: Wave, loaded: &[Loaded]) -> Enrolments {
@@ -178,6 +198,10 @@ impl Scene<'_> {
         }
         let after = self.meter.settled(HASHES).await?;
         self.lookups.all_are_signed();
+        output::note(&format!(
+            "all are signed, {} s after the first; enrolling without a refresh",
+            survey.this_update.1 - survey.this_update.0
+        ));
         let phase = Phase::new(
             // Whole seconds, the last of them included.
             seconds_between(survey.this_update.0, survey.this_update.1 + 1),
@@ -207,10 +231,11 @@ impl Scene<'_> {
         let next = first.this_update.0 + seconds(self.plan.quiet());
         let left = next - now();
         let Ok(left @ 1..) = u64::try_from(left) else {
-            return Err(Failure::failed(
-                "refreshing began before the enrolments without it were done",
-            )
-            .next("give fewer --requests, or more --certificates"));
+            return Err(Failure::failed(format!(
+                "refreshing began {} s before the enrolments without it were done",
+                -left
+            ))
+            .next("give fewer --requests, or a machine that does nothing else"));
         };
         tokio::time::sleep(Duration::from_secs(left)).await;
         let end = Instant::now();
