@@ -1,18 +1,20 @@
 #!/bin/sh
 # Runs the benchmarks against an installation of their own:
-# bench.sh DIRECTORY-OF-BINARIES DIRECTORY-OF-DEBUG-BINARIES REQUESTS REFUSALS
+# bench.sh DIRECTORY-OF-BINARIES DIRECTORY-OF-DEBUG-BINARIES REQUESTS REFUSALS CERTIFICATES
 #
 # REQUESTS enrolments over one connection and over eight, each run beside the token alone, and beside Debian's scepserver
-# with its RSA-2048 key in memory, where it is installed; then REFUSALS refusals for each cause, and once more with the
-# tick off, which the comparison has to see (only a debug build of the signer lets it be off). Exits 1 if a request to
-# Assay failed, if a cause can be told from another, or if the comparison is blind. Leaves nothing running and nothing
-# behind, but for a failure's logs.
+# with its RSA-2048 key in memory, where it is installed; then REFUSALS refusals for each cause; OCSP responses of
+# CERTIFICATES, refreshed in time beside enrolments; and refusals once more with the tick off, which the comparison has to
+# see (only a debug build of the signer lets it be off). Exits 1 if a request to Assay failed, if a cause can be told from
+# another, if a bound of OCSP is not held, or if the comparison is blind. Leaves nothing running and nothing behind, but
+# for a failure's logs.
 set -eu
 
 assay=$1/assay
 debug=$2/assay
 requests=$3
 refusals=$4
+certificates=$5
 
 # Refusals for each of two causes without the tick: enough to see a millisecond between them on a busy machine.
 without_tick=2000
@@ -116,8 +118,13 @@ echo "== refusals, $refusals for each cause"
 bench refusals --repetitions "$refusals" || failed=1
 echo
 
-# A comparison that cannot see is worth nothing: without the tick it has to tell the two causes that differ most.
+# Its own installation, while the other does nothing.
 stop
+echo "== OCSP responses of $certificates certificates"
+bench ocsp --certificates "$certificates" || failed=1
+echo
+
+# A comparison that cannot see is worth nothing: without the tick it has to tell the two causes that differ most.
 assay=$debug
 config=$dir/demo/signer.toml
 if grep -q '^\[limits\]' "$config"; then

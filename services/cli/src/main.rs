@@ -75,7 +75,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Export(args) => export::run(args, &installation()?, out).await,
         Command::Receipt(args) => receipt::run(args, cli.dir.as_deref(), out).await,
         Command::Witness(args) => witness::run(args, out).await,
-        Command::Bench(command) => bench::run(command, &installation()?, out).await,
+        Command::Bench(command) => bench::run(command, cli.dir.as_deref(), out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
         Command::Completions(args) => generated::completions(&args, out),
         Command::Man(args) => generated::man(&args, out),

@@ -22,6 +22,8 @@ pub(crate) struct Named {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Next {
     pub(crate) issuer: Hash,
+    /// Unix seconds from which it is the one that GetCACert names.
+    pub(crate) switch_at: i64,
     /// Unix seconds from which the CA before issues no more.
     pub(crate) end: i64,
 }
@@ -84,5 +86,9 @@ fn next(proposal: &Proposal) -> Result<Option<Next>, Wrong> {
         .and_then(|overlap| switch_at.checked_add(overlap))
         .and_then(|end| i64::try_from(end.as_secs()).ok())
         .ok_or_else(|| wrong(OVERLAP, wanted, text))?;
-    Ok(Some(Next { issuer, end }))
+    Ok(Some(Next {
+        issuer,
+        switch_at: i64::try_from(switch_at.as_secs()).unwrap_or(i64::MAX),
+        end,
+    }))
 }

@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 use crate::Scene;
 
 /// What is timed runs alone, also where tests share a process.
-static ALONE: Mutex<()> = Mutex::const_new(());
+pub(crate) static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A response is signed for CertIDs of SHA-1, and one for SHA-256.
-const HASHES: f64 = 2.0;
+pub(crate) const HASHES: f64 = 2.0;
 
 const TRY_LATER: &[u8] = &[0x30, 3, 0x0a, 1, 3];
 const UNAUTHORIZED: &[u8] = &[0x30, 3, 0x0a, 1, 6];
@@ -230,9 +230,9 @@ fn make_due(scene: &Scene) -> Result<()> {
 }
 
 /// A device and what it posts to be enrolled.
-type Waiting = (Device, Message);
+pub(crate) type Waiting = (Device, Message);
 
-async fn messages(scene: &Scene, name: &str, count: usize) -> Result<Vec<Waiting>> {
+pub(crate) async fn messages(scene: &Scene, name: &str, count: usize) -> Result<Vec<Waiting>> {
     let anchors = Anchors::of(&scene.installation)?;
     let mut messages = Vec::new();
     for number in 0..count {
@@ -247,7 +247,7 @@ async fn messages(scene: &Scene, name: &str, count: usize) -> Result<Vec<Waiting
 }
 
 /// The median of what enrolments take, one after the other.
-async fn latency(scene: &Scene, messages: &[Waiting]) -> Result<Duration> {
+pub(crate) async fn latency(scene: &Scene, messages: &[Waiting]) -> Result<Duration> {
     let anchors = Anchors::of(&scene.installation)?;
     let url = scene.installation.url("devices")?;
     let mut took = Vec::new();

@@ -1,8 +1,10 @@
 //! OCSP end to end: what relying parties are told, what it costs, and what it survives.
 
+mod bad_input;
 mod freshness;
 mod load;
 mod log;
+mod refresh;
 mod renewal;
 mod schedule;
 mod statuses;

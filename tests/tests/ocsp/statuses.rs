@@ -42,6 +42,31 @@ async fn each_change_shows_within_the_stated_time_whoever_asks() -> Result<()> {
     Ok(())
 }
 
+/// The delegation holds for a second reader: it signs OCSP and nothing else, and chains to the root.
+#[tokio::test]
+async fn the_responders_certificate_is_a_delegation_for_gnutls_too() -> Result<()> {
+    let scene = Scene::set().await?;
+    let ready = scene.installation.ready();
+    let chain: Vec<u8> = [
+        &scene.installation.path("certificates/ocsp.pem"),
+        &ready.ca_pem,
+    ]
+    .map(std::fs::read)
+    .into_iter()
+    .collect::<Result<Vec<_>, _>>()?
+    .concat();
+    let verdict = async |purpose: &str| {
+        let mut command = tool::command("certtool", "gnutls-bin")?;
+        command.args(["--verify", "--verify-purpose", purpose]);
+        command.arg("--load-ca-certificate").arg(&ready.root_pem);
+        tool::run(&mut command, &chain).await
+    };
+    let said = verdict("1.3.6.1.5.5.7.3.9").await?.succeeded()?.all();
+    assert!(said.contains("The certificate is trusted"), "{said}");
+    verdict("1.3.6.1.5.5.7.3.2").await?.failed()?;
+    Ok(())
+}
+
 /// At once, where no frontend has it in memory: the change was answered only when its response was signed.
 #[tokio::test]
 async fn a_change_is_signed_before_the_operator_is_answered() -> Result<()> {
@@ -61,6 +86,14 @@ async fn the_certificate_names_the_responder_and_a_get_gives_what_a_post_does() 
     command.args(["x509", "-inform", "DER", "-noout", "-ocsp_uri"]);
     let named = tool::run(&mut command, &device).await?.succeeded()?.text();
     assert_eq!(named.trim(), scene.responder.url());
+
+    let mut command = tool::command("certtool", "gnutls-bin")?;
+    command.args(["--certificate-info", "--inder"]);
+    let read = tool::run(&mut command, &device).await?.succeeded()?.text();
+    let access = read.split("1.3.6.1.5.5.7.48.1 (id-ad-ocsp)").nth(1);
+    let location = access.and_then(|after| after.lines().nth(1));
+    let location = location.and_then(|line| line.trim().strip_prefix("Access Location URI: "));
+    assert_eq!(location, Some(scene.responder.url()), "{read}");
 
     let get = scene.responder.get(&device).await?;
     let request = scene.responder.request(&device)?;

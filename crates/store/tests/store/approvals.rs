@@ -294,7 +294,10 @@ async fn what_was_approved_is_issued_under_the_ca_that_has_taken_over_meanwhile(
     let mut write = of_approval(1);
     write.transaction.ca_id.push('x');
     let outcome = fixture.store.permit(write).await.unwrap();
-    assert!(matches!(outcome, PermitOutcome::Recorded { .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, PermitOutcome::Recorded { .. }),
+        "{outcome:?}"
+    );
     assert_eq!(challenge_state(&fixture, 1).await, ChallengeState::Spent);
 }
 

@@ -4,11 +4,14 @@ mod cpu;
 mod enrol;
 mod keys;
 mod load;
+mod ocsp;
 mod other;
 mod refusals;
 mod report;
 mod settings;
 mod token;
+
+use std::path::Path;
 
 use clap::Subcommand;
 
@@ -26,20 +29,20 @@ pub(crate) enum BenchCommand {
     Other(other::OtherBench),
     /// Whether refusals tell, by bytes or by time, what about the envelope or the CSR was wrong
     Refusals(refusals::RefusalsBench),
+    /// OCSP responses of 100,000 certificates, signed ahead and refreshed in time, beside the token's own cost
+    Ocsp(ocsp::OcspBench),
 }
 
-pub(crate) async fn run(
-    command: BenchCommand,
-    installation: &Installation,
-    out: Output,
-) -> Outcome {
+pub(crate) async fn run(command: BenchCommand, dir: Option<&Path>, out: Output) -> Outcome {
+    let installation = || Installation::find(dir);
     match command {
         BenchCommand::Token(args) => {
-            let report = token::run(&args, installation).await?;
+            let report = token::run(&args, &installation()?).await?;
             out.one(&report, token::TokenReport::lines)
         }
-        BenchCommand::Enrol(args) => enrol::run(&args, installation, out).await,
-        BenchCommand::Other(args) => other::run(&args, installation, out).await,
-        BenchCommand::Refusals(args) => refusals::run(&args, installation, out).await,
+        BenchCommand::Enrol(args) => enrol::run(&args, &installation()?, out).await,
+        BenchCommand::Other(args) => other::run(&args, &installation()?, out).await,
+        BenchCommand::Refusals(args) => refusals::run(&args, &installation()?, out).await,
+        BenchCommand::Ocsp(args) => ocsp::run(&args, out).await,
     }
 }

@@ -22,6 +22,7 @@ struct SignerFile {
     token: TokenSection,
     keys: BTreeMap<String, String>,
     certificates: CertificatesSection,
+    ocsp: Option<OcspSection>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,11 +40,19 @@ struct CertificatesSection {
     ra_sign: PathBuf,
 }
 
+#[derive(Debug, Deserialize)]
+struct OcspSection {
+    key: String,
+    certificate: PathBuf,
+}
+
 /// What the benchmark needs of an installation's signer.
 pub(super) struct Signer {
     pub(super) ca: Vec<u8>,
     pub(super) ra_enc: X509,
     pub(super) hsm: HsmConfig,
+    /// The OCSP responder's key, which `hsm` does not have.
+    pub(super) ocsp: Option<KeyConfig>,
 }
 
 /// Sessions of a worker where the file does not say.
@@ -84,7 +93,16 @@ impl Signer {
             key(KeyRole::CaSign, Some(&ca))?,
             key(KeyRole::Probe, None)?,
         ];
+        let ocsp = match &file.ocsp {
+            Some(ocsp) => Some(KeyConfig {
+                role: KeyRole::OcspSign,
+                uri: KeyUri::parse(&ocsp.key).or_usage(format!("{}: ocsp.key", path.display()))?,
+                certificate: Some(der(&certificate(&ocsp.certificate)?)?),
+            }),
+            None => None,
+        };
         Ok(Self {
+            ocsp,
             hsm: HsmConfig {
                 module: installation.path(file.token.module),
                 keys,

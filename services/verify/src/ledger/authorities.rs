@@ -1,6 +1,6 @@
 //! Which CA it was: the one that the version of the policy names, by the same key for all of a run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_audit::{Event, Hash, Issuance, Text};
 use assay_decision::Verdict;
@@ -9,7 +9,7 @@ use super::Seen;
 use crate::Check;
 use crate::entry::SLACK_MS;
 use crate::issuers::Issuers;
-use crate::named::Named;
+use crate::named::{Named, Next};
 
 const CHECK: Check = Check::Authorities;
 /// CAs that a signer has at a time.
@@ -23,6 +23,14 @@ pub(super) struct Authorities<'a> {
     run: BTreeMap<Text, Option<Hash>>,
     /// What the certificate of an open intent may be of, by serial: SHA-256 of CA certificates.
     open: HashMap<Text, Vec<Hash>>,
+    /// CAs that have taken over, by the SHA-256 of their certificates.
+    switched: HashSet<Hash>,
+}
+
+/// What a record says of a CA that takes over, by the SHA-256 of certificates.
+struct Takeover {
+    ca: Hash,
+    predecessor: Hash,
 }
 
 /// One CA key over all runs.
@@ -48,6 +56,7 @@ impl<'a> Authorities<'a> {
             boot_id: Text::default(),
             run: BTreeMap::new(),
             open: HashMap::new(),
+            switched: HashSet::new(),
         }
     }
 
@@ -69,6 +78,52 @@ impl<'a> Authorities<'a> {
         } else if let Event::IntentAbandoned { issuance, .. } = seen.entry.event() {
             let cas = self.open.remove(&issuance.serial).unwrap_or_default();
             self.uses(seen, issuance, &cas);
+        } else if let Event::CaAnnounced {
+            ca_sha256,
+            predecessor_sha256,
+            switch_at,
+            answered_until,
+        } = seen.entry.event()
+        {
+            let told = Takeover {
+                ca: *ca_sha256,
+                predecessor: *predecessor_sha256,
+            };
+            if let Some(next) = told.hold(seen, named) {
+                let (at, end) = (next.switch_at, next.end);
+                seen.hold(*switch_at == at, CHECK, "switch_at", at, switch_at);
+                let right = *answered_until == end;
+                seen.hold(right, CHECK, "answered_until", end, answered_until);
+            }
+        } else if let Event::CaSwitched {
+            ca_sha256,
+            predecessor_sha256,
+        } = seen.entry.event()
+        {
+            let told = Takeover {
+                ca: *ca_sha256,
+                predecessor: *predecessor_sha256,
+            };
+            if let Some(next) = told.hold(seen, named) {
+                let wall_ms = seen.entry.record.draft.moment.wall_ms;
+                let earliest = next.switch_at.saturating_mul(1_000);
+                let right = wall_ms >= earliest.saturating_sub(SLACK_MS);
+                seen.hold(
+                    right,
+                    CHECK,
+                    "wall_ms",
+                    format!("from {earliest} on"),
+                    wall_ms,
+                );
+            }
+            let first = self.switched.insert(told.ca);
+            seen.hold(
+                first,
+                CHECK,
+                "ca_sha256",
+                "a CA that had not taken over",
+                told.ca,
+            );
         }
     }
 
@@ -193,6 +248,28 @@ impl<'a> Authorities<'a> {
         line.used = true;
         line.key_id = key_id.clone();
         Some(at)
+    }
+}
+
+impl Takeover {
+    /// The version in force names both CAs, the one to take over from the other.
+    fn hold(&self, seen: &mut Seen<'_>, named: Option<&Named>) -> Option<Next> {
+        let both = named.and_then(|named| Some((named.issuer, named.next?)));
+        let Some((issuer, next)) = both else {
+            let wanted = "none, as no version in force lets a CA take over";
+            seen.hold(false, CHECK, "ca_sha256", wanted, self.ca);
+            return None;
+        };
+        seen.hold(
+            self.ca == next.issuer,
+            CHECK,
+            "ca_sha256",
+            next.issuer,
+            self.ca,
+        );
+        let right = self.predecessor == issuer;
+        seen.hold(right, CHECK, "predecessor_sha256", issuer, self.predecessor);
+        Some(next)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use assay_audit::{Event, Hash};
 use assay_verify::{Check, Options, Report, Verdict, Where};
 
 use crate::export::Parts;
@@ -15,12 +16,35 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// What approves [`NEXT`]: it takes over in 24 hours, and the first CA issues for 24 hours more.
 fn next_ca() -> Vec<(&'static str, String)> {
-    let switch_at = crate::maker::seconds(NOW_MS / 1_000 + 86_400);
+    let switch_at = crate::maker::seconds(switch_at());
     vec![
         ("rollover.issuer", hex::encode(keys().ca_sha256(NEXT))),
         ("rollover.overlap", "1day".to_owned()),
         ("rollover.switch_at", rfc3339(switch_at)),
     ]
+}
+
+/// Unix seconds.
+fn switch_at() -> i64 {
+    NOW_MS / 1_000 + 86_400
+}
+
+/// Devices were told of [`NEXT`].
+fn announced() -> Event {
+    Event::CaAnnounced {
+        ca_sha256: keys().ca_sha256(NEXT).into(),
+        predecessor_sha256: keys().ca_sha256(FIRST).into(),
+        switch_at: switch_at(),
+        answered_until: switch_at() + 86_400,
+    }
+}
+
+/// [`NEXT`] took over.
+fn switched() -> Event {
+    Event::CaSwitched {
+        ca_sha256: keys().ca_sha256(NEXT).into(),
+        predecessor_sha256: keys().ca_sha256(FIRST).into(),
+    }
 }
 
 fn rfc3339(time: std::time::SystemTime) -> String {
@@ -68,6 +92,7 @@ pub(crate) fn rolled() -> &'static Parts {
 
         maker.start();
         maker.activate_for(&files("CHG-1"), &[], FIRST, &next_ca());
+        maker.record(announced());
         maker.crl_of(NEXT);
         issue(&mut maker, "device-3");
         maker.under(NEXT);
@@ -75,6 +100,7 @@ pub(crate) fn rolled() -> &'static Parts {
         maker.revoke(&revoked);
         maker.crl_of(FIRST);
         maker.pass(25 * HOUR_MS);
+        maker.record(switched());
         renew(&mut maker, &old, "device-1");
         maker.under(FIRST);
         issue(&mut maker, "device-5");
@@ -113,8 +139,78 @@ fn a_rollover_is_proven_from_before_it_to_after_it() {
     assert_verdict(&report, Verdict::Proven);
     assert_eq!(report.decided_again, 7);
     let made = |check| report.checks.iter().find(|tally| tally.check == check);
-    // A decision and a certificate each; those of the first CA under a version that names both have an end besides.
-    assert_eq!(made(Check::Authorities).unwrap().made, 2 * 7 + 2);
+    // A decision and a certificate each; those of the first CA under a version that names both have an end besides. What
+    // the announcement says, and what the switch does, and when.
+    assert_eq!(made(Check::Authorities).unwrap().made, 2 * 7 + 2 + 4 + 4);
+}
+
+#[test]
+fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
+    let found = |record: Event, hours: u64, member: &str| {
+        let mut maker = both();
+        maker.pass(hours * HOUR_MS);
+        maker.record(record);
+        assert_found(&maker.parts.export().verify(), Check::Authorities, member);
+    };
+    let other: Hash = keys().ca_sha256(STRANGER).into();
+    let altered = |alter: fn(&mut Event, Hash)| {
+        let mut event = announced();
+        alter(&mut event, other);
+        event
+    };
+    let announcements: [(fn(&mut Event, Hash), &str); 4] = [
+        (
+            |event, other| {
+                if let Event::CaAnnounced { ca_sha256, .. } = event {
+                    *ca_sha256 = other;
+                }
+            },
+            "ca_sha256",
+        ),
+        (
+            |event, other| {
+                if let Event::CaAnnounced {
+                    predecessor_sha256, ..
+                } = event
+                {
+                    *predecessor_sha256 = other;
+                }
+            },
+            "predecessor_sha256",
+        ),
+        (
+            |event, _| {
+                if let Event::CaAnnounced { switch_at, .. } = event {
+                    *switch_at += 1;
+                }
+            },
+            "switch_at",
+        ),
+        (
+            |event, _| {
+                if let Event::CaAnnounced { answered_until, .. } = event {
+                    *answered_until -= 1;
+                }
+            },
+            "answered_until",
+        ),
+    ];
+    for (alter, member) in announcements {
+        found(altered(alter), 0, member);
+    }
+    found(switched(), 23, "wall_ms");
+    let stranger = Event::CaSwitched {
+        ca_sha256: other,
+        predecessor_sha256: keys().ca_sha256(FIRST).into(),
+    };
+    found(stranger, 25, "ca_sha256");
+
+    let mut maker = Maker::with(&[FIRST, NEXT]);
+    maker.start();
+    maker.activate(&files("CHG-1"), &[]);
+    maker.record(announced());
+    let report = maker.parts.export().verify();
+    assert_found(&report, Check::Authorities, "ca_sha256");
 }
 
 #[test]

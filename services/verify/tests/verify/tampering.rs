@@ -351,6 +351,8 @@ fn what_is_not_missed_when_it_is_taken_out_is_listed() {
 fn two_cas_leave_no_more_unproven_than_one() {
     let of_cas = |kind: &str| {
         let kinds = [
+            "ca.announced",
+            "ca.switched",
             "crl.issued",
             "intent.opened",
             "policy.activated",
