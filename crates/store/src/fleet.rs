@@ -11,6 +11,9 @@ use crate::{OpenError, Serial, schema};
 /// Octets of a copy's serial before its number: with it as long as those that a signer draws, and none of them.
 const PREFIX: [u8; 13] = [0x11; 13];
 
+/// Odd, and 2^32 over the golden ratio: its multiples modulo 2^32 are all numbers, in no order to speak of.
+const SCATTER: u32 = 0x9e37_79b1;
+
 /// All OCSP responses of a state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OcspSurvey {
@@ -27,8 +30,8 @@ pub struct OcspSurvey {
 }
 
 /// Puts copies of the first issued certificate's row into a state file that no signer has open, each with a serial of its
-/// own, which it returns. Nobody asked for these certificates and no log tells of them: the file is of no other use than
-/// to be measured.
+/// own, which it returns, and takes away all OCSP responses, so that every certificate waits for one. Nobody asked for
+/// these certificates and no log tells of them: the file is of no other use than to be measured.
 ///
 /// # Errors
 /// Where a signer has the file open, where it is none, and where it holds no certificate.
@@ -90,7 +93,9 @@ fn copy(connection: &mut Connection, copies: u32) -> rusqlite::Result<Vec<Serial
     ))?;
     let mut serials = Vec::new();
     for number in 0..copies {
-        let octets = [PREFIX.as_slice(), &number.to_be_bytes()].concat();
+        // Each number once, and scattered as random serials are: the schedule goes by their last octets.
+        let scattered = number.wrapping_mul(SCATTER);
+        let octets = [PREFIX.as_slice(), &scattered.to_be_bytes()].concat();
         let Ok(serial) = Serial::try_from(octets.as_slice()) else {
             continue;
         };
@@ -98,6 +103,7 @@ fn copy(connection: &mut Connection, copies: u32) -> rusqlite::Result<Vec<Serial
         serials.push(serial);
     }
     drop(insert);
+    transaction.execute("DELETE FROM ocsp_responses", [])?;
     transaction.commit()?;
     Ok(serials)
 }

@@ -184,7 +184,7 @@ impl Scene<'_> {
         let wanted = f64::from(self.plan.certificates);
         let mut signed = self.meter.wait_for(wanted, deadline).await?;
         let mut survey = self.survey(0).await?;
-        while signed && survey.unsigned > 0 {
+        while signed && (survey.unsigned > 0 || survey.all <= u64::from(self.plan.certificates)) {
             signed = Instant::now() < deadline;
             tokio::time::sleep(LOOK / 4).await;
             survey = self.survey(0).await?;
