@@ -53,6 +53,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "assay-proto",
             "assay-runtime",
             "assay-scep",
+            "assay-store",
             "assay-verify",
         ],
     ),

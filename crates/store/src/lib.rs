@@ -18,6 +18,7 @@ mod error;
 mod evidence;
 mod expiring;
 mod export;
+mod fleet;
 mod intents;
 mod inventory;
 mod lock;
@@ -60,6 +61,7 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportRow, InventoryChangeRow, Told};
+pub use fleet::{OcspSurvey, multiply_certificates, survey_ocsp};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,

@@ -259,10 +259,13 @@ impl Store {
                 "SELECT o.sha1, o.sha256, o.this_update, o.next_update, r.certificate
                  FROM ocsp_responses o LEFT JOIN ocsp_responders r ON r.sha256 = o.responder
                  WHERE o.serial = ?1 AND o.ca_id = ?2 AND o.not_after >= ?3",
-                params![serial, ca_id, now],
+                params![&serial, &ca_id, now],
                 |row| read_found(row, hash, now),
             )?;
-            Ok(found.unwrap_or(OcspFound::Unknown))
+            match found {
+                Some(found) => Ok(found),
+                None => without_row(connection, &serial, &ca_id, now),
+            }
         })
         .await
     }
@@ -333,6 +336,23 @@ fn read_due(row: &Row<'_>) -> rusqlite::Result<DueResponse> {
             .get::<_, Option<i64>>("revoked_at")?
             .map(|at| (at, reason.unwrap_or(CrlReason::Unspecified))),
     })
+}
+
+/// A certificate whose turn in [`Store::seed_ocsp`] is yet to come is known all the same: its response waits.
+fn without_row(
+    connection: &Connection,
+    serial: &Serial,
+    ca_id: &str,
+    now: i64,
+) -> Result<OcspFound, StoreError> {
+    let known = connection.find(
+        "SELECT 1 FROM certificates
+         WHERE serial = ?1 AND ca_id = ?2 AND state <> 'intent' AND not_after >= ?3
+             AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = ?2)",
+        params![serial, ca_id, now],
+        |_| Ok(()),
+    )?;
+    Ok(known.map_or(OcspFound::Unknown, |()| OcspFound::Waiting))
 }
 
 fn read_found(row: &Row<'_>, hash: CertIdHash, now: i64) -> rusqlite::Result<OcspFound> {

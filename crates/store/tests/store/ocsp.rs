@@ -86,6 +86,9 @@ async fn nothing_waits_without_a_responder_and_all_of_before_once_there_is_one()
     assert_eq!(due(&fixture, NOW).await, []);
     enable(&fixture).await;
     fixture.issued(4).await;
+    // Its turn is yet to come, and it is known all the same.
+    assert_eq!(find(&fixture, 1, NOW).await, OcspFound::Waiting);
+    assert_eq!(find(&fixture, 9, NOW).await, OcspFound::Unknown);
     let mut after = Some(0);
     while let Some(position) = after {
         let seeded = fixture.store.seed_ocsp(CA.to_owned(), position, NOW);

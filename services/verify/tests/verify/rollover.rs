@@ -24,6 +24,9 @@ fn next_ca() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What is changed in a record, perhaps to another hash.
+type Alteration = fn(&mut Event, Hash);
+
 /// Unix seconds.
 fn switch_at() -> i64 {
     NOW_MS / 1_000 + 86_400
@@ -153,12 +156,12 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
         assert_found(&maker.parts.export().verify(), Check::Authorities, member);
     };
     let other: Hash = keys().ca_sha256(STRANGER).into();
-    let altered = |alter: fn(&mut Event, Hash)| {
+    let altered = |alter: Alteration| {
         let mut event = announced();
         alter(&mut event, other);
         event
     };
-    let announcements: [(fn(&mut Event, Hash), &str); 4] = [
+    let announcements: [(Alteration, &str); 4] = [
         (
             |event, other| {
                 if let Event::CaAnnounced { ca_sha256, .. } = event {

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use assay_store::Serial;
 use openssl::rand::rand_bytes;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::fleet::Serial;
 use super::http::Http;
 use super::message::{Hash, Party, Said};
 use crate::bench::report::Latency;
@@ -137,7 +137,7 @@ impl Asker {
         rand_bytes(&mut random).or_fail("no random numbers to be had")?;
         let count = self.serials.len().max(1) as u64;
         let place = usize::try_from(u64::from_be_bytes(random) % count).unwrap_or_default();
-        let serial = self.serials.get(place).map_or(&[][..], Vec::as_slice);
+        let serial = self.serials.get(place).map_or(&[][..], Serial::as_bytes);
         let request = self.party.request(hash, serial)?;
         let begin = Instant::now();
         let answer = self.http.ask(&self.url, request).await?;

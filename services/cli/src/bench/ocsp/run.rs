@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::fleet::{self, Serial, Survey};
+use assay_store::{OcspSurvey, Serial, multiply_certificates, survey_ocsp};
+
 use super::http::Http;
 use super::lookups::{Asker, Lookups};
 use super::message::Party;
@@ -60,7 +61,7 @@ struct Scene<'a> {
 /// What came of the first signing.
 struct First {
     phase: Phase,
-    survey: Survey,
+    survey: OcspSurvey,
 }
 
 pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Report> {
@@ -225,7 +226,7 @@ impl Scene<'_> {
     }
 
     /// Nothing is signed until the first response is due again. Returns the latency of statuses meanwhile.
-    async fn idle(&mut self, first: &Survey) -> Outcome<(usize, Latency)> {
+    async fn idle(&mut self, first: &OcspSurvey) -> Outcome<(usize, Latency)> {
         let begin = Instant::now();
         let next = first.this_update.0 + seconds(self.plan.quiet());
         let left = next - now();
@@ -243,7 +244,7 @@ impl Scene<'_> {
 
     async fn refresh_all(
         &mut self,
-        first: &Survey,
+        first: &OcspSurvey,
         loads: &Loads,
     ) -> Outcome<(Phase, Cycle, Wave)> {
         output::note(&format!(
@@ -303,9 +304,9 @@ impl Scene<'_> {
         Ok((phase, cycle, wave))
     }
 
-    async fn survey(&self, until: i64) -> Outcome<Survey> {
+    async fn survey(&self, until: i64) -> Outcome<OcspSurvey> {
         let state: PathBuf = self.stand.state();
-        tokio::task::spawn_blocking(move || fleet::survey(&state, until))
+        tokio::task::spawn_blocking(move || survey_ocsp(&state, until))
             .await
             .or_fail("looking at the store broke off")?
             .or_fail("the store cannot be read")
@@ -314,7 +315,7 @@ impl Scene<'_> {
 
 async fn fill(plan: &Plan, stand: &Stand) -> Outcome<Vec<Serial>> {
     let (state, copies) = (stand.state(), plan.certificates);
-    tokio::task::spawn_blocking(move || fleet::multiply(&state, copies))
+    tokio::task::spawn_blocking(move || multiply_certificates(&state, copies))
         .await
         .or_fail("copying broke off")?
         .or_fail("the store cannot be filled")
