@@ -569,7 +569,7 @@ mod tests {
             }),
             ("no enrolment fails", |of| of.enrolments_beside.failures = 1),
             ("enrolments beside", |of| {
-                of.enrolments_beside.per_second = of.enrolments_alone.per_second / 2.0;
+                of.enrolments_beside.per_second = of.enrolments_alone.per_second / 2.1;
             }),
             ("p99 of status", |of| {
                 of.refreshing_all.statuses.p99_ms = 300.0;
