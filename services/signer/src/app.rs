@@ -136,7 +136,6 @@ pub(crate) async fn run(
         )
         .await?;
 
-    recovery::strip_challenges(&pipeline).await?;
     // What a former run left unfinished is finished before anything new is begun.
     recovery::finish_open_intents(&pipeline).await;
     let mut ready = Ready::this_process();

@@ -149,14 +149,6 @@ impl Handshake {
     }
 }
 
-/// All the checks of [`Server::bind`] on its files, and no listener.
-///
-/// # Errors
-/// Those of [`Server::bind`], but for the address.
-pub fn check_server(files: &TlsFiles) -> Result<(), MtlsError> {
-    server_config(files).map(drop)
-}
-
 fn server_config(files: &TlsFiles) -> Result<rustls::ServerConfig, MtlsError> {
     let provider = provider();
     let verifier = WebPkiClientVerifier::builder_with_provider(
