@@ -154,12 +154,12 @@ impl Pipeline {
         match asked {
             Asked::Certificate(means) => {
                 let requester = self.requester(request, means).await?;
-                self.enrol(profile, request, &envelope, requester, trail)
+                self.enrol(profile, request, envelope, requester, trail)
                     .await
             }
             Asked::Progress => self.poll(profile, request, trail).await,
-            Asked::IssuedCertificate => self.get_cert(profile, request, &envelope, trail).await,
-            Asked::Crl => self.get_crl(profile, request, &envelope, trail).await,
+            Asked::IssuedCertificate => self.get_cert(profile, request, envelope, trail).await,
+            Asked::Crl => self.get_crl(profile, request, envelope, trail).await,
         }
     }
 
