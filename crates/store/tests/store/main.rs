@@ -4,13 +4,13 @@
 mod approvals;
 mod attachments;
 mod audit;
-mod authorities;
 mod challenges;
 mod durability;
 mod expiring;
 mod export;
 mod intents;
 mod inventory;
+mod issuers;
 mod log;
 mod ocsp;
 mod opening;
