@@ -55,15 +55,17 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     /// Whether there is one more for this key now; it is taken.
     pub fn take(&self, key: &K) -> bool {
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        if limiter.len() >= self.most {
+        let mut taken = limiter.check_key(key).is_ok();
+        if limiter.len() > self.most {
             // A key whose bucket is full again loses nothing.
             limiter.retain_recent();
             // With more than half left, this walk would soon be due again: all of them begin anew.
             if limiter.len() > self.most / 2 {
                 *limiter = RateLimiter::hashmap_with_clock(self.quota, self.clock.clone());
+                taken = limiter.check_key(key).is_ok();
             }
         }
-        limiter.check_key(key).is_ok()
+        taken
     }
 }
 
