@@ -1,27 +1,21 @@
-//! Puts the parts together, in the order in which each may refuse to start, and runs them until told to stop.
+//! Puts the parts together, in the order in which each may refuse to start.
 
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use assay_audit::{Event, Record};
-use assay_hsm::SignatureAlgorithm;
-use assay_proto::v1::administration_server::AdministrationServer;
-use assay_proto::v1::enrolment_server::EnrolmentServer;
-use assay_runtime::drain::{Drained, Shutdown};
-use assay_runtime::mtls::{self, Server};
-use assay_runtime::ops::{Ops, Readiness};
-use assay_runtime::ready::Ready;
+use assay_hsm::{HsmConfig, SignatureAlgorithm, StartError, Token};
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
-use assay_store::{AuthorityRow, Options, Store, StoreError};
+use assay_store::{AuthorityRow, LogState, Store, StoreError};
 use openssl::hash::MessageDigest;
 
-use crate::administration::AdministrationService;
+use crate::administration::{self, AdministrationService};
 use crate::admission::Admission;
 use crate::authority::RaState;
 use crate::challenge_key::ChallengeKey;
-use crate::clock::Clock;
+use crate::clock::{Clock, SignerClock};
 use crate::config::CrlConfig;
 use crate::enrolment::EnrolmentService;
 use crate::generation::{Generation, Place};
@@ -29,163 +23,218 @@ use crate::log::Log;
 use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
+use crate::random::Random;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
-use crate::settings::{GenerationSettings, Listener, RolloverSettings, Settings};
-use crate::{administration, expiry, log, metrics, recovery, rollover};
+use crate::settings::{GenerationSettings, RolloverSettings, Settings};
+use crate::{expiry, log, recovery, rollover};
 
-/// What was accepted is finished within this after a signal.
-const DRAIN: Duration = Duration::from_secs(10);
-/// Largest gRPC message taken: a bundle of policy files or ten thousand inventory names stay below.
-const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
-/// A pkiMessage of the largest size that the codec reads, and its envelope.
-const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
+/// Why the signer refused to start; its text says how to fix it.
+pub type StartFailure = Box<dyn Error>;
 
-/// A run that ended otherwise than as asked.
-pub(crate) enum RunError {
-    /// Refused to start.
-    Start(Box<dyn Error>),
-    /// Failed while serving.
-    Serve(Box<dyn Error>),
+/// What the signer stands on beside its tokens.
+pub struct Environment {
+    /// The state.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The source of serial numbers, challenges, salts and ids.
+    pub random: Arc<dyn Random>,
+    /// Ends its tasks.
+    pub shutdown: Shutdown,
 }
 
-impl<E: Error + 'static> From<E> for RunError {
-    fn from(error: E) -> Self {
-        Self::Start(Box::new(error))
-    }
+/// A signer that has proven its state and its policy and has not opened its tokens yet.
+pub struct Prepared {
+    pub(crate) settings: Settings,
+    environment: Environment,
+    audit_log: LogState,
+    challenge_key: ChallengeKey,
+    recorder: Arc<Recorder>,
+    policies: Policies,
 }
 
-/// Runs the signer until SIGTERM or SIGINT.
-pub(crate) async fn run(
-    settings: Settings,
-    without_policy: bool,
-    ready_file: Option<&Path>,
-) -> Result<(), RunError> {
-    let shutdown = Shutdown::on_signals()?;
-    let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
-    metrics::describe();
-    if settings.limits.refusal_tick < LEAST_TICK {
-        tracing::warn!("limits.refusal_tick is none: when a refusal leaves tells what failed");
-    }
-    let readiness = Readiness::waiting_for(&["token", "policy"]);
+/// The signer: what it answers, and what it does by itself.
+pub struct Signer {
+    pipeline: Arc<Pipeline>,
+    enrolment: Arc<EnrolmentService>,
+    administration: Arc<AdministrationService>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+}
 
-    let store = Store::open(&settings.state, &Options::default())?;
-    // Before anything is added to it, and before the token's PIN is used.
-    let audit_log = store.check_log().await??;
-    let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
-    let clock = Clock::new(latest_record_ms(&store).await?);
-    let recorder = Arc::new(Recorder::new(settings.config_hash, clock)?);
-    let now = recorder.clock.now();
-    let in_force =
-        administration::load_active(&store, &settings.terms, without_policy, now).await?;
-    let policies = Policies::new(in_force, store.stops().await?);
-    let enrolment = bind(&settings.enrolment).await?;
-    let administration = bind(&settings.administration).await?;
-    let ops = Ops::bind(&settings.ops).await?;
-
-    if settings.first.ocsp.is_none() {
-        store.disable_ocsp().await?;
-    }
-    let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
-    let generations = Arc::new(start_cas(first, rollover, crl, &store, &recorder).await?);
-    for generation in generations.all() {
-        let authority = &generation.authority;
-        let kept = store.keep_authority(AuthorityRow {
-            ca_id: authority.id.clone(),
-            certificates: authority.issuers(),
-            since: recorder.clock.now_seconds(),
-        });
-        kept.await?;
-    }
-    for profile in policies.active().profiles() {
-        generations.serve(profile, now)?;
-        warn_of_single_ra(profile, now);
-    }
-    let pipeline = Arc::new(Pipeline {
-        finish: Finish::new(
-            store.clone(),
-            Arc::clone(&generations),
-            Arc::clone(&recorder),
-        ),
-        log: Log::open(
-            store.clone(),
-            Arc::clone(&generations),
-            Arc::clone(&recorder),
-            settings.audit_log,
+impl Prepared {
+    /// Holds the log to its hashes and its checkpoint and the policy in force to its approvals. `without_policy` leaves the
+    /// policy out.
+    ///
+    /// # Errors
+    /// Whatever makes the start unsafe.
+    pub async fn new(
+        settings: Settings,
+        environment: Environment,
+        without_policy: bool,
+    ) -> Result<Self, StartFailure> {
+        if settings.limits.refusal_tick < LEAST_TICK {
+            tracing::warn!("limits.refusal_tick is none: when a refusal leaves tells what failed");
+        }
+        let Environment {
+            store,
+            clock,
+            random,
+            shutdown: _,
+        } = &environment;
+        // Before anything is added to it, and before the token's PIN is used.
+        let audit_log = store.check_log().await??;
+        let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
+        let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
+        let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
+        let now = recorder.clock.now();
+        let in_force =
+            administration::load_active(store, &settings.terms, without_policy, now).await?;
+        let policies = Policies::new(in_force, store.stops().await?);
+        Ok(Self {
+            settings,
+            environment,
             audit_log,
-        )?,
-        admission: Admission::new(&settings.limits),
-        message_limits: assay_scep::Limits::default(),
-        refusals: Aggregate::default(),
-        decoy: Decoy::new()?,
-        audit: settings.audit,
-        limits: settings.limits,
-        terms: settings.terms,
-        generations,
-        store,
-        policies,
-        challenge_key,
-        recorder,
-    });
-    pipeline
-        .record(
-            pipeline.policies.active().model_hash(),
-            Event::ServiceStarted {
-                schema: assay_store::VERSION,
-            },
-        )
-        .await?;
+            challenge_key,
+            recorder,
+            policies,
+        })
+    }
 
-    recovery::strip_challenges(&pipeline).await?;
-    // What a former run left unfinished is finished before anything new is begun.
-    recovery::finish_open_intents(&pipeline).await;
-    let mut ready = Ready::this_process();
-    ready.enrolment = Some(enrolment.local_addr());
-    ready.administration = Some(administration.local_addr());
-    ready.ops = Some(ops.local_addr());
-    ops.serve(prometheus, readiness.clone(), &shutdown);
-    shutdown.spawn(recovery::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    shutdown.spawn(log::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    shutdown.spawn(expiry::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    shutdown.spawn(rollover::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    let responders = pipeline.generations.all();
-    for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
-        shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
+    /// Opens the token of each CA by `open`, and finishes what a former run left unfinished.
+    ///
+    /// # Errors
+    /// Whatever makes the start unsafe.
+    pub async fn start(
+        self,
+        open: impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+    ) -> Result<Signer, StartFailure> {
+        let Self {
+            settings,
+            environment,
+            audit_log,
+            challenge_key,
+            recorder,
+            policies,
+        } = self;
+        let Environment {
+            store,
+            clock: _,
+            random,
+            shutdown,
+        } = environment;
+        let now = recorder.clock.now();
+        if settings.first.ocsp.is_none() {
+            store.disable_ocsp().await?;
+        }
+        let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
+        let generations = start_cas(first, rollover, crl, &store, &recorder, &open).await?;
+        let generations = Arc::new(generations);
+        for generation in generations.all() {
+            let authority = &generation.authority;
+            let kept = store.keep_authority(AuthorityRow {
+                ca_id: authority.id.clone(),
+                certificates: authority.issuers(),
+                since: recorder.clock.now_seconds(),
+            });
+            kept.await?;
+        }
+        for profile in policies.active().profiles() {
+            generations.serve(profile, now)?;
+            warn_of_single_ra(profile, now);
+        }
+        let pipeline = Arc::new(Pipeline {
+            finish: Finish::new(
+                store.clone(),
+                Arc::clone(&generations),
+                Arc::clone(&recorder),
+            ),
+            log: Log::open(
+                store.clone(),
+                Arc::clone(&generations),
+                Arc::clone(&recorder),
+                settings.audit_log,
+                audit_log,
+            )?,
+            admission: Admission::new(&settings.limits),
+            message_limits: assay_scep::Limits::default(),
+            refusals: Aggregate::default(),
+            decoy: Decoy::new(&*random)?,
+            audit: settings.audit,
+            limits: settings.limits,
+            terms: settings.terms,
+            generations,
+            store,
+            policies,
+            challenge_key,
+            recorder,
+            random,
+        });
+        let started = Event::ServiceStarted {
+            schema: assay_store::VERSION,
+        };
+        let policy_hash = pipeline.policies.active().model_hash();
+        pipeline.record(policy_hash, started).await?;
+        recovery::strip_challenges(&pipeline).await?;
+        // What a former run left unfinished is finished before anything new is begun.
+        recovery::finish_open_intents(&pipeline).await;
+        let readiness = Readiness::waiting_for(&["token", "policy"]);
+        let administration = AdministrationService::new(Arc::clone(&pipeline), readiness.clone());
+        Ok(Signer {
+            enrolment: Arc::new(EnrolmentService {
+                pipeline: Arc::clone(&pipeline),
+                shutdown: shutdown.clone(),
+            }),
+            administration: Arc::new(administration),
+            pipeline,
+            readiness,
+            shutdown,
+        })
     }
-    serve(&pipeline, enrolment, administration, readiness, &shutdown);
-    if let Some(file) = ready_file {
-        ready.write(file)?;
-    }
-    tracing::info!(?ready, "serving");
+}
 
-    shutdown.requested().await;
-    if let Drained::Abandoned(tasks) = shutdown.drain(DRAIN).await {
-        tracing::warn!(
-            tasks,
-            "stopping although work is unfinished; recovery will finish it"
-        );
+impl Signer {
+    /// What frontends may call.
+    pub fn enrolment(&self) -> &Arc<EnrolmentService> {
+        &self.enrolment
     }
-    let recorded = last_records(&pipeline).await;
-    for generation in pipeline.generations.all() {
-        generation.hsm.shutdown().await;
+
+    /// What people may call.
+    pub fn administration(&self) -> &Arc<AdministrationService> {
+        &self.administration
     }
-    recorded.map_err(|error| RunError::Serve(Box::new(error)))
+
+    /// Whether it serves, and what is wrong if it does not.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Starts the tasks that do what is due, until the shutdown.
+    pub(crate) fn watch(&self) {
+        let (pipeline, readiness) = (|| Arc::clone(&self.pipeline), || self.readiness.clone());
+        let shutdown = &self.shutdown;
+        shutdown.spawn(recovery::watch(pipeline(), readiness(), shutdown.clone()));
+        shutdown.spawn(log::watch(pipeline(), readiness(), shutdown.clone()));
+        shutdown.spawn(expiry::watch(pipeline(), readiness(), shutdown.clone()));
+        shutdown.spawn(rollover::watch(pipeline(), readiness(), shutdown.clone()));
+        let responders = self.pipeline.generations.all();
+        for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
+            shutdown.spawn(Arc::clone(ocsp).run(readiness(), shutdown.clone()));
+        }
+    }
+
+    /// Writes the end of this run to the log, and closes the tokens. Everything that was accepted is done by then.
+    ///
+    /// # Errors
+    /// Where the log cannot be written.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let recorded = last_records(&self.pipeline).await;
+        for generation in self.pipeline.generations.all() {
+            generation.hsm.shutdown().await;
+        }
+        recorded
+    }
 }
 
 /// The CA, and the one that takes over where there is one.
@@ -195,11 +244,12 @@ async fn start_cas(
     crl: CrlConfig,
     store: &Store,
     recorder: &Arc<Recorder>,
-) -> Result<Generations, RunError> {
+    open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+) -> Result<Generations, StartFailure> {
     let now = recorder.clock.now();
     let Some(rollover) = rollover else {
         let (place, ra) = (Place::First, RaState::Answers);
-        let first = Generation::start(first, place, crl, ra, store, recorder, now).await?;
+        let first = Generation::start(first, place, open, crl, ra, store, recorder, now).await?;
         return Ok(Generations::single(first));
     };
     let RolloverSettings {
@@ -214,9 +264,9 @@ async fn start_cas(
         RaState::Ended
     };
     let (place, lists) = (Place::First, crl.clone());
-    let first = Generation::start(first, place, lists, ra, store, recorder, now).await?;
+    let first = Generation::start(first, place, open, lists, ra, store, recorder, now).await?;
     let (place, ra) = (Place::Next, RaState::Answers);
-    let next = Generation::start(next, place, crl, ra, store, recorder, now).await?;
+    let next = Generation::start(next, place, open, crl, ra, store, recorder, now).await?;
     let kept = store.find_rollover(next.authority.id.clone()).await?;
     rollover::check_time(switch_at, kept, now)?;
     Ok(Generations::with_next(first, next, switch_at, overlap))
@@ -238,66 +288,8 @@ async fn last_records(pipeline: &Pipeline) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {
-    Server::bind(listener.listen, &listener.files, listener.allow.clone()).await
-}
-
-fn serve(
-    pipeline: &Arc<Pipeline>,
-    enrolment: Server,
-    administration: Server,
-    readiness: Readiness,
-    shutdown: &Shutdown,
-) {
-    let service = EnrolmentServer::new(EnrolmentService {
-        pipeline: Arc::clone(pipeline),
-        shutdown: shutdown.clone(),
-    })
-    .max_decoding_message_size(MAX_ENROLMENT_MESSAGE);
-    let service = tonic::service::interceptor::InterceptedService::new(service, mtls::authorise);
-    listen(
-        "enrolment",
-        tonic::transport::Server::builder().add_service(service),
-        enrolment,
-        shutdown,
-    );
-
-    let service =
-        AdministrationServer::new(AdministrationService::new(Arc::clone(pipeline), readiness))
-            .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
-    let service = tonic::service::interceptor::InterceptedService::new(service, mtls::authorise);
-    listen(
-        "administration",
-        tonic::transport::Server::builder().add_service(service),
-        administration,
-        shutdown,
-    );
-}
-
-fn listen(
-    name: &'static str,
-    router: tonic::transport::server::Router,
-    server: Server,
-    shutdown: &Shutdown,
-) {
-    let stop = shutdown.clone();
-    let incoming = server.incoming(shutdown.token());
-    shutdown.spawn(async move {
-        let served = router
-            .serve_with_incoming_shutdown(incoming, async move { stop.requested().await })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(
-                listener = name,
-                error = telemetry::chain(&error),
-                "listener ended"
-            );
-        }
-    });
-}
-
 /// Wall time of the newest audit record, 0 in an empty log.
-async fn latest_record_ms(store: &Store) -> Result<i64, RunError> {
+async fn latest_record_ms(store: &Store) -> Result<i64, StartFailure> {
     let last = store.counts().await?.audit_records;
     let newest = store.list_audit(last.saturating_sub(1), 1, None).await?;
     match newest.first() {

@@ -1,7 +1,7 @@
 //! The Enrolment service: what a frontend may call.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use assay_policy::Profile;
 use assay_proto::v1::enrolment_server::Enrolment;
@@ -16,6 +16,7 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
 use assay_scep::Algorithms;
 use assay_store::CertIdHash;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::generation::{Generation, Place};
@@ -33,7 +34,7 @@ const CA_MAX_AGE_SECONDS: u32 = 86_400;
 const CRL_MAX_AGE_SECONDS: u32 = 300;
 
 /// The service over the one pipeline.
-pub(crate) struct EnrolmentService {
+pub struct EnrolmentService {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) shutdown: Shutdown,
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use assay_hsm::Hsm;
+use assay_hsm::{HsmConfig, StartError, Token};
 use assay_store::Store;
 
-use crate::app::RunError;
+use crate::app::StartFailure;
 use crate::authority::{Authority, RaState};
 use crate::config::CrlConfig;
-use crate::metrics;
 use crate::ocsp::Ocsp;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
@@ -46,27 +45,27 @@ pub(crate) struct Generation {
     pub(crate) place: Place,
     pub(crate) authority: Arc<Authority>,
     /// Workers of its own, which hold its keys and no other CA's.
-    pub(crate) hsm: Hsm,
+    pub(crate) hsm: Arc<dyn Token>,
     pub(crate) revocation: Revocation,
     pub(crate) ocsp: Option<Arc<Ocsp>>,
 }
 
 impl Generation {
-    /// Starts its workers, which prove keys and certificates.
+    /// Opens its token by `open`, which proves keys and certificates.
     ///
     /// # Errors
     /// Whatever makes its start unsafe.
     pub(crate) async fn start(
         settings: GenerationSettings,
         place: Place,
+        open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
         crl: CrlConfig,
         ra: RaState,
         store: &Store,
         recorder: &Arc<Recorder>,
         now: SystemTime,
-    ) -> Result<Self, RunError> {
-        let hsm = Hsm::start(settings.hsm).await?;
-        hsm.set_observer(Arc::new(metrics::token_operation));
+    ) -> Result<Self, StartFailure> {
+        let hsm = open(settings.hsm).await?;
         let authority = Arc::new(Authority::new(
             settings.certificates,
             settings.ca_key_id,
@@ -77,14 +76,14 @@ impl Generation {
         let (store, recorder) = (store.clone(), Arc::clone(recorder));
         let ocsp = match settings.ocsp {
             Some(responder) => {
-                let (hsm, store) = (hsm.clone(), store.clone());
+                let (hsm, store) = (Arc::clone(&hsm), store.clone());
                 let recorder = Arc::clone(&recorder);
                 let ocsp = Ocsp::start(hsm, store, &authority, place, recorder, responder);
                 Some(Arc::new(ocsp.await?))
             }
             None => None,
         };
-        let (of, keys) = (Arc::clone(&authority), hsm.clone());
+        let (of, keys) = (Arc::clone(&authority), Arc::clone(&hsm));
         Ok(Self {
             revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
             place,

@@ -3,7 +3,8 @@
 use assay_audit::{Context, Draft, Event, Hash};
 use openssl::error::ErrorStack;
 
-use crate::clock::Clock;
+use crate::clock::SignerClock;
+use crate::random::Random;
 
 /// Random bytes of a boot id.
 const BOOT_ID_BYTES: usize = 8;
@@ -11,13 +12,17 @@ const BOOT_ID_BYTES: usize = 8;
 /// Stamps events with this run's identity and the time.
 pub(crate) struct Recorder {
     context: Context,
-    pub(crate) clock: Clock,
+    pub(crate) clock: SignerClock,
 }
 
 impl Recorder {
-    pub(crate) fn new(config_hash: [u8; 32], clock: Clock) -> Result<Self, ErrorStack> {
+    pub(crate) fn new(
+        config_hash: [u8; 32],
+        clock: SignerClock,
+        random: &dyn Random,
+    ) -> Result<Self, ErrorStack> {
         let mut boot_id = [0; BOOT_ID_BYTES];
-        openssl::rand::rand_bytes(&mut boot_id)?;
+        random.fill(&mut boot_id)?;
         Ok(Self {
             context: Context {
                 boot_id: hex::encode(boot_id).into(),

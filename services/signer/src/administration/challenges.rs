@@ -46,7 +46,10 @@ pub(super) async fn issue(
     let mut rows = Vec::with_capacity(bound.len());
     let mut records = Vec::with_capacity(bound.len());
     for bound in bound {
-        let drawn = service.pipeline.challenge_key.draw()?;
+        let drawn = service
+            .pipeline
+            .challenge_key
+            .draw(&*service.pipeline.random)?;
         let row = row(
             profile,
             actor,

@@ -55,7 +55,7 @@ const DEFAULT_PAGE: u32 = 100;
 const MAX_ITEMS: usize = 100_000;
 
 /// The service over the one pipeline and its store.
-pub(crate) struct AdministrationService {
+pub struct AdministrationService {
     pipeline: Arc<Pipeline>,
     readiness: Readiness,
     exports: export::Turn,

@@ -104,7 +104,7 @@ impl Finish {
             certificates: authority.with_chain(certificate.clone(), chain),
         };
         let algorithms = reply::algorithms(profile, hsm.key_transports(), now);
-        let built = reply::build(hsm, &algorithms, asker, &outcome, trail).await;
+        let built = reply::build(&**hsm, &algorithms, asker, &outcome, trail).await;
         let issued_at = self.recorder.clock.now_seconds();
         let event = Event::RequestIssued {
             request: trail.request(),

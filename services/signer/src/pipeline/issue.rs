@@ -10,6 +10,7 @@ use super::intent::{Names, Opening};
 use super::kept::Kept;
 use super::opened::Opened;
 use super::{Deferred, End, Pipeline, Trail, authority, exceptions, lint};
+use crate::random::Random;
 
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
 pub(super) struct Candidate {
@@ -33,8 +34,9 @@ impl Candidate {
         facts: Facts,
         fresh: Option<String>,
         keep_evidence: Duration,
+        random: &dyn Random,
     ) -> Result<Self, End> {
-        let kept = Kept::of(opened, keep_evidence);
+        let kept = Kept::of(opened, keep_evidence, random)?;
         let refuse = |refusal| kept.refusal(&facts, refusal);
         Ok(Self {
             signer_spki_sha256: opened.signer.spki_sha256(),
@@ -73,7 +75,7 @@ impl Pipeline {
         let authority = &trail.generation.authority;
         let issuer = &authority.issuer;
         let (not_before, not_after) = profile.validity(now, issuer);
-        let serial = crate::serial::draw()?;
+        let serial = crate::serial::draw(&*self.random)?;
         let tbs = assay_policy::tbs(profile, permit, issuer, &serial, not_before, not_after)
             .map_err(End::deferred)?;
         let linted = lint::check(authority, &expected, &tbs, now)?;

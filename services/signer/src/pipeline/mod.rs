@@ -29,12 +29,12 @@ mod standing;
 mod trail;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use assay_policy::{Profile, Quirk};
 use assay_runtime::identity::Identity;
 use assay_scep::{Envelope, Limits as MessageLimits, Request};
 use assay_store::Store;
+use tokio::time::Instant;
 
 use asker::Asker;
 pub(crate) use decoy::Decoy;
@@ -55,6 +55,7 @@ use crate::config::{AuditConfig, LimitsConfig};
 use crate::log::Log;
 use crate::metrics;
 use crate::policies::{InForce, Policies};
+use crate::random::Random;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
 use crate::terms::Terms;
@@ -95,6 +96,7 @@ pub(crate) struct Pipeline {
     pub(crate) message_limits: MessageLimits,
     pub(crate) refusals: Aggregate,
     pub(crate) decoy: Decoy,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 impl Pipeline {
@@ -198,7 +200,8 @@ impl Pipeline {
         }
         let fresh = evidence.fresh_for(&requester, &opened.signer, trail)?;
         facts.authority = evidence.authority(&requester, &opened.signer, trail)?;
-        let candidate = Candidate::new(profile, &opened, facts, fresh, self.audit.keep_evidence)?;
+        let (keep, random) = (self.audit.keep_evidence, &*self.random);
+        let candidate = Candidate::new(profile, &opened, facts, fresh, keep, random)?;
         match profile.approval() {
             Some(approval) => {
                 self.queue(profile, approval, asker, &opened, candidate, trail)

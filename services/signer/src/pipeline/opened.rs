@@ -3,7 +3,7 @@
 //! All failures here are one: anybody can re-sign a captured envelope, so telling them apart would be an oracle
 //! (SECURITY.md). What to do about it in time and bytes is `refuse.rs`.
 
-use assay_hsm::{BadCiphertext, Hsm, OperationError, RaKeys};
+use assay_hsm::{BadCiphertext, OperationError, RaKeys, Token};
 use assay_policy::Profile;
 use assay_scep::{
     Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate, Undecipherable,
@@ -61,7 +61,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
         let key = RaKey {
-            hsm: &trail.generation.hsm,
+            token: &*trail.generation.hsm,
             keys: trail.ra.keys,
             request_id: &trail.request_id,
         };
@@ -71,7 +71,7 @@ impl Pipeline {
 
 /// The RA decryption key behind its worker.
 struct RaKey<'a> {
-    hsm: &'a Hsm,
+    token: &'a dyn Token,
     keys: RaKeys,
     request_id: &'a str,
 }
@@ -85,7 +85,7 @@ impl Decryptor for RaKey<'_> {
         encrypted_key: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, OperationError> {
         let answer = self
-            .hsm
+            .token
             .decrypt(self.request_id, self.keys, to_hsm(transport), encrypted_key)
             .await?;
         Ok(match answer {

@@ -31,7 +31,7 @@ impl Pipeline {
     ) -> Result<Vec<u8>, End> {
         let permit = candidate.decide(profile)?;
         let mut id = [0; ID_BYTES];
-        openssl::rand::rand_bytes(&mut id)?;
+        self.random.fill(&mut id)?;
         let id = hex::encode(id);
         let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
         let now = self.recorder.clock.now_seconds();
@@ -167,7 +167,7 @@ impl Pipeline {
         let csr = self.pending_csr(&row)?;
         Ok(Candidate {
             facts,
-            kept: Kept::of_approved(&row, &csr, self.audit.keep_evidence),
+            kept: Kept::of_approved(&row, &csr, self.audit.keep_evidence, &*self.random)?,
             signer_spki_sha256: row.transaction.signer_spki_sha256,
             csr_sha256: row.csr_digest,
             consume: Consume::Approved { id: row.id },

@@ -103,7 +103,7 @@ impl Pipeline {
             self.recorder.clock.now(),
         );
         let asker = Asker::by_key(request);
-        let built = reply::build(&trail.generation.hsm, &algorithms, asker, &outcome, trail).await;
+        let built = reply::build(&*trail.generation.hsm, &algorithms, asker, &outcome, trail).await;
         let cert_rep = match built {
             Ok(cert_rep) => cert_rep,
             Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,

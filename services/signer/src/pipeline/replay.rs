@@ -156,7 +156,7 @@ impl Pipeline {
             trail.generation.hsm.key_transports(),
             self.recorder.clock.now(),
         );
-        reply::build(&trail.generation.hsm, &algorithms, asker, outcome, trail)
+        reply::build(&*trail.generation.hsm, &algorithms, asker, outcome, trail)
             .await
             .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::{Event, Hash};
-use assay_hsm::{Hsm, OperationError};
+use assay_hsm::{OperationError, Token};
 use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "crl";
 
 /// Makes the CA's CRLs and holds the latest.
 pub(crate) struct Revocation {
-    hsm: Hsm,
+    hsm: Arc<dyn Token>,
     store: Store,
     authority: Arc<Authority>,
     place: Place,
@@ -56,7 +56,7 @@ pub(crate) enum CrlError {
 
 impl Revocation {
     pub(crate) async fn load(
-        hsm: Hsm,
+        hsm: Arc<dyn Token>,
         store: Store,
         authority: Arc<Authority>,
         place: Place,
