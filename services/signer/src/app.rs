@@ -20,14 +20,15 @@ use crate::config::CrlConfig;
 use crate::enrolment::EnrolmentService;
 use crate::generation::{Generation, Place};
 use crate::log::Log;
-use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
+use crate::pipeline::{Finish, LEAST_TICK, Pipeline, Refusals};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
 use crate::random::Random;
 use crate::recorder::Recorder;
-use crate::rollover::Generations;
+use crate::rollover::{self, Generations, Rollover};
 use crate::settings::{GenerationSettings, RolloverSettings, Settings};
-use crate::{expiry, log, recovery, rollover};
+use crate::upkeep::Upkeep;
+use crate::{expiry, log};
 
 /// Why the signer refused to start; its text says how to fix it.
 pub type StartFailure = Box<dyn Error>;
@@ -54,11 +55,25 @@ pub struct Prepared {
     policies: Policies,
 }
 
+/// What several contexts work on. Each takes of it what it needs, and keeps no more.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) challenge_key: Arc<ChallengeKey>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) admission: Arc<Admission>,
+}
+
 /// The signer: what it answers, and what it does by itself.
 pub struct Signer {
-    pipeline: Arc<Pipeline>,
+    parts: Parts,
     enrolment: Arc<EnrolmentService>,
     administration: Arc<AdministrationService>,
+    upkeep: Arc<Upkeep>,
+    rollover: Arc<Rollover>,
+    log: Arc<Log>,
     readiness: Readiness,
     shutdown: Shutdown,
 }
@@ -88,7 +103,7 @@ impl Prepared {
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
         let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
-        let now = recorder.clock.now();
+        let now = recorder.now();
         let in_force =
             administration::load_active(store, &settings.terms, without_policy, now).await?;
         let policies = Policies::new(in_force, store.stops().await?);
@@ -124,7 +139,7 @@ impl Prepared {
             random,
             shutdown,
         } = environment;
-        let now = recorder.clock.now();
+        let now = recorder.now();
         if settings.first.ocsp.is_none() {
             store.disable_ocsp().await?;
         }
@@ -136,7 +151,7 @@ impl Prepared {
             let kept = store.keep_authority(AuthorityRow {
                 ca_id: authority.id.clone(),
                 certificates: authority.issuers(),
-                since: recorder.clock.now_seconds(),
+                since: recorder.now_seconds(),
             });
             kept.await?;
         }
@@ -144,57 +159,69 @@ impl Prepared {
             generations.serve(profile, now)?;
             warn_of_single_ra(profile, now);
         }
-        let pipeline = Arc::new(Pipeline {
-            finish: Finish::new(
-                store.clone(),
-                Arc::clone(&generations),
-                Arc::clone(&recorder),
-            ),
-            log: Log::open(
-                store.clone(),
-                Arc::clone(&generations),
-                Arc::clone(&recorder),
-                settings.audit_log,
-                audit_log,
-            )?,
-            admission: Admission::new(&settings.limits),
-            message_limits: assay_scep::Limits::default(),
-            refusals: Aggregate::default(),
-            decoy: Decoy::new(&*random)?,
-            audit: settings.audit,
-            limits: settings.limits,
-            terms: settings.terms,
-            generations,
+        let log = Log::open(
+            store.clone(),
+            Arc::clone(&generations),
+            Arc::clone(&recorder),
+            settings.audit_log,
+            audit_log,
+        )?;
+        let parts = Parts {
             store,
-            policies,
-            challenge_key,
+            policies: Arc::new(policies),
+            generations,
             recorder,
+            challenge_key: Arc::new(challenge_key),
             random,
-        });
-        let started = Event::ServiceStarted {
-            schema: assay_store::VERSION,
+            admission: Arc::new(Admission::new(&settings.limits)),
         };
-        let policy_hash = pipeline.policies.active().model_hash();
-        pipeline.record(policy_hash, started).await?;
-        recovery::strip_challenges(&pipeline).await?;
-        // What a former run left unfinished is finished before anything new is begun.
-        recovery::finish_open_intents(&pipeline).await;
-        let readiness = Readiness::waiting_for(&["token", "policy"]);
-        let administration = AdministrationService::new(Arc::clone(&pipeline), readiness.clone());
-        Ok(Signer {
-            enrolment: Arc::new(EnrolmentService {
-                pipeline: Arc::clone(&pipeline),
-                shutdown: shutdown.clone(),
-            }),
-            administration: Arc::new(administration),
-            pipeline,
-            readiness,
-            shutdown,
-        })
+        Signer::assemble(parts, settings, Arc::new(log), shutdown).await
     }
 }
 
 impl Signer {
+    async fn assemble(
+        parts: Parts,
+        settings: Settings,
+        log: Arc<Log>,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartFailure> {
+        let readiness = Readiness::waiting_for(&["token", "policy"]);
+        let finish = Arc::new(Finish::new(&parts));
+        let refusals = Arc::new(Refusals::new(&parts));
+        let pipeline = Pipeline::new(
+            &parts,
+            &settings.limits,
+            settings.audit.keep_evidence,
+            Arc::clone(&finish),
+            Arc::clone(&refusals),
+        )?;
+        let administration =
+            AdministrationService::new(&parts, settings.terms, Arc::clone(&log), readiness.clone());
+        let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
+        let started = Event::ServiceStarted {
+            schema: assay_store::VERSION,
+        };
+        let policy_hash = parts.policies.active().model_hash();
+        parts
+            .recorder
+            .append(&parts.store, policy_hash, started)
+            .await?;
+        upkeep.strip_challenges().await?;
+        // What a former run left unfinished is finished before anything new is begun.
+        upkeep.finish_open_intents().await;
+        Ok(Self {
+            enrolment: Arc::new(EnrolmentService::new(&parts, pipeline, shutdown.clone())),
+            administration: Arc::new(administration),
+            upkeep: Arc::new(upkeep),
+            rollover: Arc::new(Rollover::new(&parts, readiness.clone())),
+            log,
+            parts,
+            readiness,
+            shutdown,
+        })
+    }
+
     /// What frontends may call.
     pub fn enrolment(&self) -> &Arc<EnrolmentService> {
         &self.enrolment
@@ -210,30 +237,75 @@ impl Signer {
         &self.readiness
     }
 
-    /// Starts the tasks that do what is due, until the shutdown.
+    /// Does once, now, what its tasks do by schedule: what is due of upkeep, of a rollover and of the log.
+    ///
+    /// # Errors
+    /// Where no checkpoint can be signed.
+    pub async fn tend(&self) -> Result<(), StartFailure> {
+        self.upkeep.look().await;
+        self.rollover.look().await;
+        let policy_hash = self.parts.policies.active().model_hash();
+        Ok(self.log.checkpoint(policy_hash).await?)
+    }
+
+    /// Starts its tasks, which run until the shutdown.
     pub(crate) fn watch(&self) {
-        let (pipeline, readiness) = (|| Arc::clone(&self.pipeline), || self.readiness.clone());
-        let shutdown = &self.shutdown;
-        shutdown.spawn(recovery::watch(pipeline(), readiness(), shutdown.clone()));
-        shutdown.spawn(log::watch(pipeline(), readiness(), shutdown.clone()));
-        shutdown.spawn(expiry::watch(pipeline(), readiness(), shutdown.clone()));
-        shutdown.spawn(rollover::watch(pipeline(), readiness(), shutdown.clone()));
-        let responders = self.pipeline.generations.all();
+        let Self {
+            parts,
+            readiness,
+            shutdown,
+            ..
+        } = self;
+        shutdown.spawn(Arc::clone(&self.upkeep).run(shutdown.clone()));
+        shutdown.spawn(Arc::clone(&self.rollover).run(shutdown.clone()));
+        shutdown.spawn(log::watch(
+            Arc::clone(&self.log),
+            Arc::clone(&parts.policies),
+            readiness.clone(),
+            shutdown.clone(),
+        ));
+        shutdown.spawn(expiry::watch(
+            parts.store.clone(),
+            Arc::clone(&parts.policies),
+            Arc::clone(&parts.recorder),
+            readiness.clone(),
+            shutdown.clone(),
+        ));
+        let responders = parts.generations.all();
         for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
-            shutdown.spawn(Arc::clone(ocsp).run(readiness(), shutdown.clone()));
+            shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
         }
     }
 
-    /// Writes the end of this run to the log, and closes the tokens. Everything that was accepted is done by then.
+    /// Writes the end of this run to the log with a checkpoint over it, and closes the tokens. Everything that was accepted
+    /// is done by then.
     ///
     /// # Errors
     /// Where the log cannot be written.
     pub async fn stop(&self) -> Result<(), StoreError> {
-        let recorded = last_records(&self.pipeline).await;
-        for generation in self.pipeline.generations.all() {
+        let recorded = self.last_records().await;
+        for generation in self.parts.generations.all() {
             generation.hsm.shutdown().await;
         }
         recorded
+    }
+
+    async fn last_records(&self) -> Result<(), StoreError> {
+        let policy_hash = self.parts.policies.active().model_hash();
+        let stopped = Event::ServiceStopped {
+            cause: "signal".into(),
+        };
+        self.log.close_counts(policy_hash).await?;
+        let Parts {
+            recorder, store, ..
+        } = &self.parts;
+        recorder.append(store, policy_hash, stopped).await?;
+        if let Err(error) = self.log.checkpoint(policy_hash).await {
+            // Nothing is lost: the next start signs for these records too.
+            let error = telemetry::chain(&error);
+            tracing::warn!(error, "the last records are not under a checkpoint yet");
+        }
+        Ok(())
     }
 }
 
@@ -246,7 +318,7 @@ async fn start_cas(
     recorder: &Arc<Recorder>,
     open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
 ) -> Result<Generations, StartFailure> {
-    let now = recorder.clock.now();
+    let now = recorder.now();
     let Some(rollover) = rollover else {
         let (place, ra) = (Place::First, RaState::Answers);
         let first = Generation::start(first, place, open, crl, ra, store, recorder, now).await?;
@@ -270,22 +342,6 @@ async fn start_cas(
     let kept = store.find_rollover(next.authority.id.clone()).await?;
     rollover::check_time(switch_at, kept, now)?;
     Ok(Generations::with_next(first, next, switch_at, overlap))
-}
-
-/// The end of this run in the log, and the checkpoint over it while the token still signs.
-async fn last_records(pipeline: &Pipeline) -> Result<(), StoreError> {
-    let policy_hash = pipeline.policies.active().model_hash();
-    let stopped = Event::ServiceStopped {
-        cause: "signal".into(),
-    };
-    pipeline.log.close_counts(policy_hash).await?;
-    pipeline.record(policy_hash, stopped).await?;
-    if let Err(error) = pipeline.log.checkpoint(policy_hash).await {
-        // Nothing is lost: the next start signs for these records too.
-        let error = telemetry::chain(&error);
-        tracing::warn!(error, "the last records are not under a checkpoint yet");
-    }
-    Ok(())
 }
 
 /// Wall time of the newest audit record, 0 in an empty log.

@@ -21,13 +21,13 @@ mod policies;
 mod ra;
 mod random;
 mod recorder;
-mod recovery;
 mod revocation;
 mod rollover;
 mod serial;
 mod serve;
 mod settings;
 mod terms;
+mod upkeep;
 
 pub use administration::AdministrationService;
 pub use app::{Environment, Prepared, Signer, StartFailure};

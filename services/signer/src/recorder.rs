@@ -1,6 +1,9 @@
 //! Makes audit records: what is the same for all records of this run, and the time.
 
+use std::time::SystemTime;
+
 use assay_audit::{Context, Draft, Event, Hash};
+use assay_store::{Store, StoreError};
 use openssl::error::ErrorStack;
 
 use crate::clock::SignerClock;
@@ -12,7 +15,7 @@ const BOOT_ID_BYTES: usize = 8;
 /// Stamps events with this run's identity and the time.
 pub(crate) struct Recorder {
     context: Context,
-    pub(crate) clock: SignerClock,
+    clock: SignerClock,
 }
 
 impl Recorder {
@@ -34,6 +37,26 @@ impl Recorder {
         })
     }
 
+    /// Now; never earlier than before.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Now, in seconds since the Unix epoch.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        self.clock.now_seconds()
+    }
+
+    /// Now, in milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.moment().wall_ms
+    }
+
+    /// By how many milliseconds the wall clock was stepped since the last call, if it was.
+    pub(crate) fn clock_step(&self) -> Option<i64> {
+        self.clock.step()
+    }
+
     pub(crate) fn boot_id(&self) -> &str {
         self.context.boot_id.as_str()
     }
@@ -49,5 +72,16 @@ impl Recorder {
             event,
             attachment: None,
         }
+    }
+
+    /// Writes the record of `event`, which happens now under the policy of this model hash.
+    pub(crate) async fn append(
+        &self,
+        store: &Store,
+        policy_hash: Option<[u8; 32]>,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let draft = self.draft(policy_hash, event);
+        store.append_audit(vec![draft]).await.map(drop)
     }
 }

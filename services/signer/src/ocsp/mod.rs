@@ -146,7 +146,7 @@ impl Ocsp {
         due: &DueResponse,
         priority: Priority,
     ) -> Result<SignedResponse, OcspError> {
-        let this_update = self.recorder.clock.now_seconds();
+        let this_update = self.recorder.now_seconds();
         let end = seconds_of(self.responder.not_after);
         let next_update = this_update
             .saturating_add(seconds(self.schedule.validity))

@@ -6,10 +6,11 @@ use assay_policy::{Facts, Permit, Profile, decide};
 use assay_store::Consume;
 
 use super::asker::Asker;
+use super::enrol::Enrolment;
 use super::intent::{Names, Opening};
 use super::kept::Kept;
 use super::opened::Opened;
-use super::{Deferred, End, Pipeline, Trail, authority, exceptions, lint};
+use super::{Deferred, End, Trail, authority, exceptions, lint};
 use crate::random::Random;
 
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
@@ -54,7 +55,7 @@ impl Candidate {
     }
 }
 
-impl Pipeline {
+impl Enrolment {
     pub(super) async fn issue(
         &self,
         profile: &Profile,

@@ -12,9 +12,9 @@ use assay_scep::{
 };
 use openssl::hash::MessageDigest;
 
-use super::Trail;
 use super::asker::Asker;
 use super::opened::{digest_of_hsm, digest_to_hsm};
+use super::{End, Trail};
 use crate::ra::Ra;
 
 /// Why a reply could not be made.
@@ -83,6 +83,21 @@ pub(super) async fn build(
         request_id: &trail.request_id,
     };
     cert_rep(&context, outcome, &signer).await
+}
+
+/// A CertRep in the algorithms of the profile at `now`.
+pub(super) async fn of(
+    profile: &Profile,
+    asker: Asker<'_>,
+    outcome: &Outcome,
+    trail: &Trail,
+    now: SystemTime,
+) -> Result<Vec<u8>, End> {
+    let token = &*trail.generation.hsm;
+    let algorithms = algorithms(profile, token.key_transports(), now);
+    build(token, &algorithms, asker, outcome, trail)
+        .await
+        .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
 }
 
 struct RaSigner<'a> {
