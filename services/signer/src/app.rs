@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_audit::{Event, Record};
 use assay_hsm::{HsmConfig, SignatureAlgorithm, StartError, Token};
@@ -16,7 +17,7 @@ use crate::admission::Admission;
 use crate::authority::RaState;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::{Clock, SignerClock};
-use crate::config::CrlConfig;
+use crate::config::{CrlConfig, LimitsConfig};
 use crate::enrolment::EnrolmentService;
 use crate::generation::{Generation, Place};
 use crate::log::Log;
@@ -27,6 +28,7 @@ use crate::random::Random;
 use crate::recorder::Recorder;
 use crate::rollover::{self, Generations, Rollover};
 use crate::settings::{GenerationSettings, RolloverSettings, Settings};
+use crate::terms::Terms;
 use crate::upkeep::Upkeep;
 use crate::{expiry, log};
 
@@ -64,6 +66,13 @@ pub(crate) struct Parts {
     pub(crate) challenge_key: Arc<ChallengeKey>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) admission: Arc<Admission>,
+}
+
+/// Settings that are applied to requests.
+struct Rules {
+    limits: LimitsConfig,
+    keep_evidence: Duration,
+    terms: Terms,
 }
 
 /// The signer: what it answers, and what it does by itself.
@@ -175,14 +184,19 @@ impl Prepared {
             random,
             admission: Arc::new(Admission::new(&settings.limits)),
         };
-        Signer::assemble(parts, settings, Arc::new(log), shutdown).await
+        let rules = Rules {
+            limits: settings.limits,
+            keep_evidence: settings.audit.keep_evidence,
+            terms: settings.terms,
+        };
+        Signer::assemble(parts, rules, Arc::new(log), shutdown).await
     }
 }
 
 impl Signer {
     async fn assemble(
         parts: Parts,
-        settings: Settings,
+        rules: Rules,
         log: Arc<Log>,
         shutdown: Shutdown,
     ) -> Result<Self, StartFailure> {
@@ -191,13 +205,13 @@ impl Signer {
         let refusals = Arc::new(Refusals::new(&parts));
         let pipeline = Pipeline::new(
             &parts,
-            &settings.limits,
-            settings.audit.keep_evidence,
+            &rules.limits,
+            rules.keep_evidence,
             Arc::clone(&finish),
             Arc::clone(&refusals),
         )?;
         let administration =
-            AdministrationService::new(&parts, settings.terms, Arc::clone(&log), readiness.clone());
+            AdministrationService::new(&parts, rules.terms, Arc::clone(&log), readiness.clone());
         let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
         let started = Event::ServiceStarted {
             schema: assay_store::VERSION,

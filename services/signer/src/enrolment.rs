@@ -116,10 +116,8 @@ impl Enrolment for EnrolmentService {
         request: Request<OcspResponseRequest>,
     ) -> Result<Response<OcspResponseReply>, Status> {
         let frontend = mtls::caller(&request)?;
-        let outcome = self
-            .public
-            .ocsp_answer(frontend.name(), &request.into_inner());
-        let outcome = outcome.await;
+        let request = request.into_inner();
+        let outcome = self.public.ocsp_answer(frontend.name(), &request).await;
         metrics::ocsp_lookup(match &outcome {
             OcspOutcome::Signed(_) => "signed",
             OcspOutcome::Unknown(_) => "unknown",
