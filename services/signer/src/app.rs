@@ -9,17 +9,17 @@ use assay_hsm::{HsmConfig, SignatureAlgorithm, StartError, Token};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
-use assay_store::{AuthorityRow, LogState, Store, StoreError};
+use assay_store::{IssuerRow, LogState, Store, StoreError};
 use openssl::hash::MessageDigest;
 
 use crate::administration::{self, AdministrationService};
 use crate::admission::Admission;
-use crate::authority::RaState;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::{Clock, SignerClock};
 use crate::config::{CrlConfig, LimitsConfig};
 use crate::enrolment::EnrolmentService;
 use crate::generation::{Generation, Place};
+use crate::issuing_ca::RaState;
 use crate::log::Log;
 use crate::pipeline::{Finish, LEAST_TICK, Pipeline, Refusals};
 use crate::policies::Policies;
@@ -156,10 +156,10 @@ impl Prepared {
         let generations = start_cas(first, rollover, crl, &store, &recorder, &open).await?;
         let generations = Arc::new(generations);
         for generation in generations.all() {
-            let authority = &generation.authority;
-            let kept = store.keep_authority(AuthorityRow {
-                ca_id: authority.id.clone(),
-                certificates: authority.issuers(),
+            let ca = &generation.ca;
+            let kept = store.keep_issuer(IssuerRow {
+                ca_id: ca.id.clone(),
+                certificates: ca.issuers(),
                 since: recorder.now_seconds(),
             });
             kept.await?;
@@ -335,7 +335,7 @@ async fn start_cas(
     let now = recorder.now();
     let Some(rollover) = rollover else {
         let (place, ra) = (Place::First, RaState::Answers);
-        let first = Generation::start(first, place, open, crl, ra, store, recorder, now).await?;
+        let first = Generation::start(first, place, open, crl, ra, store, recorder).await?;
         return Ok(Generations::single(first));
     };
     let RolloverSettings {
@@ -350,10 +350,10 @@ async fn start_cas(
         RaState::Ended
     };
     let (place, lists) = (Place::First, crl.clone());
-    let first = Generation::start(first, place, open, lists, ra, store, recorder, now).await?;
+    let first = Generation::start(first, place, open, lists, ra, store, recorder).await?;
     let (place, ra) = (Place::Next, RaState::Answers);
-    let next = Generation::start(next, place, open, crl, ra, store, recorder, now).await?;
-    let kept = store.find_rollover(next.authority.id.clone()).await?;
+    let next = Generation::start(next, place, open, crl, ra, store, recorder).await?;
+    let kept = store.find_rollover(next.ca.id.clone()).await?;
     rollover::check_time(switch_at, kept, now)?;
     Ok(Generations::with_next(first, next, switch_at, overlap))
 }

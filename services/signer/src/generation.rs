@@ -1,14 +1,13 @@
 //! A CA at work: its keys in the token, its certificates, the lists and responses that it signs.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use assay_hsm::{HsmConfig, StartError, Token};
 use assay_store::Store;
 
 use crate::app::StartFailure;
-use crate::authority::{Authority, RaState};
 use crate::config::CrlConfig;
+use crate::issuing_ca::{IssuingCa, RaState};
 use crate::ocsp::Ocsp;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
@@ -43,7 +42,7 @@ impl Place {
 /// One CA with its RA. A signer has one, or two while the second takes over from the first.
 pub(crate) struct Generation {
     pub(crate) place: Place,
-    pub(crate) authority: Arc<Authority>,
+    pub(crate) ca: Arc<IssuingCa>,
     /// Workers of its own, which hold its keys and no other CA's.
     pub(crate) hsm: Arc<dyn Token>,
     pub(crate) revocation: Revocation,
@@ -63,31 +62,30 @@ impl Generation {
         ra: RaState,
         store: &Store,
         recorder: &Arc<Recorder>,
-        now: SystemTime,
     ) -> Result<Self, StartFailure> {
         let hsm = open(settings.hsm).await?;
-        let authority = Arc::new(Authority::new(
+        let ca = Arc::new(IssuingCa::new(
             settings.certificates,
             settings.ca_key_id,
             hsm.ca_signature_algorithm(),
             ra,
-            now,
+            recorder.now(),
         )?);
         let (store, recorder) = (store.clone(), Arc::clone(recorder));
         let ocsp = match settings.ocsp {
             Some(responder) => {
                 let (hsm, store) = (Arc::clone(&hsm), store.clone());
                 let recorder = Arc::clone(&recorder);
-                let ocsp = Ocsp::start(hsm, store, &authority, place, recorder, responder);
+                let ocsp = Ocsp::start(hsm, store, &ca, place, recorder, responder);
                 Some(Arc::new(ocsp.await?))
             }
             None => None,
         };
-        let (of, keys) = (Arc::clone(&authority), Arc::clone(&hsm));
+        let (of, keys) = (Arc::clone(&ca), Arc::clone(&hsm));
         Ok(Self {
             revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
             place,
-            authority,
+            ca,
             hsm,
             ocsp,
         })

@@ -11,7 +11,7 @@ use super::enrol::Enrolment;
 use super::opened::Opened;
 use super::requester::Requester;
 use super::rule::SignerRule;
-use super::{End, Trail, asker, authority};
+use super::{End, Trail, asker, source};
 
 /// The answer of one read.
 pub(super) struct Evidence {
@@ -42,7 +42,7 @@ impl Enrolment {
         let found = self
             .store
             .evidence(EvidenceQuery {
-                ca_id: trail.generation.authority.id.clone(),
+                ca_id: trail.generation.ca.id.clone(),
                 signer_spki_sha256: opened.signer.spki_sha256(),
                 csr_digest: opened.csr_sha256,
                 retransmit_since: self.retransmit_since(),
@@ -120,14 +120,14 @@ impl Evidence {
             ChallengeKind::OneTime => Authority::OneTimeChallenge {
                 id,
                 profile,
-                subject: authority::subject(&subject)?,
-                sans: authority::sans(&sans)?,
-                expires: authority::unix(expires_at.unwrap_or_default()),
+                subject: source::subject(&subject)?,
+                sans: source::sans(&sans)?,
+                expires: source::unix(expires_at.unwrap_or_default()),
             },
             ChallengeKind::Static => Authority::StaticChallenge {
                 id,
                 profile,
-                inventory: self.inventory.map(authority::entry),
+                inventory: self.inventory.map(source::entry),
             },
         })
     }
@@ -139,6 +139,6 @@ impl Evidence {
         if self.presented && self.challenge.as_ref().is_none_or(revoked) {
             return Err(SignerRule::RenewalChallenge.refusal("the challenge is unknown or revoked"));
         }
-        authority::renewal(old, self.inventory)
+        source::renewal(old, self.inventory)
     }
 }

@@ -101,8 +101,8 @@ impl Enrolment {
         let mut polled = self.store.find_polled(key.clone()).await?;
         // A device that learns of a rollover while it waits polls by the RA that it knows by then.
         for generation in self.generations.all() {
-            if polled.is_none() && generation.authority.id != trail.generation.authority.id {
-                key.ca_id.clone_from(&generation.authority.id);
+            if polled.is_none() && generation.ca.id != trail.generation.ca.id {
+                key.ca_id.clone_from(&generation.ca.id);
                 polled = self.store.find_polled(key.clone()).await?;
             }
         }
@@ -195,7 +195,7 @@ impl Enrolment {
 
 fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
     TransactionKey {
-        ca_id: trail.generation.authority.id.clone(),
+        ca_id: trail.generation.ca.id.clone(),
         signer_spki_sha256,
         transaction_id: trail.transaction_id.clone().unwrap_or_default(),
     }

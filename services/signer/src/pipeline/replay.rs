@@ -11,7 +11,7 @@ use super::asker::Asker;
 use super::enrol::Enrolment;
 use super::rule::SignerRule;
 use super::{End, Trail, reply};
-use crate::authority::Authority;
+use crate::issuing_ca::Authority;
 use crate::metrics;
 
 impl Enrolment {
@@ -98,7 +98,7 @@ impl Enrolment {
         };
         let mut trail = trail.clone();
         let cert_rep = self
-            .success(profile, asker, certificate, &issuer.authority, &mut trail)
+            .success(profile, asker, certificate, &issuer.ca, &mut trail)
             .await?;
         let stored = Reply {
             serial: earlier.serial,
@@ -132,7 +132,7 @@ impl Enrolment {
         profile: &Profile,
         asker: Asker<'_>,
         certificate: Vec<u8>,
-        issuer: &Authority,
+        issuer: &IssuingCa,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
         let chain = profile.quirks_at(self.recorder.now()).chain_in_reply;

@@ -6,7 +6,7 @@ use assay_policy::{Authority, Facts, Profile};
 use assay_scep::{Csr, Limits};
 use assay_store::{PendingRow, Reserve, Store};
 
-use super::{End, authority, facts};
+use super::{End, facts, source};
 use crate::app::Parts;
 use crate::recorder::Recorder;
 
@@ -67,21 +67,21 @@ impl Waiting {
                 Ok(Authority::OneTimeChallenge {
                     id: id.clone(),
                     profile: row.profile.clone(),
-                    subject: authority::subject(&claims.subject)?,
-                    sans: authority::sans(&claims.sans)?,
+                    subject: source::subject(&claims.subject)?,
+                    sans: source::sans(&claims.sans)?,
                     // While it is reserved its own expiry rests; the request's counts.
-                    expires: authority::unix(row.expires_at),
+                    expires: source::unix(row.expires_at),
                 })
             }
             Reserve::Static { id, name: _ } => Ok(Authority::StaticChallenge {
                 id: id.clone(),
                 profile: row.profile.clone(),
-                inventory: inventory.map(authority::entry),
+                inventory: inventory.map(source::entry),
             }),
             Reserve::Renewal { old, .. } => {
                 let old = self.store.find_certificate(old.clone()).await?;
                 let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-                authority::renewal(&old, inventory)
+                source::renewal(&old, inventory)
             }
         }
     }

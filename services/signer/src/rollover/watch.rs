@@ -97,13 +97,13 @@ impl Rollover {
     async fn announce(&self, next: &Next) -> Result<(), StoreError> {
         let switch_at = seconds(next.switch_at);
         let event = Event::CaAnnounced {
-            ca_sha256: Hash::of(&next.authority().ca),
-            predecessor_sha256: Hash::of(&self.generations.first.authority.ca),
+            ca_sha256: Hash::of(&next.ca().certificate),
+            predecessor_sha256: Hash::of(&self.generations.first.ca.certificate),
             switch_at,
             answered_until: seconds(next.answered_until()),
         };
         let announced = self.store.announce_rollover(
-            next.authority().id.clone(),
+            next.ca().id.clone(),
             switch_at,
             self.recorder.now_seconds(),
             vec![self.draft(event)],
@@ -117,11 +117,11 @@ impl Rollover {
 
     async fn switch(&self, next: &Next) -> Result<(), StoreError> {
         let event = Event::CaSwitched {
-            ca_sha256: Hash::of(&next.authority().ca),
-            predecessor_sha256: Hash::of(&self.generations.first.authority.ca),
+            ca_sha256: Hash::of(&next.ca().certificate),
+            predecessor_sha256: Hash::of(&self.generations.first.ca.certificate),
         };
         let switched = self.store.switch_rollover(
-            next.authority().id.clone(),
+            next.ca().id.clone(),
             self.recorder.now_seconds(),
             vec![self.draft(event)],
         );
@@ -182,7 +182,7 @@ fn warning(
             "the next CA is approved by no version in force, and is to take over in {days} days: propose, approve and \
              activate one (`assay policy propose`)"
         )),
-        Stage::Over if seconds(generations.first.authority.issuer.not_after) <= now => Some(
+        Stage::Over if seconds(generations.first.ca.issuer.not_after) <= now => Some(
             "the old CA has ended: finish the rollover (`assay ceremony next finish`)".to_owned(),
         ),
         Stage::Announced | Stage::Overlap | Stage::Over => None,

@@ -11,10 +11,10 @@ pub(super) async fn present_first(
     let approved = service.policies.active().approves_next_ca();
     let generations = &service.generations;
     let stage = generations.stage(approved, service.recorder.now());
-    let present = &generations.current(stage).authority;
-    let kept = service.store.authorities().await?.into_iter();
+    let present = &generations.current(stage).ca;
+    let kept = service.store.issuers().await?.into_iter();
     let others = kept
-        .map(|authority| authority.certificates)
-        .filter(|certificates| certificates.first() != Some(&present.ca));
+        .map(|ca| ca.certificates)
+        .filter(|certificates| certificates.first() != Some(&present.certificate));
     Ok(std::iter::once(present.issuers()).chain(others).collect())
 }
