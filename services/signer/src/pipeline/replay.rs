@@ -11,7 +11,7 @@ use super::asker::Asker;
 use super::enrol::Enrolment;
 use super::rule::SignerRule;
 use super::{End, Trail, reply};
-use crate::issuing_ca::Authority;
+use crate::issuing_ca::IssuingCa;
 use crate::metrics;
 
 impl Enrolment {
