@@ -53,7 +53,7 @@ impl Ocsp {
         if !self.lookups.frontends.take(&frontend.to_owned()) {
             return busy;
         }
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         match self
             .store
             .find_ocsp(self.ca_id.clone(), serial, hash, now)
