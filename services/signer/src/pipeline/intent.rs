@@ -74,7 +74,7 @@ impl Pipeline {
         let evidence = candidate
             .kept
             .permit(&candidate.facts, &tbs, &ca.certificate)?;
-        let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
+        let supersedes = Superseded::by(profile, candidate.facts.grant.as_ref())?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
             .finish

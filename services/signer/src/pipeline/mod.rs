@@ -197,7 +197,7 @@ impl Pipeline {
             return self.progress(profile, asker, *queued, trail).await;
         }
         let fresh = evidence.fresh_for(&requester, &opened.signer, trail)?;
-        facts.authority = evidence.authority(&requester, &opened.signer, trail)?;
+        facts.grant = evidence.grant(&requester, &opened.signer, trail)?;
         let candidate = Candidate::new(profile, &opened, facts, fresh, self.audit.keep_evidence)?;
         match profile.approval() {
             Some(approval) => {

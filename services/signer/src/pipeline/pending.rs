@@ -1,11 +1,9 @@
 //! Requests that wait for an operator: queued, polled for, and issued once they are approved.
 
 use assay_audit::Event;
-use assay_policy::{Approval, Authority, Facts, Profile};
+use assay_policy::{Approval, Facts, Profile};
 use assay_scep::{Csr, Outcome, Request};
-use assay_store::{
-    Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
-};
+use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Polled, TransactionKey};
 
 use super::asker::{self, Asker};
 use super::issue::Candidate;
@@ -58,8 +56,8 @@ impl Pipeline {
                 subject: permit.subject().to_string(),
                 sans: permit.sans().iter().map(ToString::to_string).collect(),
                 key_info: candidate.facts.key.algorithm().describe(),
-                evidence: claims(&candidate.facts.authority),
-                reserve: reserve(candidate.consume)?,
+                evidence: source::keep_names(candidate.facts.grant.as_ref()),
+                reserve: source::reserve(candidate.consume)?,
                 request: trail.request(),
                 cert_rep: Some(cert_rep.clone()),
                 created_at: now,
@@ -161,7 +159,7 @@ impl Pipeline {
         Ok(cert_rep)
     }
 
-    /// The candidate of an approved request: its CSR read again, its authority as it is today.
+    /// The candidate of an approved request: its CSR read again, its grant as it is today.
     async fn approved(&self, profile: &Profile, row: PendingRow) -> Result<Candidate, End> {
         let facts = self.pending_facts(profile, &row).await?;
         let csr = self.pending_csr(&row)?;
@@ -186,56 +184,14 @@ impl Pipeline {
             profile.name().as_str(),
             self.recorder.clock.now(),
             facts::named_hash(&row.message_hash)?,
-            Authority::None,
+            None,
         );
-        facts.authority = self.reserved_authority(profile, &facts, row).await?;
+        facts.grant = Some(self.reserved_grant(profile, &facts, row).await?);
         Ok(facts)
     }
 
     pub(crate) fn pending_csr(&self, row: &PendingRow) -> Result<Csr, End> {
         Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)
-    }
-
-    /// The challenge stays what it was when it was reserved; inventory and old certificate are asked again, so that a
-    /// device struck off meanwhile gets nothing.
-    async fn reserved_authority(
-        &self,
-        profile: &Profile,
-        facts: &Facts,
-        row: &PendingRow,
-    ) -> Result<Authority, End> {
-        let name = profile.inventory_name(&facts.subject);
-        let inventory = match name {
-            Some(name) => {
-                self.store
-                    .find_inventory(profile.name().to_string(), name)
-                    .await?
-            }
-            None => None,
-        };
-        match &row.reserve {
-            Reserve::OneTime { id } => {
-                let claims: Claims = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
-                Ok(Authority::OneTimeChallenge {
-                    id: id.clone(),
-                    profile: row.profile.clone(),
-                    subject: source::subject(&claims.subject)?,
-                    sans: source::sans(&claims.sans)?,
-                    // While it is reserved its own expiry rests; the request's counts.
-                    expires: source::unix(row.expires_at),
-                })
-            }
-            Reserve::Static { id, name: _ } => Ok(Authority::StaticChallenge {
-                id: id.clone(),
-                profile: row.profile.clone(),
-                inventory: inventory.map(source::entry),
-            }),
-            Reserve::Renewal { old, .. } => {
-                let old = self.store.find_certificate(old.clone()).await?;
-                let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-                source::renewal(&old, inventory)
-            }
-        }
     }
 }
 
@@ -244,44 +200,5 @@ fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
         ca_id: trail.generation.ca.id.clone(),
         signer_spki_sha256,
         transaction_id: trail.transaction_id.clone().unwrap_or_default(),
-    }
-}
-
-/// What a reserved one-time challenge is bound to.
-#[derive(serde::Serialize, serde::Deserialize, Default)]
-struct Claims {
-    subject: String,
-    sans: Vec<String>,
-}
-
-fn claims(authority: &Authority) -> String {
-    let claims = match authority {
-        Authority::OneTimeChallenge { subject, sans, .. } => Claims {
-            subject: subject.to_string(),
-            sans: sans.iter().map(ToString::to_string).collect(),
-        },
-        Authority::StaticChallenge { .. } | Authority::Renewal { .. } | Authority::None => {
-            Claims::default()
-        }
-    };
-    serde_json::json!(claims).to_string()
-}
-
-fn reserve(consume: Consume) -> Result<Reserve, End> {
-    match consume {
-        Consume::OneTime { id } => Ok(Reserve::OneTime { id }),
-        Consume::Static { id, name } => Ok(Reserve::Static { id, name }),
-        // Nobody who brings a challenge to a renewal is queued.
-        Consume::Renewal {
-            old,
-            revoke_after,
-            challenge: None,
-        } => Ok(Reserve::Renewal { old, revoke_after }),
-        Consume::Renewal {
-            challenge: Some(_), ..
-        } => Err(End::deferred(
-            "what is enveloped under a challenge does not wait",
-        )),
-        Consume::Approved { .. } => Err(End::deferred("what was approved waits no more")),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use assay_audit::{Event, Hash, InventoryChange, Text};
-use assay_decision::Claims;
 use serde::{Deserialize, Serialize};
 
 use super::{Seen, given_up};
@@ -124,12 +123,10 @@ impl<'a> Names<'a> {
         let Some(evidence) = seen.entry.evidence() else {
             return;
         };
-        let (Claims::Static { inventory, .. } | Claims::Renewal { inventory, .. }) =
-            &evidence.claims
-        else {
+        let Some(grant) = &evidence.grant else { return };
+        let Some(entry) = &grant.claims().inventory else {
             return;
         };
-        let Some(entry) = inventory else { return };
         let profile = Text::from(evidence.profile.as_str());
         let known = self
             .inventories
@@ -142,7 +139,7 @@ impl<'a> Names<'a> {
             return;
         };
         let shown = |pin: Option<Hash>| pin.map_or("none".to_owned(), |pin| pin.to_string());
-        let (pin, got) = (shown(name.pin), shown(entry.spki_sha256));
+        let (pin, got) = (shown(name.pin), shown(entry.spki_sha256.map(Hash::from)));
         if pin != got {
             seen.missing(check, "claims.inventory.spki_sha256", pin, got);
         }
@@ -152,7 +149,7 @@ impl<'a> Names<'a> {
             let got = format!("`{}`, which was struck off", entry.name);
             seen.missing(check, "claims.inventory.name", "a name that is there", got);
         }
-        if !matches!(evidence.claims, Claims::Static { .. }) || !seen.entry.is_permit() {
+        if !grant.source().is_shared() || !seen.entry.is_permit() {
             return;
         }
         seen.hold(
