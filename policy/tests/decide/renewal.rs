@@ -175,7 +175,7 @@ fn a_renewal_may_come_in_the_first_and_in_the_last_second_of_its_window() {
 
 #[test]
 fn a_renewal_under_a_static_profile_needs_no_first_issue_and_no_shared_secret() {
-    let (fleet, mut facts) = fleet();
+    let (fleet, facts) = fleet();
     let claims = facts.grant.as_ref().unwrap().claims();
     assert!(claims.inventory.as_ref().unwrap().already_issued);
     assert_eq!(refusal(&fleet, &facts), None);
