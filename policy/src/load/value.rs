@@ -78,7 +78,7 @@ fn from_join(
         match value_rule(part, kind, reader)? {
             ValueRule::Join(_) => return part.refuse(reader, "a join holds no join"),
             part @ (ValueRule::Literal(_) | ValueRule::Inventory | ValueRule::Claim(_)) => {
-                parts.push(part)
+                parts.push(part);
             }
         }
     }

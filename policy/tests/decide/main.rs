@@ -51,7 +51,7 @@ fn rebind(facts: &mut Facts, profile: &str, subject: &str, sans: &[&str]) {
 
 fn entry(facts: &mut Facts, change: impl FnOnce(&mut InventoryEntry)) {
     support::regrant(facts, |_, claims| {
-        change(claims.inventory.as_mut().expect("an inventory entry"));
+        change(claims.inventory.as_mut().unwrap());
     });
 }
 

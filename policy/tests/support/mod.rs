@@ -143,7 +143,7 @@ pub(crate) fn renewed(profile: &str, subject: &str, sans: &[&str]) -> Option<Gra
 
 /// Changes what authorises a request.
 pub(crate) fn regrant(facts: &mut Facts, change: impl FnOnce(&mut Source, &mut Claims)) {
-    let grant = facts.grant.take().expect("a grant");
+    let grant = facts.grant.take().unwrap();
     let (mut source, mut claims) = (grant.source().clone(), grant.claims().clone());
     change(&mut source, &mut claims);
     facts.grant = Some(Grant::from_parts(source, claims).unwrap());
