@@ -10,10 +10,11 @@ use assay_policy::{
 };
 use assay_scep::SignerCertificate;
 use assay_store::{
-    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve, Serial,
+    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve,
+    Serial, Store,
 };
 
-use super::{End, Pipeline};
+use super::End;
 
 /// What a certificate uses up that is issued by the grant in `facts`; `fresh` goes with a renewal.
 ///
@@ -79,40 +80,38 @@ pub(super) fn reserve(consume: Consume) -> Result<Reserve, End> {
     }
 }
 
-impl Pipeline {
-    /// What authorises a request that waits. The challenge stays what it was when it was reserved; inventory and old
-    /// certificate are asked again, so that a device struck off meanwhile gets nothing.
-    pub(super) async fn reserved_grant(
-        &self,
-        profile: &Profile,
-        facts: &Facts,
-        row: &PendingRow,
-    ) -> Result<Grant, End> {
-        let inventory = match profile.inventory_name(&facts.subject) {
-            Some(name) => {
-                self.store
-                    .find_inventory(profile.name().to_string(), name)
-                    .await?
-            }
-            None => None,
-        };
-        let issued_for = row.profile.clone();
-        match &row.reserve {
-            Reserve::OneTime { id } => {
-                let kept: KeptNames = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
-                let names = names(&kept.subject, &kept.sans)?;
-                // While it is reserved its own expiry rests; the request's counts.
-                let expires = unix(row.expires_at);
-                Ok(Grant::one_time(id.clone(), issued_for, names, expires))
-            }
-            Reserve::Static { id, name: _ } => {
-                Ok(Grant::shared(id.clone(), issued_for, inventory.map(entry)))
-            }
-            Reserve::Renewal { old, .. } => {
-                let old = self.store.find_certificate(old.clone()).await?;
-                let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-                renewal(&old, inventory)
-            }
+/// What authorises a request that waits. The challenge stays what it was when it was reserved; inventory and old
+/// certificate are asked again, so that a device struck off meanwhile gets nothing.
+pub(super) async fn reserved(
+    store: &Store,
+    profile: &Profile,
+    facts: &Facts,
+    row: &PendingRow,
+) -> Result<Grant, End> {
+    let inventory = match profile.inventory_name(&facts.subject) {
+        Some(name) => {
+            store
+                .find_inventory(profile.name().to_string(), name)
+                .await?
+        }
+        None => None,
+    };
+    let issued_for = row.profile.clone();
+    match &row.reserve {
+        Reserve::OneTime { id } => {
+            let kept: KeptNames = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
+            let names = names(&kept.subject, &kept.sans)?;
+            // While it is reserved its own expiry rests; the request's counts.
+            let expires = unix(row.expires_at);
+            Ok(Grant::one_time(id.clone(), issued_for, names, expires))
+        }
+        Reserve::Static { id, name: _ } => {
+            Ok(Grant::shared(id.clone(), issued_for, inventory.map(entry)))
+        }
+        Reserve::Renewal { old, .. } => {
+            let old = store.find_certificate(old.clone()).await?;
+            let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
+            renewal(&old, inventory)
         }
     }
 }
@@ -124,7 +123,7 @@ struct KeptNames {
     sans: Vec<String>,
 }
 
-/// What of a grant is kept with a request that waits, for [`Pipeline::reserved_grant`].
+/// What of a grant is kept with a request that waits, for [`reserved`].
 pub(super) fn keep_names(grant: Option<&Grant>) -> String {
     let names = grant.and_then(|grant| grant.claims().names.as_ref());
     let kept = names.map(|names| KeptNames {
