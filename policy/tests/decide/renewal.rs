@@ -148,7 +148,7 @@ pub(crate) fn fleet() -> (Profile, Facts) {
     let mut facts = support::fleet();
     strike_off(&mut facts);
     certificate(&mut facts, |_, claims| {
-        claims.inventory = issued("device-1")
+        claims.inventory = issued("device-1");
     });
     (profile, facts)
 }
