@@ -122,12 +122,12 @@ fn salt(random: &dyn Random) -> Result<[u8; SALT_BYTES], ErrorStack> {
 
 /// Nothing is permitted that could not be checked again.
 fn unkept(cause: EvidenceError) -> End {
-    match cause {
-        EvidenceError::TooLong(_) => End::refused(
+    if matches!(cause, EvidenceError::TooLong(_)) {
+        return End::refused(
             FailInfo::BadRequest,
             "SCEP:csr-length",
             "the CSR is longer than what is kept of a decision",
-        ),
-        error => End::deferred(error),
+        );
     }
+    End::deferred(cause)
 }
