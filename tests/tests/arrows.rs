@@ -7,14 +7,16 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("assay-proto", &[]),
+    ("assay-types", &[]),
     ("assay-policy", &[]),
     ("assay-scep", &[]),
-    ("assay-hsm", &[]),
+    ("assay-ocsp", &["assay-types"]),
+    ("assay-hsm", &["assay-ocsp", "assay-types"]),
     ("assay-lint", &[]),
     ("assay-audit", &[]),
-    ("assay-store", &["assay-audit"]),
+    ("assay-store", &["assay-audit", "assay-types"]),
     ("assay-runtime", &[]),
     (
         "assay-decision",
@@ -26,7 +28,13 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ),
     (
         "assay-frontend",
-        &["assay-proto", "assay-runtime", "assay-scep"],
+        &[
+            "assay-ocsp",
+            "assay-proto",
+            "assay-runtime",
+            "assay-scep",
+            "assay-types",
+        ],
     ),
     (
         "assay-signer",
@@ -35,11 +43,13 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "assay-decision",
             "assay-hsm",
             "assay-lint",
+            "assay-ocsp",
             "assay-policy",
             "assay-proto",
             "assay-runtime",
             "assay-scep",
             "assay-store",
+            "assay-types",
         ],
     ),
     (

@@ -67,7 +67,7 @@ pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
 pub use log_check::{LogFault, LogState};
-pub use ocsp::{CertIdHash, DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
+pub use ocsp::{DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo};

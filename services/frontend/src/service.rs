@@ -152,7 +152,7 @@ impl Service {
         let posted;
         let asked = if head.method == Method::POST {
             posted = match body.take() {
-                Some(body) => self.read(body, ocsp::MAX_REQUEST).await?,
+                Some(body) => self.read(body, assay_ocsp::MAX_REQUEST).await?,
                 None => Bytes::new(),
             };
             exchange.received = posted.len();
