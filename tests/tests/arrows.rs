@@ -18,6 +18,11 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("assay-audit", &[]),
     ("assay-store", &["assay-audit", "assay-types"]),
     ("assay-runtime", &[]),
+    ("assay-console", &[]),
+    (
+        "assay-operator",
+        &["assay-console", "assay-proto", "assay-runtime"],
+    ),
     (
         "assay-decision",
         &["assay-audit", "assay-lint", "assay-policy", "assay-scep"],
