@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use assay_ocsp::Issuer;
 use assay_proto::v1::{OcspHash, OcspIssuer, ProfileInfo, PublicInfoReply};
-use assay_scep::http::{
+use assay_scep_http::{
     CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE, NEXT_CA_CERTIFICATE_TYPE,
 };
 use assay_types::CertIdHash;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use assay_ocsp::{CertId, Error, Issuer, MAX_REQUEST, Unsuccessful};
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspResponseRequest};
-use assay_scep::http::decode_get_message;
+use assay_scep_http::decode_get_message;
 use assay_types::CertIdHash;
 use http_body_util::Full;
 use hyper::Response;
