@@ -1,6 +1,9 @@
 //! Requests and responses against octets written by hand after the RFCs, and against OpenSSL as a second reader.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
 
 use assay_ocsp::{
     BasicResponse, CertId, CrlReason, Error, Issuer, MAX_REQUEST, MAX_RESPONSE, MAX_RESPONSE_DATA,

@@ -73,7 +73,7 @@ impl Ocsp {
         if !self.lookups.admit(frontend) {
             return busy;
         }
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         match self
             .store
             .find_ocsp(self.ca_id.clone(), serial, hash, now)

@@ -9,7 +9,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_hsm::{Hsm, OperationError, Priority};
+use assay_hsm::{OperationError, Priority, Token};
 use assay_ocsp::{BasicResponse, CertId, Issuer, ResponseData, Status};
 use assay_store::{DueResponse, Serial, SignedResponse, Store, StoreError};
 use assay_types::{CertIdHash, Timestamp};
@@ -40,7 +40,7 @@ const LEAST_REFRESH: i64 = 5;
 
 /// The responder of one CA.
 pub(crate) struct Ocsp {
-    hsm: Hsm,
+    hsm: Arc<dyn Token>,
     store: Store,
     recorder: Arc<Recorder>,
     ca_id: String,
@@ -77,7 +77,7 @@ pub(crate) enum OcspError {
 impl Ocsp {
     /// From here on what is issued waits for a response.
     pub(crate) async fn start(
-        hsm: Hsm,
+        hsm: Arc<dyn Token>,
         store: Store,
         ca: &IssuingCa,
         place: Place,
@@ -147,7 +147,7 @@ impl Ocsp {
         due: &DueResponse,
         priority: Priority,
     ) -> Result<SignedResponse, OcspError> {
-        let this_update = self.recorder.clock.now_seconds();
+        let this_update = self.recorder.now_seconds();
         let end = seconds_of(self.responder.not_after);
         let next_update = this_update
             .saturating_add(seconds(self.schedule.validity))
