@@ -1,14 +1,16 @@
 //! Answers to frontends: from the store, within bounds of their own, which no enrolment shares.
 
+use assay_ocsp::{BasicResponse, Issuer};
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{
     Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
 };
 use assay_runtime::buckets::Buckets;
-use assay_store::{CertIdHash, OcspFound, OcspRow, Serial};
+use assay_store::{OcspFound, OcspRow, Serial};
+use assay_types::CertIdHash;
 use tokio::sync::Semaphore;
 
-use super::{Issuer, Ocsp, response};
+use super::Ocsp;
 use crate::admission::MAX_FRONTENDS;
 
 /// Questions at the store at a time: a part of its readers' queue, so that there is always room for enrolments.
@@ -93,7 +95,14 @@ impl Ocsp {
 }
 
 fn signed(row: &OcspRow) -> Outcome {
-    match response::whole(&row.response, &row.certificate) {
+    let whole = BasicResponse::from_der(&row.response).and_then(|kept| {
+        BasicResponse {
+            certificate: Some(row.certificate.clone()),
+            ..kept
+        }
+        .to_response()
+    });
+    match whole {
         Ok(response) => Outcome::Signed(OcspSigned {
             response,
             this_update: row.this_update,
