@@ -1,8 +1,8 @@
 //! signer.toml after a rollover: what stood in `[rollover]` has taken the place of what was before, and every other line is
-//! as it was. The text is changed line by line, and then held to what the tables are to be.
+//! as it was. The document is edited with its layout, and then held to what the tables are to be.
 
-use toml::de::DeTable;
 use toml::{Table, Value};
+use toml_edit::{DocumentMut, Item, RawString};
 
 use crate::failure::{Failure, OrFail, Outcome};
 
@@ -30,16 +30,19 @@ struct Change {
 
 /// Moves the tables up, and writes the log's name down where it was left out: it was made of the key of the CA before.
 pub(super) fn moved(text: &str, origin: &str) -> Outcome<Moved> {
-    let what = "signer.toml is no TOML";
+    let what = "signer.toml is not TOML";
     let before: Table = text.parse().or_usage(what)?;
     let changes = changes(&before, origin)?;
     let wanted = applied(before, &changes);
-    let mut after = without_rollover(text);
-    for change in &changes {
-        after = set(&after, change);
-    }
+    let mut document: DocumentMut = text.parse().or_usage(what)?;
+    let edited = take_rollover_out(&mut document).and_then(|()| {
+        changes
+            .iter()
+            .try_for_each(|change| set(&mut document, change))
+    });
     let lines = told(&changes);
-    if after.parse::<Table>().is_ok_and(|after| after == wanted) {
+    let after = document.to_string();
+    if edited.is_some() && after.parse::<Table>().is_ok_and(|after| after == wanted) {
         return Ok(Moved { text: after, lines });
     }
     Err(Failure::failed(format!(
@@ -118,119 +121,58 @@ fn told(changes: &[Change]) -> String {
     lines
 }
 
-/// Puts a value in the place of the one before, or at the end of its table.
-fn set(text: &str, change: &Change) -> String {
+/// Puts a value in the place of the one before, whose comment stays, or at the end of its table.
+fn set(document: &mut DocumentMut, change: &Change) -> Option<()> {
     let Change { table, key, value } = change;
-    let line = format!("{key} = {value}\n");
-    match place(text, table, key) {
-        Place::Value(start, end) => format!(
-            "{}{value}{}",
-            text.get(..start).unwrap_or_default(),
-            text.get(end..).unwrap_or_default()
-        ),
-        Place::After(place) => {
-            let (head, tail) = text.split_at_checked(place).unwrap_or((text, ""));
-            format!("{}{line}{tail}", whole_lines(head))
+    let mut value: toml_edit::Value = value.to_string().parse().ok()?;
+    let place = document.entry(table).or_insert_with(toml_edit::table);
+    let place = place.as_table_like_mut()?;
+    match place.get_mut(key).and_then(Item::as_value_mut) {
+        Some(before) => {
+            *value.decor_mut() = before.decor().clone();
+            *before = value;
         }
-        Place::Nowhere => format!("{}\n[{table}]\n{line}", whole_lines(text)),
-    }
-}
-
-fn whole_lines(text: &str) -> String {
-    if text.is_empty() || text.ends_with('\n') {
-        text.to_owned()
-    } else {
-        format!("{text}\n")
-    }
-}
-
-enum Place {
-    /// Where the value is.
-    Value(usize, usize),
-    /// Where the next line of its table begins.
-    After(usize),
-    /// The table is not there.
-    Nowhere,
-}
-
-fn place(text: &str, table: &str, key: &str) -> Place {
-    let Ok(document) = DeTable::parse(text) else {
-        return Place::Nowhere;
-    };
-    let mut tables = document.get_ref().iter();
-    let found = tables.find(|(name, _)| name.get_ref() == table);
-    let Some(found) = found.and_then(|(_, found)| found.get_ref().as_table()) else {
-        return Place::Nowhere;
-    };
-    if let Some((_, value)) = found.iter().find(|(name, _)| name.get_ref() == key) {
-        return Place::Value(value.span().start, value.span().end);
-    }
-    let values = found
-        .iter()
-        .filter(|(_, value)| value.get_ref().as_table().is_none());
-    let last = values.map(|(_, value)| value.span().end).max();
-    let end = last.or_else(|| header_end(text, table));
-    end.map_or(Place::Nowhere, |end| {
-        let rest = text.get(end..).unwrap_or_default();
-        Place::After(end + rest.find('\n').map_or(rest.len(), |newline| newline + 1))
-    })
-}
-
-/// Where the header of an empty table ends.
-fn header_end(text: &str, table: &str) -> Option<usize> {
-    let mut end = 0;
-    for line in text.split_inclusive('\n') {
-        if header(line).is_some_and(|name| name == table) {
-            return Some(end);
+        None => {
+            place.insert(key, Item::Value(value));
         }
-        end += line.len();
     }
-    None
+    Some(())
 }
 
-/// The first part of the name of the table that the line begins.
-fn header(line: &str) -> Option<String> {
-    if !line.trim_start().starts_with('[') {
+/// Takes the tables of the rollover out, with the comment right above them. What stands above that comment stays.
+fn take_rollover_out(document: &mut DocumentMut) -> Option<()> {
+    let Some(Item::Table(taken)) = document.remove(ROLLOVER) else {
         return None;
+    };
+    let inner = taken.iter().filter_map(|(_, item)| item.as_table());
+    let first = std::iter::once(&taken)
+        .chain(inner)
+        .filter(|table| table.position().is_some())
+        .min_by_key(|table| table.position())?;
+    let above = text(first.decor().prefix());
+    // Up to the last empty line.
+    let kept = above.rfind("\n\n").and_then(|end| above.get(..=end));
+    let next = document
+        .iter_mut()
+        .filter_map(|(_, item)| item.as_table_mut())
+        .filter(|table| table.position() > first.position())
+        .min_by_key(|table| table.position());
+    let kept = kept.unwrap_or_default();
+    match next {
+        Some(next) => {
+            let prefix = format!("{kept}{}", text(next.decor().prefix()));
+            next.decor_mut().set_prefix(prefix);
+        }
+        None => {
+            let trailing = format!("{kept}{}", text(Some(document.trailing())));
+            document.set_trailing(trailing);
+        }
     }
-    let parsed: Table = line.parse().ok()?;
-    parsed.keys().next().cloned()
+    Some(())
 }
 
-/// Without the tables of the rollover and the comment right above them. Comments above a table after them stay.
-fn without_rollover(text: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    // Comments and empty lines that may belong to the table to come.
-    let mut waiting: Vec<&str> = Vec::new();
-    let mut inside = false;
-    for line in text.split_inclusive('\n') {
-        let is_empty = line.trim().is_empty();
-        if is_empty || line.trim_start().starts_with('#') {
-            waiting.push(line);
-            continue;
-        }
-        if let Some(name) = header(line) {
-            let begins = name == ROLLOVER;
-            if begins && !inside {
-                let own = waiting.iter().rev();
-                let own = own.take_while(|line| !line.trim().is_empty()).count();
-                waiting.truncate(waiting.len() - own);
-                kept.append(&mut waiting);
-                while kept.last().is_some_and(|line| line.trim().is_empty()) {
-                    kept.pop();
-                }
-            }
-            inside = begins;
-        }
-        if inside {
-            waiting.clear();
-        } else {
-            kept.append(&mut waiting);
-            kept.push(line);
-        }
-    }
-    kept.append(&mut waiting);
-    kept.concat()
+fn text(of: Option<&RawString>) -> &str {
+    of.and_then(RawString::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
