@@ -10,9 +10,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const ARROWS: &[(&str, &[&str])] = &[
     ("assay-proto", &[]),
     ("assay-types", &[]),
-    ("assay-policy", &[]),
+    ("assay-policy", &["assay-types"]),
     ("assay-scep-http", &[]),
-    ("assay-scep", &["assay-scep-http"]),
+    ("assay-scep", &["assay-scep-http", "assay-types"]),
     ("assay-ocsp", &["assay-types"]),
     ("assay-hsm", &["assay-ocsp", "assay-types"]),
     ("assay-lint", &[]),
