@@ -9,18 +9,17 @@ use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::ANSWER_DEADLINE;
-use crate::failure::{Exit, Failure, OrFail, Outcome};
+use crate::{ANSWER_DEADLINE, Cause, Error, Result};
 
 /// Largest answer taken: a certificate list of a deep chain is a hundred times smaller.
 const MAX_ANSWER: usize = 1024 * 1024;
 const HTTP_PORT: u16 = 80;
 /// Answered only while a CA is to take over.
-pub(super) const NEXT_CA: &str = "GetNextCACert";
+pub(crate) const NEXT_CA: &str = "GetNextCACert";
 
 /// A SCEP URL, http only: SCEP protects its messages itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Url {
+pub struct Url {
     text: String,
     host: String,
     port: u16,
@@ -28,11 +27,12 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    pub(crate) fn parse(text: &str) -> Outcome<Self> {
-        let wrong = || {
-            Failure::usage(format!("{text} is no URL that this client can use"))
-                .next("give http://HOST[:PORT]/scep/PROFILE")
-        };
+    /// Reads `http://HOST[:PORT]/PATH`.
+    ///
+    /// # Errors
+    /// The text is something else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = || Error::Url(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(wrong());
@@ -45,12 +45,16 @@ impl Url {
         })
     }
 
-    fn unreachable(&self) -> Failure {
-        Failure::new(
-            Exit::Unreachable,
-            format!("{} cannot be reached", self.text),
-        )
-        .next("see that assay-frontend runs and listens there")
+    fn unreachable(&self, source: impl Into<Cause>) -> Error {
+        Error::Unreachable {
+            url: self.text.clone(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// Nothing came within the deadline.
+    fn late(&self) -> Error {
+        self.unreachable("no answer in time")
     }
 }
 
@@ -61,7 +65,7 @@ impl std::fmt::Display for Url {
 }
 
 /// An open connection; opened anew when the server has closed it between two requests.
-pub(crate) struct Connection {
+pub struct Connection {
     url: Url,
     sender: SendRequest<Full<Bytes>>,
     /// Whether it has brought an answer: only then can the server have closed it for its age or for having been idle.
@@ -69,7 +73,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) async fn open(url: &Url) -> Outcome<Self> {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The server cannot be reached within 30 s.
+    pub async fn open(url: &Url) -> Result<Self> {
         Ok(Self {
             url: url.clone(),
             sender: dial(url).await?,
@@ -77,22 +85,31 @@ impl Connection {
         })
     }
 
-    /// GetCACert, GetCACaps and the like.
-    pub(crate) async fn get(&mut self, operation: &str) -> Outcome<Bytes> {
+    /// GetCACert, GetCACaps and the like; returns the body.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or answers with another status than 200.
+    pub async fn get(&mut self, operation: &str) -> Result<Bytes> {
         self.send(Method::GET, operation, Bytes::new()).await
     }
 
-    /// PKIOperation by POST.
-    pub(crate) async fn post(&mut self, message: Bytes) -> Outcome<Bytes> {
+    /// PKIOperation by POST; returns the body.
+    ///
+    /// # Errors
+    /// As for [`Connection::get`].
+    pub async fn post(&mut self, message: Bytes) -> Result<Bytes> {
         self.send(Method::POST, "PKIOperation", message).await
     }
 
     /// The same, with the head of the answer.
-    pub(crate) async fn post_whole(&mut self, message: Bytes) -> Outcome<(Parts, Bytes)> {
+    ///
+    /// # Errors
+    /// As for [`Connection::get`].
+    pub async fn post_whole(&mut self, message: Bytes) -> Result<(Parts, Bytes)> {
         self.exchange(Method::POST, "PKIOperation", message).await
     }
 
-    async fn send(&mut self, method: Method, operation: &str, body: Bytes) -> Outcome<Bytes> {
+    async fn send(&mut self, method: Method, operation: &str, body: Bytes) -> Result<Bytes> {
         Ok(self.exchange(method, operation, body).await?.1)
     }
 
@@ -101,15 +118,18 @@ impl Connection {
         method: Method,
         operation: &str,
         body: Bytes,
-    ) -> Outcome<(Parts, Bytes)> {
-        let what = || format!("{operation} failed");
+    ) -> Result<(Parts, Bytes)> {
+        let failed = |source: Cause| Error::Exchange {
+            operation: operation.to_owned(),
+            source,
+        };
         let request = Request::builder()
             .method(method)
             .uri(format!("{}?operation={operation}", self.url.path))
             .header(HOST, format!("{}:{}", self.url.host, self.url.port))
             .header(CONTENT_TYPE, "application/x-pki-message")
             .body(Full::new(body))
-            .or_fail(what())?;
+            .map_err(|error| failed(error.into()))?;
         let answer = match self.once(request.clone()).await? {
             Err(closed) if self.answered && is_closed(&closed) => {
                 self.sender = dial(&self.url).await?;
@@ -117,43 +137,27 @@ impl Connection {
             }
             answer => answer,
         };
-        let (head, body) = answer.map_err(|error| self.url.unreachable().because(error))?;
+        let (head, body) = answer.map_err(|error| self.url.unreachable(error))?;
         self.answered = true;
-        let body = body.or_fail(what())?.to_bytes();
+        let body = body.map_err(failed)?.to_bytes();
         if head.status == StatusCode::OK {
             return Ok((head, body));
         }
-        let reason = String::from_utf8_lossy(&body).trim().to_owned();
-        let failure = Failure::new(
-            if head.status == StatusCode::SERVICE_UNAVAILABLE {
-                Exit::Unreachable
-            } else {
-                Exit::Failed
-            },
-            format!("{} answers {operation} with {}", self.url, head.status),
-        );
-        let failure = if reason.is_empty() {
-            failure
-        } else {
-            failure.because(reason)
-        };
-        Err(
-            match head
+        Err(Error::Status {
+            url: self.url.text.clone(),
+            operation: operation.to_owned(),
+            status: head.status,
+            reason: String::from_utf8_lossy(&body).trim().to_owned(),
+            retry_after: head
                 .headers
                 .get(RETRY_AFTER)
                 .and_then(|value| value.to_str().ok())
-            {
-                Some(seconds) => failure.next(format!("try again in {seconds} s")),
-                None if operation == NEXT_CA => {
-                    failure.next("there is none to take over, or it has: see GetCACert")
-                }
-                None => failure.next("see that the URL names a profile that is in force"),
-            },
-        )
+                .map(str::to_owned),
+        })
     }
 
     /// One try, with the errors of the connection apart: some of them ask for another.
-    async fn once(&mut self, request: Request<Full<Bytes>>) -> Outcome<hyper::Result<Answer>> {
+    async fn once(&mut self, request: Request<Full<Bytes>>) -> Result<hyper::Result<Answer>> {
         let exchange = async {
             self.sender.ready().await?;
             let answer = self.sender.send_request(request).await?;
@@ -162,28 +166,28 @@ impl Connection {
         };
         tokio::time::timeout(ANSWER_DEADLINE, exchange)
             .await
-            .map_err(|_| self.url.unreachable().because("no answer in time"))
+            .map_err(|_| self.url.late())
     }
 }
 
 /// The head, and the body or why there is none.
 type Answer = (
     Parts,
-    Result<Collected<Bytes>, Box<dyn std::error::Error + Send + Sync>>,
+    Result<Collected<Bytes>, Cause>,
 );
 
-async fn dial(url: &Url) -> Outcome<SendRequest<Full<Bytes>>> {
+async fn dial(url: &Url) -> Result<SendRequest<Full<Bytes>>> {
     let connect = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port));
     let stream = tokio::time::timeout(ANSWER_DEADLINE, connect)
         .await
-        .map_err(|_| url.unreachable())?
-        .map_err(|error| url.unreachable().because(error))?;
+        .map_err(|_| url.late())?
+        .map_err(|error| url.unreachable(error))?;
     stream
         .set_nodelay(true)
-        .or_fail("cannot set up the connection")?;
+        .map_err(|error| url.unreachable(error))?;
     let (sender, connection) = handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| url.unreachable().because(error))?;
+        .map_err(|error| url.unreachable(error))?;
     // Ends with the connection, whose errors the sender reports.
     tokio::spawn(connection);
     Ok(sender)
@@ -202,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers as many requests on each connection as told, and closes it without a word after the last;
+    /// A server that answers as many requests on each connection as given, and closes it without a word after the last;
     /// with the URL comes the number of connections that it will have taken.
     async fn server(answers: &'static [usize]) -> (Url, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -210,9 +214,9 @@ mod tests {
         let serve = tokio::spawn(async move {
             for answers in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut octets = [0; 4096];
+                let mut bytes = [0; 4096];
                 for _ in 0..*answers {
-                    assert_ne!(stream.read(&mut octets).await.unwrap(), 0);
+                    assert_ne!(stream.read(&mut bytes).await.unwrap(), 0);
                     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
                     stream.write_all(answer).await.unwrap();
                 }
@@ -236,7 +240,7 @@ mod tests {
         let (url, serve) = server(&[0, 1]).await;
         let mut connection = Connection::open(&url).await.unwrap();
         let failure = connection.get("GetCACaps").await.unwrap_err();
-        assert_eq!(failure.exit(), Exit::Unreachable);
+        assert!(failure.is_passing(), "{failure}");
         assert!(!serve.is_finished(), "a second connection was made");
     }
 }

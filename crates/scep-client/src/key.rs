@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use assay_scep::{Decryptor, Digest, KeyTransport, MessageSigner};
-use clap::ValueEnum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::encrypt::Decrypter;
 use openssl::error::ErrorStack;
@@ -14,95 +13,115 @@ use openssl::rsa::{Padding, Rsa};
 use openssl::sign::Signer;
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
+use crate::{Error, Result};
 
 /// An RSA or elliptic-curve key pair.
 #[derive(Clone, Debug)]
-pub(crate) struct DeviceKey(PKey<Private>);
+pub struct DeviceKey(PKey<Private>);
 
 /// What kind of key is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum KeyType {
-    /// RSA, as long as --bits says; it can renew without a challenge
-    Rsa,
-    /// NIST P-256
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// RSA, with so many bits.
+    Rsa(u32),
+    /// NIST P-256.
     P256,
-    /// NIST P-384
+    /// NIST P-384.
     P384,
 }
 
 impl DeviceKey {
-    pub(crate) fn generate(bits: u32) -> Outcome<Self> {
-        let what = "cannot make the device's key";
-        let rsa = Rsa::generate(bits).or_fail(what)?;
-        Ok(Self(PKey::from_rsa(rsa).or_fail(what)?))
-    }
-
-    /// `bits`: of an RSA key.
-    pub(crate) fn of_type(key_type: KeyType, bits: u32) -> Outcome<Self> {
-        let curve = match key_type {
-            KeyType::Rsa => return Self::generate(bits),
-            KeyType::P256 => Nid::X9_62_PRIME256V1,
-            KeyType::P384 => Nid::SECP384R1,
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// OpenSSL refuses, for instance the number of bits.
+    pub fn generate(key_type: KeyType) -> Result<Self> {
+        let on_curve = |curve| {
+            EcGroup::from_curve_name(curve)
+                .and_then(|group| EcKey::generate(&group))
+                .and_then(PKey::from_ec_key)
         };
-        let key = EcGroup::from_curve_name(curve)
-            .and_then(|group| EcKey::generate(&group))
-            .and_then(PKey::from_ec_key);
-        Ok(Self(key.or_fail("cannot make the device's key")?))
+        let key = match key_type {
+            KeyType::Rsa(bits) => Rsa::generate(bits).and_then(PKey::from_rsa),
+            KeyType::P256 => on_curve(Nid::X9_62_PRIME256V1),
+            KeyType::P384 => on_curve(Nid::SECP384R1),
+        };
+        key.map(Self).map_err(Error::Generate)
     }
 
     /// Whether it opens what is encrypted to it.
-    pub(crate) fn decrypts(&self) -> bool {
+    pub fn decrypts(&self) -> bool {
         self.0.id() == Id::RSA
     }
 
-    pub(crate) fn from_der(der: &[u8]) -> Outcome<Self> {
-        let key = PKey::private_key_from_der(der).or_fail("a cached key is unreadable")?;
+    /// Reads what [`DeviceKey::to_der`] wrote.
+    ///
+    /// # Errors
+    /// `der` is not a private key.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let key = PKey::private_key_from_der(der).map_err(Error::Encoding)?;
         Ok(Self(key))
     }
 
-    /// A key in an unencrypted PEM file.
-    pub(crate) fn read(path: &Path) -> Outcome<Self> {
-        let wrong = || Failure::failed(format!("{} holds no usable key", path.display()));
-        let next = "give an unencrypted RSA or elliptic-curve key, PEM";
-        let pem = Zeroizing::new(files::read(path)?);
+    /// Reads a key from an unencrypted PEM file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or contains no RSA or elliptic-curve key.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |source| Error::KeyFile {
+            path: path.to_owned(),
+            source,
+        };
+        let pem = Zeroizing::new(read_file(path)?);
         // An empty answer to the question for a passphrase, which would otherwise go to the terminal.
         let key = PKey::private_key_from_pem_callback(&pem, |_| Ok(0))
-            .map_err(|error| wrong().because(error).next(next))?;
+            .map_err(|error| wrong(error.into()))?;
         match key.id() {
             Id::RSA | Id::EC => Ok(Self(key)),
-            _ => Err(wrong()
-                .because("it is neither an RSA nor an elliptic-curve key")
-                .next(next)),
+            _ => Err(wrong(
+                "it is neither an RSA nor an elliptic-curve key".into(),
+            )),
         }
     }
 
-    pub(crate) fn to_der(&self) -> Outcome<Vec<u8>> {
-        self.0.private_key_to_der().or_fail("cannot write the key")
+    /// PKCS#1 or SEC 1, DER.
+    ///
+    /// # Errors
+    /// OpenSSL cannot encode the key.
+    pub fn to_der(&self) -> Result<Vec<u8>> {
+        self.0.private_key_to_der().map_err(Error::Encoding)
     }
 
     /// PKCS#8, PEM.
-    pub(crate) fn to_pem(&self) -> Outcome<Zeroizing<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// OpenSSL cannot encode the key.
+    pub fn to_pem(&self) -> Result<Zeroizing<Vec<u8>>> {
         let pem = self
             .0
             .private_key_to_pem_pkcs8()
-            .or_fail("cannot write the key")?;
+            .map_err(Error::Encoding)?;
         Ok(Zeroizing::new(pem))
     }
 
-    pub(crate) fn spki_der(&self) -> Outcome<Vec<u8>> {
-        self.0
-            .public_key_to_der()
-            .or_fail("cannot write the public key")
+    /// The public key, DER SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// OpenSSL cannot encode the key.
+    pub fn spki_der(&self) -> Result<Vec<u8>> {
+        self.0.public_key_to_der().map_err(Error::Encoding)
     }
 
-    pub(crate) fn public(&self) -> &PKeyRef<Private> {
+    /// To compare public keys.
+    pub fn public(&self) -> &PKeyRef<Private> {
         &self.0
     }
 
-    /// RSASSA-PKCS1-v1_5, or ECDSA.
-    pub(crate) fn sign(&self, digest: Digest, message: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    /// Signs with RSASSA-PKCS1-v1_5 or ECDSA.
+    ///
+    /// # Errors
+    /// OpenSSL cannot sign.
+    pub fn sign(&self, digest: Digest, message: &[u8]) -> Result<Vec<u8>, ErrorStack> {
         Signer::new(message_digest(digest), &self.0)?.sign_oneshot_to_vec(message)
     }
 }
@@ -141,6 +160,14 @@ impl Decryptor for DeviceKey {
                 key
             }))
     }
+}
+
+/// Reads a file of the device.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn message_digest(digest: Digest) -> MessageDigest {

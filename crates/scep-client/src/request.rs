@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use assay_policy::{StringEncoding, SubjectAltName};
 use assay_scep::client::{
     PkiMessageBuilder, assemble_certificate, assemble_csr, new_csr_info, self_signed_tbs,
 };
@@ -18,8 +17,7 @@ use x509_cert::Certificate;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
-use super::{CaCertificates, Credential, DeviceKey, Wish};
-use crate::failure::{Failure, OrFail, Outcome};
+use crate::{CaCertificates, Credential, DeviceKey, Error, Result, Wish};
 
 /// How long the transient certificate says it is valid; nobody runs path validation on it.
 const TRANSIENT: Duration = Duration::from_hours(24);
@@ -27,27 +25,32 @@ const DIGEST: Digest = Digest::Sha256;
 
 /// The message, and what it takes to recognise its answer and to open it.
 #[derive(Clone, Debug)]
-pub(crate) struct Prepared {
-    pub(crate) message: Bytes,
-    pub(crate) transaction_id: String,
-    pub(super) nonce: Vec<u8>,
+pub struct Prepared {
+    /// DER, as it is posted.
+    pub message: Bytes,
+    /// RFC 8894 section 3.2.1.1.
+    pub transaction_id: String,
+    pub(crate) nonce: Vec<u8>,
     /// Who signed the message: the reply is enveloped to it.
-    pub(crate) signer: Credential,
+    pub signer: Credential,
     /// Where its key cannot decrypt: what the reply is enveloped under.
-    pub(super) password: Option<Secret>,
+    pub(crate) password: Option<Secret>,
 }
 
 impl Prepared {
     /// PKCSReq: a first certificate, by a challenge, signed with a transient certificate over the new key.
-    pub(crate) async fn new(wish: &Wish, key: &DeviceKey, recipient: &[u8]) -> Outcome<Self> {
-        let what = "cannot build the request";
-        let subject = wish.subject.to_der(StringEncoding::Utf8).or_fail(what)?;
+    /// `recipient` is the RA certificate that it is enveloped to, DER.
+    ///
+    /// # Errors
+    /// OpenSSL fails, or the names are not DER.
+    pub async fn new(wish: &Wish, key: &DeviceKey, recipient: &[u8]) -> Result<Self> {
+        let subject = &wish.subject;
         let spki = key.spki_der()?;
-        let extensions = san_extension(&wish.sans)?;
-        let csr = csr(key, &subject, &spki, Some(&wish.challenge), &extensions)?;
+        let extensions = san_extension(wish.subject_alt_names.as_deref())?;
+        let csr = csr(key, subject, &spki, Some(&wish.challenge), &extensions)?;
         let signer = Credential {
             key: key.clone(),
-            certificate: transient_certificate(key, &subject, &spki)?,
+            certificate: transient_certificate(key, subject, &spki)?,
         };
         // Derived from the key, so that a device that asks again finds its transaction again.
         let transaction_id = hex::encode(sha256(&spki));
@@ -62,13 +65,16 @@ impl Prepared {
     }
 
     /// RenewalReq: the names of a certificate over `key`, signed with that certificate; with a fresh challenge where the
-    /// key of that certificate cannot decrypt the reply.
-    pub(crate) async fn renewal(
+    /// key of that certificate cannot decrypt the reply. `recipient` as for [`Prepared::new`].
+    ///
+    /// # Errors
+    /// OpenSSL fails, or the certificate cannot be read.
+    pub async fn renewal(
         old: Credential,
         key: &DeviceKey,
         challenge: Option<&str>,
         recipient: &[u8],
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let spki = key.spki_der()?;
         let extensions = san_of(&old.certificate)?;
         let csr = csr(key, &old.subject_der()?, &spki, challenge, &extensions)?;
@@ -88,11 +94,14 @@ impl Prepared {
     }
 
     /// CertPoll: what became of the transaction that `signer` began.
-    pub(crate) async fn poll(
+    ///
+    /// # Errors
+    /// OpenSSL fails, or a certificate cannot be read.
+    pub async fn poll(
         signer: Credential,
         transaction_id: String,
         ca: &CaCertificates,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let content = IssuerAndSubject {
             issuer_der: ca.subject_der()?,
             subject_der: signer.subject_der()?,
@@ -107,12 +116,15 @@ impl Prepared {
         .await
     }
 
-    /// GetCert: the certificate of the CA's with this serial number (content octets of the INTEGER).
-    pub(crate) async fn get_certificate(
+    /// GetCert: the certificate of the CA with this serial number (content bytes of the INTEGER).
+    ///
+    /// # Errors
+    /// The signer has an elliptic-curve key, which cannot open the answer; or OpenSSL fails.
+    pub async fn get_certificate(
         signer: Credential,
         serial: &[u8],
         ca: &CaCertificates,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let content = IssuerAndSerial {
             issuer_der: ca.subject_der()?,
             serial: serial.to_vec(),
@@ -120,8 +132,11 @@ impl Prepared {
         Self::query(MessageType::GetCert, &content, signer, ca).await
     }
 
-    /// GetCRL: the CRL that the signer's own certificate would stand in.
-    pub(crate) async fn get_crl(signer: Credential, ca: &CaCertificates) -> Outcome<Self> {
+    /// GetCRL: the CRL that would list the signer's own certificate.
+    ///
+    /// # Errors
+    /// As for [`Prepared::get_certificate`].
+    pub async fn get_crl(signer: Credential, ca: &CaCertificates) -> Result<Self> {
         let certificate = signer.parsed()?;
         let content = IssuerAndSerial {
             issuer_der: certificate.issuer_der().to_vec(),
@@ -135,12 +150,9 @@ impl Prepared {
         content: &IssuerAndSerial,
         signer: Credential,
         ca: &CaCertificates,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         if !signer.key.decrypts() {
-            return Err(Failure::failed(
-                "an elliptic-curve key cannot open the answer to a query",
-            )
-            .next("fetch the CRL from where the certificate says; `assay cert show` has certificates"));
+            return Err(Error::CannotDecrypt);
         }
         let transaction_id = hex::encode(nonce()?);
         Self::build(
@@ -159,7 +171,7 @@ impl Prepared {
         Asker { signer, password }: Asker,
         transaction_id: String,
         recipient: &[u8],
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let nonce = nonce()?;
         let builder = PkiMessageBuilder {
             message_type: kind.as_str(),
@@ -168,7 +180,7 @@ impl Prepared {
         let message = builder
             .build(content, &signer.key)
             .await
-            .or_fail("cannot build the request")?;
+            .map_err(Error::build)?;
         Ok(Self {
             message: message.into(),
             transaction_id,
@@ -196,18 +208,18 @@ impl Asker {
 }
 
 impl Credential {
-    fn parsed(&self) -> Outcome<SignerCertificate> {
+    fn parsed(&self) -> Result<SignerCertificate> {
         SignerCertificate::parse(&self.certificate)
-            .ok_or_else(|| Failure::failed("the device's certificate is unreadable"))
+            .ok_or_else(|| Error::build("the device's certificate is unreadable"))
     }
 
-    fn subject_der(&self) -> Outcome<Vec<u8>> {
+    fn subject_der(&self) -> Result<Vec<u8>> {
         Ok(self.parsed()?.subject_der().to_vec())
     }
 }
 
-fn nonce() -> Outcome<Vec<u8>> {
-    let nonce = Nonce::random().or_fail("no random numbers to be had")?;
+fn nonce() -> Result<Vec<u8>> {
+    let nonce = Nonce::random().map_err(Error::build)?;
     Ok(nonce.as_bytes().to_vec())
 }
 
@@ -217,48 +229,48 @@ fn csr(
     spki: &[u8],
     challenge: Option<&str>,
     extensions: &[Vec<u8>],
-) -> Outcome<Vec<u8>> {
+) -> Result<Vec<u8>> {
     let info = new_csr_info(subject, spki, challenge, extensions);
-    let signature = key.sign(DIGEST, &info).or_fail("cannot build the CSR")?;
+    let signature = key.sign(DIGEST, &info).map_err(Error::build)?;
     Ok(assemble_csr(&info, DIGEST, &signature))
 }
 
-fn san_extension(sans: &[SubjectAltName]) -> Outcome<Vec<Vec<u8>>> {
-    let what = "cannot encode the subject alternative names";
-    if sans.is_empty() {
+fn san_extension(names: Option<&[u8]>) -> Result<Vec<Vec<u8>>> {
+    let Some(names) = names else {
         return Ok(Vec::new());
-    }
-    let value = SubjectAltName::list_to_der(sans).or_fail(what)?;
+    };
     let extension = Extension {
         extn_id: SanExtension::OID,
         critical: false,
-        extn_value: OctetString::new(value).or_fail(what)?,
+        extn_value: OctetString::new(names).map_err(Error::build)?,
     };
-    Ok(vec![extension.to_der().or_fail(what)?])
+    Ok(vec![extension.to_der().map_err(Error::build)?])
 }
 
-/// The subject alternative names as they stand in a certificate.
-fn san_of(certificate: &[u8]) -> Outcome<Vec<Vec<u8>>> {
-    let what = "the certificate to renew is unreadable";
-    let certificate = Certificate::from_der(certificate).or_fail(what)?;
+/// The extension with the subject alternative names as a certificate has it.
+fn san_of(certificate: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let certificate = Certificate::from_der(certificate).map_err(Error::build)?;
     let extensions = certificate.tbs_certificate().extensions();
     extensions
         .into_iter()
         .flatten()
         .filter(|extension| extension.extn_id == SanExtension::OID)
-        .map(|extension| extension.to_der().or_fail(what))
+        .map(|extension| extension.to_der().map_err(Error::build))
         .collect()
 }
 
-/// The self-signed certificate of RFC 8894 section 2.3, DER.
-pub(crate) fn transient_certificate(
+/// The self-signed certificate of RFC 8894 section 2.3, DER, over the public key `spki` for the DER Name `subject`.
+///
+/// # Errors
+/// OpenSSL cannot sign, or the arguments are not DER.
+pub fn transient_certificate(
     key: &DeviceKey,
     subject: &[u8],
     spki: &[u8],
-) -> Outcome<Vec<u8>> {
-    let what = "cannot build the transient certificate";
+) -> Result<Vec<u8>> {
     let now = SystemTime::now();
-    let tbs = self_signed_tbs(subject, spki, &[1], DIGEST, now, now + TRANSIENT).or_fail(what)?;
-    let signature = key.sign(DIGEST, &tbs).or_fail(what)?;
+    let tbs = self_signed_tbs(subject, spki, &[1], DIGEST, now, now + TRANSIENT)
+        .map_err(Error::build)?;
+    let signature = key.sign(DIGEST, &tbs).map_err(Error::build)?;
     Ok(assemble_certificate(&tbs, DIGEST, &signature))
 }
