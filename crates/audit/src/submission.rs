@@ -1,81 +1,93 @@
 //! The body of add-checkpoint (C2SP tlog-witness): `old SIZE`, lines of a consistency proof, an empty line, a checkpoint.
 
-use assay_audit::Hash;
-use assay_audit::note::{MAX_NOTE, Note, NoteError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::Hash;
+use crate::note::{MAX_NOTE, Note, NoteError};
+
 /// Most lines of a proof.
 const MAX_LINES: usize = 63;
-/// Octets of a line of a proof, with its end.
+/// Bytes of a line of a proof, with its end.
 const LINE: usize = 45;
-/// Octets of `old ` with the largest number, and of the two line ends.
+/// Bytes of `old ` with the largest number, and of the two line ends.
 const OLD: usize = 26;
-/// Octets of a body.
-pub(crate) const MAX_BODY: usize = OLD + MAX_LINES * LINE + MAX_NOTE;
+/// Longest body of a submission, in bytes.
+pub const MAX_SUBMISSION: usize = OLD + MAX_LINES * LINE + MAX_NOTE;
 
 /// A checkpoint, and the proof that its log has only grown.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Submission {
+pub struct Submission {
     /// Records of the checkpoint that the proof begins at; 0 where there was none.
-    pub(crate) old: u64,
+    pub old: u64,
     /// RFC 6962, section 2.1.2.
-    pub(crate) proof: Vec<Hash>,
-    pub(crate) note: Note,
+    pub proof: Vec<Hash>,
+    /// The signed checkpoint.
+    pub note: Note,
 }
 
-/// Why a body is none.
+/// Why a body is not a submission.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
-    #[error("the body is no UTF-8 text")]
+pub enum SubmissionError {
+    /// It is not UTF-8.
+    #[error("the body is not UTF-8 text")]
     Text,
+    /// The first line is wrong.
     #[error("the first line is `old SIZE`, a decimal number without leading zeros")]
     Old,
-    #[error("line {0}: a line of the proof is the base64 of 32 octets")]
+    /// This line of the proof is wrong, counted from 1.
+    #[error("line {0}: a line of the proof is the base64 of 32 bytes")]
     Proof(usize),
+    /// The proof is too long.
     #[error("a proof has at most {MAX_LINES} lines")]
     TooMany,
-    #[error("an empty line parts the proof from the checkpoint")]
+    /// The empty line is missing.
+    #[error("an empty line separates the proof from the checkpoint")]
     NoNote,
-    #[error("the checkpoint is no signed note: {0}")]
+    /// What follows the empty line is not a note.
+    #[error("the checkpoint is not a signed note: {0}")]
     Note(NoteError),
 }
 
 impl Submission {
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(body).map_err(|_| Malformed::Text)?;
-        let (first, mut rest) = text.split_once('\n').ok_or(Malformed::Old)?;
+    /// Reads the body of add-checkpoint.
+    ///
+    /// # Errors
+    /// The body does not have the form of C2SP tlog-witness.
+    pub fn parse(body: &[u8]) -> Result<Self, SubmissionError> {
+        let text = std::str::from_utf8(body).map_err(|_| SubmissionError::Text)?;
+        let (first, mut rest) = text.split_once('\n').ok_or(SubmissionError::Old)?;
         let old = first
             .strip_prefix("old ")
             .and_then(|number| number.parse::<u64>().ok())
             .filter(|old| format!("old {old}") == first)
-            .ok_or(Malformed::Old)?;
+            .ok_or(SubmissionError::Old)?;
         let mut proof = Vec::new();
         loop {
-            let (line, after) = rest.split_once('\n').ok_or(Malformed::NoNote)?;
+            let (line, after) = rest.split_once('\n').ok_or(SubmissionError::NoNote)?;
             rest = after;
             if line.is_empty() {
                 break;
             }
             if proof.len() == MAX_LINES {
-                return Err(Malformed::TooMany);
+                return Err(SubmissionError::TooMany);
             }
             let hash = BASE64
                 .decode(line)
                 .ok()
                 .and_then(|octets| <[u8; 32]>::try_from(octets).ok())
-                .ok_or(Malformed::Proof(proof.len() + 2))?;
+                .ok_or(SubmissionError::Proof(proof.len() + 2))?;
             proof.push(Hash::from(hash));
         }
         Ok(Self {
             old,
             proof,
-            note: rest.parse().map_err(Malformed::Note)?,
+            note: rest.parse().map_err(SubmissionError::Note)?,
         })
     }
 
     /// As it is posted.
-    pub(crate) fn to_body(&self) -> String {
+    pub fn to_body(&self) -> String {
         let mut body = format!("old {}\n", self.old);
         for hash in &self.proof {
             body.push_str(&BASE64.encode(hash.as_bytes()));
@@ -102,7 +114,7 @@ mod tests {
                 note: NOTE.parse().unwrap(),
             };
             let body = submission.to_body();
-            assert!(body.len() <= MAX_BODY);
+            assert!(body.len() <= MAX_SUBMISSION);
             assert_eq!(Submission::parse(body.as_bytes()), Ok(submission));
         }
     }
@@ -110,31 +122,31 @@ mod tests {
     #[test]
     fn each_malformed_part_is_named() {
         let line = BASE64.encode([7; 32]);
-        let cases: [(String, Malformed); 11] = [
-            (String::new(), Malformed::Old),
-            (format!("old 01\n\n{NOTE}"), Malformed::Old),
-            (format!("old +1\n\n{NOTE}"), Malformed::Old),
-            (format!("old  1\n\n{NOTE}"), Malformed::Old),
-            (format!("size 1\n\n{NOTE}"), Malformed::Old),
+        let cases: [(String, SubmissionError); 11] = [
+            (String::new(), SubmissionError::Old),
+            (format!("old 01\n\n{NOTE}"), SubmissionError::Old),
+            (format!("old +1\n\n{NOTE}"), SubmissionError::Old),
+            (format!("old  1\n\n{NOTE}"), SubmissionError::Old),
+            (format!("size 1\n\n{NOTE}"), SubmissionError::Old),
             (
                 format!("old 1\n{line}\nAAAA\n\n{NOTE}"),
-                Malformed::Proof(3),
+                SubmissionError::Proof(3),
             ),
-            (format!("old 1\n{line} \n\n{NOTE}"), Malformed::Proof(2)),
+            (format!("old 1\n{line} \n\n{NOTE}"), SubmissionError::Proof(2)),
             (
                 format!("old 1\n{}\n{NOTE}", format!("{line}\n").repeat(64)),
-                Malformed::TooMany,
+                SubmissionError::TooMany,
             ),
-            (format!("old 1\n{line}\n"), Malformed::NoNote),
-            ("old 1\n\n".to_owned(), Malformed::Note(NoteError::NoText)),
+            (format!("old 1\n{line}\n"), SubmissionError::NoNote),
+            ("old 1\n\n".to_owned(), SubmissionError::Note(NoteError::NoText)),
             (
                 format!("old 1\n\n{}", NOTE.trim_end()),
-                Malformed::Note(NoteError::NoText),
+                SubmissionError::Note(NoteError::NoText),
             ),
         ];
         for (body, expected) in cases {
             assert_eq!(Submission::parse(body.as_bytes()), Err(expected), "{body}");
         }
-        assert_eq!(Submission::parse(b"old 1\n\xff"), Err(Malformed::Text));
+        assert_eq!(Submission::parse(b"old 1\n\xff"), Err(SubmissionError::Text));
     }
 }

@@ -1,4 +1,4 @@
-//! `assay audit verify`: an export, proven offline.
+//! `assay-audit verify`: an export, proven offline.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -19,7 +19,7 @@ Nothing is asked of the signer: the export and the pinned keys are all that is r
 
   assay export --out june                  (where the signer is)
   assay audit trust --out pinned           (once, from the operator's side)
-  assay audit verify june --trust pinned   (anywhere)
+  assay-audit verify june --trust pinned   (anywhere)
 
 Without --trust the keys are those in the export: that tells a damaged copy, and proves nothing of its maker.
 

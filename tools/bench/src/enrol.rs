@@ -1,4 +1,4 @@
-//! `assay bench enrol`: what an enrolment costs the server, beside what the token alone costs.
+//! `assay-bench enrol`: what an enrolment costs the server, beside what the token alone costs.
 
 use std::sync::Arc;
 
@@ -7,9 +7,8 @@ use clap::Args;
 use super::cpu::Pids;
 use super::report::{Latency, Report};
 use super::token::{self, TokenBench};
-use super::{keys, load};
+use super::{keys, load, server};
 use crate::admin::Admin;
-use crate::device::{CaCertificates, Connection, Url};
 use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
 use crate::output::Output;
@@ -38,14 +37,10 @@ pub(crate) struct EnrolBench {
 }
 
 pub(super) async fn run(args: &EnrolBench, installation: &Installation, out: Output) -> Outcome {
-    let url = match &args.url {
-        Some(url) => Url::parse(url)?,
-        None => Url::parse(&installation.settings()?.profile_url(&args.profile))?,
-    };
+    let url = server::url(args.url.as_deref(), &args.profile, installation)?;
     let mut admin = Admin::connect(installation).await?;
     let pids = Pids::find(installation, &admin.status().await?)?;
-    let ca = CaCertificates::parse(&Connection::open(&url).await?.get("GetCACert").await?)?;
-    ca.check(None)?;
+    let ca = server::own_certificates(&url).await?;
     let keys = keys::get(
         installation,
         usize::try_from(args.requests).unwrap_or(usize::MAX),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use assay_scep_client::{DeviceKey, KeyType};
 use tokio::task::JoinSet;
 
-use crate::device::DeviceKey;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
@@ -53,7 +53,7 @@ async fn generate(count: usize, progress: &Arc<Progress>) -> Outcome<Vec<DeviceK
         tasks.spawn_blocking(move || {
             (0..share)
                 .map(|_| {
-                    let key = DeviceKey::generate(BITS);
+                    let key = DeviceKey::generate(KeyType::Rsa(BITS)).or_fail("cannot make a key");
                     progress.add(1);
                     key
                 })
@@ -70,7 +70,7 @@ async fn generate(count: usize, progress: &Arc<Progress>) -> Outcome<Vec<DeviceK
 fn write(keys: &[DeviceKey]) -> Outcome<Vec<u8>> {
     let mut text = Vec::new();
     for key in keys {
-        let der = key.to_der()?;
+        let der = key.to_der().or_fail("cannot write a key")?;
         let length = u32::try_from(der.len()).or_fail("a key is too long")?;
         text.extend_from_slice(&length.to_be_bytes());
         text.extend_from_slice(&der);
@@ -87,7 +87,7 @@ fn read(mut text: &[u8]) -> Outcome<Vec<DeviceKey>> {
     while let Some((length, rest)) = text.split_first_chunk::<LENGTH_OCTETS>() {
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| damaged())?;
         let (der, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
-        keys.push(DeviceKey::from_der(der)?);
+        keys.push(DeviceKey::from_der(der).or_fail("a cached key is unreadable")?);
         text = rest;
     }
     if text.is_empty() {
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn keys_survive_the_cache_and_damage_is_seen() {
         let keys = [
-            DeviceKey::generate(BITS).unwrap(),
-            DeviceKey::generate(BITS).unwrap(),
+            DeviceKey::generate(KeyType::Rsa(BITS)).unwrap(),
+            DeviceKey::generate(KeyType::Rsa(BITS)).unwrap(),
         ];
         let text = write(&keys).unwrap();
         let back = read(&text).unwrap();

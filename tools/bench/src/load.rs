@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use assay_policy::Dn;
+use assay_policy::{Dn, StringEncoding};
 use assay_proto::v1::{ChallengeItem, IssueChallengesRequest};
+use assay_scep_client::{self as client, CaCertificates, DeviceKey, Prepared, Url, Verdict, Wish};
 use hyper::body::Bytes;
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
-use crate::device::{CaCertificates, Connection, DeviceKey, Prepared, Url, Wish};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::progress::Progress;
+use crate::server;
 
 /// Challenges issued in one call.
 const CHALLENGE_BATCH: usize = 1_000;
@@ -29,7 +30,7 @@ pub(super) struct Loaded {
 pub(super) struct Sent {
     pub(super) index: usize,
     pub(super) latency: Duration,
-    pub(super) reply: Outcome<Bytes>,
+    pub(super) reply: client::Result<Bytes>,
 }
 
 /// Issues a challenge for each key and builds the requests, on all cores.
@@ -86,11 +87,16 @@ pub(super) async fn build(
         let (progress, recipient) = (Arc::clone(&progress), Arc::clone(&recipient));
         tasks.spawn(async move {
             let wish = Wish {
-                subject: Dn::parse_rfc4514(&subject).or_fail("the benchmark's own subject")?,
-                sans: Vec::new(),
+                subject: Dn::parse_rfc4514(&subject)
+                    .or_fail("the benchmark's own subject")?
+                    .to_der(StringEncoding::Utf8)
+                    .or_fail("the benchmark's own subject")?,
+                subject_alt_names: None,
                 challenge,
             };
-            let prepared = Prepared::new(&wish, &key, &recipient).await?;
+            let prepared = Prepared::new(&wish, &key, &recipient)
+                .await
+                .or_fail("cannot build a request")?;
             progress.add(1);
             Ok::<_, Failure>((index, Loaded { prepared, key }))
         });
@@ -111,7 +117,7 @@ pub(super) async fn send(
 ) -> Outcome<(Vec<Sent>, Duration)> {
     let mut open = Vec::new();
     for _ in 0..connections {
-        open.push(Connection::open(url).await?);
+        open.push(server::connect(url).await?);
     }
     let next = Arc::new(AtomicUsize::new(0));
     let progress = Arc::new(Progress::new("enrolling", loaded.len() as u64));
@@ -138,7 +144,7 @@ pub(super) async fn send(
                 });
                 progress.add(1);
                 // What failed may have taken the connection with it.
-                if failed && let Ok(again) = Connection::open(&url).await {
+                if failed && let Ok(again) = server::connect(&url).await {
                     connection = again;
                 }
             }
@@ -161,9 +167,10 @@ pub(super) async fn judge(sent: Vec<Sent>, loaded: &[Loaded], ca: &CaCertificate
         };
         let verdict = match reply {
             Ok(reply) => request.prepared.read_reply(&reply, ca, &request.key).await,
-            Err(failure) => Err(failure),
+            Err(error) => Err(error),
         };
-        if let Err(failure) = verdict.and_then(crate::device::Verdict::issued) {
+        let issued = verdict.and_then(Verdict::issued);
+        if let Err(failure) = issued.or_fail("a request failed") {
             failures.push(failure);
         }
         progress.add(1);

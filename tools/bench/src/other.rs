@@ -1,4 +1,4 @@
-//! `assay bench other`: the rate of another SCEP server, by the same load.
+//! `assay-bench other`: the rate of another SCEP server, by the same load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::load::Sent;
 use super::report::Latency;
-use super::{keys, load};
-use crate::device::{CaCertificates, Connection, Url};
+use super::{keys, load, server};
 use crate::failure::Outcome;
 use crate::installation::Installation;
 use crate::output::Output;
@@ -33,7 +32,7 @@ pub(crate) struct OtherBench {
     connections: u16,
 }
 
-/// What was seen of it. Its failures are told, and are no failure of the benchmark.
+/// What was seen of it. Its failures are reported, and do not fail the benchmark.
 #[derive(Debug, Serialize)]
 struct Report {
     requests: usize,
@@ -46,8 +45,8 @@ struct Report {
 }
 
 pub(super) async fn run(args: &OtherBench, installation: &Installation, out: Output) -> Outcome {
-    let url = Url::parse(&args.url)?;
-    let ca = CaCertificates::parse(&Connection::open(&url).await?.get("GetCACert").await?)?;
+    let url = server::parse(&args.url)?;
+    let ca = server::certificates(&url).await?;
     let count = usize::try_from(args.requests).unwrap_or(usize::MAX);
     let keys = keys::get(installation, count).await?;
     let challenges = vec![args.challenge.clone(); count];

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use assay_hsm::{Digest, Hsm, KeyTransport, RaKeys};
 use clap::Args;
+use der::{Decode, Encode};
 use openssl::encrypt::Encrypter;
 use openssl::rsa::Padding;
+use openssl::x509::X509;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::cpu;
 use super::settings::Signer;
-use crate::ceremony;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::progress::Progress;
@@ -152,13 +153,18 @@ impl Material {
             .encrypt(&content_key, &mut ciphertext)
             .or_fail(what)?;
         ciphertext.truncate(length);
-        let spki = ra.public_key_to_der().or_fail(what)?;
         Ok(Self {
             ciphertext,
-            tbs: ceremony::expired_leaf(&signer.ca, &spki)?,
+            tbs: tbs_of(&signer.ra_enc).or_fail(what)?,
             signed_attributes: signed_attributes()?,
         })
     }
+}
+
+/// What the CA signed in the RA's own certificate. A second signature on it is of no use to anyone.
+fn tbs_of(certificate: &X509) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let certificate = x509_cert::Certificate::from_der(&certificate.to_der()?)?;
+    Ok(certificate.tbs_certificate().to_der()?)
 }
 
 /// contentType and messageDigest (RFC 5652, sections 11.1 and 11.2), as a DER SET OF.

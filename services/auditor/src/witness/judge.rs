@@ -4,11 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use assay_audit::note::{Note, Signature, VerifierKey};
 use assay_audit::tree::{Frontier, ProofError, verify_consistency};
-use assay_audit::{Checkpoint, CheckpointError};
+use assay_audit::{Checkpoint, CheckpointError, Submission, SubmissionError};
 
 use super::key::WitnessKey;
 use super::memory::Memory;
-use super::request::{Malformed, Submission};
 
 /// A key, the logs, and what is known of them.
 pub(super) struct Witness {
@@ -29,7 +28,7 @@ pub(super) struct Cosigned {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("malformed: {0}")]
-    Malformed(Malformed),
+    Malformed(SubmissionError),
     #[error("no checkpoint: {0}")]
     NoCheckpoint(CheckpointError),
     #[error("`{0}` is no log that this witness watches over")]

@@ -84,12 +84,12 @@ impl WitnessKey {
         Ok(Self { private, public })
     }
 
-    /// Reads what `assay witness key` wrote.
+    /// Reads what `assay-audit witness key` wrote.
     pub(super) fn read(path: &Path) -> Outcome<Self> {
         let what = || format!("cannot read {}", path.display());
         let file = File::open(path)
             .or_usage(what())
-            .map_err(|failure| failure.next("`assay witness key --name NAME` makes one"))?;
+            .map_err(|failure| failure.next("`assay-audit witness key --name NAME` makes one"))?;
         let mode = file.metadata().or_fail(what())?.mode();
         if mode & OTHERS != 0 {
             return Err(Failure::usage(format!(

@@ -1,23 +1,16 @@
-//! `assay witness`: keeps watch over logs elsewhere, and cosigns what they say of themselves as long as it hangs together
-//! (C2SP tlog-witness, tlog-cosignature).
+//! `assay-audit witness`: cosigns the checkpoints of other logs as long as each continues the one before (C2SP
+//! tlog-witness, tlog-cosignature).
 
-mod client;
 mod judge;
 mod key;
 mod memory;
-mod request;
 mod serve;
-mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use assay_audit::note::{Algorithm, VerifierKey};
 use clap::{Args, Subcommand};
-
-pub(crate) use client::{Url, Verdict, submit};
-pub(crate) use request::Submission;
-pub(crate) use tls::{Anchors, SYSTEM_ANCHORS};
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
@@ -36,7 +29,7 @@ Runs a witness (C2SP tlog-witness) over plain HTTP: a log's checkpoint is posted
 log has only grown since the last one, and comes back cosigned (cosignature/v1). The latest checkpoint of each log is on \
 disk before its cosignature leaves, so that neither a crash nor a restart makes the witness forget; keep --state as you \
 keep the key. A witness is worth what its distance to the log is: run it on another machine, under other hands. \
-`assay witness key` makes its key; pin the verifier key that it prints as one of [audit] witnesses in signer.toml, and \
+`assay-audit witness key` makes its key; pin the verifier key that it prints as one of [audit] witnesses in signer.toml, and \
 post checkpoints with `assay audit cosign`. Checkpoints with extension lines are refused."
 )]
 pub(crate) struct WitnessArgs {
@@ -54,7 +47,7 @@ enum Part {
 
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// The witness's key, made by `assay witness key`; a file that others can read is refused
+    /// The witness's key, made by `assay-audit witness key`; a file that others can read is refused
     #[arg(long, value_name = "FILE", required = true)]
     key: Option<PathBuf>,
 

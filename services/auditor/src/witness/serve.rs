@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_runtime::drain::{Drained, Shutdown};
+use assay_audit::MAX_SUBMISSION;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -17,15 +17,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
 
 use super::judge::{Cosigned, Refusal, Witness};
-use super::request::MAX_BODY;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::output::{self, Output};
 
 /// Connections at a time; a log opens one now and then.
-const MAX_CONNECTIONS: usize = 256;
+const MAX_CONNECTIONS: u16 = 256;
 /// Request line and header fields; hyper's own least is 8 KiB.
 const MAX_HEAD: usize = 16 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +53,9 @@ struct Listening {
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn serve(witness: Witness, listen: SocketAddr, out: Output) -> Outcome {
-    let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
+    let what = "cannot take signals";
+    let mut terminate = signal(SignalKind::terminate()).or_fail(what)?;
+    let mut interrupt = signal(SignalKind::interrupt()).or_fail(what)?;
     let listener = TcpListener::bind(listen)
         .await
         .or_fail(format!("cannot listen on {listen}"))?;
@@ -74,29 +76,40 @@ pub(super) async fn serve(witness: Witness, listen: SocketAddr, out: Output) -> 
         ]
     })?;
     let witness = Arc::new(witness);
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS.into()));
+    let (stop, stopping) = watch::channel(());
     tokio::select! {
-        () = shutdown.requested() => {}
-        () = accept(&listener, &witness, &shutdown) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = accept(&listener, &witness, &connections, &stopping) => {}
     }
     drop(listener);
-    match shutdown.drain(DRAIN).await {
-        Drained::Clean => Ok(()),
-        Drained::Abandoned(count) => Err(Failure::failed(format!(
-            "stopped with {count} connections still at work"
+    stop.send_replace(());
+    // Every connection that has ended has given its permit back.
+    let all = connections.acquire_many(MAX_CONNECTIONS.into());
+    match tokio::time::timeout(DRAIN, all).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::failed(format!(
+            "stopped with {} connections still at work",
+            usize::from(MAX_CONNECTIONS) - connections.available_permits()
         ))),
     }
 }
 
-async fn accept(listener: &TcpListener, witness: &Arc<Witness>, shutdown: &Shutdown) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept(
+    listener: &TcpListener,
+    witness: &Arc<Witness>,
+    connections: &Arc<Semaphore>,
+    stopping: &watch::Receiver<()>,
+) {
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, client)) => {
-                let (witness, stopping) = (Arc::clone(witness), shutdown.clone());
-                shutdown.spawn(async move {
+                let (witness, stopping) = (Arc::clone(witness), stopping.clone());
+                tokio::spawn(async move {
                     converse(stream, client, witness, stopping).await;
                     drop(permit);
                 });
@@ -113,7 +126,7 @@ async fn converse(
     stream: TcpStream,
     client: SocketAddr,
     witness: Arc<Witness>,
-    shutdown: Shutdown,
+    mut stopping: watch::Receiver<()>,
 ) {
     let service = service_fn(|request| {
         let witness = Arc::clone(&witness);
@@ -129,7 +142,8 @@ async fn converse(
     tokio::select! {
         // A client that breaks off has nobody to be told.
         _ = connection.as_mut() => return,
-        () = shutdown.requested() => {}
+        // An error is the end of the witness itself.
+        _ = stopping.changed() => {}
         () = tokio::time::sleep(CONNECTION_AGE) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -155,11 +169,11 @@ async fn respond(
         refused.headers_mut().insert(ALLOW, allow);
         return refused;
     }
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let body = Limited::new(request.into_body(), MAX_SUBMISSION).collect();
     let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let text = format!("at most {MAX_BODY} octets\n");
+            let text = format!("at most {MAX_SUBMISSION} bytes\n");
             return answer(StatusCode::PAYLOAD_TOO_LARGE, TEXT, text);
         }
         Ok(Err(_)) => return answer(StatusCode::BAD_REQUEST, TEXT, "the body broke off\n"),

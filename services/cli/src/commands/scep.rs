@@ -4,13 +4,14 @@ mod next_ca;
 
 use std::path::{Path, PathBuf};
 
+use assay_scep_client::{Credential, Prepared, Session};
 use clap::{Args, Subcommand};
 use openssl::asn1::Asn1TimeRef;
 use openssl::x509::X509CrlRef;
 use serde::Serialize;
 
 use super::server::ServerArgs;
-use crate::device::{Credential, Prepared, Session};
+use crate::device::Explain;
 use crate::failure::{Failure, Next, OrFail, Outcome};
 use crate::files;
 use crate::output::Output;
@@ -74,9 +75,14 @@ pub(crate) async fn run(command: ScepCommand, dir: Option<&Path>, out: Output) -
 async fn get_certificate(args: GetCertArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let Serial(serial) = &args.serial;
     let (mut session, signer) = args.asker.open(dir).await?;
-    let query = Prepared::get_certificate(signer, serial, &session.ca).await?;
-    let reply = session.send(&query).await?;
-    let certificate = query.read_certificate(&reply, &session.ca).await?;
+    let query = Prepared::get_certificate(signer, serial, &session.ca)
+        .await
+        .explained()?;
+    let reply = session.send(&query).await.explained()?;
+    let certificate = query
+        .read_certificate(&reply, &session.ca)
+        .await
+        .explained()?;
     let got = certificate
         .serial_number()
         .to_bn()
@@ -90,9 +96,9 @@ async fn get_certificate(args: GetCertArgs, dir: Option<&Path>, out: Output) -> 
 
 async fn get_crl(args: GetCrlArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let (mut session, signer) = args.asker.open(dir).await?;
-    let query = Prepared::get_crl(signer, &session.ca).await?;
-    let reply = session.send(&query).await?;
-    let crl = query.read_crl(&reply, &session.ca).await?;
+    let query = Prepared::get_crl(signer, &session.ca).await.explained()?;
+    let reply = session.send(&query).await.explained()?;
+    let crl = query.read_crl(&reply, &session.ca).await.explained()?;
     let pem = text(crl.to_pem().or_fail("cannot write PEM")?)?;
     let fetched = FetchedCrl {
         this_update: crl.last_update().to_string(),
@@ -106,6 +112,7 @@ async fn get_crl(args: GetCrlArgs, dir: Option<&Path>, out: Output) -> Outcome {
 impl Asker {
     async fn open(&self, dir: Option<&Path>) -> Outcome<(Session, Credential)> {
         let signer = Credential::read(&self.cert, &self.key)
+            .explained()
             .next("give the device's own certificate and key with --cert and --key")?;
         Ok((self.server.open(dir).await?, signer))
     }

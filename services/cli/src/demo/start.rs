@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use assay_policy::{Bundle, Dn, PolicyFile};
+use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
 };
+use assay_scep_client::{DeviceKey, KeyType, Session, Url, Wish};
 
 use super::child::{Running, Service};
 use super::door::Door;
@@ -17,7 +18,7 @@ use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
 use crate::ceremony::edit_settings;
 use crate::commands::policy;
-use crate::device::{DeviceKey, Session, Url, Wish};
+use crate::device::Explain;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
@@ -221,22 +222,26 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     };
     let issued = only(admin.issue_challenges(request).await?)?;
     let wish = Wish {
-        subject: Dn::parse_rfc4514(&subject).or_fail("the demo's own subject")?,
-        sans: Vec::new(),
+        subject: Dn::parse_rfc4514(&subject)
+            .or_fail("the demo's own subject")?
+            .to_der(StringEncoding::Utf8)
+            .or_fail("the demo's own subject")?,
+        subject_alt_names: None,
         challenge: issued.challenge,
     };
-    let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES))?;
-    let key = DeviceKey::generate(DEVICE_KEY_BITS)?;
-    let verdict = Session::open(&url, None).await?.enrol(&wish, &key).await?;
+    let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES)).explained()?;
+    let key = DeviceKey::generate(KeyType::Rsa(DEVICE_KEY_BITS)).explained()?;
+    let verdict = Session::open(&url, None).await.explained()?.enrol(&wish, &key).await.explained()?;
     let pem = verdict
-        .issued()?
+        .issued()
+        .explained()?
         .certificate
         .to_pem()
         .or_fail("cannot write the certificate")?;
     let certificate = home.path(&format!("devices/demo-{number}.pem"));
     files::replace(
         &home.path(&format!("devices/demo-{number}.key")),
-        &key.to_pem()?,
+        &key.to_pem().explained()?,
         files::SECRET,
     )?;
     files::replace(&certificate, &pem, files::PUBLIC)?;

@@ -8,8 +8,8 @@ use assay_hsm::{Hsm, Priority};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::bench::cpu;
-use crate::bench::settings::Signer;
+use crate::cpu;
+use crate::settings::Signer;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::progress::Progress;

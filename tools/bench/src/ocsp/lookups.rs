@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use assay_store::Serial;
 use openssl::rand::rand_bytes;
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -12,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::http::Http;
 use super::message::{Hash, Party, Said};
-use crate::bench::report::Latency;
+use crate::report::Latency;
 use crate::failure::{OrFail, Outcome};
 
 /// Between two questions: a part of what a frontend asks the signer for (500 new serials a second).
@@ -23,7 +22,7 @@ pub(super) struct Asker {
     pub(super) http: Http,
     pub(super) url: String,
     pub(super) party: Party,
-    pub(super) serials: Arc<Vec<Serial>>,
+    pub(super) serials: Arc<Vec<Vec<u8>>>,
 }
 
 /// The questions, while they are asked.
@@ -137,7 +136,7 @@ impl Asker {
         rand_bytes(&mut random).or_fail("no random numbers to be had")?;
         let count = self.serials.len().max(1) as u64;
         let place = usize::try_from(u64::from_be_bytes(random) % count).unwrap_or_default();
-        let serial = self.serials.get(place).map_or(&[][..], Serial::as_bytes);
+        let serial = self.serials.get(place).map_or(&[][..], Vec::as_slice);
         let request = self.party.request(hash, serial)?;
         let begin = Instant::now();
         let answer = self.http.ask(&self.url, request).await?;

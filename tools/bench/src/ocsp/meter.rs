@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::http::Http;
 use super::stand::{Ready, Stand};
 use crate::admin::Admin;
-use crate::bench::cpu::{Cpu, Pids};
+use crate::cpu::{Cpu, Pids};
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Between two looks.

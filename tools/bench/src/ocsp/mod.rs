@@ -1,4 +1,4 @@
-//! `assay bench ocsp`: whether the responses of a whole fleet are signed anew in time, and what that takes of the token.
+//! `assay-bench ocsp`: whether the responses of a whole fleet are signed anew in time, and what that takes of the token.
 
 mod floor;
 mod http;
@@ -8,6 +8,7 @@ mod meter;
 mod report;
 mod run;
 mod stand;
+mod store;
 
 use std::time::Duration;
 

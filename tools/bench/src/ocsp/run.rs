@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use assay_store::{OcspSurvey, Serial, multiply_certificates, survey_ocsp};
+use assay_scep_client::{CaCertificates, Url};
 
 use super::http::Http;
 use super::lookups::{Asker, Lookups};
@@ -12,15 +12,15 @@ use super::message::Party;
 use super::meter::{Meter, Reading};
 use super::report::{Cost, Cycle, Enrolments, Phase, Report, Scale};
 use super::stand::{Ready, Stand};
+use super::store::{self, OcspSurvey};
 use super::{HASHES, OcspBench, Plan, floor};
 use crate::admin::Admin;
-use crate::bench::keys;
-use crate::bench::load::{self, Loaded, Sent};
-use crate::bench::report::Latency;
-use crate::bench::settings::Signer;
-use crate::device::{CaCertificates, Connection, Url};
+use crate::keys;
+use crate::load::{self, Loaded, Sent};
+use crate::report::Latency;
+use crate::settings::Signer;
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::output;
+use crate::{output, server};
 
 /// Between two looks at the whole store, which takes a moment each.
 const LOOK: Duration = Duration::from_secs(1);
@@ -126,9 +126,8 @@ pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Repo
 impl Loads {
     async fn prepare(args: &OcspBench, stand: &Stand, ready: &Ready) -> Outcome<Self> {
         let installation = stand.installation();
-        let url = Url::parse(&ready.scep_url)?;
-        let ca = CaCertificates::parse(&Connection::open(&url).await?.get("GetCACert").await?)?;
-        ca.check(None)?;
+        let url = server::parse(&ready.scep_url)?;
+        let ca = server::own_certificates(&url).await?;
         let requests = args.requests();
         let mut keys = keys::get(&installation, TRIAL + 2 * requests).await?;
         let (beside, alone) = (keys.split_off(TRIAL + requests), keys.split_off(TRIAL));
@@ -306,16 +305,16 @@ impl Scene<'_> {
 
     async fn survey(&self, until: i64) -> Outcome<OcspSurvey> {
         let state: PathBuf = self.stand.state();
-        tokio::task::spawn_blocking(move || survey_ocsp(&state, until))
+        tokio::task::spawn_blocking(move || store::survey(&state, until))
             .await
             .or_fail("looking at the store broke off")?
             .or_fail("the store cannot be read")
     }
 }
 
-async fn fill(plan: &Plan, stand: &Stand) -> Outcome<Vec<Serial>> {
+async fn fill(plan: &Plan, stand: &Stand) -> Outcome<Vec<Vec<u8>>> {
     let (state, copies) = (stand.state(), plan.certificates);
-    tokio::task::spawn_blocking(move || multiply_certificates(&state, copies))
+    tokio::task::spawn_blocking(move || store::multiply(&state, copies))
         .await
         .or_fail("copying broke off")?
         .or_fail("the store cannot be filled")

@@ -31,7 +31,7 @@ pub(super) struct Stand {
     demo: Option<Child>,
 }
 
-/// Of the file in which the demo tells that it serves.
+/// Of the file in which the demo says that it serves.
 #[derive(Deserialize)]
 pub(super) struct Ready {
     pub(super) scep_url: String,
@@ -174,7 +174,8 @@ fn spawn(dir: &TempDir, ready_file: &Path, log: &Path) -> Outcome<Child> {
         .append(true)
         .open(log)
         .or_fail(what)?;
-    Command::new(std::env::current_exe().or_fail(what)?)
+    let assay = std::env::current_exe().or_fail(what)?.with_file_name("assay");
+    Command::new(assay)
         .arg("--dir")
         .arg(dir.path().join("demo"))
         .args(["demo", "--ocsp", "--listen", "127.0.0.1:0", "--ready-file"])

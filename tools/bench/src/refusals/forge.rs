@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use assay_policy::{Dn, StringEncoding};
 use assay_scep::client::{EnvelopeParts, PkiMessageBuilder, assemble_csr, new_csr_info};
 use assay_scep::{Cipher, Digest, KeyTransport};
+use assay_scep_client::{CaCertificates, DeviceKey, transient_certificate};
 use hyper::body::Bytes;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::encrypt::Encrypter;
@@ -16,7 +17,6 @@ use openssl::symm;
 use openssl::x509::X509;
 
 use super::cause::Cause;
-use crate::device::{CaCertificates, DeviceKey, transient_certificate};
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Messages for each cause, sent in turn: no single ciphertext is to stand for its cause.
@@ -66,7 +66,10 @@ impl Forge {
         let ra = X509::from_der(&ca.encryption).or_fail(WHAT)?;
         Ok(Self {
             ra_key: ra.public_key().or_fail(WHAT)?,
-            signer_certificate: transient_certificate(&signer, &subject, &signer.spki_der()?)?,
+            signer_certificate: signer
+                .spki_der()
+                .and_then(|spki| transient_certificate(&signer, &subject, &spki))
+                .or_fail(WHAT)?,
             ca,
             subject,
             signer,
@@ -128,7 +131,7 @@ impl Forge {
 
     /// A CSR of exactly `length` octets; `flip` is what goes wrong with the last octet of its signature.
     fn csr(&self, key: &DeviceKey, length: usize, flip: u8) -> Outcome<Vec<u8>> {
-        let spki = key.spki_der()?;
+        let spki = key.spki_der().or_fail(WHAT)?;
         let info = |filling| new_csr_info(&self.subject, &spki, Some(&"x".repeat(filling)), &[]);
         let info = (0..MAX_FILLING)
             .map(info)

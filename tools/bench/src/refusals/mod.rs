@@ -1,4 +1,4 @@
-//! `assay bench refusals`: whether a refusal tells, by its bytes or its time, what about the envelope or the CSR was wrong.
+//! `assay-bench refusals`: whether a refusal tells, by its bytes or its time, what about the envelope or the CSR was wrong.
 
 mod cause;
 mod forge;
@@ -14,8 +14,7 @@ use clap::Args;
 use self::cause::Cause;
 use self::forge::Forge;
 use self::report::Report;
-use super::keys;
-use crate::device::{CaCertificates, Connection, Url};
+use super::{keys, server};
 use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
 use crate::output::Output;
@@ -47,12 +46,8 @@ pub(crate) struct RefusalsBench {
 }
 
 pub(super) async fn run(args: &RefusalsBench, installation: &Installation, out: Output) -> Outcome {
-    let url = match &args.url {
-        Some(url) => Url::parse(url)?,
-        None => Url::parse(&installation.settings()?.profile_url(&args.profile))?,
-    };
-    let ca = CaCertificates::parse(&Connection::open(&url).await?.get("GetCACert").await?)?;
-    ca.check(None)?;
+    let url = server::url(args.url.as_deref(), &args.profile, installation)?;
+    let ca = server::own_certificates(&url).await?;
     let causes = if args.causes.is_empty() {
         Cause::ALL.to_vec()
     } else {

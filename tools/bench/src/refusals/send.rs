@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use assay_scep_client::{CaCertificates, Url};
 use hyper::header::CONNECTION;
 use openssl::rand::rand_bytes;
 use tokio::task::JoinSet;
@@ -13,9 +14,9 @@ use super::RefusalsBench;
 use super::cause::Cause;
 use super::forge::Attempts;
 use super::shape::{Shape, shape};
-use crate::device::{CaCertificates, Connection, Url};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::progress::Progress;
+use crate::server;
 
 /// Rounds that are sent and not noted: the first requests find handles, fill caches and open connections.
 const WARM_UP: usize = 4;
@@ -93,7 +94,7 @@ fn schedule(mut causes: Vec<Cause>, rounds: usize) -> Outcome<Vec<(usize, Cause)
 
 impl Sender {
     async fn run(self) -> Outcome<Observed> {
-        let mut connection = Connection::open(&self.url).await?;
+        let mut connection = server::connect(&self.url).await?;
         let mut observed = Observed::new();
         loop {
             let place = self.next.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +107,10 @@ impl Sender {
                 .and_then(|pool| pool.get(round % pool.len()))
                 .ok_or_else(|| Failure::failed("a cause without a request"))?;
             let begin = Instant::now();
-            let (head, body) = connection.post_whole(attempt.message.clone()).await?;
+            let (head, body) = connection
+                .post_whole(attempt.message.clone())
+                .await
+                .or_fail("a request was not answered")?;
             let took = begin.elapsed();
             let shape = shape(&head, &body, attempt, &self.ca)?;
             if round >= WARM_UP {
@@ -115,7 +119,7 @@ impl Sender {
                 *seen.shapes.entry(shape).or_default() += 1;
             }
             if head.headers.contains_key(CONNECTION) {
-                connection = Connection::open(&self.url).await?;
+                connection = server::connect(&self.url).await?;
             }
             self.progress.add(1);
         }

@@ -2,6 +2,7 @@
 
 use assay_scep::client::CertRep;
 use assay_scep::{FailInfo, Limits, Nonce, PkiStatus};
+use assay_scep_client::CaCertificates;
 use hyper::body::Bytes;
 use hyper::header::CONNECTION;
 use hyper::http::response::Parts;
@@ -9,7 +10,6 @@ use openssl::sha::sha256;
 use openssl::x509::X509;
 
 use super::forge::Attempt;
-use crate::device::CaCertificates;
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Hash of what is left: the HTTP head and the CertRep.

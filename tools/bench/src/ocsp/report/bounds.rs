@@ -123,7 +123,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::*;
-    use crate::bench::ocsp::OcspBench;
+    use crate::ocsp::OcspBench;
 
     fn phase() -> Phase {
         let cost = Cost {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::floor::Floor;
 use super::lookups::Answers;
 use super::{HASHES, Plan};
-use crate::bench::report::Latency;
+use crate::report::Latency;
 use crate::failure::Failure;
 
 #[derive(Debug, Serialize)]

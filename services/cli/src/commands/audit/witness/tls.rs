@@ -14,15 +14,15 @@ use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
 /// Where Debian keeps the anchors of the web.
-pub(crate) const SYSTEM_ANCHORS: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(in crate::commands::audit) const SYSTEM_ANCHORS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Whom the certificate of an https witness has to come from.
 #[derive(Clone)]
-pub(crate) struct Anchors(Arc<ClientConfig>);
+pub(in crate::commands::audit) struct Anchors(Arc<ClientConfig>);
 
 impl Anchors {
     /// Reads a PEM bundle. What in it is no anchor is passed over, as is usual with bundles of the web.
-    pub(crate) fn read(path: &Path) -> Outcome<Self> {
+    pub(in crate::commands::audit) fn read(path: &Path) -> Outcome<Self> {
         let what = || format!("{} holds no trust anchors", path.display());
         let hint = "name a PEM bundle with --anchors";
         let pem = files::read(path).map_err(|failure| failure.next(hint))?;

@@ -1,9 +1,12 @@
-//! The other side of add-checkpoint: one request on a connection of its own.
+//! The client of a witness (C2SP tlog-witness): posts a checkpoint, one request on a connection of its own.
+
+mod tls;
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use assay_audit::Submission;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::handshake;
@@ -13,8 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::request::Submission;
-use super::tls::Anchors;
+pub(super) use self::tls::{Anchors, SYSTEM_ANCHORS};
 use crate::failure::{Exit, Failure, OrFail, Outcome};
 
 /// A witness that waits for its disk answers well within.
@@ -29,7 +31,7 @@ const SIZE: &str = "text/x.tlog.size";
 
 /// Submission prefix of a witness. A cosignature proves itself; TLS is for witnesses that offer nothing else.
 #[derive(Clone, Debug)]
-pub(crate) struct Url {
+pub(super) struct Url {
     text: String,
     is_https: bool,
     host: String,
@@ -38,7 +40,7 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    pub(crate) fn parse(text: &str) -> Outcome<Self> {
+    pub(super) fn parse(text: &str) -> Outcome<Self> {
         let wrong = || {
             Failure::usage(format!("{text} is no URL of a witness"))
                 .next("give http://HOST[:PORT][/PREFIX], or the same with https")
@@ -62,7 +64,7 @@ impl Url {
     }
 
     /// Whether anchors are needed.
-    pub(crate) fn is_https(&self) -> bool {
+    pub(super) fn is_https(&self) -> bool {
         self.is_https
     }
 
@@ -92,7 +94,7 @@ impl fmt::Display for Url {
 
 /// What a witness makes of a checkpoint.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(super) enum Verdict {
     /// Lines of signatures, not verified.
     Cosigned(String),
     /// The latest that it cosigned has this size.
@@ -104,7 +106,7 @@ pub(crate) enum Verdict {
 }
 
 /// Posts a checkpoint; `anchors` are needed for an https URL.
-pub(crate) async fn submit(
+pub(super) async fn submit(
     url: &Url,
     anchors: Option<&Anchors>,
     submission: &Submission,
