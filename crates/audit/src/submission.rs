@@ -132,13 +132,19 @@ mod tests {
                 format!("old 1\n{line}\nAAAA\n\n{NOTE}"),
                 SubmissionError::Proof(3),
             ),
-            (format!("old 1\n{line} \n\n{NOTE}"), SubmissionError::Proof(2)),
+            (
+                format!("old 1\n{line} \n\n{NOTE}"),
+                SubmissionError::Proof(2),
+            ),
             (
                 format!("old 1\n{}\n{NOTE}", format!("{line}\n").repeat(64)),
                 SubmissionError::TooMany,
             ),
             (format!("old 1\n{line}\n"), SubmissionError::NoNote),
-            ("old 1\n\n".to_owned(), SubmissionError::Note(NoteError::NoText)),
+            (
+                "old 1\n\n".to_owned(),
+                SubmissionError::Note(NoteError::NoText),
+            ),
             (
                 format!("old 1\n\n{}", NOTE.trim_end()),
                 SubmissionError::Note(NoteError::NoText),
@@ -147,6 +153,9 @@ mod tests {
         for (body, expected) in cases {
             assert_eq!(Submission::parse(body.as_bytes()), Err(expected), "{body}");
         }
-        assert_eq!(Submission::parse(b"old 1\n\xff"), Err(SubmissionError::Text));
+        assert_eq!(
+            Submission::parse(b"old 1\n\xff"),
+            Err(SubmissionError::Text)
+        );
     }
 }

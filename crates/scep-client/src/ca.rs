@@ -148,10 +148,7 @@ impl CaCertificates {
         verify: impl FnOnce(&PKey<Public>) -> Result<bool, ErrorStack>,
     ) -> Result<()> {
         let ca = X509::from_der(&self.ca).and_then(|ca| ca.public_key());
-        if ca
-            .and_then(|ca| verify(&ca))
-            .map_err(Error::Verify)?
-        {
+        if ca.and_then(|ca| verify(&ca)).map_err(Error::Verify)? {
             return Ok(());
         }
         Err(Error::NotSigned(what))

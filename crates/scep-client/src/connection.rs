@@ -171,10 +171,7 @@ impl Connection {
 }
 
 /// The head, and the body or why there is none.
-type Answer = (
-    Parts,
-    Result<Collected<Bytes>, Cause>,
-);
+type Answer = (Parts, Result<Collected<Bytes>, Cause>);
 
 async fn dial(url: &Url) -> Result<SendRequest<Full<Bytes>>> {
     let connect = TcpStream::connect((url.host.trim_matches(['[', ']']), url.port));

@@ -97,10 +97,7 @@ impl DeviceKey {
     /// # Errors
     /// OpenSSL cannot encode the key.
     pub fn to_pem(&self) -> Result<Zeroizing<Vec<u8>>> {
-        let pem = self
-            .0
-            .private_key_to_pem_pkcs8()
-            .map_err(Error::Encoding)?;
+        let pem = self.0.private_key_to_pem_pkcs8().map_err(Error::Encoding)?;
         Ok(Zeroizing::new(pem))
     }
 

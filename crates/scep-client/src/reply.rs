@@ -83,11 +83,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The server refused, or the answer is not that of this server to this message.
-    pub async fn read_certificate(
-        &self,
-        reply: &[u8],
-        ca: &CaCertificates,
-    ) -> Result<X509> {
+    pub async fn read_certificate(&self, reply: &[u8], ca: &CaCertificates) -> Result<X509> {
         let reply = self.granted(reply, ca)?;
         self.first_certificate(&reply, ca).await
     }
@@ -110,8 +106,8 @@ impl Prepared {
 
     /// The CertRep of this server to this very message.
     fn check(&self, reply: &[u8], ca: &CaCertificates) -> Result<CertRep> {
-        let reply = CertRep::parse(reply, &assay_scep::Limits::default())
-            .map_err(Error::untrusted)?;
+        let reply =
+            CertRep::parse(reply, &assay_scep::Limits::default()).map_err(Error::untrusted)?;
         reply.verify(&ca.signature).map_err(Error::untrusted)?;
         if reply.transaction_id().as_str() != self.transaction_id
             || reply.recipient_nonce().map(Nonce::as_bytes) != Some(self.nonce.as_slice())

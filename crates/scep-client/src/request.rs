@@ -263,14 +263,10 @@ fn san_of(certificate: &[u8]) -> Result<Vec<Vec<u8>>> {
 ///
 /// # Errors
 /// OpenSSL cannot sign, or the arguments are not DER.
-pub fn transient_certificate(
-    key: &DeviceKey,
-    subject: &[u8],
-    spki: &[u8],
-) -> Result<Vec<u8>> {
+pub fn transient_certificate(key: &DeviceKey, subject: &[u8], spki: &[u8]) -> Result<Vec<u8>> {
     let now = SystemTime::now();
-    let tbs = self_signed_tbs(subject, spki, &[1], DIGEST, now, now + TRANSIENT)
-        .map_err(Error::build)?;
+    let tbs =
+        self_signed_tbs(subject, spki, &[1], DIGEST, now, now + TRANSIENT).map_err(Error::build)?;
     let signature = key.sign(DIGEST, &tbs).map_err(Error::build)?;
     Ok(assemble_certificate(&tbs, DIGEST, &signature))
 }

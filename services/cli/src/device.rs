@@ -59,9 +59,7 @@ pub(crate) fn explain(error: &Error) -> Failure {
         ),
         Error::OtherCa { .. } => (
             Exit::Failed,
-            Some(
-                "do not enrol there, unless the fingerprint you gave is out of date".to_owned(),
-            ),
+            Some("do not enrol there, unless the fingerprint you gave is out of date".to_owned()),
         ),
         Error::NotSigned(_) => (Exit::Failed, Some("do not use it".to_owned())),
         Error::KeyFile { .. } => (

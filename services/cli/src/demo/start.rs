@@ -231,7 +231,12 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     };
     let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES)).explained()?;
     let key = DeviceKey::generate(KeyType::Rsa(DEVICE_KEY_BITS)).explained()?;
-    let verdict = Session::open(&url, None).await.explained()?.enrol(&wish, &key).await.explained()?;
+    let verdict = Session::open(&url, None)
+        .await
+        .explained()?
+        .enrol(&wish, &key)
+        .await
+        .explained()?;
     let pem = verdict
         .issued()
         .explained()?

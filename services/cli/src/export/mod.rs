@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 const EXAMPLES: &str = "\
 The directory holds the records, the Merkle tree over them, a signed checkpoint, every policy version with its approvals, \
-the evidence of each decision and the issued certificates; no challenge, PIN or key. `assay audit verify DIR` proves it \
+the evidence of each decision and the issued certificates; no challenge, PIN or key. `assay-audit verify DIR` proves it \
 offline.
 
 A range keeps the records of that time, rounded outwards to bundles of 256, and every record that puts a policy in force; \

@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::cpu;
-use crate::settings::Signer;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::progress::Progress;
+use crate::settings::Signer;
 
 /// In flight for each session: one at work, one waiting, so that no session idles.
 const IN_FLIGHT: usize = 2;

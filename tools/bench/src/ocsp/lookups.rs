@@ -11,8 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::http::Http;
 use super::message::{Hash, Party, Said};
-use crate::report::Latency;
 use crate::failure::{OrFail, Outcome};
+use crate::report::Latency;
 
 /// Between two questions: a part of what a frontend asks the signer for (500 new serials a second).
 const INTERVAL: Duration = Duration::from_millis(10);

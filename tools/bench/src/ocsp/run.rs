@@ -15,11 +15,11 @@ use super::stand::{Ready, Stand};
 use super::store::{self, OcspSurvey};
 use super::{HASHES, OcspBench, Plan, floor};
 use crate::admin::Admin;
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::keys;
 use crate::load::{self, Loaded, Sent};
 use crate::report::Latency;
 use crate::settings::Signer;
-use crate::failure::{Failure, OrFail, Outcome};
 use crate::{output, server};
 
 /// Between two looks at the whole store, which takes a moment each.

@@ -174,7 +174,9 @@ fn spawn(dir: &TempDir, ready_file: &Path, log: &Path) -> Outcome<Child> {
         .append(true)
         .open(log)
         .or_fail(what)?;
-    let assay = std::env::current_exe().or_fail(what)?.with_file_name("assay");
+    let assay = std::env::current_exe()
+        .or_fail(what)?
+        .with_file_name("assay");
     Command::new(assay)
         .arg("--dir")
         .arg(dir.path().join("demo"))

@@ -213,7 +213,11 @@ impl Order {
         if self.is_old_key() {
             return Ok(());
         }
-        files::create(&self.key_file, &self.key.to_pem().explained()?, files::SECRET)
+        files::create(
+            &self.key_file,
+            &self.key.to_pem().explained()?,
+            files::SECRET,
+        )
     }
 
     fn drop_key(&self) -> Outcome {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::floor::Floor;
 use super::lookups::Answers;
 use super::{HASHES, Plan};
-use crate::report::Latency;
 use crate::failure::Failure;
+use crate::report::Latency;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
