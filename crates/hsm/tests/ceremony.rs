@@ -164,14 +164,14 @@ async fn a_root_signs_cas_only_and_a_ca_anything_but() {
     let uri = KeyUri::parse(&root.uri).unwrap();
     let name = der::name("Root");
     let signature = der::signature_algorithm(KeyAlgorithm::P384);
-    let mut authority = der::Tbs {
+    let mut ca = der::Tbs {
         issuer: name.clone(),
         subject: name.clone(),
         spki: root.spki_der.clone(),
         signature: signature.to_vec(),
         extensions: vec![der::ca_true(), der::key_usage(0x06, 1)],
     };
-    let tbs = authority.to_der();
+    let tbs = ca.to_der();
     let value = ceremony
         .sign_certificate(&uri, KeyRole::RootSign, &name, &tbs)
         .await
@@ -190,11 +190,11 @@ async fn a_root_signs_cas_only_and_a_ca_anything_but() {
     assert!(refused(KeyRole::CaSign, name.clone(), tbs.clone()).await);
     assert!(refused(KeyRole::Probe, name.clone(), tbs.clone()).await);
     assert!(refused(KeyRole::RootSign, der::name("Other"), tbs).await);
-    authority.extensions = vec![der::ca_true()];
-    assert!(refused(KeyRole::RootSign, name.clone(), authority.to_der()).await);
-    authority.extensions = vec![der::ca_false()];
-    assert!(refused(KeyRole::RootSign, name.clone(), authority.to_der()).await);
-    let leaf = authority.to_der();
+    ca.extensions = vec![der::ca_true()];
+    assert!(refused(KeyRole::RootSign, name.clone(), ca.to_der()).await);
+    ca.extensions = vec![der::ca_false()];
+    assert!(refused(KeyRole::RootSign, name.clone(), ca.to_der()).await);
+    let leaf = ca.to_der();
     ceremony
         .sign_certificate(&uri, KeyRole::CaSign, &name, &leaf)
         .await

@@ -173,7 +173,7 @@ impl Ceremony {
         tbs: &[u8],
     ) -> Result<Vec<u8>, CeremonyError> {
         let subject = match role {
-            KeyRole::RootSign => Subject::Authority,
+            KeyRole::RootSign => Subject::Ca,
             KeyRole::CaSign => Subject::Delegate,
             KeyRole::RaDecrypt
             | KeyRole::RaSign

@@ -37,7 +37,7 @@ pub(super) enum Subject {
     /// Anyone but a CA: what a ceremony issues, a responder among them.
     Delegate,
     /// A CA and no one else.
-    Authority,
+    Ca,
 }
 
 /// The rule that refused a structure.
@@ -56,13 +56,13 @@ pub(super) enum Refusal {
     #[error("an extension is there twice")]
     RepeatedExtension,
     #[error("basicConstraints makes the subject a CA")]
-    Authority,
+    Ca,
     #[error("keyUsage allows keyCertSign or cRLSign")]
-    AuthorityUsage,
+    CaUsage,
     #[error("extendedKeyUsage makes the subject an OCSP responder: only a ceremony does that")]
     Responder,
     #[error("a root signs only certificates of CAs: basicConstraints CA:TRUE and keyCertSign")]
-    NotAuthority,
+    NotCa,
     #[error("the request does not hold the public half of the signing key")]
     ForeignKey,
 }
@@ -90,21 +90,19 @@ pub(super) fn check_certificate(
     }
     check_issuer(certificate.issuer(), certificate.signature(), issuer)?;
     let extensions = certificate.extensions().map_or(&[][..], Vec::as_slice);
-    let authority = is_authority(extensions)?;
+    let ca = is_ca(extensions)?;
     let usage = key_usage(extensions)?;
     let signs = |flag: KeyUsages| usage.is_some_and(|usage| usage.0.contains(flag));
     match subject {
-        Subject::EndEntity | Subject::Delegate if authority => Err(Refusal::Authority),
+        Subject::EndEntity | Subject::Delegate if ca => Err(Refusal::Ca),
         Subject::EndEntity | Subject::Delegate
             if signs(KeyUsages::KeyCertSign) || signs(KeyUsages::CRLSign) =>
         {
-            Err(Refusal::AuthorityUsage)
+            Err(Refusal::CaUsage)
         }
         Subject::EndEntity if is_responder(extensions)? => Err(Refusal::Responder),
-        Subject::Authority if !(authority && signs(KeyUsages::KeyCertSign)) => {
-            Err(Refusal::NotAuthority)
-        }
-        Subject::EndEntity | Subject::Delegate | Subject::Authority => Ok(()),
+        Subject::Ca if !(ca && signs(KeyUsages::KeyCertSign)) => Err(Refusal::NotCa),
+        Subject::EndEntity | Subject::Delegate | Subject::Ca => Ok(()),
     }
 }
 
@@ -161,7 +159,7 @@ fn check_issuer(
     Ok(())
 }
 
-fn is_authority(extensions: &[Extension]) -> Result<bool, Refusal> {
+fn is_ca(extensions: &[Extension]) -> Result<bool, Refusal> {
     let Some(value) = single(extensions, BASIC_CONSTRAINTS)? else {
         return Ok(false);
     };
