@@ -108,7 +108,7 @@ impl Report {
     }
 
     /// The words of the bounds that were not held.
-    pub(in crate::bench::ocsp) fn broken(&self) -> Vec<&str> {
+    pub(in crate::ocsp) fn broken(&self) -> Vec<&str> {
         let broken = self.bounds.iter().filter(|bound| !bound.held);
         broken.map(|bound| bound.what.as_str()).collect()
     }

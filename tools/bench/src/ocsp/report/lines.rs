@@ -7,7 +7,7 @@ const SECONDS_A_DAY: f64 = 86_400.0;
 const MEBIBYTE: f64 = 1_048_576.0;
 
 impl Report {
-    pub(in crate::bench::ocsp) fn lines(&self) -> Vec<String> {
+    pub(in crate::ocsp) fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!(
             "{} certificates, two responses each; ocsp.rate {}, refresh {} s, validity {} s",
             self.certificates, self.rate, self.refresh_seconds, self.validity_seconds
