@@ -9,7 +9,7 @@ use clap::Args;
 use openssl::x509::X509;
 
 use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
+use crate::failure::{OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 use crate::output::Output;
