@@ -31,7 +31,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a device asks for.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct EnrolmentRequest {
     /// The subject, a DER Name.
     pub subject: Vec<u8>,
     /// The subject alternative names, DER GeneralNames, if there are any.
@@ -81,8 +81,8 @@ impl Session {
     ///
     /// # Errors
     /// The request cannot be built or sent, or the answer cannot be trusted.
-    pub async fn enrol(&mut self, wish: &Wish, key: &DeviceKey) -> Result<Verdict> {
-        let request = Prepared::new(wish, key, &self.ca.encryption).await?;
+    pub async fn enrol(&mut self, wanted: &EnrolmentRequest, key: &DeviceKey) -> Result<Verdict> {
+        let request = Prepared::new(wanted, key, &self.ca.encryption).await?;
         self.ask(&request, key).await
     }
 

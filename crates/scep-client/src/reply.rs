@@ -178,7 +178,7 @@ mod tests {
     use x509_cert::name::Name;
 
     use super::*;
-    use crate::{KeyType, Wish, transient_certificate};
+    use crate::{EnrolmentRequest, KeyType, transient_certificate};
 
     const BITS: u32 = 2_048;
 
@@ -194,12 +194,12 @@ mod tests {
     }
 
     async fn ask(key: &DeviceKey, ca: &CaCertificates) -> Prepared {
-        let wish = Wish {
+        let wanted = EnrolmentRequest {
             subject: name("CN=box-1,O=Example"),
             subject_alt_names: None,
             challenge: "challenge".to_owned(),
         };
-        Prepared::new(&wish, key, &ca.encryption).await.unwrap()
+        Prepared::new(&wanted, key, &ca.encryption).await.unwrap()
     }
 
     async fn pending(asked: &Prepared, key: &DeviceKey, ca: &CaCertificates) -> Vec<u8> {

@@ -17,7 +17,7 @@ use x509_cert::Certificate;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
-use crate::{CaCertificates, Credential, DeviceKey, Error, Result, Wish};
+use crate::{CaCertificates, Credential, DeviceKey, EnrolmentRequest, Error, Result};
 
 /// How long the transient certificate says it is valid; nobody runs path validation on it.
 const TRANSIENT: Duration = Duration::from_hours(24);
@@ -43,11 +43,11 @@ impl Prepared {
     ///
     /// # Errors
     /// OpenSSL fails, or the names are not DER.
-    pub async fn new(wish: &Wish, key: &DeviceKey, recipient: &[u8]) -> Result<Self> {
-        let subject = &wish.subject;
+    pub async fn new(wanted: &EnrolmentRequest, key: &DeviceKey, recipient: &[u8]) -> Result<Self> {
+        let subject = &wanted.subject;
         let spki = key.spki_der()?;
-        let extensions = san_extension(wish.subject_alt_names.as_deref())?;
-        let csr = csr(key, subject, &spki, Some(&wish.challenge), &extensions)?;
+        let extensions = san_extension(wanted.subject_alt_names.as_deref())?;
+        let csr = csr(key, subject, &spki, Some(&wanted.challenge), &extensions)?;
         let signer = Credential {
             key: key.clone(),
             certificate: transient_certificate(key, subject, &spki)?,
@@ -57,7 +57,7 @@ impl Prepared {
         Self::build(
             MessageType::PkcsReq,
             &csr,
-            Asker::new(signer, Some(&wish.challenge)),
+            Requester::new(signer, Some(&wanted.challenge)),
             transaction_id,
             recipient,
         )
@@ -86,7 +86,7 @@ impl Prepared {
         Self::build(
             MessageType::RenewalReq,
             &csr,
-            Asker::new(old, challenge),
+            Requester::new(old, challenge),
             transaction_id,
             recipient,
         )
@@ -109,7 +109,7 @@ impl Prepared {
         Self::build(
             MessageType::CertPoll,
             &content.to_der(),
-            Asker::new(signer, None),
+            Requester::new(signer, None),
             transaction_id,
             &ca.encryption,
         )
@@ -158,7 +158,7 @@ impl Prepared {
         Self::build(
             kind,
             &content.to_der(),
-            Asker::new(signer, None),
+            Requester::new(signer, None),
             transaction_id,
             &ca.encryption,
         )
@@ -168,7 +168,7 @@ impl Prepared {
     async fn build(
         kind: MessageType,
         content: &[u8],
-        Asker { signer, password }: Asker,
+        Requester { signer, password }: Requester,
         transaction_id: String,
         recipient: &[u8],
     ) -> Result<Self> {
@@ -192,12 +192,12 @@ impl Prepared {
 }
 
 /// Who asks, and by what the answer is opened.
-struct Asker {
+struct Requester {
     signer: Credential,
     password: Option<Secret>,
 }
 
-impl Asker {
+impl Requester {
     fn new(signer: Credential, challenge: Option<&str>) -> Self {
         let challenge = challenge.filter(|_| !signer.key.decrypts());
         Self {

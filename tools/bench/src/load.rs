@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use assay_policy::{Dn, StringEncoding};
 use assay_proto::v1::{ChallengeItem, IssueChallengesRequest};
-use assay_scep_client::{self as client, CaCertificates, DeviceKey, Prepared, Url, Verdict, Wish};
+use assay_scep_client::{
+    self as client, CaCertificates, DeviceKey, EnrolmentRequest, Prepared, Url, Verdict,
+};
 use hyper::body::Bytes;
 use tokio::task::JoinSet;
 
@@ -86,7 +88,7 @@ pub(super) async fn build(
     {
         let (progress, recipient) = (Arc::clone(&progress), Arc::clone(&recipient));
         tasks.spawn(async move {
-            let wish = Wish {
+            let wanted = EnrolmentRequest {
                 subject: Dn::parse_rfc4514(&subject)
                     .or_fail("the benchmark's own subject")?
                     .to_der(StringEncoding::Utf8)
@@ -94,7 +96,7 @@ pub(super) async fn build(
                 subject_alt_names: None,
                 challenge,
             };
-            let prepared = Prepared::new(&wish, &key, &recipient)
+            let prepared = Prepared::new(&wanted, &key, &recipient)
                 .await
                 .or_fail("cannot build a request")?;
             progress.add(1);

@@ -36,18 +36,18 @@ pub(crate) struct GetCertArgs {
     serial: Serial,
 
     #[command(flatten)]
-    asker: Asker,
+    requester: Requester,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct GetCrlArgs {
     #[command(flatten)]
-    asker: Asker,
+    requester: Requester,
 }
 
 /// Who asks whom, and where the answer goes.
 #[derive(Debug, Args)]
-struct Asker {
+struct Requester {
     #[command(flatten)]
     server: ServerArgs,
 
@@ -74,7 +74,7 @@ pub(crate) async fn run(command: ScepCommand, dir: Option<&Path>, out: Output) -
 
 async fn get_certificate(args: GetCertArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let Serial(serial) = &args.serial;
-    let (mut session, signer) = args.asker.open(dir).await?;
+    let (mut session, signer) = args.requester.open(dir).await?;
     let query = Prepared::get_certificate(signer, serial, &session.ca)
         .await
         .explained()?;
@@ -91,11 +91,11 @@ async fn get_certificate(args: GetCertArgs, dir: Option<&Path>, out: Output) -> 
         return Err(Failure::failed("the server sent another certificate").next("do not use it"));
     }
     let pem = text(certificate.to_pem().or_fail("cannot write PEM")?)?;
-    args.asker.tell(&Fetched { pem: &pem }, &pem, out)
+    args.requester.tell(&Fetched { pem: &pem }, &pem, out)
 }
 
 async fn get_crl(args: GetCrlArgs, dir: Option<&Path>, out: Output) -> Outcome {
-    let (mut session, signer) = args.asker.open(dir).await?;
+    let (mut session, signer) = args.requester.open(dir).await?;
     let query = Prepared::get_crl(signer, &session.ca).await.explained()?;
     let reply = session.send(&query).await.explained()?;
     let crl = query.read_crl(&reply, &session.ca).await.explained()?;
@@ -106,10 +106,10 @@ async fn get_crl(args: GetCrlArgs, dir: Option<&Path>, out: Output) -> Outcome {
         revoked: revoked(&crl)?,
         pem: &pem,
     };
-    args.asker.tell(&fetched, &pem, out)
+    args.requester.tell(&fetched, &pem, out)
 }
 
-impl Asker {
+impl Requester {
     async fn open(&self, dir: Option<&Path>) -> Outcome<(Session, Credential)> {
         let signer = Credential::read(&self.cert, &self.key)
             .explained()

@@ -9,10 +9,10 @@ use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
 };
-use assay_scep_client::{DeviceKey, KeyType, Session, Url, Wish};
+use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 
+use super::address::HeldAddress;
 use super::child::{Running, Service};
-use super::door::Door;
 use super::home::{Home, Mark};
 use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
@@ -54,11 +54,11 @@ impl Started {
     }
 }
 
-pub(super) async fn start(home: &Home, door: Door) -> Outcome<Started> {
+pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started> {
     let mut mark = home
         .mark()?
         .ok_or_else(|| Failure::failed("the demo's directory lost its mark"))?;
-    release_ports(home, door.address())?;
+    release_ports(home, frontend.address())?;
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
@@ -67,7 +67,7 @@ pub(super) async fn start(home: &Home, door: Door) -> Outcome<Started> {
             Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
         put_in_force(home, &mut admin, &files).await?;
     }
-    mark.http = Some(door.open());
+    mark.http = Some(frontend.release());
     let frontend = Running::start(Service::Frontend, home).await?;
     let http = pin_frontend(home, &frontend)?;
     let fleet_challenge = fleet_challenge(home, &mut admin, &mut mark).await?;
@@ -221,7 +221,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
         static_challenge: false,
     };
     let issued = only(admin.issue_challenges(request).await?)?;
-    let wish = Wish {
+    let wanted = EnrolmentRequest {
         subject: Dn::parse_rfc4514(&subject)
             .or_fail("the demo's own subject")?
             .to_der(StringEncoding::Utf8)
@@ -234,7 +234,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     let verdict = Session::open(&url, None)
         .await
         .explained()?
-        .enrol(&wish, &key)
+        .enrol(&wanted, &key)
         .await
         .explained()?;
     let pem = verdict

@@ -18,7 +18,7 @@ use crate::report::Latency;
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Who asks, and whom.
-pub(super) struct Asker {
+pub(super) struct Requester {
     pub(super) http: Http,
     pub(super) url: String,
     pub(super) party: Party,
@@ -61,10 +61,10 @@ pub(super) struct Answers {
 }
 
 impl Lookups {
-    pub(super) fn start(asker: Asker) -> Self {
+    pub(super) fn start(requester: Requester) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let all_signed = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(ask(asker, Arc::clone(&seen), Arc::clone(&all_signed)));
+        let task = tokio::spawn(ask(requester, Arc::clone(&seen), Arc::clone(&all_signed)));
         Self {
             seen,
             all_signed,
@@ -110,7 +110,7 @@ impl Drop for Lookups {
     }
 }
 
-async fn ask(asker: Asker, seen: Arc<Mutex<Seen>>, all_signed: Arc<AtomicBool>) {
+async fn ask(requester: Requester, seen: Arc<Mutex<Seen>>, all_signed: Arc<AtomicBool>) {
     let mut interval = interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hash = Hash::Sha1;
@@ -122,14 +122,14 @@ async fn ask(asker: Asker, seen: Arc<Mutex<Seen>>, all_signed: Arc<AtomicBool>) 
         };
         let begin = Instant::now();
         let late = all_signed.load(Ordering::Relaxed);
-        match asker.one(hash).await {
+        match requester.one(hash).await {
             Ok((took, said)) => lock(&seen).note(begin, took, hash, said, late),
             Err(failure) => lock(&seen).fault(failure.to_string()),
         }
     }
 }
 
-impl Asker {
+impl Requester {
     /// Any of the certificates.
     async fn one(&self, hash: Hash) -> Outcome<(Duration, Said)> {
         let mut random = [0; size_of::<u64>()];

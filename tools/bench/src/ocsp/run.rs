@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use assay_scep_client::{CaCertificates, Url};
 
 use super::http::Http;
-use super::lookups::{Asker, Lookups};
+use super::lookups::{Lookups, Requester};
 use super::message::Party;
 use super::meter::{Meter, Reading};
 use super::report::{Cost, Cycle, Enrolments, Phase, Report, Scale};
@@ -84,7 +84,7 @@ pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Repo
         plan,
         stand,
         meter: Meter::start(stand, &ready, http.clone()).await?,
-        lookups: Lookups::start(Asker {
+        lookups: Lookups::start(Requester {
             http,
             url: ready.ocsp_url,
             party: Party::new(&signer.ca, responder)?,

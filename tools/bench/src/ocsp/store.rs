@@ -14,7 +14,7 @@ const SCATTER: u32 = 0x9e37_79b1;
 /// All OCSP responses of a state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OcspSurvey {
-    /// Certificates with a response or a wish for one.
+    /// Certificates with a response, or waiting for one.
     pub(super) all: u64,
     /// Of them those without a response.
     pub(super) unsigned: u64,

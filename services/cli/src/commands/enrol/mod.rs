@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use assay_policy::{StringEncoding, SubjectAltName};
 use assay_scep_client::{
-    self as client, Credential, DeviceKey, Enrolled, Error, Prepared, Session, Verdict, Wish,
+    self as client, Credential, DeviceKey, Enrolled, EnrolmentRequest, Error, Prepared, Session,
+    Verdict,
 };
 use openssl::x509::X509;
 use serde::Serialize;
@@ -144,7 +145,7 @@ struct Order {
 
 enum Signer {
     /// By a challenge, with a transient certificate.
-    Challenge(Wish),
+    Challenge(EnrolmentRequest),
     /// By the certificate to renew, whose key lies in the file.
     Renewal {
         old: Credential,
@@ -160,7 +161,7 @@ impl Order {
             let subject = args.subject.as_ref();
             let subject = subject.ok_or_else(|| Failure::usage("no --subject"))?;
             let sans = (!args.sans.is_empty()).then(|| SubjectAltName::list_to_der(&args.sans));
-            let wish = Wish {
+            let wanted = EnrolmentRequest {
                 subject: subject
                     .to_der(StringEncoding::Utf8)
                     .or_usage("the subject cannot be encoded")?,
@@ -172,7 +173,7 @@ impl Order {
             return Ok(Self {
                 key: args.new_key()?,
                 key_file: args.key.clone(),
-                signer: Signer::Challenge(wish),
+                signer: Signer::Challenge(wanted),
             });
         };
         let old = Credential::read(certificate, old_key).explained()?;
@@ -196,7 +197,7 @@ impl Order {
     async fn request(&self, session: &Session) -> client::Result<Prepared> {
         let recipient = &session.ca.encryption;
         match &self.signer {
-            Signer::Challenge(wish) => Prepared::new(wish, &self.key, recipient).await,
+            Signer::Challenge(wanted) => Prepared::new(wanted, &self.key, recipient).await,
             Signer::Renewal { old, challenge, .. } => {
                 let challenge = challenge.as_ref().map(|challenge| challenge.as_str());
                 Prepared::renewal(old.clone(), &self.key, challenge, recipient).await

@@ -5,12 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use crate::failure::{Next, OrFail, Outcome};
 
 /// An address that nobody else can take until the frontend does.
-pub(super) struct Door {
+pub(super) struct HeldAddress {
     address: SocketAddr,
     _held: TcpListener,
 }
 
-impl Door {
+impl HeldAddress {
     /// The address asked for; where any port will do, that of the last start while it is free.
     pub(super) fn hold(listen: SocketAddr, last: Option<SocketAddr>) -> Outcome<Self> {
         let last = last.filter(|last| listen.port() == 0 && last.ip() == listen.ip());
@@ -30,8 +30,8 @@ impl Door {
         self.address
     }
 
-    /// Lets go of the address, for the frontend to take.
-    pub(super) fn open(self) -> SocketAddr {
+    /// Releases the address, for the frontend to take.
+    pub(super) fn release(self) -> SocketAddr {
         self.address
     }
 }
@@ -43,13 +43,16 @@ mod tests {
     #[test]
     fn the_port_of_the_last_start_is_taken_again_while_it_is_free() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let first = Door::hold(any, None).unwrap();
+        let first = HeldAddress::hold(any, None).unwrap();
         let address = first.address();
         // Taken: another one.
-        let second = Door::hold(any, Some(address)).unwrap();
+        let second = HeldAddress::hold(any, Some(address)).unwrap();
         assert_ne!(second.address(), address);
-        assert!(Door::hold(address, None).is_err());
+        assert!(HeldAddress::hold(address, None).is_err());
         first.open();
-        assert_eq!(Door::hold(any, Some(address)).unwrap().address(), address);
+        assert_eq!(
+            HeldAddress::hold(any, Some(address)).unwrap().address(),
+            address
+        );
     }
 }
