@@ -49,7 +49,7 @@ mod tests {
         let second = HeldAddress::hold(any, Some(address)).unwrap();
         assert_ne!(second.address(), address);
         assert!(HeldAddress::hold(address, None).is_err());
-        first.open();
+        first.release();
         assert_eq!(
             HeldAddress::hold(any, Some(address)).unwrap().address(),
             address
