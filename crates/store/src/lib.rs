@@ -12,12 +12,10 @@ mod checkpoints;
 mod consume;
 mod crl_reason;
 mod crls;
-mod csrs;
 mod error;
 mod evidence;
 mod expiring;
 mod export;
-mod fleet;
 mod intents;
 mod inventory;
 mod issuers;
@@ -48,7 +46,6 @@ mod upkeep;
 mod writer;
 
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
-pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
 pub use certificates::{Census, CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
@@ -60,7 +57,6 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportRow, InventoryChangeRow, Told};
-pub use fleet::{OcspSurvey, multiply_certificates, survey_ocsp};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
