@@ -20,7 +20,7 @@ const SIZES: [(&str, usize, usize); 8] = [
     // services/cli: requests whose decisions are made again under a draft; a multiple of ten.
     ("requests under a draft", 1_000, 10_000),
     // tests: refusals for each of the two causes that differ most (see tests/tests/refusals/main.rs).
-    ("refusals of each cause", 200, 800),
+    ("refusals of each cause", 400, 800),
 ];
 
 /// The size of a suite in this run.
