@@ -12,7 +12,6 @@ mod checkpoints;
 mod consume;
 mod crl_reason;
 mod crls;
-mod csrs;
 mod error;
 mod evidence;
 mod expiring;
@@ -48,7 +47,6 @@ mod upkeep;
 mod writer;
 
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
-pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
 pub use certificates::{Census, CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
@@ -67,7 +65,7 @@ pub use inventory::{
 };
 pub use issuers::IssuerRow;
 pub use log_check::{LogFault, LogState};
-pub use ocsp::{CertIdHash, DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
+pub use ocsp::{DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo};

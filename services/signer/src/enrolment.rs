@@ -15,7 +15,7 @@ use assay_proto::v1::{
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
 use assay_scep::Algorithms;
-use assay_store::CertIdHash;
+use assay_types::CertIdHash;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
