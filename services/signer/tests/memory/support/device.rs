@@ -56,10 +56,10 @@ pub(crate) enum Answer {
 
 impl Answer {
     pub(crate) fn certificate(self) -> Vec<u8> {
-        match self {
-            Self::Issued(certificate) => certificate,
-            other => panic!("not issued: {other:?}"),
+        if let Self::Issued(certificate) = self {
+            return certificate;
         }
+        panic!("not issued: {self:?}");
     }
 }
 
