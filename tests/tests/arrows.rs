@@ -10,9 +10,10 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const ARROWS: &[(&str, &[&str])] = &[
     ("assay-proto", &[]),
     ("assay-types", &[]),
-    ("assay-policy", &[]),
+    ("assay-policy", &["assay-types"]),
     ("assay-scep-http", &[]),
-    ("assay-scep", &["assay-scep-http"]),
+    ("assay-scep", &["assay-scep-http", "assay-types"]),
+    ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
     ("assay-hsm", &["assay-ocsp", "assay-types"]),
     ("assay-lint", &[]),
@@ -59,18 +60,36 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "assay-auditor",
+        &["assay-audit", "assay-console", "assay-verify"],
+    ),
+    (
         "assay-cli",
         &[
             "assay-audit",
+            "assay-console",
             "assay-decision",
             "assay-hsm",
-            "assay-lint",
+            "assay-operator",
             "assay-policy",
             "assay-proto",
             "assay-runtime",
             "assay-scep",
-            "assay-store",
+            "assay-scep-client",
             "assay-verify",
+        ],
+    ),
+    (
+        "assay-bench",
+        &[
+            "assay-console",
+            "assay-hsm",
+            "assay-operator",
+            "assay-policy",
+            "assay-proto",
+            "assay-runtime",
+            "assay-scep",
+            "assay-scep-client",
         ],
     ),
     (
@@ -88,10 +107,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates that exactly one crate of ours may lean on, and which; the harness looks at a store's file from outside.
+/// Crates that exactly one crate of ours may lean on, and which; the benchmark and the harness look at a store's file from
+/// outside.
 const WARDS: [(&str, &[&str]); 2] = [
     ("cryptoki", &["assay-hsm"]),
-    ("rusqlite", &["assay-store", "assay-tests"]),
+    ("rusqlite", &["assay-store", "assay-bench", "assay-tests"]),
 ];
 
 #[test]

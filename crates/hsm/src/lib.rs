@@ -33,7 +33,8 @@ mod uri;
 mod wire;
 mod worker;
 
-pub use algorithm::{Digest, KeyTransport, SignatureAlgorithm};
+pub use algorithm::SignatureAlgorithm;
+pub use assay_types::{Digest, KeyTransport};
 pub use ceremony::{Ceremony, FoundKey, GenerateKey, GeneratedKey, init_token};
 pub use config::{CeremonyConfig, HsmConfig, KeyConfig};
 pub use error::{CeremonyError, OperationError, StartError};

@@ -22,7 +22,6 @@ use std::path::Path;
 
 pub(crate) use approver::make as make_approver;
 pub(crate) use args::{CeremonyArgs, KeyArgs, Lifetimes, Subjects, TokenArgs};
-pub(crate) use certificate::expired_leaf;
 pub(crate) use layout::{Addresses, edit as edit_settings, reachable, write_settings};
 pub(crate) use make::{Issuing, Plan, make};
 
