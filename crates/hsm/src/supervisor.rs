@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::job::{Job, Phase, Reply, SharedPhase};
 use crate::link::{Launch, Link};
 use crate::runs::Runs;
-use crate::wire::{self, Answer, Operation, Outcome, Ready, Request, ServiceSetup, Setup, Usage};
+use crate::wire::{self, Answer, Operation, Outcome, Ready, Request, Setup, Usage};
 use crate::{Health, OperationError, StartError};
 
 /// Pauses before a restart: doubled from the least to the most until a probe succeeds, so that a
@@ -33,7 +33,7 @@ const LEAST_TICK: Duration = Duration::from_millis(5);
 /// What a supervisor needs to know.
 pub(crate) struct Plan {
     pub(crate) launch: Launch,
-    pub(crate) setup: ServiceSetup,
+    pub(crate) setup: Setup,
     pub(crate) deadline: Duration,
     pub(crate) health_interval: Duration,
 }
@@ -41,9 +41,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Starts a worker and logs it in.
     pub(crate) async fn start(&self) -> Result<(Link, Ready), StartError> {
-        let setup = Setup::Service(self.setup.clone());
-        let (link, ready) = Link::start::<Result<Ready, StartError>>(&self.launch, &setup).await?;
-        Ok((link, ready?))
+        Link::start(&self.launch, &self.setup).await
     }
 }
 

@@ -1,89 +1,86 @@
-//! Key ceremonies: keys made, read and used one at a time.
+//! Key generation: each attribute set and read back, and nothing overwritten.
 
 use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
-use cryptoki::session::Session;
+use cryptoki::object::{Attribute, AttributeType};
 
-use super::structure::{Issuer, Refusal, Subject, check_certificate, check_request};
-use super::template::{self, Curve, ReadBack};
-use super::token::{Access, Token};
-use super::{key, operation};
-use crate::wire::{CeremonyAnswer, CeremonyRequest};
+use crate::template::{self, Curve, ReadBack};
 use crate::{
-    CeremonyError, FoundKey, GenerateKey, GeneratedKey, KeyAlgorithm, KeyRole, KeyUri,
-    SignatureAlgorithm, StartError, TokenUri,
+    CallError, FoundKey, KeyAlgorithm, KeyHandle, KeyRole, KeyUri, Session, Token, TokenError,
+    describe,
 };
 
 /// Longest CKA_LABEL and CKA_ID made, in octets; tokens take at least these.
 const MAX_LABEL: usize = 64;
 const MAX_ID: usize = 32;
 
-pub(super) struct Ceremony {
-    uri: TokenUri,
-    session: Session,
-    token: Token,
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct GenerateKey {
+    /// Decides usage and allowed mechanisms.
+    pub role: KeyRole,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID.
+    pub id: Vec<u8>,
+    /// Kind and size.
+    pub algorithm: KeyAlgorithm,
 }
 
-impl Ceremony {
-    pub(super) fn open(module: &str, uri: &str) -> Result<Self, StartError> {
-        let uri = TokenUri::parse(uri).map_err(|error| StartError::Config {
-            field: "token".to_owned(),
-            right: error.to_string(),
-        })?;
-        let token = Token::open(module, &uri, Access::ReadWrite)?;
-        Ok(Self {
-            session: token.session()?,
-            uri: uri.at(&token.identity.label, &token.identity.serial),
-            token,
-        })
-    }
+/// A key just generated.
+#[derive(Clone, Debug)]
+pub struct GeneratedKey {
+    /// DER of its SubjectPublicKeyInfo.
+    pub spki_der: Vec<u8>,
+    /// Attributes of the private key as read back, by PKCS#11 name.
+    pub attributes: Vec<(String, String)>,
+    /// Its URI with the PIN source of its token, as it may stand in a configuration.
+    pub uri: KeyUri,
+}
 
-    pub(super) fn answer(&self, request: CeremonyRequest) -> Result<CeremonyAnswer, CeremonyError> {
-        match request {
-            CeremonyRequest::List => {
-                let found = key::list(&self.session, |_| true).map_err(failed("listing keys"))?;
-                let keys = found.into_iter().map(|(_, key)| key).collect();
-                Ok(CeremonyAnswer::Keys(keys))
-            }
-            CeremonyRequest::Generate(key) => self.generate(&key).map(CeremonyAnswer::Generated),
-            CeremonyRequest::PublicKey { key } => {
-                let (uri, _) = self.find(&key)?;
-                self.spki(&uri).map(CeremonyAnswer::Octets)
-            }
-            CeremonyRequest::SignCertificate {
-                key,
-                role,
-                issuer,
-                tbs,
-            } => self
-                .sign_certificate(&key, role, issuer, &tbs)
-                .map(CeremonyAnswer::Octets),
-            CeremonyRequest::SignCsr { key, info } => {
-                self.sign_csr(&key, &info).map(CeremonyAnswer::Octets)
-            }
-        }
-    }
-
-    fn generate(&self, key: &GenerateKey) -> Result<GeneratedKey, CeremonyError> {
+impl Session {
+    /// Generates a key pair in the token with every attribute set, and reads them back. The session is one of `token`,
+    /// which was opened with [`crate::Access::ReadWrite`].
+    ///
+    /// # Errors
+    /// [`TokenError::Unfit`] for a key that its role has no use for, [`TokenError::Exists`] if the id or label is
+    /// taken; [`TokenError::Generate`] says what is left, if anything.
+    pub fn generate(&self, token: &Token, key: &GenerateKey) -> Result<GeneratedKey, TokenError> {
         check_specification(key)?;
-        let taken = self.same_name(key)?;
+        let taken = self
+            .list(|found| key.has_name_of(found))
+            .map_err(|error| TokenError::call("listing keys", &error))?;
         if !taken.is_empty() {
-            return Err(CeremonyError::Exists {
-                found: key::describe(&taken),
+            return Err(TokenError::Exists {
+                found: describe(&taken),
             });
         }
+        let uri = token.uri().key(&key.label, &key.id);
         let made = self
             .generate_pair(key)
             .map_err(|error| error.to_string())
-            .and_then(|private| self.read_back(key, private));
-        made.map_err(|reason| CeremonyError::Generate {
+            .and_then(|private| self.inspect(key, uri, private));
+        made.map_err(|reason| TokenError::Generate {
             reason,
             left: self.clean_up(key),
         })
     }
 
-    fn generate_pair(&self, key: &GenerateKey) -> Result<ObjectHandle, Error> {
+    /// The SubjectPublicKeyInfo DER of a key.
+    ///
+    /// # Errors
+    /// [`TokenError::PublicKey`] where its public key object is not there once, or cannot be read.
+    pub fn spki_der(&self, uri: &KeyUri) -> Result<Vec<u8>, TokenError> {
+        let key = self
+            .public_key(uri)
+            .map_err(|error| TokenError::call("reading the public key object", &error))?;
+        key.and_then(|key| key.public_key_to_der().ok())
+            .ok_or_else(|| TokenError::PublicKey {
+                uri: uri.to_string(),
+            })
+    }
+
+    fn generate_pair(&self, key: &GenerateKey) -> Result<KeyHandle, Error> {
         let mechanism = match key.algorithm {
             KeyAlgorithm::Rsa(_) => Mechanism::RsaPkcsKeyPairGen,
             KeyAlgorithm::P256 | KeyAlgorithm::P384 => Mechanism::EccKeyPairGen,
@@ -92,9 +89,9 @@ impl Ceremony {
         let generate = |curve| {
             let public = template::public(key, curve);
             let private = template::private(key);
-            self.session
+            self.0
                 .generate_key_pair(&mechanism, &public, &private)
-                .map(|(_, private)| private)
+                .map(|(_, private)| KeyHandle(private))
         };
         match generate(Curve::Named) {
             Err(_) if key.algorithm == KeyAlgorithm::Ed25519 => generate(Curve::Oid),
@@ -103,17 +100,22 @@ impl Ceremony {
     }
 
     /// Reads the new key back and refuses one that the token did not make as asked.
-    fn read_back(&self, key: &GenerateKey, private: ObjectHandle) -> Result<GeneratedKey, String> {
-        let text = |error: Error| error.to_string();
+    fn inspect(
+        &self,
+        key: &GenerateKey,
+        uri: KeyUri,
+        private: KeyHandle,
+    ) -> Result<GeneratedKey, String> {
+        let text = |error: CallError| error.to_string();
         let ReadBack {
             mut attributes,
             mut problems,
-        } = template::check(&self.session, private, key.role).map_err(text)?;
+        } = self.read_back(private, key.role).map_err(text)?;
         let wanted = template::mechanisms(key.role, key.algorithm);
         let allowed = self
-            .session
-            .get_attributes(private, &[AttributeType::AllowedMechanisms])
-            .map_err(text)?;
+            .0
+            .get_attributes(private.0, &[AttributeType::AllowedMechanisms])
+            .map_err(|error| error.to_string())?;
         if let Some(Attribute::AllowedMechanisms(allowed)) = allowed.first() {
             let names: Vec<String> = allowed.iter().map(ToString::to_string).collect();
             attributes.push(("CKA_ALLOWED_MECHANISMS".to_owned(), names.join(" ")));
@@ -123,7 +125,7 @@ impl Ceremony {
         } else {
             problems.push("CKA_ALLOWED_MECHANISMS cannot be read".to_owned());
         }
-        if key::algorithm(&self.session, private).map_err(text)? != Some(key.algorithm) {
+        if self.algorithm(private).map_err(text)? != Some(key.algorithm) {
             problems.push("the key is of another kind".to_owned());
         }
         if !problems.is_empty() {
@@ -135,130 +137,37 @@ impl Ceremony {
         attributes.push(("CKA_KEY_TYPE".to_owned(), key.algorithm.to_string()));
         attributes.push(("CKA_LABEL".to_owned(), key.label.clone()));
         attributes.push(("CKA_ID".to_owned(), hex::encode(&key.id)));
-        let uri = self.uri.key(&key.label, &key.id);
         Ok(GeneratedKey {
-            spki_der: self.spki(&uri).map_err(|error| error.to_string())?,
+            spki_der: self.spki_der(&uri).map_err(|error| error.to_string())?,
             attributes,
-            uri: uri.to_string(),
+            uri,
         })
     }
 
     /// Destroys what a failed generation made, and says what is left.
     fn clean_up(&self, key: &GenerateKey) -> String {
-        for (handle, _) in self.same_name(key).unwrap_or_default() {
-            if let Err(error) = self.session.destroy_object(handle) {
+        let made = self.objects(|found| key.has_name_of(found));
+        for (handle, _) in made.unwrap_or_default() {
+            if let Err(error) = self.0.destroy_object(handle) {
                 tracing::warn!(%error, "a half key pair could not be destroyed");
             }
         }
-        match self.same_name(key) {
+        match self.list(|found| key.has_name_of(found)) {
             Ok(left) if left.is_empty() => "nothing of it is left in the token".to_owned(),
-            Ok(left) => format!("left in the token: {}", key::describe(&left)),
-            Err(error) => format!("what is left of it cannot be told: {error}"),
+            Ok(left) => format!("left in the token: {}", describe(&left)),
+            Err(error) => format!("what is left of it cannot be listed: {error}"),
         }
     }
+}
 
-    /// Objects of any class that bear this id or this label.
-    fn same_name(&self, key: &GenerateKey) -> Result<Vec<(ObjectHandle, FoundKey)>, CeremonyError> {
-        key::list(&self.session, |found| {
-            found.id == key.id || found.label == key.label
-        })
-        .map_err(failed("listing keys"))
-    }
-
-    fn sign_certificate(
-        &self,
-        key: &str,
-        role: KeyRole,
-        issuer: Vec<u8>,
-        tbs: &[u8],
-    ) -> Result<Vec<u8>, CeremonyError> {
-        let subject = match role {
-            KeyRole::RootSign => Subject::Authority,
-            KeyRole::CaSign => Subject::Delegate,
-            KeyRole::RaDecrypt
-            | KeyRole::RaSign
-            | KeyRole::RaSingle
-            | KeyRole::LogSign
-            | KeyRole::OcspSign
-            | KeyRole::Probe => {
-                return Err(CeremonyError::Refused {
-                    reason: format!("a {role} key signs no certificates"),
-                });
-            }
-        };
-        let (_, signer) = self.find(key)?;
-        let issuer = Issuer {
-            name: issuer,
-            algorithm: signer.signature_algorithm()?,
-        };
-        check_certificate(tbs, &issuer, subject).map_err(refused)?;
-        self.sign(&signer, tbs)
-    }
-
-    fn sign_csr(&self, key: &str, info: &[u8]) -> Result<Vec<u8>, CeremonyError> {
-        let (uri, signer) = self.find(key)?;
-        signer.signature_algorithm()?;
-        check_request(info, &self.spki(&uri)?).map_err(refused)?;
-        self.sign(&signer, info)
-    }
-
-    fn sign(&self, signer: &Signer, data: &[u8]) -> Result<Vec<u8>, CeremonyError> {
-        operation::sign(&self.session, signer.handle, signer.algorithm, data)
-            .map_err(failed("signing"))
-    }
-
-    fn find(&self, uri: &str) -> Result<(KeyUri, Signer), CeremonyError> {
-        let refused = |reason: String| CeremonyError::Refused { reason };
-        let uri = KeyUri::parse(uri).map_err(|error| refused(error.to_string()))?;
-        self.token
-            .expect_holds(&uri)
-            .map_err(|error| refused(error.to_string()))?;
-        let found = key::find_private(&self.session, &uri).map_err(failed("finding the key"))?;
-        let [handle] = found.as_slice() else {
-            return Err(CeremonyError::KeyCount {
-                uri: uri.to_string(),
-                count: found.len(),
-            });
-        };
-        let algorithm = key::algorithm(&self.session, *handle)
-            .map_err(failed("reading the kind of the key"))?
-            .ok_or_else(|| {
-                refused("the key is neither RSA, P-256, P-384 nor Ed25519".to_owned())
-            })?;
-        Ok((
-            uri,
-            Signer {
-                handle: *handle,
-                algorithm,
-            },
-        ))
-    }
-
-    fn spki(&self, uri: &KeyUri) -> Result<Vec<u8>, CeremonyError> {
-        let key =
-            key::public_key(&self.session, uri).map_err(failed("reading the public key object"))?;
-        key.public_key_to_der()
-            .map_err(|error| CeremonyError::Token {
-                action: "encoding the public key".to_owned(),
-                code: error.to_string(),
-            })
+impl GenerateKey {
+    /// The object, of any class, bears this id or this label.
+    fn has_name_of(&self, found: &FoundKey) -> bool {
+        found.id == self.id || found.label == self.label
     }
 }
 
-struct Signer {
-    handle: ObjectHandle,
-    algorithm: KeyAlgorithm,
-}
-
-impl Signer {
-    fn signature_algorithm(&self) -> Result<SignatureAlgorithm, CeremonyError> {
-        operation::signature_algorithm(self.algorithm).ok_or_else(|| CeremonyError::Refused {
-            reason: "an Ed25519 key signs no certificates here: use P-256, P-384 or RSA".to_owned(),
-        })
-    }
-}
-
-fn check_specification(key: &GenerateKey) -> Result<(), CeremonyError> {
+fn check_specification(key: &GenerateKey) -> Result<(), TokenError> {
     let right = if key.label.is_empty() || key.label.len() > MAX_LABEL {
         Some(format!("a key label has 1 to {MAX_LABEL} octets"))
     } else if key.id.is_empty() || key.id.len() > MAX_ID {
@@ -287,19 +196,6 @@ fn check_specification(key: &GenerateKey) -> Result<(), CeremonyError> {
     };
     match right {
         None => Ok(()),
-        Some(reason) => Err(CeremonyError::Refused { reason }),
-    }
-}
-
-fn failed(action: &'static str) -> impl Fn(Error) -> CeremonyError {
-    move |error| CeremonyError::Token {
-        action: action.to_owned(),
-        code: error.to_string(),
-    }
-}
-
-fn refused(refusal: Refusal) -> CeremonyError {
-    CeremonyError::Refused {
-        reason: refusal.to_string(),
+        Some(reason) => Err(TokenError::Unfit { reason }),
     }
 }

@@ -18,17 +18,11 @@ const MAX_PIN: usize = 256;
 const OTHERS: u32 = 0o077;
 
 /// A PIN; wiped when dropped, never printed.
-#[derive(Clone)]
-pub struct Pin(Zeroizing<String>);
+pub(crate) struct Pin(Zeroizing<String>);
 
 impl Pin {
-    /// Takes a PIN as text.
-    pub fn new(pin: String) -> Self {
-        Self(Zeroizing::new(pin))
-    }
-
     /// The PIN itself.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -39,7 +33,7 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// Where a worker reads a PIN (`pin-source` of RFC 7512, section 2.4).
+/// Where a PIN is read from (`pin-source` of RFC 7512, section 2.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinSource {
     /// `file:/PATH`: a file of this user or root that nobody else can read.
@@ -175,7 +169,7 @@ fn read_file(path: &Path, access: Access) -> Result<Pin, PinError> {
     if pin.is_empty() || pin.len() > MAX_PIN || pin.contains(['\n', '\0']) {
         return Err(PinError::Content { path: name() });
     }
-    Ok(Pin::new(pin.to_owned()))
+    Ok(Pin(Zeroizing::new(pin.to_owned())))
 }
 
 #[cfg(test)]
@@ -219,6 +213,6 @@ mod tests {
 
     #[test]
     fn a_pin_is_not_printed() {
-        assert!(!format!("{:?}", Pin::new("1234".to_owned())).contains("1234"));
+        assert!(!format!("{:?}", Pin(Zeroizing::new("1234".to_owned()))).contains("1234"));
     }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::SignatureAlgorithm;
+
 /// The one purpose that a key serves. Only a single RA key has two uses in the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum KeyRole {
@@ -53,6 +55,16 @@ impl KeyRole {
             Self::RootSign => "root-sign",
         }
     }
+
+    /// The key may decrypt.
+    pub fn decrypts(self) -> bool {
+        matches!(self, Self::RaDecrypt | Self::RaSingle)
+    }
+
+    /// The key may sign. Only a single RA key does both.
+    pub fn signs(self) -> bool {
+        self != Self::RaDecrypt
+    }
 }
 
 impl fmt::Display for KeyRole {
@@ -75,33 +87,6 @@ impl FromStr for KeyRole {
     }
 }
 
-/// Which keys an RA works with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum RaKeys {
-    /// ra-decrypt and ra-sign, each with its one use.
-    Pair,
-    /// ra-single for both.
-    Single,
-}
-
-impl RaKeys {
-    /// The role that unwraps content-encryption keys.
-    pub(crate) fn decrypts(self) -> KeyRole {
-        match self {
-            Self::Pair => KeyRole::RaDecrypt,
-            Self::Single => KeyRole::RaSingle,
-        }
-    }
-
-    /// The role that signs replies.
-    pub(crate) fn signs(self) -> KeyRole {
-        match self {
-            Self::Pair => KeyRole::RaSign,
-            Self::Single => KeyRole::RaSingle,
-        }
-    }
-}
-
 /// The kind and size of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KeyAlgorithm {
@@ -113,6 +98,19 @@ pub enum KeyAlgorithm {
     P384,
     /// Ed25519 (RFC 8032), for log-sign.
     Ed25519,
+}
+
+impl KeyAlgorithm {
+    /// How certificates signed with a key of this kind name their signature; `None` for Ed25519,
+    /// which no CA here uses.
+    pub fn signature_algorithm(self) -> Option<SignatureAlgorithm> {
+        match self {
+            Self::Rsa(_) => Some(SignatureAlgorithm::Sha256WithRsa),
+            Self::P256 => Some(SignatureAlgorithm::EcdsaWithSha256),
+            Self::P384 => Some(SignatureAlgorithm::EcdsaWithSha384),
+            Self::Ed25519 => None,
+        }
+    }
 }
 
 impl fmt::Display for KeyAlgorithm {

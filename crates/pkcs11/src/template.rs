@@ -1,11 +1,9 @@
 //! Attributes that a key of each role has, for making it and for checking it.
 
 use cryptoki::mechanism::MechanismType;
-use cryptoki::object::ObjectHandle;
 use cryptoki::object::{Attribute, AttributeType, KeyType};
-use cryptoki::session::Session;
 
-use crate::{GenerateKey, KeyAlgorithm, KeyRole};
+use crate::{CallError, GenerateKey, KeyAlgorithm, KeyHandle, KeyRole, Session};
 
 /// Public exponent of generated RSA keys: F4, the least that FIPS 186-5 (A.1.1) allows.
 const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
@@ -16,49 +14,17 @@ const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
 const ED25519_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
 const ED25519_NAME: &[u8] = b"\x13\x0cedwards25519";
 
-/// What a key may do: one thing, but for ra-single.
-#[derive(Clone, Copy)]
-pub(super) struct Usage {
-    pub(super) decrypts: bool,
-    pub(super) signs: bool,
-}
-
-impl Usage {
-    pub(super) fn of(role: KeyRole) -> Self {
-        match role {
-            KeyRole::RaDecrypt => Self {
-                decrypts: true,
-                signs: false,
-            },
-            KeyRole::RaSingle => Self {
-                decrypts: true,
-                signs: true,
-            },
-            KeyRole::RaSign
-            | KeyRole::CaSign
-            | KeyRole::LogSign
-            | KeyRole::OcspSign
-            | KeyRole::Probe
-            | KeyRole::RootSign => Self {
-                decrypts: false,
-                signs: true,
-            },
-        }
-    }
-}
-
 /// A boolean attribute of a private key and the value that it must have.
-pub(super) struct Rule {
-    pub(super) attribute: AttributeType,
-    pub(super) name: &'static str,
-    pub(super) value: bool,
+struct Rule {
+    attribute: AttributeType,
+    name: &'static str,
+    value: bool,
     /// Tokens of PKCS#11 v2.40 and before may not know it.
     optional: bool,
 }
 
 /// What must be read back from a private key of this role.
-pub(super) fn rules(role: KeyRole) -> Vec<Rule> {
-    let usage = Usage::of(role);
+fn rules(role: KeyRole) -> Vec<Rule> {
     let rule = |attribute, name, value| Rule {
         attribute,
         name,
@@ -79,8 +45,8 @@ pub(super) fn rules(role: KeyRole) -> Vec<Rule> {
         rule(AttributeType::Local, "CKA_LOCAL", true),
         rule(AttributeType::Modifiable, "CKA_MODIFIABLE", false),
         rule(AttributeType::Copyable, "CKA_COPYABLE", false),
-        rule(AttributeType::Decrypt, "CKA_DECRYPT", usage.decrypts),
-        rule(AttributeType::Sign, "CKA_SIGN", usage.signs),
+        rule(AttributeType::Decrypt, "CKA_DECRYPT", role.decrypts()),
+        rule(AttributeType::Sign, "CKA_SIGN", role.signs()),
         rule(AttributeType::SignRecover, "CKA_SIGN_RECOVER", false),
         rule(AttributeType::Unwrap, "CKA_UNWRAP", false),
         rule(AttributeType::Derive, "CKA_DERIVE", false),
@@ -89,53 +55,61 @@ pub(super) fn rules(role: KeyRole) -> Vec<Rule> {
 
 /// Attributes as a token states them.
 #[derive(Default)]
-pub(super) struct ReadBack {
+pub(crate) struct ReadBack {
     /// What was found, by PKCS#11 name.
-    pub(super) attributes: Vec<(String, String)>,
+    pub(crate) attributes: Vec<(String, String)>,
     /// Each that is not as it must be.
-    pub(super) problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
-/// Reads the attributes that [`rules`] names.
-pub(super) fn check(
-    session: &Session,
-    key: ObjectHandle,
-    role: KeyRole,
-) -> cryptoki::error::Result<ReadBack> {
-    let mut back = ReadBack::default();
-    for rule in rules(role) {
-        // One by one: a token may fail a whole request for one attribute that it does not know.
-        let read = session.get_attributes(key, &[rule.attribute])?;
-        match read.first().and_then(boolean) {
-            Some(value) => {
-                back.attributes
-                    .push((rule.name.to_owned(), value.to_string()));
-                if value != rule.value {
-                    back.problems.push(format!("{} is {value}", rule.name));
-                }
-            }
-            None if rule.optional => {}
-            None => back.problems.push(format!("{} cannot be read", rule.name)),
-        }
+impl Session {
+    /// Each boolean attribute of a private key that is not as its role needs it, as `CKA_SIGN is true`.
+    ///
+    /// # Errors
+    /// [`CallError`] of reading them.
+    pub fn attribute_problems(
+        &self,
+        key: KeyHandle,
+        role: KeyRole,
+    ) -> Result<Vec<String>, CallError> {
+        Ok(self.read_back(key, role)?.problems)
     }
-    Ok(back)
+
+    pub(crate) fn read_back(&self, key: KeyHandle, role: KeyRole) -> Result<ReadBack, CallError> {
+        let mut back = ReadBack::default();
+        for rule in rules(role) {
+            // One by one: a token may fail a whole request for one attribute that it does not know.
+            let read = self.0.get_attributes(key.0, &[rule.attribute])?;
+            match read.first().and_then(boolean) {
+                Some(value) => {
+                    back.attributes
+                        .push((rule.name.to_owned(), value.to_string()));
+                    if value != rule.value {
+                        back.problems.push(format!("{} is {value}", rule.name));
+                    }
+                }
+                None if rule.optional => {}
+                None => back.problems.push(format!("{} cannot be read", rule.name)),
+            }
+        }
+        Ok(back)
+    }
 }
 
 /// Mechanisms that a key of this role is bound to by CKA_ALLOWED_MECHANISMS.
-pub(super) fn mechanisms(role: KeyRole, algorithm: KeyAlgorithm) -> Vec<MechanismType> {
-    let usage = Usage::of(role);
+pub(crate) fn mechanisms(role: KeyRole, algorithm: KeyAlgorithm) -> Vec<MechanismType> {
     let mut mechanisms = Vec::new();
-    if usage.decrypts {
+    if role.decrypts() {
         mechanisms.extend([MechanismType::RSA_PKCS, MechanismType::RSA_PKCS_OAEP]);
     }
-    if usage.signs {
+    if role.signs() {
         mechanisms.extend(signatures(role, algorithm));
     }
     mechanisms
 }
 
 /// Mechanisms that a key of this role signs with.
-pub(super) fn signatures(role: KeyRole, algorithm: KeyAlgorithm) -> &'static [MechanismType] {
+pub(crate) fn signatures(role: KeyRole, algorithm: KeyAlgorithm) -> &'static [MechanismType] {
     match (algorithm, role) {
         (KeyAlgorithm::P256 | KeyAlgorithm::P384, _) => &[MechanismType::ECDSA],
         (KeyAlgorithm::Ed25519, _) => &[MechanismType::EDDSA],
@@ -151,8 +125,7 @@ pub(super) fn signatures(role: KeyRole, algorithm: KeyAlgorithm) -> &'static [Me
 
 /// Template of the private half: every attribute of usage set, for a token's own defaults may be
 /// anything.
-pub(super) fn private(key: &GenerateKey) -> Vec<Attribute> {
-    let usage = Usage::of(key.role);
+pub(crate) fn private(key: &GenerateKey) -> Vec<Attribute> {
     vec![
         Attribute::KeyType(key_type(key.algorithm)),
         Attribute::Label(key.label.clone().into_bytes()),
@@ -163,8 +136,8 @@ pub(super) fn private(key: &GenerateKey) -> Vec<Attribute> {
         Attribute::Extractable(false),
         Attribute::Modifiable(false),
         Attribute::Copyable(false),
-        Attribute::Decrypt(usage.decrypts),
-        Attribute::Sign(usage.signs),
+        Attribute::Decrypt(key.role.decrypts()),
+        Attribute::Sign(key.role.signs()),
         Attribute::SignRecover(false),
         Attribute::Unwrap(false),
         Attribute::Derive(false),
@@ -173,8 +146,7 @@ pub(super) fn private(key: &GenerateKey) -> Vec<Attribute> {
 }
 
 /// Template of the public half.
-pub(super) fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
-    let usage = Usage::of(key.role);
+pub(crate) fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
     let mut template = vec![
         Attribute::KeyType(key_type(key.algorithm)),
         Attribute::Label(key.label.clone().into_bytes()),
@@ -183,8 +155,8 @@ pub(super) fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
         Attribute::Private(false),
         Attribute::Modifiable(false),
         Attribute::Copyable(false),
-        Attribute::Encrypt(usage.decrypts),
-        Attribute::Verify(usage.signs),
+        Attribute::Encrypt(key.role.decrypts()),
+        Attribute::Verify(key.role.signs()),
         Attribute::VerifyRecover(false),
         Attribute::Wrap(false),
         Attribute::Derive(false),
@@ -210,13 +182,13 @@ pub(super) fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
 
 /// The two spellings of Ed25519 in CKA_EC_PARAMS; tokens take one or the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Curve {
+pub(crate) enum Curve {
     Named,
     Oid,
 }
 
 /// The algorithm of CKA_EC_PARAMS.
-pub(super) fn curve_algorithm(parameters: &[u8]) -> Option<KeyAlgorithm> {
+pub(crate) fn curve_algorithm(parameters: &[u8]) -> Option<KeyAlgorithm> {
     match parameters {
         P256 => Some(KeyAlgorithm::P256),
         P384 => Some(KeyAlgorithm::P384),

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::TokenError;
 use crate::pin::PinSource;
 use parse::{Attributes, escape, escape_source};
 
@@ -17,9 +18,9 @@ use parse::{Attributes, escape, escape_source};
 /// hold `pin-source` and `module-path`. A slot number never names a token.
 ///
 /// ```
-/// let uri: assay_hsm::TokenUri = "pkcs11:token=Service%20keys?pin-source=file:/run/pin".parse()?;
+/// let uri: assay_pkcs11::TokenUri = "pkcs11:token=Service%20keys?pin-source=file:/run/pin".parse()?;
 /// assert_eq!(uri.label(), Some("Service keys"));
-/// # Ok::<(), assay_hsm::UriError>(())
+/// # Ok::<(), assay_pkcs11::UriError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenUri {
@@ -43,32 +44,29 @@ impl TokenUri {
         Ok(token)
     }
 
-    /// Names a token by the label and serial number that it states.
-    pub(crate) fn of_token(label: &str, serial: &str) -> Self {
+    /// The same URI with label and serial number as the token states them.
+    pub(crate) fn at(&self, label: &str, serial: &str) -> Self {
         Self {
             label: Some(label.to_owned()),
             serial: Some(serial.to_owned()),
             manufacturer: None,
             model: None,
-            pin_source: None,
-            module_path: None,
-        }
-    }
-
-    /// The same URI with label and serial number as the token states them.
-    pub(crate) fn at(&self, label: &str, serial: &str) -> Self {
-        Self {
             pin_source: self.pin_source.clone(),
             module_path: self.module_path.clone(),
-            ..Self::of_token(label, serial)
         }
     }
 
-    /// The same token, its PIN read from this file.
-    #[must_use]
-    pub fn with_pin_file(mut self, path: &Path) -> Self {
-        self.pin_source = Some(PinSource::File(path.to_owned()));
-        self
+    /// Refuses a URI that names another library than this one.
+    ///
+    /// # Errors
+    /// [`TokenError::OtherModule`].
+    pub fn expect_module(&self, module: &Path) -> Result<(), TokenError> {
+        match self.module_path() {
+            Some(path) if path != module => Err(TokenError::OtherModule {
+                uri: self.to_string(),
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The key of this label and id on this token.

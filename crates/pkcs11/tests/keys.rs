@@ -4,23 +4,94 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "helpers of tests may panic as tests may"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
-use assay_hsm::{CeremonyError, KeyAlgorithm, KeyRole, KeyUri, Pin, init_token};
+use assay_pkcs11::{
+    Access, GenerateKey, KeyAlgorithm, KeyRole, Module, Session, Token, TokenError, TokenUri,
+};
 use openssl::pkey::{Id, PKey};
-use openssl::x509::{X509, X509Req};
-use support::{MODULE, Token, der, key, worker};
 
-#[tokio::test]
-async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_token() {
-    let token = Token::new().await;
-    let ceremony = token.ceremony().await;
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The template that demonstrations use.
+const TEMPLATE: &str = include_str!("../../../softhsm/softhsm2.conf");
+/// Set in the process that runs a test on a token of its own: the file of the PIN.
+const PIN_FILE: &str = "ASSAY_TEST_PIN_FILE";
+
+/// Runs a test on a token of its own, in a process of its own: SoftHSM reads the path of its configuration from the
+/// environment, which a process cannot safely change for itself. `name` is that of the test that calls this.
+fn with_token(name: &str, test: impl FnOnce(&Token, &Session)) {
+    if let Ok(pin_file) = std::env::var(PIN_FILE) {
+        let uri = format!("pkcs11:token=Test%20token?pin-source=file:{pin_file}");
+        let uri = TokenUri::parse(&uri).unwrap();
+        let module = Module::load(Path::new(MODULE)).unwrap();
+        let token = module.open(&uri, Access::ReadWrite).unwrap();
+        return test(&token, &token.session().unwrap());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (tokens, config, pin) = (
+        path.join("tokens"),
+        path.join("softhsm2.conf"),
+        path.join("pin"),
+    );
+    fs::create_dir(&tokens).unwrap();
+    fs::write(
+        &config,
+        TEMPLATE.replace("@TOKEN_DIR@", tokens.to_str().unwrap()),
+    )
+    .unwrap();
+    fs::write(&pin, "token-pin-1234\n").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
+    let made = Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", "Test token"])
+        .args(["--so-pin", "so-pin-5678", "--pin", "token-pin-1234"])
+        .env("SOFTHSM2_CONF", &config)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("SOFTHSM2_CONF", &config)
+        .env(PIN_FILE, &pin)
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert!(
+        run.status.success() && said.contains("1 passed"),
+        "{name}: {said}"
+    );
+}
+
+fn key(role: KeyRole, id: u8, algorithm: KeyAlgorithm) -> GenerateKey {
+    GenerateKey {
+        role,
+        label: role.to_string(),
+        id: vec![id],
+        algorithm,
+    }
+}
+
+#[test]
+fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_token() {
+    with_token(
+        "every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_token",
+        every_role_gets_its_key,
+    );
+}
+
+fn every_role_gets_its_key(token: &Token, session: &Session) {
     let cases = [
         (
             key(KeyRole::RaDecrypt, 1, KeyAlgorithm::Rsa(2048)),
@@ -51,7 +122,7 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
     for (specification, mechanisms) in cases {
         let role = specification.role;
         let algorithm = specification.algorithm;
-        let made = ceremony.generate(specification).await.unwrap();
+        let made = session.generate(token, &specification).unwrap();
         let attributes: BTreeMap<_, _> = made.attributes.iter().cloned().collect();
         let decrypts = [KeyRole::RaDecrypt, KeyRole::RaSingle].contains(&role);
         let signs = role != KeyRole::RaDecrypt;
@@ -98,11 +169,21 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
             KeyAlgorithm::Ed25519 => Id::ED25519,
         };
         assert_eq!(public.id(), kind);
-        let uri = KeyUri::parse(&made.uri).unwrap();
-        assert_eq!(ceremony.public_key(&uri).await.unwrap(), made.spki_der);
-        assert!(uri.token().pin_source().is_some());
+        assert_eq!(session.spki_der(&made.uri).unwrap(), made.spki_der);
+        assert!(made.uri.token().pin_source().is_some());
+        let handles = session.private_keys(&made.uri).unwrap();
+        let [handle] = handles.as_slice() else {
+            panic!("{role}: {handles:?}");
+        };
+        let found = session.algorithm(*handle).unwrap();
+        assert_eq!(found, Some(algorithm), "{role}");
+        assert_eq!(
+            session.attribute_problems(*handle, role).unwrap(),
+            [""; 0],
+            "{role}"
+        );
     }
-    let listed = ceremony.list_keys().await.unwrap();
+    let listed = session.list(|_| true).unwrap();
     assert_eq!(
         listed.iter().filter(|key| key.class == "private").count(),
         KeyRole::ALL.len()
@@ -111,146 +192,52 @@ async fn every_role_gets_a_key_with_no_use_but_its_own_that_cannot_leave_the_tok
         listed.iter().filter(|key| key.class == "public").count(),
         KeyRole::ALL.len()
     );
-    ceremony.close().await;
 }
 
-#[tokio::test]
-async fn a_taken_id_or_label_is_refused_and_nothing_is_overwritten() {
-    let token = Token::new().await;
-    let ceremony = token.ceremony().await;
+#[test]
+fn a_taken_id_or_label_is_refused_and_nothing_is_overwritten() {
+    with_token(
+        "a_taken_id_or_label_is_refused_and_nothing_is_overwritten",
+        nothing_is_overwritten,
+    );
+}
+
+fn nothing_is_overwritten(token: &Token, session: &Session) {
     let first = key(KeyRole::Probe, 1, KeyAlgorithm::P256);
-    let made = ceremony.generate(first.clone()).await.unwrap();
+    let made = session.generate(token, &first).unwrap();
     let mut same_id = first.clone();
     same_id.label = "other".to_owned();
     let mut same_label = first.clone();
     same_label.id = vec![9];
     for taken in [first, same_id, same_label] {
-        let error = ceremony.generate(taken).await.unwrap_err();
-        assert!(matches!(error, CeremonyError::Exists { .. }), "{error}");
+        let error = session.generate(token, &taken).unwrap_err();
+        assert!(matches!(error, TokenError::Exists { .. }), "{error}");
         assert!(error.to_string().contains("`probe` (id 01)"), "{error}");
     }
-    let uri = KeyUri::parse(&made.uri).unwrap();
-    assert_eq!(ceremony.public_key(&uri).await.unwrap(), made.spki_der);
-    assert_eq!(ceremony.list_keys().await.unwrap().len(), 2);
-    ceremony.close().await;
+    assert_eq!(session.spki_der(&made.uri).unwrap(), made.spki_der);
+    assert_eq!(session.list(|_| true).unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_key_that_does_not_fit_its_role_is_not_made() {
-    let token = Token::new().await;
-    let ceremony = token.ceremony().await;
+#[test]
+fn a_key_that_does_not_fit_its_role_is_not_made() {
+    with_token(
+        "a_key_that_does_not_fit_its_role_is_not_made",
+        no_unfit_key_is_made,
+    );
+}
+
+fn no_unfit_key_is_made(token: &Token, session: &Session) {
     for unfit in [
         key(KeyRole::RaDecrypt, 1, KeyAlgorithm::P256),
         key(KeyRole::RaSign, 1, KeyAlgorithm::Ed25519),
         key(KeyRole::RaSingle, 1, KeyAlgorithm::P384),
         key(KeyRole::CaSign, 1, KeyAlgorithm::Ed25519),
         key(KeyRole::CaSign, 1, KeyAlgorithm::Rsa(1024)),
+        key(KeyRole::LogSign, 1, KeyAlgorithm::P384),
+        key(KeyRole::LogSign, 1, KeyAlgorithm::Rsa(2048)),
     ] {
-        let error = ceremony.generate(unfit).await.unwrap_err();
-        assert!(matches!(error, CeremonyError::Refused { .. }), "{error}");
+        let error = session.generate(token, &unfit).unwrap_err();
+        assert!(matches!(error, TokenError::Unfit { .. }), "{error}");
     }
-    assert_eq!(ceremony.list_keys().await.unwrap(), []);
-    ceremony.close().await;
-}
-
-#[tokio::test]
-async fn a_root_signs_cas_only_and_a_ca_anything_but() {
-    let token = Token::new().await;
-    let ceremony = token.ceremony().await;
-    let root = ceremony
-        .generate(key(KeyRole::RootSign, 1, KeyAlgorithm::P384))
-        .await
-        .unwrap();
-    let uri = KeyUri::parse(&root.uri).unwrap();
-    let name = der::name("Root");
-    let signature = der::signature_algorithm(KeyAlgorithm::P384);
-    let mut authority = der::Tbs {
-        issuer: name.clone(),
-        subject: name.clone(),
-        spki: root.spki_der.clone(),
-        signature: signature.to_vec(),
-        extensions: vec![der::ca_true(), der::key_usage(0x06, 1)],
-    };
-    let tbs = authority.to_der();
-    let value = ceremony
-        .sign_certificate(&uri, KeyRole::RootSign, &name, &tbs)
-        .await
-        .unwrap();
-    let certificate = X509::from_der(&der::signed(&tbs, signature, &value)).unwrap();
-    let public = PKey::public_key_from_der(&root.spki_der).unwrap();
-    assert!(certificate.verify(&public).unwrap());
-
-    let refused = |role, issuer: Vec<u8>, tbs: Vec<u8>| {
-        let (ceremony, uri) = (&ceremony, &uri);
-        async move {
-            let result = ceremony.sign_certificate(uri, role, &issuer, &tbs).await;
-            matches!(result, Err(CeremonyError::Refused { .. }))
-        }
-    };
-    assert!(refused(KeyRole::CaSign, name.clone(), tbs.clone()).await);
-    assert!(refused(KeyRole::Probe, name.clone(), tbs.clone()).await);
-    assert!(refused(KeyRole::RootSign, der::name("Other"), tbs).await);
-    authority.extensions = vec![der::ca_true()];
-    assert!(refused(KeyRole::RootSign, name.clone(), authority.to_der()).await);
-    authority.extensions = vec![der::ca_false()];
-    assert!(refused(KeyRole::RootSign, name.clone(), authority.to_der()).await);
-    let leaf = authority.to_der();
-    ceremony
-        .sign_certificate(&uri, KeyRole::CaSign, &name, &leaf)
-        .await
-        .unwrap();
-    ceremony.close().await;
-}
-
-#[tokio::test]
-async fn a_request_is_signed_for_its_own_key_only() {
-    let token = Token::new().await;
-    let ceremony = token.ceremony().await;
-    let ca = ceremony
-        .generate(key(KeyRole::CaSign, 1, KeyAlgorithm::P256))
-        .await
-        .unwrap();
-    let other = ceremony
-        .generate(key(KeyRole::Probe, 2, KeyAlgorithm::P256))
-        .await
-        .unwrap();
-    let uri = KeyUri::parse(&ca.uri).unwrap();
-    let info = der::request_info(&der::name("Issuing CA"), &ca.spki_der);
-    let value = ceremony.sign_csr(&uri, &info).await.unwrap();
-    let algorithm = der::signature_algorithm(KeyAlgorithm::P256);
-    let request = X509Req::from_der(&der::signed(&info, algorithm, &value)).unwrap();
-    assert!(request.verify(&request.public_key().unwrap()).unwrap());
-
-    let foreign = der::request_info(&der::name("Issuing CA"), &other.spki_der);
-    let certificate = der::Tbs {
-        issuer: der::name("x"),
-        subject: der::name("x"),
-        spki: ca.spki_der,
-        signature: algorithm.to_vec(),
-        extensions: vec![der::ca_true()],
-    };
-    for bytes in [foreign, certificate.to_der(), vec![]] {
-        let error = ceremony.sign_csr(&uri, &bytes).await.unwrap_err();
-        assert!(matches!(error, CeremonyError::Refused { .. }), "{error}");
-    }
-    ceremony.close().await;
-}
-
-#[tokio::test]
-async fn a_token_label_is_initialised_once() {
-    let token = Token::new().await;
-    let again = init_token(
-        Path::new(MODULE),
-        &token.environment(),
-        Some(&worker()),
-        "Test token",
-        &Pin::new("so-pin-5678".to_owned()),
-        &Pin::new("1234567".to_owned()),
-    )
-    .await;
-    assert!(
-        matches!(again, Err(CeremonyError::Exists { .. })),
-        "{again:?}"
-    );
-    token.ceremony().await.close().await;
+    assert_eq!(session.list(|_| true).unwrap(), []);
 }

@@ -1,6 +1,6 @@
 //! PKCS#11 URIs: what is understood, what is refused and why.
 
-use assay_hsm::{KeyUri, PinSource, TokenUri, UriError};
+use assay_pkcs11::{KeyUri, PinSource, TokenUri, UriError};
 use proptest::prelude::*;
 
 #[test]
