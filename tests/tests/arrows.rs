@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("assay-proto", &[]),
     ("assay-policy", &[]),
     ("assay-scep", &[]),
@@ -16,6 +16,11 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("assay-audit", &[]),
     ("assay-store", &["assay-audit"]),
     ("assay-runtime", &[]),
+    ("assay-console", &[]),
+    (
+        "assay-operator",
+        &["assay-console", "assay-proto", "assay-runtime"],
+    ),
     (
         "assay-decision",
         &["assay-audit", "assay-lint", "assay-policy", "assay-scep"],

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use assay_console::generated;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
-    requests, rollover, scep, status,
+    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
+    rollover, scep, status,
 };
 use crate::{bench, ceremony, demo, export, witness};
 

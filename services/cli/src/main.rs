@@ -1,6 +1,5 @@
 //! assay: demo, ceremony, challenges, policy tools and benchmark.
 
-mod admin;
 mod args;
 mod bench;
 mod ceremony;
@@ -9,25 +8,21 @@ mod demo;
 mod device;
 mod dn;
 mod export;
-mod failure;
-mod files;
-mod installation;
-mod output;
-mod process;
-mod progress;
 mod transport;
 mod witness;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use assay_console::{failure, files, generated, output, program, progress};
+use assay_operator::{admin, installation, process};
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, generated, inventory, legacy, policy, receipt,
-    requests, rollover, scep, status,
+    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
+    rollover, scep, status,
 };
-use crate::failure::{OrFail, Outcome};
+use crate::failure::Outcome;
 use crate::installation::Installation;
 use crate::output::Output;
 
@@ -36,23 +31,8 @@ fn main() -> ExitCode {
     if let Some(code) = assay_hsm::run_worker_if_asked() {
         return code;
     }
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.is_told() {
-                output::note(&format!("assay: {failure}"));
-            }
-            failure.exit().into()
-        }
-    }
-}
-
-fn run(cli: Cli) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .or_fail("cannot start the runtime")?;
-    runtime.block_on(Box::pin(dispatch(cli)))
+    let cli = Cli::parse();
+    program::run("assay", Box::pin(dispatch(cli)))
 }
 
 async fn dispatch(cli: Cli) -> Outcome {
@@ -77,7 +57,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Witness(args) => witness::run(args, out).await,
         Command::Bench(command) => bench::run(command, cli.dir.as_deref(), out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
-        Command::Completions(args) => generated::completions(&args, out),
-        Command::Man(args) => generated::man(&args, out),
+        Command::Completions(args) => generated::completions(&args, Cli::command(), out),
+        Command::Man(args) => generated::man(&args, Cli::command(), out),
     }
 }

@@ -9,7 +9,6 @@ use super::report::{Latency, Report};
 use super::token::{self, TokenBench};
 use super::{keys, load};
 use crate::admin::Admin;
-use crate::commands::status;
 use crate::device::{CaCertificates, Connection, Url};
 use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
@@ -44,7 +43,7 @@ pub(super) async fn run(args: &EnrolBench, installation: &Installation, out: Out
         None => Url::parse(&installation.settings()?.profile_url(&args.profile))?,
     };
     let mut admin = Admin::connect(installation).await?;
-    let pids = Pids::find(installation, &status::fetch(&mut admin).await?)?;
+    let pids = Pids::find(installation, &admin.status().await?)?;
     let ca = CaCertificates::parse(&Connection::open(&url).await?.get("GetCACert").await?)?;
     ca.check(None)?;
     let keys = keys::get(
@@ -58,7 +57,7 @@ pub(super) async fn run(args: &EnrolBench, installation: &Installation, out: Out
     let (sent, elapsed) = load::send(&url, &loaded, args.connections.into()).await?;
     let cpu = pids.read()?.since(before);
 
-    if Pids::find(installation, &status::fetch(&mut admin).await?)? != pids {
+    if Pids::find(installation, &admin.status().await?)? != pids {
         return Err(Failure::failed(
             "a process was replaced during the benchmark: its CPU time is lost",
         )

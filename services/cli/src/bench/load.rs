@@ -10,7 +10,6 @@ use hyper::body::Bytes;
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
-use crate::commands::challenge;
 use crate::device::{CaCertificates, Connection, DeviceKey, Prepared, Url, Wish};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::progress::Progress;
@@ -55,7 +54,7 @@ pub(super) async fn prepare(
             ttl_seconds: 0,
             static_challenge: false,
         };
-        let issued = challenge::issue_batch(admin, request).await?;
+        let issued = admin.issue_challenges(request).await?;
         challenges.extend(issued.into_iter().map(|issued| issued.challenge));
     }
     build(keys, subjects, challenges, ca).await

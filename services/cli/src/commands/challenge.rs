@@ -110,7 +110,7 @@ pub(crate) async fn run(
 async fn issue(args: IssueArgs, mut admin: Admin, out: Output) -> Outcome {
     let many = args.from.is_some();
     let request = request(args)?;
-    let issued = issue_batch(&mut admin, request).await?;
+    let issued = admin.issue_challenges(request).await?;
     let views: Vec<_> = issued.into_iter().map(IssuedView::from).collect();
     match (out.is_json(), many) {
         (true, true) => out.json(&views),
@@ -123,28 +123,6 @@ async fn issue(args: IssueArgs, mut admin: Admin, out: Output) -> Outcome {
             out.bytes(lines.as_bytes())
         }
     }
-}
-
-/// Issues what was asked for, all or none; the challenges come in the order of the items.
-pub(crate) async fn issue_batch(
-    admin: &mut Admin,
-    request: IssueChallengesRequest,
-) -> Outcome<Vec<IssuedChallenge>> {
-    let expected = request
-        .items
-        .len()
-        .max(usize::from(request.static_challenge));
-    let reply = admin
-        .call(request, AdministrationClient::issue_challenges)
-        .await?;
-    if reply.challenges.len() != expected {
-        return Err(Failure::failed(format!(
-            "the signer sent {} challenges for {expected}",
-            reply.challenges.len()
-        ))
-        .next("see `assay challenge list`; signer and assay must be of one version"));
-    }
-    Ok(reply.challenges)
 }
 
 fn request(args: IssueArgs) -> Outcome<IssueChallengesRequest> {

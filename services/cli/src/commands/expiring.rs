@@ -72,7 +72,7 @@ pub(crate) async fn run(args: ExpiringArgs, mut admin: Admin, out: Output) -> Ou
         list(&args, &mut admin, out).await?
     };
     if found && args.fail_if_any {
-        return Err(Failure::told(Exit::Failed));
+        return Err(Failure::reported(Exit::Failed));
     }
     Ok(())
 }

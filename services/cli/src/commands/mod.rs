@@ -6,7 +6,6 @@ pub(crate) mod challenge;
 pub(crate) mod config;
 pub(crate) mod enrol;
 mod expiring;
-pub(crate) mod generated;
 pub(crate) mod inventory;
 pub(crate) mod legacy;
 pub(crate) mod policy;

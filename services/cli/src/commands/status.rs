@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{StatusReply, StatusRequest, WorkerStatus};
+use assay_proto::v1::{StatusReply, WorkerStatus};
 use clap::Args;
 use serde::Serialize;
 
@@ -17,19 +16,13 @@ pub(crate) struct StatusArgs {}
 
 pub(crate) async fn run(_: StatusArgs, installation: &Installation, out: Output) -> Outcome {
     let mut admin = Admin::connect(installation).await?;
-    let view = StatusView::from(fetch(&mut admin).await?);
+    let view = StatusView::from(admin.status().await?);
     out.one(&view, StatusView::lines)?;
     if view.ready {
         return Ok(());
     }
     Err(Failure::new(Exit::Unreachable, "the signer is not ready")
         .next("mend the causes listed; it becomes ready again by itself"))
-}
-
-pub(crate) async fn fetch(admin: &mut Admin) -> Outcome<StatusReply> {
-    admin
-        .call(StatusRequest {}, AdministrationClient::status)
-        .await
 }
 
 #[derive(Debug, Serialize)]

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::home::Home;
 use super::start::{DEVICES, FLEET, Started};
-use crate::commands::status;
 use crate::failure::{OrFail, Outcome};
 use crate::files;
 
@@ -45,7 +44,7 @@ struct Pids {
 impl ReadyFile {
     /// As things stand now; asks the signer for its workers.
     pub(super) async fn of(started: &mut Started, home: &Home) -> Outcome<Self> {
-        let status = status::fetch(&mut started.admin).await?;
+        let status = started.admin.status().await?;
         let url = |profile: &str| format!("http://{}/scep/{profile}", started.http);
         let certificate = |file: &str| home.installation.certificates().join(file);
         let metrics = [

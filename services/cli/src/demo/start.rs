@@ -16,7 +16,7 @@ use super::home::{Home, Mark};
 use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
 use crate::ceremony::edit_settings;
-use crate::commands::{challenge, policy};
+use crate::commands::policy;
 use crate::device::{DeviceKey, Session, Url, Wish};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
@@ -201,7 +201,7 @@ async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Out
         ttl_seconds: 0,
         static_challenge: true,
     };
-    let issued = only(challenge::issue_batch(admin, request).await?)?;
+    let issued = only(admin.issue_challenges(request).await?)?;
     files::replace(&file, issued.challenge.as_bytes(), files::SECRET)?;
     mark.fleet_challenge_id = Some(issued.id);
     Ok(issued.challenge)
@@ -219,7 +219,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
         ttl_seconds: 0,
         static_challenge: false,
     };
-    let issued = only(challenge::issue_batch(admin, request).await?)?;
+    let issued = only(admin.issue_challenges(request).await?)?;
     let wish = Wish {
         subject: Dn::parse_rfc4514(&subject).or_fail("the demo's own subject")?,
         sans: Vec::new(),

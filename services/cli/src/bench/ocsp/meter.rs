@@ -11,7 +11,6 @@ use super::http::Http;
 use super::stand::{Ready, Stand};
 use crate::admin::Admin;
 use crate::bench::cpu::{Cpu, Pids};
-use crate::commands::status;
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Between two looks.
@@ -65,7 +64,7 @@ impl Meter {
     pub(super) async fn start(stand: &Stand, ready: &Ready, http: Http) -> Outcome<Self> {
         let installation = stand.installation();
         let mut admin = Admin::connect(&installation).await?;
-        let pids = Pids::find(&installation, &status::fetch(&mut admin).await?)?;
+        let pids = Pids::find(&installation, &admin.status().await?)?;
         let metrics = ready.signer_metrics().to_owned();
         let extremes = Arc::new(Mutex::new(Extremes::NONE));
         let mut wal = stand.state().into_os_string();
@@ -125,10 +124,7 @@ impl Meter {
 
     /// Whether they are the same processes as at the beginning.
     pub(super) async fn check(&mut self, stand: &Stand) -> Outcome {
-        let now = Pids::find(
-            &stand.installation(),
-            &status::fetch(&mut self.admin).await?,
-        )?;
+        let now = Pids::find(&stand.installation(), &self.admin.status().await?)?;
         if now == self.pids {
             return Ok(());
         }
@@ -161,7 +157,7 @@ impl Meter {
     }
 
     async fn operations(&mut self) -> Outcome<u64> {
-        let status = status::fetch(&mut self.admin).await?;
+        let status = self.admin.status().await?;
         let of = |role: &str| -> u64 {
             status
                 .workers

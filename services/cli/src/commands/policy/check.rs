@@ -31,7 +31,7 @@ pub(super) fn check(args: &CheckArgs, dir: Option<&Path>, out: Output) -> Outcom
         Ok(bundle) => out.one(&Checked::from(&bundle), Checked::lines),
         Err(errors) if out.is_json() => {
             out.json(&Checked::faulty(&errors))?;
-            Err(Failure::told(Exit::Failed))
+            Err(Failure::reported(Exit::Failed))
         }
         Err(errors) => Err(faulty(&errors)),
     }

@@ -45,7 +45,7 @@ pub(super) fn run(args: &DiffArgs, out: Output) -> Outcome {
     if differences.equal {
         Ok(())
     } else {
-        Err(Failure::told(Exit::Failed))
+        Err(Failure::reported(Exit::Failed))
     }
 }
 

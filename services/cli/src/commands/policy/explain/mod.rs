@@ -89,7 +89,7 @@ pub(super) fn run(args: &ExplainArgs, dir: Option<&Path>, out: Output) -> Outcom
     if explained.refused.is_empty() {
         Ok(())
     } else {
-        Err(Failure::told(Exit::Failed))
+        Err(Failure::reported(Exit::Failed))
     }
 }
 

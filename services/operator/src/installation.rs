@@ -2,27 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_runtime::identity::Identity;
 use serde::Deserialize;
 
-use crate::failure::{Failure, OrFail, Outcome};
-
-/// Directory that `assay demo` makes unless told another.
-pub(crate) const DEMO_DIR: &str = "assay-demo";
+/// Directory that `assay demo` makes unless `--dir` names another.
+pub const DEMO_DIR: &str = "assay-demo";
 
 /// The directory given by `--dir`, and the names of what lies in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Installation {
+pub struct Installation {
     root: PathBuf,
 }
 
 impl Installation {
-    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
+    /// An installation that may not exist yet.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
     /// An installation that exists: the one named, else the current directory, else the demo beside it.
-    pub(crate) fn find(named: Option<&Path>) -> Outcome<Self> {
+    ///
+    /// # Errors
+    /// None of them has an `assay.toml`.
+    pub fn find(named: Option<&Path>) -> Outcome<Self> {
         let candidates = match named {
             Some(dir) => vec![dir.to_owned()],
             None => vec![PathBuf::from("."), PathBuf::from(DEMO_DIR)],
@@ -39,43 +42,56 @@ impl Installation {
         })
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
-    pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+    /// A path inside the installation; an absolute one stays as it is.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.root.join(relative)
     }
 
-    pub(crate) fn settings_file(&self) -> PathBuf {
+    /// `assay.toml`.
+    pub fn settings_file(&self) -> PathBuf {
         self.path("assay.toml")
     }
 
-    pub(crate) fn signer_config(&self) -> PathBuf {
+    /// `signer.toml`.
+    pub fn signer_config(&self) -> PathBuf {
         self.path("signer.toml")
     }
 
-    pub(crate) fn frontend_config(&self) -> PathBuf {
+    /// `frontend.toml`.
+    pub fn frontend_config(&self) -> PathBuf {
         self.path("frontend.toml")
     }
 
-    pub(crate) fn certificates(&self) -> PathBuf {
+    /// Directory of the CA's and the RA's certificates.
+    pub fn certificates(&self) -> PathBuf {
         self.path("certificates")
     }
 
-    pub(crate) fn transport(&self) -> PathBuf {
+    /// Directory of the keys and certificates between the processes.
+    pub fn transport(&self) -> PathBuf {
         self.path("transport")
     }
 
-    pub(crate) fn policy(&self) -> PathBuf {
+    /// Directory of the policy files.
+    pub fn policy(&self) -> PathBuf {
         self.path("policy")
     }
 
-    pub(crate) fn logs(&self) -> PathBuf {
+    /// Directory of what the services print.
+    pub fn logs(&self) -> PathBuf {
         self.path("log")
     }
 
-    pub(crate) fn settings(&self) -> Outcome<Settings> {
+    /// The operator's settings.
+    ///
+    /// # Errors
+    /// `assay.toml` cannot be read, or is not valid.
+    pub fn settings(&self) -> Outcome<Settings> {
         let file = self.settings_file();
         assay_runtime::config::load(&file).or_usage("cannot read the operator's settings")
     }
@@ -84,28 +100,32 @@ impl Installation {
 /// `assay.toml`: what the operator's side needs to know. Paths are relative to the installation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Base of the SCEP URLs; the profile's name is appended.
-    pub(crate) scep_url: String,
-    pub(crate) administration: Administration,
+    pub scep_url: String,
+    /// How to reach the signer.
+    pub administration: Administration,
 }
 
 /// How to reach the signer's Administration listener.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Administration {
+pub struct Administration {
     /// HOST:PORT.
-    pub(crate) address: String,
+    pub address: String,
     /// Identity that the signer's certificate must carry, such as `assay://signer/signer`.
-    pub(crate) identity: Identity,
-    pub(crate) certificate: PathBuf,
-    pub(crate) private_key: PathBuf,
-    pub(crate) trust_anchors: PathBuf,
+    pub identity: Identity,
+    /// The operator's certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub private_key: PathBuf,
+    /// CAs that the signer's certificate may come from, PEM.
+    pub trust_anchors: PathBuf,
 }
 
 impl Settings {
     /// URL of a profile.
-    pub(crate) fn profile_url(&self, profile: &str) -> String {
+    pub fn profile_url(&self, profile: &str) -> String {
         format!("{}/{profile}", self.scep_url.trim_end_matches('/'))
     }
 }

@@ -1,30 +1,29 @@
-//! Processes by their number, through `/proc`.
+//! Processes of an installation, found by their configuration file through `/proc`.
 
 use std::path::Path;
 use std::time::Duration;
 
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::failure::{Failure, Next, OrFail, Outcome};
-
 /// How long a service may take to drain after SIGTERM before it is killed.
-pub(crate) const DRAIN: Duration = Duration::from_secs(15);
+pub const DRAIN: Duration = Duration::from_secs(15);
 /// How often a process that is not our child is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether the process was started with that configuration file: a number alone may have been given out again.
-pub(crate) fn runs_with(pid: Pid, config: &Path) -> bool {
+pub fn runs_with(pid: Pid, config: &Path) -> bool {
     let Ok(command) = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) else {
         return false;
     };
     let wanted = config.as_os_str().as_encoded_bytes();
     command
-        .split(|octet| *octet == 0)
+        .split(|byte| *byte == 0)
         .any(|argument| argument == wanted)
 }
 
 /// The process that was started with that configuration file, if there is exactly one.
-pub(crate) fn find(config: &Path) -> Option<u32> {
+pub fn find(config: &Path) -> Option<u32> {
     let mut found = std::fs::read_dir("/proc")
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
@@ -36,8 +35,11 @@ pub(crate) fn find(config: &Path) -> Option<u32> {
     }
 }
 
-/// SIGTERM, then SIGKILL, until it is gone.
-pub(crate) async fn stop_foreign(pid: Pid, config: &Path) -> Outcome {
+/// SIGTERM, then SIGKILL, until the process is gone.
+///
+/// # Errors
+/// It is still there 15 s after SIGKILL.
+pub async fn stop_foreign(pid: Pid, config: &Path) -> Outcome {
     for (signal, patience) in [(Signal::TERM, DRAIN), (Signal::KILL, DRAIN)] {
         // Gone in between is as good.
         let _ = kill_process(pid, signal);
@@ -58,7 +60,10 @@ pub(crate) async fn stop_foreign(pid: Pid, config: &Path) -> Outcome {
 }
 
 /// CPU time of a process in seconds, user and system, its reaped children not included.
-pub(crate) fn cpu_seconds(pid: u32) -> Outcome<f64> {
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_seconds(pid: u32) -> Outcome<f64> {
     let what = format!("cannot read the CPU time of process {pid}");
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).or_fail(&what)?;
     // proc(5): the second field is the name in parentheses and may hold anything; 14 and 15 are utime and stime.

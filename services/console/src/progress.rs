@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Counts from 0 to a total.
-pub(crate) struct Progress {
+pub struct Progress {
     what: String,
     total: u64,
     state: Mutex<State>,
@@ -21,7 +21,8 @@ struct State {
 }
 
 impl Progress {
-    pub(crate) fn new(what: &str, total: u64) -> Self {
+    /// Starts at 0; `what` names the things that are counted.
+    pub fn new(what: &str, total: u64) -> Self {
         Self {
             what: what.to_owned(),
             total,
@@ -33,7 +34,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn add(&self, n: u64) {
+    /// Counts `n` more, and draws the line if it is due.
+    pub fn add(&self, n: u64) {
         let Ok(mut state) = self.state.lock() else {
             return;
         };

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-/// Exit codes, part of the command-line contract (`assay --help` lists them).
+/// Exit codes, part of the command-line contract (the `--help` of each program lists those that it uses).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Failed, or refused by the signer, the token or a check.
     Failed = 1,
     /// Wrong usage or configuration. Clap ends with the same code.
@@ -27,17 +27,19 @@ impl From<Exit> for ExitCode {
 
 /// Why a command ended without success.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     exit: Exit,
     what: String,
     next: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+/// What a command, or a step of one, ends with.
+pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+    /// A failure with the code given; `what` is the line that a person reads first.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self {
             exit,
             what: what.into(),
@@ -46,42 +48,46 @@ impl Failure {
         }
     }
 
-    pub(crate) fn failed(what: impl Into<String>) -> Self {
+    /// The work was tried and failed, or was refused.
+    pub fn failed(what: impl Into<String>) -> Self {
         Self::new(Exit::Failed, what)
     }
 
-    pub(crate) fn usage(what: impl Into<String>) -> Self {
+    /// The command line or a configuration file is wrong.
+    pub fn usage(what: impl Into<String>) -> Self {
         Self::new(Exit::Usage, what)
     }
 
     /// The same failure under another code.
-    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+    pub fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
     }
 
-    /// Ends with a code where the answer has said everything.
-    pub(crate) fn told(exit: Exit) -> Self {
+    /// Ends with a code, without a message: what was printed has said everything.
+    pub fn reported(exit: Exit) -> Self {
         Self::new(exit, "")
     }
 
-    /// Whether there is something left to say.
-    pub(crate) fn is_told(&self) -> bool {
+    /// Whether everything has been said, so that no message is left to print.
+    pub fn is_reported(&self) -> bool {
         self.what.is_empty()
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// Adds the cause, which is printed with all of its own causes.
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Says what would mend it. The first to say so knows best: a later call changes nothing.
-    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+    /// Says what to do next. The first hint stays: the code closest to the failure knows most.
+    pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next.get_or_insert_with(|| next.into());
         self
     }
 
-    pub(crate) fn exit(&self) -> Exit {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
         self.exit
     }
 }
@@ -102,8 +108,17 @@ impl fmt::Display for Failure {
 }
 
 /// Turns any error into a [`Failure`] that says what was being done.
-pub(crate) trait OrFail<T> {
+pub trait OrFail<T> {
+    /// The error as the cause of a failure of the work.
+    ///
+    /// # Errors
+    /// Whatever `self` holds, as [`Exit::Failed`].
     fn or_fail(self, what: impl Into<String>) -> Outcome<T>;
+
+    /// The error as the cause of wrong usage or configuration.
+    ///
+    /// # Errors
+    /// Whatever `self` holds, as [`Exit::Usage`].
     fn or_usage(self, what: impl Into<String>) -> Outcome<T>;
 }
 
@@ -117,8 +132,10 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrFail<T> for Result<T, E> {
     }
 }
 
-/// Adds the way out to a failure that has none yet.
-pub(crate) trait Next {
+/// Adds what to do next to a failure that does not say so yet.
+pub trait Next {
+    /// See [`Failure::next`].
+    #[must_use]
     fn next(self, next: impl Into<String>) -> Self;
 }
 

@@ -1,13 +1,14 @@
-//! The signer's Administration service as the commands use it: one connection, one deadline, failures in words.
+//! The signer's Administration service as commands use it: one connection, one deadline, failures explained in words.
 
 use std::time::Duration;
 
+use assay_console::failure::{Exit, Failure, Outcome};
 use assay_proto::v1::administration_client::AdministrationClient;
+use assay_proto::v1::{IssueChallengesRequest, IssuedChallenge, StatusReply, StatusRequest};
 use assay_runtime::mtls::{self, TlsFiles};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-use crate::failure::{Exit, Failure, Outcome};
 use crate::installation::Installation;
 
 /// No administrative call works longer; the longest, 10,000 inventory names, is meant to take a second.
@@ -17,13 +18,17 @@ const MAX_REPLY: usize = 64 * 1024 * 1024;
 
 /// A connection to the signer as the installation's operator.
 #[derive(Clone)]
-pub(crate) struct Admin {
+pub struct Admin {
     client: AdministrationClient<Channel>,
     address: String,
 }
 
 impl Admin {
-    pub(crate) async fn connect(installation: &Installation) -> Outcome<Self> {
+    /// Opens the connection that `assay.toml` describes.
+    ///
+    /// # Errors
+    /// The settings or the files that they name cannot be used, or the signer cannot be reached.
+    pub async fn connect(installation: &Installation) -> Outcome<Self> {
         let settings = installation.settings()?.administration;
         let file = installation.settings_file();
         let files = TlsFiles {
@@ -47,13 +52,16 @@ impl Admin {
         })
     }
 
-    /// Of the signer, as it is configured.
-    pub(crate) fn address(&self) -> &str {
+    /// HOST:PORT of the signer, as it is configured.
+    pub fn address(&self) -> &str {
         &self.address
     }
 
     /// Makes one call: `admin.call(request, AdministrationClient::status)`.
-    pub(crate) async fn call<Q, A>(
+    ///
+    /// # Errors
+    /// The signer refused, failed, or did not answer within the deadline of 30 s.
+    pub async fn call<Q, A>(
         &mut self,
         request: Q,
         method: impl AsyncFnOnce(
@@ -73,10 +81,44 @@ impl Admin {
             )),
         }
     }
+
+    /// What the signer says of itself.
+    ///
+    /// # Errors
+    /// As for [`Admin::call`].
+    pub async fn status(&mut self) -> Outcome<StatusReply> {
+        self.call(StatusRequest {}, AdministrationClient::status)
+            .await
+    }
+
+    /// Issues all the challenges of a request or none; they come in the order of its items.
+    ///
+    /// # Errors
+    /// As for [`Admin::call`], or another number of challenges came than was asked for.
+    pub async fn issue_challenges(
+        &mut self,
+        request: IssueChallengesRequest,
+    ) -> Outcome<Vec<IssuedChallenge>> {
+        let expected = request
+            .items
+            .len()
+            .max(usize::from(request.static_challenge));
+        let reply = self
+            .call(request, AdministrationClient::issue_challenges)
+            .await?;
+        if reply.challenges.len() != expected {
+            return Err(Failure::failed(format!(
+                "the signer sent {} challenges for {expected}",
+                reply.challenges.len()
+            ))
+            .next("see `assay challenge list`; signer and assay must be of one version"));
+        }
+        Ok(reply.challenges)
+    }
 }
 
-/// One line that says what happened, one that says what to do.
-pub(crate) fn explain(status: &Status, address: &str) -> Failure {
+/// A status of the signer at `address` as one line that says what happened, and one that says what to do.
+pub fn explain(status: &Status, address: &str) -> Failure {
     let message = match root_cause(status) {
         Some(cause) if !status.message().contains(&cause) => {
             format!("{}: {cause}", status.message())

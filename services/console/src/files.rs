@@ -1,4 +1,4 @@
-//! Files that are never overwritten, secrets that only their owner may read, and lists with one entry a line.
+//! Files that are never overwritten, secrets that only their owner may read, and lists with one entry per line.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Mode of private keys, PINs and other secrets: the services refuse anything wider.
-pub(crate) const SECRET: u32 = 0o600;
+pub const SECRET: u32 = 0o600;
 /// Mode of certificates and configuration.
-pub(crate) const PUBLIC: u32 = 0o644;
-/// Largest list read from a file: 1,000,000 names of 64 octets.
+pub const PUBLIC: u32 = 0o644;
+/// Largest list read from a file: 1,000,000 names of 64 bytes.
 const MAX_LIST: u64 = 64 * 1024 * 1024;
 
 /// Writes a file that must not exist, durably.
-pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> Outcome {
+///
+/// # Errors
+/// The file exists, or cannot be written.
+pub fn create(path: &Path, content: &[u8], mode: u32) -> Outcome {
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
@@ -37,7 +40,10 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> Outcome {
 }
 
 /// Replaces a file of our own in one step: readers see the old content or the new, never a part.
-pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome {
+///
+/// # Errors
+/// The file cannot be written or renamed; the old content is then still there.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome {
     let what = || format!("cannot write {}", path.display());
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -55,7 +61,10 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome {
 }
 
 /// Makes a directory and its parents, closed to others.
-pub(crate) fn make_dir(path: &Path) -> Outcome {
+///
+/// # Errors
+/// The directory cannot be made.
+pub fn make_dir(path: &Path) -> Outcome {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -63,22 +72,36 @@ pub(crate) fn make_dir(path: &Path) -> Outcome {
         .or_fail(format!("cannot make the directory {}", path.display()))
 }
 
-pub(crate) fn read(path: &Path) -> Outcome<Vec<u8>> {
+/// Reads a whole file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(path: &Path) -> Outcome<Vec<u8>> {
     fs::read(path).or_fail(format!("cannot read {}", path.display()))
 }
 
-pub(crate) fn read_text(path: &Path) -> Outcome<String> {
+/// Reads a whole file as UTF-8 text.
+///
+/// # Errors
+/// The file cannot be read, or is not UTF-8.
+pub fn read_text(path: &Path) -> Outcome<String> {
     fs::read_to_string(path).or_fail(format!("cannot read {}", path.display()))
 }
 
 /// The path as seen from the root, for files that other processes read.
-pub(crate) fn absolute(path: &Path) -> Outcome<PathBuf> {
+///
+/// # Errors
+/// The current directory is unknown.
+pub fn absolute(path: &Path) -> Outcome<PathBuf> {
     std::path::absolute(path).or_fail(format!("cannot resolve {}", path.display()))
 }
 
 /// The lines of a list that say something: blank lines and lines that start with `#` are left out.
 /// `-` is standard input.
-pub(crate) fn read_list(path: &Path) -> Outcome<Vec<String>> {
+///
+/// # Errors
+/// The list cannot be read, or is longer than 64 MiB.
+pub fn read_list(path: &Path) -> Outcome<Vec<String>> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
         io::stdin().lock().take(MAX_LIST).read_to_string(&mut text)

@@ -11,45 +11,62 @@ use serde::Serialize;
 use crate::failure::{OrFail, Outcome};
 
 /// One line of a table.
-pub(crate) trait Row {
+pub trait Row {
+    /// The head of each column.
     const HEADERS: &'static [&'static str];
+    /// The content of each column.
     fn cells(&self) -> Vec<String>;
 }
 
 /// Where and how a command prints.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
+pub struct Output {
     json: bool,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
+    /// Text for people, or one JSON value.
+    pub fn new(json: bool) -> Self {
         Self { json }
     }
 
-    pub(crate) fn is_json(self) -> bool {
+    /// Whether one JSON value is wanted.
+    pub fn is_json(self) -> bool {
         self.json
     }
 
     /// Text that is the answer itself, such as a challenge: not decorated, ends with a line feed.
-    pub(crate) fn line(self, text: &str) -> Outcome {
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn line(self, text: &str) -> Outcome {
         write_out(format!("{text}\n").as_bytes())
     }
 
-    pub(crate) fn bytes(self, bytes: &[u8]) -> Outcome {
+    /// Bytes as they are, such as a certificate.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn bytes(self, bytes: &[u8]) -> Outcome {
         write_out(bytes)
     }
 
     /// A list: a table, or an array.
-    pub(crate) fn list<T: Row + Serialize>(self, rows: &[T]) -> Outcome {
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn list<T: Row + Serialize>(self, rows: &[T]) -> Outcome {
         if self.json {
             return self.json(rows);
         }
         self.table(rows)
     }
 
-    /// A table for people, a part of an answer of several.
-    pub(crate) fn table<T: Row>(self, rows: &[T]) -> Outcome {
+    /// A table for people, one part of a longer answer.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn table<T: Row>(self, rows: &[T]) -> Outcome {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
@@ -68,11 +85,10 @@ impl Output {
     }
 
     /// One thing: `text` for people, `value` for programs.
-    pub(crate) fn one<T: Serialize>(
-        self,
-        value: &T,
-        text: impl FnOnce(&T) -> Vec<String>,
-    ) -> Outcome {
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn one<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> Vec<String>) -> Outcome {
         if self.json {
             return self.json(value);
         }
@@ -81,7 +97,11 @@ impl Output {
             .try_for_each(|line| self.line(&printable(line)))
     }
 
-    pub(crate) fn json<T: Serialize + ?Sized>(self, value: &T) -> Outcome {
+    /// A value as indented JSON.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Outcome {
         let mut text = serde_json::to_string_pretty(value).or_fail("cannot print JSON")?;
         text.push('\n');
         write_out(text.as_bytes())
@@ -98,12 +118,12 @@ impl Output {
 }
 
 /// Colour only on a terminal, and never where `NO_COLOR` is set (no-color.org).
-pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
+pub fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Bold on a terminal.
-pub(crate) fn strong(text: &str) -> String {
+pub fn strong(text: &str) -> String {
     if colour(&io::stdout()) {
         format!("\u{1b}[1m{text}\u{1b}[0m")
     } else {
@@ -112,13 +132,13 @@ pub(crate) fn strong(text: &str) -> String {
 }
 
 /// A note about the work for the person who runs it; the answer goes to standard output.
-pub(crate) fn note(text: &str) {
+pub fn note(text: &str) {
     // With standard error closed there is nobody to tell.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Text from outside (names, refusal details) must not move the cursor or forge lines on a terminal.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -136,7 +156,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// Unix seconds as RFC 3339 text; empty for 0, which the contract uses for "never".
-pub(crate) fn time(seconds: i64) -> String {
+pub fn time(seconds: i64) -> String {
     match u64::try_from(seconds) {
         Ok(0) | Err(_) => String::new(),
         Ok(seconds) => {
