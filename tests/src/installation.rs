@@ -178,7 +178,20 @@ impl Installation {
     ///
     /// When it cannot be run.
     pub async fn assay(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command = Command::new(binary("assay")?);
+        self.run("assay", arguments).await
+    }
+
+    /// Runs `assay-ceremony` in this installation's directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run.
+    pub async fn ceremony(&self, arguments: &[&str]) -> Result<Ran> {
+        self.run("assay-ceremony", arguments).await
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran> {
+        let mut command = Command::new(binary(program)?);
         command.arg("--dir").arg(&self.ready.dir).args(arguments);
         tool::run(&mut command, &[]).await
     }

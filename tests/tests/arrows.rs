@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("assay-proto", &[]),
     ("assay-policy", &[]),
     ("assay-scep", &[]),
-    ("assay-hsm", &[]),
+    ("assay-pkcs11", &[]),
+    ("assay-hsm", &["assay-pkcs11"]),
     ("assay-lint", &[]),
     ("assay-audit", &[]),
     ("assay-store", &["assay-audit"]),
@@ -48,6 +49,16 @@ const ARROWS: [(&str, &[&str]); 16] = [
         ],
     ),
     (
+        "assay-ceremony",
+        &[
+            "assay-console",
+            "assay-operator",
+            "assay-pkcs11",
+            "assay-policy",
+            "assay-runtime",
+        ],
+    ),
+    (
         "assay-cli",
         &[
             "assay-audit",
@@ -78,7 +89,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
 
 /// Crates that exactly one crate of ours may lean on, and which; the harness looks at a store's file from outside.
 const WARDS: [(&str, &[&str]); 2] = [
-    ("cryptoki", &["assay-hsm"]),
+    ("cryptoki", &["assay-pkcs11"]),
     ("rusqlite", &["assay-store", "assay-tests"]),
 ];
 

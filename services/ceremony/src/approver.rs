@@ -1,4 +1,4 @@
-//! `assay ceremony approver`: a key that may propose and approve policy, or a certificate of a smart card in its place.
+//! `assay-ceremony approver`: a key that may propose and approve policy, or a certificate of a smart card in its place.
 
 use std::path::PathBuf;
 
@@ -14,10 +14,10 @@ use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier}
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use serde::Serialize;
 
-use crate::failure::{OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
 
 /// A pinned certificate's validity counts for nothing; this is for tools that look at it.
 const DAYS: u32 = 3_650;

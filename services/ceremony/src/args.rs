@@ -1,58 +1,82 @@
-//! The ceremony's arguments.
+//! The command line; the arguments of commands other than `create` stand beside their code.
 
 use std::path::PathBuf;
 
-use assay_hsm::{KeyAlgorithm, TokenUri};
+use assay_console::failure::{Failure, Outcome};
+use assay_console::{files, generated};
+use assay_pkcs11::{KeyAlgorithm, TokenUri};
 use assay_policy::Dn;
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use super::approver::ApproverArgs;
 use super::import::ImportArgs;
+use super::layout;
 use super::next::NextArgs;
 use super::ocsp::{self, OcspArgs};
-use crate::failure::{Failure, Outcome};
-use crate::files;
-use crate::transport::TransportArgs;
+use super::transport::TransportArgs;
 
-#[derive(Debug, Args)]
-#[command(
-    subcommand_negates_reqs = true,
-    args_conflicts_with_subcommands = true,
-    about = "Make the keys in the token, and the CA, RA and transport certificates",
-    long_about = "\
-Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe, with --single-ra also \
-ra-single, with --ocsp also ocsp-sign), none of which ever leaves it, and the certificates over them. The issuing CA stands under a root that is \
-made on a token of its own (--root-token), or under an offline root: --csr writes a certificate request, \
-`assay ceremony import` takes the answer. \
-Nothing is overwritten, in the token or in the directory; a run that ends early says what is left."
-)]
-pub(crate) struct CeremonyArgs {
+const AFTER_HELP: &str = "\
+Example, with the PINs in files that nobody else can read:
+  assay-ceremony --dir ca create --module /usr/lib/softhsm/libsofthsm2.so \\
+      --token 'pkcs11:token=service?pin-source=file:/run/pins/service' \\
+      --root-token 'pkcs11:token=root?pin-source=file:/run/pins/root'
+
+Exit codes:
+  0  done
+  1  failed, or refused by the token or a check
+  2  wrong usage or configuration
+  4  interrupted before the work was done";
+
+/// Makes the keys and certificates of an Assay installation in a PKCS#11 token.
+///
+/// A ceremony is run by people who hold the token's PIN. All that it makes, and a transcript of it, lies in one directory.
+/// Ctrl-C ends it before its next key or signature, and it says exactly what is left.
+#[derive(Debug, Parser)]
+#[command(name = "assay-ceremony", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Directory of the installation; it is made where it does not exist
+    #[arg(long, global = true, env = "ASSAY_DIR", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Print one JSON value instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
     #[command(subcommand)]
-    pub(super) part: Option<Part>,
-
-    #[command(flatten)]
-    pub(super) make: MakeArgs,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Part {
+pub(crate) enum Command {
+    Create(Box<CreateArgs>),
     /// Take an issuing CA's certificate from the offline root, and finish its ceremony
     Import(ImportArgs),
     Transport(TransportArgs),
     Approver(ApproverArgs),
     Ocsp(OcspArgs),
     Next(Box<NextArgs>),
+    /// Print a completion script for a shell
+    Completions(generated::CompletionsArgs),
+    /// Write manual pages into a directory
+    Man(generated::ManArgs),
 }
 
+/// Make the first CA: its keys in the token, and the CA and RA certificates over them
+///
+/// Makes the service's keys in a token (ca-sign, ra-decrypt, ra-sign, log-sign and probe, with --single-ra also
+/// ra-single, with --ocsp also ocsp-sign), none of which ever leaves it, and the certificates over them. The issuing CA
+/// stands under a root that is made on a token of its own (--root-token), or under an offline root: --csr writes a
+/// certificate request, and `assay-ceremony import` takes the answer. Nothing is overwritten, in the token or in the
+/// directory; a run that ends early says what is left.
 #[derive(Debug, Args)]
-pub(crate) struct MakeArgs {
+pub(crate) struct CreateArgs {
     /// PKCS#11 library
-    #[arg(long, value_name = "PATH", required = true)]
-    module: Option<PathBuf>,
+    #[arg(long, value_name = "PATH")]
+    module: PathBuf,
 
     /// Token for the service's keys: 'pkcs11:token=LABEL?pin-source=file:PATH' (RFC 7512)
-    #[arg(long, value_name = "URI", value_parser = token_uri, required = true)]
-    token: Option<TokenUri>,
+    #[arg(long, value_name = "URI", value_parser = token_uri)]
+    token: TokenUri,
 
     /// Environment variable for the library, such as SOFTHSM2_CONF=PATH; repeat for more
     #[arg(long = "token-env", value_name = "NAME=VALUE", value_parser = variable)]
@@ -74,6 +98,10 @@ pub(crate) struct MakeArgs {
 
     #[command(flatten)]
     pub(super) lifetimes: Lifetimes,
+
+    /// Approvals that a version of the policy needs, besides its author's; written to signer.toml
+    #[arg(long, value_name = "NUMBER", default_value_t = layout::APPROVALS)]
+    pub(super) approvals: usize,
 }
 
 /// Where the keys go.
@@ -84,17 +112,11 @@ pub(crate) struct TokenArgs {
     pub(crate) environment: Vec<(String, String)>,
 }
 
-impl MakeArgs {
-    /// Without a subcommand clap insists on both.
+impl CreateArgs {
     pub(super) fn token_args(&self) -> Outcome<TokenArgs> {
-        let (Some(module), Some(token)) = (&self.module, &self.token) else {
-            return Err(
-                Failure::usage("a ceremony needs a token").next("give --module and --token")
-            );
-        };
         Ok(TokenArgs {
-            module: files::absolute(module)?,
-            token: token.clone(),
+            module: files::absolute(&self.module)?,
+            token: self.token.clone(),
             environment: self.environment.clone(),
         })
     }
@@ -118,7 +140,7 @@ pub(crate) struct KeyArgs {
     #[arg(long)]
     pub(crate) single_ra: bool,
 
-    /// Make an OCSP responder's key and certificate too; later `assay ceremony ocsp` does, and renews the certificate
+    /// Make an OCSP responder's key and certificate too; later `assay-ceremony ocsp` does, and renews the certificate
     #[arg(long)]
     pub(crate) ocsp: bool,
 
@@ -166,7 +188,7 @@ pub(crate) struct Lifetimes {
     pub(crate) ra_days: u32,
 }
 
-/// The defaults of the command line, for the demo.
+/// The defaults of the command line, for a next CA.
 impl Default for KeyArgs {
     fn default() -> Self {
         Self {
@@ -213,17 +235,7 @@ impl KeyArgs {
     }
 }
 
-impl Default for Lifetimes {
-    fn default() -> Self {
-        Self {
-            root_days: 7_300,
-            ca_days: 3_650,
-            ra_days: 1_095,
-        }
-    }
-}
-
-pub(super) fn token_uri(text: &str) -> Result<TokenUri, assay_hsm::UriError> {
+pub(super) fn token_uri(text: &str) -> Result<TokenUri, assay_pkcs11::UriError> {
     TokenUri::parse(text)
 }
 
@@ -232,4 +244,16 @@ fn variable(text: &str) -> Result<(String, String), String> {
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .ok_or_else(|| "write NAME=VALUE".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -19,7 +19,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
 
 use super::signature;
-use crate::failure::{Failure, OrFail, Outcome};
+use assay_console::failure::{Failure, OrFail, Outcome};
 
 /// Device clocks were seen nine hours slow; a device that doubts the RA certificate cannot enrol.
 const BACKDATE: Duration = Duration::from_hours(24);
@@ -29,8 +29,6 @@ const SERIAL_OCTETS: usize = 20;
 const KEY_IDENTIFIER_OCTETS: usize = 20;
 
 const DAY: Duration = Duration::from_hours(24);
-/// The first second that a certificate can name.
-const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
 
 /// What a certificate of the ceremony is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,21 +193,6 @@ impl Template<'_> {
         }
         Ok(extensions)
     }
-}
-
-/// A TBSCertificate that the CA key signs as any other, and that expired long ago: for measuring, never for use.
-pub(crate) fn expired_leaf(ca_der: &[u8], spki_der: &[u8]) -> Outcome<Vec<u8>> {
-    let what = "cannot build the certificate";
-    let issuer = Issuer::of_certificate(ca_der)?;
-    let subject = name(&Dn::parse_rfc4514("CN=Assay benchmark").or_fail(what)?)?;
-    let template = Template {
-        kind: Kind::RaSignature,
-        subject_der: &subject,
-        spki_der,
-        issuer: &issuer,
-        days: 1,
-    };
-    template.between(LONG_AGO, LONG_AGO + DAY)
 }
 
 /// DER of a name, every value as UTF8String where its type leaves a choice.

@@ -1,7 +1,7 @@
 //! What a CA key of the ceremony signs: the RA certificates, and the responder's. The same for every generation, under a
 //! root of our own and under an offline one.
 
-use assay_hsm::{Ceremony, KeyRole};
+use assay_pkcs11::KeyRole;
 use assay_policy::Dn;
 
 use super::certificate::{self, Issuer, Kind, Template};
@@ -9,7 +9,8 @@ use super::keys::{Key, find};
 use super::ocsp;
 use super::record::Record;
 use super::signature;
-use crate::failure::{OrFail, Outcome};
+use super::token::OpenToken;
+use assay_console::failure::{OrFail, Outcome};
 
 /// The issuing CA's certificate among those of its generation.
 pub(super) const CA_FILE: &str = "ca.pem";
@@ -22,8 +23,8 @@ pub(super) const RA: [(KeyRole, Kind, &str); 3] = [
 ];
 
 /// Certifies the RA keys that there are, and a responder's where there is one.
-pub(super) async fn certify_ra(
-    service: &Ceremony,
+pub(super) fn certify_ra(
+    service: &OpenToken,
     service_keys: &[Key],
     ca_der: &[u8],
     subject: &Dn,
@@ -45,28 +46,26 @@ pub(super) async fn certify_ra(
             issuer: &issuer,
             days,
         };
-        let der = sign(service, ca, KeyRole::CaSign, &template).await?;
+        let der = sign(service, ca, KeyRole::CaSign, &template)?;
         record.add_certificate(file, &der)?;
     }
     if find(service_keys, KeyRole::OcspSign).is_ok() {
         let subject = ocsp::subject(record.generation)?;
-        ocsp::certify(service, service_keys, ca_der, &subject, ocsp::DAYS, record).await?;
+        ocsp::certify(service, service_keys, ca_der, &subject, ocsp::DAYS, record)?;
     }
     Ok(())
 }
 
 /// Builds, signs in the token, verifies in software.
-pub(super) async fn sign(
-    token: &Ceremony,
+pub(super) fn sign(
+    token: &OpenToken,
     key: &Key,
     role: KeyRole,
     template: &Template<'_>,
 ) -> Outcome<Vec<u8>> {
     let tbs = template.tbs()?;
     let signature = token
-        .sign_certificate(&key.uri, role, &template.issuer.subject_der, &tbs)
-        .await
-        .or_fail(format!("the {role} key did not sign"))?;
+        .sign_certificate(&key.uri, role, template.issuer, &tbs)?;
     let der = signature::assemble(&tbs, &key.spki_der, &signature)?;
     signature::verify(&der, &key.spki_der)?;
     Ok(der)

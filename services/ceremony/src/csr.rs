@@ -1,6 +1,5 @@
 //! The certificate request for an offline root (RFC 2986).
 
-use assay_hsm::Ceremony;
 use der::{Decode, Encode};
 use openssl::x509::X509Req;
 use x509_cert::name::Name;
@@ -9,15 +8,16 @@ use x509_cert::request::{CertReqInfo, Version};
 use super::keys::Key;
 use super::record::Record;
 use super::signature;
-use crate::failure::{OrFail, Outcome};
-use crate::files;
+use super::token::OpenToken;
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
 
 /// The request's file among the certificates.
 pub(super) const FILE: &str = "ca.csr";
 
 /// Writes the request, signed by the issuing CA's key in the token.
-pub(super) async fn write(
-    token: &Ceremony,
+pub(super) fn write(
+    token: &OpenToken,
     ca: &Key,
     subject_der: &[u8],
     record: &Record<'_>,
@@ -31,10 +31,7 @@ pub(super) async fn write(
     }
     .to_der()
     .or_fail(what)?;
-    let signature = token
-        .sign_csr(&ca.uri, &info)
-        .await
-        .or_fail("the token did not sign the certificate request")?;
+    let signature = token.sign_request(&ca.uri, &info)?;
     let request = signature::assemble(&info, &ca.spki_der, &signature)?;
     let pem = X509Req::from_der(&request)
         .and_then(|request| request.to_pem())

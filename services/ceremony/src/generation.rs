@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use assay_hsm::KeyRole;
+use assay_pkcs11::KeyRole;
 use assay_policy::{Dn, DnAttribute, Rdn};
 use const_oid::db::rfc4519::COMMON_NAME;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Generation(u32);
 
 impl Generation {
-    /// What `assay ceremony` makes.
+    /// What `assay-ceremony` makes.
     pub(super) const FIRST: Self = Self(1);
 
     pub(super) fn next(self) -> Self {

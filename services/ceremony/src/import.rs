@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use assay_hsm::{Ceremony, KeyRole};
+use assay_pkcs11::KeyRole;
 use assay_policy::Dn;
 use clap::Args;
 use openssl::x509::X509;
@@ -13,15 +13,16 @@ use super::certificate::Issuer;
 use super::certify::{CA_FILE, certify_ra};
 use super::generation::Generation;
 use super::keys::{self, find};
-use super::layout::{self, Addresses};
+use super::layout;
 use super::next::{Life, Made, SignerToml, SwitchArgs, lives};
 use super::record::Record;
+use super::token::{OpenToken, Library};
 use super::transcript::{State, Transcript};
 use super::{csr, root};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
 
 const UNREADABLE: &str = "a certificate is unreadable";
 
@@ -35,15 +36,19 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     chain: PathBuf,
 
+    /// Approvals that a version of the policy needs, besides its author's; written to signer.toml of a first CA
+    #[arg(long, value_name = "NUMBER", default_value_t = layout::APPROVALS)]
+    approvals: usize,
+
     #[command(flatten, next_help_heading = "Of a next CA")]
     switch: SwitchArgs,
 }
 
-pub(super) async fn run(args: ImportArgs, installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(args: ImportArgs, installation: &Installation, out: Output) -> Outcome {
     let mut transcript = Transcript::load(installation)?;
     let generation = awaiting(&transcript).ok_or_else(|| {
         Failure::failed("no ceremony here awaits a CA certificate")
-            .next("start one with `assay ceremony --csr`, or with `assay ceremony next --csr`")
+            .next("start one with `assay-ceremony create --csr`, or with `assay-ceremony next --csr`")
     })?;
     let answer = Answer::read(&args.certificate, &args.chain)?;
     if generation == Generation::FIRST {
@@ -53,19 +58,14 @@ pub(super) async fn run(args: ImportArgs, installation: &Installation, out: Outp
         }
         answer
             .complete(generation, installation, &mut transcript)
-            .await?;
-        layout::write_settings(
-            installation,
-            &transcript,
-            &Addresses::default(),
-            layout::APPROVALS,
-        )?;
+            ?;
+        layout::write_settings(installation, &transcript, args.approvals)?;
         return out.one(&transcript, Transcript::lines);
     }
     let notes = answer.schedule(generation, &args.switch, installation, &mut transcript)?;
     answer
         .complete(generation, installation, &mut transcript)
-        .await?;
+        ?;
     Made::of(generation, &transcript, installation)?.print(&notes, out)
 }
 
@@ -126,18 +126,16 @@ impl Answer {
         Ok(switch.short(&old))
     }
 
-    async fn complete(
+    fn complete(
         &self,
         generation: Generation,
         installation: &Installation,
         transcript: &mut Transcript,
     ) -> Outcome {
         let token = transcript.token_args()?;
-        let service = keys::open(&token, &token.token).await?;
+        let service = Library::load(&token)?.open(&token.token)?;
         let mut record = Record::of(generation, installation, transcript);
-        let done = self.go_on(&service, &mut record).await;
-        service.close().await;
-        done.map_err(|failure| {
+        self.go_on(&service, &mut record).map_err(|failure| {
             failure.next(format!(
                 "the keys are untouched: move ca.pem, chain files and ra-*.pem out of {}/ if they are there, and import again",
                 generation.folder()
@@ -145,11 +143,11 @@ impl Answer {
         })
     }
 
-    async fn go_on(&self, service: &Ceremony, record: &mut Record<'_>) -> Outcome {
+    fn go_on(&self, service: &OpenToken, record: &mut Record<'_>) -> Outcome {
         let generation = record.generation;
         let mut service_keys = Vec::new();
         for entry in record.transcript.keys_of(generation) {
-            service_keys.push(keys::read(service, entry).await?);
+            service_keys.push(keys::read(service, entry)?);
         }
         if find(&service_keys, KeyRole::CaSign)?.spki_der != self.issuer.spki_der {
             return Err(Failure::failed(format!(
@@ -178,7 +176,7 @@ impl Answer {
             None => (&record.transcript.ra_subject, record.transcript.ra_days),
         };
         let subject = Dn::parse_rfc4514(subject).or_fail("the transcript's RA subject")?;
-        certify_ra(service, &service_keys, &self.der, &subject, days, record).await?;
+        certify_ra(service, &service_keys, &self.der, &subject, days, record)?;
         if generation == Generation::FIRST {
             layout::write_challenge_key(record.installation)?;
         }

@@ -1,17 +1,19 @@
 //! Keys of the ceremony: one a role and generation, named after both, with a random id.
 
-use assay_hsm::{Ceremony, CeremonyConfig, GenerateKey, KeyAlgorithm, KeyRole, KeyUri, TokenUri};
+use assay_pkcs11::{GenerateKey, KeyAlgorithm, KeyRole, KeyUri};
 use openssl::pkey::PKey;
 use openssl::sha::sha256;
 
-use super::args::{KeyArgs, TokenArgs};
+use super::args::KeyArgs;
 use super::record::Record;
+use super::token::OpenToken;
 use super::transcript::KeyEntry;
-use crate::commands::audit::LOG_KEY_FILE;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
+/// The log key's public half, relative to the installation.
+const LOG_KEY_FILE: &str = "certificates/log-key.pem";
 /// Octets of CKA_ID: random, so that two ceremonies on one HSM do not meet.
 const ID_OCTETS: usize = 8;
 
@@ -42,18 +44,6 @@ pub(super) fn service_keys(args: &KeyArgs) -> Vec<(KeyRole, KeyAlgorithm)> {
     keys
 }
 
-/// Opens a token: one login, one worker process.
-pub(super) async fn open(args: &TokenArgs, token: &TokenUri) -> Outcome<Ceremony> {
-    Ceremony::open(CeremonyConfig {
-        module: args.module.clone(),
-        token: token.clone(),
-        environment: args.environment.clone(),
-        program: None,
-    })
-    .await
-    .or_fail("cannot open the token")
-}
-
 /// Writes the log key's public half, by which anyone can verify checkpoints, for those who are to pin it.
 pub(super) fn write_log_key(key: &Key, installation: &Installation) -> Outcome {
     let pem = PKey::public_key_from_der(&key.spki_der)
@@ -63,16 +53,13 @@ pub(super) fn write_log_key(key: &Key, installation: &Installation) -> Outcome {
 }
 
 /// A key of the transcript, as the token has it.
-pub(super) async fn read(token: &Ceremony, entry: &KeyEntry) -> Outcome<Key> {
+pub(super) fn read(token: &OpenToken, entry: &KeyEntry) -> Outcome<Key> {
     let role: KeyRole = entry
         .role
         .parse()
         .or_fail("the transcript names an unknown role")?;
     let uri = KeyUri::parse(&entry.uri).or_fail("the transcript's key URI is unreadable")?;
-    let spki_der = token
-        .public_key(&uri)
-        .await
-        .or_fail(format!("cannot read the {} key", entry.label))?;
+    let spki_der = token.public_key(&uri)?;
     Ok(Key {
         role,
         uri,
@@ -87,8 +74,8 @@ pub(super) fn find(keys: &[Key], role: KeyRole) -> Outcome<&Key> {
 }
 
 /// Generates a key and enters it in the transcript.
-pub(super) async fn generate(
-    token: &Ceremony,
+pub(super) fn generate(
+    token: &OpenToken,
     role: KeyRole,
     algorithm: KeyAlgorithm,
     record: &mut Record<'_>,
@@ -96,27 +83,24 @@ pub(super) async fn generate(
     let label = record.generation.label(role);
     let mut id = [0; ID_OCTETS];
     openssl::rand::rand_bytes(&mut id).or_fail("no random numbers to be had")?;
-    let made = token
-        .generate(GenerateKey {
-            role,
-            label: label.clone(),
-            id: id.to_vec(),
-            algorithm,
-        })
-        .await
-        .or_fail(format!("cannot make the {label} key"))?;
+    let made = token.generate(&GenerateKey {
+        role,
+        label: label.clone(),
+        id: id.to_vec(),
+        algorithm,
+    })?;
     record.add_key(KeyEntry {
         role: role.to_string(),
         algorithm: algorithm.to_string(),
         label,
         id: hex::encode(id),
-        uri: made.uri.clone(),
+        uri: made.uri.to_string(),
         spki_sha256: hex::encode(sha256(&made.spki_der)),
         attributes: made.attributes.into_iter().collect(),
     })?;
     Ok(Key {
         role,
-        uri: KeyUri::parse(&made.uri).or_fail("the token's own key URI is unreadable")?,
+        uri: made.uri,
         spki_der: made.spki_der,
     })
 }

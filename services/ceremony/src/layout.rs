@@ -1,14 +1,11 @@
 //! The configuration files of a fresh installation. Each is written once and is the operator's from then on.
 
-use std::net::SocketAddr;
-use std::path::Path;
-
 use assay_runtime::identity::{Identity, Role};
 
 use super::transcript::Transcript;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 use crate::transport::DEFAULT_NAME;
 
 /// Approvals of a version in a fresh installation: four eyes besides the author's.
@@ -17,43 +14,19 @@ pub(crate) const APPROVALS: usize = 2;
 /// Octets of the key for the challenges' hashes: that of HMAC-SHA-256.
 const CHALLENGE_KEY_OCTETS: usize = 32;
 
-/// Where the services listen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Addresses {
-    pub(crate) enrolment: SocketAddr,
-    pub(crate) administration: SocketAddr,
-    pub(crate) signer_ops: SocketAddr,
-    pub(crate) http: SocketAddr,
-    pub(crate) frontend_ops: SocketAddr,
-}
-
-impl Default for Addresses {
-    fn default() -> Self {
-        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self {
-            enrolment: loopback(7_443),
-            administration: loopback(7_444),
-            signer_ops: loopback(7_445),
-            http: SocketAddr::from(([0, 0, 0, 0], 8_080)),
-            frontend_ops: loopback(8_081),
-        }
-    }
-}
-
 /// Writes `signer.toml`, `frontend.toml` and `assay.toml`, but for those that exist.
 pub(crate) fn write_settings(
     installation: &Installation,
     transcript: &Transcript,
-    addresses: &Addresses,
     approvals: usize,
 ) -> Outcome {
     for (path, text) in [
         (
             installation.signer_config(),
-            signer(transcript, addresses, approvals)?,
+            signer(transcript, approvals)?,
         ),
-        (installation.frontend_config(), frontend(addresses)?),
-        (installation.settings_file(), operator(addresses)?),
+        (installation.frontend_config(), frontend()?),
+        (installation.settings_file(), operator()?),
     ] {
         if !path.exists() {
             files::create(&path, text.as_bytes(), files::PUBLIC)?;
@@ -75,7 +48,7 @@ pub(super) fn write_challenge_key(installation: &Installation) -> Outcome {
     files::create(&path, &key, files::SECRET)
 }
 
-fn signer(transcript: &Transcript, addresses: &Addresses, approvals: usize) -> Outcome<String> {
+fn signer(transcript: &Transcript, approvals: usize) -> Outcome<String> {
     let made = |role: &str| {
         let mut keys = transcript.keys.iter();
         keys.find(|key| key.role == role)
@@ -103,7 +76,7 @@ fn signer(transcript: &Transcript, addresses: &Addresses, approvals: usize) -> O
 # assay-signer. Paths are relative to this file's directory; `assay config check` checks it.
 
 [enrolment]
-listen = \"{enrolment}\"
+listen = \"127.0.0.1:7443\"
 certificate = \"transport/signer.pem\"
 private_key = \"transport/signer.key\"
 trust_anchors = \"transport/anchors-frontends.pem\"
@@ -111,7 +84,7 @@ trust_anchors = \"transport/anchors-frontends.pem\"
 allow = [{frontends}]
 
 [administration]
-listen = \"{administration}\"
+listen = \"127.0.0.1:7444\"
 certificate = \"transport/signer.pem\"
 private_key = \"transport/signer.key\"
 trust_anchors = \"transport/anchors-operators.pem\"
@@ -141,15 +114,13 @@ path = \"state/signer.db\"
 challenge_key = \"secrets/challenge.key\"
 
 [ops]
-listen = \"{ops}\"
+listen = \"127.0.0.1:7445\"
 {ocsp}
 # Approvals that a version of the policy needs, of people other than its author. Each person's lines, which
-# `assay ceremony approver` prints, stand below; the signer does not start before there are enough.
+# `assay-ceremony approver` prints, stand below; the signer does not start before there are enough.
 [policy]
 approvals = {approvals}
 ",
-        enrolment = addresses.enrolment,
-        administration = addresses.administration,
         frontends = identity(Role::Frontend)?,
         operators = identity(Role::Operator)?,
         approvers = identity(Role::Approver)?,
@@ -169,7 +140,6 @@ approvals = {approvals}
         log_sign = key("log-sign")?,
         probe = key("probe")?,
         chain = chain.join(", "),
-        ops = addresses.signer_ops,
         ocsp = responder.map_or_else(String::new, |key| {
             ocsp(&key.uri, "certificates/ocsp.pem")
         }),
@@ -180,7 +150,7 @@ approvals = {approvals}
 pub(super) fn ocsp(key: &str, certificate: &str) -> String {
     format!(
         "
-# OCSP, for profiles that name the frontend's /ocsp in `ocsp`. `assay ceremony ocsp` renews the certificate.
+# OCSP, for profiles that name the frontend's /ocsp in `ocsp`. `assay-ceremony ocsp` renews the certificate.
 [ocsp]
 key = {}
 certificate = {}
@@ -190,58 +160,44 @@ certificate = {}
     )
 }
 
-fn frontend(addresses: &Addresses) -> Outcome<String> {
+fn frontend() -> Outcome<String> {
     Ok(format!(
         "\
 # assay-frontend. Paths are relative to this file's directory; `assay config check` checks it.
 
 [http]
-listen = \"{http}\"
+listen = \"0.0.0.0:8080\"
 
 [signer]
-address = \"{enrolment}\"
+address = \"127.0.0.1:7443\"
 identity = {signer}
 certificate = \"transport/frontend.pem\"
 private_key = \"transport/frontend.key\"
 trust_anchors = \"transport/anchors-signers.pem\"
 
 [ops]
-listen = \"{ops}\"
+listen = \"127.0.0.1:8081\"
 ",
-        http = addresses.http,
-        enrolment = addresses.enrolment,
         signer = identity(Role::Signer)?,
-        ops = addresses.frontend_ops,
     ))
 }
 
-fn operator(addresses: &Addresses) -> Outcome<String> {
+fn operator() -> Outcome<String> {
     Ok(format!(
         "\
 # assay, the operator's side. Paths are relative to this file's directory.
 
-scep_url = \"http://{http}/scep\"
+scep_url = \"http://127.0.0.1:8080/scep\"
 
 [administration]
-address = \"{administration}\"
+address = \"127.0.0.1:7444\"
 identity = {signer}
 certificate = \"transport/operator.pem\"
 private_key = \"transport/operator.key\"
 trust_anchors = \"transport/anchors-signers.pem\"
 ",
-        http = reachable(addresses.http),
-        administration = addresses.administration,
         signer = identity(Role::Signer)?,
     ))
-}
-
-/// Listening everywhere, it is reached here at loopback.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], address.port()))
-    } else {
-        address
-    }
 }
 
 fn identity(role: Role) -> Outcome<String> {
@@ -254,56 +210,14 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// Sets `key` of `[section]` in the text of a configuration file, and leaves every other line as it is.
-pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
-    let mut current = String::new();
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        if let Some(name) = line
-            .trim()
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            current = name.to_owned();
-        }
-        let is_key = line
-            .split_once('=')
-            .is_some_and(|(name, _)| name.trim() == key);
-        lines.push(if is_key && current == section {
-            format!("{key} = {}", quoted(value))
-        } else {
-            line.to_owned()
-        });
-    }
-    lines.join("\n") + "\n"
-}
-
-/// Rewrites values of a configuration file of our own.
-pub(crate) fn edit(path: &Path, changes: &[(&str, &str, &str)]) -> Outcome {
-    let mut text = files::read_text(path)?;
-    for (section, key, value) in changes {
-        text = set(&text, section, key, value);
-    }
-    files::replace(path, text.as_bytes(), files::PUBLIC)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_value_is_set_and_the_rest_is_left() {
-        let text = "# note\n[a]\nlisten = \"1\"\n[b]\nlisten = \"2\" # kept\n";
-        assert_eq!(
-            set(text, "a", "listen", "9"),
-            "# note\n[a]\nlisten = \"9\"\n[b]\nlisten = \"2\" # kept\n"
-        );
-    }
-
-    #[test]
     fn the_operators_settings_are_read_back() {
-        let text = operator(&Addresses::default()).unwrap();
-        let settings: crate::installation::Settings = toml::from_str(&text).unwrap();
+        let text = operator().unwrap();
+        let settings: assay_operator::installation::Settings = toml::from_str(&text).unwrap();
         assert_eq!(settings.administration.address, "127.0.0.1:7444");
         assert_eq!(
             settings.profile_url("devices"),

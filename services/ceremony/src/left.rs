@@ -1,12 +1,12 @@
 //! What a ceremony finds before it starts, and what it leaves when it ends early.
 
-use assay_hsm::{Ceremony, TokenUri};
+use assay_pkcs11::TokenUri;
 
-use super::args::TokenArgs;
 use super::generation::Generation;
-use super::{keys, transcript};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
+use super::token::{OpenToken, Library};
+use super::transcript;
+use assay_console::failure::{Failure, Outcome};
+use assay_operator::installation::Installation;
 
 /// Refuses to start over the remains of an earlier run: nothing is overwritten.
 pub(super) fn no_files(installation: &Installation) -> Outcome {
@@ -22,8 +22,8 @@ pub(super) fn no_files(installation: &Installation) -> Outcome {
 }
 
 /// Refuses a token that holds keys of the generation's names.
-pub(super) async fn no_keys(token: &Ceremony, uri: &TokenUri, generation: Generation) -> Outcome {
-    let found = keys_of(token, generation).await?;
+pub(super) fn no_keys(token: &OpenToken, uri: &TokenUri, generation: Generation) -> Outcome {
+    let found = keys_of(token, generation)?;
     if found.is_empty() {
         return Ok(());
     }
@@ -36,15 +36,15 @@ pub(super) async fn no_keys(token: &Ceremony, uri: &TokenUri, generation: Genera
 }
 
 /// Adds to the failure of a first ceremony exactly what is left in the tokens and in the directory.
-pub(super) async fn tell(
+pub(super) fn tell(
     failure: Failure,
-    args: &TokenArgs,
+    library: &Library,
     tokens: &[&TokenUri],
     installation: &Installation,
 ) -> Failure {
-    let left = found(args, tokens, Generation::FIRST, installation).await;
+    let left = found(library, tokens, Generation::FIRST, installation);
     if left.is_empty() {
-        return failure.next("nothing is left behind; mend the cause and run it again");
+        return failure.next("nothing is left behind; fix the cause and run it again");
     }
     with(&failure, &left)
         .next("delete these keys with the HSM's own tools or take an empty token, move these files away, then run it again")
@@ -59,8 +59,8 @@ pub(super) fn with(failure: &Failure, left: &[String]) -> Failure {
 }
 
 /// Exactly what there is of a generation, an entry for each place: keys in the tokens, files in the directory.
-pub(super) async fn found(
-    args: &TokenArgs,
+pub(super) fn found(
+    library: &Library,
     tokens: &[&TokenUri],
     generation: Generation,
     installation: &Installation,
@@ -68,15 +68,10 @@ pub(super) async fn found(
     let mut left = Vec::new();
     for token in tokens {
         let label = token.label().or(token.serial()).unwrap_or_default();
-        // A worker of its own: the one at work may be what failed.
-        let found = match keys::open(args, token).await {
-            Ok(opened) => {
-                let found = keys_of(&opened, generation).await;
-                opened.close().await;
-                found
-            }
-            Err(failure) => Err(failure),
-        };
+        // Opened anew: the session at work may be what failed.
+        let found = library
+            .open(token)
+            .and_then(|opened| keys_of(&opened, generation));
         match found {
             Ok(found) if found.is_empty() => {}
             Ok(found) => left.push(format!("in token {label}: {}", join(&found))),
@@ -111,14 +106,10 @@ fn files(installation: &Installation, generation: Generation) -> Vec<String> {
 }
 
 /// Objects in the token that bear the name of a role in this generation.
-async fn keys_of(token: &Ceremony, generation: Generation) -> Outcome<Vec<String>> {
-    let found = token
-        .list_keys()
-        .await
-        .or_fail("cannot list the token's keys")?;
+fn keys_of(token: &OpenToken, generation: Generation) -> Outcome<Vec<String>> {
+    let found = token.list(|key| generation.owns(&key.label))?;
     let mut named: Vec<_> = found
         .iter()
-        .filter(|key| generation.owns(&key.label))
         .map(|key| format!("{} ({}, id {})", key.label, key.class, hex::encode(&key.id)))
         .collect();
     named.sort();

@@ -1,4 +1,4 @@
-//! `assay ceremony`: keys in the token, the CA and RA certificates over them, and a transcript of it all.
+//! `assay-ceremony`: keys in the token, the CA, RA and transport certificates, and a transcript of it all.
 
 mod approver;
 mod args;
@@ -16,34 +16,45 @@ mod ocsp;
 mod record;
 mod root;
 mod signature;
+mod structure;
+mod token;
 mod transcript;
+mod transport;
 
-use std::path::Path;
+use std::process::ExitCode;
 
-pub(crate) use approver::make as make_approver;
-pub(crate) use args::{CeremonyArgs, KeyArgs, Lifetimes, Subjects, TokenArgs};
-pub(crate) use certificate::expired_leaf;
-pub(crate) use layout::{Addresses, edit as edit_settings, reachable, write_settings};
-pub(crate) use make::{Issuing, Plan, make};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::Output;
+use assay_console::{files, generated, program};
+use assay_operator::installation::Installation;
+use clap::{CommandFactory, Parser};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::failure::{Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
-use crate::transport;
-use args::Part;
+use args::{Cli, Command};
 
-pub(crate) async fn run(args: CeremonyArgs, dir: Option<&Path>, out: Output) -> Outcome {
-    let dir = dir.ok_or_else(|| {
-        Failure::usage("a ceremony needs a directory of its own")
-            .next("give it with --dir; it is made where it does not exist")
-    })?;
-    let installation = Installation::at(crate::files::absolute(dir)?);
-    match args.part {
-        Some(Part::Transport(args)) => transport::run(&args, &installation, out),
-        Some(Part::Approver(args)) => approver::run(&args, &installation, out),
-        Some(Part::Import(args)) => import::run(args, &installation, out).await,
-        Some(Part::Ocsp(args)) => ocsp::run(args, &installation, out).await,
-        Some(Part::Next(args)) => next::run(*args, &installation, out).await,
-        None => make::run(args.make, &installation, out).await,
+fn main() -> ExitCode {
+    program::exit("assay-ceremony", run(Cli::parse()))
+}
+
+fn run(cli: Cli) -> Outcome {
+    // A core dump would hold the PIN.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).or_fail("cannot forbid core dumps")?;
+    let out = Output::new(cli.json);
+    let installation = || -> Outcome<Installation> {
+        let dir = cli.dir.as_deref().ok_or_else(|| {
+            Failure::usage("a ceremony needs a directory of its own")
+                .next("give it with --dir; it is made where it does not exist")
+        })?;
+        Ok(Installation::at(files::absolute(dir)?))
+    };
+    match cli.command {
+        Command::Create(args) => make::run(*args, &installation()?, out),
+        Command::Import(args) => import::run(args, &installation()?, out),
+        Command::Transport(args) => transport::run(&args, &installation()?, out),
+        Command::Approver(args) => approver::run(&args, &installation()?, out),
+        Command::Ocsp(args) => ocsp::run(args, &installation()?, out),
+        Command::Next(args) => next::run(*args, &installation()?, out),
+        Command::Completions(args) => generated::completions(&args, Cli::command(), out),
+        Command::Man(args) => generated::man(&args, Cli::command(), out),
     }
 }

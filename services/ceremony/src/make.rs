@@ -1,45 +1,45 @@
 //! The ceremony from an empty token to a CA that can serve, or to a request for an offline root.
 
-use assay_hsm::{Ceremony, KeyRole, TokenUri};
-use assay_runtime::drain::Shutdown;
+use assay_pkcs11::{KeyRole, TokenUri};
 
-use super::args::{KeyArgs, Lifetimes, MakeArgs, Subjects, TokenArgs};
+use super::args::{KeyArgs, Lifetimes, CreateArgs, Subjects, TokenArgs};
 use super::certificate;
 use super::certify::{CA_FILE, certify_ra};
 use super::csr;
 use super::generation::Generation;
 use super::keys::{self, find};
-use super::layout::{self, Addresses};
+use super::layout;
 use super::left;
 use super::record::Record;
 use super::root::Root;
+use super::token::{OpenToken, Library};
 use super::transcript::{self, State, Transcript};
-use crate::failure::{Exit, Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
-use crate::progress::Progress;
+use assay_console::failure::{Failure, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
+use assay_console::progress::Progress;
 
 /// All that the ceremony needs to know before it starts.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) token: TokenArgs,
-    pub(crate) issuing: Issuing,
-    pub(crate) keys: KeyArgs,
-    pub(crate) subjects: Subjects,
-    pub(crate) lifetimes: Lifetimes,
+struct Plan {
+    token: TokenArgs,
+    issuing: Issuing,
+    keys: KeyArgs,
+    subjects: Subjects,
+    lifetimes: Lifetimes,
 }
 
 /// Who certifies the issuing CA.
 #[derive(Clone, Debug)]
-pub(crate) enum Issuing {
+enum Issuing {
     /// A root made now, on a token of its own.
     UnderRoot(TokenUri),
     /// An offline root, by certificate request.
     ByRequest,
 }
 
-pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(args: CreateArgs, installation: &Installation, out: Output) -> Outcome {
     let plan = Plan {
         token: args.token_args()?,
         issuing: match &args.root_token {
@@ -50,24 +50,19 @@ pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output
         subjects: args.subjects,
         lifetimes: args.lifetimes,
     };
-    let made = make(&plan, installation).await?;
+    let made = make(&plan, installation)?;
     if made.state == State::Complete {
-        layout::write_settings(
-            installation,
-            &made,
-            &Addresses::default(),
-            layout::APPROVALS,
-        )?;
+        layout::write_settings(installation, &made, args.approvals)?;
     }
     out.one(&made, |made| {
         let mut lines = made.lines();
         lines.push(match made.state {
             State::Complete => {
-                "next: `assay ceremony transport` and `assay ceremony approver`, then check signer.toml and frontend.toml"
+                "next: `assay-ceremony transport` and `assay-ceremony approver`, then check signer.toml and frontend.toml"
                     .to_owned()
             }
             State::Started | State::AwaitsCaCertificate => format!(
-                "next: have the root sign {} as a CA, then `assay ceremony import`",
+                "next: have the root sign {} as a CA, then `assay-ceremony import`",
                 installation.certificates().join("ca.csr").display()
             ),
         });
@@ -76,32 +71,24 @@ pub(super) async fn run(args: MakeArgs, installation: &Installation, out: Output
 }
 
 /// Does what the plan says, or fails and says exactly what is left.
-pub(crate) async fn make(plan: &Plan, installation: &Installation) -> Outcome<Transcript> {
+fn make(plan: &Plan, installation: &Installation) -> Outcome<Transcript> {
     left::no_files(installation)?;
     let tokens = plan.tokens()?;
     plan.keys.check()?;
-    let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
+    let library = Library::load(&plan.token)?;
     files::make_dir(&installation.certificates())?;
-    let service = keys::open(&plan.token, &plan.token.token).await?;
-    left::no_keys(&service, &plan.token.token, Generation::FIRST).await?;
+    let service = library.open(&plan.token.token)?;
+    left::no_keys(&service, &plan.token.token, Generation::FIRST)?;
     let root = match &plan.issuing {
         Issuing::UnderRoot(token) => {
-            let root = keys::open(&plan.token, token).await?;
-            left::no_keys(&root, token, Generation::FIRST).await?;
+            let root = library.open(token)?;
+            left::no_keys(&root, token, Generation::FIRST)?;
             Some(root)
         }
         Issuing::ByRequest => None,
     };
-    let steps = steps(plan, &service, root, installation);
-    let made = tokio::select! {
-        made = steps => made,
-        () = shutdown.requested() => Err(Failure::new(Exit::Interrupted, "the ceremony was interrupted")),
-    };
-    service.close().await;
-    match made {
-        Ok(transcript) => Ok(transcript),
-        Err(failure) => Err(left::tell(failure, &plan.token, &tokens, installation).await),
-    }
+    steps(plan, &service, root, installation)
+        .map_err(|failure| left::tell(failure, &library, &tokens, installation))
 }
 
 impl Plan {
@@ -123,10 +110,10 @@ impl Plan {
     }
 }
 
-async fn steps(
+fn steps(
     plan: &Plan,
-    service: &Ceremony,
-    root: Option<Ceremony>,
+    service: &OpenToken,
+    root: Option<OpenToken>,
     installation: &Installation,
 ) -> Outcome<Transcript> {
     let mut transcript = start(plan);
@@ -140,9 +127,9 @@ async fn steps(
     let root = match root {
         Some(token) => {
             let (subject, days) = (&plan.subjects.root_subject, plan.lifetimes.root_days);
-            let root = Root::make(token, plan.keys.root_key, subject, days, &mut record).await?;
+            let root = Root::make(token, plan.keys.root_key, subject, days, &mut record)?;
             // Two URIs may name one token.
-            left::no_keys(service, &plan.token.token, Generation::FIRST).await?;
+            left::no_keys(service, &plan.token.token, Generation::FIRST)?;
             progress.add(1);
             Some(root)
         }
@@ -150,7 +137,7 @@ async fn steps(
     };
     let mut service_keys = Vec::new();
     for (role, algorithm) in algorithms {
-        let key = keys::generate(service, role, algorithm, &mut record).await?;
+        let key = keys::generate(service, role, algorithm, &mut record)?;
         if role == KeyRole::LogSign {
             keys::write_log_key(&key, installation)?;
         }
@@ -161,14 +148,13 @@ async fn steps(
     let ca = find(&service_keys, KeyRole::CaSign)?;
     let ca_subject = certificate::name(&plan.subjects.ca_subject)?;
     let Some(root) = root else {
-        csr::write(service, ca, &ca_subject, &record).await?;
+        csr::write(service, ca, &ca_subject, &record)?;
         record.set_state(State::AwaitsCaCertificate)?;
         return Ok(transcript);
     };
     let ca_der = root
         .certify(ca, &ca_subject, plan.lifetimes.ca_days)
-        .await?;
-    root.close().await;
+        ?;
     record.add_certificate(CA_FILE, &ca_der)?;
     certify_ra(
         service,
@@ -178,7 +164,7 @@ async fn steps(
         plan.lifetimes.ra_days,
         &mut record,
     )
-    .await?;
+    ?;
     layout::write_challenge_key(installation)?;
     record.set_state(State::Complete)?;
     Ok(transcript)

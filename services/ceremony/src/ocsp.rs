@@ -1,7 +1,7 @@
-//! `assay ceremony ocsp`: the delegated OCSP responder (RFC 6960 section 4.2.2.2), its key once and its certificate again
+//! `assay-ceremony ocsp`: the delegated OCSP responder (RFC 6960 section 4.2.2.2), its key once and its certificate again
 //! and again: with id-pkix-ocsp-nocheck nobody asks whether it stands, so that it is short-lived instead.
 
-use assay_hsm::{Ceremony, KeyAlgorithm, KeyRole};
+use assay_pkcs11::{KeyAlgorithm, KeyRole};
 use assay_policy::Dn;
 use clap::Args;
 use serde::Serialize;
@@ -13,10 +13,11 @@ use super::keys::{self, Key, find};
 use super::layout;
 use super::next::{self, SignerToml};
 use super::record::Record;
+use super::token::{OpenToken, Library};
 use super::transcript::{State, Transcript};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{self, Output};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_operator::installation::Installation;
+use assay_console::output::{self, Output};
 
 /// The responder's subject in the first generation, where nobody wants another one.
 const SUBJECT: &str = "CN=Assay OCSP Responder";
@@ -46,7 +47,7 @@ pub(crate) struct OcspArgs {
     days: u32,
 }
 
-pub(super) async fn run(args: OcspArgs, installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(args: OcspArgs, installation: &Installation, out: Output) -> Outcome {
     check_key(args.key, "--key")?;
     let mut transcript = Transcript::load_complete(installation)?;
     let file = SignerToml::find(installation)?;
@@ -54,11 +55,10 @@ pub(super) async fn run(args: OcspArgs, installation: &Installation, out: Output
     let present = present.unwrap_or(Generation::FIRST);
     let next = waiting(&transcript, present);
     let token = transcript.token_args()?;
-    let service = keys::open(&token, &token.token).await?;
+    let service = Library::load(&token)?.open(&token.token)?;
     let mut record = Record::of(present, installation, &mut transcript);
-    let made = both(&args, &service, file.as_ref(), next, &mut record).await;
-    service.close().await;
-    out.one(&made?, Made::tell)
+    let made = both(&args, &service, file.as_ref(), next, &mut record)?;
+    out.one(&made, Made::tell)
 }
 
 /// The next CA that is made and waits for its time, or has taken over while the present one signs CRLs.
@@ -103,16 +103,16 @@ impl Made {
 }
 
 /// The present CA's responder, unless that CA has ended, and the next one's.
-async fn both(
+fn both(
     args: &OcspArgs,
-    service: &Ceremony,
+    service: &OpenToken,
     file: Option<&SignerToml>,
     next: Option<Generation>,
     record: &mut Record<'_>,
 ) -> Outcome<Made> {
     let configured = file.is_some_and(SignerToml::has_ocsp);
     let Some(next) = next else {
-        return make(args, service, configured, record).await;
+        return make(args, service, configured, record);
     };
     let ca = Issuer::of_certificate(&record.certificate(CA_FILE)?)?;
     let ended = ca.not_after <= std::time::SystemTime::now();
@@ -120,11 +120,11 @@ async fn both(
         output::note("note: the CA before has ended, and its responder is not renewed");
         None
     } else {
-        Some(make(args, service, configured, record).await?)
+        Some(make(args, service, configured, record)?)
     };
     let mut record = Record::of(next, record.installation, record.transcript);
     let configured = file.is_some_and(SignerToml::has_next_ocsp);
-    let next = make(args, service, configured, &mut record).await?;
+    let next = make(args, service, configured, &mut record)?;
     Ok(match present {
         Some(present) => Made {
             next: Some(Box::new(next)),
@@ -134,9 +134,9 @@ async fn both(
     })
 }
 
-async fn make(
+fn make(
     args: &OcspArgs,
-    service: &Ceremony,
+    service: &OpenToken,
     configured: bool,
     record: &mut Record<'_>,
 ) -> Outcome<Made> {
@@ -145,7 +145,7 @@ async fn make(
     let mut service_keys = Vec::new();
     for role in [KeyRole::CaSign, KeyRole::OcspSign] {
         if let Some(entry) = record.transcript.key_of(generation, role) {
-            service_keys.push(keys::read(service, entry).await?);
+            service_keys.push(keys::read(service, entry)?);
         }
     }
     if find(&service_keys, KeyRole::CaSign)?.spki_der != Issuer::of_certificate(&ca_der)?.spki_der {
@@ -157,14 +157,14 @@ async fn make(
         .next("use the directory of the ceremony that made this CA"));
     }
     if find(&service_keys, KeyRole::OcspSign).is_err() {
-        let key = keys::generate(service, KeyRole::OcspSign, args.key, record).await?;
+        let key = keys::generate(service, KeyRole::OcspSign, args.key, record)?;
         service_keys.push(key);
     }
     let subject = match &args.subject {
         Some(subject) => subject.clone(),
         None => subject(generation)?,
     };
-    certify(service, &service_keys, &ca_der, &subject, args.days, record).await?;
+    certify(service, &service_keys, &ca_der, &subject, args.days, record)?;
     let key = find(&service_keys, KeyRole::OcspSign)?.uri.to_string();
     Ok(Made {
         certificate: generation.file(FILE),
@@ -197,8 +197,8 @@ pub(super) fn subject(generation: Generation) -> Outcome<Dn> {
 }
 
 /// Signs the responder's certificate and puts it in the place of the one before.
-pub(super) async fn certify(
-    service: &Ceremony,
+pub(super) fn certify(
+    service: &OpenToken,
     service_keys: &[Key],
     ca_der: &[u8],
     subject: &Dn,
@@ -215,7 +215,7 @@ pub(super) async fn certify(
         days,
     };
     let ca = find(service_keys, KeyRole::CaSign)?;
-    let der = sign(service, ca, KeyRole::CaSign, &template).await?;
+    let der = sign(service, ca, KeyRole::CaSign, &template)?;
     record.replace_certificate(FILE, &der)
 }
 

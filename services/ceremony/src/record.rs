@@ -7,9 +7,9 @@ use openssl::x509::X509;
 
 use super::generation::Generation;
 use super::transcript::{CertificateEntry, KeyEntry, State, Transcript, now};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 const UNREADABLE: &str = "a certificate of the ceremony is unreadable";
 

@@ -1,34 +1,35 @@
 //! The root at work, on a token of its own: it signs issuing CAs and nothing else.
 
-use assay_hsm::{Ceremony, KeyAlgorithm, KeyRole};
+use assay_pkcs11::{KeyAlgorithm, KeyRole};
 use assay_policy::Dn;
 
 use super::certificate::{self, Issuer, Kind, Template};
 use super::certify::sign;
 use super::keys::{self, Key};
 use super::record::Record;
+use super::token::OpenToken;
 use super::transcript::KeyEntry;
-use crate::failure::{Failure, Outcome};
+use assay_console::failure::{Failure, Outcome};
 
 /// Its certificate among those of the generation that it was made with.
 pub(super) const FILE: &str = "root.pem";
 
 pub(super) struct Root {
-    token: Ceremony,
+    token: OpenToken,
     key: Key,
     issuer: Issuer,
 }
 
 impl Root {
     /// Makes the key and the certificate.
-    pub(super) async fn make(
-        token: Ceremony,
+    pub(super) fn make(
+        token: OpenToken,
         algorithm: KeyAlgorithm,
         subject: &Dn,
         days: u32,
         record: &mut Record<'_>,
     ) -> Outcome<Self> {
-        let key = keys::generate(&token, KeyRole::RootSign, algorithm, record).await?;
+        let key = keys::generate(&token, KeyRole::RootSign, algorithm, record)?;
         let subject_der = certificate::name(subject)?;
         let issuer = Issuer::itself(&subject_der, &key.spki_der, days)?;
         let template = Template {
@@ -38,14 +39,14 @@ impl Root {
             issuer: &issuer,
             days,
         };
-        let der = sign(&token, &key, KeyRole::RootSign, &template).await?;
+        let der = sign(&token, &key, KeyRole::RootSign, &template)?;
         record.add_certificate(FILE, &der)?;
         Ok(Self { token, key, issuer })
     }
 
     /// Takes up the key that an earlier ceremony made, if it is the one under this certificate.
-    pub(super) async fn again(token: Ceremony, entry: &KeyEntry, issuer: Issuer) -> Outcome<Self> {
-        let key = keys::read(&token, entry).await?;
+    pub(super) fn again(token: OpenToken, entry: &KeyEntry, issuer: Issuer) -> Outcome<Self> {
+        let key = keys::read(&token, entry)?;
         if key.spki_der == issuer.spki_der {
             return Ok(Self { token, key, issuer });
         }
@@ -55,7 +56,7 @@ impl Root {
         )
     }
 
-    pub(super) async fn certify(
+    pub(super) fn certify(
         &self,
         ca: &Key,
         subject_der: &[u8],
@@ -68,10 +69,6 @@ impl Root {
             issuer: &self.issuer,
             days,
         };
-        sign(&self.token, &self.key, KeyRole::RootSign, &template).await
-    }
-
-    pub(super) async fn close(self) {
-        self.token.close().await;
+        sign(&self.token, &self.key, KeyRole::RootSign, &template)
     }
 }

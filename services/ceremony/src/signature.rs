@@ -1,6 +1,6 @@
 //! What the token signed, put together and verified, and what its keys sign with.
 
-use assay_hsm::SignatureAlgorithm;
+use assay_pkcs11::SignatureAlgorithm;
 use const_oid::{ObjectIdentifier, db::rfc5912};
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
@@ -8,7 +8,7 @@ use openssl::pkey::PKey;
 use openssl::x509::X509;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-use crate::failure::{Failure, OrFail, Outcome};
+use assay_console::failure::{Failure, OrFail, Outcome};
 
 /// Certificate (RFC 5280, section 4.1) and CertificationRequest (RFC 2986, section 4.2) alike.
 #[derive(Sequence)]

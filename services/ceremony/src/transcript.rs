@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use assay_hsm::{KeyRole, TokenUri};
+use assay_pkcs11::{KeyRole, TokenUri};
 use serde::{Deserialize, Serialize};
 
 use super::args::TokenArgs;
 use super::generation::Generation;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 /// `transcript.json`. Written anew after each step, so that it is true at any moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl Transcript {
             return Ok(transcript);
         }
         Err(Failure::failed("the ceremony here is not complete")
-            .next("finish it first: `assay ceremony import` takes the offline root's answer"))
+            .next("finish it first: `assay-ceremony import` takes the offline root's answer"))
     }
 
     /// Where the keys lie.

@@ -1,14 +1,11 @@
-//! assay: demo, ceremony, challenges, policy tools and benchmark.
+//! assay: demo, challenges, policy tools and benchmark.
 
 mod args;
 mod bench;
-mod ceremony;
 mod commands;
 mod demo;
 mod device;
-mod dn;
 mod export;
-mod transport;
 mod witness;
 
 use std::process::ExitCode;
@@ -27,7 +24,7 @@ use crate::installation::Installation;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    // The ceremony and the token benchmark start this executable again as an HSM worker.
+    // The token benchmark starts this executable again as an HSM worker.
     if let Some(code) = assay_hsm::run_worker_if_asked() {
         return code;
     }
@@ -40,7 +37,6 @@ async fn dispatch(cli: Cli) -> Outcome {
     let installation = || Installation::find(cli.dir.as_deref());
     match cli.command {
         Command::Demo(args) => demo::run(args, cli.dir.as_deref(), out).await,
-        Command::Ceremony(args) => ceremony::run(*args, cli.dir.as_deref(), out).await,
         Command::Challenge(command) => challenge::run(command, &installation()?, out).await,
         Command::Inventory(command) => inventory::run(command, &installation()?, out).await,
         Command::Enrol(args) => enrol::run(*args, cli.dir.as_deref(), out).await,

@@ -268,7 +268,7 @@ async fn with_second_operator(mut scene: Scene) -> Result<Scene> {
     let installation = &mut scene.installation;
     installation.stop().await?;
     installation
-        .assay(&["ceremony", "transport", "--operator", "second"])
+        .ceremony(&["transport", "--operator", "second"])
         .await?
         .succeeded()?;
     let operators = ["assay://operator/main", "assay://operator/second"];

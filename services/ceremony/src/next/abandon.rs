@@ -1,14 +1,15 @@
-//! `assay ceremony next abandon`: a next CA that is not to take over.
+//! `assay-ceremony next abandon`: a next CA that is not to take over.
 
 use serde::Serialize;
 
 use super::signer_toml::SignerToml;
-use crate::ceremony::generation::Generation;
-use crate::ceremony::left;
-use crate::ceremony::transcript::{Transcript, now};
-use crate::failure::{Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
+use crate::generation::Generation;
+use crate::left;
+use crate::token::Library;
+use crate::transcript::{Transcript, now};
+use assay_console::failure::{Failure, Outcome};
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Abandoned {
@@ -17,7 +18,7 @@ struct Abandoned {
     left: Vec<String>,
 }
 
-pub(super) async fn run(installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(installation: &Installation, out: Output) -> Outcome {
     let mut transcript = Transcript::load_complete(installation)?;
     let generation = transcript.newest();
     if let Some(file) = SignerToml::find(installation)? {
@@ -27,15 +28,16 @@ pub(super) async fn run(installation: &Installation, out: Output) -> Outcome {
         return Err(Failure::failed("there is no next CA here to be given up"));
     };
     successor.abandoned = Some(now());
-    transcript.save(installation)?;
     let token = transcript.token_args()?;
-    let left = left::found(&token, &[&token.token], generation, installation).await;
+    let library = Library::load(&token)?;
+    transcript.save(installation)?;
+    let left = left::found(&library, &[&token.token], generation, installation);
     out.one(&Abandoned { generation, left }, |abandoned| {
         let mut lines = vec![format!("CA generation {generation} is given up")];
         let left = abandoned.left.iter();
         lines.extend(left.map(|left| format!("  left {left}")));
         lines.push(
-            "next: delete its keys with the HSM's own tools; `assay ceremony next` makes another one under other names"
+            "next: delete its keys with the HSM's own tools; `assay-ceremony next` makes another one under other names"
                 .to_owned(),
         );
         lines

@@ -4,7 +4,7 @@
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use crate::failure::{Failure, OrFail, Outcome};
+use assay_console::failure::{Failure, OrFail, Outcome};
 
 const ROLLOVER: &str = "rollover";
 /// Tables that are of a CA, with what a CA cannot lose by a rollover.
@@ -61,7 +61,7 @@ fn changes(before: &Table, origin: &str) -> Outcome<Vec<Change>> {
             return Err(Failure::failed(format!(
                 "the next CA is incomplete: [{name}] has {key} and [rollover.{name}] has not"
             ))
-            .next("`assay ceremony next tables` prints what there is of it"));
+            .next("`assay-ceremony next tables` prints what there is of it"));
         }
         if has(&"chain") && !new.contains_key("chain") {
             changes.push(Change {

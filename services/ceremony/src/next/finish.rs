@@ -1,11 +1,11 @@
-//! `assay ceremony next finish`: the CA before has ended, and signer.toml says so.
+//! `assay-ceremony next finish`: the CA before has ended, and signer.toml says so.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use assay_hsm::KeyUri;
+use assay_pkcs11::KeyUri;
 use assay_runtime::identity::Identity;
 use clap::Args;
 use openssl::sha::sha256;
@@ -15,10 +15,10 @@ use serde::Serialize;
 use super::edit;
 use super::signer_toml::SignerToml;
 use super::switch::{Life, text};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
 
 /// Beside signer.toml.
 const PREVIOUS: &str = "signer.toml.before-rollover";
@@ -96,7 +96,7 @@ impl Finished {
                 self.unused_keys.join(", ")
             )
         } else {
-            "next: `assay ceremony next finish --write` changes the file and keeps every other line; then restart the signer"
+            "next: `assay-ceremony next finish --write` changes the file and keeps every other line; then restart the signer"
                 .to_owned()
         });
         told
@@ -107,7 +107,7 @@ impl Finished {
 fn due(args: &FinishArgs, file: &SignerToml, ca: &X509) -> Outcome {
     let rollover = file.rollover().ok_or_else(|| {
         Failure::failed("signer.toml has no tables [rollover]: there is nothing to finish")
-            .next("`assay ceremony next` makes the CA that takes over")
+            .next("`assay-ceremony next` makes the CA that takes over")
     })?;
     let switch_at = humantime::parse_rfc3339(&rollover.switch_at)
         .or_usage(format!("rollover.switch_at: `{}`", rollover.switch_at))?;

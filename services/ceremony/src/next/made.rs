@@ -1,20 +1,20 @@
 //! What there is of a next CA, and what signer.toml has to say of it.
 
-use assay_hsm::KeyRole;
+use assay_pkcs11::KeyRole;
 use serde::Serialize;
 
 use super::signer_toml::SignerToml;
-use crate::ceremony::certify::CA_FILE;
-use crate::ceremony::generation::Generation;
-use crate::ceremony::layout::quoted;
-use crate::ceremony::transcript::{CertificateEntry, KeyEntry, State, Successor, Transcript};
-use crate::ceremony::{csr, root};
-use crate::failure::{Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::{self, Output};
+use crate::certify::CA_FILE;
+use crate::generation::Generation;
+use crate::layout::quoted;
+use crate::transcript::{CertificateEntry, KeyEntry, State, Successor, Transcript};
+use crate::{csr, root};
+use assay_console::failure::{Failure, Outcome};
+use assay_operator::installation::Installation;
+use assay_console::output::{self, Output};
 
 #[derive(Debug, Serialize)]
-pub(in crate::ceremony) struct Made {
+pub(crate) struct Made {
     generation: Generation,
     state: State,
     switch_at: String,
@@ -30,7 +30,7 @@ pub(in crate::ceremony) struct Made {
 }
 
 impl Made {
-    pub(in crate::ceremony) fn of(
+    pub(crate) fn of(
         generation: Generation,
         transcript: &Transcript,
         installation: &Installation,
@@ -54,7 +54,7 @@ impl Made {
                 );
             }
             None => told.push(format!(
-                "next: have the root sign {} as a CA, then `assay ceremony import`",
+                "next: have the root sign {} as a CA, then `assay-ceremony import`",
                 installation.path(generation.file(csr::FILE)).display()
             )),
         }
@@ -71,7 +71,7 @@ impl Made {
     }
 
     /// Prints it, and on standard error what is better known.
-    pub(in crate::ceremony) fn print(&self, notes: &[String], out: Output) -> Outcome {
+    pub(crate) fn print(&self, notes: &[String], out: Output) -> Outcome {
         for note in notes {
             output::note(&format!("note: {note}"));
         }
@@ -115,7 +115,7 @@ fn tables(successor: &Successor, responds: bool) -> Outcome<String> {
     let mut text = format!(
         "
 # The CA that takes over at switch_at. Until then devices learn of it by GetNextCACert; requests to either RA are answered
-# under its CA. `assay ceremony next finish` moves these tables up once the old CA has ended.
+# under its CA. `assay-ceremony next finish` moves these tables up once the old CA has ended.
 [rollover]
 switch_at = {switch_at}
 overlap = {overlap}
@@ -148,14 +148,14 @@ ra_sign = {ra_sign_certificate}
 }
 
 /// The table of the next CA's responder, with an empty line before it; `key` is a TOML string.
-pub(in crate::ceremony) fn ocsp_table(generation: Generation, key: &str) -> String {
+pub(crate) fn ocsp_table(generation: Generation, key: &str) -> String {
     format!(
         "
 [rollover.ocsp]
 key = {key}
 certificate = {}
 ",
-        quoted(&generation.file(crate::ceremony::ocsp::FILE))
+        quoted(&generation.file(crate::ocsp::FILE))
     )
 }
 

@@ -1,4 +1,4 @@
-//! `assay ceremony next`: the CA that takes over, its RA and responder, and what signer.toml has to say of them.
+//! `assay-ceremony next`: the CA that takes over, its RA and responder, and what signer.toml has to say of them.
 
 mod abandon;
 mod edit;
@@ -10,14 +10,14 @@ mod signer_toml;
 mod switch;
 mod tables;
 
-use assay_hsm::{KeyAlgorithm, TokenUri};
+use assay_pkcs11::{KeyAlgorithm, TokenUri};
 use assay_policy::Dn;
 use clap::{Args, Subcommand};
 
 use super::args::token_uri;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
+use assay_console::failure::Outcome;
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
 use finish::FinishArgs;
 pub(super) use made::{Made, ocsp_table};
 pub(super) use signer_toml::SignerToml;
@@ -32,7 +32,7 @@ use tables::TablesArgs;
 Makes the keys of the next CA in the token of the ceremony here, of the same kinds as the present ones and under labels \
 of their own (ca-sign-g2, ra-decrypt-g2, ...), and the certificates over them in certificates/2/; the generation after it \
 is 3. log-sign and probe stay as they are. The next CA stands under the root of the first ceremony, whose key is used \
-again (--root-token), or under an offline root: --csr writes certificates/2/ca.csr, `assay ceremony import` takes the \
+again (--root-token), or under an offline root: --csr writes certificates/2/ca.csr, `assay-ceremony import` takes the \
 answer. In the end it prints the tables [rollover] for signer.toml.
 Nothing is overwritten; a run that ends early says what is left. One CA takes over at a time."
 )]
@@ -92,11 +92,11 @@ struct MakeArgs {
     ra_days: Option<u32>,
 }
 
-pub(super) async fn run(args: NextArgs, installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(args: NextArgs, installation: &Installation, out: Output) -> Outcome {
     match args.part {
-        None => make::run(args.make, installation, out).await,
+        None => make::run(args.make, installation, out),
         Some(Part::Tables(args)) => tables::run(&args, installation, out),
         Some(Part::Finish(args)) => finish::run(&args, installation, out),
-        Some(Part::Abandon) => abandon::run(installation, out).await,
+        Some(Part::Abandon) => abandon::run(installation, out),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use assay_hsm::{KeyAlgorithm, KeyRole, TokenUri};
+use assay_pkcs11::{KeyAlgorithm, KeyRole, TokenUri};
 use assay_policy::Dn;
 use der::Decode;
 use openssl::x509::X509;
@@ -11,16 +11,15 @@ use x509_cert::Certificate;
 use super::MakeArgs;
 use super::signer_toml::{self, SignerToml};
 use super::switch::{Life, Switch, lives};
-use crate::ceremony::args::{KeyArgs, TokenArgs};
-use crate::ceremony::certificate::Issuer;
-use crate::ceremony::certify::CA_FILE;
-use crate::ceremony::generation::Generation;
-use crate::ceremony::transcript::{KeyEntry, State, Successor, Transcript, now};
-use crate::ceremony::{keys, root};
-use crate::dn;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use crate::args::{KeyArgs, TokenArgs};
+use crate::certificate::Issuer;
+use crate::certify::CA_FILE;
+use crate::generation::Generation;
+use crate::transcript::{KeyEntry, State, Successor, Transcript, now};
+use crate::{keys, root};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -144,7 +143,7 @@ fn none_begun(file: &SignerToml, transcript: &Transcript, present: Generation) -
         return Err(Failure::failed(
             "signer.toml has the tables [rollover]: one CA takes over at a time",
         )
-        .next("end that rollover with `assay ceremony next finish`; where no device was told of that CA, take its tables out and give it up with `assay ceremony next abandon`"));
+        .next("end that rollover with `assay-ceremony next finish`; where no device was told of that CA, take its tables out and give it up with `assay-ceremony next abandon`"));
     }
     let newest = transcript.newest();
     let Some(begun) = transcript.successor(newest).filter(|_| newest > present) else {
@@ -153,15 +152,15 @@ fn none_begun(file: &SignerToml, transcript: &Transcript, present: Generation) -
     let (what, next) = match begun.state {
         State::Started => (
             "was begun and not finished",
-            "`assay ceremony next abandon` gives it up and says what is left of it; then run this again",
+            "`assay-ceremony next abandon` gives it up and says what is left of it; then run this again",
         ),
         State::AwaitsCaCertificate => (
             "awaits its CA certificate",
-            "`assay ceremony import` takes the offline root's answer; `assay ceremony next abandon` gives it up",
+            "`assay-ceremony import` takes the offline root's answer; `assay-ceremony next abandon` gives it up",
         ),
         State::Complete => (
             "is made, and signer.toml does not name it",
-            "`assay ceremony next tables` prints what to add; `assay ceremony next abandon` gives it up",
+            "`assay-ceremony next tables` prints what to add; `assay-ceremony next abandon` gives it up",
         ),
     };
     Err(Failure::failed(format!("CA generation {newest} {what}")).next(next))
@@ -221,7 +220,7 @@ fn subject(installation: &Installation, file: &str) -> Outcome<Dn> {
         .and_then(|ca| ca.to_der())
         .or_fail(what())?;
     let ca = Certificate::from_der(&der).or_fail(what())?;
-    dn::of_name(ca.tbs_certificate().subject())
+    Dn::from_name(ca.tbs_certificate().subject())
         .or_fail(format!("the subject of {file} cannot be read"))
 }
 
@@ -245,7 +244,7 @@ fn root_key(
         return Err(Failure::usage(
             "the first ceremony made no root: the CA stands under an offline one",
         )
-        .next("give --csr, and `assay ceremony import` with the answer"));
+        .next("give --csr, and `assay-ceremony import` with the answer"));
     };
     let token = match (token, &transcript.root_token) {
         (Some(token), _) => token,

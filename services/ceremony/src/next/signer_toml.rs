@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assay_hsm::{KeyRole, KeyUri};
+use assay_pkcs11::{KeyRole, KeyUri};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::ceremony::generation::Generation;
-use crate::ceremony::transcript::Transcript;
-use crate::failure::{Failure, Next, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use crate::generation::Generation;
+use crate::transcript::Transcript;
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 #[derive(Debug, Deserialize)]
-pub(in crate::ceremony) struct SignerToml {
+pub(crate) struct SignerToml {
     enrolment: EnrolmentTable,
     keys: BTreeMap<String, String>,
     certificates: CertificatesTable,
@@ -49,7 +49,7 @@ struct AuditTable {
 
 impl SignerToml {
     /// The file of this installation.
-    pub(in crate::ceremony) fn read(installation: &Installation) -> Outcome<Self> {
+    pub(crate) fn read(installation: &Installation) -> Outcome<Self> {
         let path = installation.signer_config();
         let text = files::read_text(&path).next(
             "which CA is the present one stands in signer.toml: put a copy of the signer's here",
@@ -58,7 +58,7 @@ impl SignerToml {
     }
 
     /// The same, where there may be none.
-    pub(in crate::ceremony) fn find(installation: &Installation) -> Outcome<Option<Self>> {
+    pub(crate) fn find(installation: &Installation) -> Outcome<Option<Self>> {
         let exists = installation.signer_config().exists();
         exists.then(|| Self::read(installation)).transpose()
     }
@@ -70,20 +70,20 @@ impl SignerToml {
     }
 
     /// The generation whose CA key stands in `[keys]`.
-    pub(in crate::ceremony) fn present(&self, transcript: &Transcript) -> Option<Generation> {
+    pub(crate) fn present(&self, transcript: &Transcript) -> Option<Generation> {
         generation(&self.keys, transcript)
     }
 
     /// The generation whose CA key stands in `[rollover.keys]`.
-    pub(in crate::ceremony) fn taking_over(&self, transcript: &Transcript) -> Option<Generation> {
+    pub(crate) fn taking_over(&self, transcript: &Transcript) -> Option<Generation> {
         generation(&self.rollover.as_ref()?.keys, transcript)
     }
 
-    pub(in crate::ceremony) fn has_ocsp(&self) -> bool {
+    pub(crate) fn has_ocsp(&self) -> bool {
         self.ocsp.is_some()
     }
 
-    pub(in crate::ceremony) fn has_next_ocsp(&self) -> bool {
+    pub(crate) fn has_next_ocsp(&self) -> bool {
         self.rollover
             .as_ref()
             .is_some_and(|next| next.ocsp.is_some())

@@ -8,11 +8,11 @@ use der::Decode;
 use openssl::x509::X509;
 use x509_cert::Certificate;
 
-use crate::ceremony::certify::{CA_FILE, RA};
-use crate::ceremony::generation::Generation;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use crate::certify::{CA_FILE, RA};
+use crate::generation::Generation;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 /// From now to the switch, where nobody says otherwise: devices have to learn of the next CA.
 const NOTICE: Duration = Duration::from_hours(30 * 24);
@@ -22,7 +22,7 @@ const HOUR: u64 = 3_600;
 const MAX_OVERLAP: Duration = Duration::from_hours(2 * 366 * 24);
 
 #[derive(Clone, Debug, Args)]
-pub(in crate::ceremony) struct SwitchArgs {
+pub(crate) struct SwitchArgs {
     /// When the next CA takes over, such as 2027-01-15T02:00:00Z [default: in 30 days; later what was said first]
     #[arg(long, value_name = "TIME", value_parser = time)]
     switch_at: Option<SystemTime>,
@@ -41,21 +41,21 @@ struct Overlap {
 
 /// When the next CA takes over, and how long the old RA is answered after it.
 #[derive(Clone, Debug)]
-pub(in crate::ceremony) struct Switch {
+pub(crate) struct Switch {
     at: SystemTime,
     overlap: Overlap,
 }
 
 /// What has to be valid at the switch, and from when to when it is.
 #[derive(Clone, Debug)]
-pub(in crate::ceremony) struct Life {
-    pub(in crate::ceremony) what: String,
-    pub(in crate::ceremony) from: SystemTime,
-    pub(in crate::ceremony) until: SystemTime,
+pub(crate) struct Life {
+    pub(crate) what: String,
+    pub(crate) from: SystemTime,
+    pub(crate) until: SystemTime,
 }
 
 impl SwitchArgs {
-    pub(in crate::ceremony) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.switch_at.is_some() || self.overlap.is_some()
     }
 
@@ -64,7 +64,7 @@ impl SwitchArgs {
     }
 
     /// What is not given is what was said before.
-    pub(in crate::ceremony) fn or(&self, switch_at: &str, overlap: &str) -> Outcome<Switch> {
+    pub(crate) fn or(&self, switch_at: &str, overlap: &str) -> Outcome<Switch> {
         let what = "the transcript's time of the switch";
         Ok(Switch {
             at: match self.switch_at {
@@ -81,16 +81,16 @@ impl SwitchArgs {
 
 impl Switch {
     /// RFC 3339.
-    pub(in crate::ceremony) fn at_text(&self) -> String {
+    pub(crate) fn at_text(&self) -> String {
         text(self.at)
     }
 
-    pub(in crate::ceremony) fn overlap_text(&self) -> &str {
+    pub(crate) fn overlap_text(&self) -> &str {
         &self.overlap.text
     }
 
     /// Refuses a time that is past, or at which something of this is not valid.
-    pub(in crate::ceremony) fn check(&self, now: SystemTime, lives: &[Life]) -> Outcome {
+    pub(crate) fn check(&self, now: SystemTime, lives: &[Life]) -> Outcome {
         let at = self.at_text();
         if self.at <= now {
             return Err(Failure::usage(format!("the switch at {at} is past"))
@@ -116,7 +116,7 @@ impl Switch {
     }
 
     /// What of this ends while the old RA is still to be answered.
-    pub(in crate::ceremony) fn short(&self, lives: &[Life]) -> Vec<String> {
+    pub(crate) fn short(&self, lives: &[Life]) -> Vec<String> {
         let end = self.at + self.overlap.length;
         let ends = lives.iter().filter(|life| life.until < end);
         ends.map(|life| {
@@ -133,7 +133,7 @@ impl Switch {
 
 impl Life {
     /// Of a certificate, DER.
-    pub(in crate::ceremony) fn of(what: String, der: &[u8]) -> Outcome<Self> {
+    pub(crate) fn of(what: String, der: &[u8]) -> Outcome<Self> {
         let certificate =
             Certificate::from_der(der).or_fail(format!("{what} is no certificate"))?;
         let validity = certificate.tbs_certificate().validity();
@@ -146,7 +146,7 @@ impl Life {
 }
 
 /// The CA and RA certificates of a generation that is made.
-pub(in crate::ceremony) fn lives(
+pub(crate) fn lives(
     installation: &Installation,
     generation: Generation,
 ) -> Outcome<Vec<Life>> {

@@ -1,4 +1,4 @@
-//! `assay ceremony next tables`: what signer.toml has to say of the next CA, once more or for another time.
+//! `assay-ceremony next tables`: what signer.toml has to say of the next CA, once more or for another time.
 
 use std::time::SystemTime;
 
@@ -7,10 +7,10 @@ use clap::Args;
 use super::made::Made;
 use super::signer_toml::{self, SignerToml};
 use super::switch::{SwitchArgs, lives};
-use crate::ceremony::transcript::{State, Transcript};
-use crate::failure::{Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
+use crate::transcript::{State, Transcript};
+use assay_console::failure::{Failure, Outcome};
+use assay_operator::installation::Installation;
+use assay_console::output::Output;
 
 /// Print the tables [rollover] of the next CA again, perhaps for another time, and nothing else
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub(super) fn run(args: &TablesArgs, installation: &Installation, out: Output) -
         .filter(|made| newest > present && made.state == State::Complete);
     let Some(made) = made else {
         return Err(Failure::failed("no next CA here is made and waits for its time")
-            .next("`assay ceremony next` makes one; `assay ceremony import` takes an offline root's answer"));
+            .next("`assay-ceremony next` makes one; `assay-ceremony import` takes an offline root's answer"));
     };
     let switch = args.switch.or(&made.switch_at, &made.overlap)?;
     let old = lives(installation, present)?;

@@ -5,8 +5,8 @@ use std::path::Path;
 use assay_runtime::identity::Identity;
 use openssl::x509::X509;
 
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
 
 /// Whose certificate the file holds.
 pub(super) fn read(path: &Path) -> Outcome<Identity> {

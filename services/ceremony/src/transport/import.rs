@@ -10,9 +10,9 @@ use openssl::x509::{X509, X509PurposeId, X509StoreContext};
 use zeroize::Zeroizing;
 
 use super::{Installed, Place, identity};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 /// Checks chain, purpose, key and identity, then copies the files to where the configuration looks for them.
 pub(super) fn import(

@@ -15,9 +15,9 @@ use openssl::x509::extension::{
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 
 use super::{Installed, Place};
-use crate::failure::{OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
 
 /// 159 bits and a leading one: positive, 20 octets (RFC 5280, section 4.1.2.2).
 const SERIAL_BITS: i32 = 159;

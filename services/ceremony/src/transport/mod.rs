@@ -1,4 +1,4 @@
-//! `assay ceremony transport`: the certificates with which the tiers know each other.
+//! `assay-ceremony transport`: the certificates with which the tiers know each other.
 //!
 //! Each tier is trusted through a bundle of its own, so that no frontend can pass for an operator. The anchor of a
 //! run signs that run's certificates and is thrown away: no CA key is ever on disk.
@@ -13,10 +13,10 @@ use assay_runtime::identity::{Identity, Role};
 use clap::Args;
 use serde::Serialize;
 
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::{Output, Row};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
+use assay_console::output::{Output, Row};
 
 /// Name of the one signer, frontend and operator of an installation that names none.
 pub(crate) const DEFAULT_NAME: &str = "main";
@@ -78,12 +78,6 @@ pub(crate) fn run(args: &TransportArgs, installation: &Installation, out: Output
         }
     };
     out.list(&made)
-}
-
-/// One certificate of each tier under the default name.
-pub(crate) fn make_default(installation: &Installation) -> Outcome {
-    let identities = default_identities()?;
-    make::make(installation, &identities, DEFAULT_DAYS).map(drop)
 }
 
 fn default_identities() -> Outcome<Vec<Identity>> {

@@ -75,20 +75,20 @@ impl Bench {
         )
     }
 
-    /// `assay --dir DIR ceremony …` with the service token.
-    pub(crate) fn ceremony(&self, dir: &str, pin_file: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-        command
-            .arg("--dir")
-            .arg(self.path(dir))
-            .args([
-                "ceremony",
+    /// `assay-ceremony --dir DIR create …` with the service token.
+    pub(crate) fn create(&self, dir: &str, pin_file: &str, more: &[&str]) -> Command {
+        let mut command = self.run(
+            dir,
+            &[
+                "create",
                 "--module",
                 MODULE,
                 "--token",
                 &self.token(SERVICE, pin_file),
                 "--token-env",
-            ])
+            ],
+        );
+        command
             .arg(format!(
                 "SOFTHSM2_CONF={}",
                 self.path("softhsm2.conf").display()
@@ -98,22 +98,18 @@ impl Bench {
     }
 
     pub(crate) fn under_root(&self, dir: &str) -> Command {
-        self.ceremony(dir, "pin", &["--root-token", &self.token(ROOT, "pin")])
+        self.create(dir, "pin", &["--root-token", &self.token(ROOT, "pin")])
     }
 
-    /// `assay --dir DIR ceremony …` as it is.
-    pub(crate) fn assay(&self, dir: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-        command
-            .arg("--dir")
-            .arg(self.path(dir))
-            .arg("ceremony")
-            .args(more);
+    /// `assay-ceremony --dir DIR …` as it is.
+    pub(crate) fn run(&self, dir: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_assay-ceremony"));
+        command.arg("--dir").arg(self.path(dir)).args(more);
         command
     }
 
     pub(crate) fn import(&self, dir: &str, certificate: &Path, chain: &Path) -> Result<Output> {
-        let mut command = self.assay(dir, &["import", "--certificate"]);
+        let mut command = self.run(dir, &["import", "--certificate"]);
         Ok(command
             .arg(certificate)
             .arg("--chain")

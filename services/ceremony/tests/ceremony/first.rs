@@ -175,7 +175,7 @@ fn an_interrupted_ceremony_says_exactly_what_is_left() -> Result<()> {
     let bench = Bench::new()?;
     // Large RA keys leave time to interrupt it once the root is there.
     let mut child = bench
-        .ceremony(
+        .create(
             "ca",
             "pin",
             &[
@@ -219,7 +219,7 @@ fn an_interrupted_ceremony_says_exactly_what_is_left() -> Result<()> {
 fn a_wrong_pin_is_one_clear_line() -> Result<()> {
     let bench = Bench::new()?;
     bench.write_pin("wrong", "9999")?;
-    let run = bench.ceremony("ca", "wrong", &["--csr"]).output()?;
+    let run = bench.create("ca", "wrong", &["--csr"]).output()?;
     assert_eq!(run.status.code(), Some(1));
     assert!(said(&run).contains("refused the PIN"), "{}", said(&run));
     assert!(!said(&run).contains("9999"));
@@ -230,7 +230,7 @@ fn a_wrong_pin_is_one_clear_line() -> Result<()> {
 fn an_offline_root_certifies_the_key_in_the_token() -> Result<()> {
     let bench = Bench::new()?;
     let run = bench
-        .ceremony(
+        .create(
             "ca",
             "pin",
             &["--csr", "--ca-key", "rsa2048", "--single-ra"],

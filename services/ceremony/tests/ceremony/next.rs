@@ -32,16 +32,16 @@ fn finished() -> Result<Bench> {
     Ok(bench)
 }
 
-/// What `assay ceremony …` prints as JSON.
+/// What `assay-ceremony …` prints as JSON.
 fn told(bench: &Bench, arguments: &[&str]) -> Result<Value> {
-    let run = bench.assay("ca", arguments).arg("--json").output()?;
+    let run = bench.run("ca", arguments).arg("--json").output()?;
     ensure!(run.status.success(), "{}", said(&run));
     Ok(serde_json::from_slice(&run.stdout)?)
 }
 
 /// What it says as it fails.
 fn refused(bench: &Bench, arguments: &[&str]) -> Result<String> {
-    let run = bench.assay("ca", arguments).output()?;
+    let run = bench.run("ca", arguments).output()?;
     ensure!(!run.status.success(), "{arguments:?} succeeded");
     Ok(said(&run))
 }

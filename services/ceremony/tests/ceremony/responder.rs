@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::bench::{Bench, said};
 
 fn told(bench: &Bench, arguments: &[&str]) -> Result<Value> {
-    let run = bench.assay("ca", arguments).arg("--json").output()?;
+    let run = bench.run("ca", arguments).arg("--json").output()?;
     ensure!(run.status.success(), "{}", said(&run));
     Ok(serde_json::from_slice(&run.stdout)?)
 }

@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use assay_hsm::{Digest, Hsm, KeyTransport, RaKeys};
 use clap::Args;
+use der::{Decode, Encode};
 use openssl::encrypt::Encrypter;
 use openssl::rsa::Padding;
+use openssl::x509::X509;
 use serde::Serialize;
 use tokio::task::JoinSet;
+use x509_cert::Certificate;
 
 use super::cpu;
 use super::settings::Signer;
-use crate::ceremony;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::progress::Progress;
@@ -152,13 +154,20 @@ impl Material {
             .encrypt(&content_key, &mut ciphertext)
             .or_fail(what)?;
         ciphertext.truncate(length);
-        let spki = ra.public_key_to_der().or_fail(what)?;
         Ok(Self {
             ciphertext,
-            tbs: ceremony::expired_leaf(&signer.ca, &spki)?,
+            tbs: tbs_of(&signer.ra_enc)?,
             signed_attributes: signed_attributes()?,
         })
     }
+}
+
+/// What the CA has signed for the RA already: signed again, it makes no certificate that was not there before.
+fn tbs_of(certificate: &X509) -> Outcome<Vec<u8>> {
+    let what = "the RA's certificate is unreadable";
+    let der = certificate.to_der().or_fail(what)?;
+    let certificate = Certificate::from_der(&der).or_fail(what)?;
+    certificate.tbs_certificate().to_der().or_fail(what)
 }
 
 /// contentType and messageDigest (RFC 5652, sections 11.1 and 11.2), as a DER SET OF.

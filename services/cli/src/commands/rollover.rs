@@ -167,7 +167,7 @@ impl PlanView {
 
 fn stage(name: &str) -> &str {
     match name {
-        "none" => "no CA is to take over; `assay ceremony next` makes one",
+        "none" => "no CA is to take over; `assay-ceremony next` makes one",
         "unapproved" => "a CA is to take over, and no version of the policy in force approves it",
         "announced" => "devices are told of the CA that takes over",
         "overlap" => "the next CA has taken over; the old RA is still answered",

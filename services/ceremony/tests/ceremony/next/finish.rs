@@ -8,7 +8,7 @@ use crate::bench::{Bench, said};
 /// A next CA, named in signer.toml, with transport certificates beside it.
 fn rolling_over() -> Result<Bench> {
     let bench = with_everything()?;
-    let transport = bench.assay("ca", &["transport"]).output()?;
+    let transport = bench.run("ca", &["transport"]).output()?;
     ensure!(transport.status.success(), "{}", said(&transport));
     let made = told(&bench, &["next"])?;
     let file = bench.path("ca/signer.toml");

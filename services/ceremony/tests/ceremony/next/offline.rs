@@ -124,7 +124,7 @@ fn an_offline_root_certifies_the_next_ca_and_no_other_certificate_is_taken_for_i
 fn without_a_root_of_its_own_the_ceremony_asks_for_a_request() -> Result<()> {
     let bench = Bench::new()?;
     make_root(&bench)?;
-    let run = bench.ceremony("ca", "pin", &["--csr"]).output()?;
+    let run = bench.create("ca", "pin", &["--csr"]).output()?;
     ensure!(run.status.success(), "{}", said(&run));
     let told_off = refused(&bench, &["next", "--csr"])?;
     assert!(

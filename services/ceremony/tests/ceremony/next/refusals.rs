@@ -44,14 +44,14 @@ fn a_time_at_which_something_is_not_valid_is_refused_before_any_key_is_made() ->
         assert!(said.contains(wanted), "{arguments:?}: {said}");
     }
     let run = bench
-        .assay("ca", &["next", "--root-token", &bench.token(ROOT, "none")])
+        .run("ca", &["next", "--root-token", &bench.token(ROOT, "none")])
         .output()?;
     ensure!(!run.status.success());
     assert_eq!(transcript(&bench)?, before);
     assert!(!bench.path("ca/certificates/2").exists());
 
     // The old RA may end in the overlap: that is told, and nothing was in the way.
-    let run = bench.assay("ca", &["next", "--overlap", "90d"]).output()?;
+    let run = bench.run("ca", &["next", "--overlap", "90d"]).output()?;
     ensure!(run.status.success(), "{}", said(&run));
     assert!(
         said(&run).contains("certificates/ra-enc.pem ends "),
@@ -114,7 +114,7 @@ fn an_interrupted_next_ceremony_says_exactly_what_is_left_and_is_given_up() -> R
     let first: Value = transcript(&bench)?;
     // Large RA keys leave time to interrupt it once the CA key is there.
     let mut child = bench
-        .assay("ca", &["next", "--ra-key", "rsa4096"])
+        .run("ca", &["next", "--ra-key", "rsa4096"])
         .stderr(Stdio::piped())
         .spawn()?;
     let begin = Instant::now();
@@ -135,7 +135,7 @@ fn an_interrupted_next_ceremony_says_exactly_what_is_left_and_is_given_up() -> R
         "{told_left}"
     );
     assert!(
-        told_left.contains("`assay ceremony next abandon`"),
+        told_left.contains("`assay-ceremony next abandon`"),
         "{told_left}"
     );
     assert!(!told_left.contains("root-sign"), "{told_left}");
