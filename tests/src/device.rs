@@ -52,14 +52,14 @@ impl Anchors {
 
 /// A CA with its RA, as devices learn of them over SCEP.
 #[derive(Clone, Debug)]
-pub struct Authority {
+pub struct KnownCa {
     /// What requests are enveloped to and replies signed with.
     pub anchors: Anchors,
     /// The issuing CA, DER.
     pub ca: Vec<u8>,
 }
 
-impl Authority {
+impl KnownCa {
     /// The one that GetCACert names.
     ///
     /// # Errors

@@ -6,7 +6,6 @@
 mod approvals;
 mod attachments;
 mod audit;
-mod authorities;
 mod certificates;
 mod challenges;
 mod checkpoints;
@@ -21,6 +20,7 @@ mod export;
 mod fleet;
 mod intents;
 mod inventory;
+mod issuers;
 mod lock;
 mod log_check;
 mod ocsp;
@@ -50,7 +50,6 @@ mod writer;
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
 pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
-pub use authorities::AuthorityRow;
 pub use certificates::{Census, CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
@@ -66,6 +65,7 @@ pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
 };
+pub use issuers::IssuerRow;
 pub use log_check::{LogFault, LogState};
 pub use ocsp::{CertIdHash, DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use pending::{PendingRow, PendingState};

@@ -19,7 +19,7 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     include_str!("../migrations/0004_log_tree.sql"),
     include_str!("../migrations/0005_ocsp.sql"),
     include_str!("../migrations/0006_expiry.sql"),
-    include_str!("../migrations/0007_authorities.sql"),
+    include_str!("../migrations/0007_issuers.sql"),
     include_str!("../migrations/0008_rollover.sql"),
 ];
 

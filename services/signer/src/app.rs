@@ -14,17 +14,17 @@ use assay_runtime::mtls::{self, Server};
 use assay_runtime::ops::{Ops, Readiness};
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
-use assay_store::{AuthorityRow, Options, Store, StoreError};
+use assay_store::{IssuerRow, Options, Store, StoreError};
 use openssl::hash::MessageDigest;
 
 use crate::administration::AdministrationService;
 use crate::admission::Admission;
-use crate::authority::RaState;
 use crate::challenge_key::ChallengeKey;
 use crate::clock::Clock;
 use crate::config::CrlConfig;
 use crate::enrolment::EnrolmentService;
 use crate::generation::{Generation, Place};
+use crate::issuing_ca::RaState;
 use crate::log::Log;
 use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
 use crate::policies::Policies;
@@ -89,10 +89,10 @@ pub(crate) async fn run(
     let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
     let generations = Arc::new(start_cas(first, rollover, crl, &store, &recorder).await?);
     for generation in generations.all() {
-        let authority = &generation.authority;
-        let kept = store.keep_authority(AuthorityRow {
-            ca_id: authority.id.clone(),
-            certificates: authority.issuers(),
+        let ca = &generation.ca;
+        let kept = store.keep_issuer(IssuerRow {
+            ca_id: ca.id.clone(),
+            certificates: ca.issuers(),
             since: recorder.clock.now_seconds(),
         });
         kept.await?;
@@ -217,7 +217,7 @@ async fn start_cas(
     let first = Generation::start(first, place, lists, ra, store, recorder, now).await?;
     let (place, ra) = (Place::Next, RaState::Answers);
     let next = Generation::start(next, place, crl, ra, store, recorder, now).await?;
-    let kept = store.find_rollover(next.authority.id.clone()).await?;
+    let kept = store.find_rollover(next.ca.id.clone()).await?;
     rollover::check_time(switch_at, kept, now)?;
     Ok(Generations::with_next(first, next, switch_at, overlap))
 }

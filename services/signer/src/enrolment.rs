@@ -188,7 +188,7 @@ fn public_info(
         hasher.update(&profile.next_ca_certificates);
     }
     for generation in pipeline.generations.all() {
-        hasher.update(&generation.authority.ca);
+        hasher.update(&generation.ca.certificate);
         if let Some(crl) = generation.revocation.latest() {
             hasher.update(&crl.sha256);
         }
@@ -223,8 +223,8 @@ fn files(pipeline: &Pipeline) -> Vec<PublicFile> {
 }
 
 fn files_of(generation: &Generation) -> Vec<PublicFile> {
-    let authority = &generation.authority;
-    let name = hex::encode(&authority.issuer.key_identifier);
+    let ca = &generation.ca;
+    let name = hex::encode(&ca.issuer.key_identifier);
     let further_paths = |plain: &str| match generation.place {
         Place::First => vec![plain.to_owned()],
         Place::Next => Vec::new(),
@@ -232,9 +232,9 @@ fn files_of(generation: &Generation) -> Vec<PublicFile> {
     let mut files = vec![PublicFile {
         path: format!("aia/{name}.cer"),
         content_type: "application/pkix-cert".to_owned(),
-        content: authority.ca.clone(),
+        content: ca.certificate.clone(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
-        last_modified: unix(authority.issuer.not_before),
+        last_modified: unix(ca.issuer.not_before),
         further_paths: further_paths("aia/ca.cer"),
     }];
     files.extend(generation.revocation.latest().map(|crl| PublicFile {
@@ -263,7 +263,7 @@ fn profile_info(
 ) -> Result<ProfileInfo, assay_scep::CertificateListError> {
     let (generations, quirks) = (&pipeline.generations, profile.quirks_at(now));
     let current = generations.current(stage);
-    let list = current.authority.ca_certificates(quirks);
+    let list = current.ca.ca_certificates(quirks);
     let (ca_certificates, content_type) = assay_scep::ca_certificates(&list)?;
     let next = generations.next_ca(stage, quirks);
     let algorithms = Algorithms {

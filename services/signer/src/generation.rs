@@ -7,8 +7,8 @@ use assay_hsm::Hsm;
 use assay_store::Store;
 
 use crate::app::RunError;
-use crate::authority::{Authority, RaState};
 use crate::config::CrlConfig;
+use crate::issuing_ca::{IssuingCa, RaState};
 use crate::metrics;
 use crate::ocsp::Ocsp;
 use crate::recorder::Recorder;
@@ -44,7 +44,7 @@ impl Place {
 /// One CA with its RA. A signer has one, or two while the second takes over from the first.
 pub(crate) struct Generation {
     pub(crate) place: Place,
-    pub(crate) authority: Arc<Authority>,
+    pub(crate) ca: Arc<IssuingCa>,
     /// Workers of its own, which hold its keys and no other CA's.
     pub(crate) hsm: Hsm,
     pub(crate) revocation: Revocation,
@@ -67,7 +67,7 @@ impl Generation {
     ) -> Result<Self, RunError> {
         let hsm = Hsm::start(settings.hsm).await?;
         hsm.set_observer(Arc::new(metrics::token_operation));
-        let authority = Arc::new(Authority::new(
+        let ca = Arc::new(IssuingCa::new(
             settings.certificates,
             settings.ca_key_id,
             hsm.ca_signature_algorithm(),
@@ -79,16 +79,16 @@ impl Generation {
             Some(responder) => {
                 let (hsm, store) = (hsm.clone(), store.clone());
                 let recorder = Arc::clone(&recorder);
-                let ocsp = Ocsp::start(hsm, store, &authority, place, recorder, responder);
+                let ocsp = Ocsp::start(hsm, store, &ca, place, recorder, responder);
                 Some(Arc::new(ocsp.await?))
             }
             None => None,
         };
-        let (of, keys) = (Arc::clone(&authority), hsm.clone());
+        let (of, keys) = (Arc::clone(&ca), hsm.clone());
         Ok(Self {
             revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
             place,
-            authority,
+            ca,
             hsm,
             ocsp,
         })

@@ -3,13 +3,13 @@
 mod administration;
 mod admission;
 mod app;
-mod authority;
 mod challenge_key;
 mod clock;
 mod config;
 mod enrolment;
 mod expiry;
 mod generation;
+mod issuing_ca;
 mod log;
 mod metrics;
 mod ocsp;

@@ -63,7 +63,7 @@ checks! {
     References = "VER-27": "a record that tells of another certificate, CRL or waiting request tells of one that there is",
     Counters = "VER-28": "the CA keys made no more signatures than the log explains",
     Fields = "VER-29": "members of closed lists and of one form hold nothing else",
-    Authorities = "VER-30": "each certificate is of a CA that the version of the policy in force at its decision names",
+    IssuingCas = "VER-30": "each certificate is of a CA that the version of the policy in force at its decision names",
 }
 
 impl fmt::Display for Check {

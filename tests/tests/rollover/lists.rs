@@ -28,13 +28,13 @@ async fn the_old_ca_lists_and_answers_for_its_own_after_the_switch() -> Result<(
     let revoked = serial_hex(of_old.certificate())?;
     let revoke = ["cert", "revoke", &revoked, "--reason", "key-compromise"];
     scene.installation.assay(&revoke).await?.succeeded()?;
-    for (authority, device, listed) in [(&old, &of_old, true), (&next, &of_next, false)] {
+    for (known, device, listed) in [(&old, &of_old, true), (&next, &of_next, false)] {
         let crl = wait::until("the list", wait::REACTION, async || {
             let crl = fetch_list(&scene, device.certificate()).await?;
             let lists = lists(&crl, &of_old)?;
             Ok((lists == listed).then_some(crl))
         });
-        let key = X509::from_der(&authority.ca)?.public_key()?;
+        let key = X509::from_der(&known.ca)?.public_key()?;
         ensure!(crl.await?.verify(&key)?, "a list of another CA");
     }
     let responder =
@@ -47,17 +47,13 @@ async fn the_old_ca_lists_and_answers_for_its_own_after_the_switch() -> Result<(
     // GetCRL and GetCert speak of the CA that is asked for, whichever RA is asked.
     let issuer = X509::from_der(&old.ca)?;
     let number = serial(of_old.certificate())?;
-    for authority in [&old, &next] {
-        let query = of_next
-            .get_crl(&authority.anchors, &issuer, &number)
-            .await?;
+    for known in [&old, &next] {
+        let query = of_next.get_crl(&known.anchors, &issuer, &number).await?;
         let url = scene.url()?;
-        let crl = of_next.fetch_crl(url, &authority.anchors, &query).await?;
+        let crl = of_next.fetch_crl(url, &known.anchors, &query).await?;
         ensure!(lists(&X509Crl::from_der(&crl)?, &of_old)?);
-        let query = of_next
-            .get_cert(&authority.anchors, &issuer, &number)
-            .await?;
-        let answer = of_next.post(url, &authority.anchors, &query).await?;
+        let query = of_next.get_cert(&known.anchors, &issuer, &number).await?;
+        let answer = of_next.post(url, &known.anchors, &query).await?;
         assert_eq!(answer.certificate()?, of_old.certificate());
     }
     Ok(())
@@ -72,13 +68,11 @@ async fn a_certificate_of_the_old_ca_is_renewed_under_the_next_one() -> Result<(
     scene.switched(&next).await?;
 
     let csr = device.csr(&subject("box-1"), None, &[])?;
-    for authority in [&next, &old] {
-        let message = device.pkcs_req(&authority.anchors, &csr).await?;
-        let answer = device
-            .post(scene.url()?, &authority.anchors, &message)
-            .await?;
+    for known in [&next, &old] {
+        let message = device.pkcs_req(&known.anchors, &csr).await?;
+        let answer = device.post(scene.url()?, &known.anchors, &message).await?;
         let certificate = answer.certificate()?;
-        ensure!(authority.has_issued(certificate)?);
+        ensure!(known.has_issued(certificate)?);
     }
     Ok(())
 }

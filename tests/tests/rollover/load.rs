@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use assay_tests::certificate::{Judges, write_pem};
-use assay_tests::device::{Authority, Device};
+use assay_tests::device::{Device, KnownCa};
 
 use super::{Scene, subject};
 
@@ -32,7 +32,7 @@ enum Knows {
 /// A certificate, DER, the CA that it was asked of, and whether that was after the switch.
 struct Issued {
     certificate: Vec<u8>,
-    authority: Arc<Authority>,
+    known: Arc<KnownCa>,
     after: bool,
 }
 
@@ -40,8 +40,8 @@ struct Load {
     url: String,
     challenge: String,
     switch_at: SystemTime,
-    old: Arc<Authority>,
-    next: Arc<Authority>,
+    old: Arc<KnownCa>,
+    next: Arc<KnownCa>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
             before >= LEAST && after >= LEAST,
             "{knows:?}: {before} before and {after} after the switch"
         );
-        check_authority(&load, knows, &issued)?;
+        check_issuer(&load, knows, &issued)?;
         all.push(issued);
     }
     scene.switched(&load.next).await?;
@@ -83,12 +83,12 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
         (&load.old, &scene.installation.ready().ca_pem),
         (&load.next, &scene.next_file("ca.pem")),
     ];
-    for (authority, ca) in both {
+    for (known, ca) in both {
         let judges = Judges::under(&scene.installation, ca);
         let of_it = all
             .iter()
             .flatten()
-            .filter(|issued| issued.authority.ca == authority.ca);
+            .filter(|issued| issued.known.ca == known.ca);
         // The judges are processes; what OpenSSL's library says of all of them was asked before.
         for issued in of_it.step_by(40) {
             let file = scene.installation.scratch().join("judged.pem");
@@ -114,19 +114,19 @@ impl Load {
             if now >= self.switch_at + AFTER {
                 return Ok(all);
             }
-            let authority = match knows {
-                Knows::Present => Arc::new(Authority::present(&self.url).await?),
+            let known = match knows {
+                Knows::Present => Arc::new(KnownCa::present(&self.url).await?),
                 Knows::Old => Arc::clone(&self.old),
                 Knows::Next => Arc::clone(&self.next),
             };
             let subject = subject(&name(number));
             let answer = device
-                .enrol(&self.url, &authority.anchors, &subject, &self.challenge)
+                .enrol(&self.url, &known.anchors, &subject, &self.challenge)
                 .await?;
             let certificate = answer.certificate()?.to_vec();
             all.push(Issued {
                 certificate,
-                authority,
+                known,
                 after: now >= self.switch_at,
             });
         }
@@ -135,16 +135,16 @@ impl Load {
 }
 
 /// Each certificate is of the CA whose RA was asked; who asks each time gets first the one and then the other.
-fn check_authority(load: &Load, knows: Knows, issued: &[Issued]) -> Result<()> {
+fn check_issuer(load: &Load, knows: Knows, issued: &[Issued]) -> Result<()> {
     for one in issued {
         ensure!(
-            one.authority.has_issued(&one.certificate)?,
+            one.known.has_issued(&one.certificate)?,
             "{knows:?}: a certificate of another CA"
         );
     }
     let of_next = issued
         .iter()
-        .filter(|issued| issued.authority.ca == load.next.ca);
+        .filter(|issued| issued.known.ca == load.next.ca);
     let of_next = of_next.count();
     match knows {
         Knows::Old => ensure!(of_next == 0),
@@ -152,7 +152,7 @@ fn check_authority(load: &Load, knows: Knows, issued: &[Issued]) -> Result<()> {
         Knows::Present => {
             let early = issued
                 .iter()
-                .any(|one| !one.after && one.authority.ca == load.next.ca);
+                .any(|one| !one.after && one.known.ca == load.next.ca);
             ensure!(!early, "the next CA was named before its time");
             ensure!(
                 of_next > 0 && of_next < issued.len(),

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use assay_tests::audit::Record;
-use assay_tests::device::{Authority, Device};
+use assay_tests::device::{Device, KnownCa};
 use assay_tests::http;
 use assay_tests::installation::{Installation, set};
 use assay_tests::operator::Operator;
@@ -76,8 +76,8 @@ impl Scene {
         self.installation.url("devices")
     }
 
-    async fn present(&self) -> Result<Authority> {
-        Authority::present(self.url()?).await
+    async fn present(&self) -> Result<KnownCa> {
+        KnownCa::present(self.url()?).await
     }
 
     async fn capabilities(&self) -> Result<String> {
@@ -86,7 +86,7 @@ impl Scene {
     }
 
     /// Waits for the switch, and until the frontend names the next CA.
-    async fn switched(&self, next: &Authority) -> Result<()> {
+    async fn switched(&self, next: &KnownCa) -> Result<()> {
         let left = self.switch_at.duration_since(SystemTime::now());
         tokio::time::sleep(left.unwrap_or_default()).await;
         wait::until("the next CA in GetCACert", wait::REACTION, async || {
@@ -96,16 +96,16 @@ impl Scene {
     }
 
     /// A device with a certificate of this CA, by a one-time challenge.
-    async fn enrol(&self, name: &str, authority: &Authority) -> Result<Device> {
+    async fn enrol(&self, name: &str, known: &KnownCa) -> Result<Device> {
         let subject = subject(name);
         let challenge = self.installation.challenge_of("devices", &subject).await?;
         let device = Device::new()?;
         let answer = device
-            .enrol(self.url()?, &authority.anchors, &subject, &challenge)
+            .enrol(self.url()?, &known.anchors, &subject, &challenge)
             .await?;
         let certificate = answer.certificate()?;
         ensure!(
-            authority.has_issued(certificate)?,
+            known.has_issued(certificate)?,
             "{name} got a certificate of another CA"
         );
         Ok(device.holding(certificate))

@@ -51,13 +51,11 @@ async fn a_request_that_waits_over_the_switch_is_issued_under_the_ca_whose_ra_is
             .await?
             .succeeded()?;
     }
-    for ((device, transaction), authority) in waiting.iter().zip([&old, &next]) {
-        let issuer = X509::from_der(&authority.ca)?;
-        let poll = device
-            .poll(&authority.anchors, &issuer, transaction)
-            .await?;
-        let answer = device.post(&url, &authority.anchors, &poll).await?;
-        ensure!(authority.has_issued(answer.certificate()?)?);
+    for ((device, transaction), known) in waiting.iter().zip([&old, &next]) {
+        let issuer = X509::from_der(&known.ca)?;
+        let poll = device.poll(&known.anchors, &issuer, transaction).await?;
+        let answer = device.post(&url, &known.anchors, &poll).await?;
+        ensure!(known.has_issued(answer.certificate()?)?);
     }
     Ok(())
 }

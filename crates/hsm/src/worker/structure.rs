@@ -44,9 +44,9 @@ pub(super) enum Refusal {
     #[error("an extension is there twice")]
     RepeatedExtension,
     #[error("basicConstraints makes the subject a CA")]
-    Authority,
+    Ca,
     #[error("keyUsage allows keyCertSign or cRLSign")]
-    AuthorityUsage,
+    CaUsage,
     #[error("extendedKeyUsage makes the subject an OCSP responder: only a ceremony does that")]
     Responder,
 }
@@ -70,15 +70,13 @@ fn check_certificate(tbs: &[u8], issuer: &Issuer) -> Result<(), Refusal> {
     }
     check_issuer(certificate.issuer(), certificate.signature(), issuer)?;
     let extensions = certificate.extensions().map_or(&[][..], Vec::as_slice);
-    if is_authority(extensions)? {
-        return Err(Refusal::Authority);
+    if is_ca(extensions)? {
+        return Err(Refusal::Ca);
     }
-    let signs = |flag: KeyUsages| move |usage: KeyUsage| usage.0.contains(flag);
     let usage = key_usage(extensions)?;
-    if usage.is_some_and(signs(KeyUsages::KeyCertSign))
-        || usage.is_some_and(signs(KeyUsages::CRLSign))
-    {
-        return Err(Refusal::AuthorityUsage);
+    let signs = |flag: KeyUsages| usage.is_some_and(|usage| usage.0.contains(flag));
+    if signs(KeyUsages::KeyCertSign) || signs(KeyUsages::CRLSign) {
+        return Err(Refusal::CaUsage);
     }
     if is_responder(extensions)? {
         return Err(Refusal::Responder);
@@ -129,7 +127,7 @@ fn check_issuer(
     Ok(())
 }
 
-fn is_authority(extensions: &[Extension]) -> Result<bool, Refusal> {
+fn is_ca(extensions: &[Extension]) -> Result<bool, Refusal> {
     let Some(value) = single(extensions, BASIC_CONSTRAINTS)? else {
         return Ok(false);
     };

@@ -4,7 +4,6 @@
 mod approvals;
 mod attachments;
 mod audit;
-mod authorities;
 mod challenges;
 mod csrs;
 mod durability;
@@ -12,6 +11,7 @@ mod expiring;
 mod export;
 mod intents;
 mod inventory;
+mod issuers;
 mod log;
 mod migration;
 mod ocsp;

@@ -21,8 +21,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use super::AdministrationService;
-use super::authorities;
 use super::error::AdminError;
+use super::issuers;
 use super::log::whole;
 use super::policy::as_proposed;
 
@@ -84,7 +84,7 @@ pub(super) async fn stream(
         size,
         log_key: pipeline.log.key().to_string(),
     };
-    let issuers = authorities::present_first(pipeline).await?;
+    let issuers = issuers::present_first(pipeline).await?;
     tokio::spawn(export.run(head, issuers));
     let end = tokio_stream::iter([stalled]).filter_map(|stalled| {
         let late = || Status::deadline_exceeded("the export was taken too slowly and is given up");

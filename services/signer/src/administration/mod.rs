@@ -2,13 +2,13 @@
 //! wire here.
 
 mod audit;
-mod authorities;
 mod certificates;
 mod challenges;
 mod error;
 mod expiring;
 mod export;
 mod inventory;
+mod issuers;
 mod legacy;
 mod log;
 mod policy;

@@ -39,7 +39,7 @@ pub(super) async fn plan(
             Some(Stage::Over) => "over",
         }
         .to_owned(),
-        authorities: plan.authorities.into_iter().map(ca).collect(),
+        authorities: plan.issuers.into_iter().map(ca).collect(),
         steps: plan.steps.into_iter().map(step).collect(),
         warnings: plan.warnings,
     })

@@ -17,9 +17,9 @@ use openssl::error::ErrorStack;
 use openssl::sha::{sha1, sha256};
 use x509_cert::Certificate;
 
-use crate::authority::Authority;
 use crate::config::OcspSchedule;
 use crate::generation::Place;
+use crate::issuing_ca::IssuingCa;
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::revocation::x509_reason;
@@ -78,7 +78,7 @@ impl Ocsp {
     pub(crate) async fn start(
         hsm: Hsm,
         store: Store,
-        authority: &Authority,
+        ca: &IssuingCa,
         place: Place,
         recorder: Arc<Recorder>,
         settings: ResponderSettings,
@@ -89,7 +89,7 @@ impl Ocsp {
         } = settings;
         let algorithm = hsm.ocsp_signature_algorithm().ok_or(OcspError::NoKey)?;
         let responder = Responder::new(certificate, algorithm)?;
-        let ca_id = authority.id.clone();
+        let ca_id = ca.id.clone();
         store
             .enable_ocsp(
                 ca_id.clone(),
@@ -98,7 +98,7 @@ impl Ocsp {
             )
             .await?;
         Ok(Self {
-            issuers: issuers(&authority.ca, schedule.sha256)?,
+            issuers: issuers(&ca.certificate, schedule.sha256)?,
             lookups: Lookups::new(schedule.lookup_rate),
             hsm,
             store,

@@ -10,7 +10,7 @@ use assay_store::{CertificateRow, ChallengeKind, ChallengeRow, ChallengeState};
 
 use super::opened::Opened;
 use super::rule::SignerRule;
-use super::{End, Trail, authority};
+use super::{End, Trail, source};
 
 /// The request, with the secret that a reply to it is enveloped under.
 #[derive(Clone, Copy)]
@@ -92,8 +92,8 @@ pub(super) fn fresh(
 ) -> Result<String, End> {
     check_kind(challenge.kind, signer)?;
     check_state(challenge)?;
-    let same_names = authority::subject(&challenge.subject)? == authority::subject(&old.subject)?
-        && authority::sans(&challenge.sans)? == authority::sans(&old.sans)?;
+    let same_names = source::subject(&challenge.subject)? == source::subject(&old.subject)?
+        && source::sans(&challenge.sans)? == source::sans(&old.sans)?;
     if challenge.profile != old.profile || !same_names {
         return Err(SignerRule::EcOneTime.refusal("a challenge for another profile or other names"));
     }

@@ -10,7 +10,7 @@ use assay_store::{
 use super::opened::Opened;
 use super::requester::Requester;
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail, asker, authority};
+use super::{End, Pipeline, Trail, asker, source};
 
 /// The answer of one read.
 pub(super) struct Evidence {
@@ -41,7 +41,7 @@ impl Pipeline {
         let found = self
             .store
             .evidence(EvidenceQuery {
-                ca_id: trail.generation.authority.id.clone(),
+                ca_id: trail.generation.ca.id.clone(),
                 signer_spki_sha256: opened.signer.spki_sha256(),
                 csr_digest: opened.csr_sha256,
                 retransmit_since: self.retransmit_since(),
@@ -124,14 +124,14 @@ impl Evidence {
             ChallengeKind::OneTime => Authority::OneTimeChallenge {
                 id,
                 profile,
-                subject: authority::subject(&subject)?,
-                sans: authority::sans(&sans)?,
-                expires: authority::unix(expires_at.unwrap_or_default()),
+                subject: source::subject(&subject)?,
+                sans: source::sans(&sans)?,
+                expires: source::unix(expires_at.unwrap_or_default()),
             },
             ChallengeKind::Static => Authority::StaticChallenge {
                 id,
                 profile,
-                inventory: self.inventory.map(authority::entry),
+                inventory: self.inventory.map(source::entry),
             },
         })
     }
@@ -143,6 +143,6 @@ impl Evidence {
         if self.presented && self.challenge.as_ref().is_none_or(revoked) {
             return Err(SignerRule::RenewalChallenge.refusal("the challenge is unknown or revoked"));
         }
-        authority::renewal(old, self.inventory)
+        source::renewal(old, self.inventory)
     }
 }

@@ -11,12 +11,12 @@ use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
 
 use super::Trail;
 use super::asker::Asker;
-use super::authority::Superseded;
 use super::intent::Intent;
 use super::lint::Linted;
 use super::reply::{self, SignError};
-use crate::authority::AssembleError;
+use super::source::Superseded;
 use crate::generation::Generation;
+use crate::issuing_ca::AssembleError;
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
@@ -88,7 +88,7 @@ impl Finish {
         if intent.tbs_digest != linted.digest() {
             return Err(FinishError::Digest);
         }
-        let Generation { authority, hsm, .. } = &*trail.generation;
+        let Generation { ca, hsm, .. } = &*trail.generation;
         let certificate = sign(
             &trail.generation,
             &intent.tbs,
@@ -101,7 +101,7 @@ impl Finish {
         let now = self.recorder.clock.now();
         let chain = profile.quirks_at(now).chain_in_reply;
         let outcome = Outcome::Success {
-            certificates: authority.with_chain(certificate.clone(), chain),
+            certificates: ca.with_chain(certificate.clone(), chain),
         };
         let algorithms = reply::algorithms(profile, hsm.key_transports(), now);
         let built = reply::build(hsm, &algorithms, asker, &outcome, trail).await;
@@ -238,14 +238,14 @@ async fn sign(
         return Err(FinishError::Digest);
     }
     let signature = generation.hsm.sign_tbs(request_id, tbs).await?;
-    Ok(generation.authority.assemble(tbs, &signature)?)
+    Ok(generation.ca.assemble(tbs, &signature)?)
 }
 
 fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
     Issuance {
         serial: intent.serial.to_string().into(),
         tbs_digest: intent.tbs_digest.into(),
-        key_id: generation.authority.key_id.as_str().into(),
+        key_id: generation.ca.key_id.as_str().into(),
         token_serial: generation.hsm.token_serial().into(),
     }
 }

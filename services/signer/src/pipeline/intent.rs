@@ -4,11 +4,11 @@ use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};
 use assay_store::{NewIntent, PermitWrite, QuotaCharge, Serial, TransactionKey};
 
-use super::authority::Superseded;
 use super::finish::AtWork;
 use super::issue::Candidate;
 use super::lint::Linted;
 use super::rule::settle;
+use super::source::Superseded;
 use super::{End, Pipeline, Trail};
 use crate::generation::Generation;
 
@@ -57,13 +57,13 @@ impl Pipeline {
         linted: &Linted,
         trail: &Trail,
     ) -> Result<Opening, End> {
-        let Generation { authority, hsm, .. } = &*trail.generation;
+        let Generation { ca, hsm, .. } = &*trail.generation;
         let now = self.recorder.clock.now_seconds();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
             serial: serial.to_string().into(),
             tbs_digest: linted.digest().into(),
-            key_id: authority.key_id.as_str().into(),
+            key_id: ca.key_id.as_str().into(),
             token_serial: hsm.token_serial().into(),
         };
         let event = Event::IntentOpened {
@@ -73,7 +73,7 @@ impl Pipeline {
         };
         let evidence = candidate
             .kept
-            .permit(&candidate.facts, &tbs, &authority.ca)?;
+            .permit(&candidate.facts, &tbs, &ca.certificate)?;
         let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
@@ -84,7 +84,7 @@ impl Pipeline {
             .store
             .permit(PermitWrite {
                 transaction: TransactionKey {
-                    ca_id: authority.id.clone(),
+                    ca_id: ca.id.clone(),
                     signer_spki_sha256: candidate.signer_spki_sha256,
                     transaction_id: trail.transaction_id.clone().unwrap_or_default(),
                 },

@@ -9,7 +9,7 @@ use super::asker::Asker;
 use super::intent::{Names, Opening};
 use super::kept::Kept;
 use super::opened::Opened;
-use super::{Deferred, End, Pipeline, Trail, authority, exceptions, lint};
+use super::{Deferred, End, Pipeline, Trail, exceptions, lint, source};
 
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
 pub(super) struct Candidate {
@@ -39,7 +39,7 @@ impl Candidate {
         Ok(Self {
             signer_spki_sha256: opened.signer.spki_sha256(),
             csr_sha256: opened.csr_sha256,
-            consume: authority::consume(profile, &facts, fresh, refuse)?,
+            consume: source::consume(profile, &facts, fresh, refuse)?,
             facts,
             kept,
         })
@@ -70,13 +70,13 @@ impl Pipeline {
         let expected = profile.expected(&permit).map_err(End::deferred)?;
 
         // 4 and 5: built from policy, then read again by code that shares nothing with the builder.
-        let authority = &trail.generation.authority;
-        let issuer = &authority.issuer;
+        let ca = &trail.generation.ca;
+        let issuer = &ca.issuer;
         let (not_before, not_after) = profile.validity(now, issuer);
         let serial = crate::serial::draw()?;
         let tbs = assay_policy::tbs(profile, permit, issuer, &serial, not_before, not_after)
             .map_err(End::deferred)?;
-        let linted = lint::check(authority, &expected, &tbs, now)?;
+        let linted = lint::check(ca, &expected, &tbs, now)?;
 
         // 6: intent durable. From here a crash ends in this certificate.
         let opening = self

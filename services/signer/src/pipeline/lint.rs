@@ -6,7 +6,7 @@ use assay_lint::Expectation;
 use assay_policy::{Expected, Tbs};
 
 use super::End;
-use crate::authority::Authority;
+use crate::issuing_ca::IssuingCa;
 
 /// The digest of a TBS that passed. Made by [`check`] only.
 pub(super) struct Linted {
@@ -21,14 +21,14 @@ impl Linted {
 
 /// Holds the TBS to RFC 5280 and to what the profile says of it. A finding is a fault of ours, never of the request.
 pub(super) fn check(
-    authority: &Authority,
+    ca: &IssuingCa,
     expected: &Expected,
     tbs: &Tbs,
     now: SystemTime,
 ) -> Result<Linted, End> {
     let expectation = Expectation {
-        issuer: &authority.lint_issuer,
-        signature_algorithm_der: &authority.issuer.signature_algorithm_der,
+        issuer: &ca.lint_issuer,
+        signature_algorithm_der: &ca.issuer.signature_algorithm_der,
         subject_der: &expected.subject_der,
         spki_der: &expected.spki_der,
         san_der: expected.san_der.as_deref(),

@@ -4,7 +4,6 @@
 //! Each step is a file; what a step yields is the only thing that the next one takes.
 
 mod asker;
-mod authority;
 mod decoy;
 mod end;
 mod evidence;
@@ -25,6 +24,7 @@ mod replay;
 mod reply;
 mod requester;
 mod rule;
+mod source;
 mod standing;
 mod trail;
 

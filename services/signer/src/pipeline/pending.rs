@@ -12,7 +12,7 @@ use super::issue::Candidate;
 use super::kept::Kept;
 use super::opened::Opened;
 use super::rule::{SignerRule, settle};
-use super::{End, Pipeline, Trail, authority, facts};
+use super::{End, Pipeline, Trail, facts, source};
 use crate::metrics;
 
 /// Random bytes of a waiting request's id.
@@ -100,8 +100,8 @@ impl Pipeline {
         let mut polled = self.store.find_polled(key.clone()).await?;
         // A device that learns of a rollover while it waits polls by the RA that it knows by then.
         for generation in self.generations.all() {
-            if polled.is_none() && generation.authority.id != trail.generation.authority.id {
-                key.ca_id.clone_from(&generation.authority.id);
+            if polled.is_none() && generation.ca.id != trail.generation.ca.id {
+                key.ca_id.clone_from(&generation.ca.id);
                 polled = self.store.find_polled(key.clone()).await?;
             }
         }
@@ -219,21 +219,21 @@ impl Pipeline {
                 Ok(Authority::OneTimeChallenge {
                     id: id.clone(),
                     profile: row.profile.clone(),
-                    subject: authority::subject(&claims.subject)?,
-                    sans: authority::sans(&claims.sans)?,
+                    subject: source::subject(&claims.subject)?,
+                    sans: source::sans(&claims.sans)?,
                     // While it is reserved its own expiry rests; the request's counts.
-                    expires: authority::unix(row.expires_at),
+                    expires: source::unix(row.expires_at),
                 })
             }
             Reserve::Static { id, name: _ } => Ok(Authority::StaticChallenge {
                 id: id.clone(),
                 profile: row.profile.clone(),
-                inventory: inventory.map(authority::entry),
+                inventory: inventory.map(source::entry),
             }),
             Reserve::Renewal { old, .. } => {
                 let old = self.store.find_certificate(old.clone()).await?;
                 let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-                authority::renewal(&old, inventory)
+                source::renewal(&old, inventory)
             }
         }
     }
@@ -241,7 +241,7 @@ impl Pipeline {
 
 fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
     TransactionKey {
-        ca_id: trail.generation.authority.id.clone(),
+        ca_id: trail.generation.ca.id.clone(),
         signer_spki_sha256,
         transaction_id: trail.transaction_id.clone().unwrap_or_default(),
     }

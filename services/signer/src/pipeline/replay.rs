@@ -10,7 +10,7 @@ use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial}
 use super::asker::Asker;
 use super::rule::SignerRule;
 use super::{End, Pipeline, Trail, reply};
-use crate::authority::Authority;
+use crate::issuing_ca::IssuingCa;
 use crate::metrics;
 
 impl Pipeline {
@@ -98,7 +98,7 @@ impl Pipeline {
         };
         let mut trail = trail.clone();
         let cert_rep = self
-            .success(profile, asker, certificate, &issuer.authority, &mut trail)
+            .success(profile, asker, certificate, &issuer.ca, &mut trail)
             .await?;
         let stored = Reply {
             serial: earlier.serial,
@@ -132,7 +132,7 @@ impl Pipeline {
         profile: &Profile,
         asker: Asker<'_>,
         certificate: Vec<u8>,
-        issuer: &Authority,
+        issuer: &IssuingCa,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
         let chain = profile.quirks_at(self.recorder.clock.now()).chain_in_reply;

@@ -43,7 +43,7 @@ impl Trail {
             transaction_id: None,
             message_type: None,
             generation: Arc::clone(current),
-            ra: Arc::clone(current.authority.ra(Quirks::default())),
+            ra: Arc::clone(current.ca.ra(Quirks::default())),
             challenge_id: None,
             under_password: false,
             quirks: Vec::new(),

@@ -12,9 +12,9 @@ use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
-use crate::authority::{AssembleError, Authority};
 use crate::config::CrlConfig;
 use crate::generation::Place;
+use crate::issuing_ca::{AssembleError, IssuingCa};
 use crate::metrics;
 use crate::recorder::Recorder;
 use list::{Edition, Entry};
@@ -28,7 +28,7 @@ const REQUEST_ID: &str = "crl";
 pub(crate) struct Revocation {
     hsm: Hsm,
     store: Store,
-    authority: Arc<Authority>,
+    ca: Arc<IssuingCa>,
     place: Place,
     recorder: Arc<Recorder>,
     schedule: CrlConfig,
@@ -58,22 +58,22 @@ impl Revocation {
     pub(crate) async fn load(
         hsm: Hsm,
         store: Store,
-        authority: Arc<Authority>,
+        ca: Arc<IssuingCa>,
         place: Place,
         recorder: Arc<Recorder>,
         schedule: CrlConfig,
     ) -> Result<Self, StoreError> {
-        let latest = store.latest_crl(authority.id.clone()).await?;
+        let latest = store.latest_crl(ca.id.clone()).await?;
         // What was revoked just before a crash may be on no list yet.
         let listed_until = latest
             .as_ref()
             .map_or(i64::MIN, |latest| latest.this_update);
-        let revoked = store.revoked_entries(authority.id.clone()).await?;
+        let revoked = store.revoked_entries(ca.id.clone()).await?;
         let wanted = revoked.iter().any(|entry| entry.revoked_at >= listed_until);
         Ok(Self {
             hsm,
             store,
-            authority,
+            ca,
             place,
             recorder,
             schedule,
@@ -150,7 +150,7 @@ impl Revocation {
     }
 
     async fn issue_next(&self, policy_hash: Option<[u8; 32]>) -> Result<u64, CrlError> {
-        let ca_id = self.authority.id.clone();
+        let ca_id = self.ca.id.clone();
         let number = self.store.next_crl_number(ca_id.clone()).await?;
         let revoked = self.store.revoked_entries(ca_id.clone()).await?;
         let this_update = self.recorder.clock.now_seconds();
@@ -161,9 +161,9 @@ impl Revocation {
             next_update: unix(next_update),
         };
         let entries: Vec<Entry> = revoked.iter().map(entry).collect();
-        let tbs = list::tbs(&self.authority.issuer, edition, &entries)?;
+        let tbs = list::tbs(&self.ca.issuer, edition, &entries)?;
         let signature = self.hsm.sign_tbs(REQUEST_ID, &tbs).await?;
-        let der = self.authority.assemble(&tbs, &signature)?;
+        let der = self.ca.assemble(&tbs, &signature)?;
 
         let sha256 = openssl::sha::sha256(&der);
         let event = Event::CrlIssued {
@@ -172,7 +172,7 @@ impl Revocation {
             this_update,
             next_update,
             entries: revoked.len() as u64,
-            key_id: self.authority.key_id.as_str().into(),
+            key_id: self.ca.key_id.as_str().into(),
             token_serial: self.hsm.token_serial().into(),
         };
         let new = NewCrl {

@@ -15,8 +15,8 @@ use assay_policy::{Profile, Quirks};
 use assay_scep::Request;
 use assay_store::{CertificateRow, RolloverRow, Store, StoreError};
 
-use crate::authority::Authority;
 use crate::generation::Generation;
+use crate::issuing_ca::IssuingCa;
 use crate::ra::{NoSingleRa, Ra};
 use next_ca::NextCa;
 pub(crate) use plan::{Part, Step};
@@ -135,12 +135,12 @@ impl Generations {
         quirks: Quirks,
     ) -> (&Arc<Generation>, &Arc<Ra>) {
         let found = self.answering(stage).find_map(|generation| {
-            let ra = generation.authority.addressed(request, quirks)?;
+            let ra = generation.ca.addressed(request, quirks)?;
             Some((generation, ra))
         });
         found.unwrap_or_else(|| {
             let current = self.current(stage);
-            (current, current.authority.ra(quirks))
+            (current, current.ca.ra(quirks))
         })
     }
 
@@ -157,14 +157,13 @@ impl Generations {
 
     /// The CA of this id, as the store's rows have it; `None` for one of a rollover that is finished.
     pub(crate) fn of(&self, ca_id: &str) -> Option<&Arc<Generation>> {
-        self.all()
-            .find(|generation| generation.authority.id == ca_id)
+        self.all().find(|generation| generation.ca.id == ca_id)
     }
 
     /// Whether a certificate with this issuer, DER, claims to be of a CA here.
     pub(crate) fn issues_as(&self, issuer_der: &[u8]) -> bool {
         self.all()
-            .any(|generation| generation.authority.issuer.subject_der == issuer_der)
+            .any(|generation| generation.ca.issuer.subject_der == issuer_der)
     }
 
     /// The CA of an issued certificate, if `issuer_der` is its name.
@@ -174,7 +173,7 @@ impl Generations {
         issuer_der: &[u8],
     ) -> Option<&Arc<Generation>> {
         self.of(&row.ca_id)
-            .filter(|generation| generation.authority.issuer.subject_der == issuer_der)
+            .filter(|generation| generation.ca.issuer.subject_der == issuer_der)
     }
 
     /// Whether there is all that a profile asks for.
@@ -183,7 +182,7 @@ impl Generations {
     /// The first thing that there is not.
     pub(crate) fn serve(&self, profile: &Profile, now: SystemTime) -> Result<(), NoSingleRa> {
         self.all()
-            .try_for_each(|generation| generation.authority.serves(profile, now))
+            .try_for_each(|generation| generation.ca.serves(profile, now))
     }
 
     /// Why no version can be activated that has the next CA take over at its time, if there is a reason.
@@ -198,7 +197,7 @@ impl Generations {
         let Some(next) = &self.next else {
             return Ok(None);
         };
-        let kept = store.find_rollover(next.authority().id.clone()).await?;
+        let kept = store.find_rollover(next.ca().id.clone()).await?;
         Ok(check_time(next.switch_at, kept, now).err())
     }
 
@@ -206,7 +205,7 @@ impl Generations {
     pub(crate) fn unserved(&self, profile: &Profile, now: SystemTime) -> Vec<String> {
         let mut problems: Vec<String> = self
             .all()
-            .filter_map(|generation| generation.authority.serves(profile, now).err())
+            .filter_map(|generation| generation.ca.serves(profile, now).err())
             .map(|error: NoSingleRa| error.to_string())
             .collect();
         problems.dedup();
@@ -241,8 +240,8 @@ impl Next {
             .unwrap_or(self.switch_at)
     }
 
-    fn authority(&self) -> &Authority {
-        &self.generation.authority
+    fn ca(&self) -> &IssuingCa {
+        &self.generation.ca
     }
 }
 

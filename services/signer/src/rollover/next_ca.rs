@@ -57,12 +57,12 @@ impl Next {
                 single_ra,
                 ..Quirks::default()
             };
-            let ra = present.authority.ra(quirks);
+            let ra = present.ca.ra(quirks);
             let signer = RaSigner {
                 hsm: &present.hsm,
                 ra,
             };
-            let list = self.authority().ca_certificates(quirks);
+            let list = self.ca().ca_certificates(quirks);
             let body = next_ca_certificates(&list, &ra.signer, &signer).await?;
             let bodies = self.announcement.bodies.write();
             let mut bodies = bodies.unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@ const SHORT_NOTICE: Duration = Duration::from_secs(86_400);
 pub(crate) struct Plan {
     /// None, or how far it is at that moment.
     pub(crate) stage: Option<Stage>,
-    pub(crate) authorities: Vec<Part>,
+    pub(crate) issuers: Vec<Part>,
     /// In the order of time.
     pub(crate) steps: Vec<Step>,
     pub(crate) warnings: Vec<String>,
@@ -63,46 +63,46 @@ impl Generations {
     ) -> Result<Plan, StoreError> {
         let approved = policy.approves_next_ca();
         let stage = self.stage(approved, at);
-        let mut authorities = Vec::new();
+        let mut issuers = Vec::new();
         for generation in self.all() {
-            let ca_id = generation.authority.id.clone();
+            let ca_id = generation.ca.id.clone();
             let census = store.census(ca_id, seconds(now)).await?;
-            authorities.push(self.part(generation, stage, census));
+            issuers.push(self.part(generation, stage, census));
         }
         let Some(next) = &self.next else {
             return Ok(Plan {
                 stage: None,
-                authorities,
+                issuers,
                 steps: Vec::new(),
                 warnings: Vec::new(),
             });
         };
-        let kept = store.find_rollover(next.authority().id.clone()).await?;
-        let mut steps = steps(&authorities, next, kept, approved);
+        let kept = store.find_rollover(next.ca().id.clone()).await?;
+        let mut steps = steps(&issuers, next, kept, approved);
         steps.sort_by_key(|step| step.at.unwrap_or(now));
         Ok(Plan {
             stage: Some(stage),
-            warnings: self.warnings(&authorities, next, kept, policy, now),
-            authorities,
+            warnings: self.warnings(&issuers, next, kept, policy, now),
+            issuers,
             steps,
         })
     }
 
     fn part(&self, generation: &Generation, stage: Stage, census: Census) -> Part {
-        let authority = &generation.authority;
-        let ra = authority.all_ra();
-        let is = |other: &Generation| other.authority.id == authority.id;
+        let ca = &generation.ca;
+        let ra = ca.all_ra();
+        let is = |other: &Generation| other.ca.id == ca.id;
         Part {
-            subject: subject(&authority.ca),
-            ca_sha256: sha256(&authority.ca),
+            subject: subject(&ca.certificate),
+            ca_sha256: sha256(&ca.certificate),
             ra_sha256: ra.iter().map(|der| sha256(der)).collect(),
-            not_before: authority.issuer.not_before,
-            not_after: authority.issuer.not_after,
+            not_before: ca.issuer.not_before,
+            not_after: ca.issuer.not_after,
             ra_not_after: ra
                 .iter()
                 .filter_map(|der| end(der))
                 .min()
-                .unwrap_or(authority.issuer.not_after),
+                .unwrap_or(ca.issuer.not_after),
             named: is(self.current(stage)),
             answers: self.answering(stage).any(|answering| is(answering)),
             census,
@@ -162,7 +162,7 @@ impl Generations {
     /// Certificates that are shorter than their profile says, as they end with the old CA.
     fn of_profile(&self, profile: &Profile, next: &Next, now: SystemTime) -> Vec<String> {
         let mut warnings = self.unserved(profile, now);
-        let issuer = &self.first.authority.issuer;
+        let issuer = &self.first.ca.issuer;
         let last = next.switch_at.checked_sub(Duration::from_secs(1));
         let (_, not_after) = profile.validity(last.unwrap_or(now).max(now), issuer);
         if now < next.switch_at && not_after == issuer.not_after {

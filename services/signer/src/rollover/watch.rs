@@ -66,13 +66,13 @@ async fn look(pipeline: &Pipeline, next: &Next) -> Result<(), String> {
 async fn announce(pipeline: &Pipeline, next: &Next) -> Result<(), StoreError> {
     let switch_at = seconds(next.switch_at);
     let event = Event::CaAnnounced {
-        ca_sha256: Hash::of(&next.authority().ca),
-        predecessor_sha256: Hash::of(&pipeline.generations.first.authority.ca),
+        ca_sha256: Hash::of(&next.ca().certificate),
+        predecessor_sha256: Hash::of(&pipeline.generations.first.ca.certificate),
         switch_at,
         answered_until: seconds(next.answered_until()),
     };
     let announced = pipeline.store.announce_rollover(
-        next.authority().id.clone(),
+        next.ca().id.clone(),
         switch_at,
         pipeline.recorder.clock.now_seconds(),
         vec![draft(pipeline, event)],
@@ -86,11 +86,11 @@ async fn announce(pipeline: &Pipeline, next: &Next) -> Result<(), StoreError> {
 
 async fn switch(pipeline: &Pipeline, next: &Next) -> Result<(), StoreError> {
     let event = Event::CaSwitched {
-        ca_sha256: Hash::of(&next.authority().ca),
-        predecessor_sha256: Hash::of(&pipeline.generations.first.authority.ca),
+        ca_sha256: Hash::of(&next.ca().certificate),
+        predecessor_sha256: Hash::of(&pipeline.generations.first.ca.certificate),
     };
     let switched = pipeline.store.switch_rollover(
-        next.authority().id.clone(),
+        next.ca().id.clone(),
         pipeline.recorder.clock.now_seconds(),
         vec![draft(pipeline, event)],
     );
@@ -150,7 +150,7 @@ fn warning(
             "the next CA is approved by no version in force, and is to take over in {days} days: propose, approve and \
              activate one (`assay policy propose`)"
         )),
-        Stage::Over if seconds(generations.first.authority.issuer.not_after) <= now => Some(
+        Stage::Over if seconds(generations.first.ca.issuer.not_after) <= now => Some(
             "the old CA has ended: finish the rollover (`assay-ceremony next finish`)".to_owned(),
         ),
         Stage::Announced | Stage::Overlap | Stage::Over => None,

@@ -3,8 +3,8 @@
 use assay_audit::Event;
 
 use super::Seen;
-use super::authorities::Authorities;
 use super::index::Index;
+use super::issuing_keys::IssuingKeys;
 use crate::Check;
 use crate::entry::SLACK_MS;
 
@@ -22,7 +22,7 @@ impl Crls {
         &mut self,
         seen: &mut Seen<'_>,
         index: &Index,
-        authorities: &mut Authorities<'_>,
+        issuing_keys: &mut IssuingKeys<'_>,
     ) {
         let check = Check::Crls;
         if let Event::RequestQueried {
@@ -49,7 +49,7 @@ impl Crls {
             return;
         };
         self.number = self.number.max(*number);
-        let Some(line) = authorities.of_crl(seen, key_id, *number) else {
+        let Some(line) = issuing_keys.of_crl(seen, key_id, *number) else {
             return;
         };
         let next = line.crl_number.saturating_add(1);

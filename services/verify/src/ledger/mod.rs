@@ -1,12 +1,12 @@
 //! The log read in order: what each record says against all that came before it.
 
-mod authorities;
 mod challenges;
 mod counters;
 mod crls;
 mod fields;
 mod index;
 mod intents;
+mod issuing_keys;
 mod names;
 mod policy;
 mod queue;
@@ -32,7 +32,7 @@ pub(crate) struct Ledger<'a> {
     challenges: challenges::Challenges,
     queue: queue::Queue,
     intents: intents::Intents,
-    authorities: authorities::Authorities<'a>,
+    issuing_keys: issuing_keys::IssuingKeys<'a>,
     index: index::Index,
     crls: crls::Crls,
     counters: counters::Counters,
@@ -81,7 +81,7 @@ impl<'a> Ledger<'a> {
             challenges: challenges::Challenges::default(),
             queue: queue::Queue::default(),
             intents: intents::Intents::default(),
-            authorities: authorities::Authorities::new(issuers),
+            issuing_keys: issuing_keys::IssuingKeys::new(issuers),
             index: index::Index::default(),
             crls: crls::Crls::default(),
             counters: counters::Counters::default(),
@@ -108,13 +108,13 @@ impl<'a> Ledger<'a> {
         self.names.take(seen);
         self.index.follow(seen);
         let permitted = self.intents.take(seen);
-        self.authorities
+        self.issuing_keys
             .take(seen, self.policy.named(self.versions));
         self.queue.take(seen, self.versions);
         self.challenges.take(seen);
         self.names.use_up(seen);
         self.index.take(seen, permitted.as_ref(), self.versions);
-        self.crls.take(seen, &self.index, &mut self.authorities);
+        self.crls.take(seen, &self.index, &mut self.issuing_keys);
         self.counters.take(seen);
         // What an intent or a waiting request used up is told by its evidence alone.
         if matches!(entry.evidence, Kept::Gone) && entry.is_permit() {
@@ -138,7 +138,7 @@ impl<'a> Ledger<'a> {
         self.queue.finish(self.end, self.whole, findings);
         let (open, keys) = (
             self.intents.open_in_last_run(),
-            self.authorities.in_last_run(),
+            self.issuing_keys.in_last_run(),
         );
         self.counters.finish(open, keys, self.whole, findings);
         self.index.finish(self.whole, findings);

@@ -144,7 +144,7 @@ fn a_rollover_is_proven_from_before_it_to_after_it() {
     let made = |check| report.checks.iter().find(|tally| tally.check == check);
     // A decision and a certificate each; those of the first CA under a version that names both have an end besides. What
     // the announcement says, and what the switch does, and when.
-    assert_eq!(made(Check::Authorities).unwrap().made, 2 * 7 + 2 + 4 + 4);
+    assert_eq!(made(Check::IssuingCas).unwrap().made, 2 * 7 + 2 + 4 + 4);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
         let mut maker = both();
         maker.pass(hours * HOUR_MS);
         maker.record(record);
-        assert_found(&maker.parts.export().verify(), Check::Authorities, member);
+        assert_found(&maker.parts.export().verify(), Check::IssuingCas, member);
     };
     let other: Hash = keys().ca_sha256(STRANGER).into();
     let altered = |alter: Alteration| {
@@ -213,7 +213,7 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
     maker.activate(&files("CHG-1"), &[]);
     maker.record(announced());
     let report = maker.parts.export().verify();
-    assert_found(&report, Check::Authorities, "ca_sha256");
+    assert_found(&report, Check::IssuingCas, "ca_sha256");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn nothing_is_decided_under_a_ca_that_no_version_names() {
         issue(&mut maker, "device-2");
         let report = maker.parts.export().verify();
         assert_verdict(&report, Verdict::Bad);
-        assert_found(&report, Check::Authorities, "issuer_sha256");
+        assert_found(&report, Check::IssuingCas, "issuer_sha256");
         let missed = report.bad.iter().any(|it| it.check == Check::Certificates);
         assert_eq!(missed, !known);
     }
@@ -307,7 +307,7 @@ fn a_version_that_approved_the_next_ca_does_not_do_so_for_the_one_after_it() {
     issue(&mut maker, "device-2");
     let sequence = maker.parts.records.len() as u64 - 1;
     let report = maker.parts.export().verify();
-    assert_found(&report, Check::Authorities, "issuer_sha256");
+    assert_found(&report, Check::IssuingCas, "issuer_sha256");
     assert_eq!(report.bad[0].at, Where::Record(sequence));
 }
 
@@ -320,7 +320,7 @@ fn after_the_overlap_the_ca_before_issues_no_more() {
     maker.pass(2 * HOUR_MS);
     issue(&mut maker, "device-2");
     let report = maker.parts.export().verify();
-    assert_found(&report, Check::Authorities, "decided_ms");
+    assert_found(&report, Check::IssuingCas, "decided_ms");
     assert_eq!(report.bad.len(), 1);
 }
 
@@ -334,7 +334,7 @@ fn a_decision_under_one_ca_is_no_certificate_of_the_other() {
     maker.finish(opened, false);
     let report = maker.parts.export().verify();
     assert_found(&report, Check::Decisions, "evidence.tbs_digest");
-    assert_found(&report, Check::Authorities, "issuer");
+    assert_found(&report, Check::IssuingCas, "issuer");
 
     // The other CA's key signs what was decided under the first.
     let mut maker = both();
@@ -360,7 +360,7 @@ fn without_evidence_the_certificate_tells_its_ca() {
         let report = maker.parts.export().verify();
         assert_verdict(&report, verdict);
         if !named {
-            assert_found(&report, Check::Authorities, "issuer");
+            assert_found(&report, Check::IssuingCas, "issuer");
         }
     }
 }
@@ -552,5 +552,5 @@ fn a_ca_whose_certificate_was_renewed_is_the_same_ca() {
     // The version in force names the renewed one.
     maker.under(FIRST);
     issue(&mut maker, "device-3");
-    assert_found(&verify(&maker.parts), Check::Authorities, "issuer_sha256");
+    assert_found(&verify(&maker.parts), Check::IssuingCas, "issuer_sha256");
 }

@@ -1,4 +1,4 @@
-//! The certification authority as the pipeline sees it: names, public keys, and how a signed TBS becomes a certificate.
+//! The issuing CA as the pipeline sees it: names, public keys, and how a signed TBS becomes a certificate.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,9 +22,9 @@ use crate::ra::{NoSingleRa, Ra};
 use crate::settings::Certificates;
 
 /// One issuing CA with its RA.
-pub(crate) struct Authority {
-    /// The CA certificate, DER.
-    pub(crate) ca: Vec<u8>,
+pub(crate) struct IssuingCa {
+    /// Its certificate, DER.
+    pub(crate) certificate: Vec<u8>,
     /// Its own issuers, DER.
     chain: Vec<Vec<u8>>,
     ra_pair: Arc<Ra>,
@@ -40,9 +40,9 @@ pub(crate) struct Authority {
     ca_digest: MessageDigest,
 }
 
-/// Why the configured certificates cannot serve as an authority.
+/// Why the configured certificates cannot serve as those of a CA and its RA.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AuthorityError {
+pub(crate) enum IssuingCaError {
     #[error("{table}.{key}: not a certificate that can be read")]
     Encoding {
         table: &'static str,
@@ -112,7 +112,7 @@ struct SignedCertificate {
     signature: BitString,
 }
 
-impl Authority {
+impl IssuingCa {
     /// `signature_algorithm` is what the CA key signs with. Of a CA that was taken over from, the RA may have ended.
     pub(crate) fn new(
         certificates: Certificates,
@@ -120,7 +120,7 @@ impl Authority {
         signature_algorithm: SignatureAlgorithm,
         ra: RaState,
         now: SystemTime,
-    ) -> Result<Self, AuthorityError> {
+    ) -> Result<Self, IssuingCaError> {
         let Certificates {
             table,
             ca: ca_der,
@@ -129,7 +129,7 @@ impl Authority {
             ra_single,
             chain,
         } = certificates;
-        let encoding = |source| AuthorityError::Encoding {
+        let encoding = |source| IssuingCaError::Encoding {
             table,
             key: "ca",
             source,
@@ -149,18 +149,18 @@ impl Authority {
             };
             decode(table, key, der, valid_at)?;
             if !openssl::x509::X509::from_der(der)?.verify(&ca_key)? {
-                return Err(AuthorityError::ForeignRa { table, key });
+                return Err(IssuingCaError::ForeignRa { table, key });
             }
         }
         let (_, key_identifier) = tbs
             .get_extension::<SubjectKeyIdentifier>()
             .map_err(encoding)?
-            .ok_or(AuthorityError::NoKeyIdentifier { table })?;
+            .ok_or(IssuingCaError::NoKeyIdentifier { table })?;
         let lint_issuer = IssuerCertificate::from_der(&ca_der)
             .and_then(|issuer| issuer.under(&chain))
-            .map_err(|source| AuthorityError::Issuer { table, source })?;
+            .map_err(|source| IssuingCaError::Issuer { table, source })?;
         if let Some(source) = lint_issuer.unfit() {
-            return Err(AuthorityError::Unfit { table, source });
+            return Err(IssuingCaError::Unfit { table, source });
         }
         Ok(Self {
             id: hex::encode(sha256(&spki)),
@@ -177,7 +177,7 @@ impl Authority {
             lint_issuer,
             ra_pair: Arc::new(Ra::pair(ra_enc, ra_sign)?),
             ra_single: ra_single.map(Ra::single).transpose()?.map(Arc::new),
-            ca: ca_der,
+            certificate: ca_der,
             chain,
         })
     }
@@ -220,7 +220,7 @@ impl Authority {
 
     /// The issuing CA, then those above it, DER.
     pub(crate) fn issuers(&self) -> Vec<Vec<u8>> {
-        std::iter::once(&self.ca)
+        std::iter::once(&self.certificate)
             .chain(&self.chain)
             .cloned()
             .collect()
@@ -229,7 +229,7 @@ impl Authority {
     /// GetCACert's list: RA certificates, issuing CA, chain (jscep expects the RA first).
     pub(crate) fn ca_certificates(&self, quirks: Quirks) -> Vec<Vec<u8>> {
         let ra = self.ra(quirks).certificates().into_iter();
-        let ca = std::iter::once(&self.ca).chain(&self.chain);
+        let ca = std::iter::once(&self.certificate).chain(&self.chain);
         ra.chain(ca.map(Vec::as_slice))
             .map(<[u8]>::to_vec)
             .collect()
@@ -239,7 +239,7 @@ impl Authority {
     pub(crate) fn with_chain(&self, issued: Vec<u8>, chain: bool) -> Vec<Vec<u8>> {
         let mut certificates = vec![issued];
         if chain {
-            certificates.push(self.ca.clone());
+            certificates.push(self.certificate.clone());
             certificates.extend(self.chain.iter().cloned());
         }
         certificates
@@ -265,8 +265,8 @@ fn decode(
     key: &'static str,
     der: &[u8],
     now: SystemTime,
-) -> Result<Certificate, AuthorityError> {
-    let certificate = Certificate::from_der(der).map_err(|source| AuthorityError::Encoding {
+) -> Result<Certificate, IssuingCaError> {
+    let certificate = Certificate::from_der(der).map_err(|source| IssuingCaError::Encoding {
         table,
         key,
         source,
@@ -274,7 +274,7 @@ fn decode(
     let end = not_after(&certificate);
     if end <= now {
         let at = humantime::format_rfc3339_seconds(end);
-        return Err(AuthorityError::Expired { table, key, at });
+        return Err(IssuingCaError::Expired { table, key, at });
     }
     Ok(certificate)
 }

@@ -11,11 +11,11 @@ use crate::entry::SLACK_MS;
 use crate::issuers::Issuers;
 use crate::named::{Named, Next};
 
-const CHECK: Check = Check::Authorities;
+const CHECK: Check = Check::IssuingCas;
 /// CAs that a signer has at a time.
 const AT_A_TIME: usize = 2;
 
-pub(super) struct Authorities<'a> {
+pub(super) struct IssuingKeys<'a> {
     issuers: &'a Issuers,
     lines: Vec<Line>,
     boot_id: Text,
@@ -48,7 +48,7 @@ pub(super) struct Line {
     pub(super) this_update: i64,
 }
 
-impl<'a> Authorities<'a> {
+impl<'a> IssuingKeys<'a> {
     pub(super) fn new(issuers: &'a Issuers) -> Self {
         Self {
             issuers,

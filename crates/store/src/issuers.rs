@@ -6,7 +6,7 @@ use crate::{Store, StoreError};
 
 /// A CA that issues here, or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthorityRow {
+pub struct IssuerRow {
     /// SHA-256 of its SubjectPublicKeyInfo, hex, as certificates name their CA.
     pub ca_id: String,
     /// DER: the CA certificate, then those above it.
@@ -22,23 +22,23 @@ impl Store {
     ///
     /// # Errors
     /// Where it is not on disk; then nothing must be issued under it.
-    pub async fn keep_authority(&self, authority: AuthorityRow) -> Result<bool, StoreError> {
-        let Some(certificate) = authority.certificates.first() else {
+    pub async fn keep_issuer(&self, issuer: IssuerRow) -> Result<bool, StoreError> {
+        let Some(certificate) = issuer.certificates.first() else {
             return Ok(false);
         };
         let sha256 = <[u8; 32]>::from(Hash::of(certificate));
         self.write(move |connection| {
             let new = connection.change(
-                "INSERT INTO authorities (sha256, ca_id, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![sha256, authority.ca_id, authority.since],
+                "INSERT INTO issuers (sha256, ca_id, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![sha256, issuer.ca_id, issuer.since],
             )?;
             connection.change(
-                "DELETE FROM authority_certificates WHERE authority = ?1",
+                "DELETE FROM issuer_certificates WHERE issuer = ?1",
                 [sha256],
             )?;
-            for (place, certificate) in (0_i64..).zip(&authority.certificates) {
+            for (place, certificate) in (0_i64..).zip(&issuer.certificates) {
                 connection.change(
-                    "INSERT INTO authority_certificates (authority, place, certificate) VALUES (?1, ?2, ?3)",
+                    "INSERT INTO issuer_certificates (issuer, place, certificate) VALUES (?1, ?2, ?3)",
                     params![sha256, place, certificate],
                 )?;
             }
@@ -51,9 +51,9 @@ impl Store {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn authorities(&self) -> Result<Vec<AuthorityRow>, StoreError> {
+    pub async fn issuers(&self) -> Result<Vec<IssuerRow>, StoreError> {
         self.read(|connection| {
-            let list = format!("SELECT * FROM authorities ORDER BY position LIMIT {MAX_ROWS}");
+            let list = format!("SELECT * FROM issuers ORDER BY position LIMIT {MAX_ROWS}");
             let rows = connection.list(&list, [], read)?;
             rows.into_iter()
                 .map(|(sha256, row)| whole(connection, sha256, row))
@@ -63,26 +63,26 @@ impl Store {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<([u8; 32], AuthorityRow)> {
-    let authority = AuthorityRow {
+fn read(row: &Row<'_>) -> rusqlite::Result<([u8; 32], IssuerRow)> {
+    let issuer = IssuerRow {
         ca_id: row.get("ca_id")?,
         certificates: Vec::new(),
         since: row.get("since")?,
     };
-    Ok((row.get("sha256")?, authority))
+    Ok((row.get("sha256")?, issuer))
 }
 
 fn whole(
     connection: &Connection,
     sha256: [u8; 32],
-    row: AuthorityRow,
-) -> Result<AuthorityRow, StoreError> {
+    row: IssuerRow,
+) -> Result<IssuerRow, StoreError> {
     let certificates = connection.list(
-        "SELECT certificate FROM authority_certificates WHERE authority = ?1 ORDER BY place",
+        "SELECT certificate FROM issuer_certificates WHERE issuer = ?1 ORDER BY place",
         [sha256],
         |row| row.get(0),
     )?;
-    Ok(AuthorityRow {
+    Ok(IssuerRow {
         certificates,
         ..row
     })

@@ -1,6 +1,6 @@
 -- Every CA that certificates were ever issued under here, so that the log can be verified after it is gone from signer.toml.
 
-CREATE TABLE authorities (
+CREATE TABLE issuers (
     position INTEGER PRIMARY KEY,
     -- Of the CA certificate: one that was renewed over its key is kept beside the one before.
     sha256   BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32),
@@ -11,9 +11,9 @@ CREATE TABLE authorities (
 ) STRICT;
 
 -- The CA certificate, then those above it.
-CREATE TABLE authority_certificates (
-    authority   BLOB NOT NULL REFERENCES authorities (sha256),
+CREATE TABLE issuer_certificates (
+    issuer      BLOB NOT NULL REFERENCES issuers (sha256),
     place       INTEGER NOT NULL CHECK (place >= 0),
     certificate BLOB NOT NULL,
-    PRIMARY KEY (authority, place)
+    PRIMARY KEY (issuer, place)
 ) STRICT, WITHOUT ROWID;

@@ -9,10 +9,10 @@ pub(super) async fn present_first(pipeline: &Pipeline) -> Result<Vec<Vec<Vec<u8>
     let approved = pipeline.policies.active().approves_next_ca();
     let generations = &pipeline.generations;
     let stage = generations.stage(approved, pipeline.recorder.clock.now());
-    let present = &generations.current(stage).authority;
-    let kept = pipeline.store.authorities().await?.into_iter();
+    let present = &generations.current(stage).ca;
+    let kept = pipeline.store.issuers().await?.into_iter();
     let others = kept
-        .map(|authority| authority.certificates)
-        .filter(|certificates| certificates.first() != Some(&present.ca));
+        .map(|ca| ca.certificates)
+        .filter(|certificates| certificates.first() != Some(&present.certificate));
     Ok(std::iter::once(present.issuers()).chain(others).collect())
 }
