@@ -62,9 +62,11 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "assay-cli",
         &[
             "assay-audit",
+            "assay-console",
             "assay-decision",
             "assay-hsm",
             "assay-lint",
+            "assay-operator",
             "assay-policy",
             "assay-proto",
             "assay-runtime",

@@ -75,3 +75,118 @@ fn decode_exactly<'a, T: Decode<'a> + Encode>(der: &'a [u8]) -> Outcome<T> {
 fn is(value: &impl Encode, der: &[u8]) -> bool {
     value.to_der().is_ok_and(|encoded| encoded == der)
 }
+
+#[cfg(test)]
+mod tests {
+    use assay_policy::Dn;
+    use der::asn1::SetOfVec;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use spki::SubjectPublicKeyInfoOwned;
+    use x509_cert::name::Name;
+    use x509_cert::request;
+
+    use super::*;
+    use crate::certificate::{Kind, Template, name};
+
+    const KINDS: [Kind; 6] = [
+        Kind::Root,
+        Kind::IssuingCa,
+        Kind::RaEncryption,
+        Kind::RaSignature,
+        Kind::RaSingle,
+        Kind::OcspResponder,
+    ];
+    /// keyUsage as an OCTET STRING holds it: keyCertSign and cRLSign, and digitalSignature.
+    const SIGNS_CERTIFICATES: [u8; 6] = [0x04, 0x04, 0x03, 0x02, 0x01, 0x06];
+    const SIGNS_DATA: [u8; 6] = [0x04, 0x04, 0x03, 0x02, 0x07, 0x80];
+
+    fn spki(curve: Nid) -> Vec<u8> {
+        let group = EcGroup::from_curve_name(curve).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        key.public_key_to_der().unwrap()
+    }
+
+    fn issuer(subject: &str, curve: Nid) -> Issuer {
+        let subject = name(&Dn::parse_rfc4514(subject).unwrap()).unwrap();
+        Issuer::itself(&subject, &spki(curve), 10).unwrap()
+    }
+
+    fn tbs(kind: Kind, issuer: &Issuer) -> Vec<u8> {
+        let template = Template {
+            kind,
+            subject_der: &issuer.subject_der,
+            spki_der: &issuer.spki_der,
+            issuer,
+            days: 1,
+        };
+        template.tbs().unwrap()
+    }
+
+    fn with_usage(tbs: &[u8], old: [u8; 6], new: [u8; 6]) -> Vec<u8> {
+        let place = tbs.windows(old.len()).position(|part| part == old);
+        let place = place.expect("no such keyUsage");
+        let mut changed = tbs.to_vec();
+        changed[place..place + new.len()].copy_from_slice(&new);
+        changed
+    }
+
+    #[test]
+    fn a_root_signs_cas_only_and_a_ca_anything_but() {
+        let issuer = issuer("CN=Issuer", Nid::X9_62_PRIME256V1);
+        for kind in KINDS {
+            let tbs = tbs(kind, &issuer);
+            let is_ca = matches!(kind, Kind::Root | Kind::IssuingCa);
+            for role in KeyRole::ALL {
+                let signed = check_certificate(&tbs, role, &issuer).is_ok();
+                let wanted = match role {
+                    KeyRole::RootSign => is_ca,
+                    KeyRole::CaSign => !is_ca,
+                    _ => false,
+                };
+                assert_eq!(signed, wanted, "{kind:?} under {role}");
+            }
+        }
+        let root = tbs(Kind::Root, &issuer);
+        let root = with_usage(&root, SIGNS_CERTIFICATES, SIGNS_DATA);
+        check_certificate(&root, KeyRole::RootSign, &issuer).unwrap_err();
+        let ra = tbs(Kind::RaSignature, &issuer);
+        let ra = with_usage(&ra, SIGNS_DATA, SIGNS_CERTIFICATES);
+        check_certificate(&ra, KeyRole::CaSign, &issuer).unwrap_err();
+    }
+
+    #[test]
+    fn a_key_signs_for_its_own_issuer_and_what_is_understood_whole() {
+        let own = issuer("CN=Issuer", Nid::X9_62_PRIME256V1);
+        let good = tbs(Kind::RaSignature, &own);
+        check_certificate(&good, KeyRole::CaSign, &own).unwrap();
+        let other_name = issuer("CN=Other", Nid::X9_62_PRIME256V1);
+        let other_algorithm = issuer("CN=Issuer", Nid::SECP384R1);
+        for other in [other_name, other_algorithm] {
+            check_certificate(&good, KeyRole::CaSign, &other).unwrap_err();
+        }
+        let trailing = [good.as_slice(), &[0]].concat();
+        for wrong in [trailing.as_slice(), &[]] {
+            check_certificate(wrong, KeyRole::CaSign, &own).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_request_is_signed_for_its_own_key_only() {
+        let own = issuer("CN=Issuer", Nid::X9_62_PRIME256V1);
+        let info = CertReqInfo {
+            version: request::Version::V1,
+            subject: Name::from_der(&own.subject_der).unwrap(),
+            public_key: SubjectPublicKeyInfoOwned::from_der(&own.spki_der).unwrap(),
+            attributes: SetOfVec::new(),
+        };
+        let info = info.to_der().unwrap();
+        check_request(&info, &own.spki_der).unwrap();
+        check_request(&info, &spki(Nid::X9_62_PRIME256V1)).unwrap_err();
+        let certificate = tbs(Kind::Root, &own);
+        for wrong in [certificate.as_slice(), &[]] {
+            check_request(wrong, &own.spki_der).unwrap_err();
+        }
+    }
+}
