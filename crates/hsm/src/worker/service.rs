@@ -104,11 +104,11 @@ impl Service {
             running: Running::default(),
         });
         for number in 0..setup.threads {
-            let lane = Lane::open(Arc::clone(&shared))?;
+            let session = SessionThread::open(Arc::clone(&shared))?;
             shared.running.add();
             thread::Builder::new()
                 .name(format!("session-{number}"))
-                .spawn(move || lane.run())
+                .spawn(move || session.run())
                 .map_err(|error| StartError::Worker {
                     reason: format!("cannot start a thread: {error}"),
                 })?;
@@ -130,7 +130,7 @@ impl Service {
 }
 
 /// One session and its thread.
-struct Lane {
+struct SessionThread {
     shared: Arc<Shared>,
     session: Session,
     /// Handles by the order of `Shared::keys`, as this session found them.
@@ -138,7 +138,7 @@ struct Lane {
     frame: Zeroizing<Vec<u8>>,
 }
 
-impl Lane {
+impl SessionThread {
     fn open(shared: Arc<Shared>) -> Result<Self, StartError> {
         Ok(Self {
             session: shared.token.session()?,
