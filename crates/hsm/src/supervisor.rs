@@ -230,7 +230,12 @@ impl Supervisor {
     }
 
     /// Sends a job, and any others that wait, so that they leave in one write.
-    fn send_all(&mut self, active: &mut ActiveWorker, job: Job, window: usize) -> Result<(), String> {
+    fn send_all(
+        &mut self,
+        active: &mut ActiveWorker,
+        job: Job,
+        window: usize,
+    ) -> Result<(), String> {
         self.send(active, job)?;
         while active.flights.len() < window {
             match self.jobs.try_recv() {
@@ -275,7 +280,10 @@ impl Supervisor {
     fn receive(&mut self, active: &mut ActiveWorker) -> Result<(), String> {
         active.link.fill().map_err(|error| error.to_string())?;
         loop {
-            let frame = active.link.next_frame().map_err(|error| error.to_string())?;
+            let frame = active
+                .link
+                .next_frame()
+                .map_err(|error| error.to_string())?;
             let Some(frame) = frame else {
                 return Ok(());
             };

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use assay_console::failure::{OrFail, Outcome};
 use assay_console::files;
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
+use assay_operator::installation::Installation;
 
 /// A pinned certificate's validity counts for nothing; this is for tools that look at it.
 const DAYS: u32 = 3_650;

@@ -64,8 +64,7 @@ pub(super) fn sign(
     template: &Template<'_>,
 ) -> Outcome<Vec<u8>> {
     let tbs = template.tbs()?;
-    let signature = token
-        .sign_certificate(&key.uri, role, template.issuer, &tbs)?;
+    let signature = token.sign_certificate(&key.uri, role, template.issuer, &tbs)?;
     let der = signature::assemble(&tbs, &key.spki_der, &signature)?;
     signature::verify(&der, &key.spki_der)?;
     Ok(der)

@@ -16,13 +16,13 @@ use super::keys::{self, find};
 use super::layout;
 use super::next::{Life, Made, SignerToml, SwitchArgs, lives};
 use super::record::Record;
-use super::token::{OpenToken, Library};
+use super::token::{Library, OpenToken};
 use super::transcript::{State, Transcript};
 use super::{csr, root};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
+use assay_operator::installation::Installation;
 
 const UNREADABLE: &str = "a certificate is unreadable";
 
@@ -47,8 +47,9 @@ pub(crate) struct ImportArgs {
 pub(super) fn run(args: ImportArgs, installation: &Installation, out: Output) -> Outcome {
     let mut transcript = Transcript::load(installation)?;
     let generation = awaiting(&transcript).ok_or_else(|| {
-        Failure::failed("no ceremony here awaits a CA certificate")
-            .next("start one with `assay-ceremony create --csr`, or with `assay-ceremony next --csr`")
+        Failure::failed("no ceremony here awaits a CA certificate").next(
+            "start one with `assay-ceremony create --csr`, or with `assay-ceremony next --csr`",
+        )
     })?;
     let answer = Answer::read(&args.certificate, &args.chain)?;
     if generation == Generation::FIRST {
@@ -56,16 +57,12 @@ pub(super) fn run(args: ImportArgs, installation: &Installation, out: Output) ->
             return Err(Failure::usage("the first CA takes over from none")
                 .next("leave --switch-at and --overlap out"));
         }
-        answer
-            .complete(generation, installation, &mut transcript)
-            ?;
+        answer.complete(generation, installation, &mut transcript)?;
         layout::write_settings(installation, &transcript, args.approvals)?;
         return out.one(&transcript, Transcript::lines);
     }
     let notes = answer.schedule(generation, &args.switch, installation, &mut transcript)?;
-    answer
-        .complete(generation, installation, &mut transcript)
-        ?;
+    answer.complete(generation, installation, &mut transcript)?;
     Made::of(generation, &transcript, installation)?.print(&notes, out)
 }
 

@@ -3,10 +3,10 @@
 use assay_runtime::identity::{Identity, Role};
 
 use super::transcript::Transcript;
+use crate::transport::DEFAULT_NAME;
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
-use crate::transport::DEFAULT_NAME;
 
 /// Approvals of a version in a fresh installation: four eyes besides the author's.
 pub(crate) const APPROVALS: usize = 2;
@@ -21,10 +21,7 @@ pub(crate) fn write_settings(
     approvals: usize,
 ) -> Outcome {
     for (path, text) in [
-        (
-            installation.signer_config(),
-            signer(transcript, approvals)?,
-        ),
+        (installation.signer_config(), signer(transcript, approvals)?),
         (installation.frontend_config(), frontend()?),
         (installation.settings_file(), operator()?),
     ] {

@@ -3,7 +3,7 @@
 use assay_pkcs11::TokenUri;
 
 use super::generation::Generation;
-use super::token::{OpenToken, Library};
+use super::token::{Library, OpenToken};
 use super::transcript;
 use assay_console::failure::{Failure, Outcome};
 use assay_operator::installation::Installation;
@@ -36,7 +36,7 @@ pub(super) fn no_keys(token: &OpenToken, uri: &TokenUri, generation: Generation)
 }
 
 /// Adds to the failure of a first ceremony exactly what is left in the tokens and in the directory.
-pub(super) fn tell(
+pub(super) fn with_remains(
     failure: Failure,
     library: &Library,
     tokens: &[&TokenUri],

@@ -2,7 +2,7 @@
 
 use assay_pkcs11::{KeyRole, TokenUri};
 
-use super::args::{KeyArgs, Lifetimes, CreateArgs, Subjects, TokenArgs};
+use super::args::{CreateArgs, KeyArgs, Lifetimes, Subjects, TokenArgs};
 use super::certificate;
 use super::certify::{CA_FILE, certify_ra};
 use super::csr;
@@ -12,13 +12,13 @@ use super::layout;
 use super::left;
 use super::record::Record;
 use super::root::Root;
-use super::token::{OpenToken, Library};
+use super::token::{Library, OpenToken};
 use super::transcript::{self, State, Transcript};
 use assay_console::failure::{Failure, Outcome};
 use assay_console::files;
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
 use assay_console::progress::Progress;
+use assay_operator::installation::Installation;
 
 /// All that the ceremony needs to know before it starts.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ fn make(plan: &Plan, installation: &Installation) -> Outcome<Transcript> {
         Issuing::ByRequest => None,
     };
     steps(plan, &service, root, installation)
-        .map_err(|failure| left::tell(failure, &library, &tokens, installation))
+        .map_err(|failure| left::with_remains(failure, &library, &tokens, installation))
 }
 
 impl Plan {
@@ -152,9 +152,7 @@ fn steps(
         record.set_state(State::AwaitsCaCertificate)?;
         return Ok(transcript);
     };
-    let ca_der = root
-        .certify(ca, &ca_subject, plan.lifetimes.ca_days)
-        ?;
+    let ca_der = root.certify(ca, &ca_subject, plan.lifetimes.ca_days)?;
     record.add_certificate(CA_FILE, &ca_der)?;
     certify_ra(
         service,
@@ -163,8 +161,7 @@ fn steps(
         &plan.subjects.ra_subject,
         plan.lifetimes.ra_days,
         &mut record,
-    )
-    ?;
+    )?;
     layout::write_challenge_key(installation)?;
     record.set_state(State::Complete)?;
     Ok(transcript)

@@ -13,11 +13,11 @@ use super::keys::{self, Key, find};
 use super::layout;
 use super::next::{self, SignerToml};
 use super::record::Record;
-use super::token::{OpenToken, Library};
+use super::token::{Library, OpenToken};
 use super::transcript::{State, Transcript};
 use assay_console::failure::{Failure, OrFail, Outcome};
-use assay_operator::installation::Installation;
 use assay_console::output::{self, Output};
+use assay_operator::installation::Installation;
 
 /// The responder's subject in the first generation, where nobody wants another one.
 const SUBJECT: &str = "CN=Assay OCSP Responder";
@@ -58,7 +58,7 @@ pub(super) fn run(args: OcspArgs, installation: &Installation, out: Output) -> O
     let service = Library::load(&token)?.open(&token.token)?;
     let mut record = Record::of(present, installation, &mut transcript);
     let made = both(&args, &service, file.as_ref(), next, &mut record)?;
-    out.one(&made, Made::tell)
+    out.one(&made, Made::report)
 }
 
 /// The next CA that is made and waits for its time, or has taken over while the present one signs CRLs.
@@ -74,7 +74,7 @@ struct Made {
     certificate: String,
     not_after: String,
     key: String,
-    /// Whether signer.toml has to be told of it.
+    /// Whether signer.toml does not name it yet.
     new: bool,
     /// For signer.toml.
     lines: String,
@@ -84,21 +84,21 @@ struct Made {
 }
 
 impl Made {
-    fn tell(&self) -> Vec<String> {
+    fn report(&self) -> Vec<String> {
         let all = || std::iter::once(self).chain(self.next.as_deref());
-        let mut told: Vec<String> = all()
+        let mut report: Vec<String> = all()
             .map(|made| format!("{}, until {}", made.certificate, made.not_after))
             .collect();
         if all().any(|made| made.new) {
-            told.push(
+            report.push(
                 "add to signer.toml, and name the frontend's /ocsp as `ocsp` in the profiles:"
                     .to_owned(),
             );
             let new = all().filter(|made| made.new);
-            told.extend(new.flat_map(|made| made.lines.lines()).map(str::to_owned));
+            report.extend(new.flat_map(|made| made.lines.lines()).map(str::to_owned));
         }
-        told.push("next: restart the signer".to_owned());
-        told
+        report.push("next: restart the signer".to_owned());
+        report
     }
 }
 

@@ -56,12 +56,7 @@ impl Root {
         )
     }
 
-    pub(super) fn certify(
-        &self,
-        ca: &Key,
-        subject_der: &[u8],
-        days: u32,
-    ) -> Outcome<Vec<u8>> {
+    pub(super) fn certify(&self, ca: &Key, subject_der: &[u8], days: u32) -> Outcome<Vec<u8>> {
         let template = Template {
             kind: Kind::IssuingCa,
             subject_der,

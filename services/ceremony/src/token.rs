@@ -61,10 +61,7 @@ impl Library {
     /// Opens a token, with one try of the PIN.
     pub(crate) fn open(&self, uri: &TokenUri) -> Outcome<OpenToken> {
         let what = "cannot open the token";
-        let token = self
-            .module
-            .open(uri, Access::ReadWrite)
-            .or_fail(what)?;
+        let token = self.module.open(uri, Access::ReadWrite).or_fail(what)?;
         Ok(OpenToken {
             session: token.session().or_fail(what)?,
             token,

@@ -49,7 +49,10 @@ fn credential(dir: &Path) -> Result<()> {
     std::fs::write(dir.join("operator.pem"), certificate.build().to_pem()?)?;
     std::fs::write(dir.join("operator.key"), key.private_key_to_pem_pkcs8()?)?;
     let owner_only = std::fs::Permissions::from_mode(0o600);
-    Ok(std::fs::set_permissions(dir.join("operator.key"), owner_only)?)
+    Ok(std::fs::set_permissions(
+        dir.join("operator.key"),
+        owner_only,
+    )?)
 }
 
 #[test]

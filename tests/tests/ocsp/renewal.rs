@@ -21,7 +21,12 @@ async fn a_renewed_certificate_answers_for_devices_of_before_and_its_end_is_told
     assert!(ready(&scene.installation).await?.get("warnings").is_none());
 
     let renew = ["ocsp", "--days", "3"];
-    let said = scene.installation.ceremony(&renew).await?.succeeded()?.text();
+    let said = scene
+        .installation
+        .ceremony(&renew)
+        .await?
+        .succeeded()?
+        .text();
     assert!(said.contains("restart the signer"), "{said}");
     assert!(!said.contains("[ocsp]"), "{said}");
     let after = pem(&file)?;

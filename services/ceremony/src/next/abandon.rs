@@ -8,8 +8,8 @@ use crate::left;
 use crate::token::Library;
 use crate::transcript::{Transcript, now};
 use assay_console::failure::{Failure, Outcome};
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
+use assay_operator::installation::Installation;
 
 #[derive(Debug, Serialize)]
 struct Abandoned {

@@ -38,7 +38,7 @@ pub(super) fn moved(text: &str, origin: &str) -> Outcome<Moved> {
     for change in &changes {
         after = set(&after, change);
     }
-    let lines = told(&changes);
+    let lines = description(&changes);
     if after.parse::<Table>().is_ok_and(|after| after == wanted) {
         return Ok(Moved { text: after, lines });
     }
@@ -105,7 +105,7 @@ fn applied(mut of: Table, changes: &[Change]) -> Table {
     of
 }
 
-fn told(changes: &[Change]) -> String {
+fn description(changes: &[Change]) -> String {
     let mut lines = String::new();
     let mut last = "";
     for Change { table, key, value } in changes {

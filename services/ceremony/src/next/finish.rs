@@ -17,8 +17,8 @@ use super::signer_toml::SignerToml;
 use super::switch::{Life, text};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
+use assay_operator::installation::Installation;
 
 /// Beside signer.toml.
 const PREVIOUS: &str = "signer.toml.before-rollover";
@@ -74,12 +74,12 @@ pub(super) fn run(args: &FinishArgs, installation: &Installation, out: Output) -
         unused_keys: unused(&before, &moved.text),
         lines: moved.lines,
     };
-    out.one(&finished, Finished::tell)
+    out.one(&finished, Finished::report)
 }
 
 impl Finished {
-    fn tell(&self) -> Vec<String> {
-        let mut told = vec![
+    fn report(&self) -> Vec<String> {
+        let mut report = vec![
             match &self.previous {
                 Some(previous) => {
                     format!("signer.toml was {previous}; without [rollover] it says now:")
@@ -88,9 +88,9 @@ impl Finished {
             },
             String::new(),
         ];
-        told.extend(self.lines.lines().map(str::to_owned));
-        told.push(String::new());
-        told.push(if self.written {
+        report.extend(self.lines.lines().map(str::to_owned));
+        report.push(String::new());
+        report.push(if self.written {
             format!(
                 "next: restart the signer; then nothing uses the keys {} any more (log-sign and probe stay in use)",
                 self.unused_keys.join(", ")
@@ -99,7 +99,7 @@ impl Finished {
             "next: `assay-ceremony next finish --write` changes the file and keeps every other line; then restart the signer"
                 .to_owned()
         });
-        told
+        report
     }
 }
 
@@ -138,7 +138,7 @@ fn certificate(installation: &Installation, file: &Path) -> Outcome<X509> {
 
 /// The name that the signer gives a log where signer.toml leaves it out: its own name, and a digest of its CA's key.
 fn origin_of_before(installation: &Installation, file: &SignerToml, ca: &X509) -> Outcome<String> {
-    let what = "the log's name cannot be told";
+    let what = "the log's name cannot be determined";
     let signer = certificate(installation, file.signer_certificate())?;
     let identity = Identity::from_certificate(&signer.to_der().or_fail(what)?).or_fail(what)?;
     let spki = ca

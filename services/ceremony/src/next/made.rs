@@ -10,8 +10,8 @@ use crate::layout::quoted;
 use crate::transcript::{CertificateEntry, KeyEntry, State, Successor, Transcript};
 use crate::{csr, root};
 use assay_console::failure::{Failure, Outcome};
-use assay_operator::installation::Installation;
 use assay_console::output::{self, Output};
+use assay_operator::installation::Installation;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Made {
@@ -24,9 +24,9 @@ pub(crate) struct Made {
     /// For signer.toml, once there is all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<String>,
-    /// For people.
+    /// What is printed for people.
     #[serde(skip)]
-    told: Vec<String>,
+    report: Vec<String>,
 }
 
 impl Made {
@@ -41,19 +41,19 @@ impl Made {
         let complete = successor.state == State::Complete;
         let responds = SignerToml::find(installation)?.is_some_and(|file| file.has_ocsp());
         let lines = complete.then(|| tables(successor, responds)).transpose()?;
-        let mut told = vec![format!("CA generation {generation}")];
-        told.extend(transcript.lines_of(generation));
+        let mut report = vec![format!("CA generation {generation}")];
+        report.extend(transcript.lines_of(generation));
         match &lines {
             Some(lines) => {
-                told.push("add to signer.toml:".to_owned());
-                told.extend(lines.lines().map(str::to_owned));
-                told.push(
+                report.push("add to signer.toml:".to_owned());
+                report.extend(lines.lines().map(str::to_owned));
+                report.push(
                     "next: restart the signer, then propose, approve and activate a version of the policy: from then on \
                      devices are told of the next CA"
                         .to_owned(),
                 );
             }
-            None => told.push(format!(
+            None => report.push(format!(
                 "next: have the root sign {} as a CA, then `assay-ceremony import`",
                 installation.path(generation.file(csr::FILE)).display()
             )),
@@ -66,7 +66,7 @@ impl Made {
             keys: successor.keys.clone(),
             certificates: successor.certificates.clone(),
             lines,
-            told,
+            report,
         })
     }
 
@@ -75,7 +75,7 @@ impl Made {
         for note in notes {
             output::note(&format!("note: {note}"));
         }
-        out.one(self, |made| made.told.clone())
+        out.one(self, |made| made.report.clone())
     }
 
     /// The tables alone, to be appended to signer.toml.

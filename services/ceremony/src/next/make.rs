@@ -10,13 +10,13 @@ use crate::certify::{CA_FILE, certify_ra};
 use crate::keys::{self, find};
 use crate::record::Record;
 use crate::root::Root;
-use crate::token::{OpenToken, Library};
+use crate::token::{Library, OpenToken};
 use crate::transcript::{State, Transcript};
 use crate::{csr, left};
 use assay_console::failure::{Failure, Outcome};
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
 use assay_console::progress::Progress;
+use assay_operator::installation::Installation;
 
 pub(super) fn run(args: MakeArgs, installation: &Installation, out: Output) -> Outcome {
     let mut transcript = Transcript::load_complete(installation)?;
@@ -34,7 +34,7 @@ fn make(plan: &Plan, installation: &Installation, transcript: &mut Transcript) -
     record.transcript.successors.push(plan.successor());
     record.save()?;
     steps(plan, &service, root, &mut record)
-        .map_err(|failure| tell(failure, &library, plan, &mut record))
+        .map_err(|failure| with_remains(failure, &library, plan, &mut record))
 }
 
 /// What can be seen in the tokens before anything is made.
@@ -67,12 +67,7 @@ fn before(
     }
 }
 
-fn steps(
-    plan: &Plan,
-    service: &OpenToken,
-    root: Option<Root>,
-    record: &mut Record<'_>,
-) -> Outcome {
+fn steps(plan: &Plan, service: &OpenToken, root: Option<Root>, record: &mut Record<'_>) -> Outcome {
     record.make_dir()?;
     let progress = Progress::new("making keys", plan.keys.len() as u64);
     let mut service_keys = Vec::new();
@@ -95,7 +90,12 @@ fn steps(
 }
 
 /// Adds to a failure exactly what is left. Where that is nothing, the generation was never begun.
-fn tell(failure: Failure, library: &Library, plan: &Plan, record: &mut Record<'_>) -> Failure {
+fn with_remains(
+    failure: Failure,
+    library: &Library,
+    plan: &Plan,
+    record: &mut Record<'_>,
+) -> Failure {
     let (generation, installation) = (plan.generation, record.installation);
     let tokens = [&plan.token.token];
     let left = left::found(library, &tokens, generation, installation);

@@ -16,8 +16,8 @@ use clap::{Args, Subcommand};
 
 use super::args::token_uri;
 use assay_console::failure::Outcome;
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
+use assay_operator::installation::Installation;
 use finish::FinishArgs;
 pub(super) use made::{Made, ocsp_table};
 pub(super) use signer_toml::SignerToml;

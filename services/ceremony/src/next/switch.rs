@@ -146,10 +146,7 @@ impl Life {
 }
 
 /// The CA and RA certificates of a generation that is made.
-pub(crate) fn lives(
-    installation: &Installation,
-    generation: Generation,
-) -> Outcome<Vec<Life>> {
+pub(crate) fn lives(installation: &Installation, generation: Generation) -> Outcome<Vec<Life>> {
     let ra = RA.iter().map(|(_, _, file)| *file);
     std::iter::once(CA_FILE)
         .chain(ra)

@@ -9,8 +9,8 @@ use super::signer_toml::{self, SignerToml};
 use super::switch::{SwitchArgs, lives};
 use crate::transcript::{State, Transcript};
 use assay_console::failure::{Failure, Outcome};
-use assay_operator::installation::Installation;
 use assay_console::output::Output;
+use assay_operator::installation::Installation;
 
 /// Print the tables [rollover] of the next CA again, perhaps for another time, and nothing else
 #[derive(Debug, Args)]

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
-use assay_operator::installation::Installation;
 use assay_console::output::{Output, Row};
+use assay_operator::installation::Installation;
 
 /// Name of the one signer, frontend and operator of an installation that names none.
 pub(crate) const DEFAULT_NAME: &str = "main";

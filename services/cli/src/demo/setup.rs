@@ -6,8 +6,8 @@ use std::path::Path;
 use super::home::{Home, Mark};
 use super::{DemoArgs, ceremony, token};
 use crate::failure::{OrFail, Outcome};
-use crate::output;
 use crate::files;
+use crate::output;
 
 /// The profiles in force, as an auditor reads them, but for the addresses of this demo.
 const POLICIES: [(&str, &str); 2] = [

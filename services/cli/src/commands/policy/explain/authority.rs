@@ -149,7 +149,8 @@ fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> O
     Ok(Authority::Renewal {
         serial: hex::encode(tbs.serial_number().as_bytes()),
         profile,
-        subject: assay_policy::Dn::from_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
+        subject: assay_policy::Dn::from_name(tbs.subject())
+            .or_usage(unfit("its subject is none of ours"))?,
         sans,
         not_after: UNIX_EPOCH + tbs.validity().not_after.to_unix_duration(),
         old_spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
