@@ -10,7 +10,7 @@ use super::ocsp;
 use super::record::Record;
 use super::signature;
 use super::token::OpenToken;
-use assay_console::failure::{OrFail, Outcome};
+use assay_console::failure::Outcome;
 
 /// The issuing CA's certificate among those of its generation.
 pub(super) const CA_FILE: &str = "ca.pem";

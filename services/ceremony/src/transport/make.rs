@@ -167,7 +167,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::transport::identity;
+    use crate::transport::{default_identities, identity};
 
     fn installation() -> (tempfile::TempDir, Installation) {
         let dir = tempfile::tempdir().unwrap();
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn each_role_has_an_anchor_of_its_own() {
         let (_dir, installation) = installation();
-        crate::transport::make_default(&installation).unwrap();
+        make(&installation, &default_identities().unwrap(), 90).unwrap();
         for (role, other) in [
             ("frontend", "operators"),
             ("operator", "frontends"),
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn keys_are_for_their_owner_alone_and_no_anchor_key_is_left() {
         let (_dir, installation) = installation();
-        crate::transport::make_default(&installation).unwrap();
+        make(&installation, &default_identities().unwrap(), 90).unwrap();
         let mut keys = 0;
         for entry in std::fs::read_dir(installation.transport()).unwrap() {
             let path = entry.unwrap().path();

@@ -8,8 +8,6 @@ mod verify;
 
 use std::path::Path;
 
-pub(crate) use trust::LOG_KEY_FILE;
-
 use assay_proto::v1::ListAuditRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use clap::{Args, Subcommand};

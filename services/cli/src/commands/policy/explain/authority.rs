@@ -11,7 +11,6 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
 use super::request;
-use crate::dn;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
@@ -149,8 +148,7 @@ fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> O
     Ok(Authority::Renewal {
         serial: hex::encode(tbs.serial_number().as_bytes()),
         profile,
-        subject: assay_policy::Dn::from_name(tbs.subject())
-            .or_usage(unfit("its subject is none of ours"))?,
+        subject: Dn::from_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
         sans,
         not_after: UNIX_EPOCH + tbs.validity().not_after.to_unix_duration(),
         old_spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
