@@ -74,9 +74,10 @@ deny:
 FUZZ_SECONDS ?= 600
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-fuzz
-	@set -e; for target in outer_message envelope csr query get_base64; do \
+	@set -e; for target in outer_message envelope csr query; do \
 	    scripts/fuzz.sh crates/scep/fuzz $$target $(FUZZ_SECONDS) crates/scep/fuzz/seeds/$$target; \
 	done
+	@scripts/fuzz.sh crates/scep-http/fuzz get_base64 $(FUZZ_SECONDS) crates/scep-http/fuzz/seeds/get_base64
 	@scripts/fuzz.sh policy/fuzz policy_file $(FUZZ_SECONDS) policy/demo policy/examples
 	@scripts/fuzz.sh policy/fuzz pkcs11_uri $(FUZZ_SECONDS) policy/fuzz/seeds/pkcs11_uri
 
@@ -91,7 +92,7 @@ fuzz-briefly:
 # The seeds are what real clients sent once; made again when a client changes.
 fuzz-seeds:
 	@scripts/install-packages.sh $(TEST_PACKAGES)
-	cd tests/python && /usr/bin/python3 -B -m pki_message seeds ../../crates/scep/fuzz/seeds
+	cd tests/python && /usr/bin/python3 -B -m pki_message seeds ../../crates
 
 clean-demo:
 	rm -rf $(DEMO_DIR)

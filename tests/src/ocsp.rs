@@ -129,7 +129,7 @@ impl Responder {
     ///
     /// When none comes.
     pub async fn get(&self, certificate: &[u8]) -> Result<http::Response> {
-        let request = assay_scep::http::encode_get_message(&self.request(certificate)?);
+        let request = assay_scep_http::encode_get_message(&self.request(certificate)?);
         http::get(&format!("{}/{request}", self.url)).await
     }
 

@@ -7,15 +7,18 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: &[(&str, &[&str])] = &[
     ("assay-proto", &[]),
+    ("assay-types", &[]),
     ("assay-policy", &[]),
-    ("assay-scep", &[]),
+    ("assay-scep-http", &[]),
+    ("assay-scep", &["assay-scep-http"]),
+    ("assay-ocsp", &["assay-types"]),
     ("assay-pkcs11", &[]),
-    ("assay-hsm", &["assay-pkcs11"]),
+    ("assay-hsm", &["assay-ocsp", "assay-pkcs11", "assay-types"]),
     ("assay-lint", &[]),
     ("assay-audit", &[]),
-    ("assay-store", &["assay-audit"]),
+    ("assay-store", &["assay-audit", "assay-types"]),
     ("assay-runtime", &[]),
     ("assay-console", &[]),
     (
@@ -32,7 +35,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     (
         "assay-frontend",
-        &["assay-proto", "assay-runtime", "assay-scep"],
+        &[
+            "assay-ocsp",
+            "assay-proto",
+            "assay-runtime",
+            "assay-scep-http",
+            "assay-types",
+        ],
     ),
     (
         "assay-signer",
@@ -41,11 +50,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "assay-decision",
             "assay-hsm",
             "assay-lint",
+            "assay-ocsp",
             "assay-policy",
             "assay-proto",
             "assay-runtime",
             "assay-scep",
             "assay-store",
+            "assay-types",
         ],
     ),
     (
@@ -84,6 +95,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "assay-proto",
             "assay-runtime",
             "assay-scep",
+            "assay-scep-http",
             "assay-verify",
         ],
     ),
@@ -123,6 +135,40 @@ fn workspace_crates_depend_only_along_the_arrows() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// What parses messages of devices is the signer's alone: the frontend hands them on unread.
+#[test]
+fn the_frontend_has_no_parser_of_messages() -> Result<()> {
+    let graph = MetadataCommand::new()
+        .manifest_path(root()?.join("Cargo.toml"))
+        .exec()?;
+    let nodes = &graph.resolve.as_ref().context("a build graph")?.nodes;
+    let frontend = graph
+        .workspace_packages()
+        .into_iter()
+        .find(|package| package.name == "assay-frontend")
+        .context("a frontend")?;
+    let mut linked = BTreeSet::from([&frontend.id]);
+    let mut open = vec![&frontend.id];
+    while let Some(id) = open.pop() {
+        let node = nodes.iter().find(|node| node.id == *id).context("a node")?;
+        for dependency in &node.deps {
+            let is_linked = dependency
+                .dep_kinds
+                .iter()
+                .any(|kind| kind.kind == DependencyKind::Normal);
+            if is_linked && linked.insert(&dependency.pkg) {
+                open.push(&dependency.pkg);
+            }
+        }
+    }
+    let names: BTreeSet<&str> = linked.iter().map(|id| graph[*id].name.as_str()).collect();
+    assert!(names.contains("assay-scep-http"), "{names:?}");
+    for parser in ["assay-scep", "cms"] {
+        assert!(!names.contains(parser), "the frontend links {parser}");
+    }
     Ok(())
 }
 

@@ -416,6 +416,11 @@ impl Drop for Waiting<'_> {
 pub struct Plaintext(Zeroizing<Vec<u8>>);
 
 impl Plaintext {
+    /// What a token decrypted.
+    pub fn new(octets: Zeroizing<Vec<u8>>) -> Self {
+        Self(octets)
+    }
+
     /// The octets themselves.
     pub fn expose(&self) -> &[u8] {
         &self.0

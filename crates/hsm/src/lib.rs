@@ -26,6 +26,7 @@ mod link;
 mod ra;
 mod runs;
 mod supervisor;
+mod token;
 mod wire;
 mod worker;
 
@@ -39,4 +40,5 @@ pub use hsm::{BadCiphertext, Hsm, LogKey, Observer, Plaintext};
 pub use job::Priority;
 pub use ra::RaKeys;
 pub use runs::WorkerRun;
+pub use token::{Operation, Token};
 pub use worker::run_worker_if_asked;

@@ -1,5 +1,6 @@
 //! Bodies of GetCACert (RFC 8894 §4.2.1).
 
+use assay_scep_http::{CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE};
 use thiserror::Error;
 
 use crate::{
@@ -7,7 +8,6 @@ use crate::{
     asn1::ber,
     certificate::CertificateParts,
     cms::{signed_data::SignedData, write::certificates_only},
-    http::{CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE},
 };
 
 /// A certificate list could not be written or read.

@@ -2,7 +2,7 @@
 //!
 //! A server reads a [`Request`], holds it to its [`Algorithms`], verifies it, opens its [`Envelope`] through a
 //! [`Decryptor`], reads the [`Csr`] inside, and answers with [`cert_rep`] through a [`MessageSigner`]. The client
-//! side is in [`client`], the HTTP operations in [`http`].
+//! side is in [`client`].
 
 mod algorithm;
 mod asn1;
@@ -15,7 +15,6 @@ mod directory_string;
 mod ec;
 mod envelope;
 mod error;
-pub mod http;
 mod key;
 mod limits;
 mod message;

@@ -67,7 +67,7 @@ pub use inventory::{
 };
 pub use issuers::IssuerRow;
 pub use log_check::{LogFault, LogState};
-pub use ocsp::{CertIdHash, DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
+pub use ocsp::{DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use pending::{PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
 pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo};

@@ -1,3 +1,4 @@
+use assay_types::CertIdHash;
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
@@ -8,15 +9,6 @@ const SEED_BATCH: u32 = 2_000;
 
 /// As the schema's trigger writes it into `refresh_at`.
 const CHANGED: i64 = 0;
-
-/// The hash algorithm of a CertID (RFC 6960 section 4.1.1): one pre-signed response for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CertIdHash {
-    /// SHA-1, which clients of RFC 5019 use.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-}
 
 /// A certificate whose response is to be signed now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,9 +70,36 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Makes the database `name`, a URI, in memory.
+pub(crate) fn open_memory_writer(name: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(name, flags)
+        .and_then(|mut connection| {
+            configure(&connection, WRITER_CACHE_KIB)?;
+            migrate(&mut connection)?;
+            Ok(connection)
+        })
+        .map_err(|source| OpenError::Sql {
+            path: name.to_owned(),
+            source,
+        })
+}
+
 /// Opens the file that a writer has open, for reading only.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    open_for_reading(path, OpenFlags::empty())
+}
+
+/// The same for a database in memory.
+pub(crate) fn open_memory_reader(name: &Path) -> Result<Connection, OpenError> {
+    open_for_reading(name, OpenFlags::SQLITE_OPEN_URI)
+}
+
+fn open_for_reading(path: &Path, further: OpenFlags) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | further;
     Connection::open_with_flags(path, flags)
         .and_then(|connection| configure(&connection, READER_CACHE_KIB).map(|()| connection))
         .map_err(|source| OpenError::Sql {

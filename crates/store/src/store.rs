@@ -1,5 +1,6 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
@@ -53,11 +54,36 @@ impl Store {
     pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         let lock = Lock::take(path)?;
         let connection = schema::open_writer(path)?;
+        let reader = || schema::open_reader(path);
+        Self::start(reader, connection, Some(lock), options)
+    }
+
+    /// A new store in memory, of the same schema and behind the same threads, which is gone with its last clone. For
+    /// tests of what stands on a store.
+    ///
+    /// # Errors
+    /// Where a thread cannot be started.
+    pub fn in_memory(options: &Options) -> Result<Self, OpenError> {
+        static STORES: AtomicU64 = AtomicU64::new(0);
+        // The leading slash makes SQLite's memdb share the database between the connections of this process.
+        let number = STORES.fetch_add(1, Ordering::Relaxed);
+        let name = PathBuf::from(format!("file:/assay-{number}?vfs=memdb"));
+        let connection = schema::open_memory_writer(&name)?;
+        let reader = || schema::open_memory_reader(&name);
+        Self::start(reader, connection, None, options)
+    }
+
+    fn start(
+        reader: impl Fn() -> Result<Connection, OpenError>,
+        writer: Connection,
+        lock: Option<Lock>,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
         let readers = (0..options.readers.max(1))
-            .map(|_| schema::open_reader(path))
+            .map(|_| reader())
             .collect::<Result<Vec<_>, _>>()?;
         let readers = Readers::start(readers, options.read_queue)?;
-        let writer = Writer::start(connection, lock, options.write_queue, options.batch.max(1))?;
+        let writer = Writer::start(writer, lock, options.write_queue, options.batch.max(1))?;
         Ok(Self {
             inner: Arc::new(Inner { readers, writer }),
         })

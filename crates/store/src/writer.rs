@@ -26,7 +26,7 @@ impl Writer {
     /// `batch` bounds the jobs of one commit, `queue` those that wait for it.
     pub(crate) fn start(
         connection: Connection,
-        lock: Lock,
+        lock: Option<Lock>,
         queue: usize,
         batch: usize,
     ) -> Result<Self, OpenError> {

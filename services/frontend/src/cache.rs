@@ -6,13 +6,14 @@ mod file;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assay_ocsp::Issuer;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::answers::Answers;
-pub(crate) use self::answers::{OcspIssuers, Profile};
+pub(crate) use self::answers::Profile;
 pub(crate) use self::file::{File, LAST_SECOND, etag, is_known_by};
 use crate::observe;
 use crate::route::Selector;
@@ -101,7 +102,7 @@ impl PublicCache {
     }
 
     /// The CAs that OCSP responses are to be had for; none of them where the signer has no responder.
-    pub(crate) fn ocsp_issuers(&self) -> Result<Arc<OcspIssuers>, Missing> {
+    pub(crate) fn ocsp_issuers(&self) -> Result<Arc<[Issuer]>, Missing> {
         let state = self.state.borrow();
         match &state.answers.ocsp_issuers {
             Some(issuers) => Ok(Arc::clone(issuers)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assay_proto::v1::PkiOperationRequest;
 use assay_runtime::drain::Shutdown;
-use assay_scep::http::{Operation, decode_get_message};
+use assay_scep_http::{Operation, decode_get_message};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::HeaderValue;
@@ -152,7 +152,7 @@ impl Service {
         let posted;
         let asked = if head.method == Method::POST {
             posted = match body.take() {
-                Some(body) => self.read(body, ocsp::MAX_REQUEST).await?,
+                Some(body) => self.read(body, assay_ocsp::MAX_REQUEST).await?,
                 None => Bytes::new(),
             };
             exchange.received = posted.len();

@@ -8,7 +8,7 @@ use assay_proto::v1::{
     Busy, Malformed, OcspResponseReply, OcspResponseRequest, PkiOperationReply,
     PkiOperationRequest, PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
-use assay_scep::http::PKI_MESSAGE_TYPE;
+use assay_scep_http::PKI_MESSAGE_TYPE;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 

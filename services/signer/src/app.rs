@@ -1,191 +1,326 @@
-//! Puts the parts together, in the order in which each may refuse to start, and runs them until told to stop.
+//! Puts the parts together, in the order in which each may refuse to start.
 
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assay_audit::{Event, Record};
-use assay_hsm::SignatureAlgorithm;
-use assay_proto::v1::administration_server::AdministrationServer;
-use assay_proto::v1::enrolment_server::EnrolmentServer;
-use assay_runtime::drain::{Drained, Shutdown};
-use assay_runtime::mtls::{self, Server};
-use assay_runtime::ops::{Ops, Readiness};
-use assay_runtime::ready::Ready;
+use assay_hsm::{HsmConfig, SignatureAlgorithm, StartError, Token};
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
-use assay_store::{IssuerRow, Options, Store, StoreError};
+use assay_store::{IssuerRow, LogState, Store, StoreError};
 use openssl::hash::MessageDigest;
 
-use crate::administration::AdministrationService;
+use crate::administration::{self, AdministrationService};
 use crate::admission::Admission;
 use crate::challenge_key::ChallengeKey;
-use crate::clock::Clock;
-use crate::config::CrlConfig;
+use crate::clock::{Clock, SignerClock};
+use crate::config::{CrlConfig, LimitsConfig};
 use crate::enrolment::EnrolmentService;
 use crate::generation::{Generation, Place};
 use crate::issuing_ca::RaState;
 use crate::log::Log;
-use crate::pipeline::{Aggregate, Decoy, Finish, LEAST_TICK, Pipeline};
+use crate::pipeline::{Finish, LEAST_TICK, Pipeline, Refusals};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
+use crate::random::Random;
 use crate::recorder::Recorder;
-use crate::rollover::Generations;
-use crate::settings::{GenerationSettings, Listener, RolloverSettings, Settings};
-use crate::{administration, expiry, log, metrics, recovery, rollover};
+use crate::rollover::{self, Generations, Rollover};
+use crate::settings::{GenerationSettings, RolloverSettings, Settings};
+use crate::terms::Terms;
+use crate::upkeep::Upkeep;
+use crate::{expiry, log};
 
-/// What was accepted is finished within this after a signal.
-const DRAIN: Duration = Duration::from_secs(10);
-/// Largest gRPC message taken: a bundle of policy files or ten thousand inventory names stay below.
-const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
-/// A pkiMessage of the largest size that the codec reads, and its envelope.
-const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
+/// Why the signer refused to start; its text says how to fix it.
+pub type StartFailure = Box<dyn Error>;
 
-/// A run that ended otherwise than as asked.
-pub(crate) enum RunError {
-    /// Refused to start.
-    Start(Box<dyn Error>),
-    /// Failed while serving.
-    Serve(Box<dyn Error>),
+/// What the signer stands on beside its tokens.
+pub struct Environment {
+    /// The state.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The source of serial numbers, challenges, salts and ids.
+    pub random: Arc<dyn Random>,
+    /// Ends its tasks.
+    pub shutdown: Shutdown,
 }
 
-impl<E: Error + 'static> From<E> for RunError {
-    fn from(error: E) -> Self {
-        Self::Start(Box::new(error))
-    }
+/// A signer that has proven its state and its policy and has not opened its tokens yet.
+pub struct Prepared {
+    pub(crate) settings: Settings,
+    environment: Environment,
+    audit_log: LogState,
+    challenge_key: ChallengeKey,
+    recorder: Arc<Recorder>,
+    policies: Policies,
 }
 
-/// Runs the signer until SIGTERM or SIGINT.
-pub(crate) async fn run(
-    settings: Settings,
-    without_policy: bool,
-    ready_file: Option<&Path>,
-) -> Result<(), RunError> {
-    let shutdown = Shutdown::on_signals()?;
-    let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
-    metrics::describe();
-    if settings.limits.refusal_tick < LEAST_TICK {
-        tracing::warn!("limits.refusal_tick is none: when a refusal leaves tells what failed");
-    }
-    let readiness = Readiness::waiting_for(&["token", "policy"]);
+/// What several contexts work on. Each takes of it what it needs, and keeps no more.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) challenge_key: Arc<ChallengeKey>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) admission: Arc<Admission>,
+}
 
-    let store = Store::open(&settings.state, &Options::default())?;
-    // Before anything is added to it, and before the token's PIN is used.
-    let audit_log = store.check_log().await??;
-    let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
-    let clock = Clock::new(latest_record_ms(&store).await?);
-    let recorder = Arc::new(Recorder::new(settings.config_hash, clock)?);
-    let now = recorder.clock.now();
-    let in_force =
-        administration::load_active(&store, &settings.terms, without_policy, now).await?;
-    let policies = Policies::new(in_force, store.stops().await?);
-    let enrolment = bind(&settings.enrolment).await?;
-    let administration = bind(&settings.administration).await?;
-    let ops = Ops::bind(&settings.ops).await?;
+/// Settings that are applied to requests.
+struct Rules {
+    limits: LimitsConfig,
+    keep_evidence: Duration,
+    terms: Terms,
+}
 
-    if settings.first.ocsp.is_none() {
-        store.disable_ocsp().await?;
+/// The signer: what it answers, and what it does by itself.
+pub struct Signer {
+    parts: Parts,
+    enrolment: Arc<EnrolmentService>,
+    administration: Arc<AdministrationService>,
+    upkeep: Arc<Upkeep>,
+    rollover: Arc<Rollover>,
+    log: Arc<Log>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+}
+
+impl Prepared {
+    /// Holds the log to its hashes and its checkpoint and the policy in force to its approvals. `without_policy` leaves the
+    /// policy out.
+    ///
+    /// # Errors
+    /// Whatever makes the start unsafe.
+    pub async fn new(
+        settings: Settings,
+        environment: Environment,
+        without_policy: bool,
+    ) -> Result<Self, StartFailure> {
+        if settings.limits.refusal_tick < LEAST_TICK {
+            tracing::warn!("limits.refusal_tick is none: when a refusal leaves tells what failed");
+        }
+        let Environment {
+            store,
+            clock,
+            random,
+            shutdown: _,
+        } = &environment;
+        // Before anything is added to it, and before the token's PIN is used.
+        let audit_log = store.check_log().await??;
+        let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
+        let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
+        let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
+        let now = recorder.now();
+        let in_force =
+            administration::load_active(store, &settings.terms, without_policy, now).await?;
+        let policies = Policies::new(in_force, store.stops().await?);
+        Ok(Self {
+            settings,
+            environment,
+            audit_log,
+            challenge_key,
+            recorder,
+            policies,
+        })
     }
-    let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
-    let generations = Arc::new(start_cas(first, rollover, crl, &store, &recorder).await?);
-    for generation in generations.all() {
-        let ca = &generation.ca;
-        let kept = store.keep_issuer(IssuerRow {
-            ca_id: ca.id.clone(),
-            certificates: ca.issuers(),
-            since: recorder.clock.now_seconds(),
-        });
-        kept.await?;
-    }
-    for profile in policies.active().profiles() {
-        generations.serve(profile, now)?;
-        warn_of_single_ra(profile, now);
-    }
-    let pipeline = Arc::new(Pipeline {
-        finish: Finish::new(
-            store.clone(),
-            Arc::clone(&generations),
-            Arc::clone(&recorder),
-        ),
-        log: Log::open(
+
+    /// Opens the token of each CA by `open`, and finishes what a former run left unfinished.
+    ///
+    /// # Errors
+    /// Whatever makes the start unsafe.
+    pub async fn start(
+        self,
+        open: impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+    ) -> Result<Signer, StartFailure> {
+        let Self {
+            settings,
+            environment,
+            audit_log,
+            challenge_key,
+            recorder,
+            policies,
+        } = self;
+        let Environment {
+            store,
+            clock: _,
+            random,
+            shutdown,
+        } = environment;
+        let now = recorder.now();
+        if settings.first.ocsp.is_none() {
+            store.disable_ocsp().await?;
+        }
+        let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
+        let generations = start_cas(first, rollover, crl, &store, &recorder, &open).await?;
+        let generations = Arc::new(generations);
+        for generation in generations.all() {
+            let ca = &generation.ca;
+            let kept = store.keep_issuer(IssuerRow {
+                ca_id: ca.id.clone(),
+                certificates: ca.issuers(),
+                since: recorder.now_seconds(),
+            });
+            kept.await?;
+        }
+        for profile in policies.active().profiles() {
+            generations.serve(profile, now)?;
+            warn_of_single_ra(profile, now);
+        }
+        let log = Log::open(
             store.clone(),
             Arc::clone(&generations),
             Arc::clone(&recorder),
             settings.audit_log,
             audit_log,
-        )?,
-        admission: Admission::new(&settings.limits),
-        message_limits: assay_scep::Limits::default(),
-        refusals: Aggregate::default(),
-        decoy: Decoy::new()?,
-        audit: settings.audit,
-        limits: settings.limits,
-        terms: settings.terms,
-        generations,
-        store,
-        policies,
-        challenge_key,
-        recorder,
-    });
-    pipeline
-        .record(
-            pipeline.policies.active().model_hash(),
-            Event::ServiceStarted {
-                schema: assay_store::VERSION,
-            },
-        )
-        .await?;
+        )?;
+        let parts = Parts {
+            store,
+            policies: Arc::new(policies),
+            generations,
+            recorder,
+            challenge_key: Arc::new(challenge_key),
+            random,
+            admission: Arc::new(Admission::new(&settings.limits)),
+        };
+        let rules = Rules {
+            limits: settings.limits,
+            keep_evidence: settings.audit.keep_evidence,
+            terms: settings.terms,
+        };
+        Signer::assemble(parts, rules, Arc::new(log), shutdown).await
+    }
+}
 
-    recovery::strip_challenges(&pipeline).await?;
-    // What a former run left unfinished is finished before anything new is begun.
-    recovery::finish_open_intents(&pipeline).await;
-    let mut ready = Ready::this_process();
-    ready.enrolment = Some(enrolment.local_addr());
-    ready.administration = Some(administration.local_addr());
-    ready.ops = Some(ops.local_addr());
-    ops.serve(prometheus, readiness.clone(), &shutdown);
-    shutdown.spawn(recovery::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    shutdown.spawn(log::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    shutdown.spawn(expiry::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    shutdown.spawn(rollover::watch(
-        Arc::clone(&pipeline),
-        readiness.clone(),
-        shutdown.clone(),
-    ));
-    let responders = pipeline.generations.all();
-    for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
-        shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
+impl Signer {
+    async fn assemble(
+        parts: Parts,
+        rules: Rules,
+        log: Arc<Log>,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartFailure> {
+        let readiness = Readiness::waiting_for(&["token", "policy"]);
+        let finish = Arc::new(Finish::new(&parts));
+        let refusals = Arc::new(Refusals::new(&parts));
+        let pipeline = Pipeline::new(
+            &parts,
+            &rules.limits,
+            rules.keep_evidence,
+            Arc::clone(&finish),
+            Arc::clone(&refusals),
+        )?;
+        let administration =
+            AdministrationService::new(&parts, rules.terms, Arc::clone(&log), readiness.clone());
+        let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
+        let started = Event::ServiceStarted {
+            schema: assay_store::VERSION,
+        };
+        let policy_hash = parts.policies.active().model_hash();
+        parts
+            .recorder
+            .append(&parts.store, policy_hash, started)
+            .await?;
+        upkeep.strip_challenges().await?;
+        // What a former run left unfinished is finished before anything new is begun.
+        upkeep.finish_open_intents().await;
+        Ok(Self {
+            enrolment: Arc::new(EnrolmentService::new(&parts, pipeline, shutdown.clone())),
+            administration: Arc::new(administration),
+            upkeep: Arc::new(upkeep),
+            rollover: Arc::new(Rollover::new(&parts, readiness.clone())),
+            log,
+            parts,
+            readiness,
+            shutdown,
+        })
     }
-    serve(&pipeline, enrolment, administration, readiness, &shutdown);
-    if let Some(file) = ready_file {
-        ready.write(file)?;
-    }
-    tracing::info!(?ready, "serving");
 
-    shutdown.requested().await;
-    if let Drained::Abandoned(tasks) = shutdown.drain(DRAIN).await {
-        tracing::warn!(
-            tasks,
-            "stopping although work is unfinished; recovery will finish it"
-        );
+    /// What frontends may call.
+    pub fn enrolment(&self) -> &Arc<EnrolmentService> {
+        &self.enrolment
     }
-    let recorded = last_records(&pipeline).await;
-    for generation in pipeline.generations.all() {
-        generation.hsm.shutdown().await;
+
+    /// What people may call.
+    pub fn administration(&self) -> &Arc<AdministrationService> {
+        &self.administration
     }
-    recorded.map_err(|error| RunError::Serve(Box::new(error)))
+
+    /// Whether it serves, and what is wrong if it does not.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Does once, now, what its tasks do by schedule: what is due of upkeep, of a rollover and of the log.
+    ///
+    /// # Errors
+    /// Where no checkpoint can be signed.
+    pub async fn tend(&self) -> Result<(), StartFailure> {
+        self.upkeep.look().await;
+        self.rollover.look().await;
+        let policy_hash = self.parts.policies.active().model_hash();
+        Ok(self.log.checkpoint(policy_hash).await?)
+    }
+
+    /// Starts its tasks, which run until the shutdown.
+    pub(crate) fn watch(&self) {
+        let Self {
+            parts,
+            readiness,
+            shutdown,
+            ..
+        } = self;
+        shutdown.spawn(Arc::clone(&self.upkeep).run(shutdown.clone()));
+        shutdown.spawn(Arc::clone(&self.rollover).run(shutdown.clone()));
+        shutdown.spawn(log::watch(
+            Arc::clone(&self.log),
+            Arc::clone(&parts.policies),
+            readiness.clone(),
+            shutdown.clone(),
+        ));
+        shutdown.spawn(expiry::watch(
+            parts.store.clone(),
+            Arc::clone(&parts.policies),
+            Arc::clone(&parts.recorder),
+            readiness.clone(),
+            shutdown.clone(),
+        ));
+        let responders = parts.generations.all();
+        for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
+            shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
+        }
+    }
+
+    /// Writes the end of this run to the log with a checkpoint over it, and closes the tokens. Everything that was accepted
+    /// is done by then.
+    ///
+    /// # Errors
+    /// Where the log cannot be written.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let recorded = self.last_records().await;
+        for generation in self.parts.generations.all() {
+            generation.hsm.shutdown().await;
+        }
+        recorded
+    }
+
+    async fn last_records(&self) -> Result<(), StoreError> {
+        let policy_hash = self.parts.policies.active().model_hash();
+        let stopped = Event::ServiceStopped {
+            cause: "signal".into(),
+        };
+        self.log.close_counts(policy_hash).await?;
+        let Parts {
+            recorder, store, ..
+        } = &self.parts;
+        recorder.append(store, policy_hash, stopped).await?;
+        if let Err(error) = self.log.checkpoint(policy_hash).await {
+            // Nothing is lost: the next start signs for these records too.
+            let error = telemetry::chain(&error);
+            tracing::warn!(error, "the last records are not under a checkpoint yet");
+        }
+        Ok(())
+    }
 }
 
 /// The CA, and the one that takes over where there is one.
@@ -195,11 +330,12 @@ async fn start_cas(
     crl: CrlConfig,
     store: &Store,
     recorder: &Arc<Recorder>,
-) -> Result<Generations, RunError> {
-    let now = recorder.clock.now();
+    open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+) -> Result<Generations, StartFailure> {
+    let now = recorder.now();
     let Some(rollover) = rollover else {
         let (place, ra) = (Place::First, RaState::Answers);
-        let first = Generation::start(first, place, crl, ra, store, recorder, now).await?;
+        let first = Generation::start(first, place, open, crl, ra, store, recorder).await?;
         return Ok(Generations::single(first));
     };
     let RolloverSettings {
@@ -214,90 +350,16 @@ async fn start_cas(
         RaState::Ended
     };
     let (place, lists) = (Place::First, crl.clone());
-    let first = Generation::start(first, place, lists, ra, store, recorder, now).await?;
+    let first = Generation::start(first, place, open, lists, ra, store, recorder).await?;
     let (place, ra) = (Place::Next, RaState::Answers);
-    let next = Generation::start(next, place, crl, ra, store, recorder, now).await?;
+    let next = Generation::start(next, place, open, crl, ra, store, recorder).await?;
     let kept = store.find_rollover(next.ca.id.clone()).await?;
     rollover::check_time(switch_at, kept, now)?;
     Ok(Generations::with_next(first, next, switch_at, overlap))
 }
 
-/// The end of this run in the log, and the checkpoint over it while the token still signs.
-async fn last_records(pipeline: &Pipeline) -> Result<(), StoreError> {
-    let policy_hash = pipeline.policies.active().model_hash();
-    let stopped = Event::ServiceStopped {
-        cause: "signal".into(),
-    };
-    pipeline.log.close_counts(policy_hash).await?;
-    pipeline.record(policy_hash, stopped).await?;
-    if let Err(error) = pipeline.log.checkpoint(policy_hash).await {
-        // Nothing is lost: the next start signs for these records too.
-        let error = telemetry::chain(&error);
-        tracing::warn!(error, "the last records are not under a checkpoint yet");
-    }
-    Ok(())
-}
-
-async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {
-    Server::bind(listener.listen, &listener.files, listener.allow.clone()).await
-}
-
-fn serve(
-    pipeline: &Arc<Pipeline>,
-    enrolment: Server,
-    administration: Server,
-    readiness: Readiness,
-    shutdown: &Shutdown,
-) {
-    let service = EnrolmentServer::new(EnrolmentService {
-        pipeline: Arc::clone(pipeline),
-        shutdown: shutdown.clone(),
-    })
-    .max_decoding_message_size(MAX_ENROLMENT_MESSAGE);
-    let service = tonic::service::interceptor::InterceptedService::new(service, mtls::authorise);
-    listen(
-        "enrolment",
-        tonic::transport::Server::builder().add_service(service),
-        enrolment,
-        shutdown,
-    );
-
-    let service =
-        AdministrationServer::new(AdministrationService::new(Arc::clone(pipeline), readiness))
-            .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
-    let service = tonic::service::interceptor::InterceptedService::new(service, mtls::authorise);
-    listen(
-        "administration",
-        tonic::transport::Server::builder().add_service(service),
-        administration,
-        shutdown,
-    );
-}
-
-fn listen(
-    name: &'static str,
-    router: tonic::transport::server::Router,
-    server: Server,
-    shutdown: &Shutdown,
-) {
-    let stop = shutdown.clone();
-    let incoming = server.incoming(shutdown.token());
-    shutdown.spawn(async move {
-        let served = router
-            .serve_with_incoming_shutdown(incoming, async move { stop.requested().await })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(
-                listener = name,
-                error = telemetry::chain(&error),
-                "listener ended"
-            );
-        }
-    });
-}
-
 /// Wall time of the newest audit record, 0 in an empty log.
-async fn latest_record_ms(store: &Store) -> Result<i64, RunError> {
+async fn latest_record_ms(store: &Store) -> Result<i64, StartFailure> {
     let last = store.counts().await?.audit_records;
     let newest = store.list_audit(last.saturating_sub(1), 1, None).await?;
     match newest.first() {

@@ -8,6 +8,8 @@ use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use zeroize::Zeroizing;
 
+use crate::random::Random;
+
 /// Bytes of the key file, and of a keyed hash.
 const KEY_BYTES: usize = 32;
 /// Random bytes of a challenge: 160 bits, where RFC 8894 section 7.3 asks for secrets that cannot be guessed.
@@ -81,11 +83,11 @@ impl ChallengeKey {
     }
 
     /// Draws a challenge: lowercase hex, so that it fits every DirectoryString and any keyboard.
-    pub(crate) fn draw(&self) -> Result<NewChallenge, ErrorStack> {
+    pub(crate) fn draw(&self, source: &dyn Random) -> Result<NewChallenge, ErrorStack> {
         let mut random = Zeroizing::new([0; CHALLENGE_BYTES]);
-        openssl::rand::rand_bytes(random.as_mut())?;
+        source.fill(random.as_mut())?;
         let mut id = [0; ID_BYTES];
-        openssl::rand::rand_bytes(&mut id)?;
+        source.fill(&mut id)?;
         let secret = Zeroizing::new(hex::encode(random.as_ref()));
         Ok(NewChallenge {
             id: hex::encode(id),
@@ -98,6 +100,7 @@ impl ChallengeKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::OpenSslRandom;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn key_file(bytes: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
@@ -118,9 +121,9 @@ mod tests {
         );
         assert_eq!(a.lookup(b"x").unwrap(), a.lookup(b"x").unwrap());
         assert_ne!(a.lookup(b"x").unwrap(), b.lookup(b"x").unwrap());
-        let drawn = a.draw().unwrap();
+        let drawn = a.draw(&OpenSslRandom).unwrap();
         assert_eq!(drawn.lookup, a.lookup(drawn.secret.as_bytes()).unwrap());
-        assert_ne!(drawn.secret, a.draw().unwrap().secret);
+        assert_ne!(drawn.secret, a.draw(&OpenSslRandom).unwrap().secret);
         assert_eq!(drawn.secret.len(), 2 * CHALLENGE_BYTES);
     }
 

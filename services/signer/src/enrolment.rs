@@ -1,7 +1,7 @@
 //! The Enrolment service: what a frontend may call.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use assay_policy::Profile;
 use assay_proto::v1::enrolment_server::Enrolment;
@@ -15,14 +15,18 @@ use assay_proto::v1::{
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
 use assay_scep::Algorithms;
-use assay_store::CertIdHash;
+use assay_types::CertIdHash;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
+use crate::app::Parts;
 use crate::generation::{Generation, Place};
 use crate::metrics;
 use crate::ocsp::Ocsp;
 use crate::pipeline::{self, Answer, Pipeline, Received};
-use crate::rollover::Stage;
+use crate::policies::Policies;
+use crate::recorder::Recorder;
+use crate::rollover::{Generations, Stage};
 
 /// Longest request id that is carried on; a frontend makes them of 16 characters.
 const REQUEST_ID_CHARS: usize = 64;
@@ -32,10 +36,32 @@ const CA_MAX_AGE_SECONDS: u32 = 86_400;
 /// A revocation is to be seen within this by whoever asks through an HTTP cache.
 const CRL_MAX_AGE_SECONDS: u32 = 300;
 
-/// The service over the one pipeline.
-pub(crate) struct EnrolmentService {
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) shutdown: Shutdown,
+/// What frontends may call.
+pub struct EnrolmentService {
+    pipeline: Arc<Pipeline>,
+    public: Public,
+    shutdown: Shutdown,
+}
+
+impl EnrolmentService {
+    pub(crate) fn new(parts: &Parts, pipeline: Pipeline, shutdown: Shutdown) -> Self {
+        Self {
+            pipeline: Arc::new(pipeline),
+            public: Public {
+                generations: Arc::clone(&parts.generations),
+                policies: Arc::clone(&parts.policies),
+                recorder: Arc::clone(&parts.recorder),
+            },
+            shutdown,
+        }
+    }
+}
+
+/// What is told to everybody.
+struct Public {
+    generations: Arc<Generations>,
+    policies: Arc<Policies>,
+    recorder: Arc<Recorder>,
 }
 
 #[tonic::async_trait]
@@ -79,7 +105,8 @@ impl Enrolment for EnrolmentService {
         request: Request<PublicInfoRequest>,
     ) -> Result<Response<PublicInfoReply>, Status> {
         let PublicInfoRequest { known_revision } = request.into_inner();
-        public_info(&self.pipeline, &known_revision)
+        self.public
+            .info(&known_revision)
             .map(Response::new)
             .map_err(|error| Status::internal(error.to_string()))
     }
@@ -89,7 +116,8 @@ impl Enrolment for EnrolmentService {
         request: Request<OcspResponseRequest>,
     ) -> Result<Response<OcspResponseReply>, Status> {
         let frontend = mtls::caller(&request)?;
-        let outcome = ocsp_answer(&self.pipeline, frontend.name(), &request.into_inner()).await;
+        let request = request.into_inner();
+        let outcome = self.public.ocsp_answer(frontend.name(), &request).await;
         metrics::ocsp_lookup(match &outcome {
             OcspOutcome::Signed(_) => "signed",
             OcspOutcome::Unknown(_) => "unknown",
@@ -102,124 +130,116 @@ impl Enrolment for EnrolmentService {
     }
 }
 
-/// By the responder of the CA that is asked about.
-async fn ocsp_answer(
-    pipeline: &Pipeline,
-    frontend: &str,
-    request: &OcspResponseRequest,
-) -> OcspOutcome {
-    for ocsp in responders(pipeline) {
-        if let Some(outcome) = ocsp.answer(frontend, request).await {
-            return outcome;
+impl Public {
+    /// By the responder of the CA that is asked about.
+    async fn ocsp_answer(&self, frontend: &str, request: &OcspResponseRequest) -> OcspOutcome {
+        for ocsp in self.responders() {
+            if let Some(outcome) = ocsp.answer(frontend, request).await {
+                return outcome;
+            }
         }
+        OcspOutcome::Unknown(OcspUnknown {})
     }
-    OcspOutcome::Unknown(OcspUnknown {})
-}
 
-fn responders(pipeline: &Pipeline) -> impl Iterator<Item = &Arc<Ocsp>> {
-    let all = pipeline.generations.all();
-    all.filter_map(|generation| generation.ocsp.as_ref())
-}
-
-/// For frontends, which refuse by themselves what is of another CA.
-fn ocsp_issuers(pipeline: &Pipeline) -> Vec<OcspIssuer> {
-    let issuers = responders(pipeline).flat_map(|ocsp| ocsp.issuers());
-    let told = issuers.map(|issuer| OcspIssuer {
-        hash: match issuer.hash {
-            CertIdHash::Sha1 => OcspHash::Sha1,
-            CertIdHash::Sha256 => OcspHash::Sha256,
-        }
-        .into(),
-        name_hash: issuer.name_hash.clone(),
-        key_hash: issuer.key_hash.clone(),
-    });
-    told.collect()
-}
-
-fn to_outcome(answer: Answer) -> Outcome {
-    match answer {
-        Answer::CertRep(der) => Outcome::CertRep(der),
-        Answer::Malformed(reason) => Outcome::Malformed(Malformed { reason }),
-        Answer::UnknownProfile => Outcome::UnknownProfile(UnknownProfile {}),
-        Answer::Busy {
-            retry_after_seconds,
-        } => Outcome::Busy(Busy {
-            retry_after_seconds,
-        }),
+    fn responders(&self) -> impl Iterator<Item = &Arc<Ocsp>> {
+        let all = self.generations.all();
+        all.filter_map(|generation| generation.ocsp.as_ref())
     }
-}
 
-fn label(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::CertRep(_) => "cert-rep",
-        Outcome::Malformed(_) => "malformed",
-        Outcome::Busy(_) => "busy",
-        Outcome::UnknownProfile(_) => "unknown-profile",
-    }
-}
-
-/// Keeps a log line a line, whatever a frontend sends.
-fn printable(request_id: &str) -> String {
-    request_id
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(REQUEST_ID_CHARS)
-        .collect()
-}
-
-/// Capabilities and CA certificates by profile: from the same values that requests are held to.
-fn public_info(
-    pipeline: &Pipeline,
-    known_revision: &str,
-) -> Result<PublicInfoReply, assay_scep::CertificateListError> {
-    let in_force = pipeline.policies.active();
-    let now = pipeline.recorder.clock.now();
-    let stage = pipeline.generations.stage(in_force.approves_next_ca(), now);
-    let profiles = in_force
-        .profiles()
-        .map(|profile| profile_info(pipeline, profile, stage, now))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut hasher = openssl::sha::Sha256::new();
-    hasher.update(&in_force.model_hash().unwrap_or_default());
-    // An exception may end while the policy stays.
-    for profile in &profiles {
-        hasher.update(profile.capabilities.as_bytes());
-        hasher.update(&profile.ca_certificates);
-        hasher.update(&profile.next_ca_certificates);
-    }
-    for generation in pipeline.generations.all() {
-        hasher.update(&generation.ca.certificate);
-        if let Some(crl) = generation.revocation.latest() {
-            hasher.update(&crl.sha256);
-        }
-    }
-    let ocsp_issuers = ocsp_issuers(pipeline);
-    for issuer in &ocsp_issuers {
-        hasher.update(&issuer.name_hash);
-        hasher.update(&issuer.key_hash);
-    }
-    let revision = hex::encode(hasher.finish());
-    if revision == known_revision {
-        return Ok(PublicInfoReply {
-            revision,
-            profiles: Vec::new(),
-            files: Vec::new(),
-            ocsp_issuers: Vec::new(),
+    /// For frontends, which refuse by themselves what is of another CA.
+    fn ocsp_issuers(&self) -> Vec<OcspIssuer> {
+        let issuers = self.responders().flat_map(|ocsp| ocsp.issuers());
+        let told = issuers.map(|issuer| OcspIssuer {
+            hash: match issuer.hash {
+                CertIdHash::Sha1 => OcspHash::Sha1,
+                CertIdHash::Sha256 => OcspHash::Sha256,
+            }
+            .into(),
+            name_hash: issuer.name_hash.clone(),
+            key_hash: issuer.key_hash.clone(),
         });
+        told.collect()
     }
-    Ok(PublicInfoReply {
-        revision,
-        profiles,
-        files: files(pipeline),
-        ocsp_issuers,
-    })
-}
 
-/// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key
-/// identifier of the CA, which `{ca}` stands for there, and as `ca` of the one that was first.
-fn files(pipeline: &Pipeline) -> Vec<PublicFile> {
-    let all = pipeline.generations.all();
-    all.flat_map(|generation| files_of(generation)).collect()
+    /// Capabilities and CA certificates by profile: from the same values that requests are held to.
+    fn info(
+        &self,
+        known_revision: &str,
+    ) -> Result<PublicInfoReply, assay_scep::CertificateListError> {
+        let in_force = self.policies.active();
+        let now = self.recorder.now();
+        let stage = self.generations.stage(in_force.approves_next_ca(), now);
+        let profiles = in_force
+            .profiles()
+            .map(|profile| self.profile_info(profile, stage, now))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut hasher = openssl::sha::Sha256::new();
+        hasher.update(&in_force.model_hash().unwrap_or_default());
+        // An exception may end while the policy stays.
+        for profile in &profiles {
+            hasher.update(profile.capabilities.as_bytes());
+            hasher.update(&profile.ca_certificates);
+            hasher.update(&profile.next_ca_certificates);
+        }
+        for generation in self.generations.all() {
+            hasher.update(&generation.ca.certificate);
+            if let Some(crl) = generation.revocation.latest() {
+                hasher.update(&crl.sha256);
+            }
+        }
+        let ocsp_issuers = self.ocsp_issuers();
+        for issuer in &ocsp_issuers {
+            hasher.update(&issuer.name_hash);
+            hasher.update(&issuer.key_hash);
+        }
+        let revision = hex::encode(hasher.finish());
+        if revision == known_revision {
+            return Ok(PublicInfoReply {
+                revision,
+                profiles: Vec::new(),
+                files: Vec::new(),
+                ocsp_issuers: Vec::new(),
+            });
+        }
+        Ok(PublicInfoReply {
+            revision,
+            profiles,
+            files: self.files(),
+            ocsp_issuers,
+        })
+    }
+
+    /// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key
+    /// identifier of the CA, which `{ca}` stands for there, and as `ca` of the one that was first.
+    fn files(&self) -> Vec<PublicFile> {
+        let all = self.generations.all();
+        all.flat_map(|generation| files_of(generation)).collect()
+    }
+
+    fn profile_info(
+        &self,
+        profile: &Profile,
+        stage: Stage,
+        now: SystemTime,
+    ) -> Result<ProfileInfo, assay_scep::CertificateListError> {
+        let (generations, quirks) = (&self.generations, profile.quirks_at(now));
+        let current = generations.current(stage);
+        let list = current.ca.ca_certificates(quirks);
+        let (ca_certificates, content_type) = assay_scep::ca_certificates(&list)?;
+        let next = generations.next_ca(stage, quirks);
+        let algorithms = Algorithms {
+            next_ca: next.is_some(),
+            ..pipeline::algorithms(profile, current.hsm.key_transports(), now)
+        };
+        Ok(ProfileInfo {
+            profile: profile.name().to_string(),
+            capabilities: assay_scep::capabilities(&algorithms),
+            ca_certificates,
+            ca_certificates_type: content_type.to_owned(),
+            is_default: profile.is_default(),
+            next_ca_certificates: next.unwrap_or_default(),
+        })
+    }
 }
 
 fn files_of(generation: &Generation) -> Vec<PublicFile> {
@@ -255,27 +275,33 @@ fn unix(time: SystemTime) -> i64 {
     i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn profile_info(
-    pipeline: &Pipeline,
-    profile: &Profile,
-    stage: Stage,
-    now: SystemTime,
-) -> Result<ProfileInfo, assay_scep::CertificateListError> {
-    let (generations, quirks) = (&pipeline.generations, profile.quirks_at(now));
-    let current = generations.current(stage);
-    let list = current.ca.ca_certificates(quirks);
-    let (ca_certificates, content_type) = assay_scep::ca_certificates(&list)?;
-    let next = generations.next_ca(stage, quirks);
-    let algorithms = Algorithms {
-        next_ca: next.is_some(),
-        ..pipeline::algorithms(profile, current.hsm.key_transports(), now)
-    };
-    Ok(ProfileInfo {
-        profile: profile.name().to_string(),
-        capabilities: assay_scep::capabilities(&algorithms),
-        ca_certificates,
-        ca_certificates_type: content_type.to_owned(),
-        is_default: profile.is_default(),
-        next_ca_certificates: next.unwrap_or_default(),
-    })
+fn to_outcome(answer: Answer) -> Outcome {
+    match answer {
+        Answer::CertRep(der) => Outcome::CertRep(der),
+        Answer::Malformed(reason) => Outcome::Malformed(Malformed { reason }),
+        Answer::UnknownProfile => Outcome::UnknownProfile(UnknownProfile {}),
+        Answer::Busy {
+            retry_after_seconds,
+        } => Outcome::Busy(Busy {
+            retry_after_seconds,
+        }),
+    }
+}
+
+fn label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::CertRep(_) => "cert-rep",
+        Outcome::Malformed(_) => "malformed",
+        Outcome::Busy(_) => "busy",
+        Outcome::UnknownProfile(_) => "unknown-profile",
+    }
+}
+
+/// Keeps a log line a line, whatever a frontend sends.
+fn printable(request_id: &str) -> String {
+    request_id
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(REQUEST_ID_CHARS)
+        .collect()
 }

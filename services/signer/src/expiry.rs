@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
-use assay_store::{ExpirySpan, StoreError};
+use assay_store::{ExpirySpan, Store, StoreError};
 use tokio::time::MissedTickBehavior;
 
 use crate::metrics;
-use crate::pipeline::Pipeline;
+use crate::policies::{InForce, Policies};
+use crate::recorder::Recorder;
 
 /// The name of this part in `/readyz`.
 const COMPONENT: &str = "expiry";
@@ -23,8 +24,14 @@ const AHEAD: [(i64, &str); 3] = [(1, "1d"), (WEEK, "7d"), (30, "30d")];
 /// Days of the span that `/readyz` tells, ahead and back.
 const WEEK: i64 = 7;
 
-/// Runs until the shutdown.
-pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
+/// Counts until the shutdown.
+pub(crate) async fn watch(
+    store: Store,
+    policies: Arc<Policies>,
+    recorder: Arc<Recorder>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -32,7 +39,8 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
             () = shutdown.requested() => return,
             _ = interval.tick() => {}
         }
-        match count(&pipeline).await {
+        let now = recorder.now_seconds();
+        match count(&store, &policies.active(), now).await {
             Ok(counts) => tell(&counts, &readiness),
             Err(error) => tracing::warn!(%error, "what ends soon cannot be counted"),
         }
@@ -49,8 +57,11 @@ struct Counts {
 }
 
 /// By profile: those of the policy in force and of all before that issued something, so that no series is left behind.
-async fn count(pipeline: &Pipeline) -> Result<BTreeMap<String, Counts>, StoreError> {
-    let now = pipeline.recorder.clock.now_seconds();
+async fn count(
+    store: &Store,
+    in_force: &InForce,
+    now: i64,
+) -> Result<BTreeMap<String, Counts>, StoreError> {
     let days = |days: i64| days.saturating_mul(SECONDS_A_DAY);
     let back = now.saturating_sub(days(WEEK))..=now.saturating_sub(1);
     let ahead = AHEAD.map(|(end, _)| now..=now.saturating_add(days(end)));
@@ -59,8 +70,7 @@ async fn count(pipeline: &Pipeline) -> Result<BTreeMap<String, Counts>, StoreErr
         span,
         renewed: false,
     });
-    let counted = pipeline.store.count_expiring(None, spans.collect());
-    let in_force = pipeline.policies.active();
+    let counted = store.count_expiring(None, spans.collect());
     let names = in_force
         .profiles()
         .map(|profile| profile.name().to_string());

@@ -1,15 +1,13 @@
 //! A CA at work: its keys in the token, its certificates, the lists and responses that it signs.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use assay_hsm::Hsm;
+use assay_hsm::{HsmConfig, StartError, Token};
 use assay_store::Store;
 
-use crate::app::RunError;
+use crate::app::StartFailure;
 use crate::config::CrlConfig;
 use crate::issuing_ca::{IssuingCa, RaState};
-use crate::metrics;
 use crate::ocsp::Ocsp;
 use crate::recorder::Recorder;
 use crate::revocation::Revocation;
@@ -46,45 +44,44 @@ pub(crate) struct Generation {
     pub(crate) place: Place,
     pub(crate) ca: Arc<IssuingCa>,
     /// Workers of its own, which hold its keys and no other CA's.
-    pub(crate) hsm: Hsm,
+    pub(crate) hsm: Arc<dyn Token>,
     pub(crate) revocation: Revocation,
     pub(crate) ocsp: Option<Arc<Ocsp>>,
 }
 
 impl Generation {
-    /// Starts its workers, which prove keys and certificates.
+    /// Opens its token by `open`, which proves keys and certificates.
     ///
     /// # Errors
     /// Whatever makes its start unsafe.
     pub(crate) async fn start(
         settings: GenerationSettings,
         place: Place,
+        open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
         crl: CrlConfig,
         ra: RaState,
         store: &Store,
         recorder: &Arc<Recorder>,
-        now: SystemTime,
-    ) -> Result<Self, RunError> {
-        let hsm = Hsm::start(settings.hsm).await?;
-        hsm.set_observer(Arc::new(metrics::token_operation));
+    ) -> Result<Self, StartFailure> {
+        let hsm = open(settings.hsm).await?;
         let ca = Arc::new(IssuingCa::new(
             settings.certificates,
             settings.ca_key_id,
             hsm.ca_signature_algorithm(),
             ra,
-            now,
+            recorder.now(),
         )?);
         let (store, recorder) = (store.clone(), Arc::clone(recorder));
         let ocsp = match settings.ocsp {
             Some(responder) => {
-                let (hsm, store) = (hsm.clone(), store.clone());
+                let (hsm, store) = (Arc::clone(&hsm), store.clone());
                 let recorder = Arc::clone(&recorder);
                 let ocsp = Ocsp::start(hsm, store, &ca, place, recorder, responder);
                 Some(Arc::new(ocsp.await?))
             }
             None => None,
         };
-        let (of, keys) = (Arc::clone(&ca), hsm.clone());
+        let (of, keys) = (Arc::clone(&ca), Arc::clone(&hsm));
         Ok(Self {
             revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
             place,

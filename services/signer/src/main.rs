@@ -1,36 +1,11 @@
-//! The isolated signer of the inner tier: the only process that decides and the only one that owns token workers.
-
-mod administration;
-mod admission;
-mod app;
-mod challenge_key;
-mod clock;
-mod config;
-mod enrolment;
-mod expiry;
-mod generation;
-mod issuing_ca;
-mod log;
-mod metrics;
-mod ocsp;
-mod pipeline;
-mod policies;
-mod ra;
-mod recorder;
-mod recovery;
-mod revocation;
-mod rollover;
-mod serial;
-mod settings;
-mod terms;
+//! The process of the signer: arguments, logging, exit codes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use assay_runtime::telemetry;
+use assay_signer::{RunError, Settings, run};
 use clap::Parser;
-
-use crate::settings::Settings;
 
 /// Exit code for a configuration that cannot be used, or a start that was refused.
 const REFUSED: u8 = 2;
@@ -75,21 +50,21 @@ fn main() -> ExitCode {
         say(&format!("{}: ok", arguments.config.display()));
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = telemetry::init("assay-signer", &settings.log) {
+    if let Err(error) = telemetry::init("assay-signer", settings.log()) {
         return refuse(&error);
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
     };
-    match runtime.block_on(app::run(
+    match runtime.block_on(run(
         settings,
         arguments.without_policy,
         arguments.ready_file.as_deref(),
     )) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(app::RunError::Start(error)) => refuse(&*error),
-        Err(app::RunError::Serve(error)) => {
+        Err(RunError::Start(error)) => refuse(&*error),
+        Err(RunError::Serve(error)) => {
             tracing::error!(error = telemetry::chain(&*error), "stopped by a fault");
             ExitCode::FAILURE
         }

@@ -1,10 +1,11 @@
 //! What the signer tells Prometheus. Labels come from closed sets, or from policy; never from a request.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assay_hsm::{Health, KeyRole};
 
 use assay_store::OcspCounts;
+use tokio::time::Instant;
 
 use crate::generation::Place;
 use crate::pipeline::Trail;

@@ -1,9 +1,13 @@
 //! Makes audit records: what is the same for all records of this run, and the time.
 
+use std::time::SystemTime;
+
 use assay_audit::{Context, Draft, Event, Hash};
+use assay_store::{Store, StoreError};
 use openssl::error::ErrorStack;
 
-use crate::clock::Clock;
+use crate::clock::SignerClock;
+use crate::random::Random;
 
 /// Random bytes of a boot id.
 const BOOT_ID_BYTES: usize = 8;
@@ -11,13 +15,17 @@ const BOOT_ID_BYTES: usize = 8;
 /// Stamps events with this run's identity and the time.
 pub(crate) struct Recorder {
     context: Context,
-    pub(crate) clock: Clock,
+    clock: SignerClock,
 }
 
 impl Recorder {
-    pub(crate) fn new(config_hash: [u8; 32], clock: Clock) -> Result<Self, ErrorStack> {
+    pub(crate) fn new(
+        config_hash: [u8; 32],
+        clock: SignerClock,
+        random: &dyn Random,
+    ) -> Result<Self, ErrorStack> {
         let mut boot_id = [0; BOOT_ID_BYTES];
-        openssl::rand::rand_bytes(&mut boot_id)?;
+        random.fill(&mut boot_id)?;
         Ok(Self {
             context: Context {
                 boot_id: hex::encode(boot_id).into(),
@@ -27,6 +35,26 @@ impl Recorder {
             },
             clock,
         })
+    }
+
+    /// Now; never earlier than before.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Now, in seconds since the Unix epoch.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        self.clock.now_seconds()
+    }
+
+    /// Now, in milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.moment().wall_ms
+    }
+
+    /// By how many milliseconds the wall clock was stepped since the last call, if it was.
+    pub(crate) fn clock_step(&self) -> Option<i64> {
+        self.clock.step()
     }
 
     pub(crate) fn boot_id(&self) -> &str {
@@ -44,5 +72,16 @@ impl Recorder {
             event,
             attachment: None,
         }
+    }
+
+    /// Writes the record of `event`, which happens now under the policy of this model hash.
+    pub(crate) async fn append(
+        &self,
+        store: &Store,
+        policy_hash: Option<[u8; 32]>,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let draft = self.draft(policy_hash, event);
+        store.append_audit(vec![draft]).await.map(drop)
     }
 }

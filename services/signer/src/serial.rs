@@ -2,12 +2,14 @@
 
 use openssl::error::ErrorStack;
 
+use crate::random::Random;
+
 const SERIAL_BYTES: usize = 17;
 
 /// Draws the content octets of a new serial number's INTEGER. The two top bits are `01`: positive, and of one length.
-pub(crate) fn draw() -> Result<Vec<u8>, ErrorStack> {
+pub(crate) fn draw(random: &dyn Random) -> Result<Vec<u8>, ErrorStack> {
     let mut serial = vec![0; SERIAL_BYTES];
-    openssl::rand::rand_bytes(&mut serial)?;
+    random.fill(&mut serial)?;
     if let Some(first) = serial.first_mut() {
         *first = (*first & 0x3f) | 0x40;
     }
@@ -16,10 +18,13 @@ pub(crate) fn draw() -> Result<Vec<u8>, ErrorStack> {
 
 #[cfg(test)]
 mod tests {
+    use crate::random::OpenSslRandom;
+
     #[test]
     fn serials_are_positive_of_one_length_and_differ() {
-        let drawn: std::collections::BTreeSet<_> =
-            (0..1_000).map(|_| super::draw().unwrap()).collect();
+        let drawn: std::collections::BTreeSet<_> = (0..1_000)
+            .map(|_| super::draw(&OpenSslRandom).unwrap())
+            .collect();
         assert_eq!(drawn.len(), 1_000);
         assert!(
             drawn

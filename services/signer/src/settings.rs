@@ -40,7 +40,7 @@ const LEAST_REFUSAL_TICK_MS: u128 = if cfg!(debug_assertions) { 0 } else { 5 };
 
 /// A configuration that was read whole and found right.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     pub(crate) enrolment: Listener,
     pub(crate) administration: Listener,
     pub(crate) first: GenerationSettings,
@@ -67,8 +67,16 @@ pub(crate) struct Listener {
 }
 
 impl Settings {
+    /// Which log lines are written, and how.
+    pub fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
     /// Reads and validates `file`; an error names the file, the line and the key.
-    pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let document = Document::read(file)?;
         let config: SignerConfig = document.parse()?;
         check_ranges(&document, &config.token, &config.limits)?;

@@ -2,7 +2,7 @@
 
 `cases GROUP`: bad messages, each with what is to become of it.
 `enrol GROUP`: enrols in every shape of a group, and gives the issued certificate or what was wrong.
-`seeds FOLDER`: writes the seeds of the fuzzers; needs strongSwan, certmonger and scepclient, and nothing on input.
+`seeds CRATES`: writes the seeds of the fuzzers; needs strongSwan, certmonger and scepclient, and nothing on input.
 `count GROUP`: how many challenges `enrol` wants.
 """
 

@@ -85,7 +85,8 @@ class Listener:
         return f"http://127.0.0.1:{self.server.server_port}/scep/{client}"
 
     def write(self, target, client, octets):
-        file = self.folder / target / client
+        crate = "scep-http" if target == "get_base64" else "scep"
+        file = self.folder / crate / "fuzz/seeds" / target / client
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(octets)
 
@@ -164,10 +165,10 @@ def cert_rep_under_password(certificate, key):
 
 
 def make(folder):
-    """Writes `folder/TARGET/CLIENT`, and the certificate that the messages are enveloped to; gives their names."""
+    """Writes `folder/CRATE/fuzz/seeds/TARGET/CLIENT`, and the certificate that the messages are enveloped to; returns the
+    names of all seeds."""
     listener = Listener(folder)
-    listener.folder.mkdir(parents=True, exist_ok=True)
-    (listener.folder / "ra.der").write_bytes(listener.certificate)
+    listener.write("", "ra.der", listener.certificate)
     with tempfile.TemporaryDirectory() as scratch:
         for client in (strongswan, certmonger, scepclient):
             client(listener, Path(scratch), listener.url(client.__name__))
@@ -181,4 +182,4 @@ def make(folder):
     listener.write("outer_message", "cert-rep-under-password", cert_rep_under_password(listener.certificate, listener.key))
     listener.write("query", "issuer-and-serial", build.issuer_and_serial(listener.certificate))
     listener.write("query", "issuer-and-subject", der.seq(build.DEVICE, build.DEVICE))
-    return sorted(str(file.relative_to(folder)) for file in listener.folder.rglob("*") if file.is_file())
+    return sorted(str(file.relative_to(folder)) for file in listener.folder.glob("*/fuzz/seeds/**/*") if file.is_file())

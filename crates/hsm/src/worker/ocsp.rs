@@ -1,20 +1,17 @@
 //! What the responder's key may sign: the status of one certificate of this CA, in a whole ResponseData (RFC 6960,
 //! section 4.2.1) that the worker has understood.
 
-use std::time::Duration;
-
+use assay_ocsp::{Issuer, ResponseData};
+use assay_types::{CertIdHash, Timestamp};
 use const_oid::AssociatedOid;
 use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
-use const_oid::db::rfc5912::{ID_SHA_1, ID_SHA_256};
 use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
-use der::asn1::{GeneralizedTime, Null, ObjectIdentifier, OctetString, Uint};
-use der::{Choice, Decode, Encode, Sequence};
+use der::{Decode, Encode};
 use openssl::sha::{sha1, sha256};
 use openssl::x509::X509;
-use spki::AlgorithmIdentifierOwned;
 use thiserror::Error;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::{BasicConstraints, CrlReason, ExtendedKeyUsage, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 use crate::wire::{KeySetup, Setup};
 use crate::{KeyRole, StartError};
@@ -22,11 +19,13 @@ use crate::{KeyRole, StartError};
 /// The rule that refused a ResponseData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
-    #[error("the structure is no DER ResponseData of one status without extensions")]
+    #[error(
+        "the structure is not the DER of a ResponseData with one status and without extensions"
+    )]
     Malformed,
     #[error("the responderID is not the SHA-1 hash of the signing key")]
     WrongResponder,
-    #[error("the certID is not of the CA that this responder answers for")]
+    #[error("the certID does not name the CA that this responder answers for")]
     WrongIssuer,
     #[error("thisUpdate, producedAt and nextUpdate are not in this order")]
     WrongTimes,
@@ -37,51 +36,9 @@ pub(super) enum Refusal {
 /// Whom the key answers as, and for which CA.
 pub(super) struct Responder {
     key_hash: [u8; 20],
-    /// Of the CA's name and key, by the hash algorithm of a CertID.
-    issuers: [(ObjectIdentifier, Vec<u8>, Vec<u8>); 2],
-    not_after: Duration,
-}
-
-/// Without a version, which is v1, and without extensions: this decodes nothing that has either.
-#[derive(Sequence)]
-struct ResponseData {
-    #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
-    by_key: OctetString,
-    produced_at: GeneralizedTime,
-    responses: Vec<SingleResponse>,
-}
-
-#[derive(Sequence)]
-struct SingleResponse {
-    cert_id: CertId,
-    status: Status,
-    this_update: GeneralizedTime,
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    next_update: GeneralizedTime,
-}
-
-#[derive(Sequence)]
-struct CertId {
-    hash_algorithm: AlgorithmIdentifierOwned,
-    issuer_name_hash: OctetString,
-    issuer_key_hash: OctetString,
-    serial: Uint,
-}
-
-/// `unknown` is no status that a CA gives its own certificates.
-#[derive(Choice)]
-enum Status {
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
-    Good(Null),
-    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true")]
-    Revoked(Revoked),
-}
-
-#[derive(Sequence)]
-struct Revoked {
-    at: GeneralizedTime,
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    reason: Option<CrlReason>,
+    /// The CA, by each hash algorithm of a CertID.
+    issuers: [Issuer; 2],
+    not_after: Timestamp,
 }
 
 impl Responder {
@@ -141,41 +98,40 @@ impl Responder {
         Ok(Self {
             key_hash: sha1(own_key.subject_public_key.raw_bytes()),
             issuers: [
-                (ID_SHA_1, sha1(&name).to_vec(), sha1(key).to_vec()),
-                (ID_SHA_256, sha256(&name).to_vec(), sha256(key).to_vec()),
+                Issuer {
+                    hash: CertIdHash::Sha1,
+                    name_hash: sha1(&name).to_vec(),
+                    key_hash: sha1(key).to_vec(),
+                },
+                Issuer {
+                    hash: CertIdHash::Sha256,
+                    name_hash: sha256(&name).to_vec(),
+                    key_hash: sha256(key).to_vec(),
+                },
             ],
-            not_after: tbs.validity().not_after.to_unix_duration(),
+            not_after: tbs.validity().not_after.to_system_time().into(),
         })
     }
 
     /// Accepts a ResponseData of this responder about one certificate of its CA.
     pub(super) fn check(&self, response_data: &[u8]) -> Result<(), Refusal> {
-        let data = ResponseData::from_der(response_data).map_err(|_| Refusal::Malformed)?;
-        // What was understood is then all that is signed.
-        if data.to_der().map_err(|_| Refusal::Malformed)? != response_data {
-            return Err(Refusal::Malformed);
-        }
-        let [response] = data.responses.as_slice() else {
-            return Err(Refusal::Malformed);
-        };
-        if data.by_key.as_bytes() != self.key_hash {
+        // It reads one encoding alone, so that what was understood is all that is signed.
+        let data = ResponseData::from_der(response_data).map_err(|error| match error {
+            assay_ocsp::Error::UnsupportedHash => Refusal::WrongIssuer,
+            assay_ocsp::Error::Malformed
+            | assay_ocsp::Error::SeveralCertificates
+            | assay_ocsp::Error::Unencodable => Refusal::Malformed,
+        })?;
+        if data.responder != self.key_hash {
             return Err(Refusal::WrongResponder);
         }
-        let id = &response.cert_id;
-        let of_the_ca = self.issuers.iter().any(|(algorithm, name, key)| {
-            id.hash_algorithm.oid == *algorithm
-                && id.issuer_name_hash.as_bytes() == name
-                && id.issuer_key_hash.as_bytes() == key
-        });
-        if !of_the_ca {
+        if !self.issuers.contains(&data.cert_id.issuer) {
             return Err(Refusal::WrongIssuer);
         }
-        let [this, produced, next] = [response.this_update, data.produced_at, response.next_update]
-            .map(|time| time.to_unix_duration());
-        if this > produced || produced >= next {
+        if data.this_update > data.produced_at || data.produced_at >= data.next_update {
             return Err(Refusal::WrongTimes);
         }
-        if next > self.not_after {
+        if data.next_update > self.not_after {
             return Err(Refusal::OutlivesResponder);
         }
         Ok(())

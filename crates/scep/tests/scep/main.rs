@@ -6,11 +6,11 @@
 )]
 
 mod ca_certificates;
+mod capabilities;
 mod csr;
 mod elliptic;
 mod enrolment;
 mod envelope;
-mod http;
 mod malformed;
 mod next_ca;
 mod properties;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use assay_scep::{
     Csr, Digest, Limits, MessageType, Request,
     client::{CertRep, assemble_csr, new_csr_info_with},
-    http, parse_ca_certificates,
+    parse_ca_certificates,
 };
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
@@ -176,11 +176,6 @@ proptest! {
         prop_assert!(holds(&public, b"unstructured"));
         prop_assert!(openssl::x509::X509Req::from_der(&public).is_ok());
     }
-
-    #[test]
-    fn base64_of_any_message_comes_back(message in prop::collection::vec(any::<u8>(), 0..500)) {
-        prop_assert_eq!(http::decode_get_message(http::encode_get_message(&message).as_bytes()), Ok(message));
-    }
 }
 
 proptest! {
@@ -232,7 +227,6 @@ fn read_as_everything(bytes: &[u8]) {
     let _ = Csr::parse(bytes, &limits);
     let _ = CertRep::parse(bytes, &limits);
     let _ = parse_ca_certificates(bytes);
-    let _ = http::decode_get_message(bytes);
 }
 
 /// Overwrites, inserts or removes octets.

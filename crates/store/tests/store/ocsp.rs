@@ -1,4 +1,5 @@
-use assay_store::{CertIdHash, CrlReason, DueResponse, OcspFound, SignedResponse};
+use assay_store::{CrlReason, DueResponse, OcspFound, SignedResponse};
+use assay_types::CertIdHash;
 
 use crate::support::*;
 

@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use assay_store::{OpenError, Options, Store, VERSION};
+use assay_store::{IssuerRow, OpenError, Options, Store, VERSION};
 
 use crate::support::*;
 
@@ -97,4 +97,18 @@ fn a_missing_directory_is_named() {
     let refused = Store::open(&path, &Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::File { .. }));
     assert!(refused.to_string().contains("missing"));
+}
+
+#[tokio::test]
+async fn a_store_in_memory_is_one_for_its_clones_and_none_for_another() {
+    let store = Store::in_memory(&Options::default()).unwrap();
+    let other = Store::in_memory(&Options::default()).unwrap();
+    let row = IssuerRow {
+        ca_id: "a".to_owned(),
+        certificates: vec![vec![1]],
+        since: 1,
+    };
+    store.clone().keep_issuer(row.clone()).await.unwrap();
+    assert_eq!(store.issuers().await.unwrap(), [row]);
+    assert!(other.issuers().await.unwrap().is_empty());
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assay_proto::v1::{OcspIssuer, ProfileInfo, PublicInfoReply};
-use assay_scep::http::{
+use assay_ocsp::Issuer;
+use assay_proto::v1::{OcspHash, OcspIssuer, ProfileInfo, PublicInfoReply};
+use assay_scep_http::{
     CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE, NEXT_CA_CERTIFICATE_TYPE,
 };
+use assay_types::CertIdHash;
 use hyper::body::Bytes;
 
 use super::file::{File, FileError};
@@ -29,11 +31,8 @@ pub(super) struct Answers {
     /// By path, without the leading slash.
     pub(super) files: BTreeMap<String, Arc<File>>,
     /// `None` without OCSP.
-    pub(super) ocsp_issuers: Option<Arc<OcspIssuers>>,
+    pub(super) ocsp_issuers: Option<Arc<[Issuer]>>,
 }
-
-/// Issuers as CertIDs name them.
-pub(crate) type OcspIssuers = Vec<OcspIssuer>;
 
 /// The answers of one profile.
 #[derive(Debug)]
@@ -58,6 +57,8 @@ pub(crate) enum AnswersError {
     TooManyFiles,
     #[error("more than {MAX_OCSP_ISSUERS} issuers of OCSP")]
     TooManyIssuers,
+    #[error("an issuer of OCSP has a hash algorithm other than SHA-1 and SHA-256")]
+    OcspHash,
     #[error("file `{0}` lies at a path of SCEP or OCSP")]
     ScepPath(String),
     #[error("file `{path}` cannot be served")]
@@ -89,11 +90,12 @@ impl TryFrom<PublicInfoReply> for Answers {
         }
         let mut answers = Self {
             revision,
-            ocsp_issuers: Some(ocsp_issuers)
-                .filter(|issuers| !issuers.is_empty())
-                .map(Arc::new),
             ..Self::default()
         };
+        if !ocsp_issuers.is_empty() {
+            let issuers: Result<Arc<[Issuer]>, _> = ocsp_issuers.into_iter().map(issuer).collect();
+            answers.ocsp_issuers = Some(issuers?);
+        }
         for info in profiles {
             let is_default = info.is_default;
             let profile = Arc::new(Profile::try_from(info)?);
@@ -123,6 +125,24 @@ impl TryFrom<PublicInfoReply> for Answers {
         }
         Ok(answers)
     }
+}
+
+fn issuer(issuer: OcspIssuer) -> Result<Issuer, AnswersError> {
+    let hash = match issuer.hash() {
+        OcspHash::Sha1 => CertIdHash::Sha1,
+        OcspHash::Sha256 => CertIdHash::Sha256,
+        OcspHash::Unspecified => return Err(AnswersError::OcspHash),
+    };
+    let OcspIssuer {
+        hash: _,
+        name_hash,
+        key_hash,
+    } = issuer;
+    Ok(Issuer {
+        hash,
+        name_hash,
+        key_hash,
+    })
 }
 
 impl TryFrom<ProfileInfo> for Profile {

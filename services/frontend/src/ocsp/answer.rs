@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_ocsp::Unsuccessful;
 use assay_proto::v1::OcspSigned;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -31,17 +32,6 @@ pub(super) struct Status {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its times are to be from 1970 to 9999")]
 pub(super) struct BadTimes;
-
-/// What is answered without a signature (RFC 6960 section 2.3). Nobody keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unsigned {
-    /// The request is no OCSPRequest.
-    Malformed,
-    /// The status is not at hand at this moment.
-    TryLater,
-    /// Another issuer, a serial of no unexpired certificate, or a question that nothing is signed for.
-    Unauthorized,
-}
 
 impl Status {
     /// Past it the response tells nothing any more.
@@ -120,30 +110,23 @@ fn time(seconds: i64) -> Result<SystemTime, BadTimes> {
         .ok_or(BadTimes)
 }
 
-impl Unsigned {
-    /// The outcome's name in metrics and log lines.
-    pub(super) fn outcome(self) -> &'static str {
-        match self {
-            Self::Malformed => "ocsp-malformed",
-            Self::TryLater => "ocsp-try-later",
-            Self::Unauthorized => "ocsp-unauthorized",
-        }
+/// The outcome's name in metrics and log lines.
+pub(super) fn outcome(unsuccessful: Unsuccessful) -> &'static str {
+    match unsuccessful {
+        Unsuccessful::MalformedRequest => "ocsp-malformed",
+        Unsuccessful::TryLater => "ocsp-try-later",
+        Unsuccessful::Unauthorized => "ocsp-unauthorized",
     }
+}
 
-    /// OCSPResponseStatus alone; HTTP itself has worked.
-    pub(super) fn respond(self, head: bool) -> Response<Full<Bytes>> {
-        let status: u8 = match self {
-            Self::Malformed => 1,
-            Self::TryLater => 3,
-            Self::Unauthorized => 6,
-        };
-        let content = Bytes::copy_from_slice(&[0x30, 0x03, 0x0a, 0x01, status]);
-        let length = HeaderValue::from(content.len());
-        let mut response = Response::new(Full::new(if head { Bytes::new() } else { content }));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, RESPONSE_TYPE);
-        headers.insert(CONTENT_LENGTH, length);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
-    }
+/// An answer without a signature (RFC 6960 section 2.3), which nobody keeps; HTTP itself has worked.
+pub(super) fn without_status(unsuccessful: Unsuccessful, head: bool) -> Response<Full<Bytes>> {
+    let content = Bytes::copy_from_slice(&unsuccessful.to_der());
+    let length = HeaderValue::from(content.len());
+    let mut response = Response::new(Full::new(if head { Bytes::new() } else { content }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, RESPONSE_TYPE);
+    headers.insert(CONTENT_LENGTH, length);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use assay_ocsp::CertId;
+
 use super::answer::Status;
 
 /// Octets of responses that are remembered: some eight thousand of them. Past it those not asked for longest go.
@@ -14,9 +16,6 @@ const ENTRY_OCTETS: usize = 512;
 pub(super) const FRESH: Duration = Duration::from_secs(10);
 /// After a question without an answer.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// A hash algorithm and a serial; whose, is checked before.
-pub(super) type Key = (i32, Vec<u8>);
 
 /// What is known of a certificate.
 pub(super) enum Known {
@@ -35,17 +34,17 @@ struct Entry {
 /// forget.
 #[derive(Default)]
 pub(super) struct Cache {
-    young: HashMap<Key, Entry>,
-    old: HashMap<Key, Entry>,
+    young: HashMap<CertId, Entry>,
+    old: HashMap<CertId, Entry>,
     young_octets: usize,
 }
 
 impl Cache {
-    pub(super) fn find(&mut self, key: &Key, now: Instant) -> Known {
-        if let Some(entry) = self.old.remove(key) {
-            self.insert(key.clone(), entry);
+    pub(super) fn find(&mut self, id: &CertId, now: Instant) -> Known {
+        if let Some(entry) = self.old.remove(id) {
+            self.insert(id.clone(), entry);
         }
-        let Some(entry) = self.young.get_mut(key) else {
+        let Some(entry) = self.young.get_mut(id) else {
             return Known::Nothing;
         };
         if now.saturating_duration_since(entry.asked) < FRESH {
@@ -56,21 +55,21 @@ impl Cache {
         Known::Stale(Arc::clone(&entry.status))
     }
 
-    pub(super) fn keep(&mut self, key: Key, status: Arc<Status>, now: Instant) {
-        self.forget(&key);
-        self.insert(key, Entry { status, asked: now });
+    pub(super) fn keep(&mut self, id: CertId, status: Arc<Status>, now: Instant) {
+        self.forget(&id);
+        self.insert(id, Entry { status, asked: now });
     }
 
-    pub(super) fn forget(&mut self, key: &Key) {
-        if let Some(entry) = self.young.remove(key) {
+    pub(super) fn forget(&mut self, id: &CertId) {
+        if let Some(entry) = self.young.remove(id) {
             self.young_octets = self.young_octets.saturating_sub(octets(&entry.status));
         }
-        self.old.remove(key);
+        self.old.remove(id);
     }
 
     /// The question about it had no answer: the next one comes sooner.
-    pub(super) fn unanswered(&mut self, key: &Key, now: Instant) {
-        if let Some(entry) = self.young.get_mut(key) {
+    pub(super) fn unanswered(&mut self, id: &CertId, now: Instant) {
+        if let Some(entry) = self.young.get_mut(id) {
             entry.asked = now.checked_sub(FRESH - AGAIN).unwrap_or(now);
         }
     }
@@ -79,14 +78,14 @@ impl Cache {
         self.young.len() + self.old.len()
     }
 
-    fn insert(&mut self, key: Key, entry: Entry) {
+    fn insert(&mut self, id: CertId, entry: Entry) {
         let more = octets(&entry.status);
         if self.young_octets + more > MAX_OCTETS / 2 {
             self.old = std::mem::take(&mut self.young);
             self.young_octets = 0;
         }
         self.young_octets += more;
-        self.young.insert(key, entry);
+        self.young.insert(id, entry);
     }
 }
 
@@ -96,7 +95,9 @@ fn octets(status: &Status) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use assay_ocsp::Issuer;
     use assay_proto::v1::OcspSigned;
+    use assay_types::CertIdHash;
 
     use super::*;
 
@@ -110,8 +111,15 @@ mod tests {
         Arc::new(Status::try_from(signed).unwrap())
     }
 
-    fn key(number: u32) -> Key {
-        (1, number.to_be_bytes().to_vec())
+    fn key(number: u32) -> CertId {
+        CertId {
+            issuer: Issuer {
+                hash: CertIdHash::Sha1,
+                name_hash: vec![1; 20],
+                key_hash: vec![2; 20],
+            },
+            serial: number.to_be_bytes().to_vec(),
+        }
     }
 
     #[test]

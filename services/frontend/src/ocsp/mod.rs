@@ -2,14 +2,15 @@
 
 mod answer;
 mod cache;
-mod request;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use assay_proto::v1::OcspResponseRequest;
+use assay_ocsp::{CertId, Error, Issuer, MAX_REQUEST, Unsuccessful};
 use assay_proto::v1::ocsp_response_reply::Outcome;
-use assay_scep::http::decode_get_message;
+use assay_proto::v1::{OcspHash, OcspIssuer, OcspResponseRequest};
+use assay_scep_http::decode_get_message;
+use assay_types::CertIdHash;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -17,15 +18,11 @@ use hyper::header::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::addresses::Bucket;
-use crate::cache::OcspIssuers;
 use crate::observe;
 use crate::signer::Signer;
-use answer::{Status, Unsigned};
-use cache::{Cache, Key, Known};
-use request::{CertId, Unreadable, parse};
+use answer::{Status, outcome, without_status};
+use cache::{Cache, Known};
 
-/// Octets of a request: one certificate, a nonce and a signature with certificates stay below.
-pub(crate) const MAX_REQUEST: usize = 4_096;
 /// Characters of a GET's request after `/ocsp/`: base64 of that, each character escaped. RFC 5019 has clients POST above
 /// 255 octets.
 pub(crate) const MAX_GET: usize = MAX_REQUEST.div_ceil(3) * 4 * 3;
@@ -77,71 +74,65 @@ impl Ocsp {
     pub(crate) async fn respond(
         &self,
         asked: Asked<'_>,
-        issuers: &OcspIssuers,
+        issuers: &[Issuer],
         conditions: &HeaderMap,
         head: bool,
     ) -> (Response<Full<Bytes>>, &'static str) {
         match self.status(asked, issuers).await {
             Ok(status) => (status.respond(conditions, head), "ok"),
-            Err(unsigned) => (unsigned.respond(head), unsigned.outcome()),
+            Err(unsuccessful) => (without_status(unsuccessful, head), outcome(unsuccessful)),
         }
     }
 
     async fn status(
         &self,
         asked: Asked<'_>,
-        issuers: &OcspIssuers,
-    ) -> Result<Arc<Status>, Unsigned> {
+        issuers: &[Issuer],
+    ) -> Result<Arc<Status>, Unsuccessful> {
         let id = match asked {
-            Asked::Post(request) => parse(request),
+            Asked::Post(request) => CertId::from_request(request),
             Asked::Get(text) => match decode_get_message(text.as_bytes()) {
-                Ok(request) => parse(&request),
-                Err(_) => Err(Unreadable::Malformed),
+                Ok(request) => CertId::from_request(&request),
+                Err(_) => Err(Error::Malformed),
             },
         };
-        let id = id.map_err(|unreadable| match unreadable {
-            Unreadable::Malformed => Unsigned::Malformed,
-            Unreadable::NotAnswered => Unsigned::Unauthorized,
+        let id = id.map_err(|error| match error {
+            Error::Malformed | Error::Unencodable => Unsuccessful::MalformedRequest,
+            Error::SeveralCertificates | Error::UnsupportedHash => Unsuccessful::Unauthorized,
         })?;
         if !issuers.contains(&id.issuer) {
-            return Err(Unsigned::Unauthorized);
+            return Err(Unsuccessful::Unauthorized);
         }
-        let key = (id.issuer.hash, id.serial.clone());
-        let known = self.lock().find(&key, Instant::now());
+        let known = self.lock().find(&id, Instant::now());
         match known {
             Known::Fresh(status) if status.holds() => Ok(status),
-            Known::Fresh(status) | Known::Stale(status) => self.refresh(key, id, status).await,
-            Known::Nothing => self.fetch(key, id).await,
+            Known::Fresh(status) | Known::Stale(status) => self.refresh(id, status).await,
+            Known::Nothing => self.fetch(id).await,
         }
     }
 
     /// Asks again. Where there is no answer, what is at hand is told until it ends.
-    async fn refresh(
-        &self,
-        key: Key,
-        id: CertId,
-        status: Arc<Status>,
-    ) -> Result<Arc<Status>, Unsigned> {
+    async fn refresh(&self, id: CertId, status: Arc<Status>) -> Result<Arc<Status>, Unsuccessful> {
         let answered = match self.refreshes_at_work.try_acquire() {
-            Ok(_one_of_few) => self.ask(&key, id).await,
+            Ok(_one_of_few) => self.ask(&id).await,
             Err(_) => None,
         };
         match answered {
             Some(answer) => answer,
             None => {
-                self.lock().unanswered(&key, Instant::now());
+                self.lock().unanswered(&id, Instant::now());
                 if status.holds() {
                     Ok(status)
                 } else {
-                    Err(Unsigned::TryLater)
+                    Err(Unsuccessful::TryLater)
                 }
             }
         }
     }
 
-    async fn fetch(&self, key: Key, id: CertId) -> Result<Arc<Status>, Unsigned> {
+    async fn fetch(&self, id: CertId) -> Result<Arc<Status>, Unsuccessful> {
         let Ok(_one_of_few) = self.new_at_work.try_acquire() else {
-            return Err(Unsigned::TryLater);
+            return Err(Unsuccessful::TryLater);
         };
         let admitted = {
             let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,17 +140,25 @@ impl Ocsp {
             new.take(most, most, Instant::now())
         };
         if !admitted {
-            return Err(Unsigned::TryLater);
+            return Err(Unsuccessful::TryLater);
         }
-        self.ask(&key, id).await.unwrap_or(Err(Unsigned::TryLater))
+        self.ask(&id).await.unwrap_or(Err(Unsuccessful::TryLater))
     }
 
     /// The signer's answer, kept; `None` where it gives none.
-    async fn ask(&self, key: &Key, id: CertId) -> Option<Result<Arc<Status>, Unsigned>> {
+    async fn ask(&self, id: &CertId) -> Option<Result<Arc<Status>, Unsuccessful>> {
         let CertId { issuer, serial } = id;
         let request = OcspResponseRequest {
-            issuer: Some(issuer),
-            serial,
+            issuer: Some(OcspIssuer {
+                hash: match issuer.hash {
+                    CertIdHash::Sha1 => OcspHash::Sha1,
+                    CertIdHash::Sha256 => OcspHash::Sha256,
+                }
+                .into(),
+                name_hash: issuer.name_hash.clone(),
+                key_hash: issuer.key_hash.clone(),
+            }),
+            serial: serial.clone(),
         };
         let outcome = match self.signer.ocsp_response(request).await {
             Ok(reply) => reply.outcome?,
@@ -173,7 +172,7 @@ impl Ocsp {
             Outcome::Signed(signed) => match Status::try_from(signed) {
                 Ok(status) => {
                     let status = Arc::new(status);
-                    cache.keep(key.clone(), Arc::clone(&status), Instant::now());
+                    cache.keep(id.clone(), Arc::clone(&status), Instant::now());
                     Ok(status)
                 }
                 Err(error) => {
@@ -183,12 +182,12 @@ impl Ocsp {
             },
             // What was told before is not true any more.
             Outcome::Unknown(_) => {
-                cache.forget(key);
-                Err(Unsigned::Unauthorized)
+                cache.forget(id);
+                Err(Unsuccessful::Unauthorized)
             }
             Outcome::Waiting(_) => {
-                cache.forget(key);
-                Err(Unsigned::TryLater)
+                cache.forget(id);
+                Err(Unsuccessful::TryLater)
             }
             Outcome::Busy(_) => return None,
         };

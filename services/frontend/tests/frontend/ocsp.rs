@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspSigned};
-use assay_scep::http::encode_get_message;
+use assay_scep_http::encode_get_message;
 
 use crate::stand::{Answer, Stand, exchange};
 

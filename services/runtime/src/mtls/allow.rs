@@ -107,6 +107,12 @@ impl Peer {
         Self { decision, address }
     }
 
+    /// A peer that another transport than [`Server`](super::Server) has authenticated, such as a test that calls a service
+    /// without a connection.
+    pub fn authenticated(identity: Identity, address: SocketAddr) -> Self {
+        Self::new(Ok(identity), address)
+    }
+
     /// Network address, for log lines only.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -13,11 +13,7 @@ pub(super) async fn list(
 ) -> Result<ListAuditReply, AdminError> {
     let ListAuditRequest { after, limit, kind } = request;
     let kind = Some(kind).filter(|kind| !kind.is_empty());
-    let rows = service
-        .pipeline
-        .store
-        .list_audit(after, page(limit), kind)
-        .await?;
+    let rows = service.store.list_audit(after, page(limit), kind).await?;
     let records = rows
         .into_iter()
         .map(|row| AuditRecord {

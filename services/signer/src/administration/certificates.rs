@@ -22,7 +22,6 @@ pub(super) async fn list(
     } = request;
     let profile = Some(profile).filter(|profile| !profile.is_empty());
     let rows = service
-        .pipeline
         .store
         .list_certificates(profile, before, page(limit))
         .await?;
@@ -42,7 +41,6 @@ pub(super) async fn show(
         .parse()
         .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))?;
     let row = service
-        .pipeline
         .store
         .find_certificate(parsed)
         .await?

@@ -28,7 +28,7 @@ pub(super) async fn issue(
         ttl_seconds,
         static_challenge,
     } = request;
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let profile = named(&in_force, &profile)?;
     check_kind(profile, &items, static_challenge)?;
     let expires_at = expiry(service, profile, ttl_seconds)?;
@@ -46,13 +46,13 @@ pub(super) async fn issue(
     let mut rows = Vec::with_capacity(bound.len());
     let mut records = Vec::with_capacity(bound.len());
     for bound in bound {
-        let drawn = service.pipeline.challenge_key.draw()?;
+        let drawn = service.challenge_key.draw(&*service.random)?;
         let row = row(
             profile,
             actor,
             &drawn,
             bound,
-            service.pipeline.recorder.clock.now_seconds(),
+            service.recorder.now_seconds(),
             expires_at,
         );
         records.push(record(service, &in_force, &row)?);
@@ -62,11 +62,7 @@ pub(super) async fn issue(
             challenge: drawn.secret.to_string(),
         });
     }
-    service
-        .pipeline
-        .store
-        .insert_challenges(rows, records)
-        .await?;
+    service.store.insert_challenges(rows, records).await?;
     Ok(IssueChallengesReply { challenges: issued })
 }
 
@@ -87,7 +83,6 @@ pub(super) async fn list(
         state => Some(parse_state(state)?),
     };
     let rows = service
-        .pipeline
         .store
         .list_challenges(profile, state, page(limit))
         .await?;
@@ -107,10 +102,9 @@ pub(super) async fn revoke(
         actor: actor.into(),
         challenge_id: id.as_str().into(),
     };
-    let policy_hash = service.pipeline.policies.active().model_hash();
-    let draft = service.pipeline.recorder.draft(policy_hash, event);
+    let policy_hash = service.policies.active().model_hash();
+    let draft = service.recorder.draft(policy_hash, event);
     match service
-        .pipeline
         .store
         .revoke_challenge(id.clone(), vec![draft])
         .await?
@@ -183,14 +177,7 @@ fn expiry(
         )));
     }
     let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-    Ok(Some(
-        service
-            .pipeline
-            .recorder
-            .clock
-            .now_seconds()
-            .saturating_add(ttl),
-    ))
+    Ok(Some(service.recorder.now_seconds().saturating_add(ttl)))
 }
 
 /// What a one-time challenge allows: checked against the profile, so that none is issued that could never be used.
@@ -273,10 +260,7 @@ fn record(
         },
         expires_at: row.expires_at,
     };
-    Ok(service
-        .pipeline
-        .recorder
-        .draft(in_force.model_hash(), event))
+    Ok(service.recorder.draft(in_force.model_hash(), event))
 }
 
 fn info(row: ChallengeRow) -> ChallengeInfo {

@@ -32,7 +32,7 @@ pub(super) async fn list(
     } = request;
     let within = within(within_seconds)?;
     let profile = known(service, profile).await?;
-    let store = &service.pipeline.store;
+    let store = &service.store;
     let after = match after.as_str() {
         "" => None,
         serial => {
@@ -45,7 +45,7 @@ pub(super) async fn list(
         }
     };
     let at = match at {
-        0 => service.pipeline.recorder.clock.now_seconds(),
+        0 => service.recorder.now_seconds(),
         at => at,
     };
     let query = ExpiringQuery {
@@ -78,21 +78,17 @@ pub(super) async fn count(
     } = request;
     let within = within(within_seconds)?;
     let profile = known(service, profile).await?;
-    let pipeline = &service.pipeline;
-    let at = pipeline.recorder.clock.now_seconds();
+    let at = service.recorder.now_seconds();
     let span = |renewed, span| ExpirySpan { span, renewed };
     let spans = vec![
         span(false, ahead(at, within)),
         span(true, ahead(at, within)),
         span(false, before(at, within)),
     ];
-    let counted = pipeline
-        .store
-        .count_expiring(profile.clone(), spans)
-        .await?;
+    let counted = service.store.count_expiring(profile.clone(), spans).await?;
     let mut counts = BTreeMap::new();
     if profile.is_none() {
-        let in_force = pipeline.policies.active();
+        let in_force = service.policies.active();
         let names = in_force
             .profiles()
             .map(|profile| profile.name().to_string());
@@ -142,9 +138,8 @@ async fn known(
     if profile.is_empty() {
         return Ok(None);
     }
-    let pipeline = &service.pipeline;
-    let in_force = pipeline.policies.active().select(&profile).is_some();
-    if in_force || pipeline.store.has_issued_for(profile.clone()).await? {
+    let in_force = service.policies.active().select(&profile).is_some();
+    if in_force || service.store.has_issued_for(profile.clone()).await? {
         return Ok(Some(profile));
     }
     Err(AdminError::UnknownProfile(profile))

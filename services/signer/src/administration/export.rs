@@ -65,14 +65,13 @@ pub(super) async fn stream(
     let turn = Arc::clone(&service.exports.0)
         .try_acquire_owned()
         .map_err(|_| AdminError::Busy("another export is being made; one is made at a time"))?;
-    let pipeline = &service.pipeline;
-    let checkpoint = checkpoint(&pipeline.store, cosigned).await?;
+    let checkpoint = checkpoint(&service.store, cosigned).await?;
     let size = checkpoint.checkpoint.size;
     tracing::info!(actor, size, from_ms, to_ms, "the log is exported");
     let (out, items) = channel(AHEAD);
     let stalled = Arc::new(AtomicBool::new(false));
     let export = Export {
-        store: pipeline.store.clone(),
+        store: service.store.clone(),
         size,
         wanted,
         out,
@@ -82,9 +81,9 @@ pub(super) async fn stream(
     let head = ExportHead {
         checkpoint: whole(&checkpoint)?.to_string(),
         size,
-        log_key: pipeline.log.key().to_string(),
+        log_key: service.log.key().to_string(),
     };
-    let issuers = issuers::present_first(pipeline).await?;
+    let issuers = issuers::present_first(service).await?;
     tokio::spawn(export.run(head, issuers));
     let end = tokio_stream::iter([stalled]).filter_map(|stalled| {
         let late = || Status::deadline_exceeded("the export was taken too slowly and is given up");

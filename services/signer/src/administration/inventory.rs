@@ -25,7 +25,7 @@ pub(super) async fn add(
     request: AddInventoryRequest,
 ) -> Result<AddInventoryReply, AdminError> {
     let AddInventoryRequest { profile, items } = request;
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
     check_count(items.len())?;
     let items = items
@@ -35,7 +35,6 @@ pub(super) async fn add(
         .collect::<Result<Vec<_>, _>>()?;
     let (change_request, audit) = change(service, actor, profile, InventoryChange::Add);
     let change = service
-        .pipeline
         .store
         .add_inventory(change_request, items, audit)
         .await?;
@@ -52,12 +51,11 @@ pub(super) async fn reset(
     request: ResetInventoryRequest,
 ) -> Result<ResetInventoryReply, AdminError> {
     let ResetInventoryRequest { profile, names } = request;
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
     let names = exact_names(profile, names)?;
     let (change_request, audit) = change(service, actor, profile, InventoryChange::Reset);
     let change = service
-        .pipeline
         .store
         .reset_inventory(change_request, names, audit)
         .await?;
@@ -73,12 +71,11 @@ pub(super) async fn remove(
     request: RemoveInventoryRequest,
 ) -> Result<RemoveInventoryReply, AdminError> {
     let RemoveInventoryRequest { profile, names } = request;
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
     let names = exact_names(profile, names)?.into_iter().collect();
     let (change_request, audit) = change(service, actor, profile, InventoryChange::Remove);
     let outcome = service
-        .pipeline
         .store
         .remove_inventory(change_request, names, audit)
         .await?;
@@ -107,10 +104,9 @@ pub(super) async fn list(
         after,
         limit,
     } = request;
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
     let rows = service
-        .pipeline
         .store
         .list_inventory(profile.name().to_string(), after, page(limit))
         .await?;
@@ -238,10 +234,10 @@ fn change(
     let request = ChangeRequest {
         profile: profile.name().to_string(),
         by: actor.to_owned(),
-        at: service.pipeline.recorder.clock.now_seconds(),
+        at: service.recorder.now_seconds(),
     };
-    let recorder = std::sync::Arc::clone(&service.pipeline.recorder);
-    let policy_hash = service.pipeline.policies.active().model_hash();
+    let recorder = std::sync::Arc::clone(&service.recorder);
+    let policy_hash = service.policies.active().model_hash();
     let (actor, name) = (actor.to_owned(), profile.name().to_string());
     let audit = move |done: &Change| {
         let event = Event::InventoryChanged {

@@ -2,15 +2,17 @@
 
 use assay_store::StoreError;
 
-use crate::pipeline::Pipeline;
+use super::AdministrationService;
 
 /// Of each CA its certificate and those above it, DER: the present one first, the others in the order in which they came.
-pub(super) async fn present_first(pipeline: &Pipeline) -> Result<Vec<Vec<Vec<u8>>>, StoreError> {
-    let approved = pipeline.policies.active().approves_next_ca();
-    let generations = &pipeline.generations;
-    let stage = generations.stage(approved, pipeline.recorder.clock.now());
+pub(super) async fn present_first(
+    service: &AdministrationService,
+) -> Result<Vec<Vec<Vec<u8>>>, StoreError> {
+    let approved = service.policies.active().approves_next_ca();
+    let generations = &service.generations;
+    let stage = generations.stage(approved, service.recorder.now());
     let present = &generations.current(stage).ca;
-    let kept = pipeline.store.issuers().await?.into_iter();
+    let kept = service.store.issuers().await?.into_iter();
     let others = kept
         .map(|ca| ca.certificates)
         .filter(|certificates| certificates.first() != Some(&present.certificate));

@@ -17,10 +17,9 @@ pub(super) async fn list(
 ) -> Result<ListLegacyReply, AdminError> {
     let ListLegacyRequest { profile, limit } = request;
     let profile = (!profile.is_empty()).then_some(profile);
-    let pipeline = &service.pipeline;
-    let rows = pipeline.store.list_quirks(profile, page(limit)).await?;
-    let in_force = pipeline.policies.active();
-    let now = pipeline.recorder.clock.now();
+    let rows = service.store.list_quirks(profile, page(limit)).await?;
+    let in_force = service.policies.active();
+    let now = service.recorder.now();
     let uses = rows
         .into_iter()
         .map(|row| {

@@ -19,7 +19,7 @@ pub(super) async fn checkpoint(
     request: GetCheckpointRequest,
 ) -> Result<GetCheckpointReply, AdminError> {
     let GetCheckpointRequest {} = request;
-    let newest = service.pipeline.store.latest_checkpoint().await?;
+    let newest = service.store.latest_checkpoint().await?;
     let note = newest.as_ref().map(whole).transpose()?;
     Ok(GetCheckpointReply {
         note: note.map(|note| note.to_string()).unwrap_or_default(),
@@ -39,7 +39,7 @@ pub(super) async fn consistency(
             "no proof from size {from_size} to {to_size}: the first must be 1 or more, the second at least the first and at most {signed}, the size of the newest checkpoint"
         )));
     }
-    let store = &service.pipeline.store;
+    let store = &service.store;
     let proof = store.consistency_proof(from_size, to_size).await?;
     Ok(ProveConsistencyReply {
         hashes: proof.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
@@ -57,7 +57,6 @@ pub(super) async fn cosign(
         .parse()
         .map_err(|error| AdminError::Invalid(format!("the line: {error}")))?;
     let witness = service
-        .pipeline
         .log
         .witnesses()
         .iter()
@@ -73,7 +72,7 @@ pub(super) async fn cosign(
             "no checkpoint of size {size} is kept; cosign the latest one"
         ))
     };
-    let store = &service.pipeline.store;
+    let store = &service.store;
     let row = store.checkpoint(size).await?.ok_or_else(gone)?;
     let time = witness
         .verify_line(own(&row)?.text(), &signature)
@@ -101,7 +100,7 @@ pub(super) async fn receipt(
     let parsed: Serial = serial
         .parse()
         .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))?;
-    let store = &service.pipeline.store;
+    let store = &service.store;
     let row = store.issued_record(&parsed).await?.ok_or_else(|| {
         AdminError::NotFound(format!(
             "no certificate with the serial {serial} was issued; `assay cert list` lists them"
@@ -133,7 +132,7 @@ pub(super) async fn receipt(
 }
 
 async fn signed_size(service: &AdministrationService) -> Result<u64, AdminError> {
-    let newest = service.pipeline.store.latest_checkpoint().await?;
+    let newest = service.store.latest_checkpoint().await?;
     Ok(newest.map_or(0, |newest| newest.checkpoint.size))
 }
 

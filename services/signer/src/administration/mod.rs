@@ -40,11 +40,20 @@ use assay_proto::v1::{
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
+use assay_store::Store;
 use tonic::{Request, Response, Status};
 
 pub(crate) use policy::load_active;
 
-use crate::pipeline::Pipeline;
+use crate::app::Parts;
+use crate::challenge_key::ChallengeKey;
+use crate::log::Log;
+use crate::pipeline::Waiting;
+use crate::policies::Policies;
+use crate::random::Random;
+use crate::recorder::Recorder;
+use crate::rollover::Generations;
+use crate::terms::Terms;
 use error::AdminError;
 
 /// Most rows of a listing; the CLI asks for pages.
@@ -54,17 +63,33 @@ const DEFAULT_PAGE: u32 = 100;
 /// Most items of one call: challenges to issue, names to add.
 const MAX_ITEMS: usize = 100_000;
 
-/// The service over the one pipeline and its store.
-pub(crate) struct AdministrationService {
-    pipeline: Arc<Pipeline>,
+/// What people may call, over what they administer.
+pub struct AdministrationService {
+    store: Store,
+    policies: Arc<Policies>,
+    terms: Terms,
+    generations: Arc<Generations>,
+    recorder: Arc<Recorder>,
+    challenge_key: Arc<ChallengeKey>,
+    random: Arc<dyn Random>,
+    log: Arc<Log>,
+    waiting: Waiting,
     readiness: Readiness,
     exports: export::Turn,
 }
 
 impl AdministrationService {
-    pub(crate) fn new(pipeline: Arc<Pipeline>, readiness: Readiness) -> Self {
+    pub(crate) fn new(parts: &Parts, terms: Terms, log: Arc<Log>, readiness: Readiness) -> Self {
         Self {
-            pipeline,
+            store: parts.store.clone(),
+            policies: Arc::clone(&parts.policies),
+            terms,
+            generations: Arc::clone(&parts.generations),
+            recorder: Arc::clone(&parts.recorder),
+            challenge_key: Arc::clone(&parts.challenge_key),
+            random: Arc::clone(&parts.random),
+            log,
+            waiting: Waiting::new(parts),
             readiness,
             exports: export::Turn::default(),
         }

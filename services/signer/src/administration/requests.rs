@@ -27,11 +27,7 @@ pub(super) async fn list(
         "" => None,
         text => Some(parse_state(text)?),
     };
-    let rows = service
-        .pipeline
-        .store
-        .list_pending(state, page(limit))
-        .await?;
+    let rows = service.store.list_pending(state, page(limit)).await?;
     let mut requests = Vec::with_capacity(rows.len());
     for row in rows {
         requests.push(info(service, row).await?);
@@ -47,14 +43,14 @@ pub(super) async fn show(
 ) -> Result<GetRequestReply, AdminError> {
     let GetRequestRequest { id } = request;
     let row = find(service, &id).await?;
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let profile = challenges::named(&in_force, &row.profile)?;
     let unreadable =
         |_| AdminError::WrongState(format!("request {id} cannot be read any more; deny it"));
-    let pipeline = &service.pipeline;
-    let csr = pipeline.pending_csr(&row).map_err(unreadable)?;
-    let facts = pipeline
-        .pending_facts(profile, &row)
+    let csr = service.waiting.csr(&row).map_err(unreadable)?;
+    let facts = service
+        .waiting
+        .facts(profile, &row)
         .await
         .map_err(unreadable)?;
     let fields = verdicts(profile, &facts)
@@ -86,8 +82,8 @@ pub(super) async fn decide(
     let DecideRequestRequest { id, approve } = request;
     let row = find(service, &id).await?;
     let required = approvals_needed(service, &row);
-    let recorder = Arc::clone(&service.pipeline.recorder);
-    let policy_hash = service.pipeline.policies.active().model_hash();
+    let recorder = Arc::clone(&service.recorder);
+    let policy_hash = service.policies.active().model_hash();
     let (by, pending_id) = (actor.to_owned(), id.clone());
     let decision = PendingDecision {
         id: id.clone(),
@@ -99,10 +95,9 @@ pub(super) async fn decide(
         },
         note: String::new(),
         four_eyes: required == FOUR_EYES,
-        at: recorder.clock.now_seconds(),
+        at: recorder.now_seconds(),
     };
     let outcome = service
-        .pipeline
         .store
         .decide_pending(decision, move |outcome| {
             let event = match outcome {
@@ -147,11 +142,7 @@ pub(super) async fn decide(
 }
 
 async fn find(service: &AdministrationService, id: &str) -> Result<PendingRow, AdminError> {
-    let row = service
-        .pipeline
-        .store
-        .find_pending_by_id(id.to_owned())
-        .await?;
+    let row = service.store.find_pending_by_id(id.to_owned()).await?;
     row.ok_or_else(|| unknown(id))
 }
 
@@ -162,7 +153,7 @@ fn unknown(id: &str) -> AdminError {
 }
 
 fn approvals_needed(service: &AdministrationService, row: &PendingRow) -> u32 {
-    let in_force = service.pipeline.policies.active();
+    let in_force = service.policies.active();
     let four_eyes = in_force
         .select(&row.profile)
         .and_then(|profile| profile.approval())
@@ -171,11 +162,7 @@ fn approvals_needed(service: &AdministrationService, row: &PendingRow) -> u32 {
 }
 
 async fn info(service: &AdministrationService, row: PendingRow) -> Result<RequestInfo, AdminError> {
-    let approvals = service
-        .pipeline
-        .store
-        .list_approvals(row.id.clone())
-        .await?;
+    let approvals = service.store.list_approvals(row.id.clone()).await?;
     Ok(RequestInfo {
         approvals_needed: approvals_needed(service, &row),
         approvals: approvals

@@ -37,12 +37,11 @@ pub(super) async fn revoke(
             reason: reason.as_str().into(),
         }
     };
-    let pipeline = &service.pipeline;
-    let draft = pipeline
+    let draft = service
         .recorder
-        .draft(pipeline.policies.active().model_hash(), event);
-    let now = pipeline.recorder.clock.now_seconds();
-    let changed = match pipeline
+        .draft(service.policies.active().model_hash(), event);
+    let now = service.recorder.now_seconds();
+    let changed = match service
         .store
         .revoke(parsed.clone(), reason, now, vec![draft])
         .await?
@@ -79,11 +78,10 @@ pub(super) async fn release(
         actor: actor.into(),
         serial: parsed.to_string().into(),
     };
-    let pipeline = &service.pipeline;
-    let draft = pipeline
+    let draft = service
         .recorder
-        .draft(pipeline.policies.active().model_hash(), event);
-    match pipeline.store.release(parsed.clone(), vec![draft]).await? {
+        .draft(service.policies.active().model_hash(), event);
+    match service.store.release(parsed.clone(), vec![draft]).await? {
         ReleaseOutcome::Released => {}
         ReleaseOutcome::NotHeld => {
             return Err(AdminError::WrongState(format!(
@@ -112,24 +110,19 @@ async fn show(service: &AdministrationService, serial: Serial) -> u64 {
 
 /// The CA that lists the certificate; `None` for one of a rollover that is finished.
 async fn issuer_of(service: &AdministrationService, serial: Serial) -> Option<&Generation> {
-    let row = service.pipeline.store.find_certificate(serial).await;
+    let row = service.store.find_certificate(serial).await;
     let row = row
         .inspect_err(|error| tracing::error!(%error, "no CRL for a revocation yet"))
         .ok()??;
-    service
-        .pipeline
-        .generations
-        .of(&row.ca_id)
-        .map(|found| &**found)
+    service.generations.of(&row.ca_id).map(|found| &**found)
 }
 
 /// The number of the list that shows the change. The change is durable: where no list can be signed now, the schedule
 /// signs one as soon as it can, so the call has succeeded all the same.
 async fn issue_crl(service: &AdministrationService, of: &Generation) -> u64 {
-    let pipeline = &service.pipeline;
     match of
         .revocation
-        .issue(pipeline.policies.active().model_hash())
+        .issue(service.policies.active().model_hash())
         .await
     {
         Ok(number) => number,

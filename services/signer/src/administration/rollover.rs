@@ -15,8 +15,7 @@ pub(super) async fn plan(
     request: PlanRolloverRequest,
 ) -> Result<PlanRolloverReply, AdminError> {
     let PlanRolloverRequest { at } = request;
-    let pipeline = &service.pipeline;
-    let now = pipeline.recorder.clock.now();
+    let now = service.recorder.now();
     let at = match u64::try_from(at) {
         Ok(0) => now,
         Ok(at) => UNIX_EPOCH
@@ -24,10 +23,10 @@ pub(super) async fn plan(
             .ok_or_else(|| AdminError::Invalid(format!("{at} is no time of this world")))?,
         Err(_) => return Err(AdminError::Invalid(format!("{at} is before 1970"))),
     };
-    let policy = pipeline.policies.active();
-    let plan = pipeline
+    let policy = service.policies.active();
+    let plan = service
         .generations
-        .plan(&pipeline.store, &policy, now, at)
+        .plan(&service.store, &policy, now, at)
         .await?;
     Ok(PlanRolloverReply {
         at: unix(at),

@@ -13,16 +13,15 @@ pub(super) async fn show(
     request: StatusRequest,
 ) -> Result<StatusReply, AdminError> {
     let StatusRequest {} = request;
-    let pipeline = &service.pipeline;
-    let in_force = pipeline.policies.active();
-    let counts = pipeline.store.counts().await?;
-    let workers = pipeline.generations.all().flat_map(|generation| {
+    let in_force = service.policies.active();
+    let counts = service.store.counts().await?;
+    let workers = service.generations.all().flat_map(|generation| {
         let health = generation.hsm.health().borrow().clone();
         health.workers
     });
     Ok(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: pipeline.recorder.boot_id().to_owned(),
+        boot_id: service.recorder.boot_id().to_owned(),
         ready: service.readiness.is_ready(),
         causes: service.readiness.causes(),
         warnings: service.readiness.warnings(),

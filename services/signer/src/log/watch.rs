@@ -8,14 +8,20 @@ use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
 use tokio::time::MissedTickBehavior;
 
-use crate::pipeline::Pipeline;
+use super::Log;
+use crate::policies::Policies;
 
 /// A log that was not signed for so long needs somebody.
 const OVERDUE: Duration = Duration::from_secs(60);
 
 /// Runs until the shutdown: once an interval. The last checkpoint, after the drain, is not its.
-pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
-    let mut interval = tokio::time::interval(pipeline.log.settings.interval);
+pub(crate) async fn watch(
+    log: Arc<Log>,
+    policies: Arc<Policies>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) {
+    let mut interval = tokio::time::interval(log.settings.interval);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut signed = Instant::now();
     loop {
@@ -23,8 +29,8 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdow
             () = shutdown.requested() => return,
             _ = interval.tick() => {}
         }
-        let policy_hash = pipeline.policies.active().model_hash();
-        match pipeline.log.checkpoint(policy_hash).await {
+        let policy_hash = policies.active().model_hash();
+        match log.checkpoint(policy_hash).await {
             Ok(()) => {
                 signed = Instant::now();
                 readiness.warn("log", None);

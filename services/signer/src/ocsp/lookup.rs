@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use assay_ocsp::{BasicResponse, Issuer};
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{
     Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
 };
-use assay_store::{CertIdHash, OcspFound, OcspRow, Serial};
+use assay_store::{OcspFound, OcspRow, Serial};
+use assay_types::CertIdHash;
 use tokio::sync::Semaphore;
 
-use super::{Issuer, Ocsp, response};
+use super::Ocsp;
 use crate::admission::{Bucket, MAX_FRONTENDS};
 
 /// Questions at the store at a time: a part of its readers' queue, so that there is always room for enrolments.
@@ -71,7 +73,7 @@ impl Ocsp {
         if !self.lookups.admit(frontend) {
             return busy;
         }
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         match self
             .store
             .find_ocsp(self.ca_id.clone(), serial, hash, now)
@@ -111,7 +113,14 @@ impl Ocsp {
 }
 
 fn signed(row: &OcspRow) -> Outcome {
-    match response::whole(&row.response, &row.certificate) {
+    let whole = BasicResponse::from_der(&row.response).and_then(|kept| {
+        BasicResponse {
+            certificate: Some(row.certificate.clone()),
+            ..kept
+        }
+        .to_response()
+    });
+    match whole {
         Ok(response) => Outcome::Signed(OcspSigned {
             response,
             this_update: row.this_update,

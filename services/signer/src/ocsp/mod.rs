@@ -4,14 +4,15 @@
 
 mod lookup;
 mod responder;
-mod response;
 mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_hsm::{Hsm, OperationError, Priority};
-use assay_store::{CertIdHash, DueResponse, Serial, SignedResponse, Store, StoreError};
+use assay_hsm::{OperationError, Priority, Token};
+use assay_ocsp::{BasicResponse, CertId, Issuer, ResponseData, Status};
+use assay_store::{DueResponse, Serial, SignedResponse, Store, StoreError};
+use assay_types::{CertIdHash, Timestamp};
 use der::{Decode, Encode};
 use openssl::error::ErrorStack;
 use openssl::sha::{sha1, sha256};
@@ -26,8 +27,6 @@ use crate::revocation::x509_reason;
 use crate::settings::ResponderSettings;
 use lookup::Lookups;
 use responder::Responder;
-pub(crate) use response::Issuer;
-use response::Statement;
 
 /// The request id of a response's token operation.
 const REQUEST_ID: &str = "ocsp";
@@ -41,7 +40,7 @@ const LEAST_REFRESH: i64 = 5;
 
 /// The responder of one CA.
 pub(crate) struct Ocsp {
-    hsm: Hsm,
+    hsm: Arc<dyn Token>,
     store: Store,
     recorder: Arc<Recorder>,
     ca_id: String,
@@ -57,8 +56,10 @@ pub(crate) struct Ocsp {
 pub(crate) enum OcspError {
     #[error("the store gave nothing, or does not keep the response")]
     Store(#[from] StoreError),
-    #[error("the response, or the responder's certificate, cannot be encoded or decoded")]
-    Encoding(#[from] der::Error),
+    #[error("the responder's certificate, or that of the CA, cannot be decoded")]
+    Certificate(#[from] der::Error),
+    #[error("the response cannot be encoded")]
+    Encoding(#[from] assay_ocsp::Error),
     #[error("the response was not signed")]
     Sign(#[from] OperationError),
     #[error("the token's signature does not verify")]
@@ -76,7 +77,7 @@ pub(crate) enum OcspError {
 impl Ocsp {
     /// From here on what is issued waits for a response.
     pub(crate) async fn start(
-        hsm: Hsm,
+        hsm: Arc<dyn Token>,
         store: Store,
         ca: &IssuingCa,
         place: Place,
@@ -146,7 +147,7 @@ impl Ocsp {
         due: &DueResponse,
         priority: Priority,
     ) -> Result<SignedResponse, OcspError> {
-        let this_update = self.recorder.clock.now_seconds();
+        let this_update = self.recorder.now_seconds();
         let end = seconds_of(self.responder.not_after);
         let next_update = this_update
             .saturating_add(seconds(self.schedule.validity))
@@ -154,13 +155,12 @@ impl Ocsp {
         if next_update <= this_update {
             return Err(OcspError::ResponderExpired);
         }
-        let statement = Statement {
-            serial: due.serial.as_bytes(),
-            revoked: due
-                .revoked
-                .map(|(at, reason)| (unix(at), x509_reason(reason))),
-            this_update: unix(this_update),
-            next_update: unix(next_update),
+        let status = match due.revoked {
+            None => Status::Good,
+            Some((at, reason)) => Status::Revoked {
+                at: Timestamp::from_seconds(at),
+                reason: Some(x509_reason(reason)),
+            },
         };
         let mut signed = SignedResponse {
             serial: due.serial.clone(),
@@ -172,13 +172,30 @@ impl Ocsp {
             refresh_at: self.refresh_at(&due.serial, this_update, next_update),
         };
         for issuer in &self.issuers {
-            let data = response::data(&self.responder.key_hash, issuer, statement)?;
+            let data = ResponseData {
+                responder: self.responder.key_hash.to_vec(),
+                produced_at: Timestamp::from_seconds(this_update),
+                cert_id: CertId {
+                    issuer: issuer.clone(),
+                    serial: due.serial.as_bytes().to_vec(),
+                },
+                status,
+                this_update: Timestamp::from_seconds(this_update),
+                next_update: Timestamp::from_seconds(next_update),
+            }
+            .to_der()?;
             let signature = self.hsm.sign_ocsp(REQUEST_ID, priority, &data).await?;
             self.responder.verify(&data, &signature)?;
-            let basic = response::basic(&data, self.responder.algorithm.to_der(), &signature)?;
+            let basic = BasicResponse {
+                data,
+                algorithm: self.responder.algorithm.to_der().to_vec(),
+                signature,
+                // The same in all responses: it is added when one is sent.
+                certificate: None,
+            };
             match issuer.hash {
-                CertIdHash::Sha1 => signed.sha1 = basic,
-                CertIdHash::Sha256 => signed.sha256 = Some(basic),
+                CertIdHash::Sha1 => signed.sha1 = basic.to_der()?,
+                CertIdHash::Sha256 => signed.sha256 = Some(basic.to_der()?),
             }
         }
         metrics::ocsp_signed();

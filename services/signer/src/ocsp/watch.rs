@@ -70,7 +70,7 @@ impl Ocsp {
     async fn seed(&self) {
         let mut after = Some(0);
         while let Some(position) = after {
-            let now = self.recorder.clock.now_seconds();
+            let now = self.recorder.now_seconds();
             let seeded = self.store.seed_ocsp(self.ca_id.clone(), position, now);
             match seeded.await {
                 Ok(next) => after = next,
@@ -85,7 +85,7 @@ impl Ocsp {
     /// Signs and keeps a batch, and says how many responses that were. A crash loses one batch at most, which is then due
     /// again.
     async fn batch(self: &Arc<Self>) -> Result<u32, OcspError> {
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         let due = self
             .store
             .due_ocsp(self.ca_id.clone(), now, BATCH.min(self.schedule.rate));
@@ -133,7 +133,7 @@ impl Ocsp {
             Ok(signed) => Ok(Some(signed)),
             Err(OcspError::Sign(error)) if error.is_permanent() => {
                 tracing::error!(serial = %due.serial, %error, "an OCSP response is not signed");
-                let until = self.recorder.clock.now_seconds().saturating_add(PUT_OFF);
+                let until = self.recorder.now_seconds().saturating_add(PUT_OFF);
                 self.store.defer_ocsp(due, until).await?;
                 Ok(None)
             }
@@ -146,7 +146,7 @@ impl Ocsp {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let now = self.recorder.clock.now_seconds();
+            let now = self.recorder.now_seconds();
             if let Err(error) = self.store.prune_ocsp(now).await {
                 tracing::warn!(%error, "responses for expired certificates cannot be removed");
             }

@@ -6,8 +6,9 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::rsa::Rsa;
 use openssl::x509::X509ReqBuilder;
+
+use crate::random::Random;
 
 /// What most devices have.
 const KEY_BITS: u32 = 2_048;
@@ -28,8 +29,8 @@ pub(crate) enum NoDecoy {
 }
 
 impl Decoy {
-    pub(crate) fn new() -> Result<Self, NoDecoy> {
-        let der = csr(&PKey::from_rsa(Rsa::generate(KEY_BITS)?)?)?;
+    pub(crate) fn new(random: &dyn Random) -> Result<Self, NoDecoy> {
+        let der = csr(&random.rsa_key(KEY_BITS)?)?;
         let mut of_curves = Vec::with_capacity(Curve::ALL.len());
         for curve in Curve::ALL {
             let group = EcGroup::from_curve_name(nid(curve))?;
@@ -98,11 +99,12 @@ fn nid(curve: Curve) -> Nid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::OpenSslRandom;
 
     /// A decoy that did not parse or verify would cost less than what it stands in for.
     #[test]
     fn the_decoy_is_a_csr_that_verifies_and_never_comes_out() {
-        let decoy = Decoy::new().unwrap();
+        let decoy = Decoy::new(&OpenSslRandom).unwrap();
         let limits = Limits::default();
         let csr = Csr::parse(&decoy.der, &limits).unwrap();
         csr.verify_proof_of_possession().unwrap();
@@ -127,7 +129,7 @@ mod tests {
     /// Else a failure in a profile of some curve would cost less than one of each kind.
     #[test]
     fn there_is_a_decoy_of_each_curve_that_verifies() {
-        let decoy = Decoy::new().unwrap();
+        let decoy = Decoy::new(&OpenSslRandom).unwrap();
         let curves: Vec<_> = decoy.of_curves.iter().map(|(curve, _)| *curve).collect();
         assert_eq!(curves, Curve::ALL);
         for (curve, csr) in &decoy.of_curves {
@@ -137,7 +139,7 @@ mod tests {
     }
 
     fn certificate_over(key: &openssl::pkey::PKeyRef<openssl::pkey::Public>) -> SignerCertificate {
-        let issuer = PKey::from_rsa(Rsa::generate(KEY_BITS).unwrap()).unwrap();
+        let issuer = OpenSslRandom.rsa_key(KEY_BITS).unwrap();
         let mut builder = openssl::x509::X509Builder::new().unwrap();
         builder.set_pubkey(key).unwrap();
         builder.sign(&issuer, MessageDigest::sha256()).unwrap();

@@ -7,10 +7,11 @@ use assay_store::{
     PendingRow,
 };
 
+use super::enrol::Enrolment;
 use super::opened::Opened;
 use super::requester::Requester;
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail, asker, source};
+use super::{End, Trail, asker, source};
 
 /// The answer of one read.
 pub(super) struct Evidence {
@@ -24,7 +25,7 @@ pub(super) struct Evidence {
     inventory: Option<InventoryRow>,
 }
 
-impl Pipeline {
+impl Enrolment {
     pub(super) async fn evidence(
         &self,
         profile: &Profile,
@@ -56,11 +57,6 @@ impl Pipeline {
             challenge: found.challenge,
             inventory: found.inventory,
         })
-    }
-
-    pub(super) fn retransmit_since(&self) -> i64 {
-        let window = i64::try_from(self.limits.retransmit_window.as_secs()).unwrap_or(i64::MAX);
-        self.recorder.clock.now_seconds().saturating_sub(window)
     }
 }
 

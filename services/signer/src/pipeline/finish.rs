@@ -15,6 +15,7 @@ use super::intent::Intent;
 use super::lint::Linted;
 use super::reply::{self, SignError};
 use super::source::Superseded;
+use crate::app::Parts;
 use crate::generation::Generation;
 use crate::issuing_ca::AssembleError;
 use crate::metrics;
@@ -62,15 +63,11 @@ pub(crate) enum Recovered {
 }
 
 impl Finish {
-    pub(crate) fn new(
-        store: Store,
-        generations: Arc<Generations>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub(crate) fn new(parts: &Parts) -> Self {
         Self {
-            store,
-            generations,
-            recorder,
+            store: parts.store.clone(),
+            generations: Arc::clone(&parts.generations),
+            recorder: Arc::clone(&parts.recorder),
             at_work: Arc::default(),
         }
     }
@@ -98,14 +95,14 @@ impl Finish {
         .await?;
 
         // 10: the CertRep is part of the result, so that the same bytes get the same answer for ever.
-        let now = self.recorder.clock.now();
+        let now = self.recorder.now();
         let chain = profile.quirks_at(now).chain_in_reply;
         let outcome = Outcome::Success {
             certificates: ca.with_chain(certificate.clone(), chain),
         };
         let algorithms = reply::algorithms(profile, hsm.key_transports(), now);
-        let built = reply::build(hsm, &algorithms, asker, &outcome, trail).await;
-        let issued_at = self.recorder.clock.now_seconds();
+        let built = reply::build(&**hsm, &algorithms, asker, &outcome, trail).await;
+        let issued_at = self.recorder.now_seconds();
         let event = Event::RequestIssued {
             request: trail.request(),
             issuance: intent.issuance,

@@ -4,18 +4,19 @@ use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};
 use assay_store::{NewIntent, PermitWrite, QuotaCharge, Serial, TransactionKey};
 
+use super::enrol::Enrolment;
 use super::finish::AtWork;
 use super::issue::Candidate;
 use super::lint::Linted;
 use super::rule::settle;
 use super::source::Superseded;
-use super::{End, Pipeline, Trail};
+use super::{End, Trail};
 use crate::generation::Generation;
 
 /// Quotas are counted in windows of this many seconds.
 const QUOTA_WINDOW: i64 = 3_600;
 
-/// A certificate that may be signed: it is on disk, and a crash ends in it. Made by [`Pipeline::open_intent`] only.
+/// A certificate that may be signed: it is on disk, and a crash ends in it. Made by [`Enrolment::open_intent`] only.
 pub(crate) struct Intent {
     pub(super) serial: Serial,
     pub(super) tbs: Vec<u8>,
@@ -46,7 +47,7 @@ impl Names {
     }
 }
 
-impl Pipeline {
+impl Enrolment {
     /// One transaction: transaction bound, authorisation used up, quotas charged, TBS stored, record written.
     pub(super) async fn open_intent(
         &self,
@@ -58,7 +59,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Opening, End> {
         let Generation { ca, hsm, .. } = &*trail.generation;
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
             serial: serial.to_string().into(),
@@ -101,7 +102,7 @@ impl Pipeline {
                     not_before: unix(tbs.not_before()),
                     not_after: unix(tbs.not_after()),
                     policy_hash: trail.policy_hash.unwrap_or_default(),
-                    expires_at: now.saturating_add(seconds(self.limits.intent_ttl)),
+                    expires_at: now.saturating_add(seconds(self.intent_ttl)),
                     request: trail.request(),
                 },
                 consume: candidate.consume,

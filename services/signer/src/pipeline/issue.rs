@@ -6,10 +6,12 @@ use assay_policy::{Facts, Permit, Profile, decide};
 use assay_store::Consume;
 
 use super::asker::Asker;
+use super::enrol::Enrolment;
 use super::intent::{Names, Opening};
 use super::kept::Kept;
 use super::opened::Opened;
-use super::{Deferred, End, Pipeline, Trail, exceptions, lint, source};
+use super::{Deferred, End, Trail, exceptions, lint, source};
+use crate::random::Random;
 
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
 pub(super) struct Candidate {
@@ -33,8 +35,9 @@ impl Candidate {
         facts: Facts,
         fresh: Option<String>,
         keep_evidence: Duration,
+        random: &dyn Random,
     ) -> Result<Self, End> {
-        let kept = Kept::of(opened, keep_evidence);
+        let kept = Kept::of(opened, keep_evidence, random)?;
         let refuse = |refusal| kept.refusal(&facts, refusal);
         Ok(Self {
             signer_spki_sha256: opened.signer.spki_sha256(),
@@ -52,7 +55,7 @@ impl Candidate {
     }
 }
 
-impl Pipeline {
+impl Enrolment {
     pub(super) async fn issue(
         &self,
         profile: &Profile,
@@ -73,7 +76,7 @@ impl Pipeline {
         let ca = &trail.generation.ca;
         let issuer = &ca.issuer;
         let (not_before, not_after) = profile.validity(now, issuer);
-        let serial = crate::serial::draw()?;
+        let serial = crate::serial::draw(&*self.random)?;
         let tbs = assay_policy::tbs(profile, permit, issuer, &serial, not_before, not_after)
             .map_err(End::deferred)?;
         let linted = lint::check(ca, &expected, &tbs, now)?;

@@ -7,9 +7,13 @@ use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, unix};
 use assay_policy::{Authority, Facts, Refusal, Tbs};
 use assay_scep::{Csr, FailInfo};
 use assay_store::PendingRow;
+use openssl::error::ErrorStack;
 
 use super::End;
 use super::opened::Opened;
+use crate::random::Random;
+
+const SALT_BYTES: usize = 32;
 
 /// The request as it is kept: nothing of it is secret.
 pub(super) struct Kept {
@@ -18,26 +22,39 @@ pub(super) struct Kept {
     csr_sha256: [u8; 32],
     /// The waiting request that was approved.
     pending_id: Option<String>,
+    /// Goes into the hash of the evidence.
+    salt: [u8; SALT_BYTES],
     keep: Duration,
 }
 
 impl Kept {
-    pub(super) fn of(opened: &Opened, keep: Duration) -> Self {
-        Self {
+    pub(super) fn of(
+        opened: &Opened,
+        keep: Duration,
+        random: &dyn Random,
+    ) -> Result<Self, ErrorStack> {
+        Ok(Self {
             csr: opened.csr.without_challenge(),
             csr_sha256: opened.csr_sha256,
             pending_id: None,
+            salt: salt(random)?,
             keep,
-        }
+        })
     }
 
-    pub(super) fn of_approved(row: &PendingRow, csr: &Csr, keep: Duration) -> Self {
-        Self {
+    pub(super) fn of_approved(
+        row: &PendingRow,
+        csr: &Csr,
+        keep: Duration,
+        random: &dyn Random,
+    ) -> Result<Self, ErrorStack> {
+        Ok(Self {
             csr: csr.without_challenge(),
             csr_sha256: row.csr_digest,
             pending_id: Some(row.id.clone()),
+            salt: salt(random)?,
             keep,
-        }
+        })
     }
 
     /// Of a certificate: kept beyond its end.
@@ -83,9 +100,7 @@ impl Kept {
         pending_id: Option<String>,
         verdict: Verdict,
         until: i64,
-    ) -> Result<Attachment, Unkept> {
-        let mut salt = [0; 32];
-        openssl::rand::rand_bytes(&mut salt)?;
+    ) -> Result<Attachment, EvidenceError> {
         let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
         let evidence = Evidence::new(
             facts,
@@ -94,29 +109,25 @@ impl Kept {
             pending_id,
             verdict,
         );
-        let (attachment, _) = evidence.seal(salt, until.saturating_add(keep))?;
+        let (attachment, _) = evidence.seal(self.salt, until.saturating_add(keep))?;
         Ok(attachment)
     }
 }
 
-/// Why there is no evidence.
-#[derive(Debug, thiserror::Error)]
-enum Unkept {
-    #[error("OpenSSL failed")]
-    Salt(#[from] openssl::error::ErrorStack),
-    #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+fn salt(random: &dyn Random) -> Result<[u8; SALT_BYTES], ErrorStack> {
+    let mut salt = [0; SALT_BYTES];
+    random.fill(&mut salt)?;
+    Ok(salt)
 }
 
 /// Nothing is permitted that could not be checked again.
-fn unkept(cause: Unkept) -> End {
-    match cause {
-        Unkept::Evidence(EvidenceError::TooLong(_)) => End::refused(
+fn unkept(cause: EvidenceError) -> End {
+    if matches!(cause, EvidenceError::TooLong(_)) {
+        return End::refused(
             FailInfo::BadRequest,
             "SCEP:csr-length",
             "the CSR is longer than what is kept of a decision",
-        ),
-        Unkept::Evidence(error) => End::deferred(error),
-        Unkept::Salt(error) => End::from(error),
+        );
     }
+    End::deferred(cause)
 }

@@ -1,6 +1,8 @@
 //! When an answer leaves: the uniform failure on a tick of a clock that starts with its request, every other at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::metrics;
 
@@ -29,7 +31,7 @@ impl Leaves {
             metrics::tick_missed();
         }
         // Until an instant, not for a time: how long ago the work ended must not show in the rounding of the timer.
-        tokio::time::sleep_until(next.into()).await;
+        tokio::time::sleep_until(next).await;
     }
 }
 

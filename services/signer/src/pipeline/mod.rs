@@ -6,6 +6,7 @@
 mod asker;
 mod decoy;
 mod end;
+mod enrol;
 mod evidence;
 mod exceptions;
 mod facts;
@@ -27,37 +28,37 @@ mod rule;
 mod source;
 mod standing;
 mod trail;
+mod waiting;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use assay_policy::{Profile, Quirk};
+use assay_policy::Profile;
 use assay_runtime::identity::Identity;
-use assay_scep::{Envelope, Limits as MessageLimits, Request};
-use assay_store::Store;
+use assay_scep::{Limits as MessageLimits, Request};
+use tokio::time::Instant;
 
-use asker::Asker;
-pub(crate) use decoy::Decoy;
+use decoy::NoDecoy;
 pub(crate) use end::{Deferred, End, Refused};
+use enrol::Enrolment;
 pub(crate) use finish::{Finish, Recovered};
-use issue::Candidate;
 pub(crate) use leaves::LEAST_TICK;
 use leaves::Leaves;
+use opened::Opener;
 use outer::Asked;
-pub(crate) use refuse::Aggregate;
+use query::Query;
+pub(crate) use refuse::Refusals;
 pub(crate) use reply::algorithms;
-use requester::Requester;
 pub(crate) use trail::Trail;
+pub(crate) use waiting::Waiting;
 
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
-use crate::challenge_key::ChallengeKey;
-use crate::config::{AuditConfig, LimitsConfig};
-use crate::log::Log;
+use crate::app::Parts;
+use crate::config::LimitsConfig;
 use crate::metrics;
 use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
-use crate::terms::Terms;
 
 /// A pkiMessage as a frontend relayed it. Nothing in it but the frontend's identity is proven.
 #[derive(Debug)]
@@ -79,25 +80,42 @@ pub(crate) enum Answer {
     Busy { retry_after_seconds: u32 },
 }
 
-/// Everything that issuing needs.
+/// What every pkiMessage passes, and the contexts that answer it.
 pub(crate) struct Pipeline {
-    pub(crate) generations: Arc<Generations>,
-    pub(crate) store: Store,
-    pub(crate) policies: Policies,
-    pub(crate) challenge_key: ChallengeKey,
-    pub(crate) recorder: Arc<Recorder>,
-    pub(crate) admission: Admission,
-    pub(crate) finish: Finish,
-    pub(crate) log: Log,
-    pub(crate) audit: AuditConfig,
-    pub(crate) limits: LimitsConfig,
-    pub(crate) terms: Terms,
-    pub(crate) message_limits: MessageLimits,
-    pub(crate) refusals: Aggregate,
-    pub(crate) decoy: Decoy,
+    generations: Arc<Generations>,
+    policies: Arc<Policies>,
+    recorder: Arc<Recorder>,
+    admission: Arc<Admission>,
+    message_limits: MessageLimits,
+    refusal_tick: Duration,
+    enrolment: Enrolment,
+    query: Query,
+    refusals: Arc<Refusals>,
 }
 
 impl Pipeline {
+    /// `finish` and `refusals` are shared with what is done beside requests.
+    pub(crate) fn new(
+        parts: &Parts,
+        limits: &LimitsConfig,
+        keep_evidence: Duration,
+        finish: Arc<Finish>,
+        refusals: Arc<Refusals>,
+    ) -> Result<Self, NoDecoy> {
+        let opener = Arc::new(Opener::new(parts)?);
+        Ok(Self {
+            generations: Arc::clone(&parts.generations),
+            policies: Arc::clone(&parts.policies),
+            recorder: Arc::clone(&parts.recorder),
+            admission: Arc::clone(&parts.admission),
+            message_limits: MessageLimits::default(),
+            refusal_tick: limits.refusal_tick,
+            enrolment: Enrolment::new(parts, limits, keep_evidence, finish, Arc::clone(&opener)),
+            query: Query::new(parts, opener),
+            refusals,
+        })
+    }
+
     /// Answers one request; exactly one terminal audit record comes of it, once it was admitted.
     pub(crate) async fn answer(&self, received: Received) -> Answer {
         let Some(at_work) = self.admission.admit(received.frontend.name()) else {
@@ -109,17 +127,17 @@ impl Pipeline {
         let (answer, leaves) = self.work(&received).await;
         // Waiting is no work: a flood of refusals must not hold the places of enrolments.
         drop(at_work);
-        leaves.wait(received.at, self.limits.refusal_tick).await;
+        leaves.wait(received.at, self.refusal_tick).await;
         answer
     }
 
     async fn work(&self, received: &Received) -> (Answer, Leaves) {
         let policy = self.policies.active();
-        let now = self.recorder.clock.now();
+        let now = self.recorder.now();
         let stage = self.generations.stage(policy.approves_next_ca(), now);
         let mut trail = Trail::of(received, self.generations.current(stage));
         let Some(profile) = policy.select(&received.profile) else {
-            return self.end(trail, None, End::UnknownProfile).await;
+            return self.refusals.end(trail, None, End::UnknownProfile).await;
         };
         trail.profile = profile.name().to_string();
         trail.policy_hash = policy.model_hash();
@@ -128,7 +146,7 @@ impl Pipeline {
             Ok(request) => request,
             Err(malformed) => {
                 let end = End::Malformed(malformed.to_string());
-                return self.end(trail, None, end).await;
+                return self.refusals.end(trail, None, end).await;
             }
         };
         let quirks = profile.quirks_at(now);
@@ -137,7 +155,11 @@ impl Pipeline {
         trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
         match self.serve(&policy, profile, &request, &mut trail).await {
             Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
-            Err(end) => self.end(trail, Some((profile, &request)), end).await,
+            Err(end) => {
+                self.refusals
+                    .end(trail, Some((profile, &request)), end)
+                    .await
+            }
         }
     }
 
@@ -153,58 +175,20 @@ impl Pipeline {
         self.stands(policy, profile)?;
         match asked {
             Asked::Certificate(means) => {
-                let requester = self.requester(request, means).await?;
-                self.enrol(profile, request, &envelope, requester, trail)
+                let requester = self.enrolment.requester(request, means).await?;
+                self.enrolment
+                    .enrol(profile, request, &envelope, requester, trail)
                     .await
             }
-            Asked::Progress => self.poll(profile, request, trail).await,
-            Asked::IssuedCertificate => self.get_cert(profile, request, &envelope, trail).await,
-            Asked::Crl => self.get_crl(profile, request, &envelope, trail).await,
-        }
-    }
-
-    /// PKCSReq and RenewalReq: from an envelope to a candidate for a certificate.
-    async fn enrol(
-        &self,
-        profile: &Profile,
-        request: &Request,
-        envelope: &Envelope,
-        requester: Requester,
-        trail: &mut Trail,
-    ) -> Result<Vec<u8>, End> {
-        if let Some(cert_rep) = self.identical_request(profile, trail).await? {
-            return Ok(cert_rep);
-        }
-        // What could not be answered is not decrypted.
-        asker::check_profile(profile, request.signer()?)?;
-        let stranger = matches!(requester, Requester::Key);
-        if stranger && !self.admission.may_decrypt(&trail.peer) {
-            return Err(End::NotOpened);
-        }
-        // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
-        let opened = self
-            .open(profile, request, envelope, &requester, trail)
-            .await?;
-        let asker = Asker::of(request, &opened, trail)?;
-        let now = self.recorder.clock.now();
-        let mut facts = facts::collect(profile, request, &opened, now)?;
-        trail.needs(Quirk::of_digest(facts.csr_digest));
-        let mut evidence = self.evidence(profile, &facts, &opened, trail).await?;
-        if let Some(earlier) = evidence.retransmitted.take() {
-            return self.equal_csr(profile, asker, earlier, trail).await;
-        }
-        if let Some(queued) = evidence.queued.take() {
-            return self.progress(profile, asker, *queued, trail).await;
-        }
-        let fresh = evidence.fresh_for(&requester, &opened.signer, trail)?;
-        facts.authority = evidence.authority(&requester, &opened.signer, trail)?;
-        let candidate = Candidate::new(profile, &opened, facts, fresh, self.audit.keep_evidence)?;
-        match profile.approval() {
-            Some(approval) => {
-                self.queue(profile, approval, asker, &opened, candidate, trail)
-                    .await
+            Asked::Progress => self.enrolment.poll(profile, request, trail).await,
+            Asked::IssuedCertificate => {
+                let query = &self.query;
+                query.get_cert(profile, request, &envelope, trail).await
             }
-            None => self.issue(profile, asker, candidate, trail).await,
+            Asked::Crl => {
+                let query = &self.query;
+                query.get_crl(profile, request, &envelope, trail).await
+            }
         }
     }
 }

@@ -1,18 +1,24 @@
-//! Opening the envelope: RSA unwrap in the token, CSR, proof of possession, and the key that signed the message.
+//! Opener the envelope: RSA unwrap in the token, CSR, proof of possession, and the key that signed the message.
 //!
 //! All failures here are one: anybody can re-sign a captured envelope, so telling them apart would be an oracle
 //! (SECURITY.md). What to do about it in time and bytes is `refuse.rs`.
 
-use assay_hsm::{BadCiphertext, Hsm, OperationError, RaKeys};
+use std::sync::Arc;
+
+use assay_hsm::{BadCiphertext, OperationError, RaKeys, Token};
 use assay_policy::Profile;
 use assay_scep::{
-    Csr, Decryptor, Digest, Envelope, KeyTransport, Request, SignerCertificate, Undecipherable,
+    Csr, Decryptor, Digest, Envelope, KeyTransport, Limits, Request, SignerCertificate,
+    Undecipherable,
 };
 use zeroize::Zeroizing;
 
+use super::decoy::{Decoy, NoDecoy};
 use super::reply::curve;
 use super::requester::Requester;
-use super::{End, Pipeline, Trail};
+use super::{End, Trail};
+use crate::admission::Admission;
+use crate::app::Parts;
 
 /// A CSR whose sender holds the key, with the certificate that the reply will be enveloped to.
 pub(super) struct Opened {
@@ -21,7 +27,22 @@ pub(super) struct Opened {
     pub(super) signer: SignerCertificate,
 }
 
-impl Pipeline {
+/// Opens envelopes; a request that does not open is charged to its frontend.
+pub(super) struct Opener {
+    decoy: Decoy,
+    admission: Arc<Admission>,
+    message_limits: Limits,
+}
+
+impl Opener {
+    pub(super) fn new(parts: &Parts) -> Result<Self, NoDecoy> {
+        Ok(Self {
+            decoy: Decoy::new(&*parts.random)?,
+            admission: Arc::clone(&parts.admission),
+            message_limits: Limits::default(),
+        })
+    }
+
     /// On a first enrolment the CSR's key is the signer's; a renewal may bring a new key.
     pub(super) async fn open(
         &self,
@@ -61,7 +82,7 @@ impl Pipeline {
         trail: &Trail,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
         let key = RaKey {
-            hsm: &trail.generation.hsm,
+            token: &*trail.generation.hsm,
             keys: trail.ra.keys,
             request_id: &trail.request_id,
         };
@@ -71,7 +92,7 @@ impl Pipeline {
 
 /// The RA decryption key behind its worker.
 struct RaKey<'a> {
-    hsm: &'a Hsm,
+    token: &'a dyn Token,
     keys: RaKeys,
     request_id: &'a str,
 }
@@ -85,7 +106,7 @@ impl Decryptor for RaKey<'_> {
         encrypted_key: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, OperationError> {
         let answer = self
-            .hsm
+            .token
             .decrypt(self.request_id, self.keys, to_hsm(transport), encrypted_key)
             .await?;
         Ok(match answer {

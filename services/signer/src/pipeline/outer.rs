@@ -42,7 +42,7 @@ impl Pipeline {
         request.check_algorithms(&reply::algorithms(
             profile,
             trail.generation.hsm.key_transports(),
-            self.recorder.clock.now(),
+            self.recorder.now(),
         ))?;
         request.verify()?;
         let envelope = request.envelope()?;

@@ -1,24 +1,25 @@
 //! Requests that wait for an operator: queued, polled for, and issued once they are approved.
 
 use assay_audit::Event;
-use assay_policy::{Approval, Authority, Facts, Profile};
-use assay_scep::{Csr, Outcome, Request};
+use assay_policy::{Approval, Profile};
+use assay_scep::{Outcome, Request};
 use assay_store::{
     Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
 };
 
 use super::asker::{self, Asker};
+use super::enrol::Enrolment;
 use super::issue::Candidate;
 use super::kept::Kept;
 use super::opened::Opened;
 use super::rule::{SignerRule, settle};
-use super::{End, Pipeline, Trail, facts, source};
+use super::{End, Trail, reply, waiting};
 use crate::metrics;
 
 /// Random bytes of a waiting request's id.
 const ID_BYTES: usize = 8;
 
-impl Pipeline {
+impl Enrolment {
     /// Queues what the policy would permit now; the CertRep is PENDING.
     pub(super) async fn queue(
         &self,
@@ -31,10 +32,10 @@ impl Pipeline {
     ) -> Result<Vec<u8>, End> {
         let permit = candidate.decide(profile)?;
         let mut id = [0; ID_BYTES];
-        openssl::rand::rand_bytes(&mut id)?;
+        self.random.fill(&mut id)?;
         let id = hex::encode(id);
-        let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
-        let now = self.recorder.clock.now_seconds();
+        let cert_rep = self.pending(profile, asker, trail).await?;
+        let now = self.recorder.now_seconds();
         let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
         let expires_at = now.saturating_add(lifetime);
         let evidence = candidate.kept.pending(&candidate.facts, &id, expires_at)?;
@@ -58,7 +59,7 @@ impl Pipeline {
                 subject: permit.subject().to_string(),
                 sans: permit.sans().iter().map(ToString::to_string).collect(),
                 key_info: candidate.facts.key.algorithm().describe(),
-                evidence: claims(&candidate.facts.authority),
+                evidence: waiting::claims(&candidate.facts.authority),
                 reserve: reserve(candidate.consume)?,
                 request: trail.request(),
                 cert_rep: Some(cert_rep.clone()),
@@ -151,91 +152,44 @@ impl Pipeline {
         row: &PendingRow,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self.reply(profile, asker, &Outcome::Pending, trail).await?;
+        let cert_rep = self.pending(profile, asker, trail).await?;
         let event = Event::RequestPolled {
             request: trail.request(),
             pending_id: row.id.as_str().into(),
         };
-        self.record(trail.policy_hash, event).await?;
+        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        recorded.await?;
         metrics::request_ended(trail, "pending");
         Ok(cert_rep)
     }
 
+    async fn pending(
+        &self,
+        profile: &Profile,
+        asker: Asker<'_>,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, End> {
+        reply::of(
+            profile,
+            asker,
+            &Outcome::Pending,
+            trail,
+            self.recorder.now(),
+        )
+        .await
+    }
+
     /// The candidate of an approved request: its CSR read again, its authority as it is today.
     async fn approved(&self, profile: &Profile, row: PendingRow) -> Result<Candidate, End> {
-        let facts = self.pending_facts(profile, &row).await?;
-        let csr = self.pending_csr(&row)?;
+        let facts = self.waiting.facts(profile, &row).await?;
+        let csr = self.waiting.csr(&row)?;
         Ok(Candidate {
             facts,
-            kept: Kept::of_approved(&row, &csr, self.audit.keep_evidence),
+            kept: Kept::of_approved(&row, &csr, self.keep_evidence, &*self.random)?,
             signer_spki_sha256: row.transaction.signer_spki_sha256,
             csr_sha256: row.csr_digest,
             consume: Consume::Approved { id: row.id },
         })
-    }
-
-    /// What policy would look at if the request were decided now.
-    pub(crate) async fn pending_facts(
-        &self,
-        profile: &Profile,
-        row: &PendingRow,
-    ) -> Result<Facts, End> {
-        let csr = self.pending_csr(row)?;
-        let mut facts = assay_decision::facts(
-            &csr,
-            profile.name().as_str(),
-            self.recorder.clock.now(),
-            facts::named_hash(&row.message_hash)?,
-            Authority::None,
-        );
-        facts.authority = self.reserved_authority(profile, &facts, row).await?;
-        Ok(facts)
-    }
-
-    pub(crate) fn pending_csr(&self, row: &PendingRow) -> Result<Csr, End> {
-        Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)
-    }
-
-    /// The challenge stays what it was when it was reserved; inventory and old certificate are asked again, so that a
-    /// device struck off meanwhile gets nothing.
-    async fn reserved_authority(
-        &self,
-        profile: &Profile,
-        facts: &Facts,
-        row: &PendingRow,
-    ) -> Result<Authority, End> {
-        let name = profile.inventory_name(&facts.subject);
-        let inventory = match name {
-            Some(name) => {
-                self.store
-                    .find_inventory(profile.name().to_string(), name)
-                    .await?
-            }
-            None => None,
-        };
-        match &row.reserve {
-            Reserve::OneTime { id } => {
-                let claims: Claims = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
-                Ok(Authority::OneTimeChallenge {
-                    id: id.clone(),
-                    profile: row.profile.clone(),
-                    subject: source::subject(&claims.subject)?,
-                    sans: source::sans(&claims.sans)?,
-                    // While it is reserved its own expiry rests; the request's counts.
-                    expires: source::unix(row.expires_at),
-                })
-            }
-            Reserve::Static { id, name: _ } => Ok(Authority::StaticChallenge {
-                id: id.clone(),
-                profile: row.profile.clone(),
-                inventory: inventory.map(source::entry),
-            }),
-            Reserve::Renewal { old, .. } => {
-                let old = self.store.find_certificate(old.clone()).await?;
-                let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-                source::renewal(&old, inventory)
-            }
-        }
     }
 }
 
@@ -245,26 +199,6 @@ fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
         signer_spki_sha256,
         transaction_id: trail.transaction_id.clone().unwrap_or_default(),
     }
-}
-
-/// What a reserved one-time challenge is bound to.
-#[derive(serde::Serialize, serde::Deserialize, Default)]
-struct Claims {
-    subject: String,
-    sans: Vec<String>,
-}
-
-fn claims(authority: &Authority) -> String {
-    let claims = match authority {
-        Authority::OneTimeChallenge { subject, sans, .. } => Claims {
-            subject: subject.to_string(),
-            sans: sans.iter().map(ToString::to_string).collect(),
-        },
-        Authority::StaticChallenge { .. } | Authority::Renewal { .. } | Authority::None => {
-            Claims::default()
-        }
-    };
-    serde_json::json!(claims).to_string()
 }
 
 fn reserve(consume: Consume) -> Result<Reserve, End> {

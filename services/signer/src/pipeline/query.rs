@@ -2,18 +2,42 @@
 //!
 //! Nothing inside the envelope is signed by its own key, so who may ask is settled before anything is decrypted.
 
+use std::sync::Arc;
+
 use assay_audit::Event;
 use assay_policy::Profile;
 use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
-use assay_store::{CertificateRow, CertificateState, Serial};
+use assay_store::{CertificateRow, CertificateState, Serial, Store};
 
 use super::asker::{self, Asker};
+use super::opened::Opener;
+use super::requester::{is_in_force, issued_to};
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail};
+use super::{End, Trail, reply};
+use crate::app::Parts;
 use crate::generation::Generation;
 use crate::metrics;
+use crate::recorder::Recorder;
+use crate::rollover::Generations;
 
-impl Pipeline {
+/// What a holder of a certificate may ask.
+pub(super) struct Query {
+    generations: Arc<Generations>,
+    store: Store,
+    recorder: Arc<Recorder>,
+    opener: Arc<Opener>,
+}
+
+impl Query {
+    pub(super) fn new(parts: &Parts, opener: Arc<Opener>) -> Self {
+        Self {
+            generations: Arc::clone(&parts.generations),
+            store: parts.store.clone(),
+            recorder: Arc::clone(&parts.recorder),
+            opener,
+        }
+    }
+
     /// The certificate of the serial number asked for; badCertId where there is none.
     pub(super) async fn get_cert(
         &self,
@@ -85,11 +109,21 @@ impl Pipeline {
         }
         // From here to the serial number that is found there is one failure: a holder of a certificate could enclose
         // somebody else's ciphertext, and must not learn what is in it.
-        let content = self.unwrap(envelope, trail).await?;
+        let content = self.opener.unwrap(envelope, trail).await?;
         content
             .ok()
             .and_then(|content| IssuerAndSerial::parse(&content))
             .ok_or(End::Unanswered)
+    }
+
+    /// The record of the very certificate that signed the message, in force.
+    async fn holder(&self, request: &Request) -> Result<CertificateRow, End> {
+        issued_to(&self.store, request.signer()?)
+            .await?
+            .filter(|row| is_in_force(row, self.recorder.now_seconds()))
+            .ok_or_else(|| {
+                SignerRule::UnknownCertificate.refusal("a signer that holds none in force")
+            })
     }
 
     /// The record that a query names, and the CA that it is of.
@@ -113,10 +147,10 @@ impl Pipeline {
         event: Event,
         trail: &Trail,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self
-            .reply(profile, Asker::by_key(request), outcome, trail)
-            .await?;
-        self.record(trail.policy_hash, event).await?;
+        let (asker, now) = (Asker::by_key(request), self.recorder.now());
+        let cert_rep = reply::of(profile, asker, outcome, trail, now).await?;
+        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        recorded.await?;
         metrics::request_ended(trail, "queried");
         Ok(cert_rep)
     }

@@ -1,18 +1,21 @@
 //! Every end but a certificate: what the device is told, what the record says, and when it leaves.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_audit::{Attachment, Event};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
+use assay_store::{Store, StoreError};
 
 use super::asker::Asker;
 use super::leaves::Leaves;
 use super::rule::SignerRule;
-use super::{Answer, Deferred, End, Pipeline, Refused, Trail, reply};
-use crate::admission::RETRY_AFTER_SECONDS;
+use super::{Answer, Deferred, End, Refused, Trail, reply};
+use crate::admission::{Admission, RETRY_AFTER_SECONDS};
+use crate::app::Parts;
 use crate::metrics;
+use crate::recorder::Recorder;
 
 /// Refusals a second of requests that nobody authenticated which get a record of their own; the rest are counted in one
 /// aggregate a second, so that whoever holds the frontend cannot fill the books.
@@ -22,7 +25,24 @@ const SINGLE_RECORDS_PER_SECOND: u32 = 50;
 /// again would else fill the disk with what is longer than a record.
 const EVIDENCE_PER_SECOND: u32 = 20;
 
-impl Pipeline {
+/// Ends requests; what was only counted is written once a second.
+pub(crate) struct Refusals {
+    admission: Arc<Admission>,
+    store: Store,
+    recorder: Arc<Recorder>,
+    counted: Aggregate,
+}
+
+impl Refusals {
+    pub(crate) fn new(parts: &Parts) -> Self {
+        Self {
+            admission: Arc::clone(&parts.admission),
+            store: parts.store.clone(),
+            recorder: Arc::clone(&parts.recorder),
+            counted: Aggregate::default(),
+        }
+    }
+
     /// Records how the request ended and makes its answer.
     pub(super) async fn end(
         &self,
@@ -100,10 +120,10 @@ impl Pipeline {
         let algorithms = reply::algorithms(
             profile,
             trail.generation.hsm.key_transports(),
-            self.recorder.clock.now(),
+            self.recorder.now(),
         );
         let asker = Asker::by_key(request);
-        let built = reply::build(&trail.generation.hsm, &algorithms, asker, &outcome, trail).await;
+        let built = reply::build(&*trail.generation.hsm, &algorithms, asker, &outcome, trail).await;
         let cert_rep = match built {
             Ok(cert_rep) => cert_rep,
             Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,
@@ -186,7 +206,8 @@ impl Pipeline {
                 request: trail.request(),
                 detail: cause.into(),
             };
-            if let Err(error) = self.record(trail.policy_hash, event).await {
+            let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+            if let Err(error) = recorded.await {
                 tracing::error!(%error, "the audit log cannot be written");
             }
         }
@@ -200,36 +221,25 @@ impl Pipeline {
         event: Event,
         evidence: Option<Box<Attachment>>,
         kind: Kind,
-    ) -> Result<(), assay_store::StoreError> {
-        let now_ms = self.recorder.clock.moment().wall_ms;
-        if trail.challenge_id.is_none() && !self.refusals.single(&trail.peer, kind, now_ms) {
+    ) -> Result<(), StoreError> {
+        let now_ms = self.recorder.now_ms();
+        if trail.challenge_id.is_none() && !self.counted.single(&trail.peer, kind, now_ms) {
             return Ok(());
         }
         let mut draft = self.recorder.draft(trail.policy_hash, event);
         if let Some(evidence) = evidence
-            && self.refusals.may_keep()
+            && self.counted.may_keep()
         {
             draft = draft.with_evidence(*evidence);
         }
         self.store.append_audit(vec![draft]).await.map(drop)
     }
 
-    pub(crate) async fn record(
-        &self,
-        policy_hash: Option<[u8; 32]>,
-        event: Event,
-    ) -> Result<(), assay_store::StoreError> {
-        self.store
-            .append_audit(vec![self.recorder.draft(policy_hash, event)])
-            .await
-            .map(drop)
-    }
-
     /// Writes what was only counted; called once a second.
-    pub(crate) async fn flush_refusals(&self) {
-        let policy_hash = self.policies.active().model_hash();
-        for event in self.refusals.take() {
-            if let Err(error) = self.record(policy_hash, event).await {
+    pub(crate) async fn flush(&self, policy_hash: Option<[u8; 32]>) {
+        for event in self.counted.take() {
+            let recorded = self.recorder.append(&self.store, policy_hash, event);
+            if let Err(error) = recorded.await {
                 tracing::error!(%error, "the audit log cannot be written");
             }
         }
@@ -273,7 +283,7 @@ enum Kind {
 
 /// Refusals of this second that are counted, not recorded, by frontend.
 #[derive(Default)]
-pub(crate) struct Aggregate(Mutex<Counts>);
+struct Aggregate(Mutex<Counts>);
 
 #[derive(Default)]
 struct Counts {

@@ -8,12 +8,13 @@ use assay_scep::Outcome;
 use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial};
 
 use super::asker::Asker;
+use super::enrol::Enrolment;
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail, reply};
+use super::{End, Trail, reply};
 use crate::issuing_ca::IssuingCa;
 use crate::metrics;
 
-impl Pipeline {
+impl Enrolment {
     /// The stored CertRep of a byte-identical message; no key is used. It is enveloped to the device, so that nobody
     /// else gains by it.
     pub(super) async fn identical_request(
@@ -31,11 +32,9 @@ impl Pipeline {
         if issued.revoked_at.is_some() {
             return Ok(None);
         }
-        self.record(
-            trail.policy_hash,
-            replayed(trail, Answer::StoredReply, &stored),
-        )
-        .await?;
+        let event = replayed(trail, Answer::StoredReply, &stored);
+        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        recorded.await?;
         metrics::request_ended(trail, "replayed");
         Ok(Some(stored.cert_rep))
     }
@@ -47,7 +46,7 @@ impl Pipeline {
         profile: &Profile,
         trail: &Trail,
     ) -> Result<Option<Vec<u8>>, End> {
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         let waiting = self
             .store
             .find_pending_by_request(trail.request_digest)
@@ -66,7 +65,8 @@ impl Pipeline {
             request: trail.request(),
             pending_id: row.id.into(),
         };
-        self.record(trail.policy_hash, event).await?;
+        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        recorded.await?;
         metrics::request_ended(trail, "pending");
         Ok(Some(cert_rep))
     }
@@ -106,7 +106,7 @@ impl Pipeline {
         };
         let event = replayed(&trail, Answer::SameCertificate, &stored);
         let draft = self.recorder.draft(trail.policy_hash, event);
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         self.store
             .store_reply(trail.request_digest, stored, now, vec![draft])
             .await?;
@@ -114,7 +114,7 @@ impl Pipeline {
         Ok(cert_rep)
     }
 
-    /// As [`Pipeline::equal_csr`], by serial.
+    /// As [`Enrolment::equal_csr`], by serial.
     pub(super) async fn issued_before(
         &self,
         profile: &Profile,
@@ -135,30 +135,13 @@ impl Pipeline {
         issuer: &IssuingCa,
         trail: &mut Trail,
     ) -> Result<Vec<u8>, End> {
-        let chain = profile.quirks_at(self.recorder.clock.now()).chain_in_reply;
+        let chain = profile.quirks_at(self.recorder.now()).chain_in_reply;
         trail.needs(chain.then_some(Quirk::ChainInReply));
         let outcome = Outcome::Success {
             certificates: issuer.with_chain(certificate, chain),
         };
-        self.reply(profile, asker, &outcome, trail).await
-    }
-
-    /// A CertRep in the algorithms of the profile.
-    pub(super) async fn reply(
-        &self,
-        profile: &Profile,
-        asker: Asker<'_>,
-        outcome: &Outcome,
-        trail: &Trail,
-    ) -> Result<Vec<u8>, End> {
-        let algorithms = reply::algorithms(
-            profile,
-            trail.generation.hsm.key_transports(),
-            self.recorder.clock.now(),
-        );
-        reply::build(&trail.generation.hsm, &algorithms, asker, outcome, trail)
-            .await
-            .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
+        let now = self.recorder.now();
+        reply::of(profile, asker, &outcome, trail, now).await
     }
 }
 

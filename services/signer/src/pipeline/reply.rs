@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use assay_hsm::{Hsm, OperationError};
+use assay_hsm::{OperationError, Token};
 use assay_policy::{
     ContentCipher, Curve as PolicyCurve, HashAlgorithm, KeyTransport as PolicyTransport, Profile,
 };
@@ -12,9 +12,9 @@ use assay_scep::{
 };
 use openssl::hash::MessageDigest;
 
-use super::Trail;
 use super::asker::Asker;
 use super::opened::{digest_of_hsm, digest_to_hsm};
+use super::{End, Trail};
 use crate::ra::Ra;
 
 /// Why a reply could not be made.
@@ -30,7 +30,7 @@ pub(crate) enum SignError {
 /// both come from here.
 pub(crate) fn algorithms(
     profile: &Profile,
-    token: &[assay_hsm::KeyTransport],
+    key_transports: &[assay_hsm::KeyTransport],
     now: SystemTime,
 ) -> Algorithms {
     Algorithms {
@@ -40,7 +40,7 @@ pub(crate) fn algorithms(
             .map(digest)
             .collect(),
         ciphers: profile.ciphers(now).into_iter().map(cipher).collect(),
-        key_transports: token
+        key_transports: key_transports
             .iter()
             .copied()
             .filter(|transport| profile.key_transports().contains(&listed_as(*transport)))
@@ -55,7 +55,7 @@ pub(crate) fn algorithms(
 /// Builds the CertRep for the request of `asker`, signed by the RA that it addressed. The request's own digest and cipher are mirrored where `algorithms` has
 /// them; else SHA-256 and AES-128-CBC.
 pub(super) async fn build(
-    hsm: &Hsm,
+    token: &dyn Token,
     algorithms: &Algorithms,
     asker: Asker<'_>,
     outcome: &Outcome,
@@ -78,15 +78,30 @@ pub(super) async fn build(
         password,
     };
     let signer = RaSigner {
-        hsm,
+        token,
         ra: &trail.ra,
         request_id: &trail.request_id,
     };
     cert_rep(&context, outcome, &signer).await
 }
 
+/// A CertRep in the algorithms of the profile at `now`.
+pub(super) async fn of(
+    profile: &Profile,
+    asker: Asker<'_>,
+    outcome: &Outcome,
+    trail: &Trail,
+    now: SystemTime,
+) -> Result<Vec<u8>, End> {
+    let token = &*trail.generation.hsm;
+    let algorithms = algorithms(profile, token.key_transports(), now);
+    build(token, &algorithms, asker, outcome, trail)
+        .await
+        .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
+}
+
 struct RaSigner<'a> {
-    hsm: &'a Hsm,
+    token: &'a dyn Token,
     ra: &'a Ra,
     request_id: &'a str,
 }
@@ -96,7 +111,7 @@ impl MessageSigner for RaSigner<'_> {
 
     async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = self
-            .hsm
+            .token
             .sign_reply(
                 self.request_id,
                 self.ra.keys,

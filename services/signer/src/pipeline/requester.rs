@@ -1,11 +1,12 @@
 //! Who signed the message: a key that nobody knows, or a certificate of ours.
 
 use assay_scep::{Request, SignerCertificate};
-use assay_store::{CertificateRow, CertificateState, Serial};
+use assay_store::{CertificateRow, CertificateState, Serial, Store};
 
+use super::End;
+use super::enrol::Enrolment;
 use super::outer::Means;
 use super::rule::SignerRule;
-use super::{End, Pipeline};
 
 /// The signer of a pkiMessage, as far as it is known here.
 pub(super) enum Requester {
@@ -15,7 +16,7 @@ pub(super) enum Requester {
     Issued(Box<CertificateRow>),
 }
 
-impl Pipeline {
+impl Enrolment {
     /// Who asks for a certificate. A signer's certificate that claims to be of a CA here must be, to the last byte, and in
     /// force; a RenewalReq needs one.
     pub(super) async fn requester(
@@ -28,38 +29,32 @@ impl Pipeline {
         if !claims_to_be_ours && means == Means::PkcsReq {
             return Ok(Requester::Key);
         }
-        let row = self
-            .issued_to(signer)
+        let row = issued_to(&self.store, signer)
             .await?
             .ok_or_else(|| SignerRule::RenewalSigner.refusal("another one"))?;
-        if !self.is_in_force(&row) {
+        if !is_in_force(&row, self.recorder.now_seconds()) {
             let detail = format!("certificate {}, which is not", row.serial);
             return Err(SignerRule::RenewalInForce.refusal(&detail));
         }
         Ok(Requester::Issued(Box::new(row)))
     }
+}
 
-    /// The record of the very certificate that signed the message, in force, for those who ask for what was issued.
-    pub(super) async fn holder(&self, request: &Request) -> Result<CertificateRow, End> {
-        self.issued_to(request.signer()?)
-            .await?
-            .filter(|row| self.is_in_force(row))
-            .ok_or_else(|| {
-                SignerRule::UnknownCertificate.refusal("a signer that holds none in force")
-            })
-    }
+/// The record of the very certificate that signed a message.
+pub(super) async fn issued_to(
+    store: &Store,
+    signer: &SignerCertificate,
+) -> Result<Option<CertificateRow>, End> {
+    let Ok(serial) = Serial::try_from(signer.serial()) else {
+        return Ok(None);
+    };
+    let row = store.find_certificate(serial).await?;
+    Ok(row.filter(|row| {
+        row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der())
+    }))
+}
 
-    async fn issued_to(&self, signer: &SignerCertificate) -> Result<Option<CertificateRow>, End> {
-        let Ok(serial) = Serial::try_from(signer.serial()) else {
-            return Ok(None);
-        };
-        let row = self.store.find_certificate(serial).await?;
-        Ok(row.filter(|row| {
-            row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der())
-        }))
-    }
-
-    fn is_in_force(&self, row: &CertificateRow) -> bool {
-        row.revoked_at.is_none() && row.not_after >= self.recorder.clock.now_seconds()
-    }
+/// Whether a certificate is neither revoked nor expired at `now`, Unix seconds.
+pub(super) fn is_in_force(row: &CertificateRow, now: i64) -> bool {
+    row.revoked_at.is_none() && row.not_after >= now
 }

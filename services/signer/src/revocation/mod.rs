@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::{Event, Hash};
-use assay_hsm::{Hsm, OperationError};
+use assay_hsm::{OperationError, Token};
 use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "crl";
 
 /// Makes the CA's CRLs and holds the latest.
 pub(crate) struct Revocation {
-    hsm: Hsm,
+    hsm: Arc<dyn Token>,
     store: Store,
     ca: Arc<IssuingCa>,
     place: Place,
@@ -56,7 +56,7 @@ pub(crate) enum CrlError {
 
 impl Revocation {
     pub(crate) async fn load(
-        hsm: Hsm,
+        hsm: Arc<dyn Token>,
         store: Store,
         ca: Arc<IssuingCa>,
         place: Place,
@@ -99,7 +99,7 @@ impl Revocation {
     /// Whether a change waits for a list, or the latest one is old enough for a new one.
     pub(crate) fn is_due(&self) -> bool {
         let refresh = seconds(self.schedule.refresh);
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         self.wanted.load(Ordering::Acquire)
             || self
                 .latest()
@@ -108,7 +108,7 @@ impl Revocation {
 
     /// Says how old the latest list is, and warns where one is overdue.
     pub(crate) fn tell(&self, readiness: &Readiness) {
-        let now = self.recorder.clock.now_seconds();
+        let now = self.recorder.now_seconds();
         let component = self.place.component(COMPONENTS);
         let Some(latest) = self.latest() else {
             return readiness.tell(component, "none yet".to_owned());
@@ -153,7 +153,7 @@ impl Revocation {
         let ca_id = self.ca.id.clone();
         let number = self.store.next_crl_number(ca_id.clone()).await?;
         let revoked = self.store.revoked_entries(ca_id.clone()).await?;
-        let this_update = self.recorder.clock.now_seconds();
+        let this_update = self.recorder.now_seconds();
         let next_update = this_update.saturating_add(seconds(self.schedule.validity));
         let edition = Edition {
             number,

@@ -20,7 +20,7 @@ use crate::issuing_ca::IssuingCa;
 use crate::ra::{NoSingleRa, Ra};
 use next_ca::NextCa;
 pub(crate) use plan::{Part, Step};
-pub(crate) use watch::watch;
+pub(crate) use watch::Rollover;
 
 /// The CAs of this signer: one, or two.
 pub(crate) struct Generations {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use assay_hsm::{Hsm, OperationError};
+use assay_hsm::{OperationError, Token};
 use assay_policy::Quirks;
 use assay_scep::{Digest, MessageSigner, NextCaError, next_ca_certificates};
 use openssl::hash::MessageDigest;
@@ -59,7 +59,7 @@ impl Next {
             };
             let ra = present.ca.ra(quirks);
             let signer = RaSigner {
-                hsm: &present.hsm,
+                token: &*present.hsm,
                 ra,
             };
             let list = self.ca().ca_certificates(quirks);
@@ -76,7 +76,7 @@ impl Next {
 const VARIANTS: [bool; 2] = [false, true];
 
 struct RaSigner<'a> {
-    hsm: &'a Hsm,
+    token: &'a dyn Token,
     ra: &'a Ra,
 }
 
@@ -86,7 +86,7 @@ impl MessageSigner for RaSigner<'_> {
     async fn sign(&self, _digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
         let digest = assay_hsm::Digest::Sha256;
         let signature = self
-            .hsm
+            .token
             .sign_reply(REQUEST_ID, self.ra.keys, digest, signed_attributes)
             .await?;
         self.ra

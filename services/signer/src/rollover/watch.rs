@@ -8,130 +8,162 @@ use assay_audit::{Event, Hash};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry::chain;
-use assay_store::StoreError;
+use assay_store::{Store, StoreError};
+use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
 use super::{Generations, Next, Stage, seconds};
+use crate::app::Parts;
 use crate::metrics;
-use crate::pipeline::Pipeline;
+use crate::policies::Policies;
+use crate::recorder::Recorder;
 
 /// The name of this part in `/readyz`.
 const COMPONENT: &str = "rollover";
 const INTERVAL: Duration = Duration::from_millis(500);
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// Runs until the shutdown; ends at once where no CA takes over.
-pub(crate) async fn watch(pipeline: Arc<Pipeline>, readiness: Readiness, shutdown: Shutdown) {
-    let Some(next) = &pipeline.generations.next else {
-        return;
-    };
-    let mut interval = tokio::time::interval(INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            _ = interval.tick() => {}
+/// Announces the next CA, and records that it took over.
+pub(crate) struct Rollover {
+    generations: Arc<Generations>,
+    store: Store,
+    policies: Arc<Policies>,
+    recorder: Arc<Recorder>,
+    readiness: Readiness,
+    /// What stood in the way when last looked at.
+    failure: Mutex<Option<String>>,
+}
+
+impl Rollover {
+    pub(crate) fn new(parts: &Parts, readiness: Readiness) -> Self {
+        Self {
+            generations: Arc::clone(&parts.generations),
+            store: parts.store.clone(),
+            policies: Arc::clone(&parts.policies),
+            recorder: Arc::clone(&parts.recorder),
+            readiness,
+            failure: Mutex::default(),
         }
-        let failure = look(&pipeline, next).await.err();
+    }
+
+    /// Runs until the shutdown; ends at once where no CA takes over.
+    pub(crate) async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        if self.generations.next.is_none() {
+            return;
+        }
+        let mut interval = tokio::time::interval(INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                _ = interval.tick() => self.look().await,
+            }
+        }
+    }
+
+    /// Does what is due now.
+    pub(crate) async fn look(&self) {
+        let Some(next) = &self.generations.next else {
+            return;
+        };
+        let failure = self.advance(next).await.err();
+        self.tell(next, failure.as_deref());
+        let mut told = self.failure.lock().await;
         if let Some(error) = &failure
             && told.as_ref() != Some(error)
         {
             tracing::error!(error, "the rollover waits");
         }
-        tell(&pipeline, next, failure.as_deref(), &readiness);
-        told = failure;
+        *told = failure;
     }
-}
 
-async fn look(pipeline: &Pipeline, next: &Next) -> Result<(), String> {
-    let (generations, clock) = (&pipeline.generations, &pipeline.recorder.clock);
-    let approved = pipeline.policies.active().approves_next_ca();
-    match generations.stage(approved, clock.now()) {
-        Stage::Single => Ok(()),
-        Stage::Announced => {
-            announce(pipeline, next)
-                .await
-                .map_err(|error| chain(&error))?;
-            if next.is_signed() {
-                return Ok(());
+    async fn advance(&self, next: &Next) -> Result<(), String> {
+        let generations = &self.generations;
+        let approved = self.policies.active().approves_next_ca();
+        match generations.stage(approved, self.recorder.now()) {
+            Stage::Single => Ok(()),
+            Stage::Announced => {
+                self.announce(next).await.map_err(|error| chain(&error))?;
+                if next.is_signed() {
+                    return Ok(());
+                }
+                let signed = next.sign(&generations.first).await;
+                signed.map_err(|error| chain(&error))
             }
-            let signed = next.sign(&generations.first).await;
-            signed.map_err(|error| chain(&error))
+            Stage::Overlap | Stage::Over => self.switch(next).await.map_err(|error| chain(&error)),
         }
-        Stage::Overlap | Stage::Over => switch(pipeline, next).await.map_err(|error| chain(&error)),
     }
-}
 
-async fn announce(pipeline: &Pipeline, next: &Next) -> Result<(), StoreError> {
-    let switch_at = seconds(next.switch_at);
-    let event = Event::CaAnnounced {
-        ca_sha256: Hash::of(&next.ca().certificate),
-        predecessor_sha256: Hash::of(&pipeline.generations.first.ca.certificate),
-        switch_at,
-        answered_until: seconds(next.answered_until()),
-    };
-    let announced = pipeline.store.announce_rollover(
-        next.ca().id.clone(),
-        switch_at,
-        pipeline.recorder.clock.now_seconds(),
-        vec![draft(pipeline, event)],
-    );
-    if announced.await? {
-        let switch_at = humantime::format_rfc3339_seconds(next.switch_at);
-        tracing::info!(%switch_at, "the next CA is announced");
-    }
-    Ok(())
-}
-
-async fn switch(pipeline: &Pipeline, next: &Next) -> Result<(), StoreError> {
-    let event = Event::CaSwitched {
-        ca_sha256: Hash::of(&next.ca().certificate),
-        predecessor_sha256: Hash::of(&pipeline.generations.first.ca.certificate),
-    };
-    let switched = pipeline.store.switch_rollover(
-        next.ca().id.clone(),
-        pipeline.recorder.clock.now_seconds(),
-        vec![draft(pipeline, event)],
-    );
-    if switched.await? {
-        tracing::info!("the next CA has taken over");
-    }
-    Ok(())
-}
-
-fn draft(pipeline: &Pipeline, event: Event) -> assay_audit::Draft {
-    let policy_hash = pipeline.policies.active().model_hash();
-    pipeline.recorder.draft(policy_hash, event)
-}
-
-fn tell(pipeline: &Pipeline, next: &Next, failure: Option<&str>, readiness: &Readiness) {
-    let now = pipeline.recorder.clock.now();
-    let approved = pipeline.policies.active().approves_next_ca();
-    let stage = pipeline.generations.stage(approved, now);
-    let text = humantime::format_rfc3339_seconds;
-    let (switch_at, until) = (text(next.switch_at), text(next.answered_until()));
-    metrics::rollover(
-        seconds(next.switch_at).saturating_sub(seconds(now)),
-        stage == Stage::Announced && next.is_signed(),
-    );
-    let detail = match stage {
-        Stage::Single => format!(
-            "a CA to take over {switch_at} is configured; no version in force approves it, and nobody hears of it"
-        ),
-        Stage::Announced => format!("the next CA is announced and takes over {switch_at}"),
-        Stage::Overlap => {
-            format!("the next CA took over {switch_at}; the old RA is answered until {until}")
+    async fn announce(&self, next: &Next) -> Result<(), StoreError> {
+        let switch_at = seconds(next.switch_at);
+        let event = Event::CaAnnounced {
+            ca_sha256: Hash::of(&next.ca().certificate),
+            predecessor_sha256: Hash::of(&self.generations.first.ca.certificate),
+            switch_at,
+            answered_until: seconds(next.answered_until()),
+        };
+        let announced = self.store.announce_rollover(
+            next.ca().id.clone(),
+            switch_at,
+            self.recorder.now_seconds(),
+            vec![self.draft(event)],
+        );
+        if announced.await? {
+            let switch_at = humantime::format_rfc3339_seconds(next.switch_at);
+            tracing::info!(%switch_at, "the next CA is announced");
         }
-        Stage::Over => format!(
-            "the next CA took over {switch_at}; the old one signs CRLs and OCSP responses alone since {until}"
-        ),
-    };
-    readiness.tell(COMPONENT, detail);
-    readiness.warn(
-        COMPONENT,
-        warning(&pipeline.generations, next, stage, failure, seconds(now)),
-    );
+        Ok(())
+    }
+
+    async fn switch(&self, next: &Next) -> Result<(), StoreError> {
+        let event = Event::CaSwitched {
+            ca_sha256: Hash::of(&next.ca().certificate),
+            predecessor_sha256: Hash::of(&self.generations.first.ca.certificate),
+        };
+        let switched = self.store.switch_rollover(
+            next.ca().id.clone(),
+            self.recorder.now_seconds(),
+            vec![self.draft(event)],
+        );
+        if switched.await? {
+            tracing::info!("the next CA has taken over");
+        }
+        Ok(())
+    }
+
+    fn draft(&self, event: Event) -> assay_audit::Draft {
+        let policy_hash = self.policies.active().model_hash();
+        self.recorder.draft(policy_hash, event)
+    }
+
+    fn tell(&self, next: &Next, failure: Option<&str>) {
+        let now = self.recorder.now();
+        let approved = self.policies.active().approves_next_ca();
+        let stage = self.generations.stage(approved, now);
+        let text = humantime::format_rfc3339_seconds;
+        let (switch_at, until) = (text(next.switch_at), text(next.answered_until()));
+        metrics::rollover(
+            seconds(next.switch_at).saturating_sub(seconds(now)),
+            stage == Stage::Announced && next.is_signed(),
+        );
+        let detail = match stage {
+            Stage::Single => format!(
+                "a CA to take over {switch_at} is configured; no version in force approves it, and nobody hears of it"
+            ),
+            Stage::Announced => format!("the next CA is announced and takes over {switch_at}"),
+            Stage::Overlap => {
+                format!("the next CA took over {switch_at}; the old RA is answered until {until}")
+            }
+            Stage::Over => format!(
+                "the next CA took over {switch_at}; the old one signs CRLs and OCSP responses alone since {until}"
+            ),
+        };
+        self.readiness.tell(COMPONENT, detail);
+        self.readiness.warn(
+            COMPONENT,
+            warning(&self.generations, next, stage, failure, seconds(now)),
+        );
+    }
 }
 
 fn warning(

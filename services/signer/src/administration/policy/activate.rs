@@ -22,7 +22,7 @@ pub(crate) async fn check(
 ) -> Result<CheckPolicyReply, AdminError> {
     let CheckPolicyRequest { proposal } = request;
     let candidate = Candidate::examine(service, proposal.unwrap_or_default()).await?;
-    let needed = service.pipeline.terms.approvers.needed();
+    let needed = service.terms.approvers.needed();
     Ok(CheckPolicyReply {
         ready: candidate.verdict.is_ok(),
         problems: candidate.verdict.err().unwrap_or_default(),
@@ -40,7 +40,7 @@ pub(crate) async fn activate(
     request: ActivatePolicyRequest,
 ) -> Result<ActivatePolicyReply, AdminError> {
     let ActivatePolicyRequest { proposal } = request;
-    let changing = service.pipeline.policies.change().await;
+    let changing = service.policies.change().await;
     let candidate = Candidate::examine(service, proposal.unwrap_or_default()).await?;
     let number = candidate.number;
     let (new, Ready { bundle, approved }) = match new_policy(service, actor, candidate) {
@@ -67,9 +67,8 @@ pub(crate) async fn activate(
         approvers: texts(approved.approvers()),
         resumed: Vec::new(),
     };
-    let (recorder, model_hash) = (Arc::clone(&service.pipeline.recorder), new.model_hash);
+    let (recorder, model_hash) = (Arc::clone(&service.recorder), new.model_hash);
     let outcome = service
-        .pipeline
         .store
         .activate_policy(new, move |lifted| {
             recorder.draft(Some(model_hash), with_resumed(event, &lifted))
@@ -81,20 +80,20 @@ pub(crate) async fn activate(
             "another version came into force meanwhile; propose the files again".to_owned(),
         ));
     }
-    let now = service.pipeline.recorder.clock.now();
+    let now = service.recorder.now();
     for profile in bundle.profiles.values() {
         warn_of_single_ra(profile, now);
     }
-    let policies = &service.pipeline.policies;
-    policies.set_stops(service.pipeline.store.stops().await?, &changing);
+    let policies = &service.policies;
+    policies.set_stops(service.store.stops().await?, &changing);
     // What it decides shall come after a signed head that holds its activation. A token that does not sign this signs no
     // certificate either.
-    if let Err(error) = service.pipeline.log.checkpoint(Some(model_hash)).await {
+    if let Err(error) = service.log.checkpoint(Some(model_hash)).await {
         let error = assay_runtime::telemetry::chain(&error);
         tracing::warn!(number, error, "no checkpoint over the activation yet");
     }
     let expires = approved.proposal().expires;
-    let approval = service.pipeline.terms.approval();
+    let approval = service.terms.approval();
     let active = ActivePolicy::new(number, bundle, expires, approval);
     policies.activate(active, &changing);
     tracing::info!(
@@ -139,7 +138,7 @@ fn new_policy(
         approvals: candidate.signed.approvals,
         resumes: proposal.resumes.iter().map(ToString::to_string).collect(),
         not_before: proposal.not_before,
-        activated_at: service.pipeline.recorder.clock.now_seconds(),
+        activated_at: service.recorder.now_seconds(),
         activated_by: actor.to_owned(),
     };
     Ok((new, ready))

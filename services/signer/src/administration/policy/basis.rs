@@ -13,7 +13,7 @@ pub(crate) async fn basis(
     request: PolicyBasisRequest,
 ) -> Result<PolicyBasisReply, AdminError> {
     let PolicyBasisRequest {} = request;
-    let (store, terms) = (&service.pipeline.store, &service.pipeline.terms);
+    let (store, terms) = (&service.store, &service.terms);
     let (number, hash) = newest(store.active_policy().await?.as_ref());
     let heads = store.inventory_heads().await?;
     let stops = store.stops().await?;

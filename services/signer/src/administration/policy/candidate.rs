@@ -45,7 +45,7 @@ impl Candidate {
             author: author_signature,
             approvals,
         };
-        let terms = &service.pipeline.terms;
+        let terms = &service.terms;
         let examined = terms.approvers.examine(&signed, Purpose::Activation);
         let mut problems: Vec<String> = examined.problems.iter().map(ToString::to_string).collect();
         let bundle = Bundle::load(&files)
@@ -90,19 +90,18 @@ pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<[u8; 32]>) {
 
 /// Profiles that ask for a key which this signer does not have.
 fn unserved(service: &AdministrationService, bundle: &Bundle) -> Vec<String> {
-    let now = service.pipeline.recorder.clock.now();
+    let now = service.recorder.now();
     bundle
         .profiles
         .values()
-        .flat_map(|profile| service.pipeline.generations.unserved(profile, now))
+        .flat_map(|profile| service.generations.unserved(profile, now))
         .collect()
 }
 
 /// A CA that cannot take over at its time.
 async fn untimely(service: &AdministrationService) -> Result<Option<String>, StoreError> {
-    let pipeline = &service.pipeline;
-    let (generations, now) = (&pipeline.generations, pipeline.recorder.clock.now());
-    let untimely = generations.untimely(&pipeline.store, now).await?;
+    let (generations, now) = (&service.generations, service.recorder.now());
+    let untimely = generations.untimely(&service.store, now).await?;
     Ok(untimely.map(|error| error.to_string()))
 }
 
@@ -126,7 +125,7 @@ async fn place(
     proposal: &Proposal,
 ) -> Result<Vec<String>, StoreError> {
     let mut problems = Vec::new();
-    let policy = service.pipeline.store.active_policy().await?;
+    let policy = service.store.active_policy().await?;
     let (number, hash) = newest(policy.as_ref());
     if proposal.number != number + 1 {
         problems.push(format!(
@@ -143,7 +142,7 @@ async fn place(
             text(hash)
         ));
     }
-    let now = service.pipeline.recorder.clock.now_seconds();
+    let now = service.recorder.now_seconds();
     if now < proposal.not_before {
         problems.push("not_before: it may not come into force yet".to_owned());
     }
@@ -160,7 +159,6 @@ async fn inventories(
     let mut problems = Vec::new();
     for (profile, head) in &proposal.inventories {
         let known = service
-            .pipeline
             .store
             .had_inventory_head(profile.to_string(), *head)
             .await?;
@@ -179,7 +177,7 @@ async fn resumes(
     proposal: &Proposal,
     bundle: Option<&Bundle>,
 ) -> Result<Vec<String>, StoreError> {
-    let stops = service.pipeline.store.stops().await?;
+    let stops = service.store.stops().await?;
     let mut problems = Vec::new();
     for profile in &proposal.resumes {
         let name = profile.as_str();

@@ -17,8 +17,8 @@ pub(crate) async fn list(
     request: ListPoliciesRequest,
 ) -> Result<ListPoliciesReply, AdminError> {
     let ListPoliciesRequest {} = request;
-    let policies = service.pipeline.store.list_policies().await?;
-    let in_force = service.pipeline.policies.active();
+    let policies = service.store.list_policies().await?;
+    let in_force = service.policies.active();
     Ok(ListPoliciesReply {
         policies: policies
             .into_iter()
@@ -34,8 +34,8 @@ pub(crate) async fn show(
     request: GetPolicyRequest,
 ) -> Result<GetPolicyReply, AdminError> {
     let GetPolicyRequest { number } = request;
-    let store = &service.pipeline.store;
-    let in_force = service.pipeline.policies.active();
+    let store = &service.store;
+    let in_force = service.policies.active();
     let wanted = match number {
         0 => in_force.number(),
         number => number,

@@ -24,9 +24,8 @@ pub(crate) async fn stop(
             "reason: wanted 1 to {MAX_REASON} characters without control characters"
         )));
     }
-    let pipeline = &service.pipeline;
-    let changing = pipeline.policies.change().await;
-    let in_force = pipeline.policies.active();
+    let changing = service.policies.change().await;
+    let in_force = service.policies.active();
     // The empty name selects the default profile, and a stop names what it stops.
     if profile.is_empty() || in_force.select(&profile).is_none() {
         return Err(AdminError::UnknownProfile(profile));
@@ -39,15 +38,15 @@ pub(crate) async fn stop(
     let stop = Stop {
         profile,
         reason,
-        stopped_at: pipeline.recorder.clock.now_seconds(),
+        stopped_at: service.recorder.now_seconds(),
         stopped_by: actor.to_owned(),
     };
     let name = stop.profile.clone();
-    let draft = pipeline.recorder.draft(in_force.model_hash(), event);
-    let changed = pipeline.store.stop_profile(stop, draft).await?;
-    pipeline
+    let draft = service.recorder.draft(in_force.model_hash(), event);
+    let changed = service.store.stop_profile(stop, draft).await?;
+    service
         .policies
-        .set_stops(pipeline.store.stops().await?, &changing);
+        .set_stops(service.store.stops().await?, &changing);
     tracing::warn!(profile = name, actor, changed, "profile stopped");
     Ok(StopProfileReply { changed })
 }

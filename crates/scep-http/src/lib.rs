@@ -1,4 +1,6 @@
-//! What of HTTP belongs to SCEP (RFC 8894 §4): operations and the `message` of a GET.
+//! What of HTTP belongs to SCEP (RFC 8894 §4): operations, content types and the `message` of a GET.
+//!
+//! It knows nothing of messages themselves, so that a frontend that uses it has no parser of them.
 
 use std::str::FromStr;
 

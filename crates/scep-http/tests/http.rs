@@ -1,5 +1,7 @@
-use assay_scep::http::{Operation, decode_get_message, encode_get_message};
-use assay_scep::{Algorithms, Cipher, Digest, capabilities};
+//! Operations and messages as clients were seen to send them.
+
+use assay_scep_http::{Operation, decode_get_message, encode_get_message};
+use proptest::prelude::*;
 
 const MESSAGE: &[u8] = b"\xfb\xef\xbe\xff\xff\xff\x00message";
 const BASE64: &str = "++++////AG1lc3NhZ2U=";
@@ -52,21 +54,16 @@ fn operations_are_a_closed_list() {
     }
 }
 
-#[test]
-fn only_what_is_enforced_is_advertised() {
-    assert_eq!(
-        capabilities(&Algorithms::default()),
-        "AES\nSHA-256\nSHA-384\nSHA-512\nPOSTPKIOperation\nSCEPStandard\n"
-    );
-    let old = Algorithms {
-        digests: vec![Digest::Sha1],
-        ciphers: vec![Cipher::DesEde3Cbc],
-        renewal: true,
-        next_ca: true,
-        ..Algorithms::default()
-    };
-    assert_eq!(
-        capabilities(&old),
-        "DES3\nSHA-1\nRenewal\nGetNextCACert\nPOSTPKIOperation\n"
-    );
+proptest! {
+    #[test]
+    fn base64_of_any_message_comes_back(message in prop::collection::vec(any::<u8>(), 0..500)) {
+        prop_assert_eq!(decode_get_message(encode_get_message(&message).as_bytes()), Ok(message));
+    }
+
+    #[test]
+    fn arbitrary_octets_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(message) = decode_get_message(&bytes) {
+            prop_assert!(message.len() <= bytes.len());
+        }
+    }
 }

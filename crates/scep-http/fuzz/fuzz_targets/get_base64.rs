@@ -1,7 +1,7 @@
 //! The value of `message=` as it stands in a URL.
 #![no_main]
 
-use assay_scep::http::{decode_get_message, encode_get_message};
+use assay_scep_http::{decode_get_message, encode_get_message};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|value: &[u8]| {

@@ -1,0 +1,127 @@
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point in time in whole seconds since 1970-01-01T00:00:00Z, without leap seconds. Displays as RFC 3339 in UTC.
+///
+/// Arithmetic saturates: a sum is never before its terms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 9999-12-31T23:59:59Z, the last second that RFC 3339, RFC 5280 and HTTP dates can express.
+    pub const LAST: Self = Self(253_402_300_799);
+
+    /// The time this many seconds after 1970-01-01T00:00:00Z, or before it where the number is negative.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0
+    }
+
+    /// The time `duration` later. Fractions of a second are dropped.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(whole_seconds(duration)))
+    }
+
+    /// The time `duration` earlier. Fractions of a second are dropped.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_seconds(duration)))
+    }
+
+    /// How long ago `earlier` was at this time; zero where `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let seconds = self.0.saturating_sub(earlier.0);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+    }
+
+    /// Time since 1970-01-01T00:00:00Z; zero for times before.
+    #[must_use]
+    pub fn since_epoch(self) -> Duration {
+        self.since(Self::default())
+    }
+}
+
+/// Drops fractions of a second. Times before 1970 become 1970-01-01T00:00:00Z.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(whole_seconds(
+            time.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        ))
+    }
+}
+
+/// Times before 1970 become 1970-01-01T00:00:00Z, times after 9999 [`Timestamp::LAST`].
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + time.min(Timestamp::LAST).since_epoch()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_seconds((*self).into()).fmt(f)
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+    #[test]
+    fn a_time_survives_the_way_through_the_system_time_without_its_fraction() {
+        let exact = UNIX_EPOCH + Duration::from_millis(1_700_000_000_999);
+        assert_eq!(Timestamp::from(exact), NOW);
+        let whole = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(SystemTime::from(NOW), whole);
+    }
+
+    #[test]
+    fn what_no_other_form_can_express_becomes_the_nearest_time() {
+        let before = Timestamp::from_seconds(-5);
+        assert_eq!(SystemTime::from(before), UNIX_EPOCH);
+        assert_eq!(
+            Timestamp::from(UNIX_EPOCH - Duration::from_secs(5)),
+            Timestamp::default()
+        );
+        assert_eq!(before.to_string(), "1970-01-01T00:00:00Z");
+        let last = Timestamp::from_seconds(i64::MAX);
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from(SystemTime::from(last)), Timestamp::LAST);
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        let long = Duration::from_secs(u64::MAX);
+        assert_eq!(NOW.plus(long).seconds(), i64::MAX);
+        let earliest = Timestamp::from_seconds(i64::MIN);
+        assert_eq!(earliest.minus(long), earliest);
+        assert_eq!(NOW.since(NOW.plus(Duration::from_secs(1))), Duration::ZERO);
+        assert_eq!(
+            NOW.since(NOW.minus(Duration::from_secs(7))),
+            Duration::from_secs(7)
+        );
+        assert_eq!(
+            NOW.since(earliest),
+            Duration::from_secs(i64::MAX.unsigned_abs())
+        );
+    }
+
+    #[test]
+    fn it_displays_as_rfc_3339() {
+        assert_eq!(NOW.to_string(), "2023-11-14T22:13:20Z");
+    }
+}

@@ -1,0 +1,141 @@
+//! The process of the signer: its state file, its workers, its listeners, until it is told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_hsm::{Hsm, HsmConfig, Token};
+use assay_proto::v1::administration_server::AdministrationServer;
+use assay_proto::v1::enrolment_server::EnrolmentServer;
+use assay_runtime::drain::{Drained, Shutdown};
+use assay_runtime::mtls::{self, Server};
+use assay_runtime::ops::Ops;
+use assay_runtime::ready::Ready;
+use assay_runtime::telemetry;
+use assay_store::{Options, Store};
+use tonic::service::interceptor::InterceptedService;
+
+use crate::app::{Environment, Prepared, Signer, StartFailure};
+use crate::clock::SystemClock;
+use crate::metrics;
+use crate::random::OpenSslRandom;
+use crate::settings::{Listener, Settings};
+
+/// What was accepted is finished within this after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Largest gRPC message taken: a bundle of policy files or ten thousand inventory names stay below.
+const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
+/// A pkiMessage of the largest size that the codec reads, and its envelope.
+const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
+
+/// A run that ended otherwise than as asked.
+#[derive(Debug)]
+pub enum RunError {
+    /// Refused to start.
+    Start(StartFailure),
+    /// Failed while serving.
+    Serve(StartFailure),
+}
+
+/// Runs the signer until SIGTERM or SIGINT. Once all its addresses are bound they are written to `ready_file`.
+///
+/// # Errors
+/// [`RunError::Start`] for whatever makes the start unsafe, [`RunError::Serve`] where the last records cannot be written.
+pub async fn run(
+    settings: Settings,
+    without_policy: bool,
+    ready_file: Option<&Path>,
+) -> Result<(), RunError> {
+    let shutdown = Shutdown::on_signals().map_err(|error| RunError::Start(error.into()))?;
+    let signer = start(settings, without_policy, ready_file, &shutdown)
+        .await
+        .map_err(RunError::Start)?;
+    shutdown.requested().await;
+    if let Drained::Abandoned(tasks) = shutdown.drain(DRAIN).await {
+        tracing::warn!(
+            tasks,
+            "stopping although work is unfinished; recovery will finish it"
+        );
+    }
+    let stopped = signer.stop().await;
+    stopped.map_err(|error| RunError::Serve(error.into()))
+}
+
+async fn start(
+    settings: Settings,
+    without_policy: bool,
+    ready_file: Option<&Path>,
+    shutdown: &Shutdown,
+) -> Result<Signer, StartFailure> {
+    let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
+    metrics::describe();
+    let environment = Environment {
+        store: Store::open(&settings.state, &Options::default())?,
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(OpenSslRandom),
+        shutdown: shutdown.clone(),
+    };
+    let prepared = Prepared::new(settings, environment, without_policy).await?;
+    let enrolment = bind(&prepared.settings.enrolment).await?;
+    let administration = bind(&prepared.settings.administration).await?;
+    let ops = Ops::bind(&prepared.settings.ops).await?;
+    let signer = prepared
+        .start(async |config: HsmConfig| {
+            let hsm = Hsm::start(config).await?;
+            hsm.set_observer(Arc::new(metrics::token_operation));
+            Ok(Arc::new(hsm) as Arc<dyn Token>)
+        })
+        .await?;
+    let mut ready = Ready::this_process();
+    ready.enrolment = Some(enrolment.local_addr());
+    ready.administration = Some(administration.local_addr());
+    ready.ops = Some(ops.local_addr());
+    ops.serve(prometheus, signer.readiness().clone(), shutdown);
+    signer.watch();
+    serve(&signer, enrolment, administration, shutdown);
+    if let Some(file) = ready_file {
+        ready.write(file)?;
+    }
+    tracing::info!(?ready, "serving");
+    Ok(signer)
+}
+
+async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {
+    Server::bind(listener.listen, &listener.files, listener.allow.clone()).await
+}
+
+fn serve(signer: &Signer, enrolment: Server, administration: Server, shutdown: &Shutdown) {
+    let service = EnrolmentServer::from_arc(Arc::clone(signer.enrolment()))
+        .max_decoding_message_size(MAX_ENROLMENT_MESSAGE);
+    let service = InterceptedService::new(service, mtls::authorise);
+    let router = tonic::transport::Server::builder().add_service(service);
+    listen("enrolment", router, enrolment, shutdown);
+
+    let service = AdministrationServer::from_arc(Arc::clone(signer.administration()))
+        .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
+    let service = InterceptedService::new(service, mtls::authorise);
+    let router = tonic::transport::Server::builder().add_service(service);
+    listen("administration", router, administration, shutdown);
+}
+
+fn listen(
+    name: &'static str,
+    router: tonic::transport::server::Router,
+    server: Server,
+    shutdown: &Shutdown,
+) {
+    let stop = shutdown.clone();
+    let incoming = server.incoming(shutdown.token());
+    shutdown.spawn(async move {
+        let served = router
+            .serve_with_incoming_shutdown(incoming, async move { stop.requested().await })
+            .await;
+        if let Err(error) = served {
+            tracing::error!(
+                listener = name,
+                error = telemetry::chain(&error),
+                "listener ended"
+            );
+        }
+    });
+}

@@ -1,0 +1,318 @@
+//! What is done beside requests: open intents are finished, the token and the clock are watched, counts are written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_audit::Event;
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
+use assay_scep::Csr;
+use assay_store::{CrlReason, Retention, Store, StoreError};
+use tokio::sync::Mutex;
+use tokio::time::MissedTickBehavior;
+
+use crate::app::Parts;
+use crate::metrics;
+use crate::pipeline::{Finish, Recovered, Refusals};
+use crate::policies::Policies;
+use crate::recorder::Recorder;
+use crate::rollover::Generations;
+
+/// The actor of revocations that a schedule makes.
+const SCHEDULE: &str = "assay://signer/schedule";
+/// How often the watch looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often old rows are removed.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Seconds that a CertRep is kept for a byte-identical retransmission; devices come back after weeks in a drawer.
+const REPLY_RETENTION: i64 = 30 * 86_400;
+/// Seconds that a quota's window is kept: windows are of one hour.
+const QUOTA_RETENTION: i64 = 2 * 3_600;
+const SECONDS_A_DAY: i64 = 86_400;
+/// Days before the policy in force expires from which it is told: time for people to approve the next one.
+const EXPIRY_WARNING_DAYS: i64 = 14;
+
+/// Does what is due, whether somebody asks or not.
+pub(crate) struct Upkeep {
+    store: Store,
+    policies: Arc<Policies>,
+    generations: Arc<Generations>,
+    recorder: Arc<Recorder>,
+    finish: Arc<Finish>,
+    refusals: Arc<Refusals>,
+    readiness: Readiness,
+    /// Of each CA, whether its token was ready when last looked at.
+    was_ready: Mutex<[Option<bool>; 2]>,
+}
+
+impl Upkeep {
+    pub(crate) fn new(
+        parts: &Parts,
+        finish: Arc<Finish>,
+        refusals: Arc<Refusals>,
+        readiness: Readiness,
+    ) -> Self {
+        Self {
+            store: parts.store.clone(),
+            policies: Arc::clone(&parts.policies),
+            generations: Arc::clone(&parts.generations),
+            recorder: Arc::clone(&parts.recorder),
+            finish,
+            refusals,
+            readiness,
+            was_ready: Mutex::default(),
+        }
+    }
+
+    /// Runs until the shutdown: once a second, and when the health of a token changes.
+    pub(crate) async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut prune_interval = tokio::time::interval(PRUNE_INTERVAL);
+        prune_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let health = self.generations.all();
+        let mut health: Vec<_> = health.map(|generation| generation.hsm.health()).collect();
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                _ = prune_interval.tick() => self.prune().await,
+                _ = interval.tick() => {
+                    self.refusals.flush(self.policies.active().model_hash()).await;
+                    self.look().await;
+                }
+                () = any_changed(&mut health) => self.look().await,
+            }
+        }
+    }
+
+    /// Does all of it once.
+    pub(crate) async fn look(&self) {
+        self.look_at_token().await;
+        self.look_at_policy();
+        for generation in self.generations.all() {
+            generation.revocation.tell(&self.readiness);
+        }
+        self.look_at_clock().await;
+        self.expire_requests().await;
+        let mut generations = self.generations.all();
+        if generations.any(|generation| generation.hsm.health().borrow().ready) {
+            self.finish_open_intents().await;
+            self.revoke_superseded().await;
+            self.refresh_crls().await;
+        }
+    }
+
+    /// Takes the challenges out of CSRs that wait since a release that kept them whole. One that cannot be read could not be
+    /// issued either, and stays as it is.
+    pub(crate) async fn strip_challenges(&self) -> Result<(), StoreError> {
+        let limits = assay_scep::Limits::default();
+        let without = move |csr: &[u8]| {
+            let csr = Csr::parse(csr, &limits).ok()?;
+            csr.challenge_password()?;
+            Some(csr.without_challenge())
+        };
+        let stripped = self.store.strip_csrs(without).await?;
+        if stripped > 0 {
+            tracing::info!(stripped, "challenges taken out of waiting requests");
+        }
+        Ok(())
+    }
+
+    /// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; a batch at a
+    /// time, so that no enrolment waits for it.
+    async fn prune(&self) {
+        let now = self.recorder.now_seconds();
+        let retention = Retention {
+            replies_before: now.saturating_sub(REPLY_RETENTION),
+            quotas_before: now.saturating_sub(QUOTA_RETENTION),
+            evidence_until: now,
+        };
+        match self.store.prune(retention).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "old rows removed"),
+            Err(error) => tracing::warn!(%error, "old rows cannot be removed"),
+        }
+    }
+
+    /// Finishes each open intent that no request in this process is working on.
+    pub(crate) async fn finish_open_intents(&self) {
+        let now = self.recorder.now_seconds();
+        let open = match self.store.open_intents(None).await {
+            Ok(open) => open,
+            Err(error) => return tracing::error!(%error, "open intents cannot be read"),
+        };
+        for intent in open {
+            let serial = intent.serial.to_string();
+            match self.finish.recover(intent, now).await {
+                Ok(Recovered::AtWork) => {}
+                Ok(outcome) => tracing::info!(serial, ?outcome, "open intent closed"),
+                Err(error) => tracing::warn!(serial, %error, "open intent kept"),
+            }
+        }
+    }
+
+    /// Revokes what was superseded once its grace period is over.
+    async fn revoke_superseded(&self) {
+        let now = self.recorder.now_seconds();
+        let due = match self.store.due_revocations(now).await {
+            Ok(due) => due,
+            Err(error) => return tracing::error!(%error, "due revocations cannot be read"),
+        };
+        for certificate in due {
+            let event = Event::CertificateRevoked {
+                actor: SCHEDULE.into(),
+                serial: certificate.serial.to_string().into(),
+                reason: CrlReason::Superseded.as_str().into(),
+            };
+            let draft = self
+                .recorder
+                .draft(self.policies.active().model_hash(), event);
+            let serial = certificate.serial;
+            match self
+                .store
+                .revoke(serial.clone(), CrlReason::Superseded, now, vec![draft])
+                .await
+            {
+                Ok(_) => {
+                    if let Some(generation) = self.generations.of(&certificate.ca_id) {
+                        generation.revocation.want();
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%serial, %error, "a superseded certificate is not revoked yet");
+                }
+            }
+        }
+    }
+
+    /// Ends what waited too long; what it had reserved is free again.
+    async fn expire_requests(&self) {
+        let now = self.recorder.now_seconds();
+        let policy_hash = self.policies.active().model_hash();
+        let recorder = Arc::clone(&self.recorder);
+        let expired = self.store.expire_pending(now, move |row| {
+            let pending_id = row.id.as_str().into();
+            recorder.draft(policy_hash, Event::PendingExpired { pending_id })
+        });
+        match expired.await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "waiting requests expired"),
+            Err(error) => tracing::error!(%error, "waiting requests cannot be expired"),
+        }
+    }
+
+    /// Each CA lists what it has issued, whichever of them issues now.
+    async fn refresh_crls(&self) {
+        for generation in self.generations.all() {
+            let revocation = &generation.revocation;
+            if !revocation.is_due() || !generation.hsm.health().borrow().ready {
+                continue;
+            }
+            let policy_hash = self.policies.active().model_hash();
+            if let Err(error) = revocation.issue(policy_hash).await {
+                tracing::error!(
+                    error = assay_runtime::telemetry::chain(&error),
+                    "no new CRL"
+                );
+            }
+        }
+    }
+
+    async fn look_at_token(&self) {
+        let open_intents = self
+            .store
+            .counts()
+            .await
+            .map_or(0, |counts| counts.open_intents);
+        metrics::open_intents(open_intents);
+        let approved = self.policies.active().approves_next_ca();
+        let generations = &self.generations;
+        let stage = generations.stage(approved, self.recorder.now());
+        let current = generations.current(stage);
+        let mut others = None;
+        let mut was_ready = self.was_ready.lock().await;
+        for (generation, was_ready) in generations.all().zip(&mut *was_ready) {
+            let health = generation.hsm.health().borrow().clone();
+            metrics::token(generation.place, &health, generation.hsm.queue_depth());
+            let cause = health
+                .cause
+                .clone()
+                .unwrap_or_else(|| "no worker serves".to_owned());
+            if !Arc::ptr_eq(generation, current) {
+                let ca = generation.place.label();
+                others = (!health.ready).then(|| format!("keys of the {ca} CA: {cause}"));
+            } else if health.ready {
+                self.readiness.clear("token");
+            } else {
+                self.readiness.set_cause("token", cause.clone());
+            }
+            if was_ready.replace(health.ready) == Some(health.ready) {
+                continue;
+            }
+            let event = Event::TokenEvent {
+                token_label: generation.hsm.token_label().into(),
+                token_serial: generation.hsm.token_serial().into(),
+                change: if health.ready { "ready" } else { "lost" }.into(),
+                detail: if health.ready { String::new() } else { cause }.into(),
+            };
+            self.record(event).await;
+        }
+        self.readiness.warn("token", others);
+    }
+
+    fn look_at_policy(&self) {
+        let now = self.recorder.now_seconds();
+        let in_force = self.policies.active();
+        let Some(expires) = in_force.expires() else {
+            return self.readiness.set_cause(
+                "policy",
+                "none is in force; activate an approved version (`assay policy propose`, `approve`, `activate`)",
+            );
+        };
+        let number = in_force.number();
+        if expires <= now {
+            self.readiness.warn("policy", None);
+            return self.readiness.set_cause(
+                "policy",
+                format!("version {number} expired; activate an approved version"),
+            );
+        }
+        self.readiness.clear("policy");
+        let left = (expires - now) / SECONDS_A_DAY;
+        let soon = left < EXPIRY_WARNING_DAYS;
+        self.readiness.warn(
+            "policy",
+            soon.then(|| {
+                format!("version {number} expires in {left} days; have a new one approved")
+            }),
+        );
+    }
+
+    async fn look_at_clock(&self) {
+        if let Some(delta_ms) = self.recorder.clock_step() {
+            tracing::warn!(delta_ms, "the wall clock was stepped");
+            self.record(Event::ClockStep { delta_ms }).await;
+        }
+    }
+
+    async fn record(&self, event: Event) {
+        let policy_hash = self.policies.active().model_hash();
+        let recorded = self.recorder.append(&self.store, policy_hash, event);
+        if let Err(error) = recorded.await {
+            tracing::error!(%error, "the audit log cannot be written");
+        }
+    }
+}
+
+/// Comes back when the health of one of the tokens' workers has changed.
+async fn any_changed(health: &mut [tokio::sync::watch::Receiver<assay_hsm::Health>]) {
+    // A sender that is gone changes no more; the interval goes on.
+    match health {
+        [first, next] => tokio::select! {
+            _ = first.changed() => {}
+            _ = next.changed() => {}
+        },
+        [first, ..] => drop(first.changed().await),
+        [] => std::future::pending().await,
+    }
+}
