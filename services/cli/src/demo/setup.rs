@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::home::{Home, Mark};
 use super::{DemoArgs, ceremony, token};
 use crate::failure::{OrFail, Outcome};
@@ -108,15 +110,22 @@ address_rate = 0
     files::replace(frontend, text.as_bytes(), files::PUBLIC)
 }
 
-/// A real installation has people, each with a key of his own; here both keys lie in the demo's directory.
+/// What `assay-ceremony approver` prints, as far as it is used here.
+#[derive(Deserialize)]
+struct Approver {
+    /// For the end of signer.toml.
+    lines: String,
+}
+
+/// A real installation has people, each with a key of their own; here both keys lie in the demo's directory.
 async fn pin_approvers(home: &Home) -> Outcome {
     let config = home.installation.signer_config();
     let mut text = files::read_text(&config)?;
     for person in [AUTHOR, APPROVER] {
         let made = ceremony::run(home, &["approver", "--person", person, "--json"]).await?;
-        let made: serde_json::Value =
-            serde_json::from_slice(&made).or_fail("assay-ceremony printed no JSON")?;
-        text.push_str(made["lines"].as_str().unwrap_or_default());
+        let made: Approver =
+            serde_json::from_slice(&made).or_fail("assay-ceremony printed something else")?;
+        text.push_str(&made.lines);
     }
     files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
