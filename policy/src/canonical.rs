@@ -11,7 +11,7 @@ use crate::algorithm::extended_key_usage_name;
 use crate::attribute::type_name;
 use crate::profile::{
     AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
-    Profile, Quotas, RdnRule, RsaRule, SanRule, SanSource, Source,
+    Profile, Quotas, RdnRule, RsaRule, SanRule, SanValue, ValueRule,
 };
 
 /// Domain separation: a later form of the lines gets another label, so that no two forms share a hash.
@@ -187,13 +187,13 @@ fn rdn_lines(index: usize, rdn: &RdnRule, lines: &mut Lines) {
     let RdnRule { attributes } = rdn;
     for AttributeRule {
         oid,
-        source,
+        value,
         accept,
         issue,
     } in attributes
     {
         let path = format!("subject.{index:03}.{}", type_name(oid));
-        lines.raw(format!("{path}.value"), source_text(source));
+        lines.raw(format!("{path}.value"), value_text(value));
         lines.texts(
             &format!("{path}.accept"),
             sorted(accept).iter().map(|encoding| encoding.as_str()),
@@ -203,12 +203,12 @@ fn rdn_lines(index: usize, rdn: &RdnRule, lines: &mut Lines) {
 }
 
 fn san_lines(index: usize, rule: &SanRule, lines: &mut Lines) {
-    let SanRule { kind, source } = rule;
+    let SanRule { kind, value } = rule;
     let path = format!("san.{index:03}");
     lines.text(format!("{path}.type"), kind.as_str());
-    match source {
-        SanSource::One(source) => lines.raw(format!("{path}.value"), source_text(source)),
-        SanSource::Claimed { min, max } => {
+    match value {
+        SanValue::One(value) => lines.raw(format!("{path}.value"), value_text(value)),
+        SanValue::Claimed { min, max } => {
             lines.raw(format!("{path}.claimed"), format!("{min} to {max}"));
         }
     }
@@ -252,13 +252,13 @@ fn certificate_lines(certificate: &CertificateRules, lines: &mut Lines) {
     lines.texts("certificate.ocsp", ocsp.iter().map(String::as_str));
 }
 
-fn source_text(source: &Source) -> String {
-    match source {
-        Source::Literal(text) => format!("literal \"{}\"", text.escape_default()),
-        Source::Inventory => "inventory name".to_owned(),
-        Source::Claim(oid) => format!("claim {}", type_name(oid)),
-        Source::Join(parts) => {
-            let parts: Vec<String> = parts.iter().map(source_text).collect();
+fn value_text(value: &ValueRule) -> String {
+    match value {
+        ValueRule::Literal(text) => format!("literal \"{}\"", text.escape_default()),
+        ValueRule::Inventory => "inventory name".to_owned(),
+        ValueRule::Claim(oid) => format!("claim {}", type_name(oid)),
+        ValueRule::Join(parts) => {
+            let parts: Vec<String> = parts.iter().map(value_text).collect();
             format!("join [{}]", parts.join(", "))
         }
     }

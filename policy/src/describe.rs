@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::algorithm::{Curve, extended_key_usage_name};
 use crate::attribute::type_name;
 use crate::profile::{
-    AttributeRule, ChallengeRule, KeyRules, Profile, RdnRule, RsaRule, SanRule, SanSource, Source,
+    AttributeRule, ChallengeRule, KeyRules, Profile, RdnRule, RsaRule, SanRule, SanValue, ValueRule,
 };
 
 const DAY: u64 = 24 * 3600;
@@ -40,20 +40,20 @@ pub(crate) fn text(value: &str) -> String {
 }
 
 /// `<claim CN>.wifi.example.com`: what is in angle brackets stands for a value; a bracket of a literal has a backslash.
-pub(crate) fn source(source: &Source) -> String {
-    match source {
-        Source::Literal(value) => {
+pub(crate) fn value_rule(rule: &ValueRule) -> String {
+    match rule {
+        ValueRule::Literal(value) => {
             let shown = value.escape_default().to_string();
             shown.replace('<', "\\<")
         }
-        Source::Inventory => "<inventory name>".to_owned(),
-        Source::Claim(oid) => format!("<claim {}>", type_name(oid)),
-        Source::Join(parts) => parts.iter().map(self::source).collect(),
+        ValueRule::Inventory => "<inventory name>".to_owned(),
+        ValueRule::Claim(oid) => format!("<claim {}>", type_name(oid)),
+        ValueRule::Join(parts) => parts.iter().map(value_rule).collect(),
     }
 }
 
 pub(crate) fn attribute(rule: &AttributeRule) -> String {
-    format!("{}={}", type_name(&rule.oid), source(&rule.source))
+    format!("{}={}", type_name(&rule.oid), value_rule(&rule.value))
 }
 
 pub(crate) fn rdn(rule: &RdnRule) -> String {
@@ -62,13 +62,10 @@ pub(crate) fn rdn(rule: &RdnRule) -> String {
 }
 
 pub(crate) fn san(rule: &SanRule) -> String {
-    let SanRule {
-        kind,
-        source: value,
-    } = rule;
+    let SanRule { kind, value } = rule;
     match value {
-        SanSource::One(value) => format!("{kind} {}", source(value)),
-        SanSource::Claimed { min, max } => format!("{kind} <claimed, {min} to {max}>"),
+        SanValue::One(value) => format!("{kind} {}", value_rule(value)),
+        SanValue::Claimed { min, max } => format!("{kind} <claimed, {min} to {max}>"),
     }
 }
 

@@ -9,12 +9,12 @@ use const_oid::ObjectIdentifier;
 pub use request::RequestedExtension;
 
 use crate::algorithm::HashAlgorithm;
-use crate::dn::Dn;
+use crate::grant::Grant;
 use crate::key::PublicKeyFacts;
 use crate::san::SubjectAltName;
 
 /// Everything a decision may look at. Nothing here is trusted for being here: it reaches a certificate only by
-/// equality with what policy and authority say.
+/// equality with what policy and grant say.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The profile that was selected.
@@ -43,8 +43,8 @@ pub struct Facts {
     pub csr_digest: HashAlgorithm,
     /// Hash of the CMS signature.
     pub message_digest: HashAlgorithm,
-    /// What the request is authorised by.
-    pub authority: Authority,
+    /// What authorises the request; `None` where nothing does.
+    pub grant: Option<Grant>,
 }
 
 /// One attribute of a requested subject, as its DER has it.
@@ -65,61 +65,4 @@ pub struct Malformed {
     pub field: String,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// What a request is authorised by. Verified before the decision: the decision takes these as true.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authority {
-    /// A challenge bound to names, good for one certificate.
-    OneTimeChallenge {
-        /// Public identifier of the challenge.
-        id: String,
-        /// The profile it was issued for.
-        profile: String,
-        /// The subject it is bound to.
-        subject: Dn,
-        /// The subject alternative names it is bound to, as a set.
-        sans: Vec<SubjectAltName>,
-        /// It is worth nothing from here on.
-        expires: SystemTime,
-    },
-    /// A challenge shared by the devices of an inventory.
-    StaticChallenge {
-        /// Public identifier of the challenge.
-        id: String,
-        /// The profile it was issued for.
-        profile: String,
-        /// The entry found under [`crate::Profile::inventory_name`], if there is one.
-        inventory: Option<InventoryEntry>,
-    },
-    /// A certificate issued before, whose key signed the request; found in the index, valid and not revoked.
-    Renewal {
-        /// Its serial number, in hexadecimal.
-        serial: String,
-        /// The profile it was issued under.
-        profile: String,
-        /// The subject it was issued for.
-        subject: Dn,
-        /// The subject alternative names it was issued for, as a set.
-        sans: Vec<SubjectAltName>,
-        /// Its NotAfter.
-        not_after: SystemTime,
-        /// SHA-256 of its DER SubjectPublicKeyInfo.
-        old_spki_sha256: [u8; 32],
-        /// The entry found under [`crate::Profile::inventory_name`] today, if there is one.
-        inventory: Option<InventoryEntry>,
-    },
-    /// Nothing authorises the request.
-    None,
-}
-
-/// A line of an inventory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InventoryEntry {
-    /// Exact value of the attribute that the profile takes from its inventory.
-    pub name: String,
-    /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo.
-    pub spki_sha256: Option<[u8; 32]>,
-    /// Whether this name had its certificate under the static challenge already.
-    pub already_issued: bool,
 }

@@ -9,8 +9,8 @@ mod reader;
 mod renewal;
 mod sans;
 mod sections;
-mod source;
 mod subject;
+mod value;
 
 pub use error::{LoadError, LoadRule};
 

@@ -13,9 +13,9 @@ use const_oid::ObjectIdentifier;
 
 pub(crate) use model::{
     AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
-    RdnRule, RsaRule, SanRule, SanSource, Source,
+    RdnRule, RsaRule, SanRule, SanValue, ValueRule,
 };
-pub(crate) use names::{Claims, NamesError, PermittedNames};
+pub(crate) use names::{NamesError, PermittedNames, Values};
 pub(crate) use place::{CA, MAX_KEY_IDENTIFIER};
 pub use quirks::{Quirk, Quirks};
 pub(crate) use quirks::{QuirkRules, Sunset};
@@ -165,7 +165,7 @@ impl Profile {
         self.subject.iter().enumerate().find_map(|(index, rdn)| {
             rdn.attributes
                 .iter()
-                .find(|attribute| attribute.source == Source::Inventory)
+                .find(|attribute| attribute.value == ValueRule::Inventory)
                 .map(|attribute| (index, attribute.oid))
         })
     }

@@ -1,8 +1,8 @@
 //! The decision: one ordered list of rules, all of which must hold.
 
-mod authority;
 mod extensions;
 mod fields;
+mod grant;
 mod keys;
 mod renewal;
 mod sans;
@@ -14,9 +14,9 @@ pub use fields::{Field, Standing, fields};
 
 use crate::dn::Dn;
 use crate::facts::Facts;
+use crate::grant::{Claims, Grant, Renewed, Source};
 use crate::permit::Permit;
-use crate::profile::{Claims, NamesError};
-use crate::profile::{PermittedNames, Profile};
+use crate::profile::{NamesError, PermittedNames, Profile, Values};
 use crate::refusal::{Refusal, RuleId};
 use crate::san::SubjectAltName;
 
@@ -48,7 +48,7 @@ impl fmt::Debug for Rule {
 /// `Err` holds the field, what was wanted and what came.
 type Verdict = Result<(), String>;
 
-/// A request before its rules, with the names that policy and authority permit.
+/// A request before its rules, with the names that policy and claims permit.
 struct Case<'a> {
     profile: &'a Profile,
     facts: &'a Facts,
@@ -71,9 +71,9 @@ pub static RULES: &[Rule] = &[
     rule(
         "POL-01",
         "the request is decided under the profile that was selected",
-        authority::profile,
+        grant::profile,
     ),
-    rule("POL-02", "the profile is in force", authority::in_force),
+    rule("POL-02", "the profile is in force", grant::in_force),
     rule(
         "REQ-01",
         "subject and extensions are well-formed, no extension occurs twice",
@@ -81,43 +81,43 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "CHA-01",
-        "the authority is of the kind the profile wants",
-        authority::kind,
+        "the source is of the kind the profile wants",
+        grant::kind,
     ),
     rule(
         "CHA-02",
         "the challenge was issued for this profile",
-        authority::challenge_profile,
+        grant::challenge_profile,
     ),
     rule(
         "CHA-03",
         "the one-time challenge has not expired",
-        authority::unexpired,
+        grant::unexpired,
     ),
     rule(
         "CHA-04",
         "the challenge is bound to exactly the names the profile issues",
-        authority::claims_fit,
+        grant::claims_fit,
     ),
     rule(
         "CHA-05",
         "the requested name is in the profile's inventory and fit to be issued",
-        authority::in_inventory,
+        grant::in_inventory,
     ),
     rule(
         "CHA-06",
         "the key is the one the inventory pins",
-        authority::pinned_key,
+        grant::pinned_key,
     ),
     rule(
         "CHA-07",
         "an unpinned name needs accept_shared_secret",
-        authority::shared_secret,
+        grant::shared_secret,
     ),
     rule(
         "CHA-08",
         "the static challenge has not issued for this name",
-        authority::not_yet_issued,
+        grant::not_yet_issued,
     ),
     rule(
         "REN-01",
@@ -304,12 +304,12 @@ pub(crate) fn check_claims(
     subject: &Dn,
     sans: &[SubjectAltName],
 ) -> Result<(), Refusal> {
-    let names = profile.permitted_names(Claims {
+    let names = profile.permitted_names(Values {
         subject: Some(subject),
         sans,
         inventory: None,
     });
-    authority::claims_equal(names.as_ref(), subject, sans)
+    grant::claims_equal(names.as_ref(), subject, sans)
         .and_then(|()| names.map_err(|error| error.to_string()))
         .and_then(|names| subject::issuable(profile, &names.subject))
         .map_err(|detail| Refusal::new(CLAIMS, &detail))
@@ -317,9 +317,9 @@ pub(crate) fn check_claims(
 
 pub(crate) fn inventory_subject(profile: &Profile, name: &str) -> Result<Dn, Refusal> {
     profile
-        .permitted_names(Claims {
+        .permitted_names(Values {
             inventory: Some(name),
-            ..Claims::default()
+            ..Values::default()
         })
         .map_err(|error| error.to_string())
         .and_then(|names| {
@@ -331,11 +331,31 @@ pub(crate) fn inventory_subject(profile: &Profile, name: &str) -> Result<Dn, Ref
 
 impl<'a> Case<'a> {
     fn new(profile: &'a Profile, facts: &'a Facts) -> Self {
+        let claims = facts.grant.as_ref().map(Grant::claims);
+        let values = claims.map(Values::from).unwrap_or_default();
         Self {
             profile,
             facts,
-            names: profile.permitted_names(Claims::from(&facts.authority)),
+            names: profile.permitted_names(values),
         }
+    }
+
+    /// What authorises the request.
+    fn grant(&self) -> Option<&'a Grant> {
+        self.facts.grant.as_ref()
+    }
+
+    /// The source and its claims, where it is a challenge.
+    fn challenge(&self) -> Option<(&'a Source, &'a Claims)> {
+        let grant = self.grant()?;
+        grant.source().challenge_kind()?;
+        Some((grant.source(), grant.claims()))
+    }
+
+    /// The renewed certificate and its claims, where the source is a renewal.
+    fn renewal(&self) -> Option<(&'a Renewed, &'a Claims)> {
+        let grant = self.grant()?;
+        Some((grant.source().renewed()?, grant.claims()))
     }
 
     fn verdicts(&self) -> Vec<RuleVerdict> {

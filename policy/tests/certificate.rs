@@ -287,7 +287,7 @@ fn a_request_is_read_from_its_der() {
             now(),
             base.csr_digest,
             base.message_digest,
-            base.authority.clone(),
+            base.grant.clone(),
         )
     };
     let san = ("2.5.29.17", sans.as_slice());

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{
-    Attribute, Authority, Facts, HashAlgorithm, Profile, PublicKeyFacts, SubjectAltName, decide,
+    Attribute, ClaimedNames, Facts, Grant, HashAlgorithm, Profile, PublicKeyFacts, Renewed, Source,
+    SubjectAltName, decide,
 };
 use const_oid::ObjectIdentifier;
 use proptest::prelude::*;
@@ -46,26 +47,19 @@ const ENDS: [fn(SystemTime) -> SystemTime; 4] = [
 
 /// The second matcher: what `devices.toml` says, in a dozen lines that share nothing with the rules.
 fn permitted(facts: &Facts) -> bool {
-    let (profile, subject, sans, in_time) = match &facts.authority {
-        Authority::OneTimeChallenge {
-            profile,
-            subject,
-            sans,
-            expires,
-            ..
-        } => (profile, subject, sans, facts.now < *expires),
-        Authority::Renewal {
-            profile,
-            subject,
-            sans,
-            not_after,
-            ..
-        } => {
-            let window = *not_after - 90 * DAY..=*not_after;
-            (profile, subject, sans, window.contains(&facts.now))
-        }
-        Authority::StaticChallenge { .. } | Authority::None => return false,
+    let Some(grant) = &facts.grant else {
+        return false;
     };
+    let claims = grant.claims();
+    let (Some(names), Some(expires)) = (&claims.names, claims.expires) else {
+        return false;
+    };
+    let in_time = match grant.source() {
+        Source::OneTimeChallenge { .. } => facts.now < expires,
+        Source::Renewal(_) => (expires - 90 * DAY..=expires).contains(&facts.now),
+        Source::StaticChallenge { .. } => return false,
+    };
+    let (profile, subject, sans) = (&claims.profile, &names.subject, &names.sans);
     let text = subject.to_string();
     let Some(cn) = text
         .strip_prefix("CN=")
@@ -164,7 +158,7 @@ enum Mutation {
         profile: bool,
         ends: usize,
     },
-    NoAuthority,
+    NoGrant,
     Profile,
     KeyUsage(Option<u16>),
     ExtendedKeyUsage(Option<Vec<bool>>),
@@ -211,7 +205,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
                 ends
             }
         ),
-        Just(Mutation::NoAuthority),
+        Just(Mutation::NoGrant),
         Just(Mutation::Profile),
         prop::option::of(0..16_u16).prop_map(Mutation::KeyUsage),
         prop::option::of(prop::collection::vec(any::<bool>(), 0..3))
@@ -268,13 +262,14 @@ fn apply(mutation: &Mutation, facts: &mut Facts) {
             profile,
             expired,
         } => {
-            facts.authority = Authority::OneTimeChallenge {
-                id: "c-2".to_owned(),
-                profile: if *profile { "devices" } else { "fleet" }.to_owned(),
+            let bound = ClaimedNames {
                 subject: support::dn(CLAIMS[subject % CLAIMS.len()]),
                 sans: sans(names),
-                expires: now() + Duration::from_secs(if *expired { 0 } else { 1 }),
             };
+            let profile = if *profile { "devices" } else { "fleet" }.to_owned();
+            let expires = now() + Duration::from_secs(if *expired { 0 } else { 1 });
+            let grant = Grant::one_time("c-2".to_owned(), profile, bound, expires);
+            facts.grant = Some(grant);
         }
         Mutation::Renewal {
             subject,
@@ -282,17 +277,20 @@ fn apply(mutation: &Mutation, facts: &mut Facts) {
             profile,
             ends,
         } => {
-            facts.authority = Authority::Renewal {
+            let renewed = Renewed {
                 serial: "1f".to_owned(),
-                profile: if *profile { "devices" } else { "fleet" }.to_owned(),
+                spki_sha256: facts.key.spki_sha256(),
+            };
+            let bound = ClaimedNames {
                 subject: support::dn(CLAIMS[subject % CLAIMS.len()]),
                 sans: sans(names),
-                not_after: ENDS[ends % ENDS.len()](now()),
-                old_spki_sha256: facts.key.spki_sha256(),
-                inventory: None,
             };
+            let profile = if *profile { "devices" } else { "fleet" }.to_owned();
+            let not_after = ENDS[ends % ENDS.len()](now());
+            let grant = Grant::renewal(renewed, profile, bound, not_after, None);
+            facts.grant = Some(grant);
         }
-        Mutation::NoAuthority => facts.authority = Authority::None,
+        Mutation::NoGrant => facts.grant = None,
         Mutation::Profile => facts.profile = "fleet".to_owned(),
         Mutation::KeyUsage(bits) => facts.key_usage = *bits,
         Mutation::ExtendedKeyUsage(usages) => {

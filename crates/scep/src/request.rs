@@ -125,8 +125,8 @@ impl Request {
     ///
     /// # Errors
     /// badRequest where the content is none; badAlg where [`Request::check_algorithms`] would have said so.
-    pub fn envelope(&self) -> Result<Envelope, Refusal> {
-        self.envelope.clone()
+    pub fn envelope(&self) -> Result<&Envelope, Refusal> {
+        self.envelope.as_ref().map_err(Clone::clone)
     }
 
     /// SignerIdentifier as it came: the reply's recipient is named the same way.

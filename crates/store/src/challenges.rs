@@ -119,18 +119,6 @@ impl Store {
         .await
     }
 
-    /// The challenge whose secret has this keyed hash.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn find_challenge(
-        &self,
-        lookup: [u8; 32],
-    ) -> Result<Option<ChallengeRow>, StoreError> {
-        self.read(move |connection| find_by_lookup(connection, &lookup))
-            .await
-    }
-
     /// Newest first, of one profile and state if asked; at most [`crate::MAX_ROWS`].
     ///
     /// # Errors

@@ -36,14 +36,16 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a newer release.
-    #[error("{path} has schema version {found}, this release knows {known}; run the newer release")]
-    Newer {
+    /// The file has another version of the schema.
+    #[error(
+        "{path} has schema version {found}, and this release reads version {known} only; run the release that wrote the file, or name a new file in [state]"
+    )]
+    OtherVersion {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// The highest of this release.
+        /// The version of this release.
         known: u32,
     },
     /// SQLite refused.
@@ -82,7 +84,7 @@ pub enum StoreError {
     #[error("a statement of the store failed")]
     Sql(#[source] Arc<rusqlite::Error>),
     /// A value cannot be written as or read from JSON.
-    #[error("a structured column of the store is not of this release's form")]
+    #[error("a structured column of the store does not have the form that this release writes")]
     Json(#[source] Arc<serde_json::Error>),
     /// An audit record cannot be kept, and so neither can the change.
     #[error("an audit record cannot be kept")]

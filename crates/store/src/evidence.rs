@@ -24,7 +24,7 @@ pub struct Evidence {
     /// The certificate that the same key got for an equal CSR since then and that is not revoked, or the open intent for
     /// one: the client lost the reply.
     pub retransmitted: Option<CertificateRow>,
-    /// As by [`Store::find_challenge`].
+    /// The challenge whose secret has the keyed hash that was asked for.
     pub challenge: Option<ChallengeRow>,
     /// The waiting or approved request of the same key for an equal CSR.
     pub queued: Option<PendingRow>,

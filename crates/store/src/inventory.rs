@@ -224,15 +224,6 @@ impl Store {
         .await
     }
 
-    /// The head of a profile's inventory.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn inventory_head(&self, profile: String) -> Result<InventoryHead, StoreError> {
-        self.read(move |connection| head(connection, &profile))
-            .await
-    }
-
     /// The head of every inventory that was ever changed, by profile. There are no more of them than there ever were
     /// profiles with an inventory.
     ///

@@ -12,7 +12,6 @@ mod checkpoints;
 mod consume;
 mod crl_reason;
 mod crls;
-mod csrs;
 mod error;
 mod evidence;
 mod expiring;
@@ -48,7 +47,6 @@ mod upkeep;
 mod writer;
 
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
-pub use attachments::AttachmentRow;
 pub use audit::AuditRow;
 pub use certificates::{Census, CertificateRow, CertificateState};
 pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};

@@ -10,7 +10,7 @@ use crate::{Store, StoreError, audit, stops};
 pub struct NewPolicy {
     /// One more than that of the version in force.
     pub number: u64,
-    /// SHA-256 of the proposal of the version in force; `None` where that has none.
+    /// SHA-256 of the proposal of the version in force; `None` before the first.
     pub predecessor: Option<[u8; 32]>,
     /// SHA-256 over the files.
     pub file_hash: [u8; 32],
@@ -60,10 +60,10 @@ pub struct PolicyInfo {
     pub model_hash: [u8; 32],
     /// Names of its profiles.
     pub profiles: Vec<String>,
-    /// The text that was signed; `None` in a version of before there were proposals.
-    pub proposal: Option<Vec<u8>>,
+    /// The text that was signed.
+    pub proposal: Vec<u8>,
     /// Who wrote it.
-    pub author: Option<String>,
+    pub author: String,
     /// People whose approvals counted.
     pub approvers: Vec<String>,
     /// Unix seconds.
@@ -81,7 +81,7 @@ pub struct Policy {
     pub info: PolicyInfo,
     /// Names and contents, byte for byte, by name.
     pub files: Vec<(String, Vec<u8>)>,
-    /// DER CMS; empty in a version of before there were proposals.
+    /// DER CMS.
     pub author_signature: Vec<u8>,
     /// DER CMS each, in the order in which they came.
     pub approvals: Vec<Vec<u8>>,
@@ -171,9 +171,9 @@ pub(crate) fn is_newest(
 /// The check and the insertion are one transaction: of two versions of the same number the second does not follow.
 fn follows(connection: &Connection, policy: &NewPolicy) -> Result<bool, StoreError> {
     let newest = connection.find(&format!("{LIST} LIMIT 1"), [], read)?;
-    let (number, proposal) = newest.map_or((0, None), |info| (info.number, info.proposal));
-    let hash = proposal.map(|text| <[u8; 32]>::from(Hash::of(&text)));
-    Ok(policy.number == number + 1 && policy.predecessor == hash)
+    let hash = |info: &PolicyInfo| <[u8; 32]>::from(Hash::of(&info.proposal));
+    let number = newest.as_ref().map_or(0, |info| info.number);
+    Ok(policy.number == number + 1 && policy.predecessor == newest.as_ref().map(hash))
 }
 
 fn insert(connection: &Connection, policy: &NewPolicy) -> Result<(), StoreError> {
@@ -218,7 +218,7 @@ fn whole(connection: &Connection, info: PolicyInfo) -> Result<Policy, StoreError
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let author_signature = connection.find(
-        "SELECT coalesce(author_signature, x'') FROM policies WHERE number = ?1",
+        "SELECT author_signature FROM policies WHERE number = ?1",
         [number],
         |row| row.get(0),
     )?;

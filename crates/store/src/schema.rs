@@ -4,24 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::OpenError;
 
-/// Schema version of this release.
-pub const VERSION: u32 = 8;
+/// Version of the schema. A change of the schema raises it, and a file of any other version is refused.
+pub const VERSION: u32 = 1;
 
-/// The n-th takes a file from `user_version` n to n + 1. Never edited after a release: only added to.
-const MIGRATIONS: [&str; VERSION as usize] = [
-    include_str!("../migrations/0001_initial.sql"),
-    include_str!("../migrations/0002_revocation_and_approval.sql"),
-    include_str!("../migrations/0003_evidence.sql"),
-    include_str!("../migrations/0004_log_tree.sql"),
-    include_str!("../migrations/0005_ocsp.sql"),
-    include_str!("../migrations/0006_expiry.sql"),
-    include_str!("../migrations/0007_issuers.sql"),
-    include_str!("../migrations/0008_rollover.sql"),
-];
+const SCHEMA: &str = include_str!("schema.sql");
 
 /// `ASAY`, in the header of the file, tells it from other SQLite files.
 const APPLICATION_ID: u32 = 0x4153_4159;
@@ -39,7 +29,7 @@ const CHECKPOINT_PAGES: u32 = 4096;
 const WRITER_CACHE_KIB: u32 = 8192;
 const READER_CACHE_KIB: u32 = 2048;
 
-/// Opens or makes the file and brings its schema up to date.
+/// Opens the file, or makes it with its schema.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let sql = |source| OpenError::Sql {
         path: path.to_owned(),
@@ -59,13 +49,19 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
         })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
-    check_owner(&connection, path)?;
+    let empty = is_empty(&connection, path)?;
     connection
         .pragma_update(None, "journal_mode", "wal")
         .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
         .and_then(|()| configure(&connection, WRITER_CACHE_KIB))
-        .and_then(|()| migrate(&mut connection))
+        .and_then(|()| {
+            if empty {
+                create(&mut connection)
+            } else {
+                Ok(())
+            }
+        })
         .map_err(sql)?;
     Ok(connection)
 }
@@ -79,7 +75,7 @@ pub(crate) fn open_memory_writer(name: &Path) -> Result<Connection, OpenError> {
     Connection::open_with_flags(name, flags)
         .and_then(|mut connection| {
             configure(&connection, WRITER_CACHE_KIB)?;
-            migrate(&mut connection)?;
+            create(&mut connection)?;
             Ok(connection)
         })
         .map_err(|source| OpenError::Sql {
@@ -120,53 +116,35 @@ fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))
 }
 
-fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Whether the file is new. A file that is not must be ours, and of this version.
+fn is_empty(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     let value = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let foreign = || OpenError::Foreign {
         path: path.to_owned(),
     };
     let owner = value("application_id").map_err(|_| foreign())?;
     let found = value("user_version").map_err(|_| foreign())?;
-    let empty = value("page_count").map_err(|_| foreign())? == 0;
-    if owner != APPLICATION_ID && !empty {
+    if value("page_count").map_err(|_| foreign())? == 0 {
+        return Ok(true);
+    }
+    if owner != APPLICATION_ID {
         return Err(foreign());
     }
-    if found > VERSION {
-        return Err(OpenError::Newer {
+    if found != VERSION {
+        return Err(OpenError::OtherVersion {
             path: path.to_owned(),
             found,
             known: VERSION,
         });
     }
-    Ok(())
+    Ok(false)
 }
 
-/// Each step and its version number in one transaction: a crash leaves the old schema or the new one.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let from: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    // A table that others refer to is rebuilt without enforcement, which cannot be switched within a transaction.
-    connection.pragma_update(None, "foreign_keys", false)?;
-    for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(from as usize) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.execute_batch(migration)?;
-        check_references(&transaction)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-    }
-    connection.pragma_update(None, "foreign_keys", true)
-}
-
-fn check_references(connection: &Connection) -> rusqlite::Result<()> {
-    let broken: u32 =
-        connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
-            row.get(0)
-        })?;
-    if broken == 0 {
-        return Ok(());
-    }
-    Err(rusqlite::Error::SqliteFailure(
-        ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY),
-        Some(format!("{broken} rows refer to rows that do not exist")),
-    ))
+/// The schema and its version in one transaction: a crash leaves all of it or nothing.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.commit()
 }

@@ -47,7 +47,7 @@ struct Inner {
 }
 
 impl Store {
-    /// Locks, opens or makes, and migrates the state file at `path`. Blocks for the time of that.
+    /// Locks the state file at `path` and opens it, or makes it. Blocks for the time of that.
     ///
     /// # Errors
     /// [`OpenError::Locked`] where another process has it open; else what must be mended first.

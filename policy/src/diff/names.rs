@@ -3,8 +3,8 @@
 use super::words::{moved, order, set};
 use super::{Differences, Told};
 use crate::attribute::type_name;
-use crate::describe::{list, rdn, san, source};
-use crate::profile::{AttributeRule, RdnRule, SanRule, SanSource};
+use crate::describe::{list, rdn, san, value_rule};
+use crate::profile::{AttributeRule, RdnRule, SanRule, SanValue};
 use crate::san::SanKind;
 
 pub(super) fn subject(old: &[RdnRule], new: &[RdnRule], found: &mut Differences) {
@@ -41,7 +41,7 @@ fn pairs<'a>(
 fn values(index: usize, old: &AttributeRule, new: &AttributeRule, found: &mut Differences) {
     let AttributeRule {
         oid,
-        source: value,
+        value,
         accept,
         issue,
     } = new;
@@ -49,7 +49,11 @@ fn values(index: usize, old: &AttributeRule, new: &AttributeRule, found: &mut Di
     let path = format!("subject.{index:03}.{name}");
     let field = format!("subject {name} (RDN {})", index + 1);
     found.about(&[&format!("{path}.value")], || {
-        vec![Told::from_to(&field, &source(&old.source), &source(value))]
+        vec![Told::from_to(
+            &field,
+            &value_rule(&old.value),
+            &value_rule(value),
+        )]
     });
     found.about(&[&format!("{path}.accept")], || {
         set(&old.accept, accept, |encoding| {
@@ -156,8 +160,8 @@ fn of_kind(rules: &[SanRule], kind: SanKind) -> Option<(usize, usize)> {
 }
 
 fn claimed(rule: &SanRule) -> Option<(usize, usize)> {
-    match rule.source {
-        SanSource::Claimed { min, max } => Some((min, max)),
-        SanSource::One(_) => None,
+    match rule.value {
+        SanValue::Claimed { min, max } => Some((min, max)),
+        SanValue::One(_) => None,
     }
 }

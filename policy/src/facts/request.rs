@@ -11,8 +11,9 @@ use x509_cert::ext::pkix::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName as SanExtension,
 };
 
-use super::{Attribute, Authority, Facts, Malformed};
+use super::{Attribute, Facts, Malformed};
 use crate::algorithm::HashAlgorithm;
+use crate::grant::Grant;
 use crate::key::PublicKeyFacts;
 use crate::san::SubjectAltName;
 
@@ -47,7 +48,7 @@ impl Facts {
         now: SystemTime,
         csr_digest: HashAlgorithm,
         message_digest: HashAlgorithm,
-        authority: Authority,
+        grant: Option<Grant>,
     ) -> Self {
         let mut facts = Self {
             profile: profile.to_owned(),
@@ -63,7 +64,7 @@ impl Facts {
             ignored_extensions: 0,
             csr_digest,
             message_digest,
-            authority,
+            grant,
         };
         match subject_from_der(subject_der) {
             Ok(subject) => facts.subject = subject,

@@ -1,9 +1,9 @@
 //! The array `san`: which subject alternative names a certificate carries and where they come from.
 
 use super::reader::{Item, Reader, Section};
-use super::source::source;
+use super::value::value_rule;
 use crate::attribute::type_name;
-use crate::profile::{ChallengeKind, RdnRule, SanRule, SanSource, Source};
+use crate::profile::{ChallengeKind, RdnRule, SanRule, SanValue, ValueRule};
 use crate::san::{SanKind, SubjectAltName};
 
 /// Most names of one type that one challenge may claim.
@@ -28,9 +28,9 @@ pub(super) fn sans(
             rules
         }
     };
-    let names_for_certain = rules.iter().any(|rule| match rule.source {
-        SanSource::One(_) => true,
-        SanSource::Claimed { min, .. } => min > 0,
+    let names_for_certain = rules.iter().any(|rule| match rule.value {
+        SanValue::One(_) => true,
+        SanValue::Claimed { min, .. } => min > 0,
     });
     if subject.is_some_and(<[RdnRule]>::is_empty) && !names_for_certain {
         root.contradiction(
@@ -56,7 +56,7 @@ fn san(
     let claimed = section.optional("claimed");
     section.finish(reader);
     let source = match (&value, &claimed) {
-        (Some(value), None) => SanSource::One(san_value(value, san_kind, kind, subject, reader)?),
+        (Some(value), None) => SanValue::One(san_value(value, san_kind, kind, subject, reader)?),
         (None, Some(claimed)) => claimed_bounds(claimed, kind, reader)?,
         (Some(_), Some(_)) | (None, None) => {
             return item.refuse(
@@ -67,7 +67,7 @@ fn san(
     };
     Some(SanRule {
         kind: san_kind?,
-        source,
+        value: source,
     })
 }
 
@@ -77,9 +77,9 @@ fn san_value(
     kind: Option<ChallengeKind>,
     subject: Option<&[RdnRule]>,
     reader: &mut Reader<'_>,
-) -> Option<Source> {
-    let source = source(item, kind, reader)?;
-    if let (Source::Literal(text), Some(san_kind)) = (&source, san_kind) {
+) -> Option<ValueRule> {
+    let rule = value_rule(item, kind, reader)?;
+    if let (ValueRule::Literal(text), Some(san_kind)) = (&rule, san_kind) {
         match SubjectAltName::from_kind(san_kind, text) {
             Ok(name) if name.kind() == san_kind => {}
             Ok(name) => {
@@ -88,7 +88,7 @@ fn san_value(
             Err(error) => return item.refuse(reader, error.to_string()),
         }
     }
-    let unknown = source.claims().into_iter().find(|claimed| {
+    let unknown = rule.claims().into_iter().find(|claimed| {
         subject.is_some_and(|rdns| {
             rdns.iter()
                 .flat_map(|rdn| &rdn.attributes)
@@ -105,7 +105,7 @@ fn san_value(
                 format!("the claim {name} needs exactly one attribute {name} in the subject"),
             )
         }
-        None => Some(source),
+        None => Some(rule),
     }
 }
 
@@ -113,7 +113,7 @@ fn claimed_bounds(
     item: &Item<'_>,
     kind: Option<ChallengeKind>,
     reader: &mut Reader<'_>,
-) -> Option<SanSource> {
+) -> Option<SanValue> {
     let mut section = item.section(reader)?;
     let bound = |key, section: &mut Section<'_>, reader: &mut Reader<'_>| {
         let number = section
@@ -131,11 +131,11 @@ fn claimed_bounds(
     if kind == Some(ChallengeKind::Static) {
         return item.refuse(reader, "a static challenge claims no names; use value");
     }
-    Some(SanSource::Claimed { min, max })
+    Some(SanValue::Claimed { min, max })
 }
 
 fn claimed_once(rules: &[SanRule], items: &[Item<'_>], reader: &mut Reader<'_>) -> Option<()> {
-    let claims = |rule: &SanRule| matches!(rule.source, SanSource::Claimed { .. });
+    let claims = |rule: &SanRule| matches!(rule.value, SanValue::Claimed { .. });
     for (index, (rule, item)) in rules.iter().zip(items).enumerate() {
         let earlier = rules
             .iter()

@@ -4,10 +4,10 @@ use const_oid::ObjectIdentifier;
 
 use super::LoadRule;
 use super::reader::{Item, Reader, Section};
-use super::source::{attribute_type, source};
+use super::value::{attribute_type, value_rule};
 use crate::attribute::{self, StringEncoding, type_name};
 use crate::dn::DnAttribute;
-use crate::profile::{AttributeRule, ChallengeKind, RdnRule, Source};
+use crate::profile::{AttributeRule, ChallengeKind, RdnRule, ValueRule};
 
 const ENCODINGS: [StringEncoding; 3] = [
     StringEncoding::Utf8,
@@ -29,7 +29,7 @@ pub(super) fn subject(
     };
     let rdns = rdns?;
     let attributes = || rdns.iter().flat_map(|rdn| &rdn.attributes);
-    for claimed in attributes().flat_map(|attribute| attribute.source.claims()) {
+    for claimed in attributes().flat_map(|attribute| attribute.value.claims()) {
         if attributes()
             .filter(|attribute| attribute.oid == claimed)
             .count()
@@ -43,7 +43,7 @@ pub(super) fn subject(
         }
     }
     let by_inventory = attributes()
-        .filter(|attribute| attribute.source == Source::Inventory)
+        .filter(|attribute| attribute.value == ValueRule::Inventory)
         .count();
     if kind == Some(ChallengeKind::Static) && by_inventory != 1 {
         return list.refuse(
@@ -103,9 +103,9 @@ fn attribute(
         .required("type", reader)
         .and_then(|item| attribute_type(&item, reader));
     let value_item = section.required("value", reader);
-    let source = value_item
+    let value = value_item
         .as_ref()
-        .and_then(|item| source(item, kind, reader));
+        .and_then(|item| value_rule(item, kind, reader));
     let accept_item = section.required("accept", reader);
     let accept = accept_item.as_ref().and_then(|item| {
         item.nonempty_set(reader, |item, reader| encoding(item, oid.as_ref(), reader))
@@ -113,8 +113,8 @@ fn attribute(
     let issue = section
         .required("issue", reader)
         .and_then(|item| encoding(&item, oid.as_ref(), reader));
-    let (oid, source, issue) = (oid?, source?, issue?);
-    if let (Source::Literal(text), Some(item)) = (&source, &value_item) {
+    let (oid, value, issue) = (oid?, value?, issue?);
+    if let (ValueRule::Literal(text), Some(item)) = (&value, &value_item) {
         if let Err(error) = DnAttribute::new(oid, text.as_str()) {
             return item.refuse(reader, error.to_string());
         }
@@ -127,7 +127,7 @@ fn attribute(
     }
     Some(AttributeRule {
         oid,
-        source,
+        value,
         accept: accept?,
         issue,
     })

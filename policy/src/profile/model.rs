@@ -67,14 +67,14 @@ pub(crate) struct RdnRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttributeRule {
     pub(crate) oid: ObjectIdentifier,
-    pub(crate) source: Source,
+    pub(crate) value: ValueRule,
     pub(crate) accept: Vec<StringEncoding>,
     pub(crate) issue: StringEncoding,
 }
 
 /// Where a value comes from. A claim attested by a connector will be a further variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum ValueRule {
     Literal(String),
     /// The name of the inventory's entry.
     Inventory,
@@ -87,13 +87,13 @@ pub(crate) enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SanRule {
     pub(crate) kind: SanKind,
-    pub(crate) source: SanSource,
+    pub(crate) value: SanValue,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SanSource {
+pub(crate) enum SanValue {
     /// Exactly one name.
-    One(Source),
+    One(ValueRule),
     /// As many names of this type as the one-time challenge binds or the renewed certificate has, within bounds.
     Claimed { min: usize, max: usize },
 }

@@ -1,11 +1,11 @@
-//! The names that policy and authority permit, computed without a look at the request.
+//! The names that policy and claims permit, computed without a look at the request.
 
 use const_oid::ObjectIdentifier;
 
-use super::{Profile, SanSource, Source};
+use super::{Profile, SanValue, ValueRule};
 use crate::attribute;
 use crate::dn::{Dn, DnAttribute, DnError, Rdn};
-use crate::facts::Authority;
+use crate::grant::Claims;
 use crate::san::{SanError, SubjectAltName};
 
 /// The one subject and the one set of subject alternative names that may be issued.
@@ -16,7 +16,7 @@ pub(crate) struct PermittedNames {
     pub(crate) sans: Vec<SubjectAltName>,
 }
 
-/// Why an authority permits no names under a profile.
+/// Why claims permit no names under a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NamesError {
     /// The challenge's subject lacks an attribute that the profile takes from it.
@@ -55,71 +55,55 @@ pub(crate) enum NamesError {
 
 /// What values may come from besides literals.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Claims<'a> {
+pub(crate) struct Values<'a> {
     pub(crate) subject: Option<&'a Dn>,
     pub(crate) sans: &'a [SubjectAltName],
     /// Name of the inventory's entry.
     pub(crate) inventory: Option<&'a str>,
 }
 
-impl<'a> From<&'a Authority> for Claims<'a> {
-    fn from(authority: &'a Authority) -> Self {
-        match authority {
-            Authority::OneTimeChallenge { subject, sans, .. } => Self {
-                subject: Some(subject),
-                sans,
-                inventory: None,
-            },
-            Authority::StaticChallenge { inventory, .. } => Self {
-                inventory: inventory.as_ref().map(|entry| entry.name.as_str()),
-                ..Self::default()
-            },
-            Authority::Renewal {
-                subject,
-                sans,
-                inventory,
-                ..
-            } => Self {
-                subject: Some(subject),
-                sans,
-                inventory: inventory.as_ref().map(|entry| entry.name.as_str()),
-            },
-            Authority::None => Self::default(),
+impl<'a> From<&'a Claims> for Values<'a> {
+    fn from(claims: &'a Claims) -> Self {
+        let names = claims.names.as_ref();
+        Self {
+            subject: names.map(|names| &names.subject),
+            sans: names.map_or(&[], |names| &names.sans),
+            inventory: claims.inventory.as_ref().map(|entry| entry.name.as_str()),
         }
     }
 }
 
 impl Profile {
-    pub(crate) fn permitted_names(&self, claims: Claims<'_>) -> Result<PermittedNames, NamesError> {
+    pub(crate) fn permitted_names(&self, values: Values<'_>) -> Result<PermittedNames, NamesError> {
         let mut rdns = Vec::with_capacity(self.subject.len());
         for rule in &self.subject {
             let mut attributes = Vec::with_capacity(rule.attributes.len());
             for attribute in &rule.attributes {
                 attributes.push(DnAttribute::new(
                     attribute.oid,
-                    attribute.source.resolve(claims)?,
+                    attribute.value.resolve(values)?,
                 )?);
             }
             rdns.push(Rdn::new(attributes)?);
         }
         Ok(PermittedNames {
             subject: Dn::new(rdns)?,
-            sans: self.permitted_sans(claims)?,
+            sans: self.permitted_sans(values)?,
         })
     }
 
-    fn permitted_sans(&self, claims: Claims<'_>) -> Result<Vec<SubjectAltName>, NamesError> {
+    fn permitted_sans(&self, values: Values<'_>) -> Result<Vec<SubjectAltName>, NamesError> {
         let mut sans = Vec::new();
         for rule in &self.sans {
-            match &rule.source {
-                SanSource::One(source) => {
+            match &rule.value {
+                SanValue::One(value) => {
                     sans.push(SubjectAltName::from_kind(
                         rule.kind,
-                        &source.resolve(claims)?,
+                        &value.resolve(values)?,
                     )?);
                 }
-                SanSource::Claimed { min, max } => {
-                    let mut claimed = claims.sans_of(rule.kind);
+                SanValue::Claimed { min, max } => {
+                    let mut claimed = values.sans_of(rule.kind);
                     if !(*min..=*max).contains(&claimed.len()) {
                         return Err(NamesError::ClaimedCount {
                             kind: rule.kind.as_str(),
@@ -146,7 +130,7 @@ impl Profile {
     }
 }
 
-impl Claims<'_> {
+impl Values<'_> {
     fn sans_of(&self, kind: crate::san::SanKind) -> Vec<SubjectAltName> {
         self.sans
             .iter()
@@ -160,19 +144,19 @@ impl Claims<'_> {
     }
 }
 
-impl Source {
-    pub(crate) fn resolve(&self, claims: Claims<'_>) -> Result<String, NamesError> {
+impl ValueRule {
+    pub(crate) fn resolve(&self, values: Values<'_>) -> Result<String, NamesError> {
         match self {
             Self::Literal(text) => Ok(text.clone()),
-            Self::Inventory => claims
+            Self::Inventory => values
                 .inventory
                 .map(str::to_owned)
                 .ok_or(NamesError::MissingInventory),
-            Self::Claim(oid) => claims
+            Self::Claim(oid) => values
                 .attribute(oid)
                 .map(str::to_owned)
                 .ok_or_else(|| NamesError::MissingClaim(attribute::type_name(oid))),
-            Self::Join(parts) => parts.iter().map(|part| part.resolve(claims)).collect(),
+            Self::Join(parts) => parts.iter().map(|part| part.resolve(values)).collect(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The verdicts are those of the rules: what a rule refuses stands at one field at least, and no field is refused by
 //! a rule that holds.
 
-mod authority;
+mod grant;
 mod key;
 mod names;
 
@@ -49,7 +49,7 @@ pub struct Field {
 pub fn fields(profile: &Profile, facts: &Facts) -> Vec<Field> {
     let case = Case::new(profile, facts);
     let mut sheet = Sheet::of(&case);
-    authority::rows(&case, &mut sheet);
+    grant::rows(&case, &mut sheet);
     key::digests(&case, &mut sheet);
     structure(&case, &mut sheet);
     names::subject(&case, &mut sheet);

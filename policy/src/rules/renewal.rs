@@ -2,18 +2,18 @@
 
 use std::time::SystemTime;
 
-use super::{Case, Verdict, authority, quote, subject};
-use crate::facts::Authority;
+use super::{Case, Verdict, grant, quote, subject};
 
 pub(super) fn offered(case: &Case<'_>) -> Verdict {
-    let Authority::Renewal { serial, .. } = &case.facts.authority else {
+    let Some((renewed, _)) = case.renewal() else {
         return Ok(());
     };
     if case.profile.renewal().is_some() {
         Ok(())
     } else {
         Err(format!(
-            "certificate {serial}: wanted a profile with [renewal], got {} without",
+            "certificate {}: wanted a profile with [renewal], got {} without",
+            renewed.serial,
             case.profile.name()
         ))
     }
@@ -21,45 +21,37 @@ pub(super) fn offered(case: &Case<'_>) -> Verdict {
 
 pub(super) fn own_profile(case: &Case<'_>) -> Verdict {
     let wanted = case.profile.name().as_str();
-    match &case.facts.authority {
-        Authority::Renewal {
-            serial, profile, ..
-        } if profile != wanted => Err(format!(
-            "certificate {serial}: wanted one issued under profile {wanted}, got one under {}",
-            quote(profile)
+    match case.renewal() {
+        Some((renewed, claims)) if claims.profile != wanted => Err(format!(
+            "certificate {}: wanted one issued under profile {wanted}, got one under {}",
+            renewed.serial,
+            quote(&claims.profile)
         )),
-        Authority::Renewal { .. }
-        | Authority::OneTimeChallenge { .. }
-        | Authority::StaticChallenge { .. }
-        | Authority::None => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 
 pub(super) fn unexpired(case: &Case<'_>) -> Verdict {
-    match &case.facts.authority {
+    let Some((renewed, claims)) = case.renewal() else {
+        return Ok(());
+    };
+    match claims.expires {
         // RFC 5280 section 4.1.2.5: valid through notAfter, inclusive.
-        Authority::Renewal {
-            serial, not_after, ..
-        } if case.facts.now > *not_after => Err(format!(
-            "certificate {serial}: wanted renewal until {}, got {}",
-            humantime::format_rfc3339_seconds(*not_after),
+        Some(not_after) if case.facts.now > not_after => Err(format!(
+            "certificate {}: wanted renewal until {}, got {}",
+            renewed.serial,
+            humantime::format_rfc3339_seconds(not_after),
             humantime::format_rfc3339_seconds(case.facts.now)
         )),
-        Authority::Renewal { .. }
-        | Authority::OneTimeChallenge { .. }
-        | Authority::StaticChallenge { .. }
-        | Authority::None => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 
 pub(super) fn in_window(case: &Case<'_>) -> Verdict {
-    let Authority::Renewal {
-        serial, not_after, ..
-    } = &case.facts.authority
-    else {
+    let Some((renewed, claims)) = case.renewal() else {
         return Ok(());
     };
-    let Some(renewal) = case.profile.renewal() else {
+    let (Some(not_after), Some(renewal)) = (claims.expires, case.profile.renewal()) else {
         return Ok(());
     };
     let opens = not_after
@@ -69,7 +61,8 @@ pub(super) fn in_window(case: &Case<'_>) -> Verdict {
         Ok(())
     } else {
         Err(format!(
-            "certificate {serial}: wanted renewal from {}, got {}",
+            "certificate {}: wanted renewal from {}, got {}",
+            renewed.serial,
             humantime::format_rfc3339_seconds(opens),
             humantime::format_rfc3339_seconds(case.facts.now)
         ))
@@ -77,22 +70,18 @@ pub(super) fn in_window(case: &Case<'_>) -> Verdict {
 }
 
 pub(super) fn key(case: &Case<'_>) -> Verdict {
-    let Authority::Renewal {
-        serial,
-        old_spki_sha256,
-        ..
-    } = &case.facts.authority
-    else {
+    let Some((renewed, _)) = case.renewal() else {
         return Ok(());
     };
-    let same_key = case.facts.key.spki_sha256() == *old_spki_sha256;
+    let same_key = case.facts.key.spki_sha256() == renewed.spki_sha256;
     let may_stay = case
         .profile
         .renewal()
         .is_none_or(|renewal| renewal.same_key);
     if same_key && !may_stay {
         Err(format!(
-            "key: wanted another than that of certificate {serial}, got the same"
+            "key: wanted another than that of certificate {}, got the same",
+            renewed.serial
         ))
     } else {
         Ok(())
@@ -100,16 +89,13 @@ pub(super) fn key(case: &Case<'_>) -> Verdict {
 }
 
 pub(super) fn names_unchanged(case: &Case<'_>) -> Verdict {
-    let Authority::Renewal {
-        serial,
-        subject,
-        sans,
-        ..
-    } = &case.facts.authority
-    else {
+    let Some((renewed, claims)) = case.renewal() else {
         return Ok(());
     };
-    authority::claims_equal(case.names.as_ref(), subject, sans)
+    let Some(names) = &claims.names else {
+        return Ok(());
+    };
+    grant::claims_equal(case.names.as_ref(), &names.subject, &names.sans)
         .and_then(|()| subject::issuable(case.profile, &case.names()?.subject))
-        .map_err(|detail| format!("certificate {serial}: {detail}"))
+        .map_err(|detail| format!("certificate {}: {detail}", renewed.serial))
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use assay_policy::{
-    Attribute, Authority, Facts, Field, HashAlgorithm, InventoryEntry, Malformed, Profile,
+    Attribute, Facts, Field, Grant, HashAlgorithm, InventoryEntry, Malformed, Profile,
     PublicKeyFacts, RULES, Refusal, RuleId, Standing, SubjectAltName, decide, explain, fields,
 };
 use const_oid::ObjectIdentifier;
@@ -46,26 +46,13 @@ fn set_key(facts: &mut Facts, spki: &[u8]) {
 }
 
 fn rebind(facts: &mut Facts, profile: &str, subject: &str, sans: &[&str]) {
-    facts.authority = support::one_time(profile, subject, sans);
+    facts.grant = support::one_time(profile, subject, sans);
 }
 
-fn entry(facts: &mut Facts) -> &mut InventoryEntry {
-    match &mut facts.authority {
-        Authority::StaticChallenge {
-            inventory: Some(entry),
-            ..
-        }
-        | Authority::Renewal {
-            inventory: Some(entry),
-            ..
-        } => entry,
-        other @ (Authority::StaticChallenge { .. }
-        | Authority::OneTimeChallenge { .. }
-        | Authority::Renewal { .. }
-        | Authority::None) => {
-            panic!("no inventory entry in {other:?}")
-        }
-    }
+fn entry(facts: &mut Facts, change: impl FnOnce(&mut InventoryEntry)) {
+    support::regrant(facts, |_, claims| {
+        change(claims.inventory.as_mut().unwrap());
+    });
 }
 
 const DEVICES: &[Case] = &[
@@ -96,12 +83,12 @@ const DEVICES: &[Case] = &[
     ),
     (
         "CHA-01",
-        |f| f.authority = Authority::None,
+        |f| f.grant = None,
         "wanted a one-time challenge, got none",
     ),
     (
         "CHA-01",
-        |f| f.authority = support::inventory("devices", "device-1", None),
+        |f| f.grant = support::inventory("devices", "device-1", None),
         "got static",
     ),
     (
@@ -357,43 +344,39 @@ const FLEET: &[Case] = &[
     ),
     (
         "CHA-02",
-        |f| f.authority = support::inventory("devices", "device-1", None),
+        |f| f.grant = support::inventory("devices", "device-1", None),
         "got one for `devices`",
     ),
     (
         "CHA-05",
         |f| {
-            f.authority = Authority::StaticChallenge {
-                id: "s-1".into(),
-                profile: "fleet".into(),
-                inventory: None,
-            }
+            f.grant = Some(Grant::shared("s-1".into(), "fleet".into(), None));
         },
         "wanted a name in inventory fleet, got `device-1`",
     ),
     (
         "CHA-05",
-        |f| entry(f).name = "x".repeat(65),
+        |f| entry(f, |it| it.name = "x".repeat(65)),
         "at most 64 characters",
     ),
     (
         "CHA-06",
-        |f| entry(f).spki_sha256 = Some([0; 32]),
+        |f| entry(f, |it| it.spki_sha256 = Some([0; 32])),
         "wanted SPKI SHA-256 0000",
     ),
     (
         "CHA-08",
-        |f| entry(f).already_issued = true,
+        |f| entry(f, |it| it.already_issued = true),
         "wanted the first certificate of `device-1`",
     ),
     (
         "REN-01",
-        |f| f.authority = renewal::fleet().1.authority,
+        |f| f.grant = renewal::fleet().1.grant,
         "certificate 1f: wanted a profile with [renewal], got fleet without",
     ),
     (
         "SUB-05",
-        |f| entry(f).name = "device-2".into(),
+        |f| entry(f, |it| it.name = "device-2".into()),
         "wanted `device-2`, got `device-1`",
     ),
     (
@@ -406,7 +389,7 @@ const FLEET: &[Case] = &[
 const GATEWAY: &[Case] = &[
     (
         "CHA-07",
-        |f| entry(f).spki_sha256 = None,
+        |f| entry(f, |it| it.spki_sha256 = None),
         "wanted a pinned key for `gw1.example.com`",
     ),
     (

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_policy::{
-    Authority, Dn, Facts, HashAlgorithm, InventoryEntry, Profile, SubjectAltName, decide,
+    ClaimedNames, Claims, Facts, HashAlgorithm, InventoryEntry, Profile, Renewed, Source, decide,
 };
 
 use super::support::{self, changed_profile, dn, profile, renewed, san};
@@ -11,38 +11,24 @@ use super::{Case, UTF8, entry, refusal, set_cn, set_key};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn certificate(facts: &mut Facts) -> Certificate<'_> {
-    match &mut facts.authority {
-        Authority::Renewal {
-            profile,
-            subject,
-            sans,
-            old_spki_sha256,
-            ..
-        } => Certificate {
-            profile,
-            subject,
-            sans,
-            old_spki_sha256,
-        },
-        other @ (Authority::StaticChallenge { .. }
-        | Authority::OneTimeChallenge { .. }
-        | Authority::None) => panic!("no renewed certificate in {other:?}"),
-    }
+fn certificate(facts: &mut Facts, change: impl FnOnce(&mut Renewed, &mut Claims)) {
+    support::regrant(facts, |source, claims| {
+        let Source::Renewal(renewed) = source else {
+            panic!("no renewed certificate in {source:?}");
+        };
+        change(renewed, claims);
+    });
 }
 
-struct Certificate<'a> {
-    profile: &'a mut String,
-    subject: &'a mut Dn,
-    sans: &'a mut Vec<SubjectAltName>,
-    old_spki_sha256: &'a mut [u8; 32],
+fn names(facts: &mut Facts, change: impl FnOnce(&mut ClaimedNames)) {
+    certificate(facts, |_, claims| change(claims.names.as_mut().unwrap()));
 }
 
 /// Under `devices` with a window of 30 days, which has just opened.
 pub(crate) const DEVICES: &[Case] = &[
     (
         "REN-02",
-        |f| *certificate(f).profile = "smime".into(),
+        |f| certificate(f, |_, claims| claims.profile = "smime".into()),
         "certificate 1f: wanted one issued under profile devices, got one under `smime`",
     ),
     (
@@ -57,25 +43,30 @@ pub(crate) const DEVICES: &[Case] = &[
     ),
     (
         "REN-05",
-        |f| *certificate(f).old_spki_sha256 = f.key.spki_sha256(),
+        |f| {
+            let key = f.key.spki_sha256();
+            certificate(f, |renewed, _| renewed.spki_sha256 = key);
+        },
         "key: wanted another than that of certificate 1f, got the same",
     ),
     (
         "REN-06",
-        |f| *certificate(f).subject = dn("CN=device-1,O=Elsewhere"),
+        |f| names(f, |it| it.subject = dn("CN=device-1,O=Elsewhere")),
         "certificate 1f: subject: wanted `CN=device-1,O=Example`, got `CN=device-1,O=Elsewhere`",
     ),
     (
         "REN-06",
-        |f| certificate(f).sans.push(san("ip:192.0.2.1")),
+        |f| names(f, |it| it.sans.push(san("ip:192.0.2.1"))),
         "certificate 1f: subjectAltName: wanted `dns:a.example.com, dns:b.example.com`",
     ),
     (
         "REN-06",
         |f| {
-            *certificate(f).sans = (0..9)
-                .map(|n| san(&format!("dns:{n}.example.com")))
-                .collect();
+            names(f, |it| {
+                it.sans = (0..9)
+                    .map(|n| san(&format!("dns:{n}.example.com")))
+                    .collect();
+            });
         },
         "9 subject alternative names of type dns",
     ),
@@ -112,18 +103,26 @@ pub(crate) const FLEET: &[Case] = &[
     ),
     (
         "CHA-06",
-        |f| entry(f).spki_sha256 = Some([0; 32]),
+        |f| entry(f, |it| it.spki_sha256 = Some([0; 32])),
         "wanted SPKI SHA-256 0000",
     ),
     (
         "REN-06",
-        |f| entry(f).name = "device-2".into(),
+        |f| entry(f, |it| it.name = "device-2".into()),
         "wanted `CN=device-2,O=Example`, got `CN=device-1,O=Example`",
     ),
 ];
 
+fn issued(name: &str) -> Option<InventoryEntry> {
+    Some(InventoryEntry {
+        name: name.into(),
+        spki_sha256: None,
+        already_issued: true,
+    })
+}
+
 fn strike_off(facts: &mut Facts) {
-    facts.authority = renewed("fleet", "CN=device-1,O=Example", &[]);
+    facts.grant = renewed("fleet", "CN=device-1,O=Example", &[]);
 }
 
 pub(crate) fn device() -> (Profile, Facts) {
@@ -135,7 +134,7 @@ pub(crate) fn device() -> (Profile, Facts) {
     );
     let mut facts = support::device();
     let sans = ["dns:a.example.com", "dns:b.example.com"];
-    facts.authority = renewed("devices", "CN=device-1,O=Example", &sans);
+    facts.grant = renewed("devices", "CN=device-1,O=Example", &sans);
     (profile, facts)
 }
 
@@ -148,13 +147,8 @@ pub(crate) fn fleet() -> (Profile, Facts) {
     );
     let mut facts = support::fleet();
     strike_off(&mut facts);
-    let Authority::Renewal { inventory, .. } = &mut facts.authority else {
-        panic!("a renewal was made");
-    };
-    *inventory = Some(InventoryEntry {
-        name: "device-1".into(),
-        spki_sha256: None,
-        already_issued: true,
+    certificate(&mut facts, |_, claims| {
+        claims.inventory = issued("device-1");
     });
     (profile, facts)
 }
@@ -163,7 +157,8 @@ pub(crate) fn fleet() -> (Profile, Facts) {
 fn a_renewal_may_bring_a_new_key_or_the_same_where_the_profile_says_so() {
     let (new_key_only, mut facts) = device();
     assert_eq!(refusal(&new_key_only, &facts), None);
-    *certificate(&mut facts).old_spki_sha256 = facts.key.spki_sha256();
+    let key = facts.key.spki_sha256();
+    certificate(&mut facts, |renewed, _| renewed.spki_sha256 = key);
     let devices = profile("demo", "devices");
     assert_eq!(refusal(&devices, &facts), None);
     let renewal = devices.renewal().unwrap();
@@ -180,25 +175,21 @@ fn a_renewal_may_come_in_the_first_and_in_the_last_second_of_its_window() {
 
 #[test]
 fn a_renewal_under_a_static_profile_needs_no_first_issue_and_no_shared_secret() {
-    let (fleet, mut facts) = fleet();
-    assert!(entry(&mut facts).already_issued);
+    let (fleet, facts) = fleet();
+    let claims = facts.grant.as_ref().unwrap().claims();
+    assert!(claims.inventory.as_ref().unwrap().already_issued);
     assert_eq!(refusal(&fleet, &facts), None);
 
     let gateway = profile("examples", "vpn-gateway");
     assert!(!gateway.accept_shared_secret());
     let mut facts = support::gateway();
-    facts.authority = renewed(
+    facts.grant = renewed(
         "vpn-gateway",
         "OU=VPN+CN=gw1.example.com,O=Example GmbH",
         &["dns:gw1.example.com"],
     );
-    let Authority::Renewal { inventory, .. } = &mut facts.authority else {
-        panic!("a renewal was made");
-    };
-    *inventory = Some(InventoryEntry {
-        name: "gw1.example.com".into(),
-        spki_sha256: None,
-        already_issued: true,
+    certificate(&mut facts, |_, claims| {
+        claims.inventory = issued("gw1.example.com");
     });
     assert_eq!(refusal(&gateway, &facts), None);
 }

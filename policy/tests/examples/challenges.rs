@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_policy::{Authority, Facts, InventoryEntry, Profile};
+use assay_policy::{Facts, Grant, InventoryEntry, Profile, Source};
 
 use super::requests::{device, devices};
 use super::support::{self, changed_profile, profile, rsa};
@@ -13,7 +13,7 @@ const NAME: &str = "dns:a.example.com";
 
 fn claiming(subject: &str, names: &[&str]) -> Vec<Case> {
     let mut facts = device();
-    facts.authority = support::one_time("devices", subject, names);
+    facts.grant = support::one_time("devices", subject, names);
     vec![(devices(), facts)]
 }
 
@@ -38,12 +38,8 @@ fn entry(pin: Option<[u8; 32]>, issued: bool) -> Option<InventoryEntry> {
 }
 
 fn fleet_with(inventory: Option<InventoryEntry>, subject: &str) -> Vec<Case> {
-    let authority = Authority::StaticChallenge {
-        id: "s-1".to_owned(),
-        profile: "fleet".to_owned(),
-        inventory,
-    };
-    let facts = support::request("fleet", subject, &[], &rsa(2048), authority);
+    let grant = Grant::shared("s-1".to_owned(), "fleet".to_owned(), inventory);
+    let facts = support::request("fleet", subject, &[], &rsa(2048), Some(grant));
     vec![(profile("demo", "fleet"), facts)]
 }
 
@@ -52,10 +48,8 @@ fn fleet_again(entry: Option<InventoryEntry>) -> Vec<Case> {
     let renewal = "[renewal]\nwindow = \"30d\"\n\n[certificate]\n";
     let profile = changed_profile("demo", "fleet", "[certificate]\n", renewal);
     let mut facts = support::fleet();
-    facts.authority = support::renewed("fleet", SUBJECT, &[]);
-    if let Authority::Renewal { inventory, .. } = &mut facts.authority {
-        *inventory = entry;
-    }
+    facts.grant = support::renewed("fleet", SUBJECT, &[]);
+    support::regrant(&mut facts, |_, claims| claims.inventory = entry);
     vec![(profile, facts)]
 }
 
@@ -69,7 +63,7 @@ fn thirty_days(same_key: bool) -> Profile {
 /// Of a certificate of `profile` that ends in 30 days.
 fn renewal(under: Profile, profile: &str, subject: &str, names: &[&str]) -> Case {
     let mut facts = device();
-    facts.authority = support::renewed(profile, subject, names);
+    facts.grant = support::renewed(profile, subject, names);
     (under, facts)
 }
 
@@ -82,12 +76,11 @@ fn usual(change: impl FnOnce(&mut Facts)) -> Vec<Case> {
 fn with_its_key(same_key: bool) -> Vec<Case> {
     let (profile, mut facts) = renewal(thirty_days(same_key), "devices", SUBJECT, &[NAME]);
     let key = facts.key.spki_sha256();
-    if let Authority::Renewal {
-        old_spki_sha256, ..
-    } = &mut facts.authority
-    {
-        *old_spki_sha256 = key;
-    }
+    support::regrant(&mut facts, |source, _| {
+        if let Source::Renewal(renewed) = source {
+            renewed.spki_sha256 = key;
+        }
+    });
     vec![(profile, facts)]
 }
 
@@ -111,13 +104,13 @@ pub(super) const EXAMPLES: &[Example] = &[
         "a static challenge under `devices`",
         || {
             let mut facts = device();
-            facts.authority = support::inventory("devices", "device-1", None);
+            facts.grant = support::inventory("devices", "device-1", None);
             vec![(devices(), facts)]
         },
     ),
     ("CHA-01", Refused, "no challenge", || {
         let mut facts = device();
-        facts.authority = Authority::None;
+        facts.grant = None;
         vec![(devices(), facts)]
     }),
     (
@@ -132,7 +125,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         "a challenge issued for `smime` under `devices`",
         || {
             let mut facts = device();
-            facts.authority = support::one_time("smime", SUBJECT, &[NAME]);
+            facts.grant = support::one_time("smime", SUBJECT, &[NAME]);
             vec![(devices(), facts)]
         },
     ),
@@ -220,7 +213,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         "under `examples/vpn-gateway.toml`, which has `false`, a name without a pin",
         || {
             let mut facts = support::gateway();
-            facts.authority = support::inventory("vpn-gateway", "gw1.example.com", None);
+            facts.grant = support::inventory("vpn-gateway", "gw1.example.com", None);
             vec![(profile("examples", "vpn-gateway"), facts)]
         },
     ),

@@ -24,8 +24,8 @@ pub(super) fn devices() -> Profile {
 
 /// The request of the document's head.
 pub(super) fn device() -> Facts {
-    let authority = support::one_time("devices", SUBJECT, &[NAME]);
-    support::request("devices", SUBJECT, &[NAME], &support::rsa(2048), authority)
+    let grant = support::one_time("devices", SUBJECT, &[NAME]);
+    support::request("devices", SUBJECT, &[NAME], &support::rsa(2048), grant)
 }
 
 /// That request, changed.
@@ -36,7 +36,7 @@ pub(super) fn with(change: impl FnOnce(&mut Facts)) -> Vec<Case> {
 }
 
 fn claiming(facts: &mut Facts, subject: &str, names: &[&str]) {
-    facts.authority = support::one_time("devices", subject, names);
+    facts.grant = support::one_time("devices", subject, names);
 }
 
 /// The same with CN and its tag.

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{
-    Authority, Bundle, Dn, Facts, HashAlgorithm, InventoryEntry, Issuer, Profile, PublicKeyFacts,
-    StringEncoding, SubjectAltName,
+    Bundle, ClaimedNames, Claims, Dn, Facts, Grant, HashAlgorithm, InventoryEntry, Issuer, Profile,
+    PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName,
 };
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
 use openssl::ec::{EcGroup, EcKey, PointConversionForm};
@@ -78,13 +78,13 @@ pub(crate) fn san(text: &str) -> SubjectAltName {
     text.parse().unwrap()
 }
 
-/// A request for `subject` and `sans` under a profile, with the authority given.
+/// A request for `subject` and `sans` under a profile, with this grant.
 pub(crate) fn request(
     profile: &str,
     subject: &str,
     sans: &[&str],
     spki: &[u8],
-    authority: Authority,
+    grant: Option<Grant>,
 ) -> Facts {
     let subject_der = dn(subject).to_der(StringEncoding::Utf8).unwrap();
     let mut facts = Facts::from_request(
@@ -95,7 +95,7 @@ pub(crate) fn request(
         now(),
         HashAlgorithm::Sha256,
         HashAlgorithm::Sha256,
-        authority,
+        grant,
     );
     if !sans.is_empty() {
         facts.sans = Some(sans.iter().map(|name| san(name)).collect());
@@ -103,39 +103,50 @@ pub(crate) fn request(
     facts
 }
 
-pub(crate) fn one_time(profile: &str, subject: &str, sans: &[&str]) -> Authority {
-    Authority::OneTimeChallenge {
-        id: "c-1".to_owned(),
-        profile: profile.to_owned(),
+fn names(subject: &str, sans: &[&str]) -> ClaimedNames {
+    ClaimedNames {
         subject: dn(subject),
         sans: sans.iter().map(|name| san(name)).collect(),
-        expires: now() + Duration::from_secs(60),
     }
 }
 
-pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Authority {
-    Authority::StaticChallenge {
-        id: "s-1".to_owned(),
-        profile: profile.to_owned(),
-        inventory: Some(InventoryEntry {
-            name: name.to_owned(),
-            spki_sha256: pin,
-            already_issued: false,
-        }),
-    }
+pub(crate) fn one_time(profile: &str, subject: &str, sans: &[&str]) -> Option<Grant> {
+    Some(Grant::one_time(
+        "c-1".to_owned(),
+        profile.to_owned(),
+        names(subject, sans),
+        now() + Duration::from_secs(60),
+    ))
 }
 
-/// The authority of a certificate that ends in 30 days, for another key than [`rsa`] gives.
-pub(crate) fn renewed(profile: &str, subject: &str, sans: &[&str]) -> Authority {
-    Authority::Renewal {
+pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Option<Grant> {
+    let entry = InventoryEntry {
+        name: name.to_owned(),
+        spki_sha256: pin,
+        already_issued: false,
+    };
+    let id = "s-1".to_owned();
+    Some(Grant::shared(id, profile.to_owned(), Some(entry)))
+}
+
+/// The grant of a certificate that ends in 30 days, for another key than [`rsa`] gives.
+pub(crate) fn renewed(profile: &str, subject: &str, sans: &[&str]) -> Option<Grant> {
+    let renewed = Renewed {
         serial: "1f".to_owned(),
-        profile: profile.to_owned(),
-        subject: dn(subject),
-        sans: sans.iter().map(|name| san(name)).collect(),
-        not_after: now() + Duration::from_secs(30 * 86_400),
-        old_spki_sha256: [1; 32],
-        inventory: None,
-    }
+        spki_sha256: [1; 32],
+    };
+    let not_after = now() + Duration::from_secs(30 * 86_400);
+    let names = names(subject, sans);
+    let profile = profile.to_owned();
+    Some(Grant::renewal(renewed, profile, names, not_after, None))
+}
+
+/// Changes what authorises a request.
+pub(crate) fn regrant(facts: &mut Facts, change: impl FnOnce(&mut Source, &mut Claims)) {
+    let grant = facts.grant.take().unwrap();
+    let (mut source, mut claims) = (grant.source().clone(), grant.claims().clone());
+    change(&mut source, &mut claims);
+    facts.grant = Some(Grant::from_parts(source, claims).unwrap());
 }
 
 /// The request that every case of `devices` starts from.
@@ -153,22 +164,22 @@ pub(crate) fn device() -> Facts {
 
 /// The request that every case of `fleet` starts from.
 pub(crate) fn fleet() -> Facts {
-    let authority = inventory("fleet", "device-1", None);
-    request("fleet", "CN=device-1,O=Example", &[], &rsa(2048), authority)
+    let grant = inventory("fleet", "device-1", None);
+    request("fleet", "CN=device-1,O=Example", &[], &rsa(2048), grant)
 }
 
 /// A request for the example `vpn-gateway`: multi-valued RDN, pinned key.
 pub(crate) fn gateway() -> Facts {
     let spki = rsa(3072);
     let pin = PublicKeyFacts::from_spki(&spki).spki_sha256();
-    let authority = inventory("vpn-gateway", "gw1.example.com", Some(pin));
+    let grant = inventory("vpn-gateway", "gw1.example.com", Some(pin));
     let subject = "OU=VPN+CN=gw1.example.com,O=Example GmbH";
     request(
         "vpn-gateway",
         subject,
         &["dns:gw1.example.com"],
         &spki,
-        authority,
+        grant,
     )
 }
 

@@ -2,7 +2,7 @@
 
 use assay_audit::Hash;
 use assay_lint::Expectation;
-use assay_policy::{Authority, Bundle, Expected, Permit, Profile, Refusal, decide, tbs};
+use assay_policy::{Bundle, Expected, Permit, Profile, Refusal, decide, tbs};
 use assay_scep::{Csr, Limits};
 
 use crate::ca::Ca;
@@ -35,14 +35,13 @@ pub fn decide_again(evidence: &Evidence, bundle: &Bundle, ca: &Ca) -> Result<Der
         .profile(&evidence.profile)
         .ok_or_else(|| Deviation::Profile(evidence.profile.clone()))?;
     let csr = read_csr(evidence)?;
-    let authority = Authority::try_from(&evidence.claims).map_err(Deviation::Claims)?;
     let now = moment(evidence.decided_ms);
     let facts = facts(
         &csr,
         &evidence.profile,
         now,
         evidence.message_hash,
-        authority,
+        evidence.grant.clone(),
     );
     match (&evidence.verdict, decide(profile, &facts)) {
         (Verdict::Refusal { rule }, Err(refusal)) => same_rule(rule, refusal),

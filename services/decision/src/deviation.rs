@@ -5,8 +5,6 @@ use assay_lint::Finding;
 use assay_policy::{SanError, TbsError};
 use assay_scep::CsrError;
 
-use crate::claims::ClaimsError;
-
 /// Why a decision made again is not the one that was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Deviation {
@@ -27,9 +25,6 @@ pub enum Deviation {
         /// In the CSR.
         found: &'static str,
     },
-    /// The claims are no authority's.
-    #[error("claims: not those of an authority")]
-    Claims(#[source] ClaimsError),
     /// The policy has no such profile.
     #[error("profile: the policy has no profile `{0}`")]
     Profile(String),
@@ -97,12 +92,11 @@ pub enum Deviation {
 }
 
 impl Deviation {
-    /// The member of the evidence, or the step, that differs: `claims`, `validity`, `lint`.
+    /// The member of the evidence, or the step, that differs: `csr`, `validity`, `lint`.
     pub fn what(&self) -> &'static str {
         match self {
             Self::Csr(_) | Self::ProofOfPossession(_) | Self::Challenge => "csr",
             Self::CsrHash { .. } => "csr_hash",
-            Self::Claims(_) => "claims",
             Self::Profile(_) => "profile",
             Self::Unapproved(_) | Self::Queued(_) => "pending_id",
             Self::Decision { .. } => "decision",

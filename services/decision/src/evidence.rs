@@ -1,10 +1,10 @@
 //! What is kept of a decision: enough to make it again, and no secret.
 
 use assay_audit::{Attachment, Hash, MAX_EVIDENCE, canonical};
-use assay_policy::{Facts, HashAlgorithm, Tbs};
+use assay_policy::{Facts, Grant, HashAlgorithm, Tbs};
 
-use crate::claims::{Claims, ClaimsError};
 use crate::facts::{moment_ms, unix};
+use crate::grant::GrantError;
 use crate::wire::Wire;
 
 /// Who builds TBSCertificates here; another builder may come to other bytes.
@@ -25,8 +25,8 @@ pub struct Evidence {
     pub message_hash: HashAlgorithm,
     /// Hash of the CSR's signature.
     pub csr_hash: HashAlgorithm,
-    /// What authorised it.
-    pub claims: Claims,
+    /// What authorised it; `None` where nothing did.
+    pub grant: Option<Grant>,
     /// The waiting request that an operator approved, or that the decision began.
     pub pending_id: Option<String>,
     /// What was decided.
@@ -104,9 +104,9 @@ pub enum EvidenceError {
         /// What would be right.
         wanted: &'static str,
     },
-    /// The claims are no authority's.
-    #[error("claims: not those of an authority")]
-    Claims(#[source] ClaimsError),
+    /// The grant is not one.
+    #[error("grant: it cannot be read")]
+    Grant(#[source] GrantError),
     /// It holds what canonical JSON cannot.
     #[error("evidence cannot be expressed")]
     Inexpressible,
@@ -128,7 +128,7 @@ impl Evidence {
             csr_sha256: Hash::from(csr_sha256),
             message_hash: facts.message_digest,
             csr_hash: facts.csr_digest,
-            claims: Claims::from(&facts.authority),
+            grant: facts.grant.clone(),
             pending_id,
             verdict,
         }

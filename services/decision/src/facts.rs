@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_policy::{Authority, Facts, HashAlgorithm, RequestedExtension};
+use assay_policy::{Facts, Grant, HashAlgorithm, RequestedExtension};
 use assay_scep::{Csr, Digest};
 
 /// Everything that a decision may look at.
@@ -11,7 +11,7 @@ pub fn facts(
     profile: &str,
     now: SystemTime,
     message_digest: HashAlgorithm,
-    authority: Authority,
+    grant: Option<Grant>,
 ) -> Facts {
     let extensions: Vec<RequestedExtension<'_>> = csr
         .extensions()
@@ -29,7 +29,7 @@ pub fn facts(
         now,
         hash(csr.signature_digest()),
         message_digest,
-        authority,
+        grant,
     )
 }
 

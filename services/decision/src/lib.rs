@@ -9,17 +9,17 @@
 
 mod again;
 mod ca;
-mod claims;
 mod deviation;
 mod evidence;
 mod facts;
+mod grant;
 mod prospect;
 mod wire;
 
 pub use again::{Derived, decide_again};
 pub use ca::{Ca, CaError};
-pub use claims::{Claims, ClaimsError, claims_sha256};
 pub use deviation::Deviation;
 pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};
 pub use facts::{facts, hash, moment, moment_ms, named_hash, unix};
+pub use grant::{GrantError, claims_sha256, issued_sha256, read_grant};
 pub use prospect::{Flip, Prospect, decide_under};

@@ -1,6 +1,6 @@
 //! A decision as another policy would make it: for drafts, against what was recorded.
 
-use assay_policy::{Authority, Bundle, Refusal, explain};
+use assay_policy::{Bundle, Refusal, explain};
 
 use crate::again::read_csr;
 use crate::deviation::Deviation;
@@ -28,10 +28,9 @@ pub enum Prospect {
 /// the cipher of the envelope, quotas, and an inventory other than the one that was asked.
 ///
 /// # Errors
-/// Where the evidence holds no CSR, or claims that are no authority's.
+/// Where the evidence does not hold a CSR.
 pub fn decide_under(evidence: &Evidence, bundle: &Bundle) -> Result<Prospect, Deviation> {
     let csr = read_csr(evidence)?;
-    let authority = Authority::try_from(&evidence.claims).map_err(Deviation::Claims)?;
     let Some(profile) = bundle.profile(&evidence.profile) else {
         return Ok(Prospect::NoProfile);
     };
@@ -40,7 +39,7 @@ pub fn decide_under(evidence: &Evidence, bundle: &Bundle) -> Result<Prospect, De
         &evidence.profile,
         moment(evidence.decided_ms),
         evidence.message_hash,
-        authority,
+        evidence.grant.clone(),
     );
     let refusal = explain(profile, &facts)
         .into_iter()

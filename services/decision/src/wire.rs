@@ -1,14 +1,14 @@
 //! Evidence as it is written: flat JSON, binary in base64 or hex.
 
 use assay_audit::Hash;
-use assay_policy::{Authority, HashAlgorithm};
+use assay_policy::{Grant, HashAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::claims::Claims;
 use crate::evidence::{Evidence, EvidenceError, Permitted, Verdict};
 use crate::facts::named_hash;
+use crate::grant::GrantWire;
 
 /// The one format so far.
 const FORMAT: u64 = 1;
@@ -25,7 +25,8 @@ pub(crate) struct Wire {
     csr_whole: bool,
     message_hash: String,
     csr_hash: String,
-    claims: Claims,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant: Option<GrantWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +80,7 @@ impl From<&Evidence> for Wire {
             csr_whole: evidence.csr_whole(),
             message_hash: evidence.message_hash.as_str().to_owned(),
             csr_hash: evidence.csr_hash.as_str().to_owned(),
-            claims: evidence.claims.clone(),
+            grant: evidence.grant.as_ref().map(GrantWire::from),
             pending_id: evidence.pending_id.clone(),
             permitted,
             refused,
@@ -101,7 +102,7 @@ impl TryFrom<Wire> for Evidence {
             csr_whole,
             message_hash,
             csr_hash,
-            claims,
+            grant,
             pending_id,
             permitted,
             refused,
@@ -120,7 +121,6 @@ impl TryFrom<Wire> for Evidence {
                 ));
             }
         };
-        Authority::try_from(&claims).map_err(EvidenceError::Claims)?;
         let evidence = Self {
             profile,
             decided_ms,
@@ -130,7 +130,10 @@ impl TryFrom<Wire> for Evidence {
             csr_sha256,
             message_hash: algorithm("message_hash", &message_hash)?,
             csr_hash: algorithm("csr_hash", &csr_hash)?,
-            claims,
+            grant: grant
+                .map(Grant::try_from)
+                .transpose()
+                .map_err(EvidenceError::Grant)?,
             pending_id,
             verdict,
         };

@@ -1,19 +1,14 @@
 //! Connections of devices: how many, how long, and in TLS where so configured.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assay_runtime::accept::{self, HttpLimits, serve_http};
 use assay_runtime::drain::Shutdown;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -21,76 +16,53 @@ use crate::observe::Counted;
 use crate::service::Service;
 use crate::settings::Settings;
 
-/// Room for request line and header fields beside the URI; hyper's own least is 8 KiB.
-const HEAD_OCTETS: usize = 16 << 10;
-/// hyper's default, named: no client sends a dozen.
-const MAX_HEADER_FIELDS: usize = 100;
+/// Room for request line and header fields beside the URI; hyper's own minimum is 8 KiB.
+const HEAD_BYTES: usize = 16 << 10;
 /// Two round trips over a slow link.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a connection's age is reached it has this long to finish the request it is in.
 const CLOSING_TIME: Duration = Duration::from_secs(30);
-/// Wait after a failed `accept`, which mostly means that file descriptors have run out.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The bound listener.
 pub(crate) struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: accept::Listener,
     tls: Option<TlsAcceptor>,
 }
 
 impl Listener {
     pub(crate) async fn bind(settings: &Settings) -> io::Result<Self> {
-        let listener = TcpListener::bind(settings.listen).await?;
-        let address = listener.local_addr()?;
         Ok(Self {
-            listener,
-            address,
+            listener: accept::Listener::bind(settings.listen).await?,
             tls: settings.tls.clone(),
         })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.listener.local_addr()
     }
 
     /// Accepts until the shutdown; each connection is a task that the drain waits for.
     pub(crate) fn serve(self, service: Arc<Service>, shutdown: &Shutdown) -> JoinHandle<()> {
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = shutdown.requested() => {}
-                () = self.accept(&service, &shutdown) => {}
-            }
-        })
-    }
-
-    async fn accept(&self, service: &Arc<Service>, shutdown: &Shutdown) {
-        let connections = Arc::new(Semaphore::new(service.limits.connections));
-        loop {
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-                return;
+        let (stop, shutdown) = (shutdown.token(), shutdown.clone());
+        let Self { listener, tls } = self;
+        let connections = service.limits.connections;
+        let begin = move |stream, client, place| {
+            let connection = Connection {
+                service: Arc::clone(&service),
+                client,
+                shutdown: shutdown.clone(),
             };
-            match self.listener.accept().await {
-                Ok((stream, client)) => {
-                    let connection = Connection {
-                        service: Arc::clone(service),
-                        client,
-                        shutdown: shutdown.clone(),
-                    };
-                    let tls = self.tls.clone();
-                    shutdown.spawn(async move {
-                        let _counted = Counted::connection();
-                        connection.run(stream, tls).await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(ACCEPT_BACKOFF).await;
-                }
-            }
-        }
+            let tls = tls.clone();
+            shutdown.spawn(async move {
+                let _counted = Counted::connection();
+                connection.run(stream, tls).await;
+                drop(place);
+            });
+        };
+        tokio::spawn(async move {
+            stop.run_until_cancelled(listener.accept(connections, begin))
+                .await;
+        })
     }
 }
 
@@ -120,35 +92,22 @@ impl Connection {
         }
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let limits = &self.service.limits;
-        let service = service_fn(|request| async move {
-            Ok::<_, Infallible>(self.service.respond(request, self.client).await)
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(limits.header_timeout)
-                .max_buf_size(limits.max_uri + HEAD_OCTETS)
-                .max_headers(MAX_HEADER_FIELDS)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.shutdown.requested() => None,
-            () = tokio::time::sleep(limits.connection_age) => None,
+        let limits = HttpLimits {
+            header_timeout: limits.header_timeout,
+            max_head: limits.max_uri + HEAD_BYTES,
+            age: limits.connection_age,
+            closing: CLOSING_TIME,
         };
-        let ended = match ended {
-            Some(ended) => Ok(ended),
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(CLOSING_TIME, connection).await
-            }
-        };
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(client = %self.client, %error, "connection ended"),
-            Err(_) => tracing::debug!(client = %self.client, "connection cut off"),
-        }
+        let respond = |request| self.service.respond(request, self.client);
+        serve_http(
+            stream,
+            self.client,
+            &limits,
+            self.shutdown.requested(),
+            respond,
+        )
+        .await;
     }
 }

@@ -65,8 +65,7 @@ impl Document {
     /// # Errors
     /// [`ConfigError::Invalid`], with line, column and key.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(&self.text)
-            .map_err(|error| diagnosis::explain(&self.path, &self.text, &error))
+        diagnosis::parse(&self.path, &self.text)
     }
 
     /// An error about the value of `key` (dotted, such as `signer.address`), for checks made after parsing.

@@ -22,7 +22,7 @@ pub use allow::{AllowList, AllowListError, Peer, authorise, caller};
 pub use client::{check_client, connect};
 pub use device::device_acceptor;
 pub use files::TlsFiles;
-pub use server::{Connection, Server, check_server};
+pub use server::{Connection, Server};
 
 /// ALPN of gRPC, which runs on HTTP/2 only.
 const ALPN_H2: &[u8] = b"h2";

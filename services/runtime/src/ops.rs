@@ -2,37 +2,35 @@
 
 mod readiness;
 
-use std::convert::Infallible;
+use std::future::{pending, ready};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
+use crate::accept::{HttpLimits, Listener, serve_http};
 use crate::drain::Shutdown;
 pub use readiness::Readiness;
 
 /// Scrapers and probes are few; a flood of connections here must not take the service's file descriptors.
 const MAX_CONNECTIONS: usize = 32;
 
-/// A scraper that sends no request within this time is cut off; Prometheus' own default time-out is 10 s.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const LIMITS: HttpLimits = HttpLimits {
+    // A scraper that sends no request within this time is cut off; Prometheus' own default time-out is 10 s.
+    header_timeout: Duration::from_secs(10),
+    max_head: 16 << 10,
+    age: Duration::from_secs(3_600),
+    closing: Duration::from_secs(10),
+};
 
 /// How often histograms are folded when nobody scrapes; the exporter's own default.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Wait after a failed `accept`, which mostly means that file descriptors have run out.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -49,10 +47,7 @@ pub struct OpsConfig {
 
 /// The bound listener.
 #[derive(Debug)]
-pub struct Ops {
-    listener: TcpListener,
-    address: SocketAddr,
-}
+pub struct Ops(Listener);
 
 impl Ops {
     /// Binds the address.
@@ -60,14 +55,12 @@ impl Ops {
     /// # Errors
     /// Those of the socket.
     pub async fn bind(config: &OpsConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Listener::bind(config.listen).await.map(Self)
     }
 
     /// The address really bound.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.0.local_addr()
     }
 
     /// Serves in the background until the shutdown has been drained: probes see a draining service as not ready.
@@ -84,29 +77,17 @@ impl Ops {
             readiness,
             shutdown: shutdown.clone(),
         };
-        tokio::spawn(accept(self.listener, pages));
-    }
-}
-
-async fn accept(listener: TcpListener, pages: Pages) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let pages = pages.clone();
-                tokio::spawn(async move {
-                    pages.serve(stream).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "ops listener cannot accept");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-            }
-        }
+        tokio::spawn(
+            self.0
+                .accept(MAX_CONNECTIONS, move |stream, client, place| {
+                    let pages = pages.clone();
+                    tokio::spawn(async move {
+                        let respond = |request| ready(pages.respond(&request));
+                        serve_http(stream, client, &LIMITS, pending(), respond).await;
+                        drop(place);
+                    });
+                }),
+        );
     }
 }
 
@@ -118,19 +99,6 @@ struct Pages {
 }
 
 impl Pages {
-    async fn serve(&self, stream: TcpStream) {
-        let service =
-            service_fn(|request| async move { Ok::<_, Infallible>(self.respond(&request)) });
-        let served = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "ops connection ended");
-        }
-    }
-
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refused = page(

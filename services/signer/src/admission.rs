@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use assay_runtime::buckets::{Bucket, Buckets};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::LimitsConfig;
@@ -19,11 +20,10 @@ pub(crate) const MAX_FRONTENDS: usize = 1_024;
 /// The gate before the pipeline.
 pub(crate) struct Admission {
     at_work: Arc<Semaphore>,
-    frontends: Mutex<HashMap<String, Bucket>>,
-    undecipherable: Mutex<HashMap<String, Bucket>>,
-    refusals: Mutex<Bucket>,
-    frontend_rate: u32,
+    frontends: Buckets<String>,
+    undecipherable: Mutex<HashMap<String, Allowance>>,
     undecipherable_rate: u32,
+    refusals: Bucket,
 }
 
 /// Being at work; given back when dropped.
@@ -35,28 +35,16 @@ impl Admission {
     pub(crate) fn new(limits: &LimitsConfig) -> Self {
         Self {
             at_work: Arc::new(Semaphore::new(limits.concurrency)),
-            frontends: Mutex::default(),
+            frontends: Buckets::new(limits.frontend_rate, limits.frontend_rate, MAX_FRONTENDS),
             undecipherable: Mutex::default(),
-            refusals: Mutex::new(Bucket::full(limits.refusal_rate)),
-            frontend_rate: limits.frontend_rate,
             undecipherable_rate: limits.undecipherable_rate,
+            refusals: Bucket::new(limits.refusal_rate),
         }
     }
 
     /// A place for one request of `frontend`, or none.
     pub(crate) fn admit(&self, frontend: &str) -> Option<Admitted> {
-        let mut frontends = self
-            .frontends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if frontends.len() >= MAX_FRONTENDS && !frontends.contains_key(frontend) {
-            return None;
-        }
-        frontends
-            .entry(frontend.to_owned())
-            .or_insert_with(|| Bucket::full(self.frontend_rate))
-            .take()
-            .then_some(())?;
+        self.frontends.take(&frontend.to_owned()).then_some(())?;
         let permit = Arc::clone(&self.at_work).try_acquire_owned().ok()?;
         Some(Admitted { _permit: permit })
     }
@@ -64,84 +52,78 @@ impl Admission {
     /// Whether a message of a key that nobody knows may be decrypted: not while what came of `frontend` did not open too
     /// often.
     pub(crate) fn may_decrypt(&self, frontend: &str) -> bool {
-        self.of_undecipherable(frontend, |bucket| bucket.level_at(Instant::now()) >= 1.0)
+        self.of_undecipherable(frontend, |allowance| allowance.level(Instant::now()) >= 1.0)
     }
 
     /// Draws on the budget of `frontend` for a decryption that came to nothing. Those at work when it is spent are
     /// counted too, down to as many as that below nothing.
     pub(crate) fn undecipherable(&self, frontend: &str) {
-        self.of_undecipherable(frontend, |bucket| {
-            bucket.level = bucket.level_at(Instant::now()) - 1.0;
-        });
+        self.of_undecipherable(frontend, |allowance| allowance.draw(Instant::now()));
     }
 
-    /// The frontend was admitted, so that the table is as bounded as that of the frontends.
-    fn of_undecipherable<T>(&self, frontend: &str, act: impl FnOnce(&mut Bucket) -> T) -> T {
-        let mut budgets = self
+    /// Only frontends of the allow-list come here, so that the table is no longer than the list.
+    fn of_undecipherable<T>(&self, frontend: &str, act: impl FnOnce(&mut Allowance) -> T) -> T {
+        let mut allowances = self
             .undecipherable
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets
+        let allowance = allowances
             .entry(frontend.to_owned())
-            .or_insert_with(|| Bucket::full(self.undecipherable_rate));
-        act(budget)
+            .or_insert_with(|| Allowance::full(self.undecipherable_rate, Instant::now()));
+        act(allowance)
     }
 
     /// Whether one more refusal may be signed now.
     pub(crate) fn may_refuse(&self) -> bool {
-        self.refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.refusals.take()
     }
 }
 
-/// A token bucket of one second's depth.
-pub(crate) struct Bucket {
+/// A budget of one second's depth that is drawn on after the fact, and so may be overdrawn. A token bucket cannot: what
+/// finds it empty costs nothing.
+struct Allowance {
     rate: f64,
     level: f64,
     filled: Instant,
 }
 
-impl Bucket {
-    pub(crate) fn full(rate: u32) -> Self {
+impl Allowance {
+    fn full(rate: u32, now: Instant) -> Self {
         Self {
             rate: rate.into(),
             level: rate.into(),
-            filled: Instant::now(),
+            filled: now,
         }
     }
 
-    pub(crate) fn take(&mut self) -> bool {
-        self.take_at(Instant::now())
-    }
-
-    fn take_at(&mut self, now: Instant) -> bool {
-        let enough = self.level_at(now) >= 1.0;
-        if enough {
-            self.level -= 1.0;
-        }
-        enough
-    }
-
-    fn level_at(&mut self, now: Instant) -> f64 {
-        let passed: Duration = now.saturating_duration_since(self.filled);
-        self.level = (self.level + passed.as_secs_f64() * self.rate).min(self.rate);
+    fn level(&mut self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.level = passed.mul_add(self.rate, self.level).min(self.rate);
         self.filled = now;
         self.level
+    }
+
+    fn draw(&mut self, now: Instant) {
+        self.level = self.level(now) - 1.0;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_depth_at_once_and_then_its_rate() {
-        let mut bucket = Bucket::full(10);
-        let start = bucket.filled;
-        assert_eq!((0..20).filter(|_| bucket.take_at(start)).count(), 10);
-        let later = start + Duration::from_millis(500);
-        assert_eq!((0..20).filter(|_| bucket.take_at(later)).count(), 5);
+    fn an_allowance_that_was_overdrawn_is_filled_at_its_rate() {
+        let start = Instant::now();
+        let mut allowance = Allowance::full(10, start);
+        for _ in 0..15 {
+            allowance.draw(start);
+        }
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert!(allowance.level(at(590)) < 1.0);
+        assert!(allowance.level(at(610)) >= 1.0);
+        assert!(allowance.level(at(60_000)) <= 10.0);
     }
 }

@@ -221,7 +221,6 @@ impl Signer {
             .recorder
             .append(&parts.store, policy_hash, started)
             .await?;
-        upkeep.strip_challenges().await?;
         // What a former run left unfinished is finished before anything new is begun.
         upkeep.finish_open_intents().await;
         Ok(Self {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
-use assay_scep::Csr;
-use assay_store::{CrlReason, Retention, Store, StoreError};
+use assay_store::{CrlReason, Retention, Store};
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
@@ -100,22 +99,6 @@ impl Upkeep {
             self.revoke_superseded().await;
             self.refresh_crls().await;
         }
-    }
-
-    /// Takes the challenges out of CSRs that wait since a release that kept them whole. One that cannot be read could not be
-    /// issued either, and stays as it is.
-    pub(crate) async fn strip_challenges(&self) -> Result<(), StoreError> {
-        let limits = assay_scep::Limits::default();
-        let without = move |csr: &[u8]| {
-            let csr = Csr::parse(csr, &limits).ok()?;
-            csr.challenge_password()?;
-            Some(csr.without_challenge())
-        };
-        let stripped = self.store.strip_csrs(without).await?;
-        if stripped > 0 {
-            tracing::info!(stripped, "challenges taken out of waiting requests");
-        }
-        Ok(())
     }
 
     /// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; a batch at a

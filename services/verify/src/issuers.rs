@@ -12,7 +12,7 @@ use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 
 use crate::layout::Place;
 use crate::report::{Finding, Findings};
-use crate::{Check, Source, source};
+use crate::{Check, ExportFiles, export};
 
 const CHECK: Check = Check::Issuer;
 /// Largest certificate.
@@ -39,7 +39,7 @@ pub(crate) struct Issuer {
 impl Issuers {
     /// Reads every CA among `places` and holds each to a pinned one: its certificate, then those above it.
     pub(crate) fn read(
-        source: &dyn Source,
+        export: &dyn ExportFiles,
         places: &[Place],
         pinned: Option<&[Vec<Vec<u8>>]>,
         findings: &mut Findings,
@@ -50,7 +50,7 @@ impl Issuers {
             let place = Place::Issuer(0, 0);
             findings.open(Finding::new(CHECK, &place, "certificate", wanted, got));
         }
-        for (n, chain) in chains(source, places, findings) {
+        for (n, chain) in chains(export, places, findings) {
             if let Some(pinned) = pinned {
                 hold(n, &chain, pinned, findings);
             }
@@ -140,7 +140,7 @@ impl Issuer {
 
 /// The certificates of each CA by its number; all of them numbered from 0 without a gap.
 fn chains(
-    source: &dyn Source,
+    export: &dyn ExportFiles,
     places: &[Place],
     findings: &mut Findings,
 ) -> Vec<(u64, Vec<Vec<u8>>)> {
@@ -160,7 +160,7 @@ fn chains(
         let mut whole = wanted == n && above.len() <= MAX_CHAIN;
         for (wanted, k) in (0..).zip(above.into_iter().take(MAX_CHAIN)) {
             whole &= wanted == k;
-            chain.extend(certificate(source, &Place::Issuer(n, k), findings));
+            chain.extend(certificate(export, &Place::Issuer(n, k), findings));
         }
         let place = Place::Issuer(n, 0);
         let (wanted, got) = ("CAs and certificates numbered from 0 on", "a gap");
@@ -175,8 +175,12 @@ fn chains(
     chains
 }
 
-fn certificate(source: &dyn Source, place: &Place, findings: &mut Findings) -> Option<Vec<u8>> {
-    let got = match source::read(source, &place.to_string(), MAX_CERTIFICATE) {
+fn certificate(
+    export: &dyn ExportFiles,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<Vec<u8>> {
+    let got = match export::read(export, &place.to_string(), MAX_CERTIFICATE) {
         Ok(Some(der)) => return Some(der),
         Ok(None) => "no such file".to_owned(),
         Err(error) => error.to_string(),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::layout::{MAX_MANIFEST, Manifest, ManifestFile, Place};
 use crate::report::{Finding, Findings};
 use crate::tree::tiles;
-use crate::{Check, Source, source};
+use crate::{Check, ExportFiles, export};
 
 const CHECK: Check = Check::Manifest;
 /// Octets that are read at a time.
@@ -26,9 +26,13 @@ pub(crate) struct Opened {
 }
 
 /// Reads the manifest and holds every file to it.
-pub(crate) fn open(source: &dyn Source, threads: usize, findings: &mut Findings) -> Option<Opened> {
+pub(crate) fn open(
+    export: &dyn ExportFiles,
+    threads: usize,
+    findings: &mut Findings,
+) -> Option<Opened> {
     let path = Place::Manifest.to_string();
-    let read = source::read(source, &path, MAX_MANIFEST).map_err(|error| error.to_string());
+    let read = export::read(export, &path, MAX_MANIFEST).map_err(|error| error.to_string());
     let parsed = read.and_then(|bytes| {
         let bytes = bytes.ok_or("no such file")?;
         Manifest::parse(&bytes).map_err(|error| error.to_string())
@@ -49,8 +53,8 @@ pub(crate) fn open(source: &dyn Source, threads: usize, findings: &mut Findings)
         "one record or more",
         manifest.size,
     );
-    listed(source, &manifest, findings);
-    hashes(source, &manifest, threads, findings);
+    listed(export, &manifest, findings);
+    hashes(export, &manifest, threads, findings);
     let bundles: BTreeSet<u64> = manifest.bundles.iter().copied().collect();
     let places = places(&manifest, &bundles, findings);
     Some(Opened {
@@ -61,14 +65,14 @@ pub(crate) fn open(source: &dyn Source, threads: usize, findings: &mut Findings)
 }
 
 /// Nothing is there but what is listed; that what is listed is there shows when it is hashed.
-fn listed(source: &dyn Source, manifest: &Manifest, findings: &mut Findings) {
+fn listed(export: &dyn ExportFiles, manifest: &Manifest, findings: &mut Findings) {
     let listed: HashSet<&str> = manifest
         .files
         .iter()
         .map(|file| file.path.as_str())
         .collect();
     let manifest_path = Place::Manifest.to_string();
-    match source.paths() {
+    match export.paths() {
         Ok(paths) => {
             for path in paths {
                 let known = listed.contains(path.as_str()) || path == manifest_path;
@@ -84,13 +88,13 @@ fn listed(source: &dyn Source, manifest: &Manifest, findings: &mut Findings) {
 }
 
 /// Every file has its length and hash; on as many threads as are given.
-fn hashes(source: &dyn Source, manifest: &Manifest, threads: usize, findings: &mut Findings) {
+fn hashes(export: &dyn ExportFiles, manifest: &Manifest, threads: usize, findings: &mut Findings) {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut findings = Findings::default();
         let mut buffer = vec![0; BUFFER];
         while let Some(file) = manifest.files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            hash(source, file, &mut buffer, &mut findings);
+            hash(export, file, &mut buffer, &mut findings);
         }
         findings
     };
@@ -107,9 +111,9 @@ fn hashes(source: &dyn Source, manifest: &Manifest, threads: usize, findings: &m
     findings.hold(!unread, CHECK, path, "files", "all of them read", "some");
 }
 
-fn hash(source: &dyn Source, file: &ManifestFile, buffer: &mut [u8], findings: &mut Findings) {
+fn hash(export: &dyn ExportFiles, file: &ManifestFile, buffer: &mut [u8], findings: &mut Findings) {
     let path = file.path.as_str();
-    match digest(source, file, buffer) {
+    match digest(export, file, buffer) {
         Ok((octets, sha256)) => {
             findings.same(CHECK, path, "octets", &file.octets, &octets);
             if octets == file.octets {
@@ -124,8 +128,12 @@ fn hash(source: &dyn Source, file: &ManifestFile, buffer: &mut [u8], findings: &
 }
 
 /// Length and hash, of one octet more than there should be at most.
-fn digest(source: &dyn Source, file: &ManifestFile, buffer: &mut [u8]) -> io::Result<(u64, Hash)> {
-    let mut content = source.open(&file.path)?.take(file.octets.saturating_add(1));
+fn digest(
+    export: &dyn ExportFiles,
+    file: &ManifestFile,
+    buffer: &mut [u8],
+) -> io::Result<(u64, Hash)> {
+    let mut content = export.open(&file.path)?.take(file.octets.saturating_add(1));
     let mut hasher = Sha256::new();
     let mut octets = 0;
     loop {

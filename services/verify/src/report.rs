@@ -64,17 +64,6 @@ pub enum Verdict {
     Incomplete,
 }
 
-impl Verdict {
-    /// The exit code: 0 proven, 1 bad, 3 incomplete (2 is for usage).
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Proven => 0,
-            Self::Bad => 1,
-            Self::Incomplete => 3,
-        }
-    }
-}
-
 /// All that was found, in order: records by sequence number, then files by path.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {

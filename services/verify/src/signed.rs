@@ -6,7 +6,7 @@ use assay_audit::{Checkpoint, Hash};
 use crate::layout::Place;
 use crate::report::{Finding, Findings};
 use crate::tree::Roots;
-use crate::{Check, Options, Source, Trust, source};
+use crate::{Check, ExportFiles, Options, Trust, export};
 
 /// What the checkpoint says, and what earlier ones said.
 #[derive(Default)]
@@ -19,14 +19,14 @@ pub(crate) struct Signed {
 
 impl Signed {
     pub(crate) fn read(
-        source: &dyn Source,
+        export: &dyn ExportFiles,
         size: u64,
         trust: Option<&Trust>,
         options: &Options,
         findings: &mut Findings,
     ) -> Self {
         let mut signed = Self::default();
-        let Some(key) = key(source, trust, findings) else {
+        let Some(key) = key(export, trust, findings) else {
             return signed;
         };
         let pinned = trust.and_then(|trust| trust.earlier.as_ref());
@@ -38,7 +38,7 @@ impl Signed {
         }
         let check = Check::Checkpoint;
         let place = Place::Checkpoint;
-        let Some(note) = text(source, &place, check, findings) else {
+        let Some(note) = text(export, &place, check, findings) else {
             return signed;
         };
         let Some((note, checkpoint)) = read(&place.to_string(), &note, &key, check, findings)
@@ -84,10 +84,14 @@ impl Signed {
 }
 
 /// The pinned key of the log, or the export's own where none is pinned.
-fn key(source: &dyn Source, trust: Option<&Trust>, findings: &mut Findings) -> Option<VerifierKey> {
+fn key(
+    export: &dyn ExportFiles,
+    trust: Option<&Trust>,
+    findings: &mut Findings,
+) -> Option<VerifierKey> {
     let check = Check::Checkpoint;
     let place = Place::LogKey;
-    let own = text(source, &place, check, findings)
+    let own = text(export, &place, check, findings)
         .and_then(|text| text.strip_suffix('\n').map(str::to_owned))
         .and_then(|text| text.parse::<VerifierKey>().ok());
     let readable = own.is_some();
@@ -167,12 +171,12 @@ fn witnesses(note: &Note, trust: Option<&Trust>, options: &Options, findings: &m
 }
 
 fn text(
-    source: &dyn Source,
+    export: &dyn ExportFiles,
     place: &Place,
     check: Check,
     findings: &mut Findings,
 ) -> Option<String> {
-    let read = source::read(source, &place.to_string(), MAX_NOTE);
+    let read = export::read(export, &place.to_string(), MAX_NOTE);
     let text = read
         .ok()
         .flatten()

@@ -8,7 +8,7 @@ use assay_audit::tree::Frontier;
 
 use crate::layout::{BUNDLE, bundles_of, first_of, records_in};
 use crate::report::{Finding, Findings, MAX_FINDINGS};
-use crate::{Check, Source, source};
+use crate::{Check, ExportFiles, export};
 
 /// Octets of a hash tile at most.
 const MAX_TILE: usize = 256 * 32;
@@ -38,7 +38,7 @@ pub(crate) fn tiles(size: u64, bundles: &BTreeSet<u64>) -> impl Iterator<Item = 
 
 /// Grows by a bundle at a time.
 pub(crate) struct Tree<'a> {
-    source: &'a dyn Source,
+    export: &'a dyn ExportFiles,
     size: u64,
     /// Of the tiles of level 0.
     tiles: Frontier,
@@ -57,9 +57,9 @@ pub(crate) type Roots = Vec<(u64, Option<Hash>)>;
 
 impl<'a> Tree<'a> {
     /// Of `size` records; the root at each of the sizes in `earlier` is kept.
-    pub(crate) fn new(source: &'a dyn Source, size: u64, earlier: Vec<u64>) -> Self {
+    pub(crate) fn new(export: &'a dyn ExportFiles, size: u64, earlier: Vec<u64>) -> Self {
         Self {
-            source,
+            export,
             size,
             tiles: Frontier::new(),
             records: Frontier::new(),
@@ -73,7 +73,7 @@ impl<'a> Tree<'a> {
     pub(crate) fn entries(&self, bundle: u64, findings: &mut Findings) -> Option<Vec<Vec<u8>>> {
         let width = width(bundle, self.size);
         let path = entries_path(bundle, width);
-        let bytes = read(self.source, &path, MAX_ENTRIES, findings)?;
+        let bytes = read(self.export, &path, MAX_ENTRIES, findings)?;
         match read_entries(&bytes) {
             Ok(list) if list.len() == width => Some(list.into_iter().map(<[u8]>::to_vec).collect()),
             Ok(list) => {
@@ -98,7 +98,7 @@ impl<'a> Tree<'a> {
     ) {
         let width = width(bundle, self.size);
         let path = tile_path(0, bundle, width);
-        let tile = hash_tile(self.source, &path, width, findings);
+        let tile = hash_tile(self.export, &path, width, findings);
         let own: Option<Vec<Hash>> =
             records.map(|records| records.iter().map(|it| Hash::of_leaf(it)).collect());
         let (Some(tile), Some(own)) = (
@@ -125,14 +125,14 @@ impl<'a> Tree<'a> {
             }
         }
         for tile in above {
-            same(self.source, &tile, findings);
+            same(self.export, &tile, findings);
         }
     }
 
     /// After the last bundle: whose hashes come to the root of the checkpoint says what is wrong where they differ.
     pub(crate) fn finish(self, wanted: Option<Hash>, findings: &mut Findings) -> Roots {
         for tile in self.tiler.finish() {
-            same(self.source, &tile, findings);
+            same(self.export, &tile, findings);
         }
         let complete = self.records.size() == self.size;
         let (tiles, records) = (self.tiles.root(), self.records.root());
@@ -158,12 +158,12 @@ impl<'a> Tree<'a> {
 }
 
 /// A tile above level 0 is made of those below it.
-fn same(source: &dyn Source, wanted: &Tile, findings: &mut Findings) {
+fn same(export: &dyn ExportFiles, wanted: &Tile, findings: &mut Findings) {
     if wanted.level == 0 {
         return;
     }
     let path = wanted.path();
-    if let Some(got) = hash_tile(source, &path, wanted.hashes.len(), findings) {
+    if let Some(got) = hash_tile(export, &path, wanted.hashes.len(), findings) {
         let mut pairs = wanted.hashes.iter().zip(&got);
         findings.made(Check::Tree);
         if let Some((wanted, got)) = pairs.find(|(wanted, got)| wanted != got) {
@@ -178,12 +178,12 @@ fn width(n: u64, size: u64) -> usize {
 }
 
 fn hash_tile(
-    source: &dyn Source,
+    export: &dyn ExportFiles,
     path: &str,
     width: usize,
     findings: &mut Findings,
 ) -> Option<Vec<Hash>> {
-    let bytes = read(source, path, MAX_TILE, findings)?;
+    let bytes = read(export, path, MAX_TILE, findings)?;
     let list = read_hashes(&bytes).ok().filter(|list| list.len() == width);
     let wanted = format!("{} octets", width.saturating_mul(HASH));
     findings.hold(
@@ -197,8 +197,13 @@ fn hash_tile(
     list
 }
 
-fn read(source: &dyn Source, path: &str, most: usize, findings: &mut Findings) -> Option<Vec<u8>> {
-    let text = match source::read(source, path, most) {
+fn read(
+    export: &dyn ExportFiles,
+    path: &str,
+    most: usize,
+    findings: &mut Findings,
+) -> Option<Vec<u8>> {
+    let text = match export::read(export, path, most) {
         Ok(Some(bytes)) => return Some(bytes),
         Ok(None) => "no such file".to_owned(),
         Err(error) => error.to_string(),

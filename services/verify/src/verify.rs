@@ -13,7 +13,7 @@ use crate::signed::Signed;
 use crate::tree::Tree;
 use crate::versions::Versions;
 use crate::work::{Bench, Done, Raw};
-use crate::{Check, Source, Trust, source};
+use crate::{Check, ExportFiles, Trust, export};
 
 /// Bundles at work for each thread: what is in memory is bounded by it.
 const BUNDLES_A_THREAD: usize = 4;
@@ -49,22 +49,22 @@ impl Default for Options {
 /// Makes every check of an export. `progress` is called again and again, with the number of records read since and that
 /// of the whole log.
 pub fn verify(
-    source: &dyn Source,
+    export: &dyn ExportFiles,
     trust: Option<&Trust>,
     options: &Options,
     progress: &dyn Fn(u64, u64),
 ) -> Report {
     let mut findings = Findings::default();
-    let Some(opened) = manifest::open(source, options.threads, &mut findings) else {
+    let Some(opened) = manifest::open(export, options.threads, &mut findings) else {
         return findings.into_report(0, 0, 0);
     };
     opened.complete(&mut findings);
     let size = opened.manifest.size;
-    let signed = Signed::read(source, size, trust, options, &mut findings);
+    let signed = Signed::read(export, size, trust, options, &mut findings);
     let mut run = Run {
-        source,
+        export,
         opened: &opened,
-        tree: Tree::new(source, size, signed.sizes()),
+        tree: Tree::new(export, size, signed.sizes()),
         held: 0,
         decided_again: 0,
         left_out: 0,
@@ -88,7 +88,7 @@ pub fn verify(
 }
 
 struct Run<'a> {
-    source: &'a dyn Source,
+    export: &'a dyn ExportFiles,
     opened: &'a Opened,
     tree: Tree<'a>,
     held: u64,
@@ -121,9 +121,9 @@ impl Run<'_> {
     fn whole(&mut self, trust: Option<&Trust>, options: &Options, progress: &dyn Fn(u64, u64)) {
         let pinned = trust.map(|trust| trust.cas.as_slice());
         let places = &self.opened.places;
-        let issuers = Issuers::read(self.source, places, pinned, &mut self.findings);
+        let issuers = Issuers::read(self.export, places, pinned, &mut self.findings);
         let versions = Versions::read(
-            self.source,
+            self.export,
             places,
             trust.map(|trust| &trust.approvers),
             &issuers,
@@ -133,7 +133,7 @@ impl Run<'_> {
             versions: &versions,
             issuers: &issuers,
         };
-        let ledger = Ledger::new(&versions, &issuers, self.source, places);
+        let ledger = Ledger::new(&versions, &issuers, self.export, places);
         self.log(bench, ledger, options.threads, progress);
     }
 
@@ -218,7 +218,7 @@ impl Run<'_> {
     }
 
     fn file(&mut self, place: &Place, most: usize) -> Option<Vec<u8>> {
-        match source::read(self.source, &place.to_string(), most) {
+        match export::read(self.export, &place.to_string(), most) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let wanted = "a file of its bundle";

@@ -9,7 +9,7 @@ use crate::issuers::Issuers;
 use crate::layout::Place;
 use crate::named::{Named, Wrong};
 use crate::report::{Finding, Findings};
-use crate::{Check, Source, source};
+use crate::{Check, ExportFiles, export};
 
 /// Largest file of a version: a policy file has 256 KiB at most.
 const MAX_FILE: usize = 256 * 1024;
@@ -46,7 +46,7 @@ struct Paths {
 impl Versions {
     /// Reads every version among `places`. `issuers` are the CAs that one may name.
     pub(crate) fn read(
-        source: &dyn Source,
+        export: &dyn ExportFiles,
         places: &[Place],
         approvers: Option<&Approvers>,
         issuers: &Issuers,
@@ -76,7 +76,7 @@ impl Versions {
         let mut versions = Self::default();
         for (number, paths) in paths.into_iter().take(MAX_VERSIONS) {
             let mut reader = Reader {
-                source,
+                export,
                 number,
                 findings,
             };
@@ -104,7 +104,7 @@ impl Versions {
 }
 
 struct Reader<'a> {
-    source: &'a dyn Source,
+    export: &'a dyn ExportFiles,
     number: u64,
     findings: &'a mut Findings,
 }
@@ -155,7 +155,7 @@ impl Reader<'_> {
     }
 
     fn file(&mut self, place: &Place) -> Option<Vec<u8>> {
-        let got = match source::read(self.source, &place.to_string(), MAX_FILE) {
+        let got = match export::read(self.export, &place.to_string(), MAX_FILE) {
             Ok(Some(bytes)) => return Some(bytes),
             Ok(None) => "no such file".to_owned(),
             Err(error) => error.to_string(),

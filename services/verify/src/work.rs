@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use assay_audit::{Event, MAX_RECORD, Record, Request, Text};
-use assay_decision::{Claims, Derived, Evidence, Verdict, decide_again, moment};
-use assay_policy::{Profile, Quirk};
+use assay_decision::{Derived, Evidence, Verdict, decide_again, moment};
+use assay_policy::{Grant, Profile, Quirk, Source};
 use openssl::x509::X509;
 
 use crate::Check;
@@ -339,12 +339,13 @@ fn challenge(at: u64, evidence: &Evidence, request: &Request, findings: &mut Fin
         return findings.same(check, at, "challenge_id", &shown(None), &got);
     }
     // A RenewalReq is a renewal and nothing else.
-    let types = match &evidence.claims {
-        Claims::OneTime { id, .. } | Claims::Static { id, .. } => {
+    let source = evidence.grant.as_ref().map(Grant::source);
+    let types = match source.and_then(Source::challenge_id) {
+        Some(id) => {
             findings.same(check, at, "challenge_id", &shown(Some(id)), &got);
             &["19"][..]
         }
-        Claims::Renewal { .. } | Claims::None {} => &["17", "19"][..],
+        None => &["17", "19"][..],
     };
     let message_type = request.message_type.clone().unwrap_or_default();
     let right = types.contains(&message_type.as_str());

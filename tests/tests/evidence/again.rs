@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use assay_audit::{Event, Hash};
-use assay_decision::{Ca, Claims, Derived, Evidence, decide_again};
+use assay_decision::{Ca, Derived, Evidence, decide_again, issued_sha256};
 use assay_policy::Bundle;
 use assay_tests::device::{Anchors, Answer, Device, dns_names};
 use assay_tests::installation::{Installation, pem};
@@ -165,10 +165,9 @@ async fn every_decision_is_made_again_from_what_the_database_keeps() -> Result<(
             (event, derived) => anyhow::bail!("{event:?} is {derived:?}"),
         };
         *seen.entry(kind).or_default() += 1;
-        if let Some(claims) = evidence.claims.issued_sha256()? {
-            let (Claims::OneTime { id, .. } | Claims::Static { id, .. }) = &evidence.claims else {
-                anyhow::bail!("{:?} goes back to no challenge", evidence.claims);
-            };
+        let grant = evidence.grant.as_ref().context("nothing authorised it")?;
+        if let Some(claims) = issued_sha256(grant)? {
+            let id = grant.source().id();
             assert_eq!(issued_claims[id], Some(claims));
             // A poll brings none.
             if let Some(presented) = &request.challenge_id {

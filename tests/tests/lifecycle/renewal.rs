@@ -1,4 +1,4 @@
-//! A certificate of ours is the authority for its successor.
+//! A certificate of ours is the source that authorises its successor.
 
 use anyhow::{Context, Result};
 use assay_tests::certificate::{Judges, write_pem};

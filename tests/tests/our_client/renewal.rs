@@ -1,4 +1,4 @@
-//! A certificate is the authority for the next one.
+//! A certificate is the source that authorises the next one.
 
 use anyhow::Result;
 use assay_tests::certificate::Judges;

@@ -23,7 +23,8 @@ impl Decryptor for Answers {
 
 #[tokio::test]
 async fn a_bad_unwrapping_looks_like_a_wrong_key() {
-    let envelope = parse(&message().await).envelope().unwrap();
+    let request = parse(&message().await);
+    let envelope = request.envelope().unwrap();
     for answer in [
         None,
         Some(vec![]),
@@ -87,9 +88,8 @@ async fn bad_padding_and_broken_blocks_do_not_open() {
 async fn each_length_of_padding_comes_off() {
     for length in 0..=33 {
         let content = vec![0x2a; length];
-        let envelope = parse(&builder().build(&content, device()).await.unwrap())
-            .envelope()
-            .unwrap();
+        let request = parse(&builder().build(&content, device()).await.unwrap());
+        let envelope = request.envelope().unwrap();
         let opened = envelope
             .open(ra(), &ra().certificate)
             .await

@@ -56,7 +56,7 @@ fn of_approval(number: u64) -> PermitWrite {
 
 async fn challenge_state(fixture: &Fixture, number: u64) -> ChallengeState {
     let lookup = digest(&format!("reserved {number}"));
-    let row = fixture.store.find_challenge(lookup).await.unwrap();
+    let row = find_challenge(&fixture.store, lookup).await;
     row.unwrap().state
 }
 

@@ -56,10 +56,7 @@ async fn ten_thousand_names_are_added_and_those_present_are_only_counted() {
 async fn the_head_is_the_chain_over_all_changes_and_goes_into_the_record() {
     let fixture = Fixture::new();
     let store = &fixture.store;
-    assert_eq!(
-        store.inventory_head("fleet".to_owned()).await.unwrap(),
-        NO_CHANGES
-    );
+    assert_eq!(inventory_head(store).await, NO_CHANGES);
     let (seen, told) = tokio::sync::oneshot::channel();
     store
         .add_inventory(by_operator(), items(0..2), |change| {
@@ -68,10 +65,7 @@ async fn the_head_is_the_chain_over_all_changes_and_goes_into_the_record() {
         })
         .await
         .unwrap();
-    assert_eq!(
-        told.await.unwrap(),
-        store.inventory_head("fleet".to_owned()).await.unwrap()
-    );
+    assert_eq!(told.await.unwrap(), inventory_head(store).await);
     store
         .add_inventory(by_operator(), items(2..3), |_| clock_step())
         .await
@@ -87,7 +81,7 @@ async fn the_head_is_the_chain_over_all_changes_and_goes_into_the_record() {
     let chained = contents.fold([0; 32], |hash: [u8; 32], content| {
         Hash::of(&[hash.as_slice(), content.unwrap().as_bytes()].concat()).into()
     });
-    let head = store.inventory_head("fleet".to_owned()).await.unwrap();
+    let head = inventory_head(store).await;
     assert_eq!((head.sequence, head.hash), (2, chained));
 }
 
@@ -159,7 +153,7 @@ async fn names_are_struck_off_together_and_the_chain_tells_of_it() {
     let refused = remove(&["device 00001", "nobody", "no one"]).await.unwrap();
     let names = vec!["no one".to_owned(), "nobody".to_owned()];
     assert_eq!(refused, RemoveOutcome::Unknown { names });
-    let head = store.inventory_head("fleet".to_owned()).await.unwrap();
+    let head = inventory_head(store).await;
     assert_eq!(head, added.head);
 
     let removed = remove(&["device 00000", "device 00001"]).await.unwrap();

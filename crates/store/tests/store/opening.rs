@@ -1,11 +1,11 @@
 use std::os::unix::fs::PermissionsExt;
 
-use assay_store::{IssuerRow, OpenError, Options, Store, VERSION};
+use assay_store::{IssuerRow, OpenError, Options, Reply, Store, StoreError, VERSION};
 
 use crate::support::*;
 
 #[tokio::test]
-async fn an_empty_file_is_brought_to_the_present_schema() {
+async fn an_empty_file_gets_the_schema() {
     let fixture = Fixture::new();
     let version: u32 = fixture
         .sqlite()
@@ -19,14 +19,7 @@ async fn an_empty_file_is_brought_to_the_present_schema() {
     assert_eq!(mode & 0o777, 0o600);
     fixture.challenge("c").await;
     let fixture = fixture.reopen();
-    assert!(
-        fixture
-            .store
-            .find_challenge(digest("c"))
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(find_challenge(&fixture.store, digest("c")).await.is_some());
 }
 
 #[test]
@@ -52,20 +45,38 @@ fn the_file_is_as_durable_as_it_must_be() {
 }
 
 #[test]
-fn a_file_of_a_newer_release_is_left_alone() {
+fn a_file_of_another_schema_version_is_left_alone() {
+    for other in [0, VERSION + 1] {
+        let fixture = Fixture::new();
+        let path = fixture.path();
+        fixture
+            .sqlite()
+            .pragma_update(None, "user_version", other)
+            .unwrap();
+        let Fixture {
+            store,
+            directory: _directory,
+        } = fixture;
+        drop(store);
+        let before = std::fs::read(&path).unwrap();
+        let refused = Store::open(&path, &Options::default()).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::OtherVersion { found, known: VERSION, .. } if found == other),
+            "{refused:?}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn references_are_enforced() {
     let fixture = Fixture::new();
-    let path = fixture.path();
-    fixture
-        .sqlite()
-        .pragma_update(None, "user_version", VERSION + 1)
-        .unwrap();
-    let Fixture {
-        store,
-        directory: _directory,
-    } = fixture;
-    drop(store);
-    let refused = Store::open(&path, &Options::default()).unwrap_err();
-    assert!(matches!(refused, OpenError::Newer { found, .. } if found == VERSION + 1));
+    let orphan = Reply {
+        serial: serial(7),
+        cert_rep: Vec::new(),
+    };
+    let kept = fixture.store.store_reply(digest("r"), orphan, NOW, vec![]);
+    assert!(matches!(kept.await, Err(StoreError::Sql(_))));
 }
 
 #[test]

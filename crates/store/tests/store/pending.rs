@@ -83,7 +83,7 @@ async fn a_reserved_challenge_serves_nothing_else_and_cannot_be_taken_back() {
     assert_eq!(store.queue(pending(2, reserve)).await.unwrap(), kept);
     let direct = Consume::OneTime { id: "c".to_owned() };
     assert_eq!(store.permit(permit(2, direct)).await.unwrap(), kept);
-    let row = store.find_challenge(digest("c")).await.unwrap().unwrap();
+    let row = find_challenge(store, digest("c")).await.unwrap();
     assert_eq!(row.state, ChallengeState::Reserved);
     assert_eq!(row.pending_id.as_deref(), Some("pending 1"));
     let revoked = store.revoke_challenge("c".to_owned(), vec![]).await;
@@ -158,7 +158,7 @@ async fn an_equal_csr_of_the_same_key_is_queued_once() {
         }
     );
     assert_eq!(store.counts().await.unwrap(), before);
-    let row = store.find_challenge(digest("second")).await.unwrap();
+    let row = find_challenge(store, digest("second")).await;
     assert_eq!(row.unwrap().state, ChallengeState::Open);
 
     again.transaction.signer_spki_sha256 = digest("another key");
@@ -204,7 +204,7 @@ async fn without_its_audit_record_nothing_is_queued() {
     let refused = fixture.store.queue(pending(1, reserve)).await;
     assert!(matches!(refused, Err(StoreError::Sql(_))), "{refused:?}");
     assert_eq!(fixture.store.list_pending(None, 0).await.unwrap(), []);
-    let row = fixture.store.find_challenge(digest("c")).await.unwrap();
+    let row = find_challenge(&fixture.store, digest("c")).await;
     assert_eq!(row.unwrap().state, ChallengeState::Open);
 }
 
@@ -235,7 +235,7 @@ async fn what_waits_too_long_expires_once_and_gives_back_what_it_reserved() {
     let expired = store.list_pending(Some(PendingState::Expired), 0).await;
     let expired: Vec<_> = expired.unwrap().into_iter().map(|row| row.id).collect();
     assert_eq!(expired, ["pending 13", "pending 12", "pending 11"]);
-    let challenge = store.find_challenge(digest("c")).await.unwrap().unwrap();
+    let challenge = find_challenge(store, digest("c")).await.unwrap();
     assert_eq!(
         (challenge.state, challenge.pending_id),
         (ChallengeState::Open, None)

@@ -160,12 +160,7 @@ async fn a_full_quota_refuses_and_leaves_everything_as_it_was() {
         );
     }
     assert_eq!(fixture.store.counts().await.unwrap(), before);
-    let row = fixture
-        .store
-        .find_challenge(digest("c"))
-        .await
-        .unwrap()
-        .unwrap();
+    let row = find_challenge(&fixture.store, digest("c")).await.unwrap();
     assert_eq!(row.state, ChallengeState::Open);
     let used: i64 = fixture
         .sqlite()
@@ -293,11 +288,8 @@ async fn a_serial_is_never_used_twice() {
         fixture.store.permit(second).await,
         Err(StoreError::Sql(_))
     ));
-    let row = fixture
-        .store
-        .find_challenge(digest("second"))
+    let row = find_challenge(&fixture.store, digest("second"))
         .await
-        .unwrap()
         .unwrap();
     assert_eq!(row.state, ChallengeState::Open);
 }

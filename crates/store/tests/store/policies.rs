@@ -57,7 +57,7 @@ async fn the_latest_policy_is_in_force_and_is_kept_with_all_that_was_signed() {
     assert_eq!((active.info.number, active.info.active), (3, true));
     assert_eq!(active.info.file_hash, digest("old"));
     assert_eq!(active.info.profiles, ["devices", "fleet"]);
-    assert_eq!(active.info.proposal, Some(text(3)));
+    assert_eq!(active.info.proposal, text(3));
     assert_eq!(active.info.approvers, ["approver-1", "approver-2"]);
     assert_eq!(active.approvals, policy(3, "old").approvals);
     assert_eq!(active.author_signature, b"author's");

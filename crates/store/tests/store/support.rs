@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::{Context, Draft, Event, Hash, Moment, Request};
 use assay_store::{
-    CertificateRow, ChallengeKind, ChangeRequest, Completion, Consume, InventoryItem, NewChallenge,
-    NewIntent, Options, PendingWrite, PermitWrite, QuotaCharge, Reserve, Serial, Store,
-    TransactionKey,
+    CertificateRow, ChallengeKind, ChallengeRow, ChangeRequest, Completion, Consume, EvidenceQuery,
+    InventoryHead, InventoryItem, NO_CHANGES, NewChallenge, NewIntent, Options, PendingWrite,
+    PermitWrite, QuotaCharge, Reserve, Serial, Store, TransactionKey,
 };
 use tempfile::TempDir;
 
@@ -105,6 +105,26 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
 
 pub(crate) fn open(path: &Path) -> Store {
     Store::open(path, &Options::default()).unwrap()
+}
+
+/// The challenge with this keyed hash, as the decision on a request is told of it.
+pub(crate) async fn find_challenge(store: &Store, lookup: [u8; 32]) -> Option<ChallengeRow> {
+    let query = EvidenceQuery {
+        ca_id: "ca".to_owned(),
+        signer_spki_sha256: digest("nobody"),
+        csr_digest: digest("none"),
+        retransmit_since: NOW,
+        challenge: Some(lookup),
+        inventory: None,
+    };
+    store.evidence(query).await.unwrap().challenge
+}
+
+/// The head of the fleet's inventory.
+pub(crate) async fn inventory_head(store: &Store) -> InventoryHead {
+    let heads = store.inventory_heads().await.unwrap();
+    let fleet = heads.into_iter().find(|(profile, _)| profile == "fleet");
+    fleet.map_or(NO_CHANGES, |(_, head)| head)
 }
 
 pub(crate) fn digest(text: &str) -> [u8; 32] {

@@ -61,7 +61,7 @@ fn wanted(
         });
     let mut wanted = match permitted {
         Some(attribute) => attribute.value().to_owned(),
-        None => describe::source(&rule.source),
+        None => describe::value_rule(&rule.value),
     };
     let mut judged = Vec::new();
     let got = match found {

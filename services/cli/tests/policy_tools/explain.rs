@@ -207,37 +207,41 @@ fn a_renewal_is_judged_by_the_certificate_it_renews() {
 }
 
 #[test]
-fn claims_of_evidence_stand_for_the_options() {
+fn the_grant_of_evidence_stands_for_the_options() {
     let desk = Desk::new();
     let csr = desk.csr("device.csr", WIFI, &[WIFI_SAN], "sha256");
-    let claims = json!({
-        "authority": "one-time", "id": "c-1", "profile": "wifi-device", "subject": WIFI_CHALLENGE,
-        "sans": ["dns:sn-17.wifi.example.com"], "expires": 1_795_392_000,
+    let grant = json!({
+        "source": { "kind": "one-time", "id": "c-1" },
+        "claims": {
+            "profile": "wifi-device",
+            "names": { "subject": WIFI_CHALLENGE, "sans": ["dns:sn-17.wifi.example.com"] },
+            "expires": 1_795_392_000,
+        },
     });
-    let file = desk.write("claims.json", claims.to_string());
-    let run = explain("examples", "wifi-device", &csr, &["--claims", &file]);
+    let file = desk.write("grant.json", grant.to_string());
+    let run = explain("examples", "wifi-device", &csr, &["--grant", &file]);
     exits(&run, 0);
-    let late = ["--claims", &file, "--json"];
+    let late = ["--grant", &file, "--json"];
     let run = explain("examples", "wifi-device", &csr, &late);
     assert_eq!(json(&run)["outcome"], "permitted");
 
-    let file = desk.write("broken.json", "{\"authority\": \"one-time\"}");
-    let run = explain("examples", "wifi-device", &csr, &["--claims", &file]);
+    let file = desk.write("broken.json", "{\"source\": {\"kind\": \"one-time\"}}");
+    let run = explain("examples", "wifi-device", &csr, &["--grant", &file]);
     exits(&run, 2);
     assert!(
-        said(&run).contains("broken.json holds no claims"),
+        said(&run).contains("broken.json does not hold a grant"),
         "{}",
         said(&run)
     );
     assert!(
-        said(&run).contains("next: give the `claims`"),
+        said(&run).contains("next: give the `grant`"),
         "{}",
         said(&run)
     );
 }
 
 #[test]
-fn without_an_authority_the_rest_is_explained_all_the_same() {
+fn without_a_source_the_rest_is_explained_all_the_same() {
     let desk = Desk::new();
     let csr = desk.csr(
         "device.csr",
@@ -247,7 +251,7 @@ fn without_an_authority_the_rest_is_explained_all_the_same() {
     );
     let run = explain("demo", "devices", &csr, &[]);
     exits(&run, 1);
-    golden("explain-no-authority.txt", &out(&run));
+    golden("explain-no-source.txt", &out(&run));
 }
 
 #[test]

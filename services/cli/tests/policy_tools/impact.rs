@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use assay_audit::Hash;
-use assay_decision::{Claims, Evidence, Permitted, Verdict, facts, moment};
-use assay_policy::{Authority, Bundle, Dn, HashAlgorithm, InventoryEntry, SubjectAltName, decide};
+use assay_decision::{Evidence, Permitted, Verdict, facts, moment};
+use assay_policy::{
+    Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, SubjectAltName, decide,
+};
 use assay_scep::{Csr, Limits};
 use serde_json::json;
 
@@ -24,28 +26,29 @@ struct Request {
 }
 
 impl Request {
-    fn authority(&self, id: u64) -> Authority {
-        match self.challenge {
-            Some((subject, sans)) => Authority::OneTimeChallenge {
-                id: format!("c-{id}"),
-                profile: self.profile.to_owned(),
-                subject: Dn::parse_rfc4514(subject).unwrap(),
-                sans: sans
-                    .iter()
-                    .map(|san| san.parse::<SubjectAltName>().unwrap())
-                    .collect(),
-                expires: moment(NOW_MS + 60_000 - NOW_MS % 1000),
-            },
-            None => Authority::StaticChallenge {
-                id: "s-1".to_owned(),
-                profile: self.profile.to_owned(),
-                inventory: Some(InventoryEntry {
+    fn grant(&self, id: u64) -> Option<Grant> {
+        let profile = self.profile.to_owned();
+        Some(match self.challenge {
+            Some((subject, sans)) => {
+                let names = ClaimedNames {
+                    subject: Dn::parse_rfc4514(subject).unwrap(),
+                    sans: sans
+                        .iter()
+                        .map(|san| san.parse::<SubjectAltName>().unwrap())
+                        .collect(),
+                };
+                let expires = moment(NOW_MS + 60_000 - NOW_MS % 1000);
+                Grant::one_time(format!("c-{id}"), profile, names, expires)
+            }
+            None => {
+                let entry = InventoryEntry {
                     name: "device-1".to_owned(),
                     spki_sha256: None,
                     already_issued: false,
-                }),
-            },
-        }
+                };
+                Grant::shared("s-1".to_owned(), profile, Some(entry))
+            }
+        })
     }
 
     /// What the signer kept of it.
@@ -56,7 +59,7 @@ impl Request {
             self.profile,
             moment(NOW_MS),
             self.message_hash,
-            self.authority(0),
+            self.grant(0),
         );
         let verdict = match decide(bundle.profile(self.profile).unwrap(), &facts) {
             Err(refusal) => Verdict::Refusal {
@@ -85,7 +88,7 @@ fn lines(bundle: &Bundle, requests: &[Request], count: u64, first: u64) -> Vec<V
     (0..count)
         .zip((0..requests.len()).cycle())
         .map(|(n, kind)| {
-            kept[kind].claims = Claims::from(&requests[kind].authority(n));
+            kept[kind].grant = requests[kind].grant(n);
             line(&kept[kind], first + n)
         })
         .collect()

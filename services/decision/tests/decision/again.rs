@@ -1,7 +1,7 @@
 //! Deciding again: equal where nothing was altered, a name for what was.
 
 use assay_audit::Hash;
-use assay_decision::{Ca, Claims, Derived, Deviation, Evidence, Verdict, decide_again};
+use assay_decision::{Ca, Derived, Deviation, Evidence, Verdict, decide_again};
 
 use crate::support::*;
 
@@ -58,25 +58,13 @@ fn a_refusal_of_every_profile_is_decided_again_by_the_same_rule() {
 }
 
 #[test]
-fn altered_claims_deviate() {
+fn an_altered_grant_deviates() {
     let (case, mut evidence) = first();
-    let Claims::OneTime { subject, .. } = &mut evidence.claims else {
-        panic!("another authority");
-    };
-    *subject = "CN=device-2,O=Example".to_owned();
+    evidence.grant = one_time("devices", "CN=device-2,O=Example", &["dns:a.example.com"]);
     deviates(again(&case, &evidence), "decision");
 
-    evidence.claims = Claims::None {};
+    evidence.grant = None;
     deviates(again(&case, &evidence), "decision");
-
-    evidence.claims = Claims::OneTime {
-        id: "c-1".to_owned(),
-        profile: "devices".to_owned(),
-        subject: "cn = device-1, o=Example".to_owned(),
-        sans: vec![],
-        expires: 0,
-    };
-    deviates(again(&case, &evidence), "claims");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Evidence has one form, fits its bounds, and holds no secret.
 
 use assay_audit::{Hash, MAX_EVIDENCE};
-use assay_decision::{Claims, Evidence, EvidenceError, Permitted, Verdict, claims_sha256};
+use assay_decision::{
+    Evidence, EvidenceError, GrantError, Permitted, Verdict, claims_sha256, issued_sha256,
+};
 use assay_policy::{
-    Authority, ChallengeKind, Dn, DnAttribute, HashAlgorithm, InventoryEntry, Rdn, SubjectAltName,
+    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, HashAlgorithm, InventoryEntry, Rdn,
+    Renewed, SubjectAltName,
 };
 use proptest::prelude::*;
 
@@ -74,7 +77,7 @@ fn another_form_of_the_same_evidence_is_none() {
     };
     let unknown = refused("\"format\":1", "\"format\":1,\"more\":1");
     assert!(matches!(unknown, EvidenceError::Parse(_)), "{unknown}");
-    let deep = refused("\"authority\":", "\"also\":1,\"authority\":");
+    let deep = refused("\"source\":", "\"also\":1,\"source\":");
     assert!(matches!(deep, EvidenceError::Parse(_)), "{deep}");
     let spaced = refused("\"format\":1", "\"format\": 1");
     assert!(matches!(spaced, EvidenceError::NotCanonical), "{spaced}");
@@ -84,6 +87,16 @@ fn another_form_of_the_same_evidence_is_none() {
     assert!(
         matches!(kind, EvidenceError::Member { member: "kind", .. }),
         "{kind}"
+    );
+    let spelling = refused("\"CN=device-1,O=Example\"", "\"cn = device-1, o=Example\"");
+    assert!(
+        matches!(spelling, EvidenceError::Grant(GrantError::Form)),
+        "{spelling}"
+    );
+    let foreign = refused("\"kind\":\"one-time\"", "\"kind\":\"static\"");
+    assert!(
+        matches!(foreign, EvidenceError::Grant(GrantError::Claims(_))),
+        "{foreign}"
     );
     let whole = refused("\"csr_whole\":false", "\"csr_whole\":true");
     assert!(
@@ -115,22 +128,15 @@ fn the_hash_of_claims_is_of_their_canonical_json_with_sorted_names() {
     let sans = ["dns:b".to_owned(), "dns:a".to_owned()];
     let hash = claims_sha256(ChallengeKind::OneTime, "devices", "CN=a", &sans).unwrap();
     assert_eq!(hash, expected);
-    let claims = Claims::OneTime {
-        id: "1".to_owned(),
-        profile: "devices".to_owned(),
-        subject: "CN=a".to_owned(),
-        sans: sans.to_vec(),
-        expires: 1,
+    let names = ClaimedNames {
+        subject: dn("CN=a"),
+        sans: names(&["dns:b", "dns:a"]),
     };
-    assert_eq!(claims.issued_sha256().unwrap(), Some(expected));
+    let grant = Grant::one_time("1".to_owned(), "devices".to_owned(), names, moment_of(1));
+    assert_eq!(issued_sha256(&grant).unwrap(), Some(expected));
+    let grant = Grant::shared("1".to_owned(), "fleet".to_owned(), None);
     assert_eq!(
-        Claims::Static {
-            id: "1".to_owned(),
-            profile: "fleet".to_owned(),
-            inventory: None,
-        }
-        .issued_sha256()
-        .unwrap(),
+        issued_sha256(&grant).unwrap(),
         Some(Hash::of(br#"["static","fleet","",[]]"#))
     );
 }
@@ -177,48 +183,26 @@ fn entry() -> impl Strategy<Value = Option<InventoryEntry>> {
     )
 }
 
-fn authority() -> impl Strategy<Value = Authority> {
+fn claimed() -> impl Strategy<Value = ClaimedNames> {
+    (subject(), sans()).prop_map(|(subject, sans)| ClaimedNames { subject, sans })
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
     let seconds = || (0..4_000_000_000_u64).prop_map(moment_of);
+    let renewed = (text(), any::<[u8; 32]>()).prop_map(|(serial, spki_sha256)| Renewed {
+        serial,
+        spki_sha256,
+    });
     prop_oneof![
-        (text(), text(), subject(), sans(), seconds()).prop_map(
-            |(id, profile, subject, sans, expires)| Authority::OneTimeChallenge {
-                id,
-                profile,
-                subject,
-                sans,
-                expires,
+        (text(), text(), claimed(), seconds())
+            .prop_map(|(id, profile, names, expires)| Grant::one_time(id, profile, names, expires)),
+        (text(), text(), entry())
+            .prop_map(|(id, profile, entry)| Grant::shared(id, profile, entry)),
+        (renewed, text(), claimed(), seconds(), entry()).prop_map(
+            |(renewed, profile, names, not_after, entry)| {
+                Grant::renewal(renewed, profile, names, not_after, entry)
             }
         ),
-        (text(), text(), entry()).prop_map(|(id, profile, inventory)| {
-            Authority::StaticChallenge {
-                id,
-                profile,
-                inventory,
-            }
-        }),
-        (
-            text(),
-            text(),
-            subject(),
-            sans(),
-            seconds(),
-            any::<[u8; 32]>(),
-            entry()
-        )
-            .prop_map(
-                |(serial, profile, subject, sans, not_after, old_spki_sha256, inventory)| {
-                    Authority::Renewal {
-                        serial,
-                        profile,
-                        subject,
-                        sans,
-                        not_after,
-                        old_spki_sha256,
-                        inventory,
-                    }
-                }
-            ),
-        Just(Authority::None),
     ]
 }
 
@@ -257,17 +241,8 @@ fn algorithm() -> impl Strategy<Value = HashAlgorithm> {
 
 proptest! {
     #[test]
-    fn claims_come_back_as_the_authority_they_were_of(authority in authority()) {
-        let claims = Claims::from(&authority);
-        let json = assay_audit::canonical(&claims).unwrap();
-        let read: Claims = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(&read, &claims);
-        prop_assert_eq!(Authority::try_from(&read).unwrap(), authority);
-    }
-
-    #[test]
     fn evidence_comes_back_as_it_was(
-        authority in authority(),
+        grant in prop::option::of(grant()),
         verdict in verdict(),
         profile in text(),
         decided_ms in any::<i64>(),
@@ -284,7 +259,7 @@ proptest! {
             csr,
             message_hash,
             csr_hash,
-            claims: Claims::from(&authority),
+            grant,
             pending_id,
             verdict,
         };

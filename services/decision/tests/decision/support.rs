@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use assay_decision::{Ca, Evidence, Permitted, Verdict, facts, moment};
 use assay_policy::{
-    Authority, Bundle, Dn, HashAlgorithm, InventoryEntry, PublicKeyFacts, StringEncoding,
-    SubjectAltName, decide, tbs,
+    Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, PublicKeyFacts, Renewed,
+    StringEncoding, SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Digest, Limits};
@@ -132,38 +132,43 @@ pub(crate) fn later(seconds: u64) -> SystemTime {
     moment(NOW_MS / 1000 * 1000) + Duration::from_secs(seconds)
 }
 
-pub(crate) fn one_time(profile: &str, subject: &str, sans: &[&str]) -> Authority {
-    Authority::OneTimeChallenge {
-        id: "c-1".to_owned(),
-        profile: profile.to_owned(),
+fn claimed(subject: &str, sans: &[&str]) -> ClaimedNames {
+    ClaimedNames {
         subject: dn(subject),
         sans: names(sans),
-        expires: later(60),
     }
 }
 
-pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Authority {
-    Authority::StaticChallenge {
-        id: "s-1".to_owned(),
-        profile: profile.to_owned(),
-        inventory: Some(InventoryEntry {
-            name: name.to_owned(),
-            spki_sha256: pin,
-            already_issued: false,
-        }),
-    }
+pub(crate) fn one_time(profile: &str, subject: &str, sans: &[&str]) -> Option<Grant> {
+    let (id, profile) = ("c-1".to_owned(), profile.to_owned());
+    let names = claimed(subject, sans);
+    Some(Grant::one_time(id, profile, names, later(60)))
 }
 
-pub(crate) fn renewal(profile: &str, subject: &str, sans: &[&str]) -> Authority {
-    Authority::Renewal {
+pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Option<Grant> {
+    let entry = InventoryEntry {
+        name: name.to_owned(),
+        spki_sha256: pin,
+        already_issued: false,
+    };
+    let (id, profile) = ("s-1".to_owned(), profile.to_owned());
+    Some(Grant::shared(id, profile, Some(entry)))
+}
+
+pub(crate) fn renewal(profile: &str, subject: &str, sans: &[&str]) -> Option<Grant> {
+    let renewed = Renewed {
         serial: "4a".repeat(17),
-        profile: profile.to_owned(),
-        subject: dn(subject),
-        sans: names(sans),
-        not_after: later(20 * 86_400),
-        old_spki_sha256: [1; 32],
-        inventory: None,
-    }
+        spki_sha256: [1; 32],
+    };
+    let names = claimed(subject, sans);
+    let not_after = later(20 * 86_400);
+    Some(Grant::renewal(
+        renewed,
+        profile.to_owned(),
+        names,
+        not_after,
+        None,
+    ))
 }
 
 /// One request at the desk.
@@ -172,7 +177,7 @@ pub(crate) struct Case {
     pub(crate) directory: &'static str,
     pub(crate) profile: &'static str,
     pub(crate) csr: Csr,
-    pub(crate) authority: Authority,
+    pub(crate) grant: Option<Grant>,
     pub(crate) pending_id: Option<String>,
     /// Only queued, where it is permitted.
     pub(crate) queued: bool,
@@ -188,7 +193,7 @@ impl Case {
             self.profile,
             moment(NOW_MS),
             HashAlgorithm::Sha256,
-            self.authority.clone(),
+            self.grant.clone(),
         );
         let ca = ca();
         let verdict = match decide(profile, &facts) {
@@ -213,14 +218,14 @@ impl Case {
     }
 }
 
-/// One permit of each shipped profile, of each kind of authority.
+/// One permit of each shipped profile, of each kind of source.
 pub(crate) fn permits() -> Vec<Case> {
-    let case = |what, directory, profile, subject, sans: &[&str], challenge, authority| Case {
+    let case = |what, directory, profile, subject, sans: &[&str], challenge, grant| Case {
         what,
         directory,
         profile,
         csr: csr(subject, sans, challenge),
-        authority,
+        grant,
         pending_id: None,
         queued: false,
     };

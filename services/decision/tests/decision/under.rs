@@ -38,7 +38,7 @@ fn what_a_draft_no_longer_permits_flips_to_refused_by_its_rule() {
 fn what_a_draft_newly_permits_flips_to_allowed() {
     let mut case = permits().remove(0);
     case.csr = csr("CN=device-1,O=Elsewhere", &["dns:a.example.com"], None);
-    case.authority = one_time("devices", "CN=device-1,O=Elsewhere", &["dns:a.example.com"]);
+    case.grant = one_time("devices", "CN=device-1,O=Elsewhere", &["dns:a.example.com"]);
     let draft = changed(
         "demo",
         "devices",

@@ -1,6 +1,6 @@
 //! What is done to a good pair: some of it matters to a rule, some of it must not.
 
-mod authority;
+mod grant;
 mod policy;
 mod request;
 
@@ -41,9 +41,9 @@ pub(crate) fn apply(class: Class, pair: &mut Pair, dice: &mut Dice) -> Option<&'
         Class::Names => request::NAMES,
         Class::Extensions => request::EXTENSIONS,
         Class::Key => request::KEY,
-        Class::Claims => authority::CLAIMS,
-        Class::Time => authority::TIME,
-        Class::Hash => authority::HASH,
+        Class::Claims => grant::CLAIMS,
+        Class::Time => grant::TIME,
+        Class::Hash => grant::HASH,
         Class::Policy => policy::POLICY,
     };
     let (what, change) = dice.one_of(changes);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use assay_policy::{Authority, Dn, InventoryEntry};
+use assay_policy::{ClaimedNames, Dn, Grant, InventoryEntry, Renewed};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,8 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 impl Claims {
-    /// `None` for names that neither a challenge nor a certificate can have.
-    pub(crate) fn authority(&self) -> Option<Authority> {
+    /// The outer `None` is for names that neither a challenge nor a certificate can have.
+    pub(crate) fn grant(&self) -> Option<Option<Grant>> {
         let profile = self.profile.clone();
         let subject = Dn::parse_rfc4514(&self.subject).ok()?;
         let sans = self.sans.iter().map(|san| san.parse().ok());
@@ -52,29 +52,22 @@ impl Claims {
             spki_sha256: entry.pin,
             already_issued: entry.issued,
         });
+        let names = ClaimedNames { subject, sans };
         Some(match self.kind {
-            Kind::OneTime => Authority::OneTimeChallenge {
-                id: "c-1".to_owned(),
-                profile,
-                subject,
-                sans,
-                expires: at(self.expires),
-            },
-            Kind::Static => Authority::StaticChallenge {
-                id: "s-1".to_owned(),
-                profile,
-                inventory,
-            },
-            Kind::Renewal => Authority::Renewal {
-                serial: "1f".to_owned(),
-                profile,
-                subject,
-                sans,
-                not_after: at(self.not_after),
-                old_spki_sha256: self.old_key,
-                inventory,
-            },
-            Kind::None => Authority::None,
+            Kind::OneTime => {
+                let expires = at(self.expires);
+                Some(Grant::one_time("c-1".to_owned(), profile, names, expires))
+            }
+            Kind::Static => Some(Grant::shared("s-1".to_owned(), profile, inventory)),
+            Kind::Renewal => {
+                let renewed = Renewed {
+                    serial: "1f".to_owned(),
+                    spki_sha256: self.old_key,
+                };
+                let end = at(self.not_after);
+                Some(Grant::renewal(renewed, profile, names, end, inventory))
+            }
+            Kind::None => None,
         })
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn decide(pair: &Pair) -> Option<Ours> {
     }])
     .ok()?;
     let profile = bundle.profile(pair.name).unwrap();
-    let authority = pair.claims.authority()?;
+    let grant = pair.claims.grant()?;
     let refused = |rule: String| Ours {
         rule: Some(rule),
         tbs: None,
@@ -69,7 +69,7 @@ pub(crate) fn decide(pair: &Pair) -> Option<Ours> {
         Err(error) => return Some(refused(format!("SCEP:{error}"))),
     };
     let hash = named_hash(pair.message_hash).unwrap();
-    let facts = facts(&csr, &pair.asked, at(pair.now), hash, authority);
+    let facts = facts(&csr, &pair.asked, at(pair.now), hash, grant);
     let permit = match decide_policy(profile, &facts) {
         Ok(permit) => permit,
         Err(refusal) => return Some(refused(refusal.rule.to_string())),

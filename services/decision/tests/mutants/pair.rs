@@ -1,4 +1,4 @@
-//! A policy and a request under it: one good pair for each shipped policy and each kind of authority.
+//! A policy and a request under it: one good pair for each shipped policy and each kind of source.
 
 use std::path::Path;
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use assay_ocsp::{CertId, Error, Issuer, MAX_REQUEST, Unsuccessful};
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspResponseRequest};
+use assay_runtime::buckets::Bucket;
 use assay_scep_http::decode_get_message;
 use assay_types::CertIdHash;
 use http_body_util::Full;
@@ -17,7 +18,6 @@ use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use tokio::sync::Semaphore;
 
-use crate::addresses::Bucket;
 use crate::observe;
 use crate::signer::Signer;
 use answer::{Status, outcome, without_status};
@@ -54,7 +54,7 @@ pub(crate) enum Asked<'a> {
 pub(crate) struct Ocsp {
     signer: Signer,
     cache: Mutex<Cache>,
-    new: Mutex<Bucket>,
+    new: Bucket,
     new_at_work: Semaphore,
     refreshes_at_work: Semaphore,
 }
@@ -64,7 +64,7 @@ impl Ocsp {
         Self {
             signer,
             cache: Mutex::default(),
-            new: Mutex::new(Bucket::full(NEW_A_SECOND.into(), Instant::now())),
+            new: Bucket::new(NEW_A_SECOND),
             new_at_work: Semaphore::new(NEW_AT_A_TIME),
             refreshes_at_work: Semaphore::new(REFRESHES_AT_A_TIME),
         }
@@ -134,12 +134,7 @@ impl Ocsp {
         let Ok(_one_of_few) = self.new_at_work.try_acquire() else {
             return Err(Unsuccessful::TryLater);
         };
-        let admitted = {
-            let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-            let most = f64::from(NEW_A_SECOND);
-            new.take(most, most, Instant::now())
-        };
-        if !admitted {
+        if !self.new.take() {
             return Err(Unsuccessful::TryLater);
         }
         self.ask(&id).await.unwrap_or(Err(Unsuccessful::TryLater))

@@ -3,33 +3,36 @@
 use std::ops::Range;
 use std::path::Path;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+use toml::de::DeTable;
 
 use super::{ConfigError, Position};
-
-/// Nesting that a configuration needs; deeper tables are not searched for the name of a key.
-const MAX_DEPTH: usize = 16;
 
 /// Similarity (Jaro-Winkler) above which a known key is offered for a mistyped one.
 const SIMILAR: f64 = 0.8;
 
-pub(super) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let span = error.span().unwrap_or(0..0);
-    let keys = DeTable::parse(text)
-        .map(|root| keys_at(root.get_ref(), &span, 0))
-        // A document that is no TOML has no keys; what the error points at may still be one, such as a doubled key.
-        .unwrap_or_else(|_| pointed_at(text, &span));
-    ConfigError::Invalid {
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    let invalid = |error: &toml::de::Error, keys: &[String]| ConfigError::Invalid {
         path: path.to_owned(),
-        position: position(text, span.start),
-        message: reword(error.message(), &keys),
+        position: position(text, error.span().unwrap_or_default().start),
+        message: reword(error.message(), keys),
         key: keys.join("."),
-    }
+    };
+    // A document that is not TOML has no keys; what the error points at may still be one, such as a doubled key.
+    let document = toml::Deserializer::parse(text)
+        .map_err(|error| invalid(&error, &pointed_at(text, error.span().unwrap_or_default())))?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let keys = error.path().iter().filter_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+        });
+        invalid(error.inner(), &keys.collect::<Vec<_>>())
+    })
 }
 
-fn pointed_at(text: &str, span: &Range<usize>) -> Vec<String> {
-    let key = text.get(span.clone()).unwrap_or_default();
+fn pointed_at(text: &str, span: Range<usize>) -> Vec<String> {
+    let key = text.get(span).unwrap_or_default();
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if key.is_empty() || !key.chars().all(bare) {
         return Vec::new();
@@ -61,42 +64,6 @@ fn start_of(table: &DeTable<'_>, parts: &[&str]) -> Option<usize> {
         .as_table()
         .and_then(|inner| start_of(inner, rest))
         .or(Some(key.span().start))
-}
-
-/// The keys that lead to the innermost item whose key or value covers `span`.
-fn keys_at(table: &DeTable<'_>, span: &Range<usize>, depth: usize) -> Vec<String> {
-    if depth == MAX_DEPTH {
-        return Vec::new();
-    }
-    for (key, value) in table {
-        let inner = value_keys_at(value, span, depth);
-        if !inner.is_empty() || covers(&key.span(), span) || covers(&value.span(), span) {
-            return std::iter::once(key.get_ref().to_string())
-                .chain(inner)
-                .collect();
-        }
-    }
-    Vec::new()
-}
-
-fn value_keys_at(value: &Spanned<DeValue<'_>>, span: &Range<usize>, depth: usize) -> Vec<String> {
-    if let Some(table) = value.get_ref().as_table() {
-        return keys_at(table, span, depth + 1);
-    }
-    let items = value
-        .get_ref()
-        .as_array()
-        .into_iter()
-        .flat_map(|array| array.iter());
-    items
-        .filter_map(|item| item.get_ref().as_table())
-        .map(|table| keys_at(table, span, depth + 1))
-        .find(|keys| !keys.is_empty())
-        .unwrap_or_default()
-}
-
-fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end && inner.start < outer.end
 }
 
 /// Serde's words in those of a configuration's reader.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -21,6 +21,7 @@ use tonic::transport::server::Connected;
 use super::allow::{AllowList, Peer};
 use super::files::TlsFiles;
 use super::{ALPN_H2, MtlsError, VERSIONS, provider};
+use crate::accept::{Listener, Place};
 use crate::identity::Role;
 
 /// Connections at once, those in a handshake included: a few per frontend or operator, on a closed network.
@@ -29,16 +30,12 @@ const MAX_CONNECTIONS: usize = 256;
 /// A handshake is two round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Wait after a failed `accept`, which mostly means that file descriptors have run out.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-
 /// Finished handshakes that wait for tonic to take them.
 const ACCEPTED_QUEUE: usize = 16;
 
 /// A bound listener for one gRPC service.
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Listener,
     acceptor: TlsAcceptor,
     allow: AllowList,
 }
@@ -54,12 +51,11 @@ impl Server {
         allow: AllowList,
     ) -> Result<Self, MtlsError> {
         let acceptor = TlsAcceptor::from(Arc::new(server_config(files)?));
-        let bind = |source| MtlsError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
+        let listener = Listener::bind(address)
+            .await
+            .map_err(|source| MtlsError::Bind { address, source })?;
         Ok(Self {
             listener,
-            address,
             acceptor,
             allow,
         })
@@ -67,7 +63,7 @@ impl Server {
 
     /// The address really bound.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.listener.local_addr()
     }
 
     /// Accepted connections for tonic's `serve_with_incoming_shutdown`; the stream ends when `stop` is cancelled.
@@ -77,46 +73,25 @@ impl Server {
         stop: CancellationToken,
     ) -> impl Stream<Item = io::Result<Connection>> + Send + Unpin + 'static {
         let (accepted, stream) = mpsc::channel(ACCEPTED_QUEUE);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.accept(accepted) => {}
-            }
-        });
-        ReceiverStream::new(stream)
-    }
-
-    async fn accept(self, accepted: mpsc::Sender<io::Result<Connection>>) {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let handshake = Arc::new(Handshake {
             acceptor: self.acceptor,
             allow: self.allow,
         });
-        loop {
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-                return;
-            };
-            match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    let (handshake, accepted) = (Arc::clone(&handshake), accepted.clone());
-                    tokio::spawn(async move {
-                        match handshake.run(stream, address, permit).await {
-                            // The receiver is gone only when the server stops.
-                            Ok(connection) => drop(accepted.send(Ok(connection)).await),
-                            Err(error) => {
-                                metrics::counter!("assay_mtls_failed_handshakes_total")
-                                    .increment(1);
-                                tracing::warn!(%address, %error, "handshake failed");
-                            }
-                        }
-                    });
+        let begin = move |stream, address, place| {
+            let (handshake, accepted) = (Arc::clone(&handshake), accepted.clone());
+            tokio::spawn(async move {
+                match handshake.run(stream, address, place).await {
+                    // The receiver is gone only when the server stops.
+                    Ok(connection) => drop(accepted.send(Ok(connection)).await),
+                    Err(error) => {
+                        metrics::counter!("assay_mtls_failed_handshakes_total").increment(1);
+                        tracing::warn!(%address, %error, "handshake failed");
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(ACCEPT_BACKOFF).await;
-                }
-            }
-        }
+            });
+        };
+        tokio::spawn(stop.run_until_cancelled_owned(self.listener.accept(MAX_CONNECTIONS, begin)));
+        ReceiverStream::new(stream)
     }
 }
 
@@ -130,7 +105,7 @@ impl Handshake {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         let stream =
@@ -144,17 +119,9 @@ impl Handshake {
         Ok(Connection {
             stream,
             peer: Peer::new(decision, address),
-            _permit: permit,
+            _place: place,
         })
     }
-}
-
-/// All the checks of [`Server::bind`] on its files, and no listener.
-///
-/// # Errors
-/// Those of [`Server::bind`], but for the address.
-pub fn check_server(files: &TlsFiles) -> Result<(), MtlsError> {
-    server_config(files).map(drop)
 }
 
 fn server_config(files: &TlsFiles) -> Result<rustls::ServerConfig, MtlsError> {
@@ -183,7 +150,7 @@ fn server_config(files: &TlsFiles) -> Result<rustls::ServerConfig, MtlsError> {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connected for Connection {

@@ -1,19 +1,17 @@
 //! Answers to frontends: from the store, within bounds of their own, which no enrolment shares.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use assay_ocsp::{BasicResponse, Issuer};
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{
     Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
 };
+use assay_runtime::buckets::Buckets;
 use assay_store::{OcspFound, OcspRow, Serial};
 use assay_types::CertIdHash;
 use tokio::sync::Semaphore;
 
 use super::Ocsp;
-use crate::admission::{Bucket, MAX_FRONTENDS};
+use crate::admission::MAX_FRONTENDS;
 
 /// Questions at the store at a time: a part of its readers' queue, so that there is always room for enrolments.
 const AT_A_TIME: usize = 32;
@@ -24,31 +22,15 @@ const MAX_AGE_SECONDS: u32 = 300;
 
 pub(super) struct Lookups {
     at_a_time: Semaphore,
-    rate: u32,
-    frontends: Mutex<HashMap<String, Bucket>>,
+    frontends: Buckets<String>,
 }
 
 impl Lookups {
     pub(super) fn new(rate: u32) -> Self {
         Self {
             at_a_time: Semaphore::new(AT_A_TIME),
-            rate,
-            frontends: Mutex::default(),
+            frontends: Buckets::new(rate, rate, MAX_FRONTENDS),
         }
-    }
-
-    fn admit(&self, frontend: &str) -> bool {
-        let mut frontends = self
-            .frontends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if frontends.len() >= MAX_FRONTENDS && !frontends.contains_key(frontend) {
-            return false;
-        }
-        frontends
-            .entry(frontend.to_owned())
-            .or_insert_with(|| Bucket::full(self.rate))
-            .take()
     }
 }
 
@@ -70,7 +52,7 @@ impl Ocsp {
         let Ok(_one_of_few) = self.lookups.at_a_time.try_acquire() else {
             return busy;
         };
-        if !self.lookups.admit(frontend) {
+        if !self.lookups.frontends.take(&frontend.to_owned()) {
             return busy;
         }
         let now = self.recorder.now_seconds();

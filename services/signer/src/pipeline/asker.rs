@@ -92,8 +92,8 @@ pub(super) fn fresh(
 ) -> Result<String, End> {
     check_kind(challenge.kind, signer)?;
     check_state(challenge)?;
-    let same_names = source::subject(&challenge.subject)? == source::subject(&old.subject)?
-        && source::sans(&challenge.sans)? == source::sans(&old.sans)?;
+    let wanted = source::names(&old.subject, &old.sans)?;
+    let same_names = source::names(&challenge.subject, &challenge.sans)? == wanted;
     if challenge.profile != old.profile || !same_names {
         return Err(SignerRule::EcOneTime.refusal("a challenge for another profile or other names"));
     }

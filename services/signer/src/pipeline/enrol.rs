@@ -101,7 +101,7 @@ impl Enrolment {
             return self.progress(profile, asker, *queued, trail).await;
         }
         let fresh = evidence.fresh_for(&requester, &opened.signer, trail)?;
-        facts.authority = evidence.authority(&requester, &opened.signer, trail)?;
+        facts.grant = evidence.grant(&requester, &opened.signer, trail)?;
         let (keep, random) = (self.keep_evidence, &*self.random);
         let candidate = Candidate::new(profile, &opened, facts, fresh, keep, random)?;
         match profile.approval() {

@@ -1,10 +1,9 @@
 //! What the store knows of an opened request: whether it came before, and what authorises it.
 
-use assay_policy::{Authority, Facts, Profile};
+use assay_policy::{Facts, Grant, Profile};
 use assay_scep::SignerCertificate;
 use assay_store::{
-    CertificateRow, ChallengeKind, ChallengeRow, ChallengeState, EvidenceQuery, InventoryRow,
-    PendingRow,
+    CertificateRow, ChallengeRow, ChallengeState, EvidenceQuery, InventoryRow, PendingRow,
 };
 
 use super::enrol::Enrolment;
@@ -78,26 +77,26 @@ impl Evidence {
         asker::fresh(challenge, old, signer).map(Some)
     }
 
-    /// What authorises the request. Whether that is what was asked for, the policy decides.
-    pub(super) fn authority(
+    /// What authorises the request; `None` where nothing does. Whether that is what was asked for, the policy decides.
+    pub(super) fn grant(
         self,
         requester: &Requester,
         signer: &SignerCertificate,
         trail: &mut Trail,
-    ) -> Result<Authority, End> {
+    ) -> Result<Option<Grant>, End> {
         if let Some(challenge) = &self.challenge {
             trail.challenge_id = Some(challenge.id.clone());
             asker::check_kind(challenge.kind, signer)?;
         }
         match requester {
-            Requester::Key => self.challenge_authority(),
-            Requester::Issued(old) => self.renewal_authority(old),
+            Requester::Key => self.challenge_grant(),
+            Requester::Issued(old) => self.renewal_grant(old).map(Some),
         }
     }
 
-    fn challenge_authority(self) -> Result<Authority, End> {
+    fn challenge_grant(self) -> Result<Option<Grant>, End> {
         let Some(challenge) = self.challenge else {
-            return Ok(Authority::None);
+            return Ok(None);
         };
         match challenge.state {
             ChallengeState::Open => {}
@@ -107,34 +106,12 @@ impl Evidence {
                 return Err(SignerRule::ChallengeRevoked.refusal(&challenge.id));
             }
         }
-        let ChallengeRow {
-            id,
-            kind,
-            profile,
-            subject,
-            sans,
-            expires_at,
-            ..
-        } = challenge;
-        Ok(match kind {
-            ChallengeKind::OneTime => Authority::OneTimeChallenge {
-                id,
-                profile,
-                subject: source::subject(&subject)?,
-                sans: source::sans(&sans)?,
-                expires: source::unix(expires_at.unwrap_or_default()),
-            },
-            ChallengeKind::Static => Authority::StaticChallenge {
-                id,
-                profile,
-                inventory: self.inventory.map(source::entry),
-            },
-        })
+        source::challenge(challenge, self.inventory).map(Some)
     }
 
     /// A renewal needs no challenge. One that comes along must be known, as clients send their first one again; it is
     /// not used up.
-    fn renewal_authority(self, old: &CertificateRow) -> Result<Authority, End> {
+    fn renewal_grant(self, old: &CertificateRow) -> Result<Grant, End> {
         let revoked = |challenge: &ChallengeRow| challenge.state == ChallengeState::Revoked;
         if self.presented && self.challenge.as_ref().is_none_or(revoked) {
             return Err(SignerRule::RenewalChallenge.refusal("the challenge is unknown or revoked"));

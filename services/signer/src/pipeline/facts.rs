@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use assay_policy::{Authority, Facts, HashAlgorithm, Profile};
+use assay_policy::{Facts, HashAlgorithm, Profile};
 use assay_scep::{FailInfo, Request};
 
 use super::End;
@@ -28,7 +28,7 @@ pub(super) fn collect(
         profile.name().as_str(),
         now,
         assay_decision::hash(message_digest),
-        Authority::None,
+        None,
     ))
 }
 

@@ -75,7 +75,7 @@ impl Enrolment {
         let evidence = candidate
             .kept
             .permit(&candidate.facts, &tbs, &ca.certificate)?;
-        let supersedes = Superseded::by(profile, &candidate.facts.authority)?;
+        let supersedes = Superseded::by(profile, candidate.facts.grant.as_ref())?;
         // Before the row can be seen: recovery must not take it for abandoned.
         let at_work = self
             .finish

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_audit::{Attachment, Hash};
 use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, unix};
-use assay_policy::{Authority, Facts, Refusal, Tbs};
+use assay_policy::{Facts, Refusal, Tbs};
 use assay_scep::{Csr, FailInfo};
 use assay_store::PendingRow;
 use openssl::error::ErrorStack;
@@ -85,7 +85,7 @@ impl Kept {
         };
         let mut end = End::from(refusal);
         if let End::Refused(refused) = &mut end
-            && facts.authority != Authority::None
+            && facts.grant.is_some()
         {
             let pending_id = self.pending_id.clone();
             let sealed = self.seal(facts, pending_id, verdict, unix(facts.now));

@@ -177,17 +177,17 @@ impl Pipeline {
             Asked::Certificate(means) => {
                 let requester = self.enrolment.requester(request, means).await?;
                 self.enrolment
-                    .enrol(profile, request, &envelope, requester, trail)
+                    .enrol(profile, request, envelope, requester, trail)
                     .await
             }
             Asked::Progress => self.enrolment.poll(profile, request, trail).await,
             Asked::IssuedCertificate => {
                 let query = &self.query;
-                query.get_cert(profile, request, &envelope, trail).await
+                query.get_cert(profile, request, envelope, trail).await
             }
             Asked::Crl => {
                 let query = &self.query;
-                query.get_crl(profile, request, &envelope, trail).await
+                query.get_crl(profile, request, envelope, trail).await
             }
         }
     }

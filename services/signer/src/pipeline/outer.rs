@@ -32,12 +32,12 @@ pub(super) enum Means {
 
 impl Pipeline {
     /// Message type, algorithms, CMS signature, recipient; in this order, so that an unlisted type goes no further.
-    pub(super) fn authenticate(
+    pub(super) fn authenticate<'r>(
         &self,
         profile: &Profile,
-        request: &Request,
+        request: &'r Request,
         trail: &mut Trail,
-    ) -> Result<(Asked, Envelope), End> {
+    ) -> Result<(Asked, &'r Envelope), End> {
         let asked = listed(request, trail)?;
         request.check_algorithms(&reply::algorithms(
             profile,
@@ -46,7 +46,7 @@ impl Pipeline {
         ))?;
         request.verify()?;
         let envelope = request.envelope()?;
-        trail.needs(exceptions::of_message(request, &envelope));
+        trail.needs(exceptions::of_message(request, envelope));
         envelope.recipient_index(&[&trail.ra.recipient])?;
         trail.needs(exceptions::of_recipient(&trail.ra));
         Ok((asked, envelope))

@@ -3,9 +3,7 @@
 use assay_audit::Event;
 use assay_policy::{Approval, Profile};
 use assay_scep::{Outcome, Request};
-use assay_store::{
-    Consume, PendingRow, PendingState, PendingWrite, Polled, Reserve, TransactionKey,
-};
+use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Polled, TransactionKey};
 
 use super::asker::{self, Asker};
 use super::enrol::Enrolment;
@@ -13,7 +11,7 @@ use super::issue::Candidate;
 use super::kept::Kept;
 use super::opened::Opened;
 use super::rule::{SignerRule, settle};
-use super::{End, Trail, reply, waiting};
+use super::{End, Trail, reply, source};
 use crate::metrics;
 
 /// Random bytes of a waiting request's id.
@@ -59,8 +57,8 @@ impl Enrolment {
                 subject: permit.subject().to_string(),
                 sans: permit.sans().iter().map(ToString::to_string).collect(),
                 key_info: candidate.facts.key.algorithm().describe(),
-                evidence: waiting::claims(&candidate.facts.authority),
-                reserve: reserve(candidate.consume)?,
+                evidence: source::keep_names(candidate.facts.grant.as_ref()),
+                reserve: source::reserve(candidate.consume)?,
                 request: trail.request(),
                 cert_rep: Some(cert_rep.clone()),
                 created_at: now,
@@ -179,7 +177,7 @@ impl Enrolment {
         .await
     }
 
-    /// The candidate of an approved request: its CSR read again, its authority as it is today.
+    /// The candidate of an approved request: its CSR read again, its grant as it is today.
     async fn approved(&self, profile: &Profile, row: PendingRow) -> Result<Candidate, End> {
         let facts = self.waiting.facts(profile, &row).await?;
         let csr = self.waiting.csr(&row)?;
@@ -198,24 +196,5 @@ fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
         ca_id: trail.generation.ca.id.clone(),
         signer_spki_sha256,
         transaction_id: trail.transaction_id.clone().unwrap_or_default(),
-    }
-}
-
-fn reserve(consume: Consume) -> Result<Reserve, End> {
-    match consume {
-        Consume::OneTime { id } => Ok(Reserve::OneTime { id }),
-        Consume::Static { id, name } => Ok(Reserve::Static { id, name }),
-        // Nobody who brings a challenge to a renewal is queued.
-        Consume::Renewal {
-            old,
-            revoke_after,
-            challenge: None,
-        } => Ok(Reserve::Renewal { old, revoke_after }),
-        Consume::Renewal {
-            challenge: Some(_), ..
-        } => Err(End::deferred(
-            "what is enveloped under a challenge does not wait",
-        )),
-        Consume::Approved { .. } => Err(End::deferred("what was approved waits no more")),
     }
 }

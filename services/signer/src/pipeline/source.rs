@@ -5,15 +5,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::Event;
 use assay_policy::{
-    Authority, Dn, Facts, InventoryEntry, Profile, PublicKeyFacts, Refusal, SubjectAltName,
-    Supersede, decide,
+    ClaimedNames, Dn, Facts, Grant, InventoryEntry, Profile, PublicKeyFacts, Refusal, Renewed,
+    Source, SubjectAltName, Supersede, decide,
 };
 use assay_scep::SignerCertificate;
-use assay_store::{CertificateRow, Consume, InventoryRow, Serial};
+use assay_store::{
+    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve,
+    Serial, Store,
+};
 
 use super::End;
 
-/// What a certificate under the authority in `facts` uses up; `fresh` goes with a renewal.
+/// What a certificate uses up that is issued by the grant in `facts`; `fresh` goes with a renewal.
 ///
 /// # Errors
 /// Where nothing is there to be used up: what `refuse` makes of the refusal that the policy gives for it.
@@ -23,28 +26,111 @@ pub(super) fn consume(
     fresh: Option<String>,
     refuse: impl Fn(Refusal) -> End,
 ) -> Result<Consume, End> {
-    match &facts.authority {
-        Authority::OneTimeChallenge { id, .. } => Ok(Consume::OneTime { id: id.clone() }),
-        Authority::StaticChallenge {
-            id,
-            inventory: Some(entry),
-            ..
-        } => Ok(Consume::Static {
-            id: id.clone(),
-            name: entry.name.clone(),
-        }),
-        Authority::Renewal { serial, .. } => Ok(Consume::Renewal {
-            old: Serial::from_str(serial).map_err(End::deferred)?,
-            revoke_after: revoke_after(profile),
-            challenge: fresh,
-        }),
-        Authority::StaticChallenge {
-            inventory: None, ..
-        }
-        | Authority::None => Err(decide(profile, facts).map_or_else(refuse, |_| {
+    let nothing = || {
+        Err(decide(profile, facts).map_or_else(refuse, |_| {
             End::deferred("the policy permits what nothing authorises")
-        })),
+        }))
+    };
+    let Some(grant) = &facts.grant else {
+        return nothing();
+    };
+    match grant.source() {
+        Source::OneTimeChallenge { id } => Ok(Consume::OneTime { id: id.clone() }),
+        Source::StaticChallenge { id } => match &grant.claims().inventory {
+            Some(entry) => Ok(Consume::Static {
+                id: id.clone(),
+                name: entry.name.clone(),
+            }),
+            None => nothing(),
+        },
+        Source::Renewal(renewed) => {
+            let Superseded {
+                serial,
+                revoke_after,
+            } = Superseded::of(profile, renewed)?;
+            Ok(Consume::Renewal {
+                old: serial,
+                revoke_after,
+                challenge: fresh,
+            })
+        }
     }
+}
+
+/// What is kept for a request that waits.
+///
+/// # Errors
+/// Where it cannot wait.
+pub(super) fn reserve(consume: Consume) -> Result<Reserve, End> {
+    match consume {
+        Consume::OneTime { id } => Ok(Reserve::OneTime { id }),
+        Consume::Static { id, name } => Ok(Reserve::Static { id, name }),
+        // Nobody who brings a challenge to a renewal is queued.
+        Consume::Renewal {
+            old,
+            revoke_after,
+            challenge: None,
+        } => Ok(Reserve::Renewal { old, revoke_after }),
+        Consume::Renewal {
+            challenge: Some(_), ..
+        } => Err(End::deferred(
+            "what is enveloped under a challenge does not wait",
+        )),
+        Consume::Approved { .. } => Err(End::deferred("what was approved waits no more")),
+    }
+}
+
+/// What authorises a request that waits. The challenge stays what it was when it was reserved; inventory and old
+/// certificate are asked again, so that a device struck off meanwhile gets nothing.
+pub(super) async fn reserved(
+    store: &Store,
+    profile: &Profile,
+    facts: &Facts,
+    row: &PendingRow,
+) -> Result<Grant, End> {
+    let inventory = match profile.inventory_name(&facts.subject) {
+        Some(name) => {
+            store
+                .find_inventory(profile.name().to_string(), name)
+                .await?
+        }
+        None => None,
+    };
+    let issued_for = row.profile.clone();
+    match &row.reserve {
+        Reserve::OneTime { id } => {
+            let kept: KeptNames = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
+            let names = names(&kept.subject, &kept.sans)?;
+            // While it is reserved its own expiry rests; the request's counts.
+            let expires = unix(row.expires_at);
+            Ok(Grant::one_time(id.clone(), issued_for, names, expires))
+        }
+        Reserve::Static { id, name: _ } => {
+            Ok(Grant::shared(id.clone(), issued_for, inventory.map(entry)))
+        }
+        Reserve::Renewal { old, .. } => {
+            let old = store.find_certificate(old.clone()).await?;
+            let old = old.ok_or_else(|| End::deferred("the index lost a certificate"))?;
+            renewal(&old, inventory)
+        }
+    }
+}
+
+/// The names that a challenge is bound to, while a request waits for which it is reserved.
+#[derive(serde::Serialize, serde::Deserialize, Default)]
+struct KeptNames {
+    subject: String,
+    sans: Vec<String>,
+}
+
+/// What of a grant is kept with a request that waits, for [`reserved`].
+pub(super) fn keep_names(grant: Option<&Grant>) -> String {
+    let names = grant.and_then(|grant| grant.claims().names.as_ref());
+    let kept = names.map(|names| KeptNames {
+        subject: names.subject.to_string(),
+        sans: names.sans.iter().map(ToString::to_string).collect(),
+    });
+    serde_json::json!(kept.unwrap_or_default()).to_string()
 }
 
 /// A certificate that gets a successor.
@@ -56,17 +142,19 @@ pub(super) struct Superseded {
 }
 
 impl Superseded {
-    /// What a certificate under `authority` supersedes.
-    pub(super) fn by(profile: &Profile, authority: &Authority) -> Result<Option<Self>, End> {
-        match authority {
-            Authority::Renewal { serial, .. } => Ok(Some(Self {
-                serial: Serial::from_str(serial).map_err(End::deferred)?,
-                revoke_after: revoke_after(profile),
-            })),
-            Authority::OneTimeChallenge { .. }
-            | Authority::StaticChallenge { .. }
-            | Authority::None => Ok(None),
-        }
+    fn of(profile: &Profile, renewed: &Renewed) -> Result<Self, End> {
+        Ok(Self {
+            serial: Serial::from_str(&renewed.serial).map_err(End::deferred)?,
+            revoke_after: revoke_after(profile),
+        })
+    }
+
+    /// What a certificate supersedes that is issued by `grant`.
+    pub(super) fn by(profile: &Profile, grant: Option<&Grant>) -> Result<Option<Self>, End> {
+        grant
+            .and_then(|grant| grant.source().renewed())
+            .map(|renewed| Self::of(profile, renewed))
+            .transpose()
     }
 
     /// Tells of it when `successor` is issued at `issued_at`, Unix seconds.
@@ -89,29 +177,48 @@ fn revoke_after(profile: &Profile) -> Option<i64> {
     }
 }
 
+/// What a challenge authorises.
+pub(super) fn challenge(row: ChallengeRow, inventory: Option<InventoryRow>) -> Result<Grant, End> {
+    let ChallengeRow {
+        id,
+        kind,
+        profile,
+        subject,
+        sans,
+        expires_at,
+        ..
+    } = row;
+    Ok(match kind {
+        ChallengeKind::OneTime => {
+            let expires = unix(expires_at.unwrap_or_default());
+            Grant::one_time(id, profile, names(&subject, &sans)?, expires)
+        }
+        ChallengeKind::Static => Grant::shared(id, profile, inventory.map(entry)),
+    })
+}
+
 /// What the issued record of a certificate authorises: the same names once more, under the policy of today.
-pub(super) fn renewal(
-    old: &CertificateRow,
-    inventory: Option<InventoryRow>,
-) -> Result<Authority, End> {
+pub(super) fn renewal(old: &CertificateRow, inventory: Option<InventoryRow>) -> Result<Grant, End> {
     let certificate = old
         .der
         .as_deref()
         .and_then(SignerCertificate::parse)
         .ok_or_else(|| End::deferred("the index lost a certificate"))?;
-    Ok(Authority::Renewal {
+    let renewed = Renewed {
         serial: old.serial.to_string(),
-        profile: old.profile.clone(),
-        subject: subject(&old.subject)?,
-        sans: sans(&old.sans)?,
-        not_after: unix(old.not_after),
-        old_spki_sha256: PublicKeyFacts::from_spki(certificate.spki_der()).spki_sha256(),
-        inventory: inventory.map(entry),
-    })
+        spki_sha256: PublicKeyFacts::from_spki(certificate.spki_der()).spki_sha256(),
+    };
+    Ok(Grant::renewal(
+        renewed,
+        old.profile.clone(),
+        names(&old.subject, &old.sans)?,
+        unix(old.not_after),
+        inventory.map(entry),
+    ))
 }
 
 /// An inventory's row in the terms of policy.
-pub(super) fn entry(row: InventoryRow) -> InventoryEntry {
+fn entry(row: InventoryRow) -> InventoryEntry {
     InventoryEntry {
         name: row.name,
         spki_sha256: row.spki_sha256,
@@ -119,20 +226,18 @@ pub(super) fn entry(row: InventoryRow) -> InventoryEntry {
     }
 }
 
-/// A subject as it was kept.
-pub(super) fn subject(text: &str) -> Result<Dn, End> {
-    Dn::parse_rfc4514(text).map_err(End::deferred)
+/// Names as they were kept.
+pub(super) fn names(subject: &str, sans: &[String]) -> Result<ClaimedNames, End> {
+    Ok(ClaimedNames {
+        subject: Dn::parse_rfc4514(subject).map_err(End::deferred)?,
+        sans: sans
+            .iter()
+            .map(|text| SubjectAltName::from_str(text))
+            .collect::<Result<_, _>>()
+            .map_err(End::deferred)?,
+    })
 }
 
-/// Subject alternative names as they were kept.
-pub(super) fn sans(texts: &[String]) -> Result<Vec<SubjectAltName>, End> {
-    texts
-        .iter()
-        .map(|text| SubjectAltName::from_str(text))
-        .collect::<Result<_, _>>()
-        .map_err(End::deferred)
-}
-
-pub(super) fn unix(seconds: i64) -> SystemTime {
+fn unix(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use assay_audit::{Event, Hash, Text};
-use assay_decision::Claims;
+use assay_decision::{issued_sha256, unix};
 
 use super::{Seen, given_up};
 use crate::Check;
@@ -123,37 +123,36 @@ impl Challenges {
         let Some(evidence) = seen.entry.evidence() else {
             return;
         };
-        let (id, profile, expires) = match &evidence.claims {
-            Claims::OneTime {
-                id,
-                profile,
-                expires,
-                ..
-            } => (id, profile, Some(*expires)),
-            Claims::Static { id, profile, .. } => (id, profile, None),
-            Claims::Renewal { .. } | Claims::None {} => return,
+        let Some(grant) = &evidence.grant else { return };
+        let Some((kind, claims)) = grant
+            .source()
+            .challenge_kind()
+            .map(|kind| (kind, grant.claims()))
+        else {
+            return;
         };
-        let id = Text::from(id.as_str());
+        let id = Text::from(grant.source().id());
+        let expires = claims.expires.map(unix);
         let Some(challenge) = self.known.get_mut(&id) else {
             let wanted = "a challenge that was issued";
-            return seen.missing(CHECK, "claims.id", wanted, &id);
+            return seen.missing(CHECK, "source.id", wanted, &id);
         };
-        let kind = if expires.is_some() { ONE_TIME } else { STATIC };
-        seen.same(CHECK, "claims", &challenge.kind, &Text::from(kind));
-        let profile = Text::from(profile.as_str());
+        let kind = Text::from(kind.as_str());
+        seen.same(CHECK, "source.kind", &challenge.kind, &kind);
+        let profile = Text::from(claims.profile.as_str());
         seen.same(CHECK, "claims.profile", &challenge.profile, &profile);
         let shown = |hash: Option<Hash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
-        let derived = evidence.claims.issued_sha256().ok().flatten();
+        let derived = issued_sha256(grant).ok().flatten();
         seen.same(
             CHECK,
             "claims",
             &shown(challenge.claims_sha256),
             &shown(derived),
         );
-        if let Claims::OneTime { subject, .. } = &evidence.claims {
+        if let Some(names) = &claims.names {
             let known = challenge.subject.clone().unwrap_or_default();
-            let subject = Text::from(subject.as_str());
-            seen.same(CHECK, "claims.subject", &known, &subject);
+            let subject = Text::from(names.subject.to_string());
+            seen.same(CHECK, "claims.names.subject", &known, &subject);
         }
         // While a request waits its own expiry counts.
         let queued = matches!(seen.entry.event(), Event::RequestPending { .. });
@@ -224,12 +223,12 @@ impl Challenge {
         if self.kind.as_str() == STATIC {
             if self.state == State::Revoked {
                 let wanted = "a challenge that is not revoked";
-                seen.missing(CHECK, "claims.id", wanted, &self.state);
+                seen.missing(CHECK, "source.id", wanted, &self.state);
             }
             return false;
         }
         if self.state != needs {
-            seen.missing(CHECK, "claims.id", needs, &self.state);
+            seen.missing(CHECK, "source.id", needs, &self.state);
         }
         self.state = next;
         true

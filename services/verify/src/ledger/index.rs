@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use assay_audit::{Event, Hash, Text};
-use assay_decision::Claims;
-use assay_policy::{Dn, Supersede};
+use assay_decision::unix;
+use assay_policy::{Source, Supersede};
 
 use super::Seen;
 use super::intents::Intent;
@@ -192,45 +192,44 @@ impl Index {
         let Some(evidence) = seen.entry.evidence() else {
             return;
         };
-        let Claims::Renewal {
-            serial,
-            profile,
-            subject,
-            sans,
-            not_after,
-            old_spki_sha256,
-            ..
-        } = &evidence.claims
-        else {
+        let Some(grant) = &evidence.grant else { return };
+        let Some(renewed) = grant.source().renewed() else {
             return;
         };
-        let Some(old) = self.issued.get(&Text::from(serial.as_str())) else {
+        let Some(old) = self.issued.get(&Text::from(renewed.serial.as_str())) else {
             let wanted = "the serial of a certificate of this log";
-            return seen.missing(check, "claims.serial", wanted, serial);
+            return seen.missing(check, "source.serial", wanted, &renewed.serial);
         };
-        let profile = Text::from(profile.as_str());
+        let claims = grant.claims();
+        let profile = Text::from(claims.profile.as_str());
         seen.same(check, "claims.profile", &old.profile, &profile);
         if seen.entry.is_permit() && old.state != State::InForce {
             let wanted = "a certificate in force";
-            seen.missing(check, "claims.serial", wanted, "one revoked or on hold");
+            seen.missing(check, "source.serial", wanted, "one revoked or on hold");
         }
         let Some(certified) = &old.certified else {
             return;
         };
-        seen.same(check, "claims.not_after", &certified.not_after, not_after);
         let spki = &certified.spki_sha256;
-        seen.same(check, "claims.old_spki_sha256", spki, old_spki_sha256);
-        let wanted = "the subject of the certificate";
-        let parsed = Dn::parse_rfc4514(subject).ok();
-        let same = parsed.as_ref().and_then(subject_hash) == certified.subject;
-        seen.hold(same, check, "claims.subject", wanted, subject);
-        let same = names_hash(sans) == certified.sans;
-        let wanted = "the names of the certificate";
-        seen.hold(same, check, "claims.sans", wanted, sans.join(" "));
+        let got = Hash::from(renewed.spki_sha256);
+        seen.same(check, "source.spki_sha256", spki, &got);
+        if let Some(names) = &claims.names {
+            let wanted = "the subject of the certificate";
+            let same = subject_hash(&names.subject) == certified.subject;
+            seen.hold(same, check, "claims.names.subject", wanted, &names.subject);
+            let sans: Vec<String> = names.sans.iter().map(ToString::to_string).collect();
+            let same = names_hash(&sans) == certified.sans;
+            let wanted = "the names of the certificate";
+            seen.hold(same, check, "claims.names.sans", wanted, sans.join(" "));
+        }
+        let Some(not_after) = claims.expires.map(unix) else {
+            return;
+        };
+        seen.same(check, "claims.expires", &certified.not_after, &not_after);
         if seen.entry.is_permit() {
             let decided = evidence.decided_ms.div_euclid(1_000);
             let wanted = format!("until {not_after}, when the old one ended");
-            seen.hold(decided <= *not_after, check, "decided_ms", wanted, decided);
+            seen.hold(decided <= not_after, check, "decided_ms", wanted, decided);
         }
     }
 
@@ -321,12 +320,12 @@ fn next(seen: &Seen<'_>, intent: Option<&Intent>, new: Text, versions: &Versions
     let Some(intent) = intent else {
         return Next::Perhaps(new);
     };
-    let old = match &intent.claims {
-        None => return Next::Perhaps(new),
-        Some(Claims::Renewal { serial, .. }) => Text::from(serial.as_str()),
-        Some(Claims::OneTime { .. } | Claims::Static { .. } | Claims::None {}) => {
-            return Next::Another;
-        }
+    let Some(source) = &intent.source else {
+        return Next::Perhaps(new);
+    };
+    let renewed = source.as_ref().and_then(Source::renewed);
+    let Some(old) = renewed.map(|renewed| Text::from(renewed.serial.as_str())) else {
+        return Next::Another;
     };
     let draft = &seen.entry.record.draft;
     let profile = seen.entry.request().and_then(|it| it.profile.as_ref());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use assay_audit::{Event, Hash, Issuance, Request, Text};
-use assay_decision::Claims;
+use assay_policy::{Grant, Source};
 
 use super::{End, Seen};
 use crate::Check;
@@ -20,8 +20,8 @@ pub(crate) struct Intent {
     issuance: Issuance,
     policy_hash: Option<Hash>,
     boot_id: Text,
-    /// Of its evidence, where that is held.
-    pub(crate) claims: Option<Claims>,
+    /// Of its evidence, where that is held: what authorised it, if anything did.
+    pub(crate) source: Option<Option<Source>>,
 }
 
 #[derive(Default)]
@@ -49,10 +49,10 @@ impl Intents {
                     issuance: issuance.clone(),
                     policy_hash: context.policy_hash,
                     boot_id: context.boot_id.clone(),
-                    claims: seen
+                    source: seen
                         .entry
                         .evidence()
-                        .map(|evidence| evidence.claims.clone()),
+                        .map(|evidence| evidence.grant.as_ref().map(Grant::source).cloned()),
                 };
                 let before = self.open.insert(issuance.serial.clone(), intent);
                 let got = before.map(|intent| format!("one of record {}", intent.sequence));

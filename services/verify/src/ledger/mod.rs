@@ -21,7 +21,7 @@ use crate::issuers::Issuers;
 use crate::layout::Place;
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
-use crate::{Check, Source};
+use crate::{Check, ExportFiles};
 
 /// Everything that one record must agree with.
 pub(crate) struct Ledger<'a> {
@@ -63,7 +63,7 @@ impl<'a> Ledger<'a> {
     pub(crate) fn new(
         versions: &'a Versions,
         issuers: &'a Issuers,
-        source: &'a dyn Source,
+        export: &'a dyn ExportFiles,
         places: &[Place],
     ) -> Self {
         let inventory = |place: &Place| {
@@ -77,7 +77,7 @@ impl<'a> Ledger<'a> {
             versions,
             runs: runs::Runs::default(),
             policy: policy::Followed::default(),
-            names: names::Names::new(source, places.iter().filter_map(inventory).collect()),
+            names: names::Names::new(export, places.iter().filter_map(inventory).collect()),
             challenges: challenges::Challenges::default(),
             queue: queue::Queue::default(),
             intents: intents::Intents::default(),

@@ -4,17 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use assay_audit::{Event, Hash, InventoryChange, Text};
-use assay_decision::Claims;
 use serde::{Deserialize, Serialize};
 
 use super::{Seen, given_up};
 use crate::entry::SLACK_MS;
 use crate::layout::{InventoryLine, MAX_LINE, Place};
 use crate::report::{Finding, Findings};
-use crate::{Check, Source};
+use crate::{Check, ExportFiles};
 
 pub(super) struct Names<'a> {
-    source: &'a dyn Source,
+    export: &'a dyn ExportFiles,
     inventories: HashMap<Text, Inventory<'a>>,
     /// What each serial, and each request that waits, uses: it may come to nothing.
     uses: HashMap<Text, Use>,
@@ -68,9 +67,9 @@ struct Lines<'a>(BufReader<Box<dyn Read + 'a>>);
 
 impl<'a> Names<'a> {
     /// `held` are the profiles whose inventory the export holds.
-    pub(super) fn new(source: &'a dyn Source, held: HashSet<Text>) -> Self {
+    pub(super) fn new(export: &'a dyn ExportFiles, held: HashSet<Text>) -> Self {
         Self {
-            source,
+            export,
             inventories: HashMap::new(),
             uses: HashMap::new(),
             held,
@@ -96,11 +95,11 @@ impl<'a> Names<'a> {
         else {
             return;
         };
-        let source = self.source;
+        let export = self.export;
         let inventory = self
             .inventories
             .entry(profile.clone())
-            .or_insert_with(|| Inventory::open(source, profile));
+            .or_insert_with(|| Inventory::open(export, profile));
         let check = Check::Inventories;
         if *names == 0 {
             // Nothing was changed, so the head is the one before.
@@ -124,12 +123,10 @@ impl<'a> Names<'a> {
         let Some(evidence) = seen.entry.evidence() else {
             return;
         };
-        let (Claims::Static { inventory, .. } | Claims::Renewal { inventory, .. }) =
-            &evidence.claims
-        else {
+        let Some(grant) = &evidence.grant else { return };
+        let Some(entry) = &grant.claims().inventory else {
             return;
         };
-        let Some(entry) = inventory else { return };
         let profile = Text::from(evidence.profile.as_str());
         let known = self
             .inventories
@@ -142,7 +139,7 @@ impl<'a> Names<'a> {
             return;
         };
         let shown = |pin: Option<Hash>| pin.map_or("none".to_owned(), |pin| pin.to_string());
-        let (pin, got) = (shown(name.pin), shown(entry.spki_sha256));
+        let (pin, got) = (shown(name.pin), shown(entry.spki_sha256.map(Hash::from)));
         if pin != got {
             seen.missing(check, "claims.inventory.spki_sha256", pin, got);
         }
@@ -152,7 +149,7 @@ impl<'a> Names<'a> {
             let got = format!("`{}`, which was struck off", entry.name);
             seen.missing(check, "claims.inventory.name", "a name that is there", got);
         }
-        if !matches!(evidence.claims, Claims::Static { .. }) || !seen.entry.is_permit() {
+        if !grant.source().is_shared() || !seen.entry.is_permit() {
             return;
         }
         seen.hold(
@@ -229,10 +226,10 @@ impl<'a> Names<'a> {
 }
 
 impl<'a> Inventory<'a> {
-    fn open(source: &'a dyn Source, profile: &Text) -> Self {
+    fn open(export: &'a dyn ExportFiles, profile: &Text) -> Self {
         let path = Place::Inventory(profile.to_string()).to_string();
         Self {
-            lines: source.open(&path).ok().map(Lines::new),
+            lines: export.open(&path).ok().map(Lines::new),
             sequence: 0,
             head: Hash::from([0; 32]),
             heads: HashSet::new(),

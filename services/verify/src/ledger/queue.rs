@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use assay_audit::{Event, Hash, Text};
-use assay_decision::{Claims, Evidence};
+use assay_decision::{Evidence, unix};
 
 use super::{End, Seen};
 use crate::Check;
@@ -28,7 +28,7 @@ struct Waiting {
     profile: Text,
     /// As it was queued, where that is held.
     csr_sha256: Option<Hash>,
-    claims_sha256: Option<Hash>,
+    source_id: Option<Text>,
     /// Unix seconds, but for the time between the decision and its record.
     expires: Option<i64>,
     approvals: BTreeSet<Text>,
@@ -142,7 +142,7 @@ impl Waiting {
             sequence: seen.entry.sequence(),
             profile,
             csr_sha256: evidence.map(|evidence| evidence.csr_sha256),
-            claims_sha256: evidence.and_then(claims),
+            source_id: evidence.and_then(source_id),
             expires: lifetime.map(|lifetime| seen.entry.wall().saturating_add(lifetime)),
             approvals: BTreeSet::new(),
             state: State::Waiting,
@@ -219,8 +219,8 @@ impl Waiting {
             let got = &evidence.csr_sha256;
             seen.same(CHECK, "evidence.csr_sha256", csr, got);
         }
-        if let (Some(wanted), Some(got)) = (self.claims_sha256, claims(evidence)) {
-            seen.same(CHECK, "evidence.claims", &wanted, &got);
+        if let (Some(wanted), Some(got)) = (&self.source_id, source_id(evidence)) {
+            seen.same(CHECK, "evidence.source", wanted, &got);
         }
         let Some(expires) = self.expires else { return };
         let slack = SLACK_MS / 1_000;
@@ -228,22 +228,23 @@ impl Waiting {
         let wanted = format!("before {expires}, when it expired");
         seen.hold(!late, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
         // A challenge's own expiry rests while the request waits.
-        if let Claims::OneTime { expires: until, .. } = &evidence.claims {
-            let same = expires.abs_diff(*until) <= slack.unsigned_abs();
+        let challenge = evidence
+            .grant
+            .as_ref()
+            .filter(|grant| grant.source().challenge_kind().is_some());
+        if let Some(until) = challenge.and_then(|grant| grant.claims().expires) {
+            let until = unix(until);
+            let same = expires.abs_diff(until) <= slack.unsigned_abs();
             let wanted = format!("about {expires}, when the request expires");
             seen.hold(same, CHECK, "evidence.claims.expires", wanted, until);
         }
     }
 }
 
-/// What of the claims is the same when the request is decided once more: a challenge's binding, or the certificate that
-/// is renewed.
-fn claims(evidence: &Evidence) -> Option<Hash> {
-    match &evidence.claims {
-        Claims::OneTime { id, .. } | Claims::Static { id, .. } => Some(Hash::of(id.as_bytes())),
-        Claims::Renewal { serial, .. } => Some(Hash::of(serial.as_bytes())),
-        Claims::None {} => None,
-    }
+/// What is the same when the request is decided once more: the challenge, or the certificate that is renewed.
+fn source_id(evidence: &Evidence) -> Option<Text> {
+    let grant = evidence.grant.as_ref()?;
+    Some(Text::from(grant.source().id()))
 }
 
 impl fmt::Display for State {

@@ -8,7 +8,7 @@ use assay_audit::Hash;
 use assay_verify::layout::{
     EvidenceLine, InventoryLine, Manifest, ManifestFile, Place, bundles_of, first_of, records_in,
 };
-use assay_verify::{Options, Report, Source, Trust, verify};
+use assay_verify::{ExportFiles, Options, Report, Trust, verify};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use openssl::x509::X509;
@@ -41,7 +41,7 @@ pub(crate) type Hashes = BTreeMap<String, (Arc<Vec<u8>>, Hash)>;
 #[derive(Clone, Default)]
 pub(crate) struct Export(pub(crate) BTreeMap<String, Arc<Vec<u8>>>);
 
-impl Source for Export {
+impl ExportFiles for Export {
     fn paths(&self) -> io::Result<Vec<String>> {
         Ok(self.0.keys().cloned().collect())
     }

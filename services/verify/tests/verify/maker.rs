@@ -9,8 +9,9 @@ use assay_audit::{
 };
 use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts, moment};
 use assay_policy::{
-    Authority, Bundle, ChallengeKind, Dn, Facts, HashAlgorithm, InventoryEntry, PolicyFile,
-    ProfileName, Proposal, PublicKeyFacts, StringEncoding, SubjectAltName, decide, tbs,
+    Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, HashAlgorithm, InventoryEntry,
+    PolicyFile, ProfileName, Proposal, PublicKeyFacts, Renewed, Source, StringEncoding,
+    SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Digest, Limits};
@@ -84,7 +85,7 @@ pub(crate) struct Asks {
     pub(crate) profile: &'static str,
     pub(crate) subject: String,
     pub(crate) sans: Vec<String>,
-    pub(crate) authority: Authority,
+    pub(crate) grant: Option<Grant>,
     pub(crate) message_type: &'static str,
     /// Whether the CSR brings a challenge.
     pub(crate) secret: bool,
@@ -303,7 +304,7 @@ impl Maker {
     }
 
     /// A one-time challenge; what it authorises.
-    pub(crate) fn challenge(&mut self, profile: &str, subject: &str, sans: &[&str]) -> Authority {
+    pub(crate) fn challenge(&mut self, profile: &str, subject: &str, sans: &[&str]) -> Grant {
         let (id, expires) = (self.id(), self.now() + 3_600);
         let texts: Vec<String> = sans.iter().map(ToString::to_string).collect();
         let subject = dn(subject);
@@ -318,22 +319,16 @@ impl Maker {
             expires_at: Some(expires),
             claims_sha256: Some(claims),
         });
-        Authority::OneTimeChallenge {
-            id,
-            profile: profile.to_owned(),
-            subject,
-            sans: names(&texts),
-            expires: seconds(expires),
-        }
+        let sans = names(&texts);
+        let bound = ClaimedNames { subject, sans };
+        Grant::one_time(id, profile.to_owned(), bound, seconds(expires))
     }
 
-    pub(crate) fn revoke_challenge(&mut self, authority: &Authority) {
-        let Authority::OneTimeChallenge { id, .. } = authority else {
-            unreachable!()
-        };
+    pub(crate) fn revoke_challenge(&mut self, grant: &Grant) {
+        let id = grant.source().challenge_id().unwrap();
         self.record(Event::ChallengeRevoked {
             actor: OPERATOR.into(),
-            challenge_id: id.as_str().into(),
+            challenge_id: id.into(),
         });
     }
 
@@ -420,7 +415,7 @@ impl Maker {
             asks.profile,
             moment(self.wall_ms),
             HashAlgorithm::Sha256,
-            asks.authority.clone(),
+            asks.grant.clone(),
         );
         (csr, facts)
     }
@@ -437,12 +432,8 @@ impl Maker {
     fn asked(&mut self, asks: &Asks) -> Request {
         let mut request = self.request(asks.profile, asks.message_type);
         if asks.pending_id.is_none() || asks.queue {
-            request.challenge_id = match &asks.authority {
-                Authority::OneTimeChallenge { id, .. } | Authority::StaticChallenge { id, .. } => {
-                    Some(id.as_str().into())
-                }
-                Authority::Renewal { .. } | Authority::None => None,
-            };
+            let source = asks.grant.as_ref().map(Grant::source);
+            request.challenge_id = source.and_then(Source::challenge_id).map(Into::into);
         }
         request
     }
@@ -542,15 +533,11 @@ impl Maker {
             evidence: Some(hash),
         });
         self.keep(sequence, salt, &evidence);
-        let renews = match &asks.authority {
-            Authority::Renewal { serial, .. } => {
-                let grace = (asks.profile == "devices").then_some(7 * DAY);
-                Some((serial.clone(), grace))
-            }
-            Authority::OneTimeChallenge { .. }
-            | Authority::StaticChallenge { .. }
-            | Authority::None => None,
-        };
+        let source = asks.grant.as_ref().map(Grant::source);
+        let renews = source.and_then(Source::renewed).map(|renewed| {
+            let grace = (asks.profile == "devices").then_some(7 * DAY);
+            (renewed.serial.clone(), grace)
+        });
         Opened {
             request,
             issuance,
@@ -618,17 +605,17 @@ impl Maker {
     }
 
     /// What a certificate authorises when it signs a request.
-    pub(crate) fn renewal(&self, serial: &str) -> Authority {
+    pub(crate) fn renewal(&self, serial: &str) -> Grant {
         let old = self.issued[serial].clone();
-        Authority::Renewal {
+        let renewed = Renewed {
             serial: serial.to_owned(),
-            profile: old.profile,
+            spki_sha256: old.spki_sha256,
+        };
+        let names = ClaimedNames {
             subject: old.subject,
             sans: old.sans,
-            not_after: seconds(old.not_after),
-            old_spki_sha256: old.spki_sha256,
-            inventory: None,
-        }
+        };
+        Grant::renewal(renewed, old.profile, names, seconds(old.not_after), None)
     }
 
     /// What a CRL of this CA lists.
@@ -722,16 +709,13 @@ impl Maker {
         });
     }
 
-    pub(crate) fn static_authority(id: &str, profile: &str, name: &str) -> Authority {
-        Authority::StaticChallenge {
-            id: id.to_owned(),
-            profile: profile.to_owned(),
-            inventory: Some(InventoryEntry {
-                name: name.to_owned(),
-                spki_sha256: None,
-                already_issued: false,
-            }),
-        }
+    pub(crate) fn shared(id: &str, profile: &str, name: &str) -> Grant {
+        let entry = InventoryEntry {
+            name: name.to_owned(),
+            spki_sha256: None,
+            already_issued: false,
+        };
+        Grant::shared(id.to_owned(), profile.to_owned(), Some(entry))
     }
 
     /// The wall clock, Unix seconds.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use assay_audit::{Event, InventoryChange, Request};
-use assay_policy::Authority;
+use assay_policy::{Claims, Grant};
 
 use crate::export::Parts;
 use crate::maker::{Asks, Maker, files, seconds};
@@ -13,12 +13,12 @@ const SAN: &str = "dns:a.example.com";
 const PERSON: &str = "CN=Jo Doe,O=Example GmbH";
 const ADDRESS: &str = "email:jo@example.com";
 
-pub(crate) fn asks(profile: &'static str, subject: &str, sans: &[&str], by: Authority) -> Asks {
+pub(crate) fn asks(profile: &'static str, subject: &str, sans: &[&str], by: Grant) -> Asks {
     Asks {
         profile,
         subject: subject.to_owned(),
         sans: sans.iter().map(ToString::to_string).collect(),
-        authority: by,
+        grant: Some(by),
         message_type: "19",
         secret: true,
         new_key: false,
@@ -27,7 +27,7 @@ pub(crate) fn asks(profile: &'static str, subject: &str, sans: &[&str], by: Auth
     }
 }
 
-/// Every kind of record, and every kind of authority.
+/// Every kind of record, and every kind of source.
 pub(crate) fn small() -> &'static Parts {
     static PARTS: OnceLock<Parts> = OnceLock::new();
     PARTS.get_or_init(|| {
@@ -75,7 +75,7 @@ fn token(maker: &mut Maker, change: &str) {
     });
 }
 
-fn one_time(maker: &mut Maker) -> Authority {
+fn one_time(maker: &mut Maker) -> Grant {
     maker.challenge("devices", DEVICE, &[SAN])
 }
 
@@ -87,7 +87,7 @@ fn with_inventory(maker: &mut Maker) {
         &["device-7", "device-8", "device-9"],
     );
     let subject = "CN=device-7,O=Example";
-    let by = || Maker::static_authority(&id, "fleet", "device-7");
+    let by = || Maker::shared(&id, "fleet", "device-7");
     maker.issue(&asks("fleet", subject, &[], by()));
     maker.inventory("fleet", InventoryChange::Reset, &["device-7"]);
     maker.inventory("fleet", InventoryChange::Reset, &[]);
@@ -121,23 +121,11 @@ fn approval(maker: &mut Maker) {
         pending_id: id.as_str().into(),
     });
     maker.approve(&id, &["olga", "otto"]);
-    let Authority::OneTimeChallenge {
-        id: challenge,
-        profile,
-        subject,
-        sans,
-        ..
-    } = by
-    else {
-        unreachable!()
+    let claims = Claims {
+        expires: Some(seconds(expires)),
+        ..by.claims().clone()
     };
-    let by = Authority::OneTimeChallenge {
-        id: challenge,
-        profile,
-        subject,
-        sans,
-        expires: seconds(expires),
-    };
+    let by = Grant::from_parts(by.source().clone(), claims).unwrap();
     maker.issue(&Asks {
         pending_id: Some(id),
         message_type: "20",

@@ -268,8 +268,8 @@ fn what_of_evidence_nothing_else_tells_of_is_listed() {
                 );
                 if verdict(&parts) == Verdict::Proven {
                     let kind = content["kind"].as_str().unwrap();
-                    let authority = content["claims"]["authority"].as_str().unwrap();
-                    found.insert(format!("{kind}, {authority}: {pointer}"));
+                    let source = content["grant"]["source"]["kind"].as_str().unwrap();
+                    found.insert(format!("{kind}, {source}: {pointer}"));
                 }
             }
         }

@@ -83,8 +83,8 @@ impl Candidate {
 /// Number and hash of the newest version, whether it is in force or not.
 pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<[u8; 32]>) {
     policy.map_or((0, None), |policy| {
-        let hash = policy.info.proposal.as_deref().map(Proposal::sha256);
-        (policy.info.number, hash)
+        let hash = Proposal::sha256(&policy.info.proposal);
+        (policy.info.number, Some(hash))
     })
 }
 

@@ -50,15 +50,8 @@ pub(crate) async fn load_active(
         );
         return Ok(None);
     }
-    let Some(proposal) = policy.info.proposal else {
-        tracing::warn!(
-            number,
-            "this version is of before versions were approved and does not come into force again; activate an approved version"
-        );
-        return Ok(None);
-    };
     let signed = SignedProposal {
-        proposal,
+        proposal: policy.info.proposal,
         author: policy.author_signature,
         approvals: policy.approvals,
     };

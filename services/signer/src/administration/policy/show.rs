@@ -68,7 +68,7 @@ pub(crate) fn as_proposed(
             .into_iter()
             .map(|(name, content)| PolicyFile { name, content })
             .collect(),
-        proposal: info.proposal.clone().unwrap_or_default(),
+        proposal: info.proposal.clone(),
         author_signature,
         approvals,
     };
@@ -88,9 +88,7 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
         activated_by,
         active: _,
     } = info;
-    let read = proposal
-        .as_deref()
-        .and_then(|text| Proposal::parse(text).ok());
+    let read = Proposal::parse(&proposal).ok();
     PolicyInfo {
         number,
         file_hash: hex::encode(file_hash),
@@ -100,15 +98,12 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
         // The newest one is not in force where the signer was started without it.
         active: number == in_force.number(),
         profiles,
-        proposal_sha256: proposal
-            .as_deref()
-            .map(|text| hex::encode(Proposal::sha256(text)))
-            .unwrap_or_default(),
+        proposal_sha256: hex::encode(Proposal::sha256(&proposal)),
         ticket: read
             .as_ref()
             .map(|read| read.ticket.clone())
             .unwrap_or_default(),
-        author: author.unwrap_or_default(),
+        author,
         approvers,
         not_before: read.as_ref().map_or(0, |read| read.not_before),
         expires: read.as_ref().map_or(0, |read| read.expires),

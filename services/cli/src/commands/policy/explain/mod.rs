@@ -1,6 +1,6 @@
 //! `assay policy explain`: a request field by field, by files alone.
 
-mod authority;
+mod grant;
 mod request;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use assay_policy::{
 use clap::Args;
 use serde::Serialize;
 
-use self::authority::AuthorityArgs;
+use self::grant::GrantArgs;
 use super::files::{Named, count};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::installation::Installation;
@@ -37,8 +37,8 @@ Examples:
     assay policy explain --policy policy/ --profile vpn --csr gw.csr --inventory-name gw1.example.com --pinned-key HEX
   The renewal of a certificate, on a day to come:
     assay policy explain --policy policy/ --profile wifi --csr new.csr --renewal-of old.pem --at 2027-02-01
-  What a record's evidence says of the authority:
-    assay policy explain --policy policy/ --profile wifi --csr device.csr --claims claims.json --json";
+  A request with what authorised one of the log:
+    assay policy explain --policy policy/ --profile wifi --csr device.csr --grant grant.json --json";
 
 /// Some 1,000 years: later than any validity that a profile may have.
 const FAR: Duration = Duration::from_secs(1_000 * 365 * 86_400);
@@ -59,7 +59,7 @@ pub(crate) struct ExplainArgs {
     csr: PathBuf,
 
     #[command(flatten)]
-    authority: AuthorityArgs,
+    grant: GrantArgs,
 
     /// Decide as at this time, such as 2027-02-01 or 2027-02-01T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -82,8 +82,8 @@ pub(super) fn run(args: &ExplainArgs, dir: Option<&Path>, out: Output) -> Outcom
     let profile = profile(&bundle, &args.profile)?;
     let csr = request::read(&args.csr)?;
     let now = args.at.unwrap_or_else(SystemTime::now);
-    let authority = args.authority.read(profile, now)?;
-    let facts = facts(&csr, &args.profile, now, args.message_hash, authority);
+    let grant = args.grant.read(profile, now)?;
+    let facts = facts(&csr, &args.profile, now, args.message_hash, grant);
     let explained = Explained::of(profile, &facts);
     explained.print(out)?;
     if explained.refused.is_empty() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use assay_decision::{Claims, Evidence, Flip, Prospect, Verdict, decide_under};
-use assay_policy::Bundle;
+use assay_decision::{Evidence, Flip, Prospect, Verdict, decide_under};
+use assay_policy::{Bundle, Claims, Grant};
 
 use super::record::{Fault, Line, Records};
 use crate::failure::{Failure, Outcome};
@@ -171,7 +171,7 @@ fn one(line: &Line, draft: &Bundle) -> Result<Replayed, Fault> {
 }
 
 fn flipped(sequence: u64, evidence: &Evidence, prospect: &Prospect, flip: Flip) -> Flipped {
-    let (subject, sans) = names(&evidence.claims);
+    let (subject, sans) = names(evidence.grant.as_ref().map(Grant::claims));
     let rule_then = match &evidence.verdict {
         Verdict::Refusal { rule } => Some(rule.clone()),
         Verdict::Permit(_) | Verdict::Pending => None,
@@ -197,17 +197,20 @@ fn flipped(sequence: u64, evidence: &Evidence, prospect: &Prospect, flip: Flip) 
     }
 }
 
-/// What a request was authorised for: of a static challenge the inventory's name.
-fn names(claims: &Claims) -> (String, Vec<String>) {
-    match claims {
-        Claims::OneTime { subject, sans, .. } | Claims::Renewal { subject, sans, .. } => {
-            (subject.clone(), sans.clone())
+/// What a request was authorised for: where that is not bound to names the inventory's name.
+fn names(claims: Option<&Claims>) -> (String, Vec<String>) {
+    let Some(claims) = claims else {
+        return Default::default();
+    };
+    match &claims.names {
+        Some(names) => {
+            let sans = names.sans.iter().map(ToString::to_string);
+            (names.subject.to_string(), sans.collect())
         }
-        Claims::Static { inventory, .. } => {
-            let name = inventory.as_ref().map(|entry| entry.name.clone());
+        None => {
+            let name = claims.inventory.as_ref().map(|entry| entry.name.clone());
             (name.unwrap_or_default(), Vec::new())
         }
-        Claims::None {} => (String::new(), Vec::new()),
     }
 }
 

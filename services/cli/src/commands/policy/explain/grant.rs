@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use assay_decision::Claims;
-use assay_policy::{Authority, Dn, InventoryEntry, Profile, PublicKeyFacts, SubjectAltName};
+use assay_decision::read_grant;
+use assay_policy::{
+    ClaimedNames, Dn, Grant, InventoryEntry, Profile, PublicKeyFacts, Renewed, SubjectAltName,
+};
 use clap::Args;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
@@ -19,14 +21,14 @@ const GIVEN: &str = "given";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What authorises the request [default: nothing]")]
-pub(super) struct AuthorityArgs {
-    /// The claims of a record's evidence, JSON: an object with `authority` one-time, static, renewal or none
+pub(super) struct GrantArgs {
+    /// The grant of a record's evidence, JSON: an object with `source` and `claims`
     #[arg(
         long,
         value_name = "FILE",
         conflicts_with_all = ["challenge_subject", "challenge_sans", "renewal_of", "inventory_name"]
     )]
-    claims: Option<PathBuf>,
+    grant: Option<PathBuf>,
 
     /// A one-time challenge for this subject, RFC 4514, most specific first; '' for none
     #[arg(long, value_name = "DN", value_parser = Dn::parse_rfc4514, conflicts_with_all = ["renewal_of", "inventory_name"])]
@@ -61,37 +63,31 @@ pub(super) struct AuthorityArgs {
     already_issued: bool,
 }
 
-impl AuthorityArgs {
-    pub(super) fn read(&self, profile: &Profile, now: SystemTime) -> Outcome<Authority> {
-        if let Some(path) = &self.claims {
-            return claims(path);
+impl GrantArgs {
+    pub(super) fn read(&self, profile: &Profile, now: SystemTime) -> Outcome<Option<Grant>> {
+        if let Some(path) = &self.grant {
+            return grant(path).map(Some);
         }
         let issued_profile = match &self.issued_profile {
             Some(name) => name.clone(),
             None => profile.name().to_string(),
         };
         if let Some(path) = &self.renewal_of {
-            return renewal(path, issued_profile, self.entry());
+            return renewal(path, issued_profile, self.entry()).map(Some);
         }
         if let Some(subject) = &self.challenge_subject {
-            return Ok(Authority::OneTimeChallenge {
-                id: GIVEN.to_owned(),
-                profile: issued_profile,
+            let names = ClaimedNames {
                 subject: subject.clone(),
                 sans: self.challenge_sans.clone(),
-                expires: now
-                    .checked_add(profile.challenge_ttl_max())
-                    .ok_or_else(|| Failure::usage("the time is out of reach"))?,
-            });
+            };
+            let expires = now
+                .checked_add(profile.challenge_ttl_max())
+                .ok_or_else(|| Failure::usage("the time is out of reach"))?;
+            let grant = Grant::one_time(GIVEN.to_owned(), issued_profile, names, expires);
+            return Ok(Some(grant));
         }
-        Ok(match self.entry() {
-            Some(entry) => Authority::StaticChallenge {
-                id: GIVEN.to_owned(),
-                profile: issued_profile,
-                inventory: Some(entry),
-            },
-            None => Authority::None,
-        })
+        let entry = self.entry();
+        Ok(entry.map(|entry| Grant::shared(GIVEN.to_owned(), issued_profile, Some(entry))))
     }
 
     fn entry(&self) -> Option<InventoryEntry> {
@@ -110,21 +106,17 @@ fn pin(text: &str) -> Result<[u8; 32], String> {
         .map_err(|_| "wanted a SHA-256 as 64 hexadecimal digits".to_owned())
 }
 
-fn claims(path: &Path) -> Outcome<Authority> {
-    let hint = "give the `claims` of a line of evidence, such as {\"authority\": \"one-time\", \"id\": \"c-1\", \
-        \"profile\": \"wifi\", \"subject\": \"CN=sn-17,O=Example\", \"sans\": [\"dns:sn-17.example.org\"], \
-        \"expires\": 1795305660}";
-    let what = format!("{} holds no claims", path.display());
-    let claims: Claims = serde_json::from_slice(&files::read(path)?)
-        .or_usage(&what)
-        .map_err(|failure| failure.next(hint))?;
-    Authority::try_from(&claims)
-        .or_usage(what)
+fn grant(path: &Path) -> Outcome<Grant> {
+    let hint = "give the `grant` of a line of evidence, such as {\"source\": {\"kind\": \"one-time\", \"id\": \"c-1\"}, \
+        \"claims\": {\"profile\": \"wifi\", \"names\": {\"subject\": \"CN=sn-17,O=Example\", \
+        \"sans\": [\"dns:sn-17.example.org\"]}, \"expires\": 1795305660}}";
+    read_grant(&files::read(path)?)
+        .or_usage(format!("{} does not hold a grant", path.display()))
         .map_err(|failure| failure.next(hint))
 }
 
 /// What the issued index would say of a certificate: its names are those that it has.
-fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> Outcome<Authority> {
+fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> Outcome<Grant> {
     let der = request::der(path, &["CERTIFICATE"])?;
     let unfit = |what: &str| format!("{}: {what}", path.display());
     let certificate = Certificate::from_der(&der).or_usage(unfit("no certificate"))?;
@@ -145,13 +137,16 @@ fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> O
         }
         None => Vec::new(),
     };
-    Ok(Authority::Renewal {
+    let renewed = Renewed {
         serial: hex::encode(tbs.serial_number().as_bytes()),
-        profile,
+        spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
+    };
+    let names = ClaimedNames {
         subject: Dn::from_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
         sans,
-        not_after: UNIX_EPOCH + tbs.validity().not_after.to_unix_duration(),
-        old_spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
-        inventory,
-    })
+    };
+    let not_after = UNIX_EPOCH + tbs.validity().not_after.to_unix_duration();
+    Ok(Grant::renewal(
+        renewed, profile, names, not_after, inventory,
+    ))
 }

@@ -10,7 +10,7 @@ pub const MAX_FILES: usize = 1_000_000;
 const MAX_DEPTH: usize = 8;
 
 /// The files of an export. Nothing in them is trusted.
-pub trait Source: Sync {
+pub trait ExportFiles: Sync {
     /// Every file, as its path with `/` between the parts.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Directory {
     }
 }
 
-impl Source for Directory {
+impl ExportFiles for Directory {
     fn paths(&self) -> io::Result<Vec<String>> {
         let mut paths = Vec::new();
         walk(&self.0, "", 0, &mut paths)?;
@@ -85,8 +85,12 @@ fn walk(folder: &Path, prefix: &str, depth: usize, paths: &mut Vec<String>) -> i
 ///
 /// # Errors
 /// Where it cannot be read or is longer.
-pub(crate) fn read(source: &dyn Source, path: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
-    let file = match source.open(path) {
+pub(crate) fn read(
+    export: &dyn ExportFiles,
+    path: &str,
+    most: usize,
+) -> io::Result<Option<Vec<u8>>> {
+    let file = match export.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -4,17 +4,17 @@ use const_oid::ObjectIdentifier;
 
 use super::reader::{Item, Reader};
 use crate::attribute;
-use crate::profile::{ChallengeKind, Source};
+use crate::profile::{ChallengeKind, ValueRule};
 
 /// The one column of an inventory so far.
 const INVENTORY_COLUMN: &str = "name";
 
 /// `{ literal = ".." }`, `{ inventory = "name" }`, `{ claim = "CN" }` or `{ join = [..] }`.
-pub(super) fn source(
+pub(super) fn value_rule(
     item: &Item<'_>,
     kind: Option<ChallengeKind>,
     reader: &mut Reader<'_>,
-) -> Option<Source> {
+) -> Option<ValueRule> {
     let mut section = item.section(reader)?;
     let literal = section.optional("literal");
     let inventory = section.optional("inventory");
@@ -23,7 +23,7 @@ pub(super) fn source(
     section.finish(reader);
     match (&literal, &inventory, &claim, &join) {
         (Some(literal), None, None, None) => {
-            Some(Source::Literal(literal.text(reader)?.to_owned()))
+            Some(ValueRule::Literal(literal.text(reader)?.to_owned()))
         }
         (None, Some(inventory), None, None) => from_inventory(inventory, kind, reader),
         (None, None, Some(claim), None) => from_claim(claim, kind, reader),
@@ -39,7 +39,7 @@ fn from_inventory(
     item: &Item<'_>,
     kind: Option<ChallengeKind>,
     reader: &mut Reader<'_>,
-) -> Option<Source> {
+) -> Option<ValueRule> {
     if item.text(reader)? != INVENTORY_COLUMN {
         return item.refuse(reader, "an inventory has one column: \"name\"");
     }
@@ -49,14 +49,14 @@ fn from_inventory(
             "an inventory goes with challenge = \"static\"; a one-time challenge has claims",
         );
     }
-    Some(Source::Inventory)
+    Some(ValueRule::Inventory)
 }
 
 fn from_claim(
     item: &Item<'_>,
     kind: Option<ChallengeKind>,
     reader: &mut Reader<'_>,
-) -> Option<Source> {
+) -> Option<ValueRule> {
     let oid = attribute_type(item, reader)?;
     if kind == Some(ChallengeKind::Static) {
         return item.refuse(
@@ -64,29 +64,31 @@ fn from_claim(
             "a claim goes with challenge = \"one-time\"; a static challenge has an inventory",
         );
     }
-    Some(Source::Claim(oid))
+    Some(ValueRule::Claim(oid))
 }
 
 fn from_join(
     item: &Item<'_>,
     kind: Option<ChallengeKind>,
     reader: &mut Reader<'_>,
-) -> Option<Source> {
+) -> Option<ValueRule> {
     let items = item.items(reader)?;
     let mut parts = Vec::with_capacity(items.len());
     for part in &items {
-        match source(part, kind, reader)? {
-            Source::Join(_) => return part.refuse(reader, "a join holds no join"),
-            part @ (Source::Literal(_) | Source::Inventory | Source::Claim(_)) => parts.push(part),
+        match value_rule(part, kind, reader)? {
+            ValueRule::Join(_) => return part.refuse(reader, "a join holds no join"),
+            part @ (ValueRule::Literal(_) | ValueRule::Inventory | ValueRule::Claim(_)) => {
+                parts.push(part);
+            }
         }
     }
     if parts.len() < 2 {
         return item.refuse(reader, "a join has two or more parts");
     }
-    Some(Source::Join(parts))
+    Some(ValueRule::Join(parts))
 }
 
-impl Source {
+impl ValueRule {
     /// The attribute types that the value takes from the challenge's subject.
     pub(super) fn claims(&self) -> Vec<ObjectIdentifier> {
         match self {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{Case, Sheet};
 use crate::dn::Dn;
-use crate::facts::{Authority, InventoryEntry};
+use crate::grant::{Claims, InventoryEntry, Renewed, Source};
 use crate::profile::ChallengeKind;
 use crate::rules::list;
 use crate::san::SubjectAltName;
@@ -32,80 +32,75 @@ pub(super) fn rows(case: &Case<'_>, sheet: &mut Sheet) {
         Some(_) => format!("{kind}, or a renewal"),
         None => kind.to_owned(),
     };
-    match &facts.authority {
-        Authority::None => sheet.row("authority", or_renewal, "none", &["CHA-01", "CHA-02"]),
-        Authority::OneTimeChallenge {
-            id,
-            profile: issued_for,
-            subject,
-            sans,
-            expires,
-        } => {
-            let got = format!("the one-time challenge {id}");
-            sheet.row("authority", or_renewal, got, &["CHA-01"]);
-            sheet.row("challenge's profile", name, issued_for, &["CHA-02"]);
-            let before = format!("before {}", time(*expires));
-            sheet.row("time of use", before, time(facts.now), &["CHA-03"]);
-            let got = both(subject, sans);
-            sheet.row("challenge's names", permitted(case), got, &["CHA-04"]);
-        }
-        Authority::StaticChallenge {
-            id,
-            profile: issued_for,
-            inventory,
-        } => {
-            let got = format!("the static challenge {id}");
-            sheet.row("authority", or_renewal, got, &["CHA-01"]);
-            sheet.row("challenge's profile", name, issued_for, &["CHA-02"]);
-            entry(case, inventory.as_ref(), &["CHA-06", "CHA-07"], sheet);
-            if let Some(entry) = inventory {
-                let got = if entry.already_issued { "one" } else { "none" };
-                sheet.row("earlier certificate", "none", got, &["CHA-08"]);
-            }
-        }
-        Authority::Renewal { .. } => renewal(case, or_renewal, sheet),
+    let Some(grant) = case.grant() else {
+        return sheet.row("source", or_renewal, "none", &["CHA-01", "CHA-02"]);
+    };
+    let source = grant.source();
+    if let Some(renewed) = source.renewed() {
+        return renewal(case, or_renewal, source, renewed, grant.claims(), sheet);
+    }
+    let Claims {
+        profile: issued_for,
+        names,
+        expires,
+        inventory,
+    } = grant.claims();
+    sheet.row("source", or_renewal, source.describe(), &["CHA-01"]);
+    sheet.row("challenge's profile", name, issued_for, &["CHA-02"]);
+    if let Some(expires) = expires {
+        let before = format!("before {}", time(*expires));
+        sheet.row("time of use", before, time(facts.now), &["CHA-03"]);
+    }
+    if let Some(names) = names {
+        let got = both(&names.subject, &names.sans);
+        sheet.row("challenge's names", permitted(case), got, &["CHA-04"]);
+    }
+    if source.needs_inventory() {
+        entry(case, inventory.as_ref(), &["CHA-06", "CHA-07"], sheet);
+    }
+    if let Some(entry) = inventory.as_ref().filter(|_| source.is_shared()) {
+        let got = if entry.already_issued { "one" } else { "none" };
+        sheet.row("earlier certificate", "none", got, &["CHA-08"]);
     }
 }
 
-fn renewal(case: &Case<'_>, wanted: String, sheet: &mut Sheet) {
+fn renewal(
+    case: &Case<'_>,
+    wanted: String,
+    source: &Source,
+    renewed: &Renewed,
+    claims: &Claims,
+    sheet: &mut Sheet,
+) {
     let (profile, facts) = (case.profile, case.facts);
-    let Authority::Renewal {
-        serial,
-        profile: issued_under,
-        subject,
-        sans,
-        not_after,
-        old_spki_sha256,
-        inventory,
-    } = &facts.authority
-    else {
-        return;
-    };
-    let got = format!("renewal of certificate {serial}");
-    sheet.row("authority", wanted, got, &["CHA-01", "REN-01"]);
+    sheet.row("source", wanted, source.describe(), &["CHA-01", "REN-01"]);
     let name = profile.name().as_str();
-    sheet.row("renewed profile", name, issued_under, &["REN-02"]);
-    let until = time(*not_after);
-    let window = match profile.renewal() {
-        Some(renewal) => {
-            let opens = not_after.checked_sub(renewal.window);
-            let opens = opens.unwrap_or(SystemTime::UNIX_EPOCH);
-            format!("from {} to {until}", time(opens))
-        }
-        None => format!("to {until}"),
-    };
-    let now = time(facts.now);
-    sheet.row("time of renewal", window, now, &["REN-03", "REN-04"]);
+    sheet.row("renewed profile", name, &claims.profile, &["REN-02"]);
+    if let Some(not_after) = claims.expires {
+        let until = time(not_after);
+        let window = match profile.renewal() {
+            Some(renewal) => {
+                let opens = not_after.checked_sub(renewal.window);
+                let opens = opens.unwrap_or(SystemTime::UNIX_EPOCH);
+                format!("from {} to {until}", time(opens))
+            }
+            None => format!("to {until}"),
+        };
+        let now = time(facts.now);
+        sheet.row("time of renewal", window, now, &["REN-03", "REN-04"]);
+    }
     let key = match profile.renewal() {
         Some(renewal) if !renewal.same_key => "a new one",
         Some(_) | None => "a new one or the same",
     };
-    let same = facts.key.spki_sha256() == *old_spki_sha256;
+    let same = facts.key.spki_sha256() == renewed.spki_sha256;
     let got = if same { "the same" } else { "a new one" };
     sheet.row("renewal's key", key, got, &["REN-05"]);
-    let got = both(subject, sans);
-    sheet.row("renewed names", permitted(case), got, &["REN-06"]);
-    entry(case, inventory.as_ref(), &["CHA-06"], sheet);
+    if let Some(names) = &claims.names {
+        let got = both(&names.subject, &names.sans);
+        sheet.row("renewed names", permitted(case), got, &["REN-06"]);
+    }
+    entry(case, claims.inventory.as_ref(), &["CHA-06"], sheet);
 }
 
 fn entry(
@@ -136,7 +131,7 @@ fn entry(
     sheet.row("inventory's key", wanted, got, key_rules);
 }
 
-/// The names that are issued for the authority.
+/// The names that may be issued.
 fn permitted(case: &Case<'_>) -> String {
     match &case.names {
         Ok(names) => both(&names.subject, &names.sans),
