@@ -44,7 +44,7 @@ pub(crate) struct ImportArgs {
     switch: SwitchArgs,
 }
 
-pub(super) fn run(args: ImportArgs, installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(args: &ImportArgs, installation: &Installation, out: Output) -> Outcome {
     let mut transcript = Transcript::load(installation)?;
     let generation = awaiting(&transcript).ok_or_else(|| {
         Failure::failed("no ceremony here awaits a CA certificate").next(

@@ -49,10 +49,10 @@ fn run(cli: Cli) -> Outcome {
     };
     match cli.command {
         Command::Create(args) => make::run(*args, &installation()?, out),
-        Command::Import(args) => import::run(args, &installation()?, out),
+        Command::Import(args) => import::run(&args, &installation()?, out),
         Command::Transport(args) => transport::run(&args, &installation()?, out),
         Command::Approver(args) => approver::run(&args, &installation()?, out),
-        Command::Ocsp(args) => ocsp::run(args, &installation()?, out),
+        Command::Ocsp(args) => ocsp::run(&args, &installation()?, out),
         Command::Next(args) => next::run(*args, &installation()?, out),
         Command::Completions(args) => generated::completions(&args, Cli::command(), out),
         Command::Man(args) => generated::man(&args, Cli::command(), out),

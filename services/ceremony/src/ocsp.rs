@@ -47,7 +47,7 @@ pub(crate) struct OcspArgs {
     days: u32,
 }
 
-pub(super) fn run(args: OcspArgs, installation: &Installation, out: Output) -> Outcome {
+pub(super) fn run(args: &OcspArgs, installation: &Installation, out: Output) -> Outcome {
     check_key(args.key, "--key")?;
     let mut transcript = Transcript::load_complete(installation)?;
     let file = SignerToml::find(installation)?;
@@ -57,7 +57,7 @@ pub(super) fn run(args: OcspArgs, installation: &Installation, out: Output) -> O
     let token = transcript.token_args()?;
     let service = Library::load(&token)?.open(&token.token)?;
     let mut record = Record::of(present, installation, &mut transcript);
-    let made = both(&args, &service, file.as_ref(), next, &mut record)?;
+    let made = both(args, &service, file.as_ref(), next, &mut record)?;
     out.one(&made, Made::report)
 }
 

@@ -140,11 +140,8 @@ mod tests {
             let is_ca = matches!(kind, Kind::Root | Kind::IssuingCa);
             for role in KeyRole::ALL {
                 let signed = check_certificate(&tbs, role, &issuer).is_ok();
-                let wanted = match role {
-                    KeyRole::RootSign => is_ca,
-                    KeyRole::CaSign => !is_ca,
-                    _ => false,
-                };
+                let wanted =
+                    (role == KeyRole::RootSign && is_ca) || (role == KeyRole::CaSign && !is_ca);
                 assert_eq!(signed, wanted, "{kind:?} under {role}");
             }
         }
