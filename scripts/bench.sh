@@ -11,7 +11,8 @@
 set -eu
 
 assay=$1/assay
-debug=$2/assay
+assay_bench=$1/assay-bench
+debug=$2
 requests=$3
 refusals=$4
 certificates=$5
@@ -88,7 +89,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 bench() {
-    "$assay" --dir "$dir/demo" bench "$@"
+    "$assay_bench" --dir "$dir/demo" "$@"
 }
 
 start
@@ -125,7 +126,8 @@ bench ocsp --certificates "$certificates" || failed=1
 echo
 
 # A comparison that cannot see is worth nothing: without the tick it has to tell the two causes that differ most.
-assay=$debug
+assay=$debug/assay
+assay_bench=$debug/assay-bench
 config=$dir/demo/signer.toml
 if grep -q '^\[limits\]' "$config"; then
     sed -i 's/^\[limits\].*/&\nrefusal_rate = 100000\nundecipherable_rate = 100000\nrefusal_tick = "1us"/' "$config"

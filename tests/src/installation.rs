@@ -190,6 +190,15 @@ impl Installation {
         self.run("assay-ceremony", arguments).await
     }
 
+    /// Runs `assay-bench` in this installation.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, or does not end in time.
+    pub async fn bench(&self, arguments: &[&str]) -> Result<Ran> {
+        self.run("assay-bench", arguments).await
+    }
+
     async fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran> {
         let mut command = Command::new(binary(program)?);
         command.arg("--dir").arg(&self.ready.dir).args(arguments);
@@ -256,6 +265,17 @@ async fn demo(scratch: &Path, arguments: &[&str]) -> Result<(Service, Ready)> {
         .arg(scratch.join("demo"))
         .args(arguments);
     Service::start(&mut command, "demo", scratch).await
+}
+
+/// Runs `assay-audit`, as an auditor does: where there is no installation.
+///
+/// # Errors
+///
+/// When it cannot be started, or does not end in time.
+pub async fn auditor(arguments: &[&str]) -> Result<Ran> {
+    let mut command = Command::new(binary("assay-audit")?);
+    command.current_dir(std::env::temp_dir()).args(arguments);
+    tool::run(&mut command, &[]).await
 }
 
 /// A binary of this workspace, in the target directory that this test was built into.

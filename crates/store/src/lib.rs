@@ -16,7 +16,6 @@ mod error;
 mod evidence;
 mod expiring;
 mod export;
-mod fleet;
 mod intents;
 mod inventory;
 mod issuers;
@@ -58,7 +57,6 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportRow, InventoryChangeRow, Told};
-pub use fleet::{OcspSurvey, multiply_certificates, survey_ocsp};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,

@@ -9,14 +9,14 @@ use crate::commands::{
     audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
     rollover, scep, status,
 };
-use crate::{bench, demo, export, witness};
+use crate::{demo, export};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  failed, or refused by the signer, the token or a check
   2  wrong usage or configuration
-  3  the signer or the frontend cannot be reached; of an export: nothing is wrong, but not all is proven
+  3  the signer or the frontend cannot be reached
   4  stopped by the operator before the work was done
   5  the request waits for an operator's approval";
 
@@ -72,10 +72,6 @@ pub(crate) enum Command {
     Audit(audit::AuditCommand),
     Export(export::ExportArgs),
     Receipt(receipt::ReceiptArgs),
-    Witness(witness::WitnessArgs),
-    /// Measure the token alone, and enrolments against a running instance
-    #[command(subcommand)]
-    Bench(bench::BenchCommand),
     /// Readiness, workers and counts of the signer
     Status(status::StatusArgs),
     /// Print a completion script for a shell

@@ -1,12 +1,10 @@
-//! assay: demo, challenges, policy tools and benchmark.
+//! assay: operates an installation, and runs the demo.
 
 mod args;
-mod bench;
 mod commands;
 mod demo;
 mod device;
 mod export;
-mod witness;
 
 use std::process::ExitCode;
 
@@ -24,10 +22,6 @@ use crate::installation::Installation;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    // The token benchmark starts this executable again as an HSM worker.
-    if let Some(code) = assay_hsm::run_worker_if_asked() {
-        return code;
-    }
     let cli = Cli::parse();
     program::run("assay", Box::pin(dispatch(cli)))
 }
@@ -47,11 +41,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Rollover(command) => rollover::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
-        Command::Audit(command) => audit::run(command, cli.dir.as_deref(), out).await,
+        Command::Audit(command) => audit::run(command, &installation()?, out).await,
         Command::Export(args) => export::run(args, &installation()?, out).await,
-        Command::Receipt(args) => receipt::run(args, cli.dir.as_deref(), out).await,
-        Command::Witness(args) => witness::run(args, out).await,
-        Command::Bench(command) => bench::run(command, cli.dir.as_deref(), out).await,
+        Command::Receipt(args) => receipt::run(args, &installation()?, out).await,
         Command::Status(args) => status::run(args, &installation()?, out).await,
         Command::Completions(args) => generated::completions(&args, Cli::command(), out),
         Command::Man(args) => generated::man(&args, Cli::command(), out),

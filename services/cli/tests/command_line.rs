@@ -225,30 +225,6 @@ fn a_request_that_never_waited_cannot_be_resumed() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_export_ends_with_the_code_that_says_so() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().to_string_lossy();
-    let nowhere = format!("{path}/nowhere");
-    let run = assay(&["audit", "verify", &nowhere])?;
-    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
-    assert!(said(&run).contains("next: "), "{}", said(&run));
-
-    // An empty directory has no manifest: bad, and said of the file.
-    let run = assay(&["audit", "verify", &path])?;
-    assert_eq!(run.status.code(), Some(1), "{}", said(&run));
-    assert!(said(&run).contains("manifest.json"), "{}", said(&run));
-    let run = assay(&["--json", "audit", "verify", &path])?;
-    let report: serde_json::Value = serde_json::from_slice(&run.stdout)?;
-    assert_eq!(report["verdict"], "bad");
-    assert_eq!(report["bad"][0]["check"], "VER-01");
-
-    let run = assay(&["audit", "verify", &path, "--trust", &nowhere])?;
-    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
-    assert!(said(&run).contains("log.vkey"), "{}", said(&run));
-    Ok(())
-}
-
-#[test]
 fn each_command_of_the_log_is_in_the_manual_and_in_the_completions() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().to_string_lossy().into_owned();
@@ -256,15 +232,7 @@ fn each_command_of_the_log_is_in_the_manual_and_in_the_completions() -> Result<(
     assert!(run.status.success(), "{}", said(&run));
     let script = assay(&["completions", "bash"])?.stdout;
     let script = String::from_utf8(script)?;
-    for command in [
-        "audit-checkpoint",
-        "audit-cosign",
-        "audit-trust",
-        "receipt",
-        "receipt-verify",
-        "witness",
-        "witness-key",
-    ] {
+    for command in ["audit-checkpoint", "audit-cosign", "audit-trust", "receipt"] {
         let page = std::fs::read_to_string(dir.path().join(format!("assay-{command}.1")))?;
         assert!(page.contains(".SH DESCRIPTION"), "{command}");
         let function = command.replace('-', "__subcmd__");
@@ -273,42 +241,6 @@ fn each_command_of_the_log_is_in_the_manual_and_in_the_completions() -> Result<(
             script.contains(&function) || script.contains(&plain),
             "{command}"
         );
-    }
-    Ok(())
-}
-
-#[test]
-fn a_witness_says_what_it_lacks_before_it_listens() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let file = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-    let (key, state) = (file("key"), file("state"));
-    let made = assay(&["witness", "key", "--name", "w.example", "--out", &key])?;
-    assert!(made.status.success(), "{}", said(&made));
-    let vkey = String::from_utf8(made.stdout)?;
-    let serve = |key: &str, log: &[&str]| {
-        let mut arguments = vec!["witness", "--key", key, "--state", &state];
-        arguments.extend(["--listen", "127.0.0.1:0"]);
-        arguments.extend(log);
-        assay(&arguments)
-    };
-    for (run, told) in [
-        (serve(&key, &[])?, "--log"),
-        (serve(&key, &["--log", "log.example"])?, "no verifier key"),
-        (
-            serve(&key, &["--log", vkey.trim()])?,
-            "a witness's key, not a log's",
-        ),
-        (
-            serve(&file("none"), &["--log", "log.example+5a3f1e0c+AAAA"])?,
-            "verifier key",
-        ),
-        (
-            assay(&["witness", "key", "--name", "w example", "--out", &file("b")])?,
-            "can name no witness",
-        ),
-    ] {
-        assert_eq!(run.status.code(), Some(2), "{told}: {}", said(&run));
-        assert!(said(&run).contains(told), "{told}: {}", said(&run));
     }
     Ok(())
 }

@@ -10,23 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use assay_tests::device::{Anchors, Device};
-use assay_tests::installation::{Installation, binary};
+use assay_tests::installation::{Installation, auditor, binary};
 use assay_tests::process::Service;
 use assay_tests::tool::{self, Ran};
 use assay_tests::wait;
 use openssl::sha::sha256;
 use serde_json::Value;
 use tokio::process::Command;
-
-/// `assay` where there is no installation, as at the auditor's.
-async fn offline(arguments: &[&str]) -> Result<Ran> {
-    let mut command = Command::new(binary("assay")?);
-    command
-        .current_dir(std::env::temp_dir())
-        .env_remove("ASSAY_DIR")
-        .args(arguments);
-    tool::run(&mut command, &[]).await
-}
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path is not UTF-8")
@@ -58,7 +48,7 @@ impl Evidence {
 
     async fn verify(&self) -> Result<Ran> {
         let (export, trust) = (text(&self.export)?, text(&self.trust)?);
-        offline(&["--json", "audit", "verify", export, "--trust", trust]).await
+        auditor(&["--json", "verify", export, "--trust", trust]).await
     }
 }
 

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
-use assay_tests::installation::{Installation, pem};
+use assay_tests::installation::{Installation, auditor, pem};
 use openssl::sha::sha256;
 use openssl::x509::X509;
 
-use crate::{Evidence, enrol, files, json, offline, text};
+use crate::{Evidence, enrol, files, json, text};
 
 /// The certificates of a file of pins, DER.
 fn pinned(file: &Path) -> Result<Vec<Vec<u8>>> {
@@ -86,8 +86,7 @@ async fn the_next_ca_and_those_of_before_are_pinned_with_the_present_one() -> Re
     let (first, last) = (several.trust.join("ca.pem"), several.trust.join("ca-3.pem"));
     std::fs::rename(last, first)?;
     let (export, trust) = (text(&several.export)?, text(&several.trust)?);
-    let verify = ["--json", "audit", "verify", export, "--trust", trust];
-    let ran = offline(&verify).await?;
+    let ran = auditor(&["--json", "verify", export, "--trust", trust]).await?;
     assert_eq!(ran.status.code(), Some(1), "{}", ran.stderr);
     assert_eq!(json(&ran)?["bad"][0]["check"], "VER-16");
     Ok(())

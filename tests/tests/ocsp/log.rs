@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use assay_tests::audit::Record;
-use assay_tests::installation::set;
+use assay_tests::installation::{auditor, set};
 use assay_tests::query::serial_hex;
 use assay_tests::store::{multiply_certificates, read_only};
 use assay_tests::wait;
@@ -38,8 +38,8 @@ async fn responses_are_no_signatures_of_the_ca_and_an_export_is_proven_all_the_s
     let made = ["export", "--out", out];
     scene.installation.assay(&made).await?.succeeded()?;
     scene.installation.stop().await?;
-    let verify = ["--json", "audit", "verify", out, "--trust", trust];
-    let ran = scene.installation.assay(&verify).await?.succeeded()?;
+    let verify = ["--json", "verify", out, "--trust", trust];
+    let ran = auditor(&verify).await?.succeeded()?;
     let verdict: Value = serde_json::from_str(&ran.text())?;
     assert_eq!(verdict["verdict"], "proven", "{verdict}");
 

@@ -87,8 +87,8 @@ async fn set_limits(installation: &mut Installation, limits: &[(&str, toml::Valu
 }
 
 async fn compare(installation: &Installation, repetitions: &str, more: &[&str]) -> Result<Ran> {
-    let arguments = ["--json", "bench", "refusals", "--repetitions", repetitions];
-    installation.assay(&[&arguments, more].concat()).await
+    let arguments = ["--json", "refusals", "--repetitions", repetitions];
+    installation.bench(&[&arguments, more].concat()).await
 }
 
 fn json(ran: &Ran) -> Result<Value> {

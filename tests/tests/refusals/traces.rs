@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{NO_BUDGET, compare, with_limits};
 
-/// As `assay bench refusals --help` lists them.
+/// As `assay-bench refusals --help` lists them.
 const CAUSES: [&str; 8] = [
     "key-padding",
     "key-length",

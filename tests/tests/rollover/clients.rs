@@ -82,7 +82,7 @@ async fn openssl_verifies_the_announcement_which_ends_with_the_switch() -> Resul
     ensure!(!scene.capabilities().await?.contains("GetNextCACert"));
     let failed = scene.installation.assay(&["scep", "get-next-ca"]).await?;
     let told = failed.failed()?.all();
-    ensure!(told.contains("there is none to take over"), "{told}");
+    ensure!(told.contains("there is no next CA"), "{told}");
     Ok(())
 }
 

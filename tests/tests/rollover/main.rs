@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use assay_tests::audit::Record;
 use assay_tests::device::{Device, KnownCa};
 use assay_tests::http;
-use assay_tests::installation::{Installation, set};
+use assay_tests::installation::{Installation, auditor, set};
 use assay_tests::operator::Operator;
 use assay_tests::wait;
 use serde_json::Value;
@@ -142,10 +142,12 @@ impl Scene {
                 .chain(pins)
                 .collect(),
             vec!["export", "--out", &export],
-            vec!["audit", "verify", &export, "--trust", &trust],
         ] {
             self.installation.assay(&arguments).await?.succeeded()?;
         }
+        auditor(&["verify", &export, "--trust", &trust])
+            .await?
+            .succeeded()?;
         Ok(())
     }
 

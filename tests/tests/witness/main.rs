@@ -11,22 +11,9 @@ mod scene;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use assay_tests::installation::binary;
-use assay_tests::tool::{self, Ran};
-use tokio::process::Command;
 
 /// The witness's name.
 const WITNESS: &str = "witness.example.org/a";
-
-/// `assay` without an installation.
-async fn assay(arguments: &[&str]) -> Result<Ran> {
-    let mut command = Command::new(binary("assay")?);
-    command
-        .current_dir(std::env::temp_dir())
-        .env_remove("ASSAY_DIR")
-        .args(arguments);
-    tool::run(&mut command, &[]).await
-}
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path is not UTF-8")

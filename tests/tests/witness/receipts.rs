@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use assay_tests::installation::Installation;
+use assay_tests::installation::{Installation, auditor};
 
 use super::run::Witness;
 use super::scene::serial_of;
-use super::{WITNESS, assay, text};
+use super::{WITNESS, text};
 
 /// Fetched by file and by serial, a receipt holds without an installation, and each member that is changed is named.
 pub(crate) async fn hold_offline(
@@ -32,9 +32,8 @@ pub(crate) async fn hold_offline(
 
     let log_key = trust.join("log.vkey");
     let verify = async |receipt: &Path, certificate: &Path| {
-        assay(&[
+        auditor(&[
             "receipt",
-            "verify",
             text(receipt)?,
             "--certificate",
             text(certificate)?,
@@ -88,9 +87,8 @@ pub(crate) async fn hold_offline(
     let told = verify(&receipt, ca).await?.failed()?.all();
     assert!(told.contains("certificate_sha256: "), "{told}");
     let other = Witness::new().await?;
-    let told = assay(&[
+    let told = auditor(&[
         "receipt",
-        "verify",
         text(&receipt)?,
         "--certificate",
         text(&pem)?,

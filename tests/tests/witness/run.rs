@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use assay_tests::http::{self, Response};
-use assay_tests::installation::binary;
+use assay_tests::installation::{auditor, binary};
 use assay_tests::process::Service;
 use assay_tests::wait;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::{WITNESS, assay, text};
+use super::{WITNESS, text};
 
 /// The witness's key and memory, over all its runs.
 pub(crate) struct Witness {
@@ -24,7 +24,7 @@ impl Witness {
     pub(crate) async fn new() -> Result<Self> {
         let dir = TempDir::with_prefix("assay-witness-")?;
         let key = dir.path().join("key");
-        let made = assay(&["witness", "key", "--name", WITNESS, "--out", text(&key)?]).await?;
+        let made = auditor(&["witness", "key", "--name", WITNESS, "--out", text(&key)?]).await?;
         Ok(Self {
             vkey: made.succeeded()?.text().trim().to_owned(),
             dir,
@@ -41,7 +41,7 @@ impl Witness {
     pub(crate) async fn start(&mut self, log: &str) -> Result<String> {
         self.runs += 1;
         let name = format!("witness-{}", self.runs);
-        let mut command = Command::new(binary("assay")?);
+        let mut command = Command::new(binary("assay-audit")?);
         command
             .args(["witness", "--listen", "127.0.0.1:0", "--log", log])
             .arg("--key")

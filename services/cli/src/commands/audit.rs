@@ -1,12 +1,10 @@
-//! `assay audit`: the records of what was done and decided, and the proof of them.
+//! `assay audit`: the records of what was done and decided, its checkpoints, and what an auditor pins.
 
 mod checkpoint;
 mod cosign;
 mod signer_file;
 mod trust;
-mod verify;
-
-use std::path::Path;
+mod witness;
 
 use assay_proto::v1::ListAuditRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -26,7 +24,6 @@ pub(crate) enum AuditCommand {
     Checkpoint(checkpoint::CheckpointArgs),
     Cosign(cosign::CosignArgs),
     Trust(trust::TrustArgs),
-    Verify(verify::VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -48,14 +45,16 @@ pub(crate) struct ListArgs {
     raw: bool,
 }
 
-pub(crate) async fn run(command: AuditCommand, dir: Option<&Path>, out: Output) -> Outcome {
-    let installation = || Installation::find(dir);
+pub(crate) async fn run(
+    command: AuditCommand,
+    installation: &Installation,
+    out: Output,
+) -> Outcome {
     match command {
-        AuditCommand::List(args) => list(args, &installation()?, out).await,
-        AuditCommand::Checkpoint(args) => checkpoint::run(args, &installation()?, out).await,
-        AuditCommand::Cosign(args) => cosign::run(args, &installation()?, out).await,
-        AuditCommand::Trust(args) => trust::run(args, &installation()?, out).await,
-        AuditCommand::Verify(args) => verify::run(&args, out),
+        AuditCommand::List(args) => list(args, installation, out).await,
+        AuditCommand::Checkpoint(args) => checkpoint::run(args, installation, out).await,
+        AuditCommand::Cosign(args) => cosign::run(args, installation, out).await,
+        AuditCommand::Trust(args) => trust::run(args, installation, out).await,
     }
 }
 

@@ -1,110 +1,37 @@
-//! `assay receipt`: the proof that a certificate is in the log, fetched from the signer or checked without it.
+//! `assay receipt`: the proof that a certificate is in the log, fetched from the signer.
 
 use std::path::{Path, PathBuf};
 
-use assay_audit::note::{Algorithm, Note, VerifierKey};
-use assay_audit::{Event, Receipt};
+use assay_audit::Receipt;
 use assay_proto::v1::GetReceiptRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
-use clap::{Args, Subcommand};
+use clap::Args;
 use openssl::x509::X509;
-use serde::Serialize;
 
 use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
+use crate::failure::{OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
-use crate::output::{self, Output};
+use crate::output::Output;
 
+/// Fetch a certificate's proof from the log
+///
+/// A receipt (assay-receipt/1) is one line of JSON: the record of the issuance as the log has it, its inclusion proof (RFC
+/// 6962) and a signed checkpoint. Whoever has it, the certificate and the log's verifier key can check without the signer
+/// that the issuance is on record: `assay-audit receipt`.
 #[derive(Debug, Args)]
-#[command(
-    subcommand_negates_reqs = true,
-    args_conflicts_with_subcommands = true,
-    about = "Fetch a certificate's proof from the log, or check one offline",
-    long_about = "\
-A receipt (assay-receipt/1) is one line of JSON: the record of the issuance as the log holds it, its inclusion proof \
-(RFC 6962) and a signed checkpoint. Whoever has it, the certificate and the log's verifier key can check without the \
-signer that the issuance is on record: `assay receipt verify`."
-)]
 pub(crate) struct ReceiptArgs {
-    #[command(subcommand)]
-    part: Option<Part>,
-
-    #[command(flatten)]
-    fetch: FetchArgs,
-}
-
-#[derive(Debug, Subcommand)]
-enum Part {
-    Verify(VerifyArgs),
-}
-
-#[derive(Debug, Args)]
-struct FetchArgs {
     /// Serial number, hex, with or without colons; or a file with the certificate, PEM or DER
-    #[arg(value_name = "SERIAL|CERT", required = true)]
-    certificate: Option<String>,
+    #[arg(value_name = "SERIAL|CERT")]
+    certificate: String,
 
     /// Write the receipt into this file, which must not exist, instead of printing it
     #[arg(long, short = 'o', value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// Check a receipt offline
-///
-/// Proves that the record of exactly this certificate's issuance is in the log that the checkpoint's signature names, and
-/// that each witness given cosigned that checkpoint. Ends with 1 and names the member that does not hold.
-#[derive(Debug, Args)]
-struct VerifyArgs {
-    /// The receipt
-    #[arg(value_name = "RECEIPT")]
-    receipt: PathBuf,
-
-    /// The certificate that it is for, PEM or DER
-    #[arg(long, value_name = "CERT")]
-    certificate: PathBuf,
-
-    /// Verifier key of the log, or a file that holds it (log.vkey of the trust directory)
-    #[arg(long, value_name = "VKEY|FILE")]
-    log_key: String,
-
-    /// Verifier key of a witness that must have cosigned, or a file that holds it; repeat for more
-    #[arg(long = "witness", value_name = "VKEY|FILE")]
-    witnesses: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Proven {
-    origin: String,
-    /// Records of the log at the checkpoint.
-    size: u64,
-    /// Number of the certificate's record, from 1.
-    sequence: u64,
-    serial: String,
-    certificate_sha256: String,
-    request_digest: String,
-    tbs_digest: String,
-    policy_hash: Option<String>,
-    recorded_at: String,
-    /// Witness and time of each cosignature that was asked for.
-    cosigned: Vec<Cosigned>,
-}
-
-#[derive(Debug, Serialize)]
-struct Cosigned {
-    witness: String,
-    at: String,
-}
-
-pub(crate) async fn run(args: ReceiptArgs, dir: Option<&Path>, out: Output) -> Outcome {
-    match args.part {
-        Some(Part::Verify(args)) => out.one(&verify(&args)?, Proven::lines),
-        None => fetch(args.fetch, &Installation::find(dir)?, out).await,
-    }
-}
-
-async fn fetch(args: FetchArgs, installation: &Installation, out: Output) -> Outcome {
-    let wanted = args.certificate.unwrap_or_default();
+pub(crate) async fn run(args: ReceiptArgs, installation: &Installation, out: Output) -> Outcome {
+    let wanted = args.certificate;
     let serial = if Path::new(&wanted).is_file() {
         serial(&certificate(Path::new(&wanted))?)?
     } else {
@@ -145,83 +72,6 @@ async fn fetch(args: FetchArgs, installation: &Installation, out: Output) -> Out
     })
 }
 
-fn verify(args: &VerifyArgs) -> Outcome<Proven> {
-    let log = key(&args.log_key)?;
-    if log.algorithm() == Algorithm::CosignatureV1 {
-        return Err(Failure::usage("--log-key is a witness's key, not a log's"));
-    }
-    let witnesses: Vec<VerifierKey> = args
-        .witnesses
-        .iter()
-        .map(|text| key(text))
-        .collect::<Outcome<_>>()?;
-    let what = || format!("{} proves nothing", args.receipt.display());
-    let receipt: Receipt = files::read_text(&args.receipt)?.parse().or_fail(what())?;
-    let der = certificate(&args.certificate)?
-        .to_der()
-        .or_fail("the certificate is unreadable")?;
-    let checkpoint = receipt.verify(&log, &der).or_fail(what())?;
-    let note: Note = receipt.checkpoint.parse().or_fail(what())?;
-    let cosigned = witnesses
-        .iter()
-        .map(|witness| cosignature(witness, &note))
-        .collect::<Outcome<_>>()?;
-    let record = receipt.record;
-    let moment = record.draft.moment;
-    let Event::RequestIssued {
-        request,
-        issuance,
-        certificate_sha256,
-        ..
-    } = record.draft.event
-    else {
-        return Err(Failure::failed(what()));
-    };
-    Ok(Proven {
-        origin: checkpoint.origin,
-        size: checkpoint.size,
-        sequence: record.sequence,
-        serial: issuance.serial.to_string(),
-        certificate_sha256: certificate_sha256.to_string(),
-        request_digest: request.request_digest.to_string(),
-        tbs_digest: issuance.tbs_digest.to_string(),
-        policy_hash: record
-            .draft
-            .context
-            .policy_hash
-            .map(|hash| hash.to_string()),
-        recorded_at: output::time(moment.wall_ms / 1_000),
-        cosigned,
-    })
-}
-
-fn cosignature(witness: &VerifierKey, note: &Note) -> Outcome<Cosigned> {
-    let time = witness
-        .verify(note)
-        .or_fail(format!("checkpoint: no cosignature of {}", witness.name()))
-        .map_err(|failure| {
-            failure.next("fetch the receipt again after `assay audit cosign` went to that witness")
-        })?;
-    let at = time.and_then(|time| i64::try_from(time).ok()).unwrap_or(0);
-    Ok(Cosigned {
-        witness: witness.name().to_owned(),
-        at: output::time(at),
-    })
-}
-
-/// A vkey, or the first line of a file that holds one.
-fn key(text: &str) -> Outcome<VerifierKey> {
-    let what = || format!("`{text}` is neither a verifier key nor a file that holds one");
-    if let Ok(key) = text.parse() {
-        return Ok(key);
-    }
-    if !Path::new(text).is_file() {
-        return Err(Failure::usage(what()).next("a verifier key is NAME+KEYID+BASE64"));
-    }
-    let content = files::read_text(Path::new(text))?;
-    content.trim().parse().or_usage(what())
-}
-
 fn certificate(path: &Path) -> Outcome<X509> {
     let octets = files::read(path)?;
     X509::from_pem(&octets)
@@ -233,26 +83,4 @@ fn serial(certificate: &X509) -> Outcome<String> {
     let number = certificate.serial_number().to_bn();
     let number = number.or_fail("the certificate is unreadable")?;
     Ok(hex::encode(number.to_vec()))
-}
-
-impl Proven {
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!(
-                "proven: record {} of the {} in {} is the issuance of this certificate",
-                self.sequence, self.size, self.origin
-            ),
-            format!("serial        {}", self.serial),
-            format!("certificate   SHA-256 {}", self.certificate_sha256),
-            format!("recorded at   {}", self.recorded_at),
-            format!("request       SHA-256 {}", self.request_digest),
-            format!("TBS           SHA-256 {}", self.tbs_digest),
-        ];
-        if let Some(hash) = &self.policy_hash {
-            lines.push(format!("policy        SHA-256 {hash}"));
-        }
-        let cosigned = self.cosigned.iter();
-        lines.extend(cosigned.map(|one| format!("cosigned by   {} at {}", one.witness, one.at)));
-        lines
-    }
 }

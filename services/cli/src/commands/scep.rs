@@ -4,13 +4,14 @@ mod next_ca;
 
 use std::path::{Path, PathBuf};
 
+use assay_scep_client::{Credential, Prepared, Session};
 use clap::{Args, Subcommand};
 use openssl::asn1::Asn1TimeRef;
 use openssl::x509::X509CrlRef;
 use serde::Serialize;
 
 use super::server::ServerArgs;
-use crate::device::{Credential, Prepared, Session};
+use crate::device::Explain;
 use crate::failure::{Failure, Next, OrFail, Outcome};
 use crate::files;
 use crate::output::Output;
@@ -35,18 +36,18 @@ pub(crate) struct GetCertArgs {
     serial: Serial,
 
     #[command(flatten)]
-    asker: Asker,
+    requester: Requester,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct GetCrlArgs {
     #[command(flatten)]
-    asker: Asker,
+    requester: Requester,
 }
 
 /// Who asks whom, and where the answer goes.
 #[derive(Debug, Args)]
-struct Asker {
+struct Requester {
     #[command(flatten)]
     server: ServerArgs,
 
@@ -73,10 +74,15 @@ pub(crate) async fn run(command: ScepCommand, dir: Option<&Path>, out: Output) -
 
 async fn get_certificate(args: GetCertArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let Serial(serial) = &args.serial;
-    let (mut session, signer) = args.asker.open(dir).await?;
-    let query = Prepared::get_certificate(signer, serial, &session.ca).await?;
-    let reply = session.send(&query).await?;
-    let certificate = query.read_certificate(&reply, &session.ca).await?;
+    let (mut session, signer) = args.requester.open(dir).await?;
+    let query = Prepared::get_certificate(signer, serial, &session.ca)
+        .await
+        .explained()?;
+    let reply = session.send(&query).await.explained()?;
+    let certificate = query
+        .read_certificate(&reply, &session.ca)
+        .await
+        .explained()?;
     let got = certificate
         .serial_number()
         .to_bn()
@@ -85,14 +91,14 @@ async fn get_certificate(args: GetCertArgs, dir: Option<&Path>, out: Output) -> 
         return Err(Failure::failed("the server sent another certificate").next("do not use it"));
     }
     let pem = text(certificate.to_pem().or_fail("cannot write PEM")?)?;
-    args.asker.tell(&Fetched { pem: &pem }, &pem, out)
+    args.requester.tell(&Fetched { pem: &pem }, &pem, out)
 }
 
 async fn get_crl(args: GetCrlArgs, dir: Option<&Path>, out: Output) -> Outcome {
-    let (mut session, signer) = args.asker.open(dir).await?;
-    let query = Prepared::get_crl(signer, &session.ca).await?;
-    let reply = session.send(&query).await?;
-    let crl = query.read_crl(&reply, &session.ca).await?;
+    let (mut session, signer) = args.requester.open(dir).await?;
+    let query = Prepared::get_crl(signer, &session.ca).await.explained()?;
+    let reply = session.send(&query).await.explained()?;
+    let crl = query.read_crl(&reply, &session.ca).await.explained()?;
     let pem = text(crl.to_pem().or_fail("cannot write PEM")?)?;
     let fetched = FetchedCrl {
         this_update: crl.last_update().to_string(),
@@ -100,12 +106,13 @@ async fn get_crl(args: GetCrlArgs, dir: Option<&Path>, out: Output) -> Outcome {
         revoked: revoked(&crl)?,
         pem: &pem,
     };
-    args.asker.tell(&fetched, &pem, out)
+    args.requester.tell(&fetched, &pem, out)
 }
 
-impl Asker {
+impl Requester {
     async fn open(&self, dir: Option<&Path>) -> Outcome<(Session, Credential)> {
         let signer = Credential::read(&self.cert, &self.key)
+            .explained()
             .next("give the device's own certificate and key with --cert and --key")?;
         Ok((self.server.open(dir).await?, signer))
     }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use assay_scep_client::{Session, Url};
 use clap::Args;
 
-use crate::device::{Session, Url};
+use crate::device::Explain;
 use crate::failure::{Next, OrFail, Outcome};
 use crate::installation::Installation;
 
@@ -26,13 +27,14 @@ pub(crate) struct ServerArgs {
 impl ServerArgs {
     pub(super) fn url(&self, dir: Option<&Path>) -> Outcome<Url> {
         if let Some(url) = &self.url {
-            return Url::parse(url);
+            return Url::parse(url).explained();
         }
         let settings = Installation::find(dir)?.settings()?;
-        match &self.profile {
+        let url = match &self.profile {
             Some(profile) => Url::parse(&settings.profile_url(profile)),
             None => Url::parse(&settings.scep_url),
-        }
+        };
+        url.explained()
     }
 
     pub(super) fn expected_ca(&self) -> Outcome<Option<[u8; 32]>> {
@@ -41,7 +43,9 @@ impl ServerArgs {
 
     /// Connects, and sees that the CA is the one expected, if one is.
     pub(super) async fn open(&self, dir: Option<&Path>) -> Outcome<Session> {
-        Session::open(&self.url(dir)?, self.expected_ca()?).await
+        Session::open(&self.url(dir)?, self.expected_ca()?)
+            .await
+            .explained()
     }
 }
 

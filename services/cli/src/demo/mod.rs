@@ -1,8 +1,8 @@
 //! `assay demo`: a whole installation on SoftHSM, real processes and mutual TLS, in one directory.
 
+mod address;
 mod ceremony;
 mod child;
-mod door;
 mod home;
 mod ready;
 mod serve;
@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::{DEMO_DIR, Installation};
 use crate::output::Output;
-use door::Door;
+use address::HeldAddress;
 use home::Home;
 
 /// Kinds of key that SCEP clients verify.
@@ -74,9 +74,9 @@ pub(crate) async fn run(args: DemoArgs, dir: Option<&Path>, out: Output) -> Outc
     let demo = async {
         home.stop_orphans().await?;
         let last = home.mark()?.and_then(|mark| mark.http);
-        let door = Door::hold(args.listen, last)?;
-        setup::prepare(&home, &args, door.address()).await?;
-        let started = start::start(&home, door).await?;
+        let frontend = HeldAddress::hold(args.listen, last)?;
+        setup::prepare(&home, &args, frontend.address()).await?;
+        let started = start::start(&home, frontend).await?;
         Ok::<_, Failure>(started)
     };
     let mut started = tokio::select! {

@@ -4,20 +4,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use assay_policy::{Bundle, Dn, PolicyFile};
+use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
 };
+use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 
+use super::address::HeldAddress;
 use super::child::{Running, Service};
-use super::door::Door;
 use super::home::{Home, Mark};
 use super::settings;
 use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
 use crate::commands::policy;
-use crate::device::{DeviceKey, Session, Url, Wish};
+use crate::device::Explain;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
@@ -53,11 +54,11 @@ impl Started {
     }
 }
 
-pub(super) async fn start(home: &Home, door: Door) -> Outcome<Started> {
+pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started> {
     let mut mark = home
         .mark()?
         .ok_or_else(|| Failure::failed("the demo's directory lost its mark"))?;
-    release_ports(home, door.address())?;
+    release_ports(home, frontend.address())?;
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
@@ -66,7 +67,7 @@ pub(super) async fn start(home: &Home, door: Door) -> Outcome<Started> {
             Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
         put_in_force(home, &mut admin, &files).await?;
     }
-    mark.http = Some(door.open());
+    mark.http = Some(frontend.release());
     let frontend = Running::start(Service::Frontend, home).await?;
     let http = pin_frontend(home, &frontend)?;
     let fleet_challenge = fleet_challenge(home, &mut admin, &mut mark).await?;
@@ -220,23 +221,32 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
         static_challenge: false,
     };
     let issued = only(admin.issue_challenges(request).await?)?;
-    let wish = Wish {
-        subject: Dn::parse_rfc4514(&subject).or_fail("the demo's own subject")?,
-        sans: Vec::new(),
+    let wanted = EnrolmentRequest {
+        subject: Dn::parse_rfc4514(&subject)
+            .or_fail("the demo's own subject")?
+            .to_der(StringEncoding::Utf8)
+            .or_fail("the demo's own subject")?,
+        subject_alt_names: None,
         challenge: issued.challenge,
     };
-    let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES))?;
-    let key = DeviceKey::generate(DEVICE_KEY_BITS)?;
-    let verdict = Session::open(&url, None).await?.enrol(&wish, &key).await?;
+    let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES)).explained()?;
+    let key = DeviceKey::generate(KeyType::Rsa(DEVICE_KEY_BITS)).explained()?;
+    let verdict = Session::open(&url, None)
+        .await
+        .explained()?
+        .enrol(&wanted, &key)
+        .await
+        .explained()?;
     let pem = verdict
-        .issued()?
+        .issued()
+        .explained()?
         .certificate
         .to_pem()
         .or_fail("cannot write the certificate")?;
     let certificate = home.path(&format!("devices/demo-{number}.pem"));
     files::replace(
         &home.path(&format!("devices/demo-{number}.key")),
-        &key.to_pem()?,
+        &key.to_pem().explained()?,
         files::SECRET,
     )?;
     files::replace(&certificate, &pem, files::PUBLIC)?;

@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 const EXAMPLES: &str = "\
 The directory holds the records, the Merkle tree over them, a signed checkpoint, every policy version with its approvals, \
-the evidence of each decision and the issued certificates; no challenge, PIN or key. `assay audit verify DIR` proves it \
+the evidence of each decision and the issued certificates; no challenge, PIN or key. `assay-audit verify DIR` proves it \
 offline.
 
 A range keeps the records of that time, rounded outwards to bundles of 256, and every record that puts a policy in force; \
@@ -108,21 +108,21 @@ async fn export(args: &ExportArgs, installation: &Installation) -> Outcome<Summa
             None => break,
         }
     }
-    let (folder, told) = receiver.finish()?;
-    let (files, octets) = folder.close(told.size, told.bundles)?;
+    let (folder, received) = receiver.finish()?;
+    let (files, octets) = folder.close(received.size, received.bundles)?;
     Ok(Summary {
         directory: args.out.display().to_string(),
-        records: told.size,
-        records_held: told.records_held,
-        evidence: told.evidence,
-        certificates: told.certificates,
-        policies: told.policies,
-        issuers: told.issuers,
+        records: received.size,
+        records_held: received.records_held,
+        evidence: received.evidence,
+        certificates: received.certificates,
+        policies: received.policies,
+        issuers: received.issuers,
         files,
         octets,
-        origin: told.origin,
-        root: told.root.to_string(),
-        cosignatures: told.cosignatures,
+        origin: received.origin,
+        root: received.root.to_string(),
+        cosignatures: received.cosignatures,
         seconds: start.elapsed().as_secs_f64(),
     })
 }
@@ -164,7 +164,7 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "stopped before the export was whole").next("nothing was kept")
 }
 
-/// The signer told something that does not go together with what it told before.
+/// The signer sent something that contradicts what it sent before.
 fn inconsistent(what: impl Into<String>) -> Failure {
     Failure::failed(format!(
         "the signer's export does not hold: {}",

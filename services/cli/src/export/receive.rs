@@ -15,7 +15,7 @@ use super::inconsistent;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::progress::Progress;
 
-/// Takes an export item by item, and holds each to what was told before: what the signer sends has to lead to the root
+/// Takes an export item by item, and holds each to what came before: what the signer sends has to lead to the root
 /// that the log's key signed.
 pub(super) struct Receiver {
     folder: Folder,
@@ -24,7 +24,7 @@ pub(super) struct Receiver {
     tree: Frontier,
     tiler: Tiler,
     bundle: Bundle,
-    told: Told,
+    received: Received,
 }
 
 struct Head {
@@ -32,8 +32,8 @@ struct Head {
     progress: Progress,
 }
 
-/// What came.
-pub(super) struct Told {
+/// What came so far.
+pub(super) struct Received {
     pub(super) size: u64,
     pub(super) root: Hash,
     pub(super) origin: String,
@@ -55,7 +55,7 @@ impl Receiver {
             folder,
             head: None,
             inventory: None,
-            told: Told {
+            received: Received {
                 size: 0,
                 root: tree.root(),
                 origin: String::new(),
@@ -87,7 +87,7 @@ impl Receiver {
     }
 
     /// Everything under the checkpoint has come; else what was missing.
-    pub(super) fn finish(mut self) -> Outcome<(Folder, Told)> {
+    pub(super) fn finish(mut self) -> Outcome<(Folder, Received)> {
         self.end_inventory()?;
         let Some(Head { checkpoint, .. }) = self.head.take() else {
             return Err(inconsistent("it is empty"));
@@ -112,10 +112,10 @@ impl Receiver {
         for tile in self.tiler.finish() {
             self.folder.write(&tile.path(), &tile.to_bytes())?;
         }
-        self.told.size = checkpoint.size;
-        self.told.root = root;
-        self.told.origin = checkpoint.origin;
-        Ok((self.folder, self.told))
+        self.received.size = checkpoint.size;
+        self.received.root = root;
+        self.received.origin = checkpoint.origin;
+        Ok((self.folder, self.received))
     }
 
     fn head(&mut self, head: ExportHead) -> Outcome {
@@ -138,7 +138,7 @@ impl Receiver {
             )));
         }
         // The first signature is the log's own.
-        self.told.cosignatures = note.signatures().len() - 1;
+        self.received.cosignatures = note.signatures().len() - 1;
         self.write(&Place::Checkpoint, text.as_bytes())?;
         self.write(&Place::LogKey, format!("{log_key}\n").as_bytes())?;
         self.head = Some(Head {
@@ -150,10 +150,10 @@ impl Receiver {
 
     fn issuer(&mut self, issuer: ExportIssuer) -> Outcome {
         for (k, certificate) in (0..).zip(issuer.certificates) {
-            let place = Place::Issuer(self.told.issuers, k);
+            let place = Place::Issuer(self.received.issuers, k);
             self.write(&place, &certificate)?;
         }
-        self.told.issuers += 1;
+        self.received.issuers += 1;
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl Receiver {
             }
             self.folder.write(&path, &file.content)?;
         }
-        self.told.policies += 1;
+        self.received.policies += 1;
         Ok(())
     }
 
@@ -263,10 +263,10 @@ impl Receiver {
         };
         let bundle = std::mem::take(&mut self.bundle);
         if let Some(counts) = bundle.write(index, &mut self.folder)? {
-            self.told.bundles.push(index);
-            self.told.records_held += counts.records;
-            self.told.evidence += counts.evidence;
-            self.told.certificates += counts.certificates;
+            self.received.bundles.push(index);
+            self.received.records_held += counts.records;
+            self.received.evidence += counts.evidence;
+            self.received.certificates += counts.certificates;
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ fn witnesses(document: &Document, vkeys: &[String]) -> Result<Vec<VerifierKey>, 
             .map_err(|error| wrong(format!("`{vkey}`: {error}")))?;
         if key.algorithm() != Algorithm::CosignatureV1 {
             return Err(wrong(format!(
-                "`{vkey}` is no key of a witness: its type must be 0x04, cosignature/v1; `assay witness key` makes one"
+                "`{vkey}` is no key of a witness: its type must be 0x04, cosignature/v1; `assay-audit witness key` makes one"
             )));
         }
         if keys.iter().any(|other| other.name() == key.name()) {

@@ -18,7 +18,7 @@ use crate::output::Output;
 /// Print or save the latest checkpoint of the log, with its cosignatures
 ///
 /// A checkpoint (C2SP tlog-checkpoint) is a signed note: origin, number of records, root hash. Whoever keeps one away from
-/// the signer can show later that the log still holds every record of then: `assay audit verify` holds an export to it.
+/// the signer can show later that the log still holds every record of then: `assay-audit verify` holds an export to it.
 #[derive(Debug, Args)]
 pub(crate) struct CheckpointArgs {
     /// Write the note into this file, which must not exist

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use assay_audit::note::{Note, Signature};
-use assay_audit::{Checkpoint, Hash};
+use assay_audit::{Checkpoint, Hash, Submission};
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AddCosignatureRequest, ProveConsistencyRequest};
 use clap::Args;
 use serde::Serialize;
 
 use super::checkpoint;
+use super::witness::{Anchors, SYSTEM_ANCHORS, Url, Verdict, submit};
 use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::output::{Output, Row};
-use crate::witness::{Anchors, SYSTEM_ANCHORS, Submission, Url, Verdict, submit};
 
 /// Rounds with one witness: to learn its size, to answer, and once more for each other client that was faster.
 const MAX_ROUNDS: usize = 4;
@@ -200,7 +200,7 @@ async fn prove(admin: &mut Admin, old: u64, size: u64) -> Outcome<Vec<Hash>> {
 fn explain(url: &Url, status: u16, reason: &str) -> Failure {
     let failure = Failure::failed(format!("{url} does not cosign ({status}): {reason}"));
     match status {
-        403 | 404 => failure.next("the witness must know the log's verifier key: `assay witness --log VKEY` there"),
+        403 | 404 => failure.next("the witness must know the log's verifier key: `assay-audit witness --log VKEY` there"),
         409 | 422 => failure.next(
             "the log is not the one that the witness saw before: it was set back, rewritten, or its state restored from a copy; find out before anything else",
         ),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use assay_audit::Checkpoint;
 use assay_audit::note::{Algorithm, Note, VerifierKey};
 use assay_policy::Approver;
-use assay_verify::layout::trust::ca_file;
+use assay_verify::layout::trust::{ApproverEntry, ApproversFile, ApproversTable, ca_file};
 use clap::Args;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
@@ -27,7 +27,7 @@ const LOG_KEY_FILE: &str = "certificates/log-key.pem";
 ///
 /// Gathers from signer.toml and the ceremony's files, not from what the running signer says: log.vkey, ca.pem (and ca-2.pem
 /// and so on, where several CAs are pinned), witnesses.vkeys, approvers.toml with the certificates, and the present checkpoint, which must be signed by that log key.
-/// Hand the directory to the auditor by a way of its own; `assay audit verify --trust DIR` holds exports to it.
+/// Hand the directory to the auditor by a way of its own; `assay-audit verify --trust DIR` holds exports to it.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
     /// Directory to make; it must not exist
@@ -45,25 +45,6 @@ pub(crate) struct TrustArgs {
     /// Take this checkpoint, saved by `assay audit checkpoint`, and do not ask the signer
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-}
-
-/// The table [policy] again, with the paths of the copies.
-#[derive(Debug, Serialize)]
-struct ApproversFile {
-    policy: ApproversTable,
-}
-
-#[derive(Debug, Serialize)]
-struct ApproversTable {
-    approvals: usize,
-    approver: Vec<ApproverEntry>,
-}
-
-#[derive(Debug, Serialize)]
-struct ApproverEntry {
-    person: String,
-    certificate: String,
-    retired: bool,
 }
 
 /// Everything, read and checked before the first file is written.

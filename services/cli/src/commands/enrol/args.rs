@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_policy::{Dn, SubjectAltName};
-use clap::Args;
+use assay_scep_client::{DeviceKey, KeyType};
+use clap::{Args, ValueEnum};
 use zeroize::Zeroizing;
 
 use crate::commands::server::ServerArgs;
-use crate::device::{DeviceKey, KeyType};
+use crate::device::Explain;
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Longest challenge read from a file or standard input: Intune's have some kilobytes.
@@ -26,6 +27,17 @@ Examples:
   Where an operator has to approve (`assay request approve`), wait for up to an hour, or come back later:
     assay enrol --profile approved --subject 'CN=box-1,O=Example' --challenge-file challenge.txt --wait 1h
     assay enrol --resume device.pending";
+
+/// What kind of key is made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KeyKind {
+    /// RSA, as long as --bits says; it can renew without a challenge
+    Rsa,
+    /// NIST P-256
+    P256,
+    /// NIST P-384
+    P384,
+}
 
 #[derive(Debug, Args)]
 #[command(about = "Enrol a device over SCEP, or renew its certificate, with a software key")]
@@ -103,8 +115,8 @@ pub(crate) struct EnrolArgs {
     resume: Option<Option<PathBuf>>,
 
     /// Kind of the new key; the reply to an elliptic-curve key is enveloped under the challenge
-    #[arg(long, value_enum, default_value_t = KeyType::Rsa)]
-    key_type: KeyType,
+    #[arg(long, value_enum, default_value_t = KeyKind::Rsa)]
+    key_type: KeyKind,
 
     /// Bits of the RSA key
     #[arg(long, default_value_t = 2_048, value_parser = clap::value_parser!(u32).range(2_048..=8_192))]
@@ -122,7 +134,12 @@ pub(crate) struct EnrolArgs {
 impl EnrolArgs {
     /// A new key of the kind that is asked for.
     pub(super) fn new_key(&self) -> Outcome<DeviceKey> {
-        DeviceKey::of_type(self.key_type, self.bits)
+        DeviceKey::generate(match self.key_type {
+            KeyKind::Rsa => KeyType::Rsa(self.bits),
+            KeyKind::P256 => KeyType::P256,
+            KeyKind::P384 => KeyType::P384,
+        })
+        .explained()
     }
 
     /// The challenge of a renewal: only an elliptic-curve key needs one, as it cannot decrypt the reply.

@@ -5,13 +5,18 @@ mod pending;
 
 use std::path::{Path, PathBuf};
 
+use assay_policy::{StringEncoding, SubjectAltName};
+use assay_scep_client::{
+    self as client, Credential, DeviceKey, Enrolled, EnrolmentRequest, Error, Prepared, Session,
+    Verdict,
+};
 use openssl::x509::X509;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 pub(crate) use self::args::EnrolArgs;
 use self::pending::{Patience, Pending};
-use crate::device::{Credential, DeviceKey, Enrolled, Prepared, Session, Verdict, Wish};
+use crate::device::{Explain, explain};
 use crate::failure::{Exit, Failure, Next, OrFail, Outcome};
 use crate::files;
 use crate::output::{self, Output};
@@ -33,15 +38,16 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     let url = args.server.url(dir)?;
     let order = Order::of(&args)?;
     let trusted = args.server.expected_ca()?;
-    let mut session = Session::open(&url, trusted).await?;
+    let mut session = Session::open(&url, trusted).await.explained()?;
     let present = hex::encode(session.ca.fingerprint());
     if args.next_ca {
-        session.go_over().await?;
+        session.go_over().await.explained()?;
     }
-    let request = order.request(&session).await?;
+    let request = order.request(&session).await.explained()?;
     // Before the request: a certificate whose key was lost cannot be had again with a one-time challenge.
     order.keep_key()?;
-    let verdict = session.ask(&request, &order.key).await.next(format!(
+    let verdict = session.ask(&request, &order.key).await;
+    let verdict = verdict.explained().next(format!(
         "the server may have issued it; the key is in {}",
         order.key_file.display()
     ))?;
@@ -59,9 +65,9 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     }
     match verdict {
         Verdict::Issued(enrolled) => place.keep(&enrolled, out),
-        Verdict::Refused(failure) => {
+        Verdict::Refused(refusal) => {
             order.drop_key()?;
-            Err(failure)
+            Err(explain(&Error::Refused(refusal)))
         }
         Verdict::Pending => {
             let file = args.pending_file();
@@ -88,10 +94,15 @@ async fn resume(file: &Path, patience: Patience, out: Output) -> Outcome {
 }
 
 /// Ends the wait, unless the request waits on.
-fn settle(verdict: Outcome<Verdict>, pending: &Pending, file: &Path, out: Output) -> Outcome {
+fn settle(
+    verdict: client::Result<Verdict>,
+    pending: &Pending,
+    file: &Path,
+    out: Output,
+) -> Outcome {
     let shown = file.display();
     let again = format!("go on with: assay enrol --resume {shown}");
-    match verdict.next(again.clone())? {
+    match verdict.explained().next(again.clone())? {
         Verdict::Issued(enrolled) => {
             let place = Place {
                 certificate: pending.certificate.clone(),
@@ -102,10 +113,10 @@ fn settle(verdict: Outcome<Verdict>, pending: &Pending, file: &Path, out: Output
             std::fs::remove_file(file).or_fail(format!("cannot remove {shown}"))
         }
         // The key stays: a poll may be refused for a passing reason, and with the key its challenge would be lost.
-        Verdict::Refused(failure) => {
+        Verdict::Refused(refusal) => {
             let over =
                 format!("if it was denied or expired, {shown} and its key are of no more use");
-            Err(failure.next(over))
+            Err(explain(&Error::Refused(refusal)).next(over))
         }
         Verdict::Pending => {
             if out.is_json() {
@@ -134,7 +145,7 @@ struct Order {
 
 enum Signer {
     /// By a challenge, with a transient certificate.
-    Challenge(Wish),
+    Challenge(EnrolmentRequest),
     /// By the certificate to renew, whose key lies in the file.
     Renewal {
         old: Credential,
@@ -147,19 +158,25 @@ enum Signer {
 impl Order {
     fn of(args: &EnrolArgs) -> Outcome<Self> {
         let Some((certificate, old_key)) = args.old() else {
-            let subject = args.subject.clone();
-            let wish = Wish {
-                subject: subject.ok_or_else(|| Failure::usage("no --subject"))?,
-                sans: args.sans.clone(),
+            let subject = args.subject.as_ref();
+            let subject = subject.ok_or_else(|| Failure::usage("no --subject"))?;
+            let sans = (!args.sans.is_empty()).then(|| SubjectAltName::list_to_der(&args.sans));
+            let wanted = EnrolmentRequest {
+                subject: subject
+                    .to_der(StringEncoding::Utf8)
+                    .or_usage("the subject cannot be encoded")?,
+                subject_alt_names: sans
+                    .transpose()
+                    .or_usage("the subject alternative names cannot be encoded")?,
                 challenge: args.challenge()?.to_string(),
             };
             return Ok(Self {
                 key: args.new_key()?,
                 key_file: args.key.clone(),
-                signer: Signer::Challenge(wish),
+                signer: Signer::Challenge(wanted),
             });
         };
-        let old = Credential::read(certificate, old_key)?;
+        let old = Credential::read(certificate, old_key).explained()?;
         let challenge = args.renewal_challenge(&old.key)?;
         let (key, key_file) = if args.same_key {
             (old.key.clone(), old_key.to_owned())
@@ -177,10 +194,10 @@ impl Order {
         })
     }
 
-    async fn request(&self, session: &Session) -> Outcome<Prepared> {
+    async fn request(&self, session: &Session) -> client::Result<Prepared> {
         let recipient = &session.ca.encryption;
         match &self.signer {
-            Signer::Challenge(wish) => Prepared::new(wish, &self.key, recipient).await,
+            Signer::Challenge(wanted) => Prepared::new(wanted, &self.key, recipient).await,
             Signer::Renewal { old, challenge, .. } => {
                 let challenge = challenge.as_ref().map(|challenge| challenge.as_str());
                 Prepared::renewal(old.clone(), &self.key, challenge, recipient).await
@@ -197,7 +214,11 @@ impl Order {
         if self.is_old_key() {
             return Ok(());
         }
-        files::create(&self.key_file, &self.key.to_pem()?, files::SECRET)
+        files::create(
+            &self.key_file,
+            &self.key.to_pem().explained()?,
+            files::SECRET,
+        )
     }
 
     fn drop_key(&self) -> Outcome {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assay_scep_client::{self as client, Credential, DeviceKey, Prepared, Session, Url, Verdict};
 use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::commands::server::fingerprint;
-use crate::device::{Credential, DeviceKey, Prepared, Session, Url, Verdict};
-use crate::failure::{Exit, Next, OrFail, Outcome};
+use crate::device::Explain;
+use crate::failure::{Next, OrFail, Outcome};
 use crate::files;
 
 /// The file, JSON. It holds no secret: keys stay where they are.
@@ -64,21 +65,21 @@ impl Pending {
             .and_then(|certificate| certificate.to_der())
             .or_fail("the file of the request holds no certificate")?;
         Ok(Poller {
-            url: Url::parse(&self.url)?,
+            url: Url::parse(&self.url).explained()?,
             expected_ca: fingerprint(&self.ca_fingerprint)?,
             transaction_id: self.transaction_id.clone(),
             signer: Credential {
-                key: DeviceKey::read(&self.signer_key)?,
+                key: DeviceKey::read(&self.signer_key).explained()?,
                 certificate: signer_certificate,
             },
-            key: DeviceKey::read(&self.key)?,
+            key: DeviceKey::read(&self.key).explained()?,
         })
     }
 }
 
 impl Poller {
     /// Polls until there is a decision or patience ends, each time after a pause.
-    pub(super) async fn wait(&self, patience: Patience) -> Outcome<Verdict> {
+    pub(super) async fn wait(&self, patience: Patience) -> client::Result<Verdict> {
         let end = Instant::now() + patience.wait;
         let mut last = Ok(Verdict::Pending);
         while Instant::now() + patience.interval <= end {
@@ -87,14 +88,14 @@ impl Poller {
             match &last {
                 Ok(Verdict::Pending) => {}
                 // A server that is away for a while has decided nothing.
-                Err(failure) if failure.exit() == Exit::Unreachable => {}
+                Err(error) if error.is_passing() => {}
                 Ok(Verdict::Issued(_) | Verdict::Refused(_)) | Err(_) => break,
             }
         }
         last
     }
 
-    pub(super) async fn poll(&self) -> Outcome<Verdict> {
+    pub(super) async fn poll(&self) -> client::Result<Verdict> {
         let mut session = Session::open(&self.url, Some(self.expected_ca)).await?;
         let request = Prepared::poll(
             self.signer.clone(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::super::server::ServerArgs;
 use super::text;
+use crate::device::Explain;
 use crate::failure::{OrFail, Outcome};
 use crate::files;
 use crate::output::Output;
@@ -37,7 +38,7 @@ struct NextCa {
 
 pub(super) async fn run(args: GetNextCaArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let mut session = args.server.open(dir).await?;
-    let next = session.next_ca().await?;
+    let next = session.next_ca().await.explained()?;
     let mut ders = vec![&next.encryption, &next.signature, &next.ca];
     ders.dedup();
     let certificates = ders

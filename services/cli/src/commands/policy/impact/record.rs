@@ -126,7 +126,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Fault {
 }
 
 impl Line {
-    /// The record's number, and what was kept of its decision. The salted hash is for `assay audit verify`, which has
+    /// The record's number, and what was kept of its decision. The salted hash is for `assay-audit verify`, which has
     /// the record.
     pub(super) fn parse(&self) -> Result<(u64, Evidence), Fault> {
         let (content, sequence) = frame(&self.bytes).ok_or(Fault::Form)?;

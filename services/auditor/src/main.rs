@@ -1,0 +1,32 @@
+//! assay-audit: proves exports and receipts of the log offline, and witnesses checkpoints.
+//!
+//! It reads files and pinned keys alone, so that an auditor can build and run it without the rest of Assay.
+
+mod args;
+mod receipt;
+mod verify;
+mod witness;
+
+use std::process::ExitCode;
+
+use assay_console::{failure, files, generated, output, program, progress};
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command};
+use crate::failure::Outcome;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    program::run("assay-audit", dispatch(Cli::parse()))
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let out = Output::new(cli.json);
+    match cli.command {
+        Command::Verify(args) => verify::run(&args, out),
+        Command::Receipt(args) => receipt::run(&args, out),
+        Command::Witness(args) => witness::run(args, out).await,
+        Command::Completions(args) => generated::completions(&args, Cli::command(), out),
+        Command::Man(args) => generated::man(&args, Cli::command(), out),
+    }
+}

@@ -1,0 +1,193 @@
+//! `assay-audit verify`: an export, proven offline.
+
+use std::cell::OnceCell;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use assay_verify::{Directory, Options, Report, Tally, Trust, Verdict, verify};
+use clap::Args;
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure, Next, OrFail, Outcome};
+use crate::output::{Output, Row, printable};
+use crate::progress::Progress;
+
+/// What an auditor can rest on, and how the command ends.
+const HELP: &str = "\
+Nothing is asked of the signer: the export and the pinned keys are all that is read.
+
+  assay export --out june                  (where the signer is)
+  assay audit trust --out pinned           (once, from the operator's side)
+  assay-audit verify june --trust pinned   (anywhere)
+
+Without --trust the keys are those in the export: that tells a damaged copy, and proves nothing of its maker.
+
+Exit codes:
+  0  every check was made and holds
+  1  a record or a file is bad; the first bad record is named first
+  2  wrong usage, or a trust directory that cannot be read
+  3  nothing is wrong, but not all is proven: records or evidence are not held, a witness did not cosign,
+     or no --trust was given
+
+docs/auditor.md says what each check is.";
+
+/// Prove an export of the audit log offline
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct VerifyArgs {
+    /// Directory of the export
+    #[arg(value_name = "EXPORT")]
+    export: PathBuf,
+
+    /// Directory of the pinned keys: log.vkey, ca.pem and ca-2.pem and so on, approvers.toml, witnesses.vkeys, checkpoint
+    #[arg(long, value_name = "DIR")]
+    trust: Option<PathBuf>,
+
+    /// An earlier checkpoint of this log, which the export must continue
+    #[arg(long, value_name = "CHECKPOINT")]
+    earlier: Option<PathBuf>,
+
+    /// So many of the pinned witnesses must have cosigned [default: all of them]
+    #[arg(long, value_name = "N", requires = "trust")]
+    require_witnesses: Option<usize>,
+
+    /// Files, signatures and tree alone; ends with 3, as what records say is not looked at
+    #[arg(long)]
+    tree_only: bool,
+
+    /// Threads for what can be done at the same time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// The report, and how fast it was made.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    seconds: f64,
+    records_per_second: f64,
+    decisions_per_second: f64,
+}
+
+/// A line of the table of checks.
+#[derive(Serialize)]
+struct Line<'a>(&'a Tally);
+
+impl Row for Line<'_> {
+    const HEADERS: &'static [&'static str] = &["CHECK", "MADE", "BAD", "OPEN", "WHAT MUST HOLD"];
+
+    fn cells(&self) -> Vec<String> {
+        let Tally {
+            check,
+            title,
+            made,
+            bad,
+            open,
+        } = self.0;
+        vec![
+            check.to_string(),
+            made.to_string(),
+            bad.to_string(),
+            open.to_string(),
+            (*title).to_owned(),
+        ]
+    }
+}
+
+pub(crate) fn run(args: &VerifyArgs, out: Output) -> Outcome {
+    if !args.export.is_dir() {
+        let what = format!("{} is no directory", args.export.display());
+        return Err(Failure::usage(what).next("name a directory that `assay export` wrote"));
+    }
+    let trust = args.trust.as_deref().map(Trust::read).transpose();
+    let trust = trust
+        .or_usage("the pinned keys cannot be used")
+        .next("`assay audit trust --out DIR` writes such a directory")?;
+    let earlier = args.earlier.as_ref().map(|path| {
+        let what = format!("{} cannot be read", path.display());
+        fs::read_to_string(path).or_usage(what)
+    });
+    let mut options = Options {
+        witnesses: args.require_witnesses,
+        earlier: earlier.transpose()?,
+        tree_only: args.tree_only,
+        ..Options::default()
+    };
+    if let Some(threads) = args.threads {
+        options.threads = threads.into();
+    }
+    let bar = OnceCell::new();
+    let begun = Instant::now();
+    let source = Directory::new(&args.export);
+    let report = verify(&source, trust.as_ref(), &options, &|passed, size| {
+        bar.get_or_init(|| Progress::new("records", size))
+            .add(passed);
+    });
+    let seconds = begun.elapsed().as_secs_f64();
+    drop(bar);
+    tell(&report, seconds, out)?;
+    conclude(&report)
+}
+
+fn tell(report: &Report, seconds: f64, out: Output) -> Outcome {
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = |count: u64| (count as f64 / seconds.max(f64::EPSILON)).round();
+    if out.is_json() {
+        return out.json(&Answer {
+            report,
+            seconds,
+            records_per_second: rate(report.held),
+            decisions_per_second: rate(report.decided_again),
+        });
+    }
+    let lines: Vec<Line<'_>> = report.checks.iter().map(Line).collect();
+    out.list(&lines)?;
+    out.line("")?;
+    for (word, findings) in [("bad", &report.bad), ("open", &report.open)] {
+        for finding in findings {
+            let text = finding.to_string();
+            out.line(&format!("{word:<4}  {}", printable(&text)))?;
+        }
+    }
+    let Report {
+        size,
+        held,
+        decided_again,
+        ..
+    } = report;
+    out.line(&format!(
+        "{held} of {size} records held, {decided_again} decisions made again, {:.1} s ({} records/s)",
+        seconds,
+        rate(*held)
+    ))
+}
+
+fn conclude(report: &Report) -> Outcome {
+    let count = |which: fn(&Tally) -> u64| report.checks.iter().map(which).sum::<u64>();
+    match report.verdict {
+        Verdict::Proven => Ok(()),
+        Verdict::Bad => {
+            let first = report.bad.first().map(ToString::to_string);
+            let what = format!(
+                "{} findings; the first: {}",
+                count(|tally| tally.bad),
+                printable(&first.unwrap_or_default())
+            );
+            Err(Failure::failed(what).next(
+                "keep the export as it is, and fetch another one: a copy that was damaged differs, a log that was altered does not",
+            ))
+        }
+        Verdict::Incomplete => {
+            let first = report.open.first().map(ToString::to_string);
+            let what = format!(
+                "nothing is wrong, but {} checks are open; the first: {}",
+                count(|tally| tally.open),
+                printable(&first.unwrap_or_default())
+            );
+            Err(Failure::new(Exit::Unreachable, what)
+                .next("give the pinned keys with --trust, and an export of all records"))
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The witness on the network: HTTP/1.1, one operation, everything bounded.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use assay_audit::MAX_SUBMISSION;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use super::judge::{Cosigned, Refusal, Witness};
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::output::{self, Output};
+
+/// Connections at a time; a log opens one now and then.
+const MAX_CONNECTIONS: u16 = 256;
+/// Request line and header fields; hyper's own least is 8 KiB.
+const MAX_HEAD: usize = 16 << 10;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that was kept for so long is closed between two requests.
+const CONNECTION_AGE: Duration = Duration::from_secs(600);
+/// How long requests may take to end once the witness is to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Wait after a failed `accept`, which mostly means that file descriptors have run out.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+const PATH: &str = "/add-checkpoint";
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// A size and nothing else (C2SP tlog-witness).
+const SIZE: HeaderValue = HeaderValue::from_static("text/x.tlog.size");
+
+/// What there is to tell once it listens.
+#[derive(Debug, Serialize)]
+struct Listening {
+    listen: SocketAddr,
+    vkey: String,
+    logs: usize,
+    known: usize,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) async fn serve(witness: Witness, listen: SocketAddr, out: Output) -> Outcome {
+    let what = "cannot take signals";
+    let mut terminate = signal(SignalKind::terminate()).or_fail(what)?;
+    let mut interrupt = signal(SignalKind::interrupt()).or_fail(what)?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .or_fail(format!("cannot listen on {listen}"))?;
+    let (logs, known) = witness.counts();
+    let listening = Listening {
+        listen: listener.local_addr().or_fail("cannot listen")?,
+        vkey: witness.key().to_string(),
+        logs,
+        known,
+    };
+    out.one(&listening, |listening| {
+        vec![
+            format!("witness {}", listening.vkey),
+            format!(
+                "listens on http://{}, watches over {} logs, knows checkpoints of {}",
+                listening.listen, listening.logs, listening.known
+            ),
+        ]
+    })?;
+    let witness = Arc::new(witness);
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS.into()));
+    let (stop, stopping) = watch::channel(());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = accept(&listener, &witness, &connections, &stopping) => {}
+    }
+    drop(listener);
+    stop.send_replace(());
+    // Every connection that has ended has given its permit back.
+    let all = connections.acquire_many(MAX_CONNECTIONS.into());
+    match tokio::time::timeout(DRAIN, all).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::failed(format!(
+            "stopped with {} connections still at work",
+            usize::from(MAX_CONNECTIONS) - connections.available_permits()
+        ))),
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    witness: &Arc<Witness>,
+    connections: &Arc<Semaphore>,
+    stopping: &watch::Receiver<()>,
+) {
+    loop {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                let (witness, stopping) = (Arc::clone(witness), stopping.clone());
+                tokio::spawn(async move {
+                    converse(stream, client, witness, stopping).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                output::note(&format!("cannot accept: {error}"));
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    client: SocketAddr,
+    witness: Arc<Witness>,
+    mut stopping: watch::Receiver<()>,
+) {
+    let service = service_fn(|request| {
+        let witness = Arc::clone(&witness);
+        async move { Ok::<_, Infallible>(respond(request, client, witness).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    tokio::select! {
+        // A client that breaks off has nobody to be told.
+        _ = connection.as_mut() => return,
+        // An error is the end of the witness itself.
+        _ = stopping.changed() => {}
+        () = tokio::time::sleep(CONNECTION_AGE) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // The same.
+    let _ = tokio::time::timeout(DRAIN, connection).await;
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    client: SocketAddr,
+    witness: Arc<Witness>,
+) -> Response<Full<Bytes>> {
+    if request.uri().path() != PATH {
+        return answer(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "a witness has POST /add-checkpoint\n",
+        );
+    }
+    if request.method() != Method::POST {
+        let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "POST only\n");
+        let allow = HeaderValue::from_static("POST");
+        refused.headers_mut().insert(ALLOW, allow);
+        return refused;
+    }
+    let body = Limited::new(request.into_body(), MAX_SUBMISSION).collect();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let text = format!("at most {MAX_SUBMISSION} bytes\n");
+            return answer(StatusCode::PAYLOAD_TOO_LARGE, TEXT, text);
+        }
+        Ok(Err(_)) => return answer(StatusCode::BAD_REQUEST, TEXT, "the body broke off\n"),
+        Err(_) => return answer(StatusCode::REQUEST_TIMEOUT, TEXT, "the body is late\n"),
+    };
+    // It writes to the disk and waits for it.
+    let judged = tokio::task::spawn_blocking(move || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map(|now| now.as_secs()).unwrap_or_default();
+        witness.add_checkpoint(&body, now)
+    });
+    match judged.await {
+        Ok(Ok(Cosigned { checkpoint, line })) => {
+            tell(
+                client,
+                format_args!("cosigned {} at size {}", checkpoint.origin, checkpoint.size),
+            );
+            answer(StatusCode::OK, TEXT, format!("{line}\n"))
+        }
+        Ok(Err(refusal)) => {
+            let cause = std::error::Error::source(&refusal);
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            tell(client, format_args!("refused: {refusal}{cause}"));
+            refuse(&refusal)
+        }
+        Err(error) => {
+            tell(client, error);
+            answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "failed\n")
+        }
+    }
+}
+
+/// The status codes of C2SP tlog-witness.
+fn refuse(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let status = match refusal {
+        Refusal::OtherSize { latest } => {
+            return answer(StatusCode::CONFLICT, SIZE, format!("{latest}\n"));
+        }
+        Refusal::Malformed(_) | Refusal::NoCheckpoint(_) | Refusal::OldTooLarge { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        Refusal::UnknownLog(_) => StatusCode::NOT_FOUND,
+        Refusal::Unsigned => StatusCode::FORBIDDEN,
+        Refusal::Fork => StatusCode::CONFLICT,
+        Refusal::Inconsistent(_) | Refusal::ProofOfNothing | Refusal::EmptyRoot => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Refusal::Storage(_) | Refusal::Signing(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    answer(status, TEXT, format!("{refusal}\n"))
+}
+
+fn answer(status: StatusCode, kind: HeaderValue, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// A line of the witness's own log, on standard error.
+fn tell(client: SocketAddr, what: impl Display) {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now());
+    output::note(&output::printable(&format!("{now} {client} {what}")));
+}

@@ -1,0 +1,101 @@
+//! assay-bench: the token alone, a running instance beside it, and other servers to compare with.
+
+mod cpu;
+mod enrol;
+mod keys;
+mod load;
+mod ocsp;
+mod other;
+mod refusals;
+mod report;
+mod server;
+mod settings;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use assay_console::{failure, files, generated, output, program, progress};
+use assay_operator::{admin, installation, process};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Outcome;
+use crate::installation::Installation;
+use crate::output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and every bound was held
+  1  failed, or a bound was not held
+  2  wrong usage or configuration
+  3  the signer or the frontend cannot be reached
+  4  stopped by the operator before the end";
+
+/// Measures an installation of Assay, and other SCEP servers to compare with.
+#[derive(Debug, Parser)]
+#[command(name = "assay-bench", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    /// Directory of the installation [default: the current one, else ./assay-demo]
+    #[arg(long, global = true, env = "ASSAY_DIR", value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    /// Print one JSON value instead of text
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The private-key operations of an enrolment alone, through worker processes of our own
+    Token(token::TokenBench),
+    /// Enrolments with distinct keys and names against the running instance, beside the token's own cost
+    Enrol(enrol::EnrolBench),
+    /// Enrolments against another SCEP server, by the same load: its rate, to compare with
+    Other(other::OtherBench),
+    /// Whether refusals tell, by bytes or by time, what about the envelope or the CSR was wrong
+    Refusals(refusals::RefusalsBench),
+    /// OCSP responses of 100,000 certificates, signed ahead and refreshed in time, beside the token's own cost
+    Ocsp(ocsp::OcspBench),
+    /// Print a completion script for a shell
+    Completions(generated::CompletionsArgs),
+    /// Write manual pages into a directory
+    Man(generated::ManArgs),
+}
+
+fn main() -> ExitCode {
+    // The benchmark of the token starts this executable again as an HSM worker.
+    if let Some(code) = assay_hsm::run_worker_if_asked() {
+        return code;
+    }
+    program::run("assay-bench", Box::pin(dispatch(Cli::parse())))
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let out = Output::new(cli.json);
+    let installation = || Installation::find(cli.dir.as_deref());
+    match cli.command {
+        Command::Token(args) => {
+            let report = token::run(&args, &installation()?).await?;
+            out.one(&report, token::TokenReport::lines)
+        }
+        Command::Enrol(args) => enrol::run(&args, &installation()?, out).await,
+        Command::Other(args) => other::run(&args, &installation()?, out).await,
+        Command::Refusals(args) => refusals::run(&args, &installation()?, out).await,
+        Command::Ocsp(args) => ocsp::run(&args, out).await,
+        Command::Completions(args) => generated::completions(&args, Cli::command(), out),
+        Command::Man(args) => generated::man(&args, Cli::command(), out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
