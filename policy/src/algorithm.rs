@@ -67,34 +67,6 @@ words! {
 }
 
 words! {
-    /// A named elliptic curve of RFC 5480.
-    Curve {
-        /// secp256r1.
-        P256 = "p256",
-        /// secp384r1.
-        P384 = "p384",
-        /// secp521r1.
-        P521 = "p521",
-    }
-}
-
-impl Curve {
-    /// RFC 5480 section 2.1.1.1.
-    pub fn oid(self) -> ObjectIdentifier {
-        match self {
-            Self::P256 => const_oid::db::rfc5912::SECP_256_R_1,
-            Self::P384 => const_oid::db::rfc5912::SECP_384_R_1,
-            Self::P521 => const_oid::db::rfc5912::SECP_521_R_1,
-        }
-    }
-
-    /// The curve that an OID names.
-    pub fn from_oid(oid: &ObjectIdentifier) -> Option<Self> {
-        Self::ALL.iter().copied().find(|curve| curve.oid() == *oid)
-    }
-}
-
-words! {
     /// A bit of the key usage extension, RFC 5280 section 4.2.1.3. keyCertSign and cRLSign cannot be named.
     KeyUsageBit {
         /// Bit 0.

@@ -3,11 +3,12 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use crate::algorithm::{Curve, extended_key_usage_name};
+use crate::algorithm::extended_key_usage_name;
 use crate::attribute::type_name;
 use crate::profile::{
     AttributeRule, ChallengeRule, KeyRules, Profile, RdnRule, RsaRule, SanRule, SanValue, ValueRule,
 };
+use assay_types::Curve;
 
 const DAY: u64 = 24 * 3600;
 

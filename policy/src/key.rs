@@ -9,7 +9,7 @@ use der::{Decode, Encode, Sequence};
 use sha2::{Digest, Sha256};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use crate::algorithm::Curve;
+use assay_types::Curve;
 
 /// A subject public key. Only [`PublicKeyFacts::from_spki`] makes one, so the parts always belong to the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

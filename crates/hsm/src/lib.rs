@@ -30,9 +30,8 @@ mod token;
 mod wire;
 mod worker;
 
-pub use assay_pkcs11::{
-    Digest, KeyAlgorithm, KeyRole, KeyTransport, KeyUri, SignatureAlgorithm, TokenError,
-};
+pub use assay_pkcs11::{KeyAlgorithm, KeyRole, KeyUri, SignatureAlgorithm, TokenError};
+pub use assay_types::{Digest, KeyTransport};
 pub use config::{HsmConfig, KeyConfig};
 pub use error::{OperationError, StartError};
 pub use health::{Health, WorkerHealth};

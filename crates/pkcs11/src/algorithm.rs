@@ -4,33 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A hash function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Digest {
-    /// SHA-1, for old clients and for OAEP only.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-/// How a content-encryption key was encrypted to the RA key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum KeyTransport {
-    /// RSAES-PKCS1-v1_5 (RFC 8017, section 7.2).
-    Pkcs1v15,
-    /// RSAES-OAEP with an empty label (RFC 8017, section 7.1).
-    Oaep {
-        /// Hash of the label.
-        digest: Digest,
-        /// Hash inside MGF1.
-        mgf: Digest,
-    },
-}
-
 /// What the CA key signs with; it follows from the key alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SignatureAlgorithm {

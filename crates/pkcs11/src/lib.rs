@@ -19,7 +19,7 @@ mod template;
 mod token;
 mod uri;
 
-pub use algorithm::{Digest, KeyTransport, SignatureAlgorithm};
+pub use algorithm::SignatureAlgorithm;
 pub use error::{CallError, Remedy, TokenError};
 pub use generate::{GenerateKey, GeneratedKey};
 pub use operation::verify;

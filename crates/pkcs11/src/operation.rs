@@ -1,5 +1,6 @@
 //! The private-key operations themselves.
 
+use assay_types::{Digest, KeyTransport};
 use cryptoki::error::Error;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
@@ -12,7 +13,7 @@ use openssl::pkey::{PKey, Public};
 use openssl::sign::Verifier;
 use zeroize::Zeroizing;
 
-use crate::{CallError, Digest, KeyAlgorithm, KeyHandle, KeyTransport, Session};
+use crate::{CallError, KeyAlgorithm, KeyHandle, Session};
 
 type Result<T> = std::result::Result<T, CallError>;
 

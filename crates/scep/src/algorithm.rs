@@ -1,56 +1,7 @@
 //! The algorithms of a message, and the one value that says which of them a profile takes.
 
-use std::fmt;
-
-use openssl::{sha, symm};
-
-use crate::Curve;
-
-/// Message digest of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Digest {
-    /// SHA-1: only where a profile allows it.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Digest {
-    /// Every digest that can be spoken of; MD5 is never one of them.
-    pub const ALL: [Digest; 4] = [Digest::Sha1, Digest::Sha256, Digest::Sha384, Digest::Sha512];
-
-    /// Name as in GetCACaps.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Digest::Sha1 => "SHA-1",
-            Digest::Sha256 => "SHA-256",
-            Digest::Sha384 => "SHA-384",
-            Digest::Sha512 => "SHA-512",
-        }
-    }
-
-    /// Hashes `data`.
-    #[must_use]
-    pub fn hash(self, data: &[u8]) -> Vec<u8> {
-        match self {
-            Digest::Sha1 => sha::sha1(data).to_vec(),
-            Digest::Sha256 => sha::sha256(data).to_vec(),
-            Digest::Sha384 => sha::sha384(data).to_vec(),
-            Digest::Sha512 => sha::sha512(data).to_vec(),
-        }
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
+use assay_types::{Curve, Digest, KeyTransport};
+use openssl::symm;
 
 /// Content-encryption algorithm of an envelope. Single DES and RC2 are never accepted and so not listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,20 +52,6 @@ impl Cipher {
             Cipher::Aes256Cbc => symm::Cipher::aes_256_cbc(),
         }
     }
-}
-
-/// How the content-encryption key is wrapped for its recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyTransport {
-    /// RSAES-PKCS1-v1_5.
-    Pkcs1v15,
-    /// RSAES-OAEP with an empty label (RFC 4055 §4.1).
-    Oaep {
-        /// Hash of the label.
-        digest: Digest,
-        /// Hash of MGF1.
-        mgf: Digest,
-    },
 }
 
 /// What a profile takes. GetCACaps is derived from it and requests are held to it, so that the two cannot differ.

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use der::asn1::ObjectIdentifier;
 use openssl::{
     bn::BigNumContext,
     ec::{EcGroup, EcKey, EcPoint},
@@ -12,47 +11,10 @@ use openssl::{
     pkey::Public,
 };
 
-use crate::{Digest, asn1::oid};
+use crate::{Curve, Digest, cms::algorithm::DigestExt};
 
 /// The first octet of a point that is not compressed (SEC 1 §2.3.3).
 const UNCOMPRESSED: u8 = 4;
-
-/// A named curve whose signatures are verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Curve {
-    /// secp256r1.
-    P256,
-    /// secp384r1.
-    P384,
-    /// secp521r1.
-    P521,
-}
-
-impl Curve {
-    /// Every curve that can be spoken of.
-    pub const ALL: [Curve; 3] = [Curve::P256, Curve::P384, Curve::P521];
-
-    pub(crate) fn from_oid(named: &ObjectIdentifier) -> Option<Self> {
-        Curve::ALL.into_iter().find(|curve| curve.oid() == *named)
-    }
-
-    /// RFC 5480 §2.1.1.1.
-    fn oid(self) -> ObjectIdentifier {
-        match self {
-            Curve::P256 => oid::SECP256R1,
-            Curve::P384 => oid::SECP384R1,
-            Curve::P521 => oid::SECP521R1,
-        }
-    }
-
-    fn group(self) -> Result<EcGroup, ErrorStack> {
-        EcGroup::from_curve_name(match self {
-            Curve::P256 => Nid::X9_62_PRIME256V1,
-            Curve::P384 => Nid::SECP384R1,
-            Curve::P521 => Nid::SECP521R1,
-        })
-    }
-}
 
 /// A point on its curve.
 #[derive(Clone)]
@@ -96,7 +58,11 @@ impl EcPublicKey {
 }
 
 fn key(curve: Curve, point: &[u8]) -> Result<EcKey<Public>, ErrorStack> {
-    let group = curve.group()?;
+    let group = EcGroup::from_curve_name(match curve {
+        Curve::P256 => Nid::X9_62_PRIME256V1,
+        Curve::P384 => Nid::SECP384R1,
+        Curve::P521 => Nid::SECP521R1,
+    })?;
     let mut context = BigNumContext::new()?;
     let point = EcPoint::from_bytes(&group, point, &mut context)?;
     let key = EcKey::from_public_key(&group, &point)?;

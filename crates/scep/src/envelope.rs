@@ -12,7 +12,7 @@ use crate::{
     asn1::{ber, oid, read::Element, read::Fields, tag},
     certificate::CertificateParts,
     cms::{
-        algorithm::AlgorithmIdentifier,
+        algorithm::{AlgorithmIdentifier, KeyTransportExt},
         signed_data::{content_info, implicit_octets},
     },
 };

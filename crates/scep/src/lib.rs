@@ -27,14 +27,14 @@ mod rsa;
 mod secret;
 mod traits;
 
-pub use algorithm::{Algorithms, Cipher, Digest, KeyTransport, capabilities};
+pub use algorithm::{Algorithms, Cipher, capabilities};
+pub use assay_types::{Curve, Digest, KeyTransport};
 pub use ca_certificates::{
     CertificateListError, ca_certificates, parse_ca_certificates, parse_crls,
 };
 pub use certificate::SignerCertificate;
 pub use csr::{Csr, CsrError, RequestedExtension};
 pub use der::asn1::ObjectIdentifier;
-pub use ec::Curve;
 pub use envelope::Envelope;
 pub use error::{Malformed, Refusal, Undecipherable};
 pub use limits::Limits;

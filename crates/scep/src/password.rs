@@ -15,7 +15,10 @@ use crate::{
         read::{Element, Fields},
         tag, write,
     },
-    cms::{algorithm::AlgorithmIdentifier, seal::enveloped_data},
+    cms::{
+        algorithm::{AlgorithmIdentifier, DigestExt},
+        seal::enveloped_data,
+    },
     envelope::{EncryptedContent, Parts},
 };
 
@@ -239,23 +242,5 @@ impl Derivation {
             &mut key,
         )?;
         Ok(key)
-    }
-}
-
-impl Digest {
-    /// RFC 8018 B.1.
-    fn hmac_oid(self) -> der::asn1::ObjectIdentifier {
-        match self {
-            Digest::Sha1 => oid::HMAC_WITH_SHA1,
-            Digest::Sha256 => oid::HMAC_WITH_SHA256,
-            Digest::Sha384 => oid::HMAC_WITH_SHA384,
-            Digest::Sha512 => oid::HMAC_WITH_SHA512,
-        }
-    }
-
-    fn of_hmac(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
-        Digest::ALL
-            .into_iter()
-            .find(|digest| digest.hmac_oid() == identifier.oid && identifier.has_no_parameters())
     }
 }

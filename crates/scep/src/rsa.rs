@@ -6,7 +6,6 @@ use openssl::{
     bn::BigNum,
     encrypt::Encrypter,
     error::ErrorStack,
-    hash::MessageDigest,
     pkey::{PKey, Public},
     rsa::{Padding, Rsa},
     sign::{RsaPssSaltlen, Verifier},
@@ -15,7 +14,7 @@ use openssl::{
 use crate::{
     Digest, KeyTransport,
     asn1::{oid, read::Element, tag},
-    cms::algorithm::{AlgorithmIdentifier, SignatureScheme},
+    cms::algorithm::{AlgorithmIdentifier, DigestExt, SignatureScheme},
     key::NoKey,
 };
 
@@ -133,17 +132,6 @@ impl RsaKey {
             self.0.n().to_owned()?,
             self.0.e().to_owned()?,
         )?)
-    }
-}
-
-impl Digest {
-    pub(crate) fn openssl(self) -> MessageDigest {
-        match self {
-            Digest::Sha1 => MessageDigest::sha1(),
-            Digest::Sha256 => MessageDigest::sha256(),
-            Digest::Sha384 => MessageDigest::sha384(),
-            Digest::Sha512 => MessageDigest::sha512(),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The values that several crates exchange: times and the names of algorithms.
 
-mod digest;
+mod algorithm;
 mod time;
 
-pub use digest::CertIdHash;
+pub use algorithm::{CertIdHash, Curve, Digest, KeyTransport};
 pub use time::Timestamp;

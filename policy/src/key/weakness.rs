@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use num_bigint::{BigInt, BigUint};
 
-use crate::algorithm::Curve;
+use assay_types::Curve;
 
 /// Steps of Fermat's factorisation, the 100 rounds of CA/Browser Forum BR 6.1.6. Sound generators keep primes far
 /// apart: FIPS 186-5 A.1.3 wants a difference above 2^(nlen/2 - 100).

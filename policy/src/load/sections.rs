@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::reader::{Item, Reader, Section};
 use super::{algorithms, certificate, quirks, renewal, sans, subject};
-use crate::algorithm::Curve;
 use crate::profile::{
     AlgorithmRules, Approval, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header,
     KeyRules, Profile, ProfileName, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
 };
+use assay_types::Curve;
 
 /// Ten years: no challenge, static or not, is meant for longer.
 const MAX_CHALLENGE_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -234,7 +234,7 @@ fn keys(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<KeyRules> 
     };
     let curves = match section.optional("curves") {
         Some(item) => item.nonempty_set(reader, |item, reader| {
-            item.word(reader, Curve::ALL, Curve::as_str)
+            item.word(reader, &Curve::ALL, Curve::as_str)
         }),
         None => Some(Vec::new()),
     };

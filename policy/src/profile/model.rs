@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use const_oid::ObjectIdentifier;
 
 use super::Quotas;
-use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport, KeyUsageBit};
+use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport, KeyUsageBit};
 use crate::attribute::StringEncoding;
 use crate::san::SanKind;
+use assay_types::Curve;
 
 /// Which version of the profile this is, and who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

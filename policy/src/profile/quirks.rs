@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::Profile;
-use crate::algorithm::{ContentCipher, Curve, HashAlgorithm, KeyTransport};
+use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport};
+use assay_types::Curve;
 
 crate::algorithm::words! {
     /// The name of an exception: its key in a policy file, and its label where uses are counted.

@@ -1,8 +1,9 @@
 //! ALG and KEY: hashes of the request's signatures, and the key to certify.
 
 use super::{Case, Verdict, list};
-use crate::algorithm::{Curve, HashAlgorithm};
+use crate::algorithm::HashAlgorithm;
 use crate::key::{KeyAlgorithm, weakness};
+use assay_types::Curve;
 
 /// FIPS 186-5 section 5.4 (e): an exponent is below 2^256; bounds the cost of every verification to come.
 const MAX_EXPONENT_OCTETS: usize = 32;

@@ -11,6 +11,7 @@ use der::{
 use crate::{
     Digest,
     asn1::{oid, read::Element, tag, write},
+    cms::algorithm::DigestExt,
     key::PublicKey,
 };
 

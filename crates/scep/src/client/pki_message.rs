@@ -8,7 +8,7 @@ use crate::{
     asn1::{oid, write},
     certificate::CertificateParts,
     cms::{
-        algorithm::rsa_encryption,
+        algorithm::{DigestExt, rsa_encryption},
         seal::{Recipient, seal},
         write::Unsigned,
     },

@@ -1,6 +1,7 @@
 //! AlgorithmIdentifiers (RFC 5754, RFC 4055, RFC 8017) to and from what they mean.
 
 use der::asn1::ObjectIdentifier;
+use openssl::{hash::MessageDigest, sha};
 
 use crate::{
     Cipher, Digest, KeyTransport,
@@ -73,14 +74,39 @@ impl<'a> AlgorithmIdentifier<'a> {
     }
 }
 
-impl Digest {
-    pub(crate) fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
+/// What a message says of a digest.
+pub(crate) trait DigestExt: Sized {
+    fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self>;
+    fn of_hmac(identifier: &AlgorithmIdentifier<'_>) -> Option<Self>;
+    fn oid(self) -> ObjectIdentifier;
+    /// RFC 8018 B.1.
+    fn hmac_oid(self) -> ObjectIdentifier;
+    fn openssl(self) -> MessageDigest;
+    fn hash(self, data: &[u8]) -> Vec<u8>;
+    /// Parameters absent (RFC 5754 §2).
+    fn identifier(self) -> Vec<u8>;
+    /// DigestInfo of EMSA-PKCS1-v1_5, parameters NULL (RFC 8017 §9.2).
+    fn info(self, hash: &[u8]) -> Vec<u8>;
+    /// AlgorithmIdentifier of RSASSA-PKCS1-v1_5 with this digest, for certificates and CSRs.
+    fn with_rsa(self) -> Vec<u8>;
+    /// The AlgorithmIdentifier by which `key` signs with this digest: PKCS#1 v1.5 or ECDSA.
+    fn signed_by(self, key: &PublicKey) -> Vec<u8>;
+}
+
+impl DigestExt for Digest {
+    fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
         Digest::ALL
             .into_iter()
             .find(|digest| digest.oid() == identifier.oid && identifier.has_no_parameters())
     }
 
-    pub(crate) fn oid(self) -> ObjectIdentifier {
+    fn of_hmac(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
+        Digest::ALL
+            .into_iter()
+            .find(|digest| digest.hmac_oid() == identifier.oid && identifier.has_no_parameters())
+    }
+
+    fn oid(self) -> ObjectIdentifier {
         match self {
             Digest::Sha1 => oid::SHA1,
             Digest::Sha256 => oid::SHA256,
@@ -89,19 +115,43 @@ impl Digest {
         }
     }
 
-    /// Parameters absent (RFC 5754 §2).
-    pub(crate) fn identifier(self) -> Vec<u8> {
+    fn hmac_oid(self) -> ObjectIdentifier {
+        match self {
+            Digest::Sha1 => oid::HMAC_WITH_SHA1,
+            Digest::Sha256 => oid::HMAC_WITH_SHA256,
+            Digest::Sha384 => oid::HMAC_WITH_SHA384,
+            Digest::Sha512 => oid::HMAC_WITH_SHA512,
+        }
+    }
+
+    fn openssl(self) -> MessageDigest {
+        match self {
+            Digest::Sha1 => MessageDigest::sha1(),
+            Digest::Sha256 => MessageDigest::sha256(),
+            Digest::Sha384 => MessageDigest::sha384(),
+            Digest::Sha512 => MessageDigest::sha512(),
+        }
+    }
+
+    fn hash(self, data: &[u8]) -> Vec<u8> {
+        match self {
+            Digest::Sha1 => sha::sha1(data).to_vec(),
+            Digest::Sha256 => sha::sha256(data).to_vec(),
+            Digest::Sha384 => sha::sha384(data).to_vec(),
+            Digest::Sha512 => sha::sha512(data).to_vec(),
+        }
+    }
+
+    fn identifier(self) -> Vec<u8> {
         write::sequence(&[&write::oid(&self.oid())])
     }
 
-    /// DigestInfo of EMSA-PKCS1-v1_5, parameters NULL (RFC 8017 §9.2).
-    pub(crate) fn info(self, hash: &[u8]) -> Vec<u8> {
+    fn info(self, hash: &[u8]) -> Vec<u8> {
         let identifier = write::sequence(&[&write::oid(&self.oid()), &write::null()]);
         write::sequence(&[&identifier, &write::octet_string(hash)])
     }
 
-    /// AlgorithmIdentifier of RSASSA-PKCS1-v1_5 with this digest, for certificates and CSRs.
-    pub(crate) fn with_rsa(self) -> Vec<u8> {
+    fn with_rsa(self) -> Vec<u8> {
         let oid = match self {
             Digest::Sha1 => oid::SHA1_WITH_RSA,
             Digest::Sha256 => oid::SHA256_WITH_RSA,
@@ -111,24 +161,23 @@ impl Digest {
         write::sequence(&[&write::oid(&oid), &write::null()])
     }
 
-    /// AlgorithmIdentifier of ECDSA with this digest, parameters absent (RFC 5758 §3.2).
-    fn with_ecdsa(self) -> Vec<u8> {
-        let oid = match self {
-            Digest::Sha1 => oid::ECDSA_WITH_SHA1,
-            Digest::Sha256 => oid::ECDSA_WITH_SHA256,
-            Digest::Sha384 => oid::ECDSA_WITH_SHA384,
-            Digest::Sha512 => oid::ECDSA_WITH_SHA512,
-        };
-        write::sequence(&[&write::oid(&oid)])
-    }
-
-    /// The AlgorithmIdentifier by which `key` signs with this digest: PKCS#1 v1.5 or ECDSA.
-    pub(crate) fn signed_by(self, key: &PublicKey) -> Vec<u8> {
+    fn signed_by(self, key: &PublicKey) -> Vec<u8> {
         match key {
             PublicKey::Rsa(_) => self.with_rsa(),
-            PublicKey::Ec(_) => self.with_ecdsa(),
+            PublicKey::Ec(_) => with_ecdsa(self),
         }
     }
+}
+
+/// AlgorithmIdentifier of ECDSA with a digest, parameters absent (RFC 5758 §3.2).
+fn with_ecdsa(digest: Digest) -> Vec<u8> {
+    let oid = match digest {
+        Digest::Sha1 => oid::ECDSA_WITH_SHA1,
+        Digest::Sha256 => oid::ECDSA_WITH_SHA256,
+        Digest::Sha384 => oid::ECDSA_WITH_SHA384,
+        Digest::Sha512 => oid::ECDSA_WITH_SHA512,
+    };
+    write::sequence(&[&write::oid(&oid)])
 }
 
 /// How a signature was made.
@@ -241,39 +290,23 @@ impl Cipher {
     }
 }
 
-impl KeyTransport {
-    pub(crate) fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
+pub(crate) trait KeyTransportExt: Sized {
+    fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self>;
+    fn identifier(self) -> Vec<u8>;
+}
+
+impl KeyTransportExt for KeyTransport {
+    fn from_identifier(identifier: &AlgorithmIdentifier<'_>) -> Option<Self> {
         match identifier.oid {
             oid::RSA_ENCRYPTION => identifier
                 .has_no_parameters()
                 .then_some(KeyTransport::Pkcs1v15),
-            oid::RSAES_OAEP => Self::oaep(identifier.parameters),
+            oid::RSAES_OAEP => oaep(identifier.parameters),
             _ => None,
         }
     }
 
-    /// RSAES-OAEP-params (RFC 8017 A.2.1); the label is to be empty.
-    fn oaep(parameters: Option<Element<'_>>) -> Option<Self> {
-        let mut fields = match parameters {
-            Some(parameters) => Element::only(parameters.der, tag::SEQUENCE)?.fields(),
-            None => Fields::new(&[]),
-        };
-        let digest = AlgorithmIdentifier::explicit_digest(&mut fields, 0)?;
-        let mgf = AlgorithmIdentifier::explicit_mgf1(&mut fields)?;
-        if let Some(explicit) = fields.take_if(tag::context_constructed(2)) {
-            let source = AlgorithmIdentifier::take(&mut explicit.fields())?;
-            let label = source
-                .parameters
-                .filter(|label| label.tag == tag::OCTET_STRING)?;
-            if source.oid != oid::P_SPECIFIED || !label.content.is_empty() {
-                return None;
-            }
-        }
-        fields.finish()?;
-        Some(KeyTransport::Oaep { digest, mgf })
-    }
-
-    pub(crate) fn identifier(self) -> Vec<u8> {
+    fn identifier(self) -> Vec<u8> {
         match self {
             KeyTransport::Pkcs1v15 => rsa_encryption(),
             KeyTransport::Oaep { digest, mgf } => {
@@ -286,6 +319,27 @@ impl KeyTransport {
             }
         }
     }
+}
+
+/// RSAES-OAEP-params (RFC 8017 A.2.1); the label is to be empty.
+fn oaep(parameters: Option<Element<'_>>) -> Option<KeyTransport> {
+    let mut fields = match parameters {
+        Some(parameters) => Element::only(parameters.der, tag::SEQUENCE)?.fields(),
+        None => Fields::new(&[]),
+    };
+    let digest = AlgorithmIdentifier::explicit_digest(&mut fields, 0)?;
+    let mgf = AlgorithmIdentifier::explicit_mgf1(&mut fields)?;
+    if let Some(explicit) = fields.take_if(tag::context_constructed(2)) {
+        let source = AlgorithmIdentifier::take(&mut explicit.fields())?;
+        let label = source
+            .parameters
+            .filter(|label| label.tag == tag::OCTET_STRING)?;
+        if source.oid != oid::P_SPECIFIED || !label.content.is_empty() {
+            return None;
+        }
+    }
+    fields.finish()?;
+    Some(KeyTransport::Oaep { digest, mgf })
 }
 
 /// `rsaEncryption` with NULL: as signatureAlgorithm it is the only one that strongSwan up to 5.9.8 takes.

@@ -7,6 +7,7 @@ use crate::{
     Cipher, KeyTransport,
     asn1::{oid, tag, write},
     certificate::SUBJECT_KEY_IDENTIFIER,
+    cms::algorithm::KeyTransportExt,
     rsa::RsaKey,
 };
 

@@ -5,7 +5,7 @@ use crate::{
     asn1::{ber, oid, tag},
     certificate::CertificateParts,
     cms::{
-        algorithm::SignatureScheme,
+        algorithm::{DigestExt, SignatureScheme},
         attributes::SignedAttributes,
         signed_data::{SignedData, SignerInfo},
     },

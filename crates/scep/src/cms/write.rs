@@ -5,6 +5,7 @@ use der::asn1::ObjectIdentifier;
 use crate::{
     Digest,
     asn1::{oid, write},
+    cms::algorithm::DigestExt,
 };
 
 pub(crate) fn content_info(content_type: &ObjectIdentifier, content: &[u8]) -> Vec<u8> {

@@ -1,9 +1,9 @@
 //! Hashes of the request's signatures, and its key.
 
 use super::{Case, Sheet};
-use crate::algorithm::Curve;
 use crate::key::KeyAlgorithm;
 use crate::rules::list;
+use assay_types::Curve;
 
 pub(super) fn digests(case: &Case<'_>, sheet: &mut Sheet) {
     let (profile, facts) = (case.profile, case.facts);

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use assay_hsm::{BadCiphertext, OperationError, RaKeys, Token};
 use assay_policy::Profile;
 use assay_scep::{
-    Csr, Decryptor, Digest, Envelope, KeyTransport, Limits, Request, SignerCertificate,
-    Undecipherable,
+    Csr, Decryptor, Envelope, KeyTransport, Limits, Request, SignerCertificate, Undecipherable,
 };
 use zeroize::Zeroizing;
 
 use super::decoy::{Decoy, NoDecoy};
-use super::reply::curve;
 use super::requester::Requester;
 use super::{End, Trail};
 use crate::admission::Admission;
@@ -57,12 +55,11 @@ impl Opener {
             Requester::Key => Some(&signer),
             Requester::Issued(_) => None,
         };
-        let curves: Vec<_> = profile.curves().iter().copied().map(curve).collect();
         let content = self.unwrap(envelope, trail).await?;
         let content = content.as_ref().ok().map(|content| content.as_slice());
         let csr = self
             .decoy
-            .prove(content, bound_to, &curves, &self.message_limits)
+            .prove(content, bound_to, profile.curves(), &self.message_limits)
             .ok_or(End::Undecipherable);
         if csr.is_err() {
             self.admission.undecipherable(&trail.peer);
@@ -107,39 +104,11 @@ impl Decryptor for RaKey<'_> {
     ) -> Result<Option<Zeroizing<Vec<u8>>>, OperationError> {
         let answer = self
             .token
-            .decrypt(self.request_id, self.keys, to_hsm(transport), encrypted_key)
+            .decrypt(self.request_id, self.keys, transport, encrypted_key)
             .await?;
         Ok(match answer {
             Ok(key) => Some(Zeroizing::new(key.expose().to_vec())),
             Err(BadCiphertext) => None,
         })
-    }
-}
-
-fn to_hsm(transport: KeyTransport) -> assay_hsm::KeyTransport {
-    match transport {
-        KeyTransport::Pkcs1v15 => assay_hsm::KeyTransport::Pkcs1v15,
-        KeyTransport::Oaep { digest, mgf } => assay_hsm::KeyTransport::Oaep {
-            digest: digest_to_hsm(digest),
-            mgf: digest_to_hsm(mgf),
-        },
-    }
-}
-
-pub(super) fn digest_to_hsm(digest: Digest) -> assay_hsm::Digest {
-    match digest {
-        Digest::Sha1 => assay_hsm::Digest::Sha1,
-        Digest::Sha256 => assay_hsm::Digest::Sha256,
-        Digest::Sha384 => assay_hsm::Digest::Sha384,
-        Digest::Sha512 => assay_hsm::Digest::Sha512,
-    }
-}
-
-pub(super) fn digest_of_hsm(digest: assay_hsm::Digest) -> Digest {
-    match digest {
-        assay_hsm::Digest::Sha1 => Digest::Sha1,
-        assay_hsm::Digest::Sha256 => Digest::Sha256,
-        assay_hsm::Digest::Sha384 => Digest::Sha384,
-        assay_hsm::Digest::Sha512 => Digest::Sha512,
     }
 }

@@ -3,17 +3,14 @@
 use std::time::SystemTime;
 
 use assay_hsm::{OperationError, Token};
-use assay_policy::{
-    ContentCipher, Curve as PolicyCurve, HashAlgorithm, KeyTransport as PolicyTransport, Profile,
-};
+use assay_policy::{ContentCipher, HashAlgorithm, KeyTransport as PolicyTransport, Profile};
 use assay_scep::{
-    Algorithms, Cipher, Curve, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext,
-    ReplyError, cert_rep,
+    Algorithms, Cipher, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError,
+    cert_rep,
 };
 use openssl::hash::MessageDigest;
 
 use super::asker::Asker;
-use super::opened::{digest_of_hsm, digest_to_hsm};
 use super::{End, Trail};
 use crate::ra::Ra;
 
@@ -30,7 +27,7 @@ pub(crate) enum SignError {
 /// both come from here.
 pub(crate) fn algorithms(
     profile: &Profile,
-    key_transports: &[assay_hsm::KeyTransport],
+    key_transports: &[KeyTransport],
     now: SystemTime,
 ) -> Algorithms {
     Algorithms {
@@ -44,9 +41,8 @@ pub(crate) fn algorithms(
             .iter()
             .copied()
             .filter(|transport| profile.key_transports().contains(&listed_as(*transport)))
-            .map(key_transport)
             .collect(),
-        curves: profile.curves().iter().copied().map(curve).collect(),
+        curves: profile.curves().to_vec(),
         renewal: profile.renewal().is_some(),
         next_ca: false,
     }
@@ -112,12 +108,7 @@ impl MessageSigner for RaSigner<'_> {
     async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = self
             .token
-            .sign_reply(
-                self.request_id,
-                self.ra.keys,
-                digest_to_hsm(digest),
-                signed_attributes,
-            )
+            .sign_reply(self.request_id, self.ra.keys, digest, signed_attributes)
             .await?;
         self.ra
             .reply_verifies(message_digest(digest), signed_attributes, &signature)
@@ -153,28 +144,10 @@ fn cipher(cipher: ContentCipher) -> Cipher {
     }
 }
 
-pub(super) fn curve(curve: PolicyCurve) -> Curve {
-    match curve {
-        PolicyCurve::P256 => Curve::P256,
-        PolicyCurve::P384 => Curve::P384,
-        PolicyCurve::P521 => Curve::P521,
-    }
-}
-
 /// A profile lists RSAES-OAEP as such; with which hashes is the token's to say.
-fn listed_as(transport: assay_hsm::KeyTransport) -> PolicyTransport {
+fn listed_as(transport: KeyTransport) -> PolicyTransport {
     match transport {
-        assay_hsm::KeyTransport::Pkcs1v15 => PolicyTransport::RsaPkcs1,
-        assay_hsm::KeyTransport::Oaep { .. } => PolicyTransport::RsaOaep,
-    }
-}
-
-fn key_transport(transport: assay_hsm::KeyTransport) -> KeyTransport {
-    match transport {
-        assay_hsm::KeyTransport::Pkcs1v15 => KeyTransport::Pkcs1v15,
-        assay_hsm::KeyTransport::Oaep { digest, mgf } => KeyTransport::Oaep {
-            digest: digest_of_hsm(digest),
-            mgf: digest_of_hsm(mgf),
-        },
+        KeyTransport::Pkcs1v15 => PolicyTransport::RsaPkcs1,
+        KeyTransport::Oaep { .. } => PolicyTransport::RsaOaep,
     }
 }

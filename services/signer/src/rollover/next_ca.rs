@@ -84,7 +84,7 @@ impl MessageSigner for RaSigner<'_> {
     type Error = SignError;
 
     async fn sign(&self, _digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
-        let digest = assay_hsm::Digest::Sha256;
+        let digest = Digest::Sha256;
         let signature = self
             .token
             .sign_reply(REQUEST_ID, self.ra.keys, digest, signed_attributes)
