@@ -1,14 +1,12 @@
-//! What follows a first enrolment: renewal, approval, queries, revocation. Each step is a message at the real
+//! What follows a first enrolment: renewal, queries, revocation. Each step is a message at the real
 //! processes, and the audit log must tell of it.
 
-mod approval;
 mod challenges;
 mod queries;
 mod refused_renewals;
 mod renewal;
 mod revocation;
 mod struck_off;
-mod superseding;
 
 use anyhow::{Context, Result};
 use assay_scep::FailInfo;
