@@ -12,7 +12,7 @@ const OVERLAP: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
 async fn it_says_what_happens_when_and_who_answers_at_each_moment() -> Result<()> {
-    let scene = Scene::configured(Duration::from_secs(60), "1h", &[]).await?;
+    let scene = Scene::configured(OVERLAP, "1h").await?;
     let (switch_at, end) = (scene.switch_at, scene.switch_at + OVERLAP);
     let before = scene.rehearsed(None).await?;
     assert_eq!(text(&before, "stage")?, "unapproved");
