@@ -193,6 +193,15 @@ impl Installation {
         self.run("assay", arguments).await
     }
 
+    /// Runs `assay-ceremony` in this installation's directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run.
+    pub async fn ceremony(&self, arguments: &[&str]) -> Result<Ran> {
+        self.run("assay-ceremony", arguments).await
+    }
+
     /// Runs `assay-bench` in this installation.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl Admin {
                 Failure::usage("cannot set up the connection to the signer")
                     .because(error)
                     .next(format!(
-                        "the paths stand in {}; `assay ceremony transport` makes the files",
+                        "the paths stand in {}; `assay-ceremony transport` makes the files",
                         file.display()
                     ))
             })?;

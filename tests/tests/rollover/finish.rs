@@ -66,6 +66,6 @@ async fn the_rollover_is_finished_and_log_and_policy_go_on() -> Result<()> {
 }
 
 async fn finish(scene: &Scene, further: &[&str]) -> Result<Ran> {
-    let arguments = [&["ceremony", "next", "finish"], further].concat();
-    scene.installation.assay(&arguments).await
+    let arguments = [&["next", "finish"], further].concat();
+    scene.installation.ceremony(&arguments).await
 }

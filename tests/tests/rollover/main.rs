@@ -201,15 +201,15 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.unwrap_or_default().as_secs())
 }
 
-/// `assay ceremony next` under the root of the first ceremony; the tables for signer.toml.
+/// `assay-ceremony next` under the root of the first ceremony; the tables for signer.toml.
 async fn ceremony(installation: &Installation, switch_at: &str, overlap: &str) -> Result<String> {
     let transcript = std::fs::read_to_string(installation.path("transcript.json"))?;
     let transcript: Value = serde_json::from_str(&transcript)?;
     let root = text(&transcript, "root_token")?;
-    let arguments = ["--json", "ceremony", "next", "--root-token", root];
+    let arguments = ["--json", "next", "--root-token", root];
     let times = ["--switch-at", switch_at, "--overlap", overlap];
     let made = installation
-        .assay(&[&arguments[..], &times].concat())
+        .ceremony(&[&arguments[..], &times].concat())
         .await?;
     let made: Value = serde_json::from_str(&made.succeeded()?.text())?;
     Ok(text(&made, "lines")?.to_owned())

@@ -6,8 +6,6 @@ mod signer_file;
 mod trust;
 mod witness;
 
-pub(crate) use trust::LOG_KEY_FILE;
-
 use assay_audit::Event;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AuditRecord, ListAuditRequest, PageRequest};

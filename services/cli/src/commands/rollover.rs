@@ -76,7 +76,7 @@ fn lines(plan: &PlanRolloverReply) -> Vec<String> {
 fn stage(stage: RolloverStage) -> &'static str {
     match stage {
         RolloverStage::Unspecified => "the signer does not say how far the rollover is",
-        RolloverStage::None => "no CA is to take over; `assay ceremony next` makes one",
+        RolloverStage::None => "no CA is to take over; `assay-ceremony next` makes one",
         RolloverStage::Unapproved => {
             "a CA is to take over, and no version of the policy in force approves it"
         }

@@ -15,9 +15,9 @@ use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 use super::address::HeldAddress;
 use super::child::{Running, Service};
 use super::home::{Home, Mark};
+use super::settings;
 use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
-use crate::ceremony::edit_settings;
 use crate::commands::policy;
 use crate::device::Explain;
 use crate::failure::{Failure, OrFail, Outcome};
@@ -88,7 +88,7 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
 
 /// Another process may have taken a port since the last time.
 fn release_ports(home: &Home, listen: SocketAddr) -> Outcome {
-    edit_settings(
+    settings::edit(
         &home.installation.signer_config(),
         &[
             ("enrolment", "listen", ANY_PORT),
@@ -96,7 +96,7 @@ fn release_ports(home: &Home, listen: SocketAddr) -> Outcome {
             ("ops", "listen", ANY_PORT),
         ],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.frontend_config(),
         &[
             ("http", "listen", &listen.to_string()),
@@ -110,7 +110,7 @@ fn pin_signer(home: &Home, signer: &Running) -> Outcome {
     let enrolment = bound(signer.ready.enrolment)?;
     let administration = bound(signer.ready.administration)?;
     let ops = bound(signer.ready.ops)?;
-    edit_settings(
+    settings::edit(
         &home.installation.signer_config(),
         &[
             ("enrolment", "listen", &enrolment),
@@ -118,11 +118,11 @@ fn pin_signer(home: &Home, signer: &Running) -> Outcome {
             ("ops", "listen", &ops),
         ],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.frontend_config(),
         &[("signer", "address", &enrolment)],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.settings_file(),
         &[("administration", "address", &administration)],
     )
@@ -131,11 +131,11 @@ fn pin_signer(home: &Home, signer: &Running) -> Outcome {
 fn pin_frontend(home: &Home, frontend: &Running) -> Outcome<SocketAddr> {
     let http = bound(frontend.ready.http)?;
     let ops = bound(frontend.ready.ops)?;
-    edit_settings(
+    settings::edit(
         &home.installation.frontend_config(),
         &[("http", "listen", &http), ("ops", "listen", &ops)],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.settings_file(),
         &[("", "scep_url", &format!("http://{http}/scep"))],
     )?;
