@@ -1,5 +1,5 @@
-# Two commands: `make demo` shows Assay at work, `make test` proves it.
-# Both install the Debian packages they need, or print the one apt command where they lack the rights.
+# Two commands: `make demo` shows Assay at work, `make test` tests it. `make test-all` and `make soak` test it at length.
+# All of them install the Debian packages they need, or print the one apt command where they lack the rights.
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -14,11 +14,16 @@ TEST_PACKAGES = $(DEMO_PACKAGES) opensc opensc-pkcs11 strongswan-pki libstrongsw
 
 # The steps of `make test` come one after the other: each wants the whole machine.
 .NOTPARALLEL:
-.PHONY: help demo bench build test format lint test-run deny fuzz fuzz-briefly fuzz-seeds clean-demo
+.PHONY: help demo bench build test test-all soak format lint test-run deny fuzz fuzz-briefly fuzz-seeds clean-demo
 
 help:
 	@echo 'make demo    build, make a throw-away SoftHSM token, start Assay and enrol a device; serves until Ctrl-C'
-	@echo 'make test    formatting, lints, every test against the real processes, licences and dependencies'
+	@echo 'make test    formatting, lints, tests against the real processes, licences and dependencies: 15 minutes at most on a'
+	@echo '             fresh machine with two cores; exhaustive suites in a short form'
+	@echo 'make test-all the same with every suite in full, cargo-deny, and a minute of fuzzing where cargo-fuzz is installed:'
+	@echo '             60 minutes at most'
+	@echo 'make soak    the tests in which times matter, 30 times, half of them beside processes that take all of the processor;'
+	@echo '             another number with SOAK_RUNS=4'
 	@echo 'make bench   release binaries on a machine that does nothing else: enrolments beside the token alone and beside'
 	@echo '             scepserver, refusals by cause and time, OCSP responses of 100,000 certificates refreshed in time;'
 	@echo '             about 35 minutes, 20 of them for the 10,000 refusals a cause and 10 for OCSP; less with'
@@ -42,9 +47,24 @@ bench:
 	@scripts/bench.sh target/$(patsubst dev,debug,$(BENCH_PROFILE)) target/debug $(BENCH_REQUESTS) $(BENCH_REFUSALS) \
 	    $(BENCH_OCSP)
 
+# The short form of every suite, for each change. CI runs this. Our crates are compiled by clippy's compiler, which lints them on
+# the way, instead of once for the lints and once more for the tests; a warning is an error. `make lint` is the usual form.
+test: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
+test: export CLIPPY_ARGS = -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 test:
 	@scripts/install-packages.sh $(TEST_PACKAGES)
-	$(MAKE) --no-print-directory format lint build test-run fuzz-briefly deny
+	$(MAKE) --no-print-directory format test-run
+
+# Everything: what `make test` does, the suites in full, and what takes long to install.
+test-all:
+	@scripts/install-packages.sh $(TEST_PACKAGES)
+	ASSAY_TESTS=all NEXTEST_PROFILE=all $(MAKE) --no-print-directory format lint build test-run fuzz-briefly deny
+
+SOAK_RUNS ?= 30
+soak: build
+	@scripts/install-packages.sh $(TEST_PACKAGES)
+	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-nextest
+	CARGO='$(CARGO)' scripts/soak.sh $(SOAK_RUNS)
 
 format:
 	$(CARGO) fmt --all --check
@@ -55,16 +75,18 @@ lint:
 build:
 	$(CARGO) build --locked --workspace --bins
 
-# The end-to-end tests start the binaries that `build` leaves in the target directory.
+# The end-to-end tests start the binaries that `build` leaves in the target directory. `cargo test`, where cargo-nextest is
+# not installed, knows no profiles: it runs every test, the suites in the form that ASSAY_TESTS asks for.
 test-run: build
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    set -x; $(CARGO) nextest run --locked --workspace; \
+	    set -x; $(CARGO) nextest run --locked --workspace --profile $${NEXTEST_PROFILE:-default}; \
 	else \
 	    set -x; $(CARGO) test --locked --workspace --bins --lib --tests; \
 	fi
 	$(CARGO) test --locked --workspace --doc
 
-# Installed here rather than left out where it is missing: the rules it holds are part of the tests.
+# Installed here rather than left out where it is missing. tests/tests/dependencies.rs checks the same file in `make test`,
+# without the two minutes and a half that cargo-deny takes to compile; only cargo-deny compares the texts of licences.
 deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-deny
 	$(CARGO) deny --workspace check bans licenses sources

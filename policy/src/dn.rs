@@ -8,6 +8,8 @@ use const_oid::ObjectIdentifier;
 use der::asn1::{Any, SetOfVec};
 use der::{Encode, Sequence, Tag, ValueOrd};
 use unicode_normalization::is_nfc;
+use x509_cert::attr::AttributeTypeAndValue as NameAttribute;
+use x509_cert::name::Name;
 
 use crate::attribute::{self, StringEncoding};
 
@@ -67,6 +69,24 @@ pub enum DnError {
 }
 
 impl Dn {
+    /// A name as a certificate has it.
+    ///
+    /// # Errors
+    /// [`DnError`] of what no policy could write, such as a value that is not UTF-8.
+    pub fn from_name(name: &Name) -> Result<Self, DnError> {
+        let attribute = |found: &NameAttribute| {
+            let text = std::str::from_utf8(found.value.value()).map_err(|_| DnError::Value {
+                attribute: attribute::type_name(&found.oid),
+                wanted: "must be UTF-8".to_owned(),
+            })?;
+            DnAttribute::new(found.oid, text)
+        };
+        let rdns = name
+            .iter_rdn()
+            .map(|rdn| Rdn::new(rdn.iter().map(attribute).collect::<Result<_, _>>()?));
+        Self::new(rdns.collect::<Result<_, _>>()?)
+    }
+
     /// Builds a name from RDNs in DER order.
     ///
     /// # Errors

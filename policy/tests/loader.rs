@@ -185,7 +185,7 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "extended_key_usage = [\"1.3.6.1.5.5.7.3.9\"]",
             &[
                 "d.toml:51:23: certificate.extended_key_usage[0]: TOM-06: OCSPSigning makes a responder of this CA, \
-               which only `assay ceremony ocsp` certifies",
+               which only `assay-ceremony ocsp` certifies",
             ],
         ),
         (

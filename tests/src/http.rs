@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, lookup_host};
 
 /// The frontend answers, if only with 503, long before this.
-const EXCHANGE: Duration = Duration::from_secs(30);
+const EXCHANGE: Duration = Duration::from_secs(60);
 
 /// A whole HTTP response.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::prepared;
 use crate::process::{self, Service};
 use crate::tool::{self, Ran};
 
@@ -66,6 +67,9 @@ pub struct Pids {
     pub workers: Vec<u32>,
 }
 
+/// Between the choice of a free address and its use another process can take it; three times in a row it does not.
+const ATTEMPTS: usize = 3;
+
 /// An installation and the demo that serves it.
 #[derive(Debug)]
 pub struct Installation {
@@ -75,7 +79,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Makes a new installation on free ports and waits until it serves.
+    /// Starts a new installation on free ports and waits until it serves. Its keys are copies (see `prepared`).
     ///
     /// # Errors
     ///
@@ -91,12 +95,20 @@ impl Installation {
     /// When the demo does not come up.
     pub async fn start_with(arguments: &[&str]) -> Result<Self> {
         let scratch = TempDir::with_prefix("assay-tests-")?;
-        let (demo, ready) = demo(scratch.path(), arguments).await?;
-        Ok(Self {
-            demo: Some(demo),
-            ready,
-            scratch,
-        })
+        for _ in 0..ATTEMPTS {
+            let address = prepared::copy(arguments, scratch.path()).await?;
+            let (demo, ready) = demo(scratch.path(), arguments).await?;
+            if ready.scep_url.contains(&address) {
+                return Ok(Self {
+                    demo: Some(demo),
+                    ready,
+                    scratch,
+                });
+            }
+            demo.stop().await?;
+            std::fs::remove_dir_all(&ready.dir)?;
+        }
+        anyhow::bail!("another process took the address before the demo did, {ATTEMPTS} times")
     }
 
     /// Ends the demo in order; its directory stays.
@@ -181,6 +193,15 @@ impl Installation {
         self.run("assay", arguments).await
     }
 
+    /// Runs `assay-ceremony` in this installation's directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run.
+    pub async fn ceremony(&self, arguments: &[&str]) -> Result<Ran> {
+        self.run("assay-ceremony", arguments).await
+    }
+
     /// Runs `assay-bench` in this installation.
     ///
     /// # Errors
@@ -249,7 +270,8 @@ impl Drop for Installation {
     }
 }
 
-async fn demo(scratch: &Path, arguments: &[&str]) -> Result<(Service, Ready)> {
+/// Starts the demo in `scratch` and waits until it serves.
+pub(crate) async fn demo(scratch: &Path, arguments: &[&str]) -> Result<(Service, Ready)> {
     let mut command = Command::new(binary("assay")?);
     command
         .args(["demo", "--listen", "127.0.0.1:0", "--dir"])

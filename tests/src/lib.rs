@@ -18,6 +18,7 @@ pub mod named;
 pub mod ocsp;
 pub mod operator;
 pub mod policy;
+mod prepared;
 pub mod process;
 pub mod profile;
 pub mod python;

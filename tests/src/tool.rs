@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// No run of a client or checker takes longer; strongSwan's own time-out is 30 s.
-const RUN: Duration = Duration::from_secs(60);
+/// A client or checker that has not ended by then has hung; strongSwan's own time-out is 30 s.
+const RUN: Duration = Duration::from_secs(120);
 
 /// What a program left.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-scep", &["assay-scep-http", "assay-types"]),
     ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
-    ("assay-hsm", &["assay-ocsp", "assay-types"]),
+    ("assay-pkcs11", &["assay-types"]),
+    ("assay-hsm", &["assay-ocsp", "assay-pkcs11", "assay-types"]),
     ("assay-lint", &[]),
     ("assay-audit", &[]),
     ("assay-store", &["assay-audit", "assay-types"]),
@@ -60,6 +61,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "assay-ceremony",
+        &[
+            "assay-console",
+            "assay-operator",
+            "assay-pkcs11",
+            "assay-policy",
+            "assay-runtime",
+        ],
+    ),
+    (
         "assay-auditor",
         &["assay-audit", "assay-console", "assay-verify"],
     ),
@@ -69,7 +80,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-audit",
             "assay-console",
             "assay-decision",
-            "assay-hsm",
             "assay-operator",
             "assay-policy",
             "assay-proto",
@@ -110,7 +120,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates that exactly one crate of ours may lean on, and which; the benchmark and the harness look at a store's file from
 /// outside.
 const WARDS: [(&str, &[&str]); 2] = [
-    ("cryptoki", &["assay-hsm"]),
+    ("cryptoki", &["assay-pkcs11"]),
     ("rusqlite", &["assay-store", "assay-bench", "assay-tests"]),
 ];
 

@@ -1,64 +1,94 @@
-//! What an operator does for a whole fleet at once takes a second, the start of the command included.
+//! One command for a whole fleet is a batch: it takes as long as a few commands for one device each, not as long as many.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use assay_tests::installation::Installation;
 use tokio::sync::Mutex;
 
 const CHALLENGES: usize = 1_000;
 const NAMES: usize = 10_000;
-const A_SECOND: Duration = Duration::from_secs(1);
+/// Commands for one device, the start of the process included, that a batch may take as long as. A commit for each name
+/// would take far longer.
+const SINGLE: u32 = 50;
+/// Rounds of which one has to hold the bound. What else the machine does makes a round of a batch this much slower in less
+/// than one of ten, so that all of them are in less than one of 10^6.
+const ROUNDS: usize = 6;
 
 /// What is timed runs alone, also where tests share a process.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
-async fn a_thousand_challenges_are_issued_in_a_second() -> Result<()> {
+async fn a_thousand_challenges_take_as_long_as_a_few_commands() -> Result<()> {
     let _alone = ALONE.lock().await;
     let installation = Installation::start().await?;
-    let file = installation.scratch().join("subjects.txt");
-    let subjects: String = (0..CHALLENGES)
-        .map(|nth| format!("CN=sensor-{nth},O=Example\n"))
-        .collect();
-    std::fs::write(&file, subjects)?;
-    let file = file.to_string_lossy();
+    let mut challenges = Vec::new();
+    a_batch_is_quick(async |round| {
+        let single = format!("CN=single-{round},O=Example");
+        let begin = Instant::now();
+        installation.challenge(&single, &[]).await?;
+        let single = begin.elapsed();
 
-    let begin = Instant::now();
-    let arguments = [
-        "challenge",
-        "issue",
-        "--profile",
-        "devices",
-        "--from",
-        &file,
-    ];
-    let printed = installation.assay(&arguments).await?.succeeded()?.text();
-    let took = begin.elapsed();
-
-    let mut challenges: Vec<&str> = printed.lines().collect();
+        let file = installation.scratch().join("subjects.txt");
+        let subjects: String = (0..CHALLENGES)
+            .map(|nth| format!("CN=sensor-{round}-{nth},O=Example\n"))
+            .collect();
+        std::fs::write(&file, subjects)?;
+        let file = file.to_string_lossy();
+        let issue = [
+            "challenge",
+            "issue",
+            "--profile",
+            "devices",
+            "--from",
+            &file,
+        ];
+        let begin = Instant::now();
+        let printed = installation.assay(&issue).await?.succeeded()?.text();
+        let batch = begin.elapsed();
+        challenges = printed.lines().map(str::to_owned).collect();
+        Ok((single, batch))
+    })
+    .await?;
     assert_eq!(challenges.len(), CHALLENGES);
     challenges.sort_unstable();
     challenges.dedup();
     assert_eq!(challenges.len(), CHALLENGES, "each is another one");
-    assert!(took <= A_SECOND, "it took {took:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn ten_thousand_names_enter_the_inventory_in_a_second() -> Result<()> {
+async fn ten_thousand_names_enter_the_inventory_as_quickly_as_a_few() -> Result<()> {
     let _alone = ALONE.lock().await;
     let installation = Installation::start().await?;
-    let file = installation.scratch().join("names.txt");
-    let names: String = (0..NAMES).map(|nth| format!("tracker-{nth}\n")).collect();
-    std::fs::write(&file, names)?;
-    let file = file.to_string_lossy();
+    a_batch_is_quick(async |round| {
+        let single = format!("single-{round}");
+        let begin = Instant::now();
+        installation.add_to_inventory(&[&single]).await?;
+        let single = begin.elapsed();
 
-    let begin = Instant::now();
-    let arguments = ["inventory", "add", "--profile", "fleet", "--from", &file];
-    installation.assay(&arguments).await?.succeeded()?;
-    let took = begin.elapsed();
+        let names: Vec<_> = (0..NAMES)
+            .map(|nth| format!("tracker-{round}-{nth}"))
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let begin = Instant::now();
+        installation.add_to_inventory(&names).await?;
+        Ok((single, begin.elapsed()))
+    })
+    .await
+}
 
-    assert!(took <= A_SECOND, "it took {took:?}");
-    Ok(())
+/// Holds what a batch takes against what a command for one device takes in the same round.
+async fn a_batch_is_quick(
+    mut round: impl AsyncFnMut(usize) -> Result<(Duration, Duration)>,
+) -> Result<()> {
+    let mut rounds = Vec::new();
+    for number in 0..ROUNDS {
+        let (single, batch) = round(number).await?;
+        if batch <= single * SINGLE {
+            return Ok(());
+        }
+        rounds.push((single, batch));
+    }
+    bail!("a command for one device, and a batch: {rounds:?}")
 }

@@ -30,7 +30,8 @@ const BEFORE_THE_KILL: usize = 8;
 /// Rounds of a process whose kill leaves nothing behind by design.
 const ROUNDS: usize = 3;
 
-/// A kill of the signer leaves an open intent in about every second round; this many rounds without one do not happen.
+/// A kill of the signer leaves an open intent in about every second round, so that this many rounds have none in less than
+/// one of 10^8 runs.
 const ROUNDS_UNTIL_AN_OPEN_INTENT: usize = 30;
 
 /// Counts token operations by role, on the signer's metrics.

@@ -85,11 +85,8 @@ async fn nobody_may_make_any_call() -> Result<()> {
     let dir = &installation.ready().dir;
     // The same identities under an anchor of somebody else.
     let elsewhere = TempDir::with_prefix("assay-tests-")?;
-    let mut ceremony = Command::new(binary("assay")?);
-    ceremony
-        .arg("--dir")
-        .arg(elsewhere.path())
-        .args(["ceremony", "transport"]);
+    let mut ceremony = Command::new(binary("assay-ceremony")?);
+    ceremony.arg("--dir").arg(elsewhere.path()).arg("transport");
     tool::run(&mut ceremony, &[]).await?.succeeded()?;
     for role in ROLES {
         let mut stranger = caller(dir, elsewhere.path(), role).await?;

@@ -1,6 +1,11 @@
 //! Every private-key operation is the token's, and the token may go and come back.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use assay_tests::device::{Anchors, Device};
@@ -130,6 +135,30 @@ async fn the_tokens_keys_were_made_in_it_and_never_leave_it() -> Result<()> {
             .map(|(_, usages)| usages.split(',').count());
         assert_eq!(usages, Some(1), "one usage a key: {object}");
     }
+    Ok(())
+}
+
+/// The message by which a worker of earlier versions was told to make keys: variant 1, a module, a token.
+const CEREMONY: [u8; 9] = [0, 0, 0, 5, 1, 1, b'm', 1, b't'];
+
+#[tokio::test]
+async fn the_signers_executable_has_no_ceremony_mode() -> Result<()> {
+    let (mut parent, worker) = UnixStream::pair()?;
+    let mut command = Command::new(installation::binary("assay-signer")?);
+    command
+        .arg("hsm-worker")
+        .stdin(Stdio::from(OwnedFd::from(worker)))
+        .stderr(Stdio::piped());
+    let worker = command.spawn()?;
+    // Its end of the socket is the worker's alone from now on.
+    drop(command);
+    parent.write_all(&CEREMONY)?;
+    parent.shutdown(Shutdown::Write)?;
+    let ended = worker.wait_with_output().await?;
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let mut answer = Vec::new();
+    parent.read_to_end(&mut answer)?;
+    assert!(answer.is_empty(), "the worker answered: {answer:?}");
     Ok(())
 }
 

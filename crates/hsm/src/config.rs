@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::link::Launch;
 use crate::supervisor::Plan;
-use crate::wire::{KeySetup, ServiceSetup};
-use crate::{KeyRole, KeyUri, StartError, TokenUri};
+use crate::wire::{KeySetup, Setup};
+use crate::{KeyRole, KeyUri, StartError};
 
 /// Most sessions of a worker and most workers: far beyond what cores and tokens make use of.
 const MAX_THREADS: usize = 64;
@@ -94,7 +94,7 @@ impl HsmConfig {
             check_origin(origin)?;
         }
         for key in &self.keys {
-            check_module(&self.module, key.uri.token())?;
+            key.uri.token().expect_module(&self.module)?;
         }
         let keys = self.keys.into_iter().map(|key| KeySetup {
             role: key.role,
@@ -102,7 +102,7 @@ impl HsmConfig {
             certificate: key.certificate,
         });
         Ok(Plan {
-            setup: ServiceSetup {
+            setup: Setup {
                 module,
                 threads: self.threads,
                 keys: keys.collect(),
@@ -118,36 +118,12 @@ impl HsmConfig {
     }
 }
 
-/// The token of a key ceremony.
-#[derive(Clone, Debug)]
-pub struct CeremonyConfig {
-    /// The PKCS#11 library.
-    pub module: PathBuf,
-    /// The token, with its PIN source.
-    pub token: TokenUri,
-    /// Environment variables for the library, such as `SOFTHSM2_CONF`.
-    pub environment: Vec<(String, String)>,
-    /// The program started as a worker; this very executable where `None`.
-    pub program: Option<PathBuf>,
-}
-
 /// The path of a PKCS#11 library, as it travels to a worker.
-pub(crate) fn utf8(module: &Path) -> Result<String, StartError> {
+fn utf8(module: &Path) -> Result<String, StartError> {
     module
         .to_str()
         .map(str::to_owned)
         .ok_or_else(|| wrong("module", "must be a path in UTF-8"))
-}
-
-/// Refuses a URI that names another library than the one configured.
-pub(crate) fn check_module(module: &Path, uri: &TokenUri) -> Result<(), StartError> {
-    match uri.module_path() {
-        Some(path) if path != module => Err(wrong(
-            &uri.to_string(),
-            "names another module-path than the configured module: all keys must lie in one",
-        )),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// The origin names the log key as well, so the rules for key names hold (C2SP signed-note): no spaces, no plus sign.

@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::KeyRole;
-use crate::pin::PinError;
+use crate::{KeyRole, TokenError};
 
-/// Why no service came up. Each Display is one line that says how to mend it.
+/// Why no service came up. Each Display is one line that says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum StartError {
     /// A field of the configuration cannot be right.
@@ -31,49 +30,9 @@ pub enum StartError {
         /// The limit.
         seconds: u64,
     },
-    /// The PKCS#11 library cannot be loaded or initialised.
-    #[error(
-        "cannot load the PKCS#11 module {module}: {reason}; check the path and the library's own configuration"
-    )]
-    Module {
-        /// Path of the library.
-        module: String,
-        /// The loader's or library's reason.
-        reason: String,
-    },
-    /// No token matches.
-    #[error(
-        "no token matches {uri}: the module shows {present}; check token and serial, and the library's own configuration"
-    )]
-    TokenNotFound {
-        /// The token asked for.
-        uri: String,
-        /// Labels and serial numbers of those present.
-        present: String,
-    },
-    /// More than one token matches.
-    #[error("{count} tokens match {uri}: add serial=NUMBER")]
-    TokenAmbiguous {
-        /// The token asked for.
-        uri: String,
-        /// How many match.
-        count: usize,
-    },
-    /// The PIN could not be read.
+    /// The library, the token or its PIN cannot be used, or a PKCS#11 call failed.
     #[error(transparent)]
-    Pin(#[from] PinError),
-    /// The token refused the PIN. It was tried once and is not tried again.
-    #[error(
-        "token `{token}` refused the PIN ({code}); it was tried once and will not be tried again: correct the PIN source {source_uri}, then restart"
-    )]
-    WrongPin {
-        /// Label of the token.
-        token: String,
-        /// The token's return code.
-        code: String,
-        /// Where the PIN came from.
-        source_uri: String,
-    },
+    Token(#[from] TokenError),
     /// The token has no such key.
     #[error("no private key for {role} at {uri}: {hint}")]
     KeyNotFound {
@@ -98,7 +57,7 @@ pub enum StartError {
     },
     /// A key's attributes are not those of its role.
     #[error(
-        "the {role} key {uri} is not fit for service: {problems}; make a new one with `assay ceremony`"
+        "the {role} key {uri} is not fit for service: {problems}; make a new one with `assay-ceremony`"
     )]
     KeyAttributes {
         /// The role.
@@ -122,7 +81,7 @@ pub enum StartError {
     },
     /// Two roles have one key.
     #[error(
-        "the {role} key {uri} is the key of {other} too: each role has a key of its own; make one with `assay ceremony`"
+        "the {role} key {uri} is the key of {other} too: each role has a key of its own; make one with `assay-ceremony`"
     )]
     KeyShared {
         /// The role.
@@ -134,7 +93,7 @@ pub enum StartError {
     },
     /// A public key object does not belong to the private key of the same id and label.
     #[error(
-        "the public key object of the {role} key {uri} is not its own: {reason}; make a new key with `assay ceremony`"
+        "the public key object of the {role} key {uri} is not its own: {reason}; make a new key with `assay-ceremony`"
     )]
     PublicKeyMismatch {
         /// The role.
@@ -168,20 +127,12 @@ pub enum StartError {
         /// How it showed.
         reason: String,
     },
-    /// A PKCS#11 call failed.
-    #[error("{action} failed: {code}")]
-    Token {
-        /// What was done.
-        action: String,
-        /// The return code.
-        code: String,
-    },
 }
 
 impl StartError {
     /// Starting again can only do harm: a wrong PIN locks a real token.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::WrongPin { .. })
+        matches!(self, Self::Token(error) if error.is_final())
     }
 }
 
@@ -219,56 +170,4 @@ impl OperationError {
             Self::Busy | Self::Deadline | Self::WorkerLost | Self::TokenUnavailable { .. } => false,
         }
     }
-}
-
-/// Why a step of a ceremony failed.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
-pub enum CeremonyError {
-    /// No worker came up.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The worker died, or gave no answer in time and was killed.
-    #[error("the HSM worker was lost: {reason}; list the token's keys to see what is left")]
-    WorkerLost {
-        /// What happened.
-        reason: String,
-    },
-    /// The token holds an object with that id or label; nothing is overwritten.
-    #[error(
-        "the token already holds {found}: nothing is overwritten; choose another label and id, or delete it with the token's own tools"
-    )]
-    Exists {
-        /// What is there.
-        found: String,
-    },
-    /// No such key, or more than one.
-    #[error("{count} private keys match {uri}: exactly one must")]
-    KeyCount {
-        /// The key asked for.
-        uri: String,
-        /// How many match.
-        count: usize,
-    },
-    /// Generation failed.
-    #[error("cannot generate the key: {reason}; {left}")]
-    Generate {
-        /// Why.
-        reason: String,
-        /// What is left in the token.
-        left: String,
-    },
-    /// The worker will not do this.
-    #[error("the HSM worker refused: {reason}")]
-    Refused {
-        /// The rule that refused.
-        reason: String,
-    },
-    /// A PKCS#11 call failed.
-    #[error("{action} failed: {code}")]
-    Token {
-        /// What was done.
-        action: String,
-        /// The return code.
-        code: String,
-    },
 }

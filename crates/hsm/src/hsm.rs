@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use assay_pkcs11::TokenIdentity;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,7 +16,6 @@ use zeroize::Zeroizing;
 use crate::job::{Job, Phase, Priority, Reply, SharedPhase, Work};
 use crate::runs::Runs;
 use crate::supervisor::Supervisor;
-use crate::wire::TokenIdentity;
 use crate::{
     Digest, Health, HsmConfig, KeyAlgorithm, KeyRole, KeyTransport, OperationError, RaKeys,
     SignatureAlgorithm, StartError, WorkerHealth, WorkerRun,
@@ -67,7 +67,7 @@ impl Hsm {
     /// Starts the workers, logs in once and checks every key.
     ///
     /// # Errors
-    /// [`StartError`], whose text says how to mend it. A wrong PIN is tried once and never again.
+    /// [`StartError`], whose text says how to fix it. A wrong PIN is tried once and never again.
     pub async fn start(config: HsmConfig) -> Result<Self, StartError> {
         let (workers, queue) = (config.workers, config.queue);
         let plan = Arc::new(config.into_plan()?);

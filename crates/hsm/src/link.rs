@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::StartError;
-use crate::wire::{self, FrameBuffer, Setup, WireError};
+use crate::wire::{self, FrameBuffer, Ready, Setup, WireError};
 use crate::worker::WORKER_ARGUMENT;
 
 /// How long a worker may take to load the library, log in and check its keys. Network HSMs take
@@ -44,16 +44,14 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts a worker and awaits its answer to the setup.
-    pub(crate) async fn start<T: DeserializeOwned>(
-        launch: &Launch,
-        setup: &Setup<'_>,
-    ) -> Result<(Self, T), StartError> {
+    pub(crate) async fn start(launch: &Launch, setup: &Setup) -> Result<(Self, Ready), StartError> {
         let failed = |error: io::Error| StartError::Worker {
             reason: error.to_string(),
         };
         let mut link = Self::spawn(launch).map_err(failed)?;
-        match timeout(START_DEADLINE, link.ask(setup)).await {
-            Ok(Ok(answer)) => Ok((link, answer)),
+        let answer = timeout(START_DEADLINE, link.ask::<Result<_, StartError>>(setup));
+        match answer.await {
+            Ok(Ok(ready)) => Ok((link, ready?)),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(StartError::Timeout {
                 seconds: START_DEADLINE.as_secs(),
@@ -90,10 +88,7 @@ impl Link {
     }
 
     /// Sends one message and awaits one. If this is cancelled the link is of no more use.
-    pub(crate) async fn ask<T: DeserializeOwned>(
-        &mut self,
-        message: &impl Serialize,
-    ) -> io::Result<T> {
+    async fn ask<T: DeserializeOwned>(&mut self, message: &impl Serialize) -> io::Result<T> {
         self.queue(message).map_err(io::Error::other)?;
         while !self.flush()? {
             self.stream.writable().await?;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::job::{Job, Phase, Reply, SharedPhase};
 use crate::link::{Launch, Link};
 use crate::runs::Runs;
-use crate::wire::{self, Answer, Operation, Outcome, Ready, Request, ServiceSetup, Setup, Usage};
+use crate::wire::{self, Answer, Operation, Outcome, Ready, Request, Setup, Usage};
 use crate::{Health, OperationError, StartError};
 
 /// Pauses before a restart: doubled from the least to the most until a probe succeeds, so that a
@@ -33,7 +33,7 @@ const LEAST_TICK: Duration = Duration::from_millis(5);
 /// What a supervisor needs to know.
 pub(crate) struct Plan {
     pub(crate) launch: Launch,
-    pub(crate) setup: ServiceSetup,
+    pub(crate) setup: Setup,
     pub(crate) deadline: Duration,
     pub(crate) health_interval: Duration,
 }
@@ -41,9 +41,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Starts a worker and logs it in.
     pub(crate) async fn start(&self) -> Result<(Link, Ready), StartError> {
-        let setup = Setup::Service(self.setup.clone());
-        let (link, ready) = Link::start::<Result<Ready, StartError>>(&self.launch, &setup).await?;
-        Ok((link, ready?))
+        Link::start(&self.launch, &self.setup).await
     }
 }
 
@@ -61,7 +59,7 @@ pub(crate) struct Supervisor {
     pub(crate) pause: Duration,
 }
 
-/// How a spell of service ended.
+/// How the supervision of one worker process ended.
 enum End {
     Stopped,
     Lost(String),
@@ -143,7 +141,7 @@ impl Supervisor {
             }
         });
         let run = self.runs.begin(self.number, link.pid().unwrap_or_default());
-        let mut spell = Spell {
+        let mut active = ActiveWorker {
             link,
             run,
             ca_signatures: 0,
@@ -153,8 +151,8 @@ impl Supervisor {
             probed: None,
             background: Instant::now(),
         };
-        let end = self.drive(&mut spell).await;
-        let Spell { link, flights, .. } = spell;
+        let end = self.drive(&mut active).await;
+        let ActiveWorker { link, flights, .. } = active;
         let end = match end {
             End::Stopped => {
                 self.unhealthy("the service is shutting down".to_owned());
@@ -180,7 +178,7 @@ impl Supervisor {
         end
     }
 
-    async fn drive(&mut self, spell: &mut Spell) -> End {
+    async fn drive(&mut self, active: &mut ActiveWorker) -> End {
         let window = self.plan.setup.threads.saturating_mul(AHEAD);
         // Half of the sessions, counting whatever they do: the other half is there for whoever comes.
         let background_window = (self.plan.setup.threads / 2).max(1);
@@ -190,38 +188,38 @@ impl Supervisor {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = false;
         loop {
-            if stopping && spell.flights.is_empty() {
+            if stopping && active.flights.is_empty() {
                 return End::Stopped;
             }
             let step = tokio::select! {
-                ready = spell.link.ready() => match ready {
-                    Ok(()) => self.receive(spell),
+                ready = active.link.ready() => match ready {
+                    Ok(()) => self.receive(active),
                     Err(error) => Err(error.to_string()),
                 },
-                job = self.jobs.recv(), if !stopping && spell.flights.len() < window => match job {
-                    Some(job) => self.send_all(spell, job, window),
+                job = self.jobs.recv(), if !stopping && active.flights.len() < window => match job {
+                    Some(job) => self.send_all(active, job, window),
                     None => {
                         stopping = true;
                         Ok(())
                     }
                 },
-                job = self.background.recv(), if !stopping && spell.has_room(background_window, window) => match job {
+                job = self.background.recv(), if !stopping && active.has_room(background_window, window) => match job {
                     Some(job) => {
-                        spell.background = Instant::now();
-                        self.send(spell, job)
+                        active.background = Instant::now();
+                        self.send(active, job)
                     }
                     None => {
                         stopping = true;
                         Ok(())
                     }
                 },
-                _ = tick.tick() => self.look(spell),
+                _ = tick.tick() => self.look(active),
                 () = stopped(&mut self.stop), if !stopping => {
                     stopping = true;
                     Ok(())
                 }
             };
-            let step = step.and_then(|()| match spell.link.flush() {
+            let step = step.and_then(|()| match active.link.flush() {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.to_string()),
             });
@@ -232,18 +230,23 @@ impl Supervisor {
     }
 
     /// Sends a job, and any others that wait, so that they leave in one write.
-    fn send_all(&mut self, spell: &mut Spell, job: Job, window: usize) -> Result<(), String> {
-        self.send(spell, job)?;
-        while spell.flights.len() < window {
+    fn send_all(
+        &mut self,
+        active: &mut ActiveWorker,
+        job: Job,
+        window: usize,
+    ) -> Result<(), String> {
+        self.send(active, job)?;
+        while active.flights.len() < window {
             match self.jobs.try_recv() {
-                Ok(job) => self.send(spell, job)?,
+                Ok(job) => self.send(active, job)?,
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    fn send(&self, spell: &mut Spell, job: Job) -> Result<(), String> {
+    fn send(&self, active: &mut ActiveWorker, job: Job) -> Result<(), String> {
         if job.reply.is_closed() {
             return Ok(());
         }
@@ -252,16 +255,16 @@ impl Supervisor {
             let _ = job.reply.send(Err(OperationError::Deadline));
             return Ok(());
         }
-        let id = spell.id();
+        let id = active.id();
         let request = Request {
             id,
             request_id: &job.request_id,
             operation: job.work.operation(),
         };
-        match spell.link.queue(&request) {
+        match active.link.queue(&request) {
             Ok(()) => {
                 let sent = Instant::now();
-                spell.flights.insert(id, Flight { job, sent });
+                active.flights.insert(id, Flight { job, sent });
             }
             Err(error) => {
                 let refused = OperationError::Refused {
@@ -274,20 +277,23 @@ impl Supervisor {
         Ok(())
     }
 
-    fn receive(&mut self, spell: &mut Spell) -> Result<(), String> {
-        spell.link.fill().map_err(|error| error.to_string())?;
+    fn receive(&mut self, active: &mut ActiveWorker) -> Result<(), String> {
+        active.link.fill().map_err(|error| error.to_string())?;
         loop {
-            let frame = spell.link.next_frame().map_err(|error| error.to_string())?;
+            let frame = active
+                .link
+                .next_frame()
+                .map_err(|error| error.to_string())?;
             let Some(frame) = frame else {
                 return Ok(());
             };
             let answer: Answer<'_> = wire::decode(frame).map_err(|error| error.to_string())?;
-            if answer.ca_signatures > spell.ca_signatures {
+            if answer.ca_signatures > active.ca_signatures {
                 // Before the caller has the signature: what is of use is counted.
-                spell.ca_signatures = answer.ca_signatures;
-                self.runs.count(spell.run, answer.ca_signatures);
+                active.ca_signatures = answer.ca_signatures;
+                self.runs.count(active.run, answer.ca_signatures);
             }
-            let flight = spell.flights.remove(&answer.id);
+            let flight = active.flights.remove(&answer.id);
             let reply = match answer.outcome {
                 Outcome::Plaintext(octets) => {
                     Ok(Reply::Plaintext(Zeroizing::new(octets.0.to_vec())))
@@ -298,7 +304,7 @@ impl Supervisor {
                     reason: reason.to_owned(),
                 }),
                 Outcome::Probed(usage) => {
-                    spell.probe = None;
+                    active.probe = None;
                     self.pause = LEAST_PAUSE;
                     self.healthy(&usage);
                     continue;
@@ -320,32 +326,32 @@ impl Supervisor {
     }
 
     /// Looks at the deadlines and sends a probe if one is due.
-    fn look(&self, spell: &mut Spell) -> Result<(), String> {
+    fn look(&self, active: &mut ActiveWorker) -> Result<(), String> {
         let now = Instant::now();
-        let sent = spell.flights.values().map(|flight| flight.sent);
+        let sent = active.flights.values().map(|flight| flight.sent);
         let late = |sent: Instant| now.duration_since(sent) >= self.plan.deadline;
-        if sent.chain(spell.probe).any(late) {
+        if sent.chain(active.probe).any(late) {
             return Err(format!(
                 "no answer within {} ms",
                 self.plan.deadline.as_millis()
             ));
         }
-        let due = spell
+        let due = active
             .probed
             .is_none_or(|last| now.duration_since(last) >= self.plan.health_interval);
-        if due && spell.probe.is_none() {
-            let id = spell.id();
+        if due && active.probe.is_none() {
+            let id = active.id();
             let request = Request {
                 id,
                 request_id: "probe",
                 operation: Operation::Probe,
             };
-            spell
+            active
                 .link
                 .queue(&request)
                 .map_err(|error| error.to_string())?;
-            spell.probe = Some(now);
-            spell.probed = Some(now);
+            active.probe = Some(now);
+            active.probed = Some(now);
         }
         Ok(())
     }
@@ -384,7 +390,7 @@ impl Supervisor {
 }
 
 /// One incarnation of a worker and what it was given.
-struct Spell {
+struct ActiveWorker {
     link: Link,
     /// Its id among the runs of all workers.
     run: u64,
@@ -405,7 +411,7 @@ struct Flight {
     sent: Instant,
 }
 
-impl Spell {
+impl ActiveWorker {
     /// Whether a background operation may be sent now.
     fn has_room(&self, background_window: usize, window: usize) -> bool {
         let most = if self.background.elapsed() < BACKGROUND_AT_LEAST {

@@ -8,10 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{
-    Digest, FoundKey, GenerateKey, GeneratedKey, KeyRole, KeyTransport, LogKey, RaKeys,
-    SignatureAlgorithm,
-};
+use assay_pkcs11::TokenIdentity;
+
+use crate::{Digest, KeyRole, KeyTransport, LogKey, RaKeys, SignatureAlgorithm};
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
 pub(crate) const MAX_FRAME: usize = 1 << 20;
@@ -22,25 +21,9 @@ const PREFIX: usize = 4;
 /// Octets read at once: many frames of an enrolment.
 const READ: usize = 16 << 10;
 
-/// First frame to a worker. Answered by `Result<_, StartError>`, for `InitToken` by
-/// `Result<TokenIdentity, CeremonyError>`.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Setup<'a> {
-    Service(ServiceSetup),
-    Ceremony {
-        module: &'a str,
-        token: &'a str,
-    },
-    InitToken {
-        module: &'a str,
-        label: &'a str,
-        so_pin: &'a str,
-        user_pin: &'a str,
-    },
-}
-
+/// First frame to a worker, answered by `Result<Ready, StartError>`.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct ServiceSetup {
+pub(crate) struct Setup {
     pub(crate) module: String,
     pub(crate) threads: usize,
     pub(crate) keys: Vec<KeySetup>,
@@ -55,13 +38,7 @@ pub(crate) struct KeySetup {
     pub(crate) certificate: Option<Vec<u8>>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TokenIdentity {
-    pub(crate) label: String,
-    pub(crate) serial: String,
-}
-
-/// A service worker's answer to its setup.
+/// A worker's answer to its setup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) token: TokenIdentity,
@@ -149,33 +126,6 @@ pub(crate) enum Outcome<'a> {
 pub(crate) struct Usage {
     pub(crate) operations: Vec<(KeyRole, u64)>,
     pub(crate) cpu_nanoseconds: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) enum CeremonyRequest {
-    List,
-    Generate(GenerateKey),
-    PublicKey {
-        key: String,
-    },
-    SignCertificate {
-        key: String,
-        role: KeyRole,
-        issuer: Vec<u8>,
-        tbs: Vec<u8>,
-    },
-    SignCsr {
-        key: String,
-        info: Vec<u8>,
-    },
-}
-
-/// What a ceremony worker answers; refusals and failures travel as `CeremonyError`.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum CeremonyAnswer {
-    Keys(Vec<FoundKey>),
-    Generated(GeneratedKey),
-    Octets(Vec<u8>),
 }
 
 /// Octets that postcard moves as one block rather than one by one.

@@ -214,7 +214,7 @@ async fn a_certificate_that_is_no_delegation_starts_no_service() {
         assert!(matches!(refused, StartError::CertificateMismatch { .. }));
         let refused = refused.to_string();
         assert!(
-            refused.contains(reason) && refused.contains("assay ceremony ocsp"),
+            refused.contains(reason) && refused.contains("assay-ceremony ocsp"),
             "{refused}"
         );
     }
@@ -226,7 +226,7 @@ async fn a_certificate_that_is_no_delegation_starts_no_service() {
 }
 
 #[tokio::test]
-async fn only_a_ceremony_certifies_a_responder() {
+async fn a_worker_certifies_no_responder() {
     let installation = installation().await;
     let mut tbs = installation.tbs();
     tbs.extensions = delegation();
@@ -235,13 +235,6 @@ async fn only_a_ceremony_certifies_a_responder() {
     assert!(refused.is_permanent());
     assert!(refused.to_string().contains("responder"), "{refused}");
     hsm.shutdown().await;
-    let ceremony = installation.token.ceremony().await;
-    let ca = &installation.keys[0].uri;
-    ceremony
-        .sign_certificate(ca, KeyRole::CaSign, &installation.ca_name, &tbs.to_der())
-        .await
-        .unwrap();
-    ceremony.close().await;
 }
 
 #[tokio::test]
@@ -263,24 +256,25 @@ async fn what_a_device_waits_for_does_not_queue_behind_responses() {
     let installation = Installation::with_responder(KeyAlgorithm::Rsa(2048), &delegation()).await;
     let hsm = installation.start().await;
     let octets = Arc::new(data(&installation).to_der());
-    let signed = Arc::new(AtomicUsize::new(0));
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..RESPONSES {
-        let (hsm, octets, signed) = (hsm.clone(), Arc::clone(&octets), Arc::clone(&signed));
-        tasks.spawn(async move {
-            sign(&hsm, &octets).await.unwrap();
-            signed.fetch_add(1, Ordering::Relaxed);
-        });
-    }
-    tokio::task::yield_now().await;
     let attributes = der::signed_attributes();
+    // Each round by itself: what the worker does between two replies depends on the machine.
     for _ in 0..3 {
+        let signed = Arc::new(AtomicUsize::new(0));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..RESPONSES {
+            let (hsm, octets, signed) = (hsm.clone(), Arc::clone(&octets), Arc::clone(&signed));
+            tasks.spawn(async move {
+                sign(&hsm, &octets).await.unwrap();
+                signed.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        tokio::task::yield_now().await;
         let reply = hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
         reply.await.unwrap();
+        let before = signed.load(Ordering::Relaxed);
+        assert!(before < RESPONSES / 2, "{before} responses went first");
+        tasks.join_all().await;
+        assert_eq!(signed.load(Ordering::Relaxed), RESPONSES);
     }
-    let before = signed.load(Ordering::Relaxed);
-    assert!(before < RESPONSES / 2, "{before} responses went first");
-    tasks.join_all().await;
-    assert_eq!(signed.load(Ordering::Relaxed), RESPONSES);
     hsm.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! What keeps a service from starting, each with one line that says how to mend it.
+//! What keeps a service from starting, each with one line that says how to fix it.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use assay_hsm::{Hsm, HsmConfig, KeyAlgorithm, KeyRole, KeyUri, StartError};
+use assay_hsm::{Hsm, HsmConfig, KeyAlgorithm, KeyRole, KeyUri, StartError, TokenError};
 use openssl::rsa::Rsa;
 use support::{Installation, MODULE, PIN, SPY, Token, key};
 
@@ -86,7 +86,10 @@ async fn a_wrong_pin_is_tried_once_by_all_workers_together() {
         .environment
         .push(("PKCS11SPY_OUTPUT".to_owned(), trace.display().to_string()));
     let error = refusal(config).await;
-    assert!(matches!(error, StartError::WrongPin { .. }), "{error}");
+    assert!(
+        matches!(error, StartError::Token(TokenError::WrongPin { .. })),
+        "{error}"
+    );
     assert!(error.is_final());
     assert!(!error.to_string().contains("wrong-pin"));
     let trace = fs::read_to_string(trace).unwrap();
@@ -175,18 +178,10 @@ async fn a_certificate_of_another_key_is_refused_for_signing_and_for_decryption(
 #[tokio::test]
 async fn a_key_of_another_kind_than_its_role_needs_is_refused() {
     let installation = Installation::new().await;
-    let ceremony = installation.token.ceremony().await;
-    let made = ceremony
-        .generate(key(KeyRole::LogSign, 0x0c, KeyAlgorithm::P256))
-        .await
-        .unwrap();
-    ceremony.close().await;
+    let specification = key(KeyRole::LogSign, 0x0c, KeyAlgorithm::P256);
+    let (uri, _) = installation.token.keys().generate(&specification);
     let mut config = installation.config();
-    replace_uri(
-        &mut config,
-        KeyRole::RaSign,
-        &KeyUri::parse(&made.uri).unwrap(),
-    );
+    replace_uri(&mut config, KeyRole::RaSign, &uri);
     let error = refusal(config).await;
     assert!(matches!(error, StartError::KeyKind { .. }), "{error}");
 }

@@ -1,7 +1,7 @@
 //! A PKCS#11 URI of the signer's configuration.
 #![no_main]
 
-use assay_hsm::{KeyUri, TokenUri, UriError};
+use assay_pkcs11::{KeyUri, TokenUri, UriError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

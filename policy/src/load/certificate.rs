@@ -93,7 +93,7 @@ fn extended_key_usage(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Object
         ),
         Some(const_oid::db::rfc5280::ID_KP_OCSP_SIGNING) => item.refuse(
             reader,
-            "OCSPSigning makes a responder of this CA, which only `assay ceremony ocsp` certifies",
+            "OCSPSigning makes a responder of this CA, which only `assay-ceremony ocsp` certifies",
         ),
         Some(oid) => Some(oid),
         None => {

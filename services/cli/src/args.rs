@@ -9,7 +9,7 @@ use crate::commands::{
     audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
     rollover, scep, status,
 };
-use crate::{ceremony, demo, export};
+use crate::{demo, export};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -39,7 +39,6 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
-    Ceremony(Box<ceremony::CeremonyArgs>),
     /// Issue, list and revoke challenges
     #[command(subcommand)]
     Challenge(challenge::ChallengeCommand),

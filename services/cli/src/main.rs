@@ -1,13 +1,10 @@
 //! assay: operates an installation, and runs the demo.
 
 mod args;
-mod ceremony;
 mod commands;
 mod demo;
 mod device;
-mod dn;
 mod export;
-mod transport;
 
 use std::process::ExitCode;
 
@@ -25,10 +22,6 @@ use crate::installation::Installation;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    // The ceremony starts this executable again as an HSM worker.
-    if let Some(code) = assay_hsm::run_worker_if_asked() {
-        return code;
-    }
     let cli = Cli::parse();
     program::run("assay", Box::pin(dispatch(cli)))
 }
@@ -38,7 +31,6 @@ async fn dispatch(cli: Cli) -> Outcome {
     let installation = || Installation::find(cli.dir.as_deref());
     match cli.command {
         Command::Demo(args) => demo::run(args, cli.dir.as_deref(), out).await,
-        Command::Ceremony(args) => ceremony::run(*args, cli.dir.as_deref(), out).await,
         Command::Challenge(command) => challenge::run(command, &installation()?, out).await,
         Command::Inventory(command) => inventory::run(command, &installation()?, out).await,
         Command::Enrol(args) => enrol::run(*args, cli.dir.as_deref(), out).await,

@@ -1,8 +1,16 @@
 //! What holds for every command: exit codes, one line that says what is wrong and one that says what to do.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::Result;
+use openssl::asn1::Asn1Time;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::X509Builder;
 
 fn assay(arguments: &[&str]) -> Result<Output> {
     Ok(Command::new(env!("CARGO_BIN_EXE_assay"))
@@ -28,19 +36,34 @@ fn without_an_installation_the_way_to_one_is_told() -> Result<()> {
     Ok(())
 }
 
+/// A key and a certificate that it signs itself.
+fn credential(dir: &Path) -> Result<()> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
+    let mut certificate = X509Builder::new()?;
+    certificate.set_version(2)?;
+    certificate.set_pubkey(&key)?;
+    certificate.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    certificate.set_not_after(&*Asn1Time::days_from_now(1)?)?;
+    certificate.sign(&key, MessageDigest::sha256())?;
+    std::fs::write(dir.join("operator.pem"), certificate.build().to_pem()?)?;
+    std::fs::write(dir.join("operator.key"), key.private_key_to_pem_pkcs8()?)?;
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    Ok(std::fs::set_permissions(
+        dir.join("operator.key"),
+        owner_only,
+    )?)
+}
+
 #[test]
 fn a_signer_that_is_away_has_an_exit_code_of_its_own() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().to_string_lossy();
-    assert!(
-        assay(&["--dir", &path, "ceremony", "transport"])?
-            .status
-            .success()
-    );
+    credential(dir.path())?;
     // Port 1 of loopback has no listener on any sane host.
     let settings = "scep_url = \"http://127.0.0.1:1/scep\"\n[administration]\naddress = \"127.0.0.1:1\"\n\
-        identity = \"assay://signer/main\"\ncertificate = \"transport/operator.pem\"\n\
-        private_key = \"transport/operator.key\"\ntrust_anchors = \"transport/anchors-signers.pem\"\n";
+        identity = \"assay://signer/main\"\ncertificate = \"operator.pem\"\n\
+        private_key = \"operator.key\"\ntrust_anchors = \"operator.pem\"\n";
     std::fs::write(dir.path().join("assay.toml"), settings)?;
     let run = assay(&["--dir", &path, "challenge", "list"])?;
     assert_eq!(run.status.code(), Some(3), "{}", said(&run));

@@ -30,7 +30,7 @@ pub(crate) struct NewChallenge {
 /// Why the key cannot be used; each says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChallengeKeyError {
-    #[error("{path}: the challenge key cannot be read; make one with `assay ceremony`")]
+    #[error("{path}: the challenge key cannot be read; make one with `assay-ceremony`")]
     Unreadable {
         path: PathBuf,
         #[source]

@@ -55,7 +55,7 @@ pub(crate) enum IssuingCaError {
     )]
     NoKeyIdentifier { table: &'static str },
     #[error(
-        "{table}.{key}: expired at {at}; replace it before the signer can issue (after a rollover: `assay ceremony next finish`)"
+        "{table}.{key}: expired at {at}; replace it before the signer can issue (after a rollover: `assay-ceremony next finish`)"
     )]
     Expired {
         table: &'static str,

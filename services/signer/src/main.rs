@@ -19,7 +19,7 @@ const REFUSED: u8 = 2;
 #[command(
     version,
     after_help = "Exit codes: 0 stopped as asked, 1 failed while running, 2 refused to start.\n\
-    A commented configuration stands in services/signer/signer.toml.example; `assay ceremony` writes one."
+    A commented configuration stands in services/signer/signer.toml.example; `assay-ceremony` writes one."
 )]
 struct Arguments {
     /// The configuration file; paths in it are relative to it.

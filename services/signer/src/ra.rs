@@ -27,7 +27,7 @@ pub(crate) struct Ra {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "profile `{profile}`: {quirk} needs a key that this signer has not: name keys.ra-single and certificates.ra_single \
-     in signer.toml (`assay ceremony --single-ra` makes them with a CA) and restart, or take {quirk} out of the profile",
+     in signer.toml (`assay-ceremony create --single-ra` makes them with a CA) and restart, or take {quirk} out of the profile",
     quirk = Quirk::SingleRa
 )]
 pub(crate) struct NoSingleRa {

@@ -41,7 +41,7 @@ impl Terms {
         else {
             return Err(document.error(
                 "policy",
-                "the table [policy] is missing: it says who may approve policy; `assay ceremony approver` prints its lines",
+                "the table [policy] is missing: it says who may approve policy; `assay-ceremony approver` prints its lines",
             ));
         };
         let mut pinned = Vec::with_capacity(approver.len());

@@ -36,7 +36,7 @@ async fn no_approval_that_must_not_count_brings_a_version_into_force() -> Result
 
     let stranger = proposed(&installation, &[]).await?;
     installation
-        .assay(&["ceremony", "approver", "--person", "approver-9"])
+        .ceremony(&["approver", "--person", "approver-9"])
         .await?
         .succeeded()?;
     installation
@@ -174,19 +174,18 @@ async fn a_proposal_made_away_from_the_signer_is_as_good() -> Result<()> {
     Ok(())
 }
 
-/// What `assay ceremony approver` makes is what a smart card's certificate would be.
+/// What `assay-ceremony approver` makes is what a smart card's certificate would be.
 #[tokio::test]
 async fn a_certificate_of_a_key_elsewhere_is_imported_without_a_key() -> Result<()> {
     let installation = Installation::start().await?;
     let source = installation.scratch().join("card.pem");
     installation
-        .assay(&["ceremony", "approver", "--person", "approver-5"])
+        .ceremony(&["approver", "--person", "approver-5"])
         .await?
         .succeeded()?;
     std::fs::copy(installation.path("approvers/approver-5.pem"), &source)?;
     let said = installation
-        .assay(&[
-            "ceremony",
+        .ceremony(&[
             "approver",
             "--person",
             "card",

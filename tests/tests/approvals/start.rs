@@ -73,7 +73,7 @@ async fn the_signer_does_not_start_where_its_policy_is_not_approved() -> Result<
     // Another person's key in the place of one that approved what is in force.
     std::fs::write(&config, &good)?;
     installation
-        .assay(&["ceremony", "approver", "--person", "approver-2"])
+        .ceremony(&["approver", "--person", "approver-2"])
         .await?
         .succeeded()?;
     std::fs::write(&config, good.replace("approver-1", "approver-2"))?;

@@ -31,7 +31,7 @@ getcert list
 /// A request that an operator has to approve: certmonger waits for days before it asks again, unless it is told to.
 const POLL: &str = r#"
 await() {
-    for look in 1 2 3 4 5 6 7 8 9 10; do
+    for look in $(seq 60); do
         getcert list | grep -q "status: $1" && return
         sleep 1
     done

@@ -1,16 +1,15 @@
-//! What follows a first enrolment: renewal, approval, queries, revocation. Each step is a message at the real
+//! What follows a first enrolment: renewal, queries, revocation. Each step is a message at the real
 //! processes, and the audit log must tell of it.
 
-mod approval;
 mod challenges;
 mod queries;
 mod refused_renewals;
 mod renewal;
 mod revocation;
 mod struck_off;
-mod superseding;
 
 use anyhow::{Context, Result};
+use assay_proto::Named;
 use assay_scep::FailInfo;
 use assay_tests::audit::{Record, terminal};
 use assay_tests::device::{Anchors, Answer, Device, Message};
@@ -88,7 +87,7 @@ impl Scene {
         let serial = serial_hex(certificate)?;
         let info = self.operator.certificate(&serial).await?.info;
         let info = info.context("a certificate without its record")?;
-        Ok((info.state, info.superseded_by))
+        Ok((info.state().as_str().to_owned(), info.superseded_by))
     }
 
     async fn last_sequence(&mut self) -> Result<u64> {

@@ -3,8 +3,7 @@
 use anyhow::{Context, Result};
 use assay_scep::FailInfo;
 use assay_tests::device::{Device, dns_names};
-use assay_tests::query::{PKCS_REQ, RENEWAL_REQ, serial_hex};
-use assay_tests::wait;
+use assay_tests::query::{PKCS_REQ, RENEWAL_REQ};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::hash::MessageDigest;
@@ -74,63 +73,6 @@ fn forged(scene: &Scene, device: &Device, serial: &BigNum) -> Result<Device> {
 }
 
 #[tokio::test]
-async fn a_certificate_on_hold_or_revoked_renews_nothing_and_a_released_one_does() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    let device = scene.enrol("devices", "pump-1").await?;
-    let serial = serial_hex(device.certificate())?;
-    for (action, renews) in [("hold", false), ("release", true), ("revoke", false)] {
-        scene
-            .installation
-            .assay(&["cert", action, &serial])
-            .await?
-            .succeeded()?;
-        for message_type in EITHER {
-            let new = Device::new()?;
-            let csr = new.csr(&subject("pump-1"), None, &[])?;
-            let message = device.of_type(&scene.anchors, message_type, &csr).await?;
-            if renews {
-                let (answer, _) = scene.post("devices", &device, &message).await?;
-                answer.certificate().context(action)?;
-            } else {
-                scene
-                    .refused("devices", &device, &message, bad_request("SIG-10"))
-                    .await
-                    .context(action)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_expired_certificate_renews_nothing() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    let changes = "ticket = 'LIFE-2'\n[certificate]\nvalidity = '2s'\nbackdate = '1s'\n\
-                   [renewal]\nwindow = '2s'\n";
-    scene
-        .installation
-        .add_profile("brief", "devices", changes)
-        .await?;
-    let device = scene.enrol("brief", "pump-1").await?;
-    let certificate = X509::from_der(device.certificate())?;
-    wait::until("the end of the certificate", wait::REACTION, async || {
-        let now = Asn1Time::days_from_now(0)?;
-        Ok((certificate.not_after() < now).then_some(()))
-    })
-    .await?;
-
-    let new = Device::new()?;
-    let csr = new.csr(&subject("pump-1"), None, &[])?;
-    for message_type in EITHER {
-        let message = device.of_type(&scene.anchors, message_type, &csr).await?;
-        scene
-            .refused("brief", &device, &message, bad_request("SIG-10"))
-            .await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn other_names_another_profile_and_a_wrong_challenge_are_refused() -> Result<()> {
     let mut scene = Scene::set().await?;
     scene
@@ -195,47 +137,6 @@ async fn other_names_another_profile_and_a_wrong_challenge_are_refused() -> Resu
     let message = new.pkcs_req(&scene.anchors, &csr).await?;
     scene
         .post("devices", &new, &message)
-        .await?
-        .0
-        .certificate()?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_renewal_too_early_or_over_the_same_key_is_refused_where_the_profile_says_so()
--> Result<()> {
-    let mut scene = Scene::set().await?;
-    for (profile, changes) in [
-        ("late", "ticket = 'LIFE-3'\n[renewal]\nwindow = '1d'\n"),
-        (
-            "rekeyed",
-            "ticket = 'LIFE-4'\n[renewal]\nsame_key = false\n",
-        ),
-    ] {
-        scene
-            .installation
-            .add_profile(profile, "devices", changes)
-            .await?;
-    }
-    let early = scene.enrol("late", "pump-1").await?;
-    let csr = Device::new()?.csr(&subject("pump-1"), None, &[])?;
-    let message = early.of_type(&scene.anchors, RENEWAL_REQ, &csr).await;
-    scene
-        .refused("late", &early, &message?, bad_request("REN-04"))
-        .await?;
-
-    let device = scene.enrol("rekeyed", "pump-2").await?;
-    let csr = device.csr(&subject("pump-2"), None, &[])?;
-    for message_type in EITHER {
-        let message = device.of_type(&scene.anchors, message_type, &csr).await?;
-        scene
-            .refused("rekeyed", &device, &message, bad_request("REN-05"))
-            .await?;
-    }
-    let csr = Device::new()?.csr(&subject("pump-2"), None, &[])?;
-    let message = device.of_type(&scene.anchors, RENEWAL_REQ, &csr).await?;
-    scene
-        .post("rekeyed", &device, &message)
         .await?
         .0
         .certificate()?;

@@ -20,8 +20,13 @@ async fn a_renewed_certificate_answers_for_devices_of_before_and_its_end_is_told
     let before = pem(&file)?;
     assert!(ready(&scene.installation).await?.get("warnings").is_none());
 
-    let renew = ["ceremony", "ocsp", "--days", "3"];
-    let said = scene.installation.assay(&renew).await?.succeeded()?.text();
+    let renew = ["ocsp", "--days", "3"];
+    let said = scene
+        .installation
+        .ceremony(&renew)
+        .await?
+        .succeeded()?
+        .text();
     assert!(said.contains("restart the signer"), "{said}");
     assert!(!said.contains("[ocsp]"), "{said}");
     let after = pem(&file)?;
@@ -60,7 +65,7 @@ async fn a_responder_that_comes_later_answers_for_the_devices_of_before() -> Res
     let url = scep.replace("/scep/devices", "/ocsp");
     assert_eq!(http::get(&url).await?.status, 404);
 
-    let made = installation.assay(&["ceremony", "ocsp", "--json"]).await?;
+    let made = installation.ceremony(&["ocsp", "--json"]).await?;
     let made: Value = serde_json::from_slice(&made.succeeded()?.stdout)?;
     let lines = made["lines"].as_str().context("no lines")?;
     let config = installation.path("signer.toml");

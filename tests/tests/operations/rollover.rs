@@ -20,15 +20,15 @@ async fn the_next_ca_goes_on_alone_with_the_log_of_the_one_before() -> Result<()
     let mut installation = Installation::start_with(&["--ocsp", "--single-ra"]).await?;
     let before = origin(&installation).await?;
     installation.stop().await?;
-    let made = installation.assay(&["ceremony", "next", "--json"]).await?;
+    let made = installation.ceremony(&["next", "--json"]).await?;
     let made: Value = serde_json::from_slice(&made.succeeded()?.stdout)?;
     let lines = made["lines"].as_str().context("no lines")?;
     let config = installation.path("signer.toml");
     std::fs::write(&config, std::fs::read_to_string(&config)? + lines)?;
     let past = "2026-01-01T00:00:00Z";
     set(&config, &["rollover", "switch_at"], past)?;
-    let finish = ["ceremony", "next", "finish", "--early", "--write"];
-    installation.assay(&finish).await?.succeeded()?;
+    let finish = ["next", "finish", "--early", "--write"];
+    installation.ceremony(&finish).await?.succeeded()?;
 
     for listener in ["enrolment", "administration", "ops"] {
         set(&config, &[listener, "listen"], "127.0.0.1:0")?;

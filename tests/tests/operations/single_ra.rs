@@ -19,7 +19,7 @@ async fn a_profile_that_wants_the_key_is_not_put_in_force_without_it() -> Result
     for part in [
         "profile `single`",
         "keys.ra-single",
-        "assay ceremony --single-ra",
+        "assay-ceremony create --single-ra",
     ] {
         assert!(told.contains(part), "{part}: {said}");
     }

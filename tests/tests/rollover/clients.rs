@@ -14,22 +14,29 @@ use super::{Scene, subject};
 
 #[tokio::test]
 async fn strongswan_enrols_before_during_and_after_the_switch() -> Result<()> {
-    let scene = Scene::announced(Duration::from_secs(6), "1h").await?;
+    let before = async |scene: &Scene| {
+        let old = &scene.installation.ready().ca_pem;
+        let known = fetch(scene, "before").await?;
+        ensure!(
+            pem(&known.ca)? == pem(old)?,
+            "the next CA was named before its time"
+        );
+        let present = scene.present().await?;
+        let announced = present.next(scene.url()?).await?;
+        enrol(scene, "before", &known, old).await?;
+        // By the files that GetNextCACert brought.
+        let ahead = next_files(scene).await?;
+        enrol(scene, "ahead", &ahead, &scene.next_file("ca.pem")).await?;
+        Ok((known, announced))
+    };
+    let (scene, (known, announced)) = Scene::before_the_switch("1h", &[], before).await?;
     let (old, next) = (
         scene.installation.ready().ca_pem.clone(),
         scene.next_file("ca.pem"),
     );
-    let known = fetch(&scene, "before").await?;
-    assert_eq!(pem(&known.ca)?, pem(&old)?);
-    let present = scene.present().await?;
-    let announced = present.next(scene.url()?).await?;
 
-    enrol(&scene, "before", &known, &old).await?;
-    // What it was told ahead: the files that GetNextCACert brought.
-    let ahead = next_files(&scene).await?;
-    enrol(&scene, "ahead", &ahead, &next).await?;
-
-    let left = scene.switch_at.duration_since(SystemTime::now())?;
+    let left = scene.switch_at.duration_since(SystemTime::now());
+    let left = left.unwrap_or_default();
     tokio::time::sleep(left.saturating_sub(Duration::from_millis(100))).await;
     // Begun under the old one's certificates just before the switch, answered about then or just after.
     enrol(&scene, "during", &known, &old).await?;
@@ -43,17 +50,18 @@ async fn strongswan_enrols_before_during_and_after_the_switch() -> Result<()> {
 
 #[tokio::test]
 async fn openssl_verifies_the_announcement_which_ends_with_the_switch() -> Result<()> {
-    let scene = Scene::announced(Duration::from_secs(3), "1h").await?;
-    let present = scene.present().await?;
-    let next = present.next(scene.url()?).await?;
-    assert_eq!(next.ca, pem(&scene.next_file("ca.pem"))?);
-    assert_eq!(next.anchors.ra_enc, pem(&scene.next_file("ra-enc.pem"))?);
-    assert_eq!(next.anchors.ra_sign, pem(&scene.next_file("ra-sign.pem"))?);
-    let capabilities = scene.capabilities().await?;
-    ensure!(capabilities.lines().any(|line| line == "GetNextCACert"));
-
-    let url = format!("{}?operation=GetNextCACert", scene.url()?);
-    let announcement = http::get(&url).await?;
+    let before = async |scene: &Scene| {
+        let present = scene.present().await?;
+        let next = present.next(scene.url()?).await?;
+        assert_eq!(next.ca, pem(&scene.next_file("ca.pem"))?);
+        assert_eq!(next.anchors.ra_enc, pem(&scene.next_file("ra-enc.pem"))?);
+        assert_eq!(next.anchors.ra_sign, pem(&scene.next_file("ra-sign.pem"))?);
+        let capabilities = scene.capabilities().await?;
+        ensure!(capabilities.lines().any(|line| line == "GetNextCACert"));
+        let announcement = http::get(&announcement_url(scene)?).await?;
+        Ok((next, announcement))
+    };
+    let (scene, (next, announcement)) = Scene::before_the_switch("1h", &[], before).await?;
     assert_eq!(
         announcement.header("content-type"),
         Some("application/x-x509-next-ca-cert")
@@ -78,12 +86,16 @@ async fn openssl_verifies_the_announcement_which_ends_with_the_switch() -> Resul
     }
 
     scene.switched(&next).await?;
-    assert_eq!(http::get(&url).await?.status, 404);
+    assert_eq!(http::get(&announcement_url(&scene)?).await?.status, 404);
     ensure!(!scene.capabilities().await?.contains("GetNextCACert"));
     let failed = scene.installation.assay(&["scep", "get-next-ca"]).await?;
     let told = failed.failed()?.all();
     ensure!(told.contains("there is no next CA"), "{told}");
     Ok(())
+}
+
+fn announcement_url(scene: &Scene) -> Result<String> {
+    Ok(format!("{}?operation=GetNextCACert", scene.url()?))
 }
 
 /// Certificates that OpenSSL reads in a PKCS #7 body.

@@ -1,7 +1,5 @@
 //! The end: the next CA is the only one, in its place in signer.toml; the log, the policy and the auditor go on.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use assay_tests::installation::value;
 use assay_tests::query::RENEWAL_REQ;
@@ -12,12 +10,15 @@ use super::{Scene, subject};
 
 #[tokio::test]
 async fn the_rollover_is_finished_and_log_and_policy_go_on() -> Result<()> {
-    let mut scene = Scene::announced(Duration::from_secs(3), "1h").await?;
-    let old = scene.present().await?;
-    let next = old.next(scene.url()?).await?;
-    let device = scene.enrol("box-1", &old).await?;
-    let refused = finish(&scene, &["--write"]).await?.failed()?.all();
-    ensure!(refused.contains("nothing to finish before"), "{refused}");
+    let before = async |scene: &Scene| {
+        let old = scene.present().await?;
+        let next = old.next(scene.url()?).await?;
+        let device = scene.enrol("box-1", &old).await?;
+        let refused = finish(scene, &["--write"]).await?.failed()?.all();
+        ensure!(refused.contains("nothing to finish before"), "{refused}");
+        Ok((next, device))
+    };
+    let (mut scene, (next, device)) = Scene::before_the_switch("1h", &[], before).await?;
     scene.switched(&next).await?;
     wait::until("the record", wait::REACTION, async || {
         Ok((scene.records("ca.switched").await?.len() == 1).then_some(()))
@@ -65,6 +66,6 @@ async fn the_rollover_is_finished_and_log_and_policy_go_on() -> Result<()> {
 }
 
 async fn finish(scene: &Scene, further: &[&str]) -> Result<Ran> {
-    let arguments = [&["ceremony", "next", "finish"], further].concat();
-    scene.installation.assay(&arguments).await
+    let arguments = [&["next", "finish"], further].concat();
+    scene.installation.ceremony(&arguments).await
 }

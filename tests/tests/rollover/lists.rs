@@ -2,11 +2,10 @@
 //! the next one.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use assay_scep::FailInfo;
-use assay_tests::device::{Answer, Device};
+use assay_tests::device::{Answer, Device, KnownCa};
 use assay_tests::http;
 use assay_tests::installation::set;
 use assay_tests::ocsp::Responder;
@@ -18,11 +17,14 @@ use super::{Scene, subject};
 
 #[tokio::test]
 async fn the_old_ca_lists_and_answers_for_its_own_after_the_switch() -> Result<()> {
-    let scene = Scene::announced_by(Duration::from_secs(4), "1h", &["--ocsp"]).await?;
-    let old = scene.present().await?;
-    let next = old.next(scene.url()?).await?;
-    let of_old = scene.enrol("of-old", &old).await?;
-    let of_next = scene.enrol("of-next", &next).await?;
+    let before = async |scene: &Scene| {
+        let (old, next) = both(scene).await?;
+        let of_old = scene.enrol("of-old", &old).await?;
+        let of_next = scene.enrol("of-next", &next).await?;
+        Ok((old, next, of_old, of_next))
+    };
+    let (scene, (old, next, of_old, of_next)) =
+        Scene::before_the_switch("1h", &["--ocsp"], before).await?;
     scene.switched(&next).await?;
 
     let revoked = serial_hex(of_old.certificate())?;
@@ -61,10 +63,7 @@ async fn the_old_ca_lists_and_answers_for_its_own_after_the_switch() -> Result<(
 
 #[tokio::test]
 async fn a_certificate_of_the_old_ca_is_renewed_under_the_next_one() -> Result<()> {
-    let scene = Scene::announced(Duration::from_secs(3), "1h").await?;
-    let old = scene.present().await?;
-    let next = old.next(scene.url()?).await?;
-    let device = scene.enrol("box-1", &old).await?;
+    let (scene, (old, next, device)) = Scene::before_the_switch("1h", &[], one_of_the_old).await?;
     scene.switched(&next).await?;
 
     let csr = device.csr(&subject("box-1"), None, &[])?;
@@ -79,10 +78,7 @@ async fn a_certificate_of_the_old_ca_is_renewed_under_the_next_one() -> Result<(
 
 #[tokio::test]
 async fn after_the_overlap_the_old_ra_is_answered_no_more_and_the_old_lists_go_on() -> Result<()> {
-    let scene = Scene::announced(Duration::from_secs(3), "2s").await?;
-    let old = scene.present().await?;
-    let next = old.next(scene.url()?).await?;
-    let device = scene.enrol("box-1", &old).await?;
+    let (scene, (old, next, device)) = Scene::before_the_switch("2s", &[], one_of_the_old).await?;
     scene.switched(&next).await?;
     wait::until("the end of the overlap", wait::REACTION, async || {
         let stage = scene.rehearsed(None).await?;
@@ -109,9 +105,7 @@ async fn after_the_overlap_the_old_ra_is_answered_no_more_and_the_old_lists_go_o
 
 #[tokio::test]
 async fn a_restart_after_the_switch_goes_on_where_it_was() -> Result<()> {
-    let mut scene = Scene::announced(Duration::from_secs(3), "1h").await?;
-    let old = scene.present().await?;
-    let next = old.next(scene.url()?).await?;
+    let (mut scene, (old, next)) = Scene::before_the_switch("1h", &[], both).await?;
     scene.switched(&next).await?;
     wait::until("the record", wait::REACTION, async || {
         Ok((scene.records("ca.switched").await?.len() == 1).then_some(()))
@@ -137,6 +131,20 @@ async fn a_restart_after_the_switch_goes_on_where_it_was() -> Result<()> {
     let told = format!("{refused:#}\n{}", scene.installation.logs()?);
     ensure!(told.contains("rollover.switch_at"), "{told}");
     Ok(())
+}
+
+/// The present CA and the announced one.
+async fn both(scene: &Scene) -> Result<(KnownCa, KnownCa)> {
+    let old = scene.present().await?;
+    let next = old.next(scene.url()?).await?;
+    Ok((old, next))
+}
+
+/// The two CAs, and a device with a certificate of the present one.
+async fn one_of_the_old(scene: &Scene) -> Result<(KnownCa, KnownCa, Device)> {
+    let (old, next) = both(scene).await?;
+    let device = scene.enrol("box-1", &old).await?;
+    Ok((old, next, device))
 }
 
 /// The list at the distribution point that the certificate names; the port is another one after each start.

@@ -1,22 +1,29 @@
 //! The switch under load: devices that ask for the CA's certificates each time, that keep those of before, and that took
 //! the next ones ahead, all at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use assay_tests::certificate::{Judges, write_pem};
 use assay_tests::device::{Device, KnownCa};
+use assay_tests::installation::binary;
+use assay_tests::tool::run;
+use assay_tests::wait;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use super::{Scene, subject};
 
-/// How long the load goes on after the switch.
-const AFTER: Duration = Duration::from_secs(6);
-const LEAD: Duration = Duration::from_secs(8);
-/// Names on the inventory; more than can be used in that time.
-const NAMES: usize = 6_000;
-/// Each kind of device enrols at least so often before the switch and after it.
+/// Each kind of device enrols at least this often before the switch, and again once the next CA is named.
 const LEAST: usize = 10;
+/// Names that are added to the inventory whenever it has run out, so that no machine is too fast for them.
+const SUPPLY: usize = 300;
+
+const KINDS: [Knows; 3] = [Knows::Present, Knows::Old, Knows::Next];
 
 /// What a device knows of the CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,38 +43,39 @@ struct Issued {
     after: bool,
 }
 
+/// Devices at work, until told to stop.
 struct Load {
+    old: Arc<KnownCa>,
+    next: Arc<KnownCa>,
+    shared: Arc<Shared>,
+    devices: JoinSet<Result<(Knows, Vec<Issued>)>>,
+}
+
+/// What all devices share.
+struct Shared {
     url: String,
     challenge: String,
     switch_at: SystemTime,
-    old: Arc<KnownCa>,
-    next: Arc<KnownCa>,
+    names: Mutex<Names>,
+    /// Enrolments of each kind of device.
+    enrolled: [AtomicUsize; KINDS.len()],
+    stop: AtomicBool,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Result<()> {
-    let scene = Scene::announced(LEAD, "1h").await?;
-    let names: Vec<String> = (0..NAMES).map(name).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    scene.installation.add_to_inventory(&names).await?;
-    let old = scene.present().await?;
-    let load = Arc::new(Load {
-        url: scene.installation.url("fleet")?.to_owned(),
-        challenge: scene.installation.ready().fleet_challenge.clone(),
-        switch_at: scene.switch_at,
-        next: Arc::new(old.next(scene.url()?).await?),
-        old: Arc::new(old),
-    });
-    ensure!(load.old.ca != load.next.ca, "the next CA is the old one");
-
-    let kinds = [Knows::Present, Knows::Old, Knows::Next];
-    let devices = kinds.into_iter().zip((0..).step_by(NAMES / kinds.len()));
-    let at_work: Vec<_> = devices
-        .map(|(knows, first)| tokio::spawn(Arc::clone(&load).run(knows, first)))
-        .collect();
+    let before = async |scene: &Scene| {
+        let mut load = Load::start(scene).await?;
+        load.enrols(LEAST).await?;
+        Ok(load)
+    };
+    let (scene, mut load) = Scene::before_the_switch("1h", &[], before).await?;
+    scene.switched(&load.next).await?;
+    load.enrols(LEAST).await?;
+    load.shared.stop.store(true, Ordering::Relaxed);
     let mut all = Vec::new();
-    for (knows, at_work) in kinds.into_iter().zip(at_work) {
-        let issued = at_work.await??;
+    while let Some(ended) = load.devices.join_next().await {
+        let (knows, issued) = ended??;
         let after = issued.iter().filter(|issued| issued.after).count();
         let before = issued.len() - after;
         ensure!(
@@ -77,7 +85,7 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
         check_issuer(&load, knows, &issued)?;
         all.push(issued);
     }
-    scene.switched(&load.next).await?;
+    ensure!(all.len() == KINDS.len(), "{} kinds of devices", all.len());
 
     let both = [
         (&load.old, &scene.installation.ready().ca_pem),
@@ -105,32 +113,116 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
 }
 
 impl Load {
-    /// Enrols one name after the other until some time after the switch.
-    async fn run(self: Arc<Self>, knows: Knows, first: usize) -> Result<Vec<Issued>> {
+    async fn start(scene: &Scene) -> Result<Self> {
+        let old = scene.present().await?;
+        let next = Arc::new(old.next(scene.url()?).await?);
+        let old = Arc::new(old);
+        ensure!(old.ca != next.ca, "the next CA is the old one");
+        let mut load = Self {
+            shared: Arc::new(Shared {
+                url: scene.installation.url("fleet")?.to_owned(),
+                challenge: scene.installation.ready().fleet_challenge.clone(),
+                switch_at: scene.switch_at,
+                names: Mutex::new(Names {
+                    dir: scene.installation.ready().dir.clone(),
+                    next: 0,
+                    supplied: 0,
+                }),
+                enrolled: Default::default(),
+                stop: AtomicBool::new(false),
+            }),
+            old,
+            next,
+            devices: JoinSet::new(),
+        };
+        for (kind, knows) in KINDS.into_iter().enumerate() {
+            let known = match knows {
+                Knows::Present => None,
+                Knows::Old => Some(Arc::clone(&load.old)),
+                Knows::Next => Some(Arc::clone(&load.next)),
+            };
+            let shared = Arc::clone(&load.shared);
+            load.devices
+                .spawn(async move { Ok((knows, shared.run(kind, known).await?)) });
+        }
+        Ok(load)
+    }
+
+    /// Waits until each kind of device has enrolled `count` times more; a device that fails ends the wait.
+    async fn enrols(&mut self, count: usize) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let enrolled = || {
+            shared
+                .enrolled
+                .iter()
+                .map(|one| one.load(Ordering::Relaxed))
+        };
+        let wanted: Vec<_> = enrolled().map(|before| before + count).collect();
+        wait::until("enrolments of each kind", wait::START, async || {
+            if let Some(ended) = self.devices.try_join_next() {
+                ended??;
+                bail!("a device ended by itself");
+            }
+            let all = enrolled().zip(&wanted).all(|(now, wanted)| now >= *wanted);
+            Ok(all.then_some(()))
+        })
+        .await
+    }
+}
+
+impl Shared {
+    /// Enrols one name after the other until told to stop, with what the device knows or, where that is nothing, what it
+    /// asks for each time.
+    async fn run(&self, kind: usize, known: Option<Arc<KnownCa>>) -> Result<Vec<Issued>> {
         let device = Device::new()?;
         let mut all = Vec::new();
-        for number in first..first + NAMES / 3 {
-            let now = SystemTime::now();
-            if now >= self.switch_at + AFTER {
-                return Ok(all);
-            }
-            let known = match knows {
-                Knows::Present => Arc::new(KnownCa::present(&self.url).await?),
-                Knows::Old => Arc::clone(&self.old),
-                Knows::Next => Arc::clone(&self.next),
+        while !self.stop.load(Ordering::Relaxed) {
+            let name = self.names.lock().await.take().await?;
+            let after = SystemTime::now() >= self.switch_at;
+            let asked = match &known {
+                None => Arc::new(KnownCa::present(&self.url).await?),
+                Some(known) => Arc::clone(known),
             };
-            let subject = subject(&name(number));
+            let subject = subject(&name);
             let answer = device
-                .enrol(&self.url, &known.anchors, &subject, &self.challenge)
+                .enrol(&self.url, &asked.anchors, &subject, &self.challenge)
                 .await?;
             let certificate = answer.certificate()?.to_vec();
             all.push(Issued {
                 certificate,
-                known,
-                after: now >= self.switch_at,
+                known: asked,
+                after,
             });
+            let enrolled = self.enrolled.get(kind).context("no such kind")?;
+            enrolled.fetch_add(1, Ordering::Relaxed);
         }
-        anyhow::bail!("{knows:?}: the names were used up before the end")
+        Ok(all)
+    }
+}
+
+/// Names on the inventory of `fleet`, which is extended whenever they have run out.
+struct Names {
+    dir: PathBuf,
+    next: usize,
+    supplied: usize,
+}
+
+impl Names {
+    async fn take(&mut self) -> Result<String> {
+        if self.next == self.supplied {
+            let more = self.supplied..self.supplied + SUPPLY;
+            let names: String = more.clone().map(|number| name(number) + "\n").collect();
+            let file = self.dir.join("names.txt");
+            std::fs::write(&file, names)?;
+            let mut assay = Command::new(binary("assay")?);
+            assay.arg("--dir").arg(&self.dir);
+            assay.args(["inventory", "add", "--profile", "fleet", "--from"]);
+            assay.arg(&file);
+            run(&mut assay, &[]).await?.succeeded()?;
+            self.supplied = more.end;
+        }
+        self.next += 1;
+        Ok(name(self.next - 1))
     }
 }
 
@@ -164,5 +256,5 @@ fn check_issuer(load: &Load, knows: Knows, issued: &[Issued]) -> Result<()> {
 }
 
 fn name(number: usize) -> String {
-    format!("tracker-{number:04}")
+    format!("tracker-{number}")
 }

@@ -10,7 +10,7 @@ mod refusals;
 mod waiting;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use assay_tests::audit::Record;
@@ -21,7 +21,11 @@ use assay_tests::operator::Operator;
 use assay_tests::wait;
 use serde_json::Value;
 
-const RESTART_AND_APPROVAL: Duration = Duration::from_secs(20);
+/// What precedes a switch is a restart, an approval and a few enrolments. A test allows this many times what starting the
+/// installation took, and twice as much in each further attempt.
+const STARTS_BEFORE_A_SWITCH: u32 = 3;
+/// Attempts with a doubled lead each time. A machine that is too slow for the last one does not run tests.
+const ATTEMPTS: u32 = 6;
 
 /// An installation whose next CA is made and configured.
 struct Scene {
@@ -30,21 +34,49 @@ struct Scene {
 }
 
 impl Scene {
-    /// The next CA takes over `lead` after devices hear of it at the latest.
-    async fn announced(lead: Duration, overlap: &str) -> Result<Self> {
-        Self::announced_by(lead, overlap, &[]).await
+    /// A rollover up to its switch: the next CA is configured, approved and announced, and `before` has run. Where the switch
+    /// came before the end of `before`, all of it is done again in a new installation with twice the lead, so that no
+    /// machine is too slow.
+    async fn before_the_switch<T>(
+        overlap: &str,
+        arguments: &[&str],
+        before: impl AsyncFn(&Self) -> Result<T>,
+    ) -> Result<(Self, T)> {
+        let mut last = anyhow::anyhow!("no attempt");
+        for attempt in 0..ATTEMPTS {
+            let lead = |start: Duration| start * STARTS_BEFORE_A_SWITCH * 2_u32.pow(attempt);
+            let mut scene = Self::stopped(lead, overlap, arguments).await?;
+            let done = async {
+                scene.installation.serve().await?;
+                scene.approve().await?;
+                before(&scene).await
+            };
+            let done = done.await;
+            if SystemTime::now() < scene.switch_at {
+                return Ok((scene, done?));
+            }
+            last = done.err().unwrap_or(last);
+        }
+        Err(last.context(format!("the switch came first in {ATTEMPTS} attempts")))
     }
 
-    /// The same of a demo with further arguments.
-    async fn announced_by(lead: Duration, overlap: &str, arguments: &[&str]) -> Result<Self> {
-        let scene = Self::configured(lead + RESTART_AND_APPROVAL, overlap, arguments).await?;
-        scene.approve().await?;
+    /// The next CA is configured and not approved, and takes over `lead` from now.
+    async fn configured(lead: Duration, overlap: &str) -> Result<Self> {
+        let mut scene = Self::stopped(|_| lead, overlap, &[]).await?;
+        scene.installation.serve().await?;
         Ok(scene)
     }
 
-    /// The next CA is configured and not approved; it takes over `lead` from now.
-    async fn configured(lead: Duration, overlap: &str, arguments: &[&str]) -> Result<Self> {
+    /// The next CA is configured and nothing runs. It takes over as long from now as `lead` says of the time that it took
+    /// to start the installation.
+    async fn stopped(
+        lead: impl Fn(Duration) -> Duration,
+        overlap: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let begin = Instant::now();
         let mut installation = Installation::start_with(arguments).await?;
+        let lead = lead(begin.elapsed());
         let far = SystemTime::now() + Duration::from_secs(86_400);
         let tables = ceremony(&installation, &rfc3339(far), overlap).await?;
         installation.stop().await?;
@@ -54,7 +86,6 @@ impl Scene {
         let switch_at = whole_seconds(SystemTime::now() + lead);
         let written = rfc3339(switch_at);
         set(&file, &["rollover", "switch_at"], written.as_str())?;
-        installation.serve().await?;
         Ok(Self {
             installation,
             switch_at,
@@ -170,15 +201,15 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.unwrap_or_default().as_secs())
 }
 
-/// `assay ceremony next` under the root of the first ceremony; the tables for signer.toml.
+/// `assay-ceremony next` under the root of the first ceremony; the tables for signer.toml.
 async fn ceremony(installation: &Installation, switch_at: &str, overlap: &str) -> Result<String> {
     let transcript = std::fs::read_to_string(installation.path("transcript.json"))?;
     let transcript: Value = serde_json::from_str(&transcript)?;
     let root = text(&transcript, "root_token")?;
-    let arguments = ["--json", "ceremony", "next", "--root-token", root];
+    let arguments = ["--json", "next", "--root-token", root];
     let times = ["--switch-at", switch_at, "--overlap", overlap];
     let made = installation
-        .assay(&[&arguments[..], &times].concat())
+        .ceremony(&[&arguments[..], &times].concat())
         .await?;
     let made: Value = serde_json::from_str(&made.succeeded()?.text())?;
     Ok(text(&made, "lines")?.to_owned())

@@ -1,9 +1,7 @@
 //! Requests that wait for approval while the CA changes.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use assay_tests::device::{Answer, Device};
+use assay_tests::device::{Answer, Device, KnownCa};
 use openssl::x509::X509;
 
 use super::{Scene, subject};
@@ -13,30 +11,15 @@ const APPROVAL: &str = "ticket = 'ROLLOVER-1'\n[approval]\nexpires = '1h'\n";
 #[tokio::test]
 async fn a_request_that_waits_over_the_switch_is_issued_under_the_ca_whose_ra_is_polled()
 -> Result<()> {
-    // Long enough for a second version of the policy.
-    let scene = Scene::announced(Duration::from_secs(10), "1h").await?;
-    scene
-        .installation
-        .add_profile("approved", "devices", APPROVAL)
-        .await?;
-    let url = scene.installation.url_of("approved")?;
-    let old = scene.present().await?;
-    let next = old.next(&url).await?;
-    let mut waiting = Vec::new();
-    for name in ["keeps-the-old", "learns-the-new"] {
-        let challenge = scene
-            .installation
-            .challenge_of("approved", &subject(name))
-            .await?;
-        let device = Device::new()?;
-        let csr = device.csr(&subject(name), Some(&challenge), &[])?;
-        let message = device.pkcs_req(&old.anchors, &csr).await?;
-        assert_eq!(
-            device.post(&url, &old.anchors, &message).await?,
-            Answer::Pending
-        );
-        waiting.push((device, message.transaction_id().to_owned()));
-    }
+    let (
+        scene,
+        Waiting {
+            url,
+            old,
+            next,
+            devices,
+        },
+    ) = Scene::before_the_switch("1h", &[], wait_for_approval).await?;
     scene.switched(&next).await?;
     let listed = scene
         .installation
@@ -51,11 +34,50 @@ async fn a_request_that_waits_over_the_switch_is_issued_under_the_ca_whose_ra_is
             .await?
             .succeeded()?;
     }
-    for ((device, transaction), known) in waiting.iter().zip([&old, &next]) {
+    for ((device, transaction), known) in devices.iter().zip([&old, &next]) {
         let issuer = X509::from_der(&known.ca)?;
         let poll = device.poll(&known.anchors, &issuer, transaction).await?;
         let answer = device.post(&url, &known.anchors, &poll).await?;
         ensure!(known.has_issued(answer.certificate()?)?);
     }
     Ok(())
+}
+
+/// Devices whose requests wait, each with its transactionID, and the two CAs.
+struct Waiting {
+    url: String,
+    old: KnownCa,
+    next: KnownCa,
+    devices: Vec<(Device, String)>,
+}
+
+async fn wait_for_approval(scene: &Scene) -> Result<Waiting> {
+    scene
+        .installation
+        .add_profile("approved", "devices", APPROVAL)
+        .await?;
+    let url = scene.installation.url_of("approved")?;
+    let old = scene.present().await?;
+    let next = old.next(&url).await?;
+    let mut devices = Vec::new();
+    for name in ["keeps-the-old", "learns-the-new"] {
+        let challenge = scene
+            .installation
+            .challenge_of("approved", &subject(name))
+            .await?;
+        let device = Device::new()?;
+        let csr = device.csr(&subject(name), Some(&challenge), &[])?;
+        let message = device.pkcs_req(&old.anchors, &csr).await?;
+        assert_eq!(
+            device.post(&url, &old.anchors, &message).await?,
+            Answer::Pending
+        );
+        devices.push((device, message.transaction_id().to_owned()));
+    }
+    Ok(Waiting {
+        url,
+        old,
+        next,
+        devices,
+    })
 }

@@ -3,19 +3,12 @@
 //! Plain threads and blocking reads: nothing here may wait on an async runtime, and the process
 //! never forks, since a child would keep the login.
 
-mod ceremony;
 mod checkpoint;
-mod fault;
-mod init;
-mod key;
 mod ocsp;
-mod operation;
 mod preflight;
 mod queue;
 mod service;
 mod structure;
-mod template;
-mod token;
 mod transport;
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -67,46 +60,19 @@ fn run() -> io::Result<()> {
     let Some(frame) = input.next_frame()? else {
         return Ok(());
     };
-    match wire::decode(frame).map_err(io::Error::other)? {
-        Setup::Service(setup) => {
-            let started = service::Service::start(&setup, output.try_clone()?);
-            let (service, ready) = match started {
-                Ok((service, ready)) => (Some(service), Ok(ready)),
-                Err(error) => (None, Err(error)),
-            };
-            send(&mut output, &ready)?;
-            if let Some(service) = service {
-                while let Some(frame) = input.next_frame()? {
-                    service.serve(frame);
-                }
-                service.stop();
-            }
-            Ok(())
+    let setup: Setup = wire::decode(frame).map_err(io::Error::other)?;
+    let (service, ready) = match service::Service::start(&setup, output.try_clone()?) {
+        Ok((service, ready)) => (Some(service), Ok(ready)),
+        Err(error) => (None, Err(error)),
+    };
+    send(&mut output, &ready)?;
+    if let Some(service) = service {
+        while let Some(frame) = input.next_frame()? {
+            service.serve(frame);
         }
-        Setup::Ceremony { module, token } => {
-            let (ceremony, ready) = match ceremony::Ceremony::open(module, token) {
-                Ok(ceremony) => (Some(ceremony), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            send(&mut output, &ready)?;
-            if let Some(ceremony) = ceremony {
-                while let Some(frame) = input.next_frame()? {
-                    let request = wire::decode(frame).map_err(io::Error::other)?;
-                    send(&mut output, &ceremony.answer(request))?;
-                }
-            }
-            Ok(())
-        }
-        Setup::InitToken {
-            module,
-            label,
-            so_pin,
-            user_pin,
-        } => {
-            let identity = init::init_token(module, label, so_pin, user_pin);
-            send(&mut output, &identity)
-        }
+        service.stop();
     }
+    Ok(())
 }
 
 /// The parent's frames. Its end means that the parent is gone.

@@ -13,7 +13,7 @@ use thiserror::Error;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
-use crate::wire::{KeySetup, ServiceSetup};
+use crate::wire::{KeySetup, Setup};
 use crate::{KeyRole, StartError};
 
 /// The rule that refused a ResponseData.
@@ -44,7 +44,7 @@ pub(super) struct Responder {
 impl Responder {
     /// The responder of a service, its certificate found to be a delegation by the CA (RFC 6960, section 4.2.2.2).
     /// That the key is the certificate's is proven with the other keys.
-    pub(super) fn of(setup: &ServiceSetup) -> Result<Option<Self>, StartError> {
+    pub(super) fn of(setup: &Setup) -> Result<Option<Self>, StartError> {
         let find = |role| setup.keys.iter().find(|key| key.role == role);
         match (find(KeyRole::OcspSign), find(KeyRole::CaSign)) {
             (None, _) => Ok(None),
@@ -52,7 +52,7 @@ impl Responder {
                 StartError::CertificateMismatch {
                     role: KeyRole::OcspSign,
                     uri: own.uri.clone(),
-                    reason: format!("{reason}; `assay ceremony ocsp` makes one that is right"),
+                    reason: format!("{reason}; `assay-ceremony ocsp` makes one that is right"),
                 }
             }),
         }

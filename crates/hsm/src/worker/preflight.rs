@@ -1,21 +1,16 @@
 //! Checks before service: every key is there once, is of the right kind, cannot leave the token,
 //! can be used as its role needs, and belongs to its certificate.
 
-use cryptoki::error::Error;
-use cryptoki::mechanism::{MechanismInfo, MechanismType};
-use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
+use assay_pkcs11::{
+    CallError, DecryptionPadding, KeyHandle, Session, Token, TokenError, describe, verify,
+};
 use der::{Decode, Encode};
 use openssl::pkey::{PKey, Public};
 use openssl::rand::rand_bytes;
 use openssl::x509::X509;
 use x509_cert::Certificate;
 
-use super::key;
-use super::operation::{sign, signature_algorithm, verify};
 use super::structure::Issuer;
-use super::template::{self, Usage};
-use super::token::{Token, failed};
 use super::transport;
 use crate::wire::KeySetup;
 use crate::{KeyAlgorithm, KeyRole, KeyTransport, KeyUri, LogKey, StartError};
@@ -34,7 +29,7 @@ const CHALLENGE: usize = 32;
 pub(super) struct CheckedKey {
     pub(super) role: KeyRole,
     pub(super) uri: KeyUri,
-    pub(super) handle: ObjectHandle,
+    pub(super) handle: KeyHandle,
     pub(super) algorithm: KeyAlgorithm,
     /// For ca-sign, whom it signs for.
     pub(super) issuer: Option<Issuer>,
@@ -106,7 +101,7 @@ pub(super) fn log_key(keys: &[&CheckedKey]) -> Result<Option<LogKey>, StartError
     let spki_der = key
         .public_key
         .public_key_to_der()
-        .map_err(|error| StartError::Token {
+        .map_err(|error| TokenError::Call {
             action: "encoding the log key".to_owned(),
             code: error.to_string(),
         })?;
@@ -124,8 +119,10 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    fn find(&self) -> Result<ObjectHandle, StartError> {
-        let found = key::find_private(self.session, self.uri)
+    fn find(&self) -> Result<KeyHandle, StartError> {
+        let found = self
+            .session
+            .private_keys(self.uri)
             .map_err(|error| failed("finding a key", &error))?;
         match found.as_slice() {
             [handle] => Ok(*handle),
@@ -143,25 +140,25 @@ impl Candidate<'_> {
     }
 
     fn hint(&self) -> Result<String, StartError> {
-        let near = key::list(self.session, |found| {
-            found.class == "private"
-                && (found.id == self.uri.id() || found.label == self.uri.object())
-        })
-        .map_err(|error| failed("listing keys", &error))?;
+        let near = self
+            .session
+            .list(|found| {
+                found.class == "private"
+                    && (found.id == self.uri.id() || found.label == self.uri.object())
+            })
+            .map_err(|error| failed("listing keys", &error))?;
         Ok(if near.is_empty() {
-            "no private key has that id or label; make the keys with `assay ceremony`".to_owned()
+            "no private key has that id or label; make the keys with `assay-ceremony`".to_owned()
         } else {
-            format!(
-                "id and label must both match, there is {}",
-                key::describe(&near)
-            )
+            format!("id and label must both match, there is {}", describe(&near))
         })
     }
 
-    fn check_attributes(&self, handle: ObjectHandle) -> Result<(), StartError> {
-        let problems = template::check(self.session, handle, self.role)
-            .map_err(|error| failed("reading attributes", &error))?
-            .problems;
+    fn check_attributes(&self, handle: KeyHandle) -> Result<(), StartError> {
+        let problems = self
+            .session
+            .attribute_problems(handle, self.role)
+            .map_err(|error| failed("reading attributes", &error))?;
         if problems.is_empty() {
             Ok(())
         } else {
@@ -173,8 +170,10 @@ impl Candidate<'_> {
         }
     }
 
-    fn check_kind(&self, handle: ObjectHandle) -> Result<KeyAlgorithm, StartError> {
-        let algorithm = key::algorithm(self.session, handle)
+    fn check_kind(&self, handle: KeyHandle) -> Result<KeyAlgorithm, StartError> {
+        let algorithm = self
+            .session
+            .algorithm(handle)
             .map_err(|error| failed("reading the kind of a key", &error))?;
         let right = match self.role {
             KeyRole::RaDecrypt | KeyRole::RaSign | KeyRole::RaSingle => {
@@ -206,55 +205,37 @@ impl Candidate<'_> {
 
     /// Checks that the token offers what the key is for.
     fn check_mechanisms(&self, algorithm: KeyAlgorithm) -> Result<(), StartError> {
-        let usage = Usage::of(self.role);
-        if usage.signs {
-            self.check_signatures(algorithm)?;
+        if self.role.signs()
+            && let Some(mechanism) = self.token.missing_signature(self.role, algorithm)?
+        {
+            return Err(self.missing(mechanism, "use a key of another kind or another token"));
         }
-        if usage.decrypts {
+        if self.role.decrypts() {
             self.check_decryption()?;
         }
         Ok(())
     }
 
-    fn check_signatures(&self, algorithm: KeyAlgorithm) -> Result<(), StartError> {
-        for mechanism in template::signatures(self.role, algorithm) {
-            if !self.offers(*mechanism, MechanismInfo::sign)? {
-                return Err(self.missing(*mechanism, "use a key of another kind or another token"));
-            }
-        }
-        Ok(())
-    }
-
     fn check_decryption(&self) -> Result<(), StartError> {
-        if self.offers(MechanismType::RSA_PKCS, MechanismInfo::decrypt)? {
+        let DecryptionPadding { pkcs1, oaep } = self.token.decryption_padding()?;
+        if pkcs1 {
             return Ok(());
         }
         let refused = "tokens in FIPS 140-3 mode often refuse PKCS#1 v1.5 decryption, which nearly \
                        every SCEP client needs: allow it in the token's policy, or put the RA key on \
                        another token";
-        if self.offers(MechanismType::RSA_PKCS_OAEP, MechanismInfo::decrypt)? {
+        if oaep {
             tracing::warn!(role = %self.role, "only RSAES-OAEP clients can enrol: {refused}");
             return Ok(());
         }
-        Err(self.missing(MechanismType::RSA_PKCS, refused))
+        Err(self.missing("CKM_RSA_PKCS".to_owned(), refused))
     }
 
-    fn offers(
-        &self,
-        mechanism: MechanismType,
-        can: impl Fn(&MechanismInfo) -> bool,
-    ) -> Result<bool, StartError> {
-        Ok(self
-            .token
-            .mechanism(mechanism)?
-            .is_some_and(|info| can(&info)))
-    }
-
-    fn missing(&self, mechanism: MechanismType, hint: &str) -> StartError {
+    fn missing(&self, mechanism: String, hint: &str) -> StartError {
         StartError::MechanismMissing {
-            token: self.token.identity.label.clone(),
+            token: self.token.identity().label.clone(),
             role: self.role,
-            mechanism: mechanism.to_string(),
+            mechanism,
             hint: hint.to_owned(),
         }
     }
@@ -264,7 +245,7 @@ impl Candidate<'_> {
     /// none for a key that only signs.
     fn check_certificate(
         &self,
-        handle: ObjectHandle,
+        handle: KeyHandle,
         algorithm: KeyAlgorithm,
         certificate: &[u8],
     ) -> Result<(PKey<Public>, Vec<KeyTransport>), StartError> {
@@ -278,11 +259,10 @@ impl Candidate<'_> {
             .map_err(|_| mismatch("the certificate cannot be read"))?;
         let challenge = proof()?;
         let unproven = || mismatch("the key does not prove itself to the certificate's public key");
-        let usage = Usage::of(self.role);
-        if usage.signs && !self.proves(handle, algorithm, &public_key, &challenge)? {
+        if self.role.signs() && !self.proves(handle, algorithm, &public_key, &challenge)? {
             return Err(unproven());
         }
-        if !usage.decrypts {
+        if !self.role.decrypts() {
             return Ok((public_key, Vec::new()));
         }
         let transports = transport::working(self.session, handle, &public_key, &challenge);
@@ -295,7 +275,7 @@ impl Candidate<'_> {
     /// Reads the public key object of a sign key without a certificate, and proves that it is the private key's.
     fn check_public_key(
         &self,
-        handle: ObjectHandle,
+        handle: KeyHandle,
         algorithm: KeyAlgorithm,
     ) -> Result<PKey<Public>, StartError> {
         let mismatch = |reason: &str| StartError::PublicKeyMismatch {
@@ -303,14 +283,12 @@ impl Candidate<'_> {
             uri: self.uri.to_string(),
             reason: reason.to_owned(),
         };
-        let public_key = match key::public_key(self.session, self.uri) {
-            Ok(key) => key,
-            Err(Error::InvalidValue) => {
-                return Err(mismatch("it is missing, there twice, or unreadable"));
-            }
-            Err(error) => return Err(failed("reading a public key", &error)),
-        };
-        if Usage::of(self.role).signs && !self.proves(handle, algorithm, &public_key, &proof()?)? {
+        let public_key = self
+            .session
+            .public_key(self.uri)
+            .map_err(|error| failed("reading a public key", &error))?
+            .ok_or_else(|| mismatch("it is missing, there twice, or unreadable"))?;
+        if self.role.signs() && !self.proves(handle, algorithm, &public_key, &proof()?)? {
             return Err(mismatch("the private key does not prove itself to it"));
         }
         Ok(public_key)
@@ -318,12 +296,14 @@ impl Candidate<'_> {
 
     fn proves(
         &self,
-        handle: ObjectHandle,
+        handle: KeyHandle,
         algorithm: KeyAlgorithm,
         public_key: &PKey<Public>,
         challenge: &[u8],
     ) -> Result<bool, StartError> {
-        let signature = sign(self.session, handle, algorithm, challenge)
+        let signature = self
+            .session
+            .sign(handle, algorithm, challenge)
             .map_err(|error| failed("proving a key", &error))?;
         Ok(verify(public_key, algorithm, challenge, &signature).unwrap_or(false))
     }
@@ -339,7 +319,7 @@ impl Candidate<'_> {
         let name = certificate
             .and_then(|der| Certificate::from_der(der).ok())
             .and_then(|certificate| certificate.tbs_certificate().subject().to_der().ok());
-        match (name, signature_algorithm(algorithm)) {
+        match (name, algorithm.signature_algorithm()) {
             (Some(name), Some(algorithm)) => Ok(Some(Issuer { name, algorithm })),
             (None, _) | (_, None) => Err(StartError::Config {
                 field: "certificate of the ca-sign key".to_owned(),
@@ -349,6 +329,10 @@ impl Candidate<'_> {
             }),
         }
     }
+}
+
+fn failed(action: &str, error: &CallError) -> StartError {
+    TokenError::call(action, error).into()
 }
 
 /// What a key does its work on to prove itself.

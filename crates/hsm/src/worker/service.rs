@@ -7,19 +7,15 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use cryptoki::error::Error;
-use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
+use assay_pkcs11::{Access, CallError, KeyHandle, Module, Remedy, Session, Token, verify};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::fault::{Remedy, is_bad_ciphertext, remedy};
 use super::ocsp::Responder;
 use super::preflight::{self, CheckedKey};
 use super::queue::Queue;
 use super::structure::{check_signed_attributes, check_tbs};
-use super::token::{Access, Token};
-use super::{checkpoint, key, operation, transport};
-use crate::wire::{self, Answer, Octets, Operation, Outcome, Ready, Request, ServiceSetup, Usage};
+use super::{checkpoint, transport};
+use crate::wire::{self, Answer, Octets, Operation, Outcome, Ready, Request, Setup, Usage};
 use crate::{KeyRole, KeyUri, StartError};
 
 /// Frames that wait for a session; the parent sends fewer than this ahead.
@@ -57,10 +53,7 @@ struct ServiceKey {
 
 impl Service {
     /// Logs in, checks every key and starts the threads.
-    pub(super) fn start(
-        setup: &ServiceSetup,
-        output: UnixStream,
-    ) -> Result<(Self, Ready), StartError> {
+    pub(super) fn start(setup: &Setup, output: UnixStream) -> Result<(Self, Ready), StartError> {
         let first = setup.keys.first().ok_or_else(|| StartError::Config {
             field: "keys".to_owned(),
             right: "name at least one".to_owned(),
@@ -69,7 +62,7 @@ impl Service {
             field: format!("URI of the {} key", first.role),
             right: error.to_string(),
         })?;
-        let token = Token::open(&setup.module, uri.token(), Access::ReadOnly)?;
+        let token = Module::load(setup.module.as_ref())?.open(uri.token(), Access::ReadOnly)?;
         let session = token.session()?;
         let mut keys = Vec::with_capacity(setup.keys.len());
         for key in &setup.keys {
@@ -92,9 +85,9 @@ impl Service {
         let ocsp_signature = keys
             .iter()
             .find(|key| key.checked.role == KeyRole::OcspSign)
-            .and_then(|key| operation::signature_algorithm(key.checked.algorithm));
+            .and_then(|key| key.checked.algorithm.signature_algorithm());
         let ready = Ready {
-            token: token.identity.clone(),
+            token: token.identity().clone(),
             ca_signature,
             ocsp_signature,
             key_transports: transport::common(&checked),
@@ -111,11 +104,11 @@ impl Service {
             running: Running::default(),
         });
         for number in 0..setup.threads {
-            let lane = Lane::open(Arc::clone(&shared))?;
+            let session = SessionThread::open(Arc::clone(&shared))?;
             shared.running.add();
             thread::Builder::new()
                 .name(format!("session-{number}"))
-                .spawn(move || lane.run())
+                .spawn(move || session.run())
                 .map_err(|error| StartError::Worker {
                     reason: format!("cannot start a thread: {error}"),
                 })?;
@@ -137,15 +130,15 @@ impl Service {
 }
 
 /// One session and its thread.
-struct Lane {
+struct SessionThread {
     shared: Arc<Shared>,
     session: Session,
     /// Handles by the order of `Shared::keys`, as this session found them.
-    handles: Vec<ObjectHandle>,
+    handles: Vec<KeyHandle>,
     frame: Zeroizing<Vec<u8>>,
 }
 
-impl Lane {
+impl SessionThread {
     fn open(shared: Arc<Shared>) -> Result<Self, StartError> {
         Ok(Self {
             session: shared.token.session()?,
@@ -188,7 +181,7 @@ impl Lane {
                 tracing::warn!(request_id = request.request_id, reason, "operation refused");
                 Outcome::Refused(reason)
             }
-            Verdict::Failed(error) if remedy(error) == Remedy::Permanent => {
+            Verdict::Failed(error) if error.remedy() == Remedy::Permanent => {
                 tracing::warn!(request_id = request.request_id, %error, "operation not possible");
                 text = error.to_string();
                 Outcome::Refused(&text)
@@ -214,7 +207,7 @@ impl Lane {
     fn perform(&mut self, operation: &Operation<'_>) -> Verdict {
         let verdict = self.attempt(operation);
         match &verdict {
-            Verdict::Failed(error) if remedy(error) == Remedy::NewSession => {
+            Verdict::Failed(error) if error.remedy() == Remedy::NewSession => {
                 tracing::warn!(%error, "session lost, opening another");
                 match self.reopen() {
                     Ok(()) => self.attempt(operation),
@@ -244,9 +237,9 @@ impl Lane {
                 };
                 // Counted whatever comes of it: each call is one use of the key.
                 key.count.fetch_add(1, Ordering::Relaxed);
-                match operation::decrypt(&self.session, handle, *transport, ciphertext.0) {
+                match self.session.decrypt(handle, *transport, ciphertext.0) {
                     Ok(plaintext) => Verdict::Plaintext(plaintext),
-                    Err(error) if is_bad_ciphertext(&error) => Verdict::BadCiphertext,
+                    Err(error) if error.is_bad_ciphertext() => Verdict::BadCiphertext,
                     Err(error) => Verdict::Failed(error),
                 }
             }
@@ -259,7 +252,7 @@ impl Lane {
                     return Verdict::Refused(refusal.to_string());
                 }
                 self.sign(ra.signs(), |session, _, handle| {
-                    operation::sign_rsa(session, handle, *digest, signed_attributes.0)
+                    session.sign_rsa(handle, *digest, signed_attributes.0)
                 })
             }
             Operation::SignTbs { tbs } => {
@@ -273,7 +266,7 @@ impl Lane {
                     return Verdict::Refused(refusal.to_string());
                 }
                 let verdict = self.sign(KeyRole::CaSign, |session, key, handle| {
-                    operation::sign(session, handle, key.algorithm, tbs.0)
+                    session.sign(handle, key.algorithm, tbs.0)
                 });
                 if matches!(verdict, Verdict::Signature(_)) {
                     self.shared.ca_signatures.fetch_add(1, Ordering::SeqCst);
@@ -289,7 +282,7 @@ impl Lane {
                     return Verdict::Refused(refusal.to_string());
                 }
                 self.sign(KeyRole::OcspSign, |session, key, handle| {
-                    operation::sign(session, handle, key.algorithm, response_data.0)
+                    session.sign(handle, key.algorithm, response_data.0)
                 })
             }
             Operation::Probe => self.probe(),
@@ -305,13 +298,13 @@ impl Lane {
             return Verdict::Refused(refusal.to_string());
         }
         let verdict = self.sign(KeyRole::LogSign, |session, key, handle| {
-            operation::sign(session, handle, key.algorithm, text)
+            session.sign(handle, key.algorithm, text)
         });
         let Verdict::Signature(signature) = &verdict else {
             return verdict;
         };
         let verified = self.key(KeyRole::LogSign).is_some_and(|(key, _)| {
-            operation::verify(
+            verify(
                 &key.checked.public_key,
                 key.checked.algorithm,
                 text,
@@ -329,7 +322,7 @@ impl Lane {
     fn sign(
         &self,
         role: KeyRole,
-        sign: impl FnOnce(&Session, &CheckedKey, ObjectHandle) -> cryptoki::error::Result<Vec<u8>>,
+        sign: impl FnOnce(&Session, &CheckedKey, KeyHandle) -> Result<Vec<u8>, CallError>,
     ) -> Verdict {
         let Some((key, handle)) = self.key(role) else {
             return Verdict::no_key(role);
@@ -349,7 +342,7 @@ impl Lane {
             return Verdict::no_key(KeyRole::Probe);
         };
         let public_key = &key.checked.public_key;
-        let handle = match key::find_private(&self.session, &key.checked.uri).as_deref() {
+        let handle = match self.session.private_keys(&key.checked.uri).as_deref() {
             Ok([handle]) => *handle,
             Ok(found) => {
                 return Verdict::Lost(format!(
@@ -364,15 +357,13 @@ impl Lane {
         };
         key.count.fetch_add(1, Ordering::Relaxed);
         let algorithm = key.checked.algorithm;
-        match operation::sign(&self.session, handle, algorithm, &challenge) {
-            Ok(signature) => {
-                match operation::verify(public_key, algorithm, &challenge, &signature) {
-                    Ok(true) => Verdict::Probed,
-                    Ok(false) | Err(_) => Verdict::Lost(
-                        "the token's signature with the probe key is wrong".to_owned(),
-                    ),
+        match self.session.sign(handle, algorithm, &challenge) {
+            Ok(signature) => match verify(public_key, algorithm, &challenge, &signature) {
+                Ok(true) => Verdict::Probed,
+                Ok(false) | Err(_) => {
+                    Verdict::Lost("the token's signature with the probe key is wrong".to_owned())
                 }
-            }
+            },
             Err(error) => Verdict::Failed(error),
         }
     }
@@ -385,7 +376,7 @@ impl Lane {
             .map_err(|error| error.to_string())?;
         let mut handles = Vec::with_capacity(self.shared.keys.len());
         for key in &self.shared.keys {
-            match key::find_private(&self.session, &key.checked.uri).as_deref() {
+            match self.session.private_keys(&key.checked.uri).as_deref() {
                 Ok([handle]) => handles.push(*handle),
                 Ok(_) => return Err(format!("the {} key is gone", key.checked.role)),
                 Err(error) => return Err(error.to_string()),
@@ -395,7 +386,7 @@ impl Lane {
         Ok(())
     }
 
-    fn key(&self, role: KeyRole) -> Option<(&ServiceKey, ObjectHandle)> {
+    fn key(&self, role: KeyRole) -> Option<(&ServiceKey, KeyHandle)> {
         self.shared
             .keys
             .iter()
@@ -436,7 +427,7 @@ enum Verdict {
     Signature(Vec<u8>),
     Probed,
     Refused(String),
-    Failed(Error),
+    Failed(CallError),
     /// As `Failed`, for what no return code tells.
     Lost(String),
 }

@@ -8,7 +8,6 @@ use thiserror::Error;
 use x509_cert::crl::TbsCertList;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages};
-use x509_cert::request::CertReqInfo;
 use x509_cert::{TbsCertificate, Version};
 
 use crate::SignatureAlgorithm;
@@ -29,21 +28,10 @@ pub(super) struct Issuer {
     pub(super) algorithm: SignatureAlgorithm,
 }
 
-/// Whom a certificate may be for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// Anyone but a CA or an OCSP responder: what a service issues.
-    EndEntity,
-    /// Anyone but a CA: what a ceremony issues, a responder among them.
-    Delegate,
-    /// A CA and no one else.
-    Ca,
-}
-
 /// The rule that refused a structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
-    #[error("the structure is no DER TBSCertificate, TBSCertList or CertificationRequestInfo")]
+    #[error("the structure is not a DER TBSCertificate or TBSCertList")]
     Malformed,
     #[error("the signed attributes are no DER SET OF Attribute")]
     NotSignedAttributes,
@@ -61,10 +49,6 @@ pub(super) enum Refusal {
     CaUsage,
     #[error("extendedKeyUsage makes the subject an OCSP responder: only a ceremony does that")]
     Responder,
-    #[error("a root signs only certificates of CAs: basicConstraints CA:TRUE and keyCertSign")]
-    NotCa,
-    #[error("the request does not hold the public half of the signing key")]
-    ForeignKey,
 }
 
 /// Accepts a TBSCertificate of an end entity or a TBSCertList of this issuer.
@@ -72,48 +56,32 @@ pub(super) fn check_tbs(tbs: &[u8], issuer: &Issuer) -> Result<(), Refusal> {
     let mut reader = SliceReader::new(tbs).map_err(|_| Refusal::Malformed)?;
     Header::decode(&mut reader).map_err(|_| Refusal::Malformed)?;
     if reader.peek_byte() == Some(CERTIFICATE_VERSION) {
-        check_certificate(tbs, issuer, Subject::EndEntity)
+        check_certificate(tbs, issuer)
     } else {
         check_list(tbs, issuer)
     }
 }
 
-/// Accepts a TBSCertificate of this issuer.
-pub(super) fn check_certificate(
-    tbs: &[u8],
-    issuer: &Issuer,
-    subject: Subject,
-) -> Result<(), Refusal> {
+/// Accepts a TBSCertificate of this issuer for anyone but a CA or an OCSP responder.
+fn check_certificate(tbs: &[u8], issuer: &Issuer) -> Result<(), Refusal> {
     let certificate: TbsCertificate = decode_exactly(tbs)?;
     if certificate.version() != Version::V3 {
         return Err(Refusal::NotVersion3);
     }
     check_issuer(certificate.issuer(), certificate.signature(), issuer)?;
     let extensions = certificate.extensions().map_or(&[][..], Vec::as_slice);
-    let ca = is_ca(extensions)?;
+    if is_ca(extensions)? {
+        return Err(Refusal::Ca);
+    }
     let usage = key_usage(extensions)?;
     let signs = |flag: KeyUsages| usage.is_some_and(|usage| usage.0.contains(flag));
-    match subject {
-        Subject::EndEntity | Subject::Delegate if ca => Err(Refusal::Ca),
-        Subject::EndEntity | Subject::Delegate
-            if signs(KeyUsages::KeyCertSign) || signs(KeyUsages::CRLSign) =>
-        {
-            Err(Refusal::CaUsage)
-        }
-        Subject::EndEntity if is_responder(extensions)? => Err(Refusal::Responder),
-        Subject::Ca if !(ca && signs(KeyUsages::KeyCertSign)) => Err(Refusal::NotCa),
-        Subject::EndEntity | Subject::Delegate | Subject::Ca => Ok(()),
+    if signs(KeyUsages::KeyCertSign) || signs(KeyUsages::CRLSign) {
+        return Err(Refusal::CaUsage);
     }
-}
-
-/// Accepts a CertificationRequestInfo for this very key.
-pub(super) fn check_request(info: &[u8], spki: &[u8]) -> Result<(), Refusal> {
-    let request: CertReqInfo = decode_exactly(info)?;
-    if matches_der(&request.public_key, spki) {
-        Ok(())
-    } else {
-        Err(Refusal::ForeignKey)
+    if is_responder(extensions)? {
+        return Err(Refusal::Responder);
     }
+    Ok(())
 }
 
 /// Accepts signed attributes as they are signed: with the tag of SET OF (RFC 5652, section 5.4),

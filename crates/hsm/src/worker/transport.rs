@@ -1,16 +1,13 @@
 //! Which key transports a decryption key can undo.
 
-use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
+use assay_pkcs11::{KeyHandle, Session};
 use openssl::encrypt::Encrypter;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
 use openssl::rsa::Padding;
 
-use super::operation::decrypt;
 use super::preflight::CheckedKey;
-use super::template::Usage;
 use crate::{Digest, KeyTransport};
 
 /// What clients use: RSAES-OAEP with other hashes was not seen.
@@ -29,7 +26,7 @@ const KNOWN: [KeyTransport; 3] = [
 /// Those that work. Each is tried: that a token lists RSAES-OAEP does not say with which hashes.
 pub(super) fn working(
     session: &Session,
-    handle: ObjectHandle,
+    handle: KeyHandle,
     public_key: &PKey<Public>,
     sample: &[u8],
 ) -> Vec<KeyTransport> {
@@ -44,7 +41,7 @@ pub(super) fn working(
 pub(super) fn common(keys: &[&CheckedKey]) -> Vec<KeyTransport> {
     let mut all = keys
         .iter()
-        .filter(|key| Usage::of(key.role).decrypts)
+        .filter(|key| key.role.decrypts())
         .map(|key| &key.transports);
     let mut common = all.next().cloned().unwrap_or_default();
     for transports in all {
@@ -56,13 +53,15 @@ pub(super) fn common(keys: &[&CheckedKey]) -> Vec<KeyTransport> {
 /// Whether what is encrypted to the public key decrypts again. A ciphertext for another key does not.
 fn works(
     session: &Session,
-    handle: ObjectHandle,
+    handle: KeyHandle,
     public_key: &PKey<Public>,
     transport: KeyTransport,
     sample: &[u8],
 ) -> bool {
     encrypt(public_key, transport, sample).is_ok_and(|ciphertext| {
-        decrypt(session, handle, transport, &ciphertext).is_ok_and(|plaintext| *plaintext == sample)
+        session
+            .decrypt(handle, transport, &ciphertext)
+            .is_ok_and(|plaintext| *plaintext == sample)
     })
 }
 

@@ -11,14 +11,14 @@
 pub mod der;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use assay_hsm::{
-    Ceremony, CeremonyConfig, GenerateKey, Health, Hsm, HsmConfig, KeyAlgorithm, KeyConfig,
-    KeyRole, KeyUri, Pin, TokenUri, init_token,
-};
+use assay_hsm::{Health, Hsm, HsmConfig, KeyAlgorithm, KeyConfig, KeyRole, KeyUri};
+use assay_pkcs11::{GenerateKey, TokenUri};
 use openssl::pkey::{PKey, Public};
 use openssl::x509::X509;
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ pub struct Token {
 }
 
 impl Token {
-    pub async fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         fs::create_dir(path.join("tokens")).unwrap();
@@ -57,18 +57,21 @@ impl Token {
         let pin_file = path.join("pin");
         fs::write(&pin_file, format!("{PIN}\n")).unwrap();
         fs::set_permissions(&pin_file, fs::Permissions::from_mode(0o600)).unwrap();
-        let uri = init_token(
-            Path::new(MODULE),
-            &environment(path),
-            Some(&worker()),
-            "Test token",
-            &Pin::new("so-pin-5678".to_owned()),
-            &Pin::new(PIN.to_owned()),
-        )
-        .await
-        .unwrap()
-        .with_pin_file(&pin_file);
-        Self { directory, uri }
+        let made = Command::new("softhsm2-util")
+            .args(["--init-token", "--free", "--label", "Test token"])
+            .args(["--so-pin", "so-pin-5678", "--pin", PIN])
+            .envs(environment(path))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let uri = format!(
+            "pkcs11:token=Test%20token?pin-source=file:{}",
+            pin_file.display()
+        );
+        Self {
+            uri: TokenUri::parse(&uri).unwrap(),
+            directory,
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -79,17 +82,59 @@ impl Token {
         environment(self.path())
     }
 
-    pub async fn ceremony(&self) -> Ceremony {
-        Ceremony::open(self.ceremony_config()).await.unwrap()
+    /// Starts what makes keys in this token.
+    pub fn keys(&self) -> Keys {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_test-keys"))
+            .args([MODULE, &self.uri.to_string()])
+            .envs(self.environment())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Keys {
+            commands: child.stdin.take().unwrap(),
+            answers: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+}
+
+/// The process `test-keys` on one token.
+pub struct Keys {
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    child: Child,
+}
+
+impl Keys {
+    /// Makes a key; returns its URI and the DER of its SubjectPublicKeyInfo.
+    pub fn generate(&mut self, key: &GenerateKey) -> (KeyUri, Vec<u8>) {
+        let id = hex::encode(&key.id);
+        let made = self.ask(&format!(
+            "generate {} {} {id} {}",
+            key.role, key.label, key.algorithm
+        ));
+        let (uri, spki) = made.split_once(' ').unwrap();
+        (KeyUri::parse(uri).unwrap(), hex::decode(spki).unwrap())
     }
 
-    pub fn ceremony_config(&self) -> CeremonyConfig {
-        CeremonyConfig {
-            module: MODULE.into(),
-            token: self.uri.clone(),
-            environment: self.environment(),
-            program: Some(worker()),
-        }
+    /// Signs whatever it is given.
+    pub fn sign(&mut self, key: &KeyUri, data: &[u8]) -> Vec<u8> {
+        hex::decode(self.ask(&format!("sign {key} {}", hex::encode(data)))).unwrap()
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        writeln!(self.commands, "{command}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer.trim_end().to_owned()
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -155,8 +200,8 @@ impl Installation {
         further: &[GenerateKey],
         of_the_last: &[Vec<u8>],
     ) -> Self {
-        let token = Token::new().await;
-        let ceremony = token.ceremony().await;
+        let token = Token::new();
+        let mut maker = token.keys();
         let mut specifications = vec![
             key(KeyRole::CaSign, 1, ca_algorithm),
             key(KeyRole::RaDecrypt, 2, KeyAlgorithm::Rsa(2048)),
@@ -170,12 +215,11 @@ impl Installation {
         let mut ca_uri = None;
         for specification in specifications {
             let role = specification.role;
-            let made = ceremony.generate(specification).await.unwrap();
-            let uri = KeyUri::parse(&made.uri).unwrap();
+            let (uri, spki) = maker.generate(&specification);
             let mut tbs = der::Tbs {
                 issuer: ca_name.clone(),
                 subject: der::name(role.as_str()),
-                spki: made.spki_der,
+                spki,
                 signature: signature.to_vec(),
                 extensions: if role == KeyRole::OcspSign {
                     of_the_last.to_vec()
@@ -183,19 +227,13 @@ impl Installation {
                     vec![]
                 },
             };
-            let signed_as = if role == KeyRole::CaSign {
+            if role == KeyRole::CaSign {
                 tbs.subject = ca_name.clone();
                 tbs.extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
                 ca_uri = Some(uri.clone());
-                KeyRole::RootSign
-            } else {
-                KeyRole::CaSign
-            };
+            }
             let tbs = tbs.to_der();
-            let value = ceremony
-                .sign_certificate(ca_uri.as_ref().unwrap(), signed_as, &ca_name, &tbs)
-                .await
-                .unwrap();
+            let value = maker.sign(ca_uri.as_ref().unwrap(), &tbs);
             let certificate = der::signed(&tbs, signature, &value);
             keys.push(KeyConfig {
                 role,
@@ -204,7 +242,6 @@ impl Installation {
                     .then_some(certificate),
             });
         }
-        ceremony.close().await;
         let certificate =
             |index: usize| X509::from_der(keys[index].certificate.as_ref().unwrap()).unwrap();
         let ca = certificate(0);

@@ -1,10 +1,12 @@
 //! `assay demo`: a whole installation on SoftHSM, real processes and mutual TLS, in one directory.
 
 mod address;
+mod ceremony;
 mod child;
 mod home;
 mod ready;
 mod serve;
+mod settings;
 mod setup;
 mod start;
 mod talk;
@@ -13,7 +15,6 @@ mod token;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use assay_hsm::KeyAlgorithm;
 use assay_runtime::drain::Shutdown;
 use clap::Args;
 
@@ -23,6 +24,9 @@ use crate::installation::{DEMO_DIR, Installation};
 use crate::output::Output;
 use address::HeldAddress;
 use home::Home;
+
+/// Kinds of key that SCEP clients verify.
+const CA_KEYS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa3072", "rsa4096"];
 
 #[derive(Debug, Args)]
 #[command(
@@ -42,9 +46,9 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
-    /// The issuing CA's key: p256, p384, rsa2048, rsa3072 or rsa4096
-    #[arg(long, value_name = "ALGORITHM", default_value = "p256")]
-    ca_key: KeyAlgorithm,
+    /// The issuing CA's key
+    #[arg(long, value_name = "ALGORITHM", default_value = "p256", value_parser = CA_KEYS)]
+    ca_key: String,
 
     /// Make an RA key that both decrypts and signs too, for profiles with the exception single_ra
     #[arg(long)]

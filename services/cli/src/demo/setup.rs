@@ -3,14 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use assay_policy::Dn;
+use serde::Deserialize;
 
 use super::home::{Home, Mark};
-use super::{DemoArgs, token};
-use crate::ceremony::{self, Addresses, Issuing, KeyArgs, Lifetimes, Plan, Subjects, TokenArgs};
+use super::{DemoArgs, ceremony, token};
 use crate::failure::{OrFail, Outcome};
+use crate::files;
 use crate::output;
-use crate::{files, transport};
 
 /// The profiles in force, as an auditor reads them, but for the addresses of this demo.
 const POLICIES: [(&str, &str); 2] = [
@@ -28,7 +27,7 @@ const POLICIES: [(&str, &str); 2] = [
 pub(super) const AUTHOR: &str = "author";
 /// Who approves it.
 pub(super) const APPROVER: &str = "approver-1";
-const APPROVALS: usize = 1;
+const APPROVALS: &str = "1";
 
 /// The section of a profile that says what its certificates contain.
 const CERTIFICATE: &str = "[certificate]\n";
@@ -57,26 +56,37 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
         files::make_dir(&home.path(dir))?;
     }
     let tokens = token::make(home, &module).await?;
-    let plan = Plan {
-        token: TokenArgs {
-            module,
-            token: tokens.service,
-            environment: tokens.environment,
-        },
-        issuing: Issuing::UnderRoot(tokens.root),
-        keys: KeyArgs {
-            ca_key: args.ca_key,
-            single_ra: args.single_ra,
-            ocsp: args.ocsp,
-            ..KeyArgs::default()
-        },
-        subjects: subjects()?,
-        lifetimes: Lifetimes::default(),
-    };
-    let transcript = ceremony::make(&plan, &home.installation).await?;
-    transport::make_default(&home.installation)?;
-    ceremony::write_settings(&home.installation, &transcript, &free_ports(), APPROVALS)?;
-    pin_approvers(home)?;
+    let module = module.display().to_string();
+    let mut create = vec![
+        "create",
+        "--module",
+        &module,
+        "--token",
+        &tokens.service,
+        "--token-env",
+        &tokens.environment,
+        "--root-token",
+        &tokens.root,
+        "--ca-key",
+        &args.ca_key,
+        "--root-subject",
+        "CN=Assay Demo Root CA,O=Example",
+        "--ca-subject",
+        "CN=Assay Demo Issuing CA,O=Example",
+        "--ra-subject",
+        "CN=Assay Demo RA,O=Example",
+        "--approvals",
+        APPROVALS,
+    ];
+    if args.single_ra {
+        create.push("--single-ra");
+    }
+    if args.ocsp {
+        create.push("--ocsp");
+    }
+    ceremony::run(home, &create).await?;
+    ceremony::run(home, &["transport"]).await?;
+    pin_approvers(home).await?;
     lift_address_limit(&home.path("frontend.toml"))?;
     for (name, text) in POLICIES {
         files::create(
@@ -100,19 +110,29 @@ address_rate = 0
     files::replace(frontend, text.as_bytes(), files::PUBLIC)
 }
 
-/// A real installation has people, each with a key of his own; here both keys lie in the demo's directory.
-fn pin_approvers(home: &Home) -> Outcome {
+/// What `assay-ceremony approver` prints, as far as it is used here.
+#[derive(Deserialize)]
+struct Approver {
+    /// For the end of signer.toml.
+    lines: String,
+}
+
+/// A real installation has people, each with a key of their own; here both keys lie in the demo's directory.
+async fn pin_approvers(home: &Home) -> Outcome {
     let config = home.installation.signer_config();
     let mut text = files::read_text(&config)?;
     for person in [AUTHOR, APPROVER] {
-        text.push_str(&ceremony::make_approver(&home.installation, person)?.lines);
+        let made = ceremony::run(home, &["approver", "--person", person, "--json"]).await?;
+        let made: Approver =
+            serde_json::from_slice(&made).or_fail("assay-ceremony printed something else")?;
+        text.push_str(&made.lines);
     }
     files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
 
 /// A profile whose certificates say where the CRL, the CA's certificate and perhaps OCSP are: the frontend serves all.
 fn with_addresses(policy: &str, http: SocketAddr, ocsp: bool) -> String {
-    let http = ceremony::reachable(http);
+    let http = reachable(http);
     let section = format!(
         "{CERTIFICATE}crl_distribution_points = [\"http://{http}/crl/{{ca}}.crl\"]\n\
          ca_issuers = [\"http://{http}/aia/{{ca}}.cer\"]\n"
@@ -125,24 +145,12 @@ fn with_addresses(policy: &str, http: SocketAddr, ocsp: bool) -> String {
     policy.replacen(CERTIFICATE, &(section + &ocsp), 1)
 }
 
-fn subjects() -> Outcome<Subjects> {
-    let dn = |text| Dn::parse_rfc4514(text).or_fail("the demo's own subject");
-    Ok(Subjects {
-        root_subject: dn("CN=Assay Demo Root CA,O=Example")?,
-        ca_subject: dn("CN=Assay Demo Issuing CA,O=Example")?,
-        ra_subject: dn("CN=Assay Demo RA,O=Example")?,
-    })
-}
-
-/// Port 0 throughout: the services say which they got.
-fn free_ports() -> Addresses {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Addresses {
-        enrolment: any,
-        administration: any,
-        signer_ops: any,
-        http: any,
-        frontend_ops: any,
+/// Listening everywhere, it is reached here at loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
+    } else {
+        address
     }
 }
 

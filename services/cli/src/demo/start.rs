@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
+use assay_proto::MAX_PAGE;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
+    ChallengeItem, ChallengeState, IssueChallengesRequest, ListChallengesRequest, PageRequest,
 };
 use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 
 use super::address::HeldAddress;
 use super::child::{Running, Service};
 use super::home::{Home, Mark};
+use super::settings;
 use super::setup::{APPROVER, AUTHOR};
 use crate::admin::Admin;
-use crate::ceremony::edit_settings;
 use crate::commands::policy;
 use crate::device::Explain;
 use crate::failure::{Failure, OrFail, Outcome};
@@ -62,7 +63,7 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
-    if mark.starts == 0 || !has_policy(&mut admin).await? {
+    if mark.starts == 0 || policy::in_force(&mut admin).await?.is_none() {
         let files =
             Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
         put_in_force(home, &mut admin, &files).await?;
@@ -87,7 +88,7 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
 
 /// Another process may have taken a port since the last time.
 fn release_ports(home: &Home, listen: SocketAddr) -> Outcome {
-    edit_settings(
+    settings::edit(
         &home.installation.signer_config(),
         &[
             ("enrolment", "listen", ANY_PORT),
@@ -95,7 +96,7 @@ fn release_ports(home: &Home, listen: SocketAddr) -> Outcome {
             ("ops", "listen", ANY_PORT),
         ],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.frontend_config(),
         &[
             ("http", "listen", &listen.to_string()),
@@ -109,7 +110,7 @@ fn pin_signer(home: &Home, signer: &Running) -> Outcome {
     let enrolment = bound(signer.ready.enrolment)?;
     let administration = bound(signer.ready.administration)?;
     let ops = bound(signer.ready.ops)?;
-    edit_settings(
+    settings::edit(
         &home.installation.signer_config(),
         &[
             ("enrolment", "listen", &enrolment),
@@ -117,11 +118,11 @@ fn pin_signer(home: &Home, signer: &Running) -> Outcome {
             ("ops", "listen", &ops),
         ],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.frontend_config(),
         &[("signer", "address", &enrolment)],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.settings_file(),
         &[("administration", "address", &administration)],
     )
@@ -130,11 +131,11 @@ fn pin_signer(home: &Home, signer: &Running) -> Outcome {
 fn pin_frontend(home: &Home, frontend: &Running) -> Outcome<SocketAddr> {
     let http = bound(frontend.ready.http)?;
     let ops = bound(frontend.ready.ops)?;
-    edit_settings(
+    settings::edit(
         &home.installation.frontend_config(),
         &[("http", "listen", &http), ("ops", "listen", &ops)],
     )?;
-    edit_settings(
+    settings::edit(
         &home.installation.settings_file(),
         &[("", "scep_url", &format!("http://{http}/scep"))],
     )?;
@@ -146,13 +147,6 @@ fn bound(address: Option<SocketAddr>) -> Outcome<String> {
         Failure::failed("a service did not tell its address")
             .next("assay, assay-signer and assay-frontend must be of one version")
     })
-}
-
-async fn has_policy(admin: &mut Admin) -> Outcome<bool> {
-    let reply = admin
-        .call(ListPoliciesRequest {}, AdministrationClient::list_policies)
-        .await?;
-    Ok(reply.policies.iter().any(|policy| policy.active))
 }
 
 /// Proposes, approves and activates, as people would one after the other.
@@ -172,7 +166,7 @@ async fn put_in_force(home: &Home, admin: &mut Admin, files: &[PolicyFile]) -> O
         expires: SystemTime::now() + POLICY_LIFETIME,
         resumes: Vec::new(),
     };
-    let basis = policy::Basis::fetch(admin).await?;
+    let basis = policy::fetch_basis(admin).await?;
     policy::propose(files, &basis, &wanted, &credential(AUTHOR), &folder)?;
     policy::approve(&folder, &credential(APPROVER), None)?;
     policy::activate(admin, &folder).await?;
@@ -184,9 +178,13 @@ async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Out
     let file = home.path("secrets/fleet.challenge");
     if let Some(id) = &mark.fleet_challenge_id {
         let request = ListChallengesRequest {
+            page: Some(PageRequest {
+                size: MAX_PAGE,
+                token: String::new(),
+            }),
             profile: FLEET.to_owned(),
-            state: "open".to_owned(),
-            limit: 1_000,
+            state: ChallengeState::Open.into(),
+            ..ListChallengesRequest::default()
         };
         let open = admin
             .call(request, AdministrationClient::list_challenges)
@@ -199,7 +197,7 @@ async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Out
     let request = IssueChallengesRequest {
         profile: FLEET.to_owned(),
         items: Vec::new(),
-        ttl_seconds: 0,
+        ttl: None,
         static_challenge: true,
     };
     let issued = only(admin.issue_challenges(request).await?)?;
@@ -217,7 +215,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
             subject: subject.clone(),
             sans: Vec::new(),
         }],
-        ttl_seconds: 0,
+        ttl: None,
         static_challenge: false,
     };
     let issued = only(admin.issue_challenges(request).await?)?;

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use assay_hsm::{Pin, TokenUri, init_token};
+use tokio::process::Command;
 
 use super::home::Home;
-use crate::failure::{Failure, OrFail, Outcome};
+use crate::failure::{Failure, Next, OrFail, Outcome};
 use crate::files;
 
 pub(super) const SERVICE_TOKEN: &str = "assay-demo";
 const ROOT_TOKEN: &str = "assay-demo-root";
+/// SoftHSM's own tool, and the environment variable by which SoftHSM finds its configuration.
+const UTIL: &str = "softhsm2-util";
+const VARIABLE: &str = "SOFTHSM2_CONF";
 /// Random octets of a PIN, written in hex.
 const PIN_OCTETS: usize = 12;
 
@@ -22,11 +25,12 @@ const MODULES: [&str; 5] = [
     "/usr/local/lib/softhsm/libsofthsm2.so",
 ];
 
-/// The two tokens, with the environment that makes SoftHSM find them.
+/// The two tokens as PKCS#11 URIs (RFC 7512), with the environment that makes SoftHSM find them.
 pub(super) struct Tokens {
-    pub(super) service: TokenUri,
-    pub(super) root: TokenUri,
-    pub(super) environment: Vec<(String, String)>,
+    pub(super) service: String,
+    pub(super) root: String,
+    /// NAME=VALUE.
+    pub(super) environment: String,
 }
 
 pub(super) fn module(named: Option<&Path>) -> Outcome<PathBuf> {
@@ -53,23 +57,49 @@ pub(super) async fn make(home: &Home, module: &Path) -> Outcome<Tokens> {
         directory.display()
     );
     files::create(&config, text.as_bytes(), files::PUBLIC)?;
-    let environment = vec![("SOFTHSM2_CONF".to_owned(), config.display().to_string())];
     let so_pin = pin(home, "so.pin")?;
     let token = async |label: &str, file: &str| {
         let user_pin = pin(home, file)?;
-        init_token(module, &environment, None, label, &so_pin, &user_pin)
+        let what = format!("cannot make the token {label}");
+        // The tokens lie in a directory that nobody else can open, so that the PINs are of no use to others.
+        let made = Command::new(UTIL)
+            .arg("--module")
+            .arg(module)
+            .args(["--init-token", "--free", "--label", label])
+            .args(["--so-pin", &so_pin, "--pin", &user_pin])
+            .env(VARIABLE, &config)
+            .output()
             .await
-            .or_fail(format!("cannot make the token {label}"))
-            .map(|token| token.with_pin_file(&home.path(&format!("token/{file}"))))
+            .or_fail(&what)
+            .next("apt-get install softhsm2")?;
+        if !made.status.success() {
+            let said = String::from_utf8_lossy(&made.stderr);
+            return Err(Failure::failed(what).because(said.trim()));
+        }
+        let file = escaped(&home.path(&format!("token/{file}")));
+        Ok(format!("pkcs11:token={label}?pin-source=file:{file}"))
     };
     Ok(Tokens {
         service: token(SERVICE_TOKEN, "user.pin").await?,
         root: token(ROOT_TOKEN, "root.pin").await?,
-        environment,
+        environment: format!("{VARIABLE}={}", config.display()),
     })
 }
 
-fn pin(home: &Home, file: &str) -> Outcome<Pin> {
+/// A path as it stands in the query of a PKCS#11 URI: every byte in hex but those that need not be.
+fn escaped(path: &Path) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(byte);
+    path.as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .map(|byte| match byte {
+            byte if plain(byte) => char::from(*byte).to_string(),
+            byte => format!("%{byte:02x}"),
+        })
+        .collect()
+}
+
+fn pin(home: &Home, file: &str) -> Outcome<String> {
     let mut octets = [0; PIN_OCTETS];
     openssl::rand::rand_bytes(&mut octets).or_fail("no random numbers to be had")?;
     let pin = hex::encode(octets);
@@ -78,5 +108,5 @@ fn pin(home: &Home, file: &str) -> Outcome<Pin> {
         pin.as_bytes(),
         files::SECRET,
     )?;
-    Ok(Pin::new(pin))
+    Ok(pin)
 }

@@ -1,7 +1,5 @@
 //! `assay policy impact`, on evidence as the signer keeps it.
 
-use std::time::{Duration, Instant};
-
 use assay_audit::Hash;
 use assay_decision::{Evidence, Permitted, Verdict, facts, moment};
 use assay_policy::{
@@ -11,6 +9,7 @@ use assay_scep::{Csr, Limits};
 use serde_json::json;
 
 use crate::support::*;
+use crate::tier;
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
 const NOW_MS: i64 = 1_795_305_600_123;
@@ -237,13 +236,14 @@ fn what_flips_is_told_by_profile_and_by_rule() {
 }
 
 #[test]
-fn ten_thousand_requests_are_counted_exactly_and_in_seconds() {
+fn many_requests_are_counted_exactly() {
     let desk = Desk::new();
     let (bundle, requests) = (in_force(), ten(&desk));
-    let lines = lines(&bundle, &requests, 10_000, 0);
+    // A tenth of them is of each of the ten requests.
+    let tenth = u64::try_from(tier::size("requests under a draft") / 10).unwrap();
+    let lines = lines(&bundle, &requests, 10 * tenth, 0);
     let draft = draft(&desk);
     let export = export(&desk, &lines);
-    let began = Instant::now();
     let run = assay(&[
         "policy",
         "impact",
@@ -254,33 +254,29 @@ fn ten_thousand_requests_are_counted_exactly_and_in_seconds() {
         "--flips",
         "100000",
     ]);
-    let took = began.elapsed();
     exits(&run, 0);
-    println!("10,000 requests in {took:.1?}");
-    // A loaded machine and a build without optimisation; `cargo build --release` is measured by hand.
-    assert!(took < Duration::from_secs(120), "{took:?}");
     let told = json(&run);
     assert_eq!(
         told["profiles"],
         json!([
             {
-                "profile": "devices", "requests": 9000, "unchanged": 5000, "to_allowed": 1000, "to_refused": 2000,
-                "approval_added": 0, "approval_dropped": 0, "other_rule": 1000,
+                "profile": "devices", "requests": 9 * tenth, "unchanged": 5 * tenth, "to_allowed": tenth, "to_refused": 2 * tenth,
+                "approval_added": 0, "approval_dropped": 0, "other_rule": tenth,
             },
             {
-                "profile": "fleet", "requests": 1000, "unchanged": 1000, "to_allowed": 0, "to_refused": 0,
+                "profile": "fleet", "requests": tenth, "unchanged": tenth, "to_allowed": 0, "to_refused": 0,
                 "approval_added": 0, "approval_dropped": 0, "other_rule": 0,
             },
         ])
     );
-    assert_eq!(told["total"]["requests"], 10_000);
+    assert_eq!(told["total"]["requests"], 10 * tenth);
     assert_eq!(
         told["rules"],
         json!([
-            {"profile": "devices", "flip": "to allowed", "rule": "ALG-01", "requests": 1000},
-            {"profile": "devices", "flip": "to refused", "rule": "ALG-02", "requests": 1000},
-            {"profile": "devices", "flip": "to refused", "rule": "CHA-04", "requests": 1000},
-            {"profile": "devices", "flip": "other rule", "rule": "ALG-01 > SUB-05", "requests": 1000},
+            {"profile": "devices", "flip": "to allowed", "rule": "ALG-01", "requests": tenth},
+            {"profile": "devices", "flip": "to refused", "rule": "ALG-02", "requests": tenth},
+            {"profile": "devices", "flip": "to refused", "rule": "CHA-04", "requests": tenth},
+            {"profile": "devices", "flip": "other rule", "rule": "ALG-01 > SUB-05", "requests": tenth},
         ])
     );
     let flips = told["flips"].as_array().unwrap();
@@ -288,7 +284,7 @@ fn ten_thousand_requests_are_counted_exactly_and_in_seconds() {
         .iter()
         .map(|flip| flip["sequence"].as_u64().unwrap())
         .collect();
-    let wanted: Vec<u64> = (0..10_000)
+    let wanted: Vec<u64> = (0..10 * tenth)
         .filter(|n| [5, 6, 7, 8].contains(&(n % 10)))
         .collect();
     assert_eq!(sequences, wanted, "in the order of the records");

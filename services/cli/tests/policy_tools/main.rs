@@ -11,3 +11,5 @@ mod diff;
 mod explain;
 mod impact;
 mod support;
+#[path = "../../../../tests/shared/tier.rs"]
+mod tier;

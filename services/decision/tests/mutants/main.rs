@@ -13,6 +13,8 @@ mod dice;
 mod judge;
 mod keys;
 mod pair;
+#[path = "../../../../tests/shared/tier.rs"]
+mod tier;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -22,9 +24,7 @@ use dice::Dice;
 use judge::{Ours, Theirs};
 use pair::Pair;
 
-/// Mutants that are decided; those whose policy does not load, or whose claims no store would hold, are not counted.
-const MUTANTS: usize = 3_000;
-/// Of each class of change: less would leave a part of the comparison without weight.
+/// Of each class of change, where the whole suite is run: less would leave a part of the comparison without weight.
 const PERMITTED_AT_LEAST: usize = 20;
 const REFUSED_AT_LEAST: usize = 20;
 /// Every run has the same mutants.
@@ -38,11 +38,13 @@ struct Mutant {
     ours: Ours,
 }
 
+/// Mutants that are decided; those whose policy does not load, or whose claims no store would hold, are not counted.
 fn mutants() -> Vec<Mutant> {
+    let count = tier::size("mutants");
     let good = pair::good();
     let mut dice = Dice::new(SEED);
-    let mut mutants = Vec::with_capacity(MUTANTS);
-    while mutants.len() < MUTANTS {
+    let mut mutants = Vec::with_capacity(count);
+    while mutants.len() < count {
         let mut pair = good[mutants.len() % good.len()].clone();
         let (mut classes, mut what) = (Vec::new(), Vec::new());
         for _ in 0..=dice.below(2) {
@@ -87,13 +89,12 @@ fn the_good_pairs_are_permitted_by_both_and_their_certificates_agree() {
 /// The comparison of certificates would be worth nothing if it passed whatever it is given.
 #[test]
 fn a_certificate_with_a_bit_flipped_is_never_taken_for_the_permitted_one() {
-    /// A prime, so that every field has its turn.
-    const STEP: usize = 7;
+    let stride = tier::size("flipped certificates: stride");
     let good = pair::good();
     let mut flipped = Vec::new();
     for pair in &good {
         let tbs = judge::decide(pair).unwrap().tbs.unwrap();
-        for at in (0..tbs.len()).step_by(STEP) {
+        for at in (0..tbs.len()).step_by(stride) {
             let mut tbs = tbs.clone();
             tbs[at] ^= 1 << (at % 8);
             let ours = Ours {
@@ -146,6 +147,10 @@ fn no_mutant_is_permitted_that_an_independent_matcher_refuses_and_each_certifica
     }
     println!("permitted {permitted:?}\nrefused {refused:?}\nrules {rules:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!permitted.is_empty() && !refused.is_empty());
+    if !tier::is_whole() {
+        return;
+    }
     for class in CLASSES {
         let count = |counts: &BTreeMap<Class, usize>| counts.get(class).copied().unwrap_or(0);
         assert!(count(&permitted) >= PERMITTED_AT_LEAST, "{class:?}");

@@ -1,8 +1,6 @@
 //! The CRL as relying parties fetch it, with the caching of RFC 9110 and RFC 9111.
 
-use std::time::Duration;
-
-use crate::stand::{Answer, CRL, Stand, exchange};
+use crate::stand::{Answer, CRL, Stand, answers, exchange};
 
 const PATH: &str = "/crl/ca.crl";
 const MODIFIED: &str = "Mon, 13 Nov 2023 00:00:00 GMT";
@@ -126,14 +124,11 @@ async fn a_new_crl_replaces_the_old_and_survives_the_signer() {
     let known = format!("If-None-Match: {}\r\n", old.header("etag").unwrap());
 
     stand.signer.publish_crl("one more", 1_699_920_000);
-    let mut answer = ask(&stand, "GET", &known).await;
-    for _ in 0..500 {
-        if answer.status == 200 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        answer = ask(&stand, "GET", &known).await;
-    }
+    let answer = answers("the new list", async || {
+        let answer = ask(&stand, "GET", &known).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
     assert_eq!(answer.text(), "one more");
     assert_eq!(
         answer.header("last-modified"),

@@ -38,7 +38,7 @@ const SIGNER: &str = "assay://signer/main";
 const FRONTEND: &str = "assay://frontend/dmz1";
 
 /// Far above what anything here takes; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const LOG: &str = "frontend.log";
 const POLL: Duration = Duration::from_millis(10);
 
@@ -214,7 +214,7 @@ impl Crl {
             content_type: "application/pkix-crl".to_owned(),
             content: self.content.as_bytes().to_vec(),
             max_age_seconds: 300,
-            last_modified: self.last_modified,
+            last_modified: Some(assay_proto::Timestamp::at(self.last_modified)),
             further_paths: Vec::new(),
         }
     }
@@ -450,8 +450,16 @@ pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    answers(what, async || condition().then_some(())).await;
+}
+
+/// Asks again until there is a value, or fails once the deadline of a hung run has passed.
+pub(crate) async fn answers<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let until = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
+    loop {
+        if let Some(value) = ask().await {
+            return value;
+        }
         assert!(tokio::time::Instant::now() < until, "in vain: {what}");
         tokio::time::sleep(POLL).await;
     }

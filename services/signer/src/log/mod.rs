@@ -25,7 +25,7 @@ use counts::Counts;
 /// Why the log cannot be taken up at start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenLogError {
-    #[error("there is no log-sign key; make one with `assay ceremony`")]
+    #[error("there is no log-sign key; make one with `assay-ceremony`")]
     NoKey,
     #[error("the log-sign key cannot sign as `{origin}`")]
     Key {

@@ -65,7 +65,7 @@ pub(crate) enum OcspError {
     #[error("the token's signature does not verify")]
     Signature,
     #[error(
-        "the responder's certificate has ended; `assay ceremony ocsp` renews it, then restart the signer"
+        "the responder's certificate has ended; `assay-ceremony ocsp` renews it, then restart the signer"
     )]
     ResponderExpired,
     #[error("ocsp.key: the token's key signs no responses")]

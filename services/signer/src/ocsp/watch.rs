@@ -182,7 +182,7 @@ impl Ocsp {
     }
 
     fn warning(&self, counts: OcspCounts, left: Option<i64>, end: i64, now: i64) -> Option<String> {
-        const RENEW: &str = "renew it by `assay ceremony ocsp` and restart the signer";
+        const RENEW: &str = "renew it by `assay-ceremony ocsp` and restart the signer";
         let days = (end - now) / SECONDS_A_DAY;
         if end <= now {
             return Some(format!(

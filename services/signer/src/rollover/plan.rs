@@ -214,7 +214,7 @@ fn steps(parts: &[Part], next: &Next, kept: Option<RolloverRow>, approved: bool)
     }
     steps.push(step(
         first.not_after,
-        "the old CA ends: finish the rollover (`assay ceremony next finish`)".to_owned(),
+        "the old CA ends: finish the rollover (`assay-ceremony next finish`)".to_owned(),
     ));
     steps
 }

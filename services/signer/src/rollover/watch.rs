@@ -183,7 +183,7 @@ fn warning(
              activate one (`assay policy propose`)"
         )),
         Stage::Over if seconds(generations.first.ca.issuer.not_after) <= now => Some(
-            "the old CA has ended: finish the rollover (`assay ceremony next finish`)".to_owned(),
+            "the old CA has ended: finish the rollover (`assay-ceremony next finish`)".to_owned(),
         ),
         Stage::Announced | Stage::Overlap | Stage::Over => None,
     }

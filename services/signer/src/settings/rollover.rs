@@ -63,7 +63,7 @@ impl RolloverSettings {
             return Err(document.error(
                 "rollover.keys",
                 "the next CA is incomplete: keys.ra-single has no counterpart; name rollover.keys.ra-single and \
-                 rollover.certificates.ra_single (`assay ceremony next` makes them)",
+                 rollover.certificates.ra_single (`assay-ceremony next` makes them)",
             ));
         }
         let mut keys = Keys::next(keys, first.probe.clone());
@@ -80,7 +80,7 @@ impl RolloverSettings {
             (None, Some(_)) => {
                 return Err(document.error(
                     "rollover",
-                    "the next CA is incomplete: there is [ocsp] and no [rollover.ocsp] (`assay ceremony next` makes its \
+                    "the next CA is incomplete: there is [ocsp] and no [rollover.ocsp] (`assay-ceremony next` makes its \
                      key and certificate)",
                 ));
             }
@@ -131,7 +131,7 @@ fn check_keys(
         if let Some((other, _)) = seen.iter().find(|(_, other)| *other == spki) {
             return Err(document.error(
                 &name,
-                format!("is over the key of {other}: a next CA has keys of its own (`assay ceremony next`)"),
+                format!("is over the key of {other}: a next CA has keys of its own (`assay-ceremony next`)"),
             ));
         }
         seen.push((name, spki));

@@ -9,6 +9,7 @@ use crate::export::{Export, Parts};
 use crate::keys::keys;
 use crate::rollover::rolled;
 use crate::scenes::small;
+use crate::tier;
 
 /// Files and signatures are looked at before anything that a record says, so that is enough here.
 fn quick() -> Options {
@@ -26,12 +27,12 @@ fn flipped(export: &Export, path: &str, at: usize, bit: u8) -> Export {
     export
 }
 
-/// Each byte of the files of which `which` says so.
+/// Each byte of the files of which `which` says so, or every nth (see `tier`).
 fn each_byte(which: impl Fn(usize) -> bool) {
     let (export, trust, options) = (small().export(), keys().trust(), quick());
     let files = export.0.iter().enumerate();
     for (_, (path, content)) in files.filter(|(n, _)| which(*n)) {
-        for at in 0..content.len() {
+        for at in (0..content.len()).step_by(tier::size("flipped bytes: stride")) {
             let bit = u8::try_from(at % 8).unwrap();
             let report = flipped(&export, path, at, bit).verify_with(Some(&trust), &options);
             assert_eq!(report.verdict, Verdict::Bad, "{path}, byte {at}");
@@ -56,7 +57,8 @@ fn every_byte_of_all_the_other_files_is_found_and_its_file_named() {
 }
 
 /// What only the manifest would tell is told by a signature, the tree, an equality or the decision made again.
-fn with_the_manifest_made_right(parts: &Parts, flips: usize, seed: u64) {
+fn with_the_manifest_made_right(parts: &Parts, seed: u64) {
+    let flips = tier::size("flips with a right manifest");
     let (export, trust) = (parts.export(), keys().trust());
     let options = Options {
         threads: 1,
@@ -96,17 +98,17 @@ fn with_the_manifest_made_right(parts: &Parts, flips: usize, seed: u64) {
 
 #[test]
 fn flips_are_found_without_the_help_of_the_manifest() {
-    with_the_manifest_made_right(small(), 500, 1);
+    with_the_manifest_made_right(small(), 1);
 }
 
 #[test]
 fn more_flips_are_found_without_the_help_of_the_manifest() {
-    with_the_manifest_made_right(small(), 500, 2);
+    with_the_manifest_made_right(small(), 2);
 }
 
 #[test]
 fn flips_are_found_where_there_are_two_cas() {
-    with_the_manifest_made_right(rolled(), 250, 3);
+    with_the_manifest_made_right(rolled(), 3);
 }
 
 #[test]

@@ -21,4 +21,6 @@ mod rollover;
 mod scenes;
 mod speed;
 mod tampering;
+#[path = "../../../../tests/shared/tier.rs"]
+mod tier;
 mod tiles;

@@ -233,7 +233,7 @@ impl Party {
         })
     }
 
-    /// By the digest that fits the key, as `assay ceremony` makes them: an elliptic-curve key's own, else SHA-256.
+    /// By the digest that fits the key, as `assay-ceremony` makes them: an elliptic-curve key's own, else SHA-256.
     fn verifies(&self, data: &[u8], signature: &[u8]) -> bool {
         let digest = if self.key.bits() == 384 {
             MessageDigest::sha384()

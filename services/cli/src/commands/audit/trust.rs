@@ -21,7 +21,7 @@ use crate::installation::Installation;
 use crate::output::Output;
 
 /// Where the ceremony writes the public half of the log key.
-pub(crate) const LOG_KEY_FILE: &str = "certificates/log-key.pem";
+const LOG_KEY_FILE: &str = "certificates/log-key.pem";
 
 /// Write what an auditor trusts beforehand: log key, CAs, witnesses and approvers
 ///

@@ -13,7 +13,6 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
 use super::request;
-use crate::dn;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 
@@ -143,7 +142,7 @@ fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> O
         spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
     };
     let names = ClaimedNames {
-        subject: dn::of_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
+        subject: Dn::from_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
         sans,
     };
     let not_after = UNIX_EPOCH + tbs.validity().not_after.to_unix_duration();

@@ -1,0 +1,224 @@
+//! The configuration files of a fresh installation. Each is written once and is the operator's from then on.
+
+use assay_runtime::identity::{Identity, Role};
+
+use super::transcript::Transcript;
+use crate::transport::DEFAULT_NAME;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::installation::Installation;
+
+/// Approvals of a version in a fresh installation: four eyes besides the author's.
+pub(crate) const APPROVALS: usize = 2;
+
+/// Octets of the key for the challenges' hashes: that of HMAC-SHA-256.
+const CHALLENGE_KEY_OCTETS: usize = 32;
+
+/// Writes `signer.toml`, `frontend.toml` and `assay.toml`, but for those that exist.
+pub(crate) fn write_settings(
+    installation: &Installation,
+    transcript: &Transcript,
+    approvals: usize,
+) -> Outcome {
+    for (path, text) in [
+        (installation.signer_config(), signer(transcript, approvals)?),
+        (installation.frontend_config(), frontend()?),
+        (installation.settings_file(), operator()?),
+    ] {
+        if !path.exists() {
+            files::create(&path, text.as_bytes(), files::PUBLIC)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the key of the challenges' hashes, unless it is there.
+pub(super) fn write_challenge_key(installation: &Installation) -> Outcome {
+    let path = installation.path("secrets/challenge.key");
+    if path.exists() {
+        return Ok(());
+    }
+    files::make_dir(&installation.path("secrets"))?;
+    files::make_dir(&installation.path("state"))?;
+    let mut key = [0; CHALLENGE_KEY_OCTETS];
+    openssl::rand::rand_bytes(&mut key).or_fail("no random numbers to be had")?;
+    files::create(&path, &key, files::SECRET)
+}
+
+fn signer(transcript: &Transcript, approvals: usize) -> Outcome<String> {
+    let made = |role: &str| {
+        let mut keys = transcript.keys.iter();
+        keys.find(|key| key.role == role)
+            .map(|key| quoted(&key.uri))
+    };
+    let key = |role: &str| {
+        made(role).ok_or_else(|| Failure::failed(format!("the ceremony made no {role} key")))
+    };
+    let single_ra = made("ra-single");
+    let responder = transcript.keys.iter().find(|key| key.role == "ocsp-sign");
+    let environment: Vec<_> = transcript
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name} = {}", quoted(value)))
+        .collect();
+    let chain: Vec<_> = transcript
+        .certificates
+        .iter()
+        .map(|certificate| certificate.file.as_str())
+        .filter(|file| file.starts_with("certificates/chain-") || *file == "certificates/root.pem")
+        .map(quoted)
+        .collect();
+    Ok(format!(
+        "\
+# assay-signer. Paths are relative to this file's directory; `assay config check` checks it.
+
+[enrolment]
+listen = \"127.0.0.1:7443\"
+certificate = \"transport/signer.pem\"
+private_key = \"transport/signer.key\"
+trust_anchors = \"transport/anchors-frontends.pem\"
+# Exactly these frontends; an empty list refuses to start.
+allow = [{frontends}]
+
+[administration]
+listen = \"127.0.0.1:7444\"
+certificate = \"transport/signer.pem\"
+private_key = \"transport/signer.key\"
+trust_anchors = \"transport/anchors-operators.pem\"
+# People by what they may do: operators run the service, approvers bring policy into force, auditors read and export.
+allow = [{operators}, {approvers}, {auditors}]
+
+[token]
+module = {module}
+environment = {{ {environment} }}
+
+# PKCS#11 URIs (RFC 7512), one key for each role.
+[keys]
+ra-decrypt = {ra_decrypt}
+ra-sign = {ra_sign}
+{ra_single}ca-sign = {ca_sign}
+log-sign = {log_sign}
+probe = {probe}
+
+[certificates]
+ca = \"certificates/ca.pem\"
+ra_enc = \"certificates/ra-enc.pem\"
+ra_sign = \"certificates/ra-sign.pem\"
+{ra_single_certificate}chain = [{chain}]
+
+[state]
+path = \"state/signer.db\"
+challenge_key = \"secrets/challenge.key\"
+
+[ops]
+listen = \"127.0.0.1:7445\"
+{ocsp}
+# Approvals that a version of the policy needs, of people other than its author. Each person's lines, which
+# `assay-ceremony approver` prints, stand below; the signer does not start before there are enough.
+[policy]
+approvals = {approvals}
+",
+        frontends = identity(Role::Frontend)?,
+        operators = identity(Role::Operator)?,
+        approvers = identity(Role::Approver)?,
+        auditors = identity(Role::Auditor)?,
+        module = quoted(&transcript.module),
+        environment = environment.join(", "),
+        ra_decrypt = key("ra-decrypt")?,
+        ra_sign = key("ra-sign")?,
+        ra_single = single_ra
+            .as_ref()
+            .map_or_else(String::new, |uri| format!("ra-single = {uri}\n")),
+        ra_single_certificate = match single_ra {
+            Some(_) => "ra_single = \"certificates/ra-single.pem\"\n",
+            None => "",
+        },
+        ca_sign = key("ca-sign")?,
+        log_sign = key("log-sign")?,
+        probe = key("probe")?,
+        chain = chain.join(", "),
+        ocsp = responder.map_or_else(String::new, |key| {
+            ocsp(&key.uri, "certificates/ocsp.pem")
+        }),
+    ))
+}
+
+/// The table of the responder, with an empty line before it.
+pub(super) fn ocsp(key: &str, certificate: &str) -> String {
+    format!(
+        "
+# OCSP, for profiles that name the frontend's /ocsp in `ocsp`. `assay-ceremony ocsp` renews the certificate.
+[ocsp]
+key = {}
+certificate = {}
+",
+        quoted(key),
+        quoted(certificate)
+    )
+}
+
+fn frontend() -> Outcome<String> {
+    Ok(format!(
+        "\
+# assay-frontend. Paths are relative to this file's directory; `assay config check` checks it.
+
+[http]
+listen = \"0.0.0.0:8080\"
+
+[signer]
+address = \"127.0.0.1:7443\"
+identity = {signer}
+certificate = \"transport/frontend.pem\"
+private_key = \"transport/frontend.key\"
+trust_anchors = \"transport/anchors-signers.pem\"
+
+[ops]
+listen = \"127.0.0.1:8081\"
+",
+        signer = identity(Role::Signer)?,
+    ))
+}
+
+fn operator() -> Outcome<String> {
+    Ok(format!(
+        "\
+# assay, the operator's side. Paths are relative to this file's directory.
+
+scep_url = \"http://127.0.0.1:8080/scep\"
+
+[administration]
+address = \"127.0.0.1:7444\"
+identity = {signer}
+certificate = \"transport/operator.pem\"
+private_key = \"transport/operator.key\"
+trust_anchors = \"transport/anchors-signers.pem\"
+",
+        signer = identity(Role::Signer)?,
+    ))
+}
+
+fn identity(role: Role) -> Outcome<String> {
+    let identity = Identity::new(role, DEFAULT_NAME).or_fail("no identity")?;
+    Ok(quoted(&identity.to_string()))
+}
+
+/// A TOML basic string.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_settings_are_read_back() {
+        let text = operator().unwrap();
+        let settings: assay_operator::installation::Settings = toml::from_str(&text).unwrap();
+        assert_eq!(settings.administration.address, "127.0.0.1:7444");
+        assert_eq!(
+            settings.profile_url("devices"),
+            "http://127.0.0.1:8080/scep/devices"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! The signer in memory: its real store and its real policy, with a token of software, a clock that is set and randomness
+//! that repeats.
+#![cfg(test)]
+
+mod enrolment;
+mod policy;
+mod queries;
+mod recovery;
+mod refusals;
+mod revocation;
+mod rollover;
+mod support;

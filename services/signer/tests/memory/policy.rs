@@ -1,0 +1,175 @@
+//! How a version of the policy comes into force, and how a profile is stopped.
+
+use assay_store::PolicyQuery;
+
+use std::time::Duration;
+
+use assay_policy::ProfileName;
+use assay_proto::v1::pki_operation_reply::Outcome;
+
+use crate::support::{DEVICES, Device, Proposed, Stand, changed, subject};
+
+fn devices() -> Vec<(&'static str, String)> {
+    vec![("devices", DEVICES.to_owned())]
+}
+
+async fn refused(stand: &Stand, proposed: &Proposed, wanted: &str) {
+    let before = stand
+        .store
+        .list_policies(PolicyQuery::default())
+        .await
+        .unwrap()
+        .rows
+        .len();
+    let checked = stand.check(proposed).await;
+    assert!(!checked.ready);
+    let told = checked
+        .problems
+        .iter()
+        .any(|problem| problem.contains(wanted));
+    assert!(told, "{wanted}: {:?}", checked.problems);
+    let refused = stand.activate(proposed).await.unwrap_err();
+    assert!(refused.message().contains(wanted), "{refused}");
+    assert_eq!(
+        stand
+            .store
+            .list_policies(PolicyQuery::default())
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        before
+    );
+}
+
+#[tokio::test]
+async fn approvals_are_counted_by_person_and_the_author_is_none_of_them() {
+    let stand = Stand::new().await;
+    let mut proposed = stand.propose(&devices()).await;
+    for (approvers, wanted) in [
+        (vec![], "0 of 2 approvals"),
+        (vec!["second"], "1 of 2 approvals"),
+        (vec!["second", "second"], "second approved it before"),
+        (vec!["second", "author"], "author wrote the proposal"),
+    ] {
+        proposed.approvers = approvers;
+        refused(&stand, &proposed, wanted).await;
+    }
+    proposed.approvers = vec!["second", "third"];
+    assert_eq!(stand.activate(&proposed).await.unwrap().number, 2);
+    let activated = stand.last("policy.activated").await;
+    assert_eq!(activated["author"], "author");
+    assert_eq!(
+        activated["approvers"],
+        serde_json::json!(["second", "third"])
+    );
+}
+
+#[tokio::test]
+async fn a_version_of_another_place_time_or_signer_is_refused() {
+    let stand = Stand::new().await;
+    let proposed = stand.propose(&devices()).await;
+    let mut wrong = proposed.clone();
+    wrong.proposal.predecessor = Some([9; 32]);
+    refused(&stand, &wrong, "predecessor:").await;
+    let mut wrong = proposed.clone();
+    wrong.proposal.number += 1;
+    refused(&stand, &wrong, "number:").await;
+    let mut wrong = proposed.clone();
+    wrong.proposal.not_before += 10;
+    refused(&stand, &wrong, "not_before:").await;
+    let mut wrong = proposed.clone();
+    wrong.proposal.issuer = [9; 32];
+    refused(&stand, &wrong, "issuer:").await;
+    let mut wrong = proposed.clone();
+    let settings = &mut wrong.proposal.settings;
+    settings.insert("limits.intent_ttl".to_owned(), "2h".to_owned());
+    refused(&stand, &wrong, "settings.limits.intent_ttl:").await;
+    let mut wrong = proposed.clone();
+    wrong.proposal.files = [9; 32];
+    refused(&stand, &wrong, "files:").await;
+    let mut wrong = proposed.clone();
+    wrong.proposal.expires = wrong.proposal.not_before + 5;
+    stand.clock.advance(Duration::from_secs(5));
+    refused(&stand, &wrong, "expires:").await;
+
+    // The right one counts once.
+    stand.activate(&proposed).await.unwrap();
+    refused(&stand, &proposed, "number:").await;
+}
+
+#[tokio::test]
+async fn a_stop_holds_at_once_and_over_a_restart_until_an_approved_version_resumes() {
+    let mut stand = Stand::new().await;
+    let device = Device::new();
+    let challenge = stand.challenge(&subject("pump-1")).await;
+    let message = device
+        .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
+        .await;
+    stand.stop("devices").await;
+    stand.refused("devices", &device, &message, "POL-04").await;
+    assert_eq!(stand.decryptions(), 0);
+    stand.restart().await.unwrap();
+    stand.refused("devices", &device, &message, "POL-04").await;
+
+    let without = stand.propose(&devices()).await;
+    stand.activate(&without).await.unwrap();
+    stand.refused("devices", &device, &message, "POL-04").await;
+    let mut resuming = stand.propose(&devices()).await;
+    resuming
+        .proposal
+        .resumes
+        .insert(ProfileName::parse("devices").unwrap());
+    resuming.approvers.pop();
+    stand.activate(&resuming).await.unwrap_err();
+    stand.refused("devices", &device, &message, "POL-04").await;
+    resuming.approvers.push("third");
+    stand.activate(&resuming).await.unwrap();
+    let activated = stand.last("policy.activated").await;
+    assert_eq!(activated["resumed"], serde_json::json!(["devices"]));
+    stand.send(&device, &message).await.certificate();
+}
+
+#[tokio::test]
+async fn a_version_that_expires_permits_nothing_any_more() {
+    let stand = Stand::new().await;
+    let device = Device::new();
+    let mut brief = stand.propose(&devices()).await;
+    brief.proposal.expires = stand.clock.now() + 3_600;
+    stand.activate(&brief).await.unwrap();
+    let challenge = stand.challenge(&subject("pump-1")).await;
+    let message = device
+        .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
+        .await;
+    stand.after(Duration::from_secs(3_600)).await;
+    stand.refused("devices", &device, &message, "POL-03").await;
+    assert_eq!(stand.decryptions(), 0);
+}
+
+#[tokio::test]
+async fn profiles_are_those_of_the_version_in_force() {
+    let stand = Stand::new().await;
+    let device = Device::new();
+    let renamed = vec![("others", changed(DEVICES, ""))];
+    let proposed = stand.propose(&renamed).await;
+    stand.activate(&proposed).await.unwrap();
+    let message = device.pkcs_req(&stand.ca, &subject("pump-1"), "none").await;
+    let outcome = stand.post("devices", &message).await;
+    assert!(matches!(outcome, Outcome::UnknownProfile(_)));
+    let info = stand.public_info().await;
+    let names: Vec<&str> = info
+        .profiles
+        .iter()
+        .map(|info| info.profile.as_str())
+        .collect();
+    assert_eq!(names, ["others"]);
+}
+
+#[tokio::test]
+async fn a_restart_puts_the_approved_version_in_force_again() {
+    let mut stand = Stand::new().await;
+    stand.restart().await.unwrap();
+    stand.enrol(&Device::new(), &subject("pump-1")).await;
+    assert_eq!(stand.records("service.started").await.len(), 2);
+    assert_eq!(stand.records("policy.activated").await.len(), 1);
+}

@@ -1,0 +1,78 @@
+//! What a crash or an outage leaves open is finished with the same serial number, or given up.
+
+use std::time::Duration;
+
+use assay_store::CertificateState;
+
+use crate::support::{Answer, Device, Message, PKCS_REQ, Stand, subject};
+
+/// A signer that died after the intent of `pump-1`, which was not signed.
+async fn interrupted() -> (Stand, Device, Vec<u8>, Message) {
+    let stand = Stand::new().await;
+    let device = Device::new();
+    let name = subject("pump-1");
+    let challenge = stand.challenge(&name).await;
+    let csr = device.csr(&name, Some(&challenge));
+    let message = device.message(&stand.ca, PKCS_REQ, &csr).await;
+    stand.break_ca_key(true);
+    assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 1);
+    (stand, device, csr, message)
+}
+
+#[tokio::test]
+async fn a_new_signer_finishes_an_open_intent_with_its_serial_and_the_device_collects_it() {
+    let (mut stand, device, csr, message) = interrupted().await;
+    let open = stand.store.open_intents(None).await.unwrap();
+    stand.break_ca_key(false);
+    stand.restart().await.unwrap();
+
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 0);
+    let issued = stand.last("request.issued").await;
+    assert_eq!(issued["serial"], open[0].serial.to_string());
+    assert_eq!(issued["recovered"], true);
+    // The same bytes, and the same CSR in a new message.
+    let certificate = stand.send(&device, &message).await.certificate();
+    assert!(stand.ca.has_issued(&certificate));
+    assert_eq!(stand.row(&certificate).await.serial, open[0].serial);
+    let again = device.message(&stand.ca, PKCS_REQ, &csr).await;
+    assert_eq!(
+        stand.send(&device, &again).await,
+        Answer::Issued(certificate)
+    );
+    assert_eq!(stand.records("request.issued").await.len(), 1);
+}
+
+#[tokio::test]
+async fn while_the_token_is_away_an_intent_stays_open_and_is_finished_without_a_restart() {
+    let (stand, device, _, message) = interrupted().await;
+    stand.after(Duration::from_secs(60)).await;
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 1);
+    assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+    stand.break_ca_key(false);
+    stand.tend().await;
+    stand.send(&device, &message).await.certificate();
+}
+
+#[tokio::test]
+async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_once_more() {
+    let (stand, _, _, _) = interrupted().await;
+    let open = stand.store.open_intents(None).await.unwrap();
+    let serial = open[0].serial.clone();
+    stand.after(Duration::from_secs(3_600)).await;
+    let row = stand.store.find_certificate(serial.clone()).await.unwrap();
+    assert_eq!(row.unwrap().state, CertificateState::Abandoned);
+    let abandoned = stand.last("intent.abandoned").await;
+    assert_eq!(abandoned["serial"], serial.to_string());
+
+    stand.break_ca_key(false);
+    stand.after(Duration::from_secs(86_400)).await;
+    let listed = stand
+        .crl()
+        .await
+        .tbs_cert_list
+        .revoked_certificates
+        .unwrap();
+    assert_eq!(listed[0].serial_number.as_bytes(), serial.as_bytes());
+    assert!(stand.records("request.issued").await.is_empty());
+}

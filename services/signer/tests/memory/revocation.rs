@@ -1,0 +1,124 @@
+//! Revocation, hold and release, as the CRL shows them.
+
+use std::time::Duration;
+
+use assay_store::CrlReason;
+use der::Encode;
+use x509_cert::crl::CertificateList;
+
+use crate::support::{DEVICES, Device, RENEWAL_REQ, Setup, Stand, changed, serial, subject};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn number(crl: &CertificateList) -> u64 {
+    let extensions = crl.tbs_cert_list.crl_extensions.as_ref().unwrap();
+    let number = extensions.iter();
+    let mut number = number.filter(|extension| extension.extn_id.to_string() == "2.5.29.20");
+    let value = number.next().unwrap().extn_value.as_bytes();
+    value[2..]
+        .iter()
+        .fold(0, |number, octet| (number << 8) | u64::from(*octet))
+}
+
+/// The reason of a certificate in the list, as DER; `None` where it is not listed.
+fn reason(crl: &CertificateList, certificate: &[u8]) -> Option<Vec<u8>> {
+    let wanted = serial(certificate);
+    let revoked = crl.tbs_cert_list.revoked_certificates.as_ref()?;
+    let entry = revoked
+        .iter()
+        .find(|entry| entry.serial_number.as_bytes() == wanted.as_bytes())?;
+    let extensions = entry.crl_entry_extensions.as_ref();
+    Some(extensions.map_or(Vec::new(), |extensions| {
+        extensions[0].extn_value.as_bytes().to_vec()
+    }))
+}
+
+#[tokio::test]
+async fn each_change_is_on_a_crl_of_the_next_number_at_once() {
+    let stand = Stand::new().await;
+    let device = stand.enrol(&Device::new(), &subject("pump-1")).await;
+    let neighbour = stand.enrol(&Device::other(), &subject("pump-2")).await;
+    assert_eq!(number(&stand.crl().await), 1);
+
+    let held = stand.revoke(&device, "certificate-hold").await.unwrap();
+    let crl = stand.crl().await;
+    assert_eq!((held, number(&crl)), (2, 2));
+    assert_eq!(reason(&crl, &device), Some(b"\x0a\x01\x06".to_vec()));
+    let released = stand.release(&device).await.unwrap();
+    let crl = stand.crl().await;
+    assert_eq!((released, number(&crl)), (3, 3));
+    assert_eq!(reason(&crl, &device), None);
+    let revoked = stand.revoke(&device, "key-compromise").await.unwrap();
+    let crl = stand.crl().await;
+    assert_eq!((revoked, number(&crl)), (4, 4));
+    assert_eq!(reason(&crl, &device), Some(b"\x0a\x01\x01".to_vec()));
+    assert_eq!(reason(&crl, &neighbour), None);
+
+    let refused = stand.release(&device).await.unwrap_err();
+    assert!(refused.message().contains("not on hold"), "{refused}");
+    assert_eq!(stand.revoke(&device, "").await.unwrap(), 4);
+    assert_eq!(stand.records("crl.issued").await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_crl_is_signed_by_the_ca_and_verifies() {
+    let stand = Stand::new().await;
+    let der = stand.crl().await.to_der().unwrap();
+    let crl = openssl::x509::X509Crl::from_der(&der).unwrap();
+    assert!(crl.verify(&stand.ca.ca.key).unwrap());
+}
+
+#[tokio::test]
+async fn a_crl_is_renewed_by_schedule_and_not_before() {
+    let stand = Stand::new().await;
+    stand.after(DAY / 2).await;
+    assert_eq!(number(&stand.crl().await), 1);
+    stand.after(DAY / 2).await;
+    let crl = stand.crl().await;
+    assert_eq!(number(&crl), 2);
+    let this_update = crl.tbs_cert_list.this_update.to_unix_duration().as_secs();
+    assert_eq!(this_update, stand.clock.now().unsigned_abs());
+}
+
+#[tokio::test]
+async fn a_revocation_while_no_list_can_be_signed_is_listed_as_soon_as_one_can() {
+    let mut stand = Stand::new().await;
+    let device = stand.enrol(&Device::new(), &subject("pump-1")).await;
+    stand.break_ca_key(true);
+    assert_eq!(stand.revoke(&device, "").await.unwrap(), 1);
+    assert!(stand.row(&device).await.revoked_at.is_some());
+    assert_eq!(reason(&stand.crl().await, &device), None);
+
+    // It is not forgotten by a new signer either.
+    stand.restart().await.unwrap();
+    stand.break_ca_key(false);
+    stand.tend().await;
+    let crl = stand.crl().await;
+    assert_eq!((number(&crl), reason(&crl, &device)), (2, Some(Vec::new())));
+}
+
+#[tokio::test]
+async fn a_superseded_certificate_is_revoked_after_the_grace_of_its_profile() {
+    let changes = "default = true\n[renewal]\nsupersede = 'revoke'\nrevoke_after = '1h'";
+    let stand = Stand::with(Setup {
+        profiles: Some(vec![("devices", changed(DEVICES, changes))]),
+        ..Setup::default()
+    })
+    .await;
+    let device = Device::new();
+    let old = stand.enrol(&device, &subject("pump-1")).await;
+    let holder = device.holding(&old);
+    let csr = Device::other().csr(&subject("pump-1"), None);
+    let message = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
+    let new = stand.send(&holder, &message).await.certificate();
+
+    stand.after(Duration::from_secs(3_599)).await;
+    assert_eq!(stand.row(&old).await.revoked_at, None);
+    stand.after(Duration::from_secs(1)).await;
+    let row = stand.row(&old).await;
+    assert_eq!(row.revocation_reason, Some(CrlReason::Superseded));
+    assert_eq!(row.superseded_by, Some(serial(&new)));
+    let crl = stand.crl().await;
+    assert_eq!(reason(&crl, &old), Some(b"\x0a\x01\x04".to_vec()));
+    assert_eq!(reason(&crl, &new), None);
+}

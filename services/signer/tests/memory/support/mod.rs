@@ -1,0 +1,415 @@
+//! A signer with one CA or two, its people and its devices.
+
+mod device;
+mod people;
+mod seams;
+mod token;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use assay_hsm::{HsmConfig, KeyRole, Token};
+use assay_proto::v1::enrolment_server::Enrolment;
+use assay_proto::v1::pki_operation_reply::Outcome;
+use assay_proto::v1::{PkiOperationRequest, PublicFile, PublicInfoReply, PublicInfoRequest};
+use assay_runtime::drain::Shutdown;
+use assay_runtime::identity::{Identity, Role};
+use assay_runtime::mtls::Peer;
+use assay_scep::FailInfo;
+use assay_signer::{Environment, Prepared, Settings, Signer, StartFailure};
+use assay_store::{CertificateRow, Options, Serial, Store};
+use der::Decode;
+use openssl::pkey::{PKey, Private};
+use openssl::x509::X509;
+use tempfile::TempDir;
+use tonic::Request;
+use x509_cert::crl::CertificateList;
+
+pub(crate) use device::{Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ};
+use people::People;
+pub(crate) use people::Proposed;
+use seams::{ManualClock, Seeded};
+pub(crate) use token::{Ca, SoftToken};
+
+/// One challenge a device.
+pub(crate) const DEVICES: &str = include_str!("../../../../../policy/demo/devices.toml");
+/// A shared challenge and an inventory.
+pub(crate) const FLEET: &str = include_str!("../../../../../policy/demo/fleet.toml");
+
+const FRONTEND: &str = "dmz";
+
+/// The key pair of this name in the folder `keys`.
+fn key(name: &str) -> PKey<Private> {
+    let path = format!(
+        "{}/tests/memory/keys/{name}.pem",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    PKey::private_key_from_pem(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The second CA, and when it takes over.
+struct Next {
+    ca: Arc<Ca>,
+    token: Arc<SoftToken>,
+    switch_at: i64,
+    overlap: Duration,
+}
+
+/// How a signer is set up.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// Seconds from the beginning to the switch to a second CA, and the overlap.
+    pub(crate) rollover: Option<(i64, Duration)>,
+    /// Profiles, by name, in place of `devices`.
+    pub(crate) profiles: Option<Vec<(&'static str, String)>>,
+}
+
+/// Everything around the signer that outlives it, and the signer.
+pub(crate) struct Stand {
+    folder: TempDir,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    random: Arc<Seeded>,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) token: Arc<SoftToken>,
+    next: Option<Next>,
+    people: People,
+    shutdown: Shutdown,
+    signer: Signer,
+}
+
+impl Stand {
+    /// One CA, with `devices` in force.
+    pub(crate) async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        Self::start(setup).await.unwrap()
+    }
+
+    pub(crate) async fn start(setup: Setup) -> Result<Self, StartFailure> {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock::new());
+        let random = Arc::new(Seeded::new());
+        let store = Store::in_memory(&Options::default()).unwrap();
+        let people = People::new();
+        let log = PKey::generate_ed25519().unwrap();
+        let ca = Arc::new(Ca::new("First CA", ""));
+        let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone()));
+        let next = setup.rollover.map(|(after, overlap)| {
+            let ca = Arc::new(Ca::new("Next CA", "next-"));
+            Next {
+                token: Arc::new(SoftToken::new(Arc::clone(&ca), log)),
+                ca,
+                switch_at: clock.now() + after,
+                overlap,
+            }
+        });
+        write_files(&folder, &ca, next.as_ref(), &people);
+        let shutdown = Shutdown::new();
+        let tokens = Tokens {
+            first: &token,
+            next: next.as_ref(),
+        };
+        let environment = Environment {
+            store: store.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let signer = start(&folder, environment, &tokens).await?;
+        let stand = Self {
+            folder,
+            store,
+            clock,
+            random,
+            ca,
+            token,
+            next,
+            people,
+            shutdown,
+            signer,
+        };
+        let devices = || vec![("devices", DEVICES.to_owned())];
+        let profiles = setup.profiles.unwrap_or_else(devices);
+        let proposed = stand.propose(&profiles).await;
+        stand.activate(&proposed).await.unwrap();
+        stand.tend().await;
+        Ok(stand)
+    }
+
+    /// Another signer over the same state, as after a crash.
+    pub(crate) async fn restart(&mut self) -> Result<(), StartFailure> {
+        let tokens = Tokens {
+            first: &self.token,
+            next: self.next.as_ref(),
+        };
+        let environment = Environment {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        self.signer = start(&self.folder, environment, &tokens).await?;
+        Ok(())
+    }
+
+    /// Everything that is due is done.
+    pub(crate) async fn tend(&self) {
+        self.signer.tend().await.unwrap();
+    }
+
+    /// Time passes, and then everything that is due is done.
+    pub(crate) async fn after(&self, time: Duration) {
+        self.clock.advance(time);
+        self.tend().await;
+    }
+
+    pub(crate) fn next_ca(&self) -> &Ca {
+        &self.next.as_ref().unwrap().ca
+    }
+
+    /// No certificate and no CRL is signed from now on, or again.
+    pub(crate) fn break_ca_key(&self, broken: bool) {
+        self.token.refuses_tbs.store(broken, Ordering::Relaxed);
+    }
+
+    pub(crate) fn decryptions(&self) -> usize {
+        self.token.decryptions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tbs_signatures(&self) -> usize {
+        self.token.tbs_signatures.load(Ordering::Relaxed)
+    }
+
+    /// Has a message answered; the reply as it came.
+    pub(crate) async fn post(&self, profile: &str, message: &Message) -> Outcome {
+        let request = by(
+            Role::Frontend,
+            FRONTEND,
+            PkiOperationRequest {
+                pki_message: message.bytes.clone(),
+                profile: profile.to_owned(),
+                request_id: "request".to_owned(),
+                client_address: String::new(),
+            },
+        );
+        let reply = self.signer.enrolment().pki_operation(request).await;
+        reply.unwrap().into_inner().outcome.unwrap()
+    }
+
+    /// Has a message to the RA of the first CA answered.
+    pub(crate) async fn send(&self, device: &Device, message: &Message) -> Answer {
+        self.send_to("devices", &self.ca, device, message).await
+    }
+
+    pub(crate) async fn send_to(
+        &self,
+        profile: &str,
+        ca: &Ca,
+        device: &Device,
+        message: &Message,
+    ) -> Answer {
+        let outcome = self.post(profile, message).await;
+        device.read(ca, message, outcome).await
+    }
+
+    /// A certificate for this subject under a new challenge.
+    pub(crate) async fn enrol(&self, device: &Device, subject: &str) -> Vec<u8> {
+        let challenge = self.challenge(subject).await;
+        let message = device.pkcs_req(&self.ca, subject, &challenge).await;
+        self.send(device, &message).await.certificate()
+    }
+
+    /// The message is refused by this rule of RULES.md, and nothing is issued.
+    pub(crate) async fn refused(
+        &self,
+        profile: &str,
+        device: &Device,
+        message: &Message,
+        rule: &str,
+    ) -> FailInfo {
+        let before = self.store.counts().await.unwrap().certificates;
+        let refusals = self.records("request.refused").await.len();
+        let answer = self.send_to(profile, &self.ca, device, message).await;
+        let Answer::Refused(fail_info) = answer else {
+            panic!("{rule} did not refuse: {answer:?}");
+        };
+        let records = self.records("request.refused").await;
+        assert_eq!(records.len(), refusals + 1);
+        assert_eq!(records[refusals]["rule"], rule);
+        assert_eq!(self.store.counts().await.unwrap().certificates, before);
+        fail_info
+    }
+
+    /// The CRL that frontends serve.
+    pub(crate) async fn crl(&self) -> CertificateList {
+        let files = self.public_info().await.files;
+        let paths = |file: &PublicFile| file.further_paths.contains(&"crl/ca.crl".to_owned());
+        let file = files.into_iter().find(paths).unwrap();
+        CertificateList::from_der(&file.content).unwrap()
+    }
+
+    pub(crate) async fn public_info(&self) -> PublicInfoReply {
+        let request = by(Role::Frontend, FRONTEND, PublicInfoRequest::default());
+        let reply = self.signer.enrolment().public_info(request).await;
+        reply.unwrap().into_inner()
+    }
+
+    /// The newest audit record of a kind, as JSON.
+    pub(crate) async fn last(&self, kind: &str) -> serde_json::Value {
+        let records = self.records(kind).await;
+        let last = records.into_iter().next_back();
+        last.unwrap_or_else(|| panic!("no record of {kind}"))
+    }
+
+    /// All audit records of a kind, as JSON.
+    pub(crate) async fn records(&self, kind: &str) -> Vec<serde_json::Value> {
+        let page = self.store.list_audit(assay_store::AuditQuery {
+            kind: Some(kind.to_owned()),
+            ..assay_store::AuditQuery::default()
+        });
+        let rows = page.await.unwrap().rows;
+        let read = |row: assay_store::AuditRow| serde_json::from_slice(&row.record).unwrap();
+        // Listed newest first.
+        rows.into_iter().rev().map(read).collect()
+    }
+
+    /// The row of an issued certificate.
+    pub(crate) async fn row(&self, certificate: &[u8]) -> CertificateRow {
+        let row = self.store.find_certificate(serial(certificate)).await;
+        row.unwrap().unwrap()
+    }
+}
+
+pub(crate) fn serial(certificate: &[u8]) -> Serial {
+    let certificate = X509::from_der(certificate).unwrap();
+    let serial = certificate.serial_number().to_bn().unwrap().to_vec();
+    Serial::try_from(serial.as_slice()).unwrap()
+}
+
+/// The subject of a device of this name.
+pub(crate) fn subject(name: &str) -> String {
+    format!("CN={name},O=Example")
+}
+
+/// `base` with these tables and keys in place of its own.
+pub(crate) fn changed(base: &str, changes: &str) -> String {
+    fn merge(into: &mut toml::Table, changes: toml::Table) {
+        for (key, value) in changes {
+            match (into.get_mut(&key), value) {
+                (Some(toml::Value::Table(into)), toml::Value::Table(changes)) => {
+                    merge(into, changes);
+                }
+                (_, value) => drop(into.insert(key, value)),
+            }
+        }
+    }
+    let mut profile: toml::Table = base.parse().unwrap();
+    profile.remove("default");
+    merge(&mut profile, changes.parse().unwrap());
+    toml::to_string(&profile).unwrap()
+}
+
+/// A call by somebody who was authenticated.
+fn by<T>(role: Role, name: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let identity = Identity::new(role, name).unwrap();
+    let peer = Peer::authenticated(identity, ([127, 0, 0, 1], 1).into());
+    request.extensions_mut().insert(peer);
+    request
+}
+
+/// What opens the token of a CA: that of the certificate over its key.
+struct Tokens<'a> {
+    first: &'a Arc<SoftToken>,
+    next: Option<&'a Next>,
+}
+
+async fn start(
+    folder: &TempDir,
+    environment: Environment,
+    tokens: &Tokens<'_>,
+) -> Result<Signer, StartFailure> {
+    let settings = Settings::load(&folder.path().join("signer.toml"))?;
+    let prepared = Prepared::new(settings, environment, false).await?;
+    prepared
+        .start(async |config: HsmConfig| {
+            let mut keys = config.keys.into_iter();
+            let key = keys.find(|key| key.role == KeyRole::CaSign).unwrap();
+            let next = tokens.next;
+            let next = next.filter(|next| key.certificate == Some(next.ca.ca.der()));
+            let token = next.map_or(tokens.first, |next| &next.token);
+            Ok(Arc::clone(token) as Arc<dyn Token>)
+        })
+        .await
+}
+
+/// The configuration and the certificates that it names.
+fn write_files(folder: &TempDir, ca: &Ca, next: Option<&Next>, people: &People) {
+    let write = |name: &str, content: &[u8]| {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    };
+    let certificates = |prefix: &str, ca: &Ca| {
+        write(&format!("{prefix}ca.pem"), &ca.ca.pem());
+        write(&format!("{prefix}ra-enc.pem"), &ca.ra_enc.pem());
+        write(&format!("{prefix}ra-sign.pem"), &ca.ra_sign.pem());
+        format!(
+            "ca = \"{prefix}ca.pem\"\nra_enc = \"{prefix}ra-enc.pem\"\nra_sign = \"{prefix}ra-sign.pem\"\n"
+        )
+    };
+    let uri = |role: &str, id: u8| {
+        format!("{role} = \"pkcs11:token=t;object=o;id=%{id:02x}?pin-source=file:/none\"\n")
+    };
+    let keys = |first: u8| {
+        [
+            uri("ra-decrypt", first),
+            uri("ra-sign", first + 1),
+            uri("ca-sign", first + 2),
+        ]
+        .concat()
+    };
+    let listener = |name: &str, allowed: &str| {
+        format!(
+            "[{name}]\nlisten = \"127.0.0.1:0\"\ncertificate = \"none\"\nprivate_key = \"none\"\ntrust_anchors = \"none\"\nallow = [\"{allowed}\"]\n"
+        )
+    };
+    let mut text = [
+        listener("enrolment", "assay://frontend/dmz"),
+        listener("administration", "assay://operator/first"),
+        "[token]\nmodule = \"none\"\n[keys]\n".to_owned(),
+        keys(1),
+        uri("log-sign", 4),
+        uri("probe", 5),
+        "[certificates]\n".to_owned(),
+        certificates("", ca),
+        "[state]\npath = \"none\"\nchallenge_key = \"challenge.key\"\n[ops]\nlisten = \"127.0.0.1:0\"\n".to_owned(),
+        "[audit]\norigin = \"log.example\"\n".to_owned(),
+        "[limits]\nrefusal_tick = \"5ms\"\nrefusal_rate = 100000\n".to_owned(),
+    ]
+    .concat();
+    if let Some(next) = next {
+        let at = Duration::from_secs(next.switch_at.unsigned_abs());
+        let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at);
+        let overlap = next.overlap.as_secs();
+        text.push_str(&format!(
+            "[rollover]\nswitch_at = \"{at}\"\noverlap = \"{overlap}s\"\n[rollover.keys]\n{}[rollover.certificates]\n{}",
+            keys(17),
+            certificates("next-", &next.ca)
+        ));
+    }
+    text.push_str(&format!("[policy]\napprovals = {}\n", people::APPROVALS));
+    for (person, pair) in people.all() {
+        write(&format!("{person}.pem"), &pair.pem());
+        text.push_str(&format!(
+            "[[policy.approver]]\nperson = \"{person}\"\ncertificate = \"{person}.pem\"\n"
+        ));
+    }
+    write("signer.toml", text.as_bytes());
+    write("challenge.key", &[7; 32]);
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(folder.path().join("challenge.key"), mode).unwrap();
+}

@@ -1,0 +1,66 @@
+//! Clock and randomness.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use assay_signer::{Clock, Random};
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
+use openssl::sha::sha256;
+
+use super::key;
+
+/// Unix seconds at which each test begins: 2030-01-01T00:00:00Z.
+pub(crate) const BEGIN: i64 = 1_893_456_000;
+
+/// Time that passes when it is told to.
+pub(crate) struct ManualClock(Mutex<Duration>);
+
+impl ManualClock {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Duration::ZERO))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+
+    /// Unix seconds.
+    pub(crate) fn now(&self) -> i64 {
+        BEGIN + i64::try_from(self.monotonic().as_secs()).unwrap()
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(BEGIN.unsigned_abs()) + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// The same bytes in the same order in each run.
+pub(crate) struct Seeded(AtomicU64);
+
+impl Seeded {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
+
+impl Random for Seeded {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), ErrorStack> {
+        for chunk in bytes.chunks_mut(32) {
+            let block = sha256(&self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+        Ok(())
+    }
+
+    fn rsa_key(&self, _bits: u32) -> Result<PKey<Private>, ErrorStack> {
+        Ok(key("decoy"))
+    }
+}

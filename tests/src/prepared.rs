@@ -1,0 +1,152 @@
+//! What a ceremony makes (tokens, keys, certificates, configuration) is made once for each set of the demo's arguments and
+//! copied for each test: the keys are most of what a first start costs, and no test depends on their being its own.
+//!
+//! A copy has no state, no log and no issued certificate: the demo that is started in it makes its first start there.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+use crate::installation::{binary, demo};
+
+/// What the first start leaves, and a copy must not have.
+const OF_THE_FIRST_START: [&str; 4] = ["state", "log", "run", "devices"];
+const PROPOSALS: &str = "proposals";
+const STATIC_CHALLENGE: &str = "secrets/fleet.challenge";
+/// The demo's own note of what it has done in a directory.
+const MARK: &str = "demo.json";
+/// Certificates of the original are at most this old, in seconds.
+const RENEWED_EVERY: u64 = 6 * 3_600;
+
+/// Puts an installation that was made with `arguments` into `scratch`, as `demo`. Returns the address, free a moment ago,
+/// that its policies name as the frontend's and that the demo tries first.
+///
+/// # Errors
+///
+/// When it cannot be made or copied.
+pub(crate) async fn copy(arguments: &[&str], scratch: &Path) -> Result<String> {
+    let original = original(arguments).await?;
+    let from = original.folder.join("demo");
+    let to = scratch.join("demo");
+    let mark = std::fs::read(from.join(MARK))?;
+    let mark: Value = serde_json::from_slice(&mark)?;
+    let address = mark.get("http").and_then(Value::as_str);
+    let address = address.context("the original has no address")?;
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let changes = [
+        (
+            from.to_string_lossy().into_owned(),
+            to.to_string_lossy().into_owned(),
+        ),
+        (address.to_owned(), free.clone()),
+    ];
+    copy_folder(&from, &to, &changes)?;
+    Ok(free)
+}
+
+/// An installation to be copied. While this value lives, no other process makes or removes one with the same arguments.
+struct Original {
+    folder: PathBuf,
+    _lock: File,
+}
+
+async fn original(arguments: &[&str]) -> Result<Original> {
+    let programs = binary("assay")?;
+    let target = programs.ancestors().nth(2);
+    let name = ["demo", &arguments.join("")].concat();
+    let folder = target
+        .context("a program lies in the target directory")?
+        .join("tmp/installations")
+        .join(name);
+    std::fs::create_dir_all(&folder)?;
+    let lock = File::create(folder.join("lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    let made_by = folder.join("made-by");
+    let wanted = makers()?.to_string();
+    if std::fs::read_to_string(&made_by).ok().as_ref() != Some(&wanted) {
+        let _ = std::fs::remove_file(&made_by);
+        make(arguments, &folder).await?;
+        std::fs::write(&made_by, &wanted)?;
+    }
+    Ok(Original {
+        folder,
+        _lock: lock,
+    })
+}
+
+async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
+    let dir = folder.join("demo");
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    let (service, _) = demo(folder, arguments).await?;
+    let printed = service.printed();
+    let status = service.stop().await?;
+    anyhow::ensure!(status.success(), "the demo ended with {status}:\n{printed}");
+    for name in OF_THE_FIRST_START {
+        let path = dir.join(name);
+        std::fs::remove_dir_all(&path)?;
+        std::fs::create_dir(&path)?;
+    }
+    std::fs::remove_dir_all(dir.join(PROPOSALS))?;
+    std::fs::remove_file(dir.join(STATIC_CHALLENGE))?;
+    let mark = dir.join(MARK);
+    let mut told: Value = serde_json::from_slice(&std::fs::read(&mark)?)?;
+    let members = told.as_object_mut().context("the mark is an object")?;
+    members.insert("starts".to_owned(), 0.into());
+    members.insert("fleet_challenge_id".to_owned(), Value::Null);
+    std::fs::write(&mark, told.to_string())?;
+    Ok(())
+}
+
+/// Another value once any program was built again, or the original has become old.
+fn makers() -> Result<u64> {
+    let assay = binary("assay")?;
+    let folder = assay.parent().context("a binary lies in a folder")?;
+    let mut programs = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.contains('.') || !entry.file_type()?.is_file() {
+            continue;
+        }
+        let metadata = entry.metadata()?;
+        programs.push((name, metadata.len(), metadata.modified()?));
+    }
+    programs.sort();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let mut hasher = DefaultHasher::new();
+    (programs, now / RENEWED_EVERY).hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
+/// Copies files with their modes, replacing each first text of `changes` by the second in those that are text.
+fn copy_folder(from: &Path, to: &Path, changes: &[(String, String)]) -> Result<()> {
+    std::fs::create_dir(to)?;
+    std::fs::set_permissions(to, from.metadata()?.permissions())?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_folder(&from, &to, changes)?;
+            continue;
+        }
+        std::fs::copy(&from, &to)?;
+        let Ok(text) = std::fs::read_to_string(&to) else {
+            continue;
+        };
+        let changed = changes
+            .iter()
+            .fold(text.clone(), |text, (old, new)| text.replace(old, new));
+        if changed != text {
+            std::fs::write(&to, changed)?;
+        }
+    }
+    Ok(())
+}
