@@ -1,5 +1,5 @@
 //! signer.toml after a rollover: what stood in `[rollover]` has taken the place of what was before, and every other line is
-//! as it was. The text is changed line by line, and then held to what the tables are to be.
+//! as it was. The text is changed line by line, and then checked against the tables that are wanted.
 
 use toml::de::DeTable;
 use toml::{Table, Value};
