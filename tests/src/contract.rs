@@ -15,7 +15,8 @@ use tonic_prost::ProstCodec;
 ///
 /// When the contract has no such service.
 pub fn calls(service: &str) -> Result<Vec<String>> {
-    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/signer.proto");
+    let file = format!("../proto/{}.proto", service.to_lowercase());
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let contract = std::fs::read_to_string(contract)?;
     let begin = contract
         .split(&format!("service {service} {{"))

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use assay_proto::MAX_PAGE;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     CertificateInfo, GetCertificateReply, GetCertificateRequest, ListAuditRequest,
-    ListCertificatesRequest, StatusReply, StatusRequest,
+    ListCertificatesRequest, PageRequest, StatusReply, StatusRequest,
 };
 use assay_runtime::identity::Identity;
 use assay_runtime::mtls::{self, TlsFiles};
@@ -14,9 +15,6 @@ use tonic::transport::Channel;
 
 use crate::audit::Record;
 use crate::installation::value;
-
-/// Rows asked for at a time.
-const PAGE: u32 = 1_000;
 
 /// Larger than a page of audit records of at most 4 KiB each.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
@@ -65,19 +63,26 @@ impl Operator {
     /// When the signer does not answer, or a record is no JSON.
     pub async fn audit(&mut self, after: u64) -> Result<Vec<Record>> {
         let mut records: Vec<Record> = Vec::new();
+        let mut token = String::new();
         loop {
-            let after = records.last().map_or(after, Record::sequence);
             let request = ListAuditRequest {
-                after,
-                limit: PAGE,
-                kind: String::new(),
+                page: whole_page(token),
+                ..ListAuditRequest::default()
             };
-            let page = self.0.list_audit(request).await?.into_inner().records;
-            if page.is_empty() {
-                return Ok(records);
-            }
-            for record in page {
+            let reply = self.0.list_audit(request).await?.into_inner();
+            let newer = reply
+                .records
+                .iter()
+                .filter(|record| record.sequence > after);
+            let before = records.len();
+            for record in newer {
                 records.push(Record::parse(&record.json)?);
+            }
+            let all_newer = records.len() - before == reply.records.len();
+            token = reply.page.unwrap_or_default().next_token;
+            if token.is_empty() || !all_newer {
+                records.reverse();
+                return Ok(records);
             }
         }
     }
@@ -89,23 +94,18 @@ impl Operator {
     /// When the signer does not answer.
     pub async fn certificates(&mut self) -> Result<Vec<CertificateInfo>> {
         let mut certificates: Vec<CertificateInfo> = Vec::new();
+        let mut token = String::new();
         loop {
-            let before = certificates.last().map_or(0, |oldest| oldest.position);
             let request = ListCertificatesRequest {
-                profile: String::new(),
-                before,
-                limit: PAGE,
+                page: whole_page(token),
+                ..ListCertificatesRequest::default()
             };
-            let page = self
-                .0
-                .list_certificates(request)
-                .await?
-                .into_inner()
-                .certificates;
-            if page.is_empty() {
+            let reply = self.0.list_certificates(request).await?.into_inner();
+            certificates.extend(reply.certificates);
+            token = reply.page.unwrap_or_default().next_token;
+            if token.is_empty() {
                 return Ok(certificates);
             }
-            certificates.extend(page);
         }
     }
 
@@ -120,6 +120,11 @@ impl Operator {
         };
         Ok(self.0.get_certificate(request).await?.into_inner())
     }
+}
+
+fn whole_page(token: String) -> Option<PageRequest> {
+    let size = MAX_PAGE;
+    Some(PageRequest { size, token })
 }
 
 /// Address of the Administration listener, and who must answer there.

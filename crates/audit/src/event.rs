@@ -374,6 +374,41 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every value that [`Self::kind`] has.
+    pub const KINDS: [&'static str; 31] = [
+        "service.started",
+        "service.stopped",
+        "token.event",
+        "policy.activated",
+        "ca.announced",
+        "ca.switched",
+        "profile.stopped",
+        "worker.counted",
+        "challenge.issued",
+        "challenge.revoked",
+        "inventory.changed",
+        "certificate.revoked",
+        "certificate.held",
+        "certificate.released",
+        "certificate.superseded",
+        "crl.issued",
+        "pending.approved",
+        "pending.denied",
+        "pending.expired",
+        "intent.opened",
+        "intent.abandoned",
+        "request.issued",
+        "request.replayed",
+        "request.pending",
+        "request.polled",
+        "request.queried",
+        "request.refused",
+        "request.malformed",
+        "request.deferred",
+        "refusals.aggregate",
+        "clock.step",
+    ];
+
     /// The `kind` member of the record.
     pub fn kind(&self) -> &'static str {
         match self {

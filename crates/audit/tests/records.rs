@@ -317,3 +317,12 @@ proptest! {
         prop_assert_eq!(Text::from(cut.as_str()), cut);
     }
 }
+
+/// What serde takes is said in its refusal of what it does not take.
+#[test]
+fn the_kinds_are_those_that_a_record_may_have() {
+    let refused = serde_json::from_str::<Event>(r#"{"kind":"none.such"}"#).unwrap_err();
+    let refused = refused.to_string();
+    let taken: Vec<&str> = refused.split('`').skip(3).step_by(2).collect();
+    assert_eq!(taken, Event::KINDS);
+}

@@ -1,8 +1,9 @@
 use assay_audit::{Draft, Hash};
 use rusqlite::{Connection, Row, params};
 
+use crate::page::{before, page};
 use crate::sql::{Sql, limit};
-use crate::{Store, StoreError, attachments};
+use crate::{Page, Serial, Span, Store, StoreError, attachments};
 
 /// A record of the audit log as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,25 @@ pub struct AuditRow {
     pub leaf_hash: [u8; 32],
 }
 
+/// Which records are listed. What is not set filters nothing; each filter holds a member of the record to a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Kind of the record.
+    pub kind: Option<String>,
+    /// Profile that it names.
+    pub profile: Option<String>,
+    /// Serial that it names.
+    pub serial: Option<Serial>,
+    /// transactionID that it names.
+    pub transaction_id: Option<String>,
+    /// Its time, in milliseconds since the Unix epoch by the signer's clock.
+    pub recorded_ms: Span,
+    /// Only records before this sequence number.
+    pub before: Option<u64>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
+
 impl Store {
     /// Appends records that tell of no change of state; returns the sequence number of the last one.
     ///
@@ -25,25 +45,49 @@ impl Store {
             .await
     }
 
-    /// Records after `after`, oldest first, of one `kind` if asked; at most [`crate::MAX_ROWS`].
+    /// Records after `after`, oldest first; at most [`crate::MAX_ROWS`].
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn list_audit(
-        &self,
-        after: u64,
-        asked: u32,
-        kind: Option<String>,
-    ) -> Result<Vec<AuditRow>, StoreError> {
-        const ALL: &str = "SELECT sequence, record, leaf_hash FROM audit
+    pub async fn audit_after(&self, after: u64, asked: u32) -> Result<Vec<AuditRow>, StoreError> {
+        const AFTER: &str = "SELECT sequence, record, leaf_hash FROM audit
              WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-        const OF_KIND: &str = "SELECT sequence, record, leaf_hash FROM audit
-             WHERE sequence > ?1 AND kind = ?3 ORDER BY sequence LIMIT ?2";
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let limit = limit(asked);
-        self.read(move |connection| match kind {
-            None => connection.list(ALL, params![after, limit], read),
-            Some(kind) => connection.list(OF_KIND, params![after, limit, kind], read),
+        let limit = limit(asked)?;
+        self.read(move |connection| connection.list(AFTER, params![after, limit], read))
+            .await
+    }
+
+    /// A page of the log, newest first. A filter by kind goes by an index, others look at each record.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn list_audit(&self, query: AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        self.read(move |connection| {
+            let AuditQuery {
+                kind,
+                profile,
+                serial,
+                transaction_id,
+                recorded_ms: Span { from, to },
+                before: end,
+                rows,
+            } = query;
+            let of_kind = if kind.is_some() { "kind = ?1" } else { "?1 IS NULL" };
+            // Without a filter no record is parsed.
+            let sql = format!(
+                "SELECT sequence, record, leaf_hash,
+                     (?2 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.profile') = ?2, false))
+                     AND (?3 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.serial') = ?3, false))
+                     AND (?4 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.transaction_id') = ?4, false))
+                     AND (?5 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.wall_ms') >= ?5, false))
+                     AND (?6 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.wall_ms') < ?6, false)) AS hit
+                 FROM audit WHERE {of_kind} AND sequence < ?7 ORDER BY sequence DESC"
+            );
+            let serial = serial.map(|serial| serial.to_string());
+            let params = params![kind, profile, serial, transaction_id, from, to, before(end)];
+            let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("sequence")?.cast_unsigned());
+            page(connection, &sql, params, rows, cursor, read)
         })
         .await
     }

@@ -1,7 +1,8 @@
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{Sql, Texts, limit, text_column};
-use crate::{CrlReason, Serial, Store, StoreError};
+use crate::page::{before, page};
+use crate::sql::{Sql, Texts, text_column};
+use crate::{CrlReason, Page, Serial, Span, Store, StoreError};
 
 /// How far a serial has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,56 @@ pub enum CertificateState {
 }
 
 text_column!(CertificateState { Intent = "intent", Issued = "issued", Abandoned = "abandoned" });
+
+/// What a certificate is to those who rely on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateStatus {
+    /// Permitted, not known to be signed.
+    Intent,
+    /// Signed, and not revoked.
+    Issued,
+    /// Revoked until it is released.
+    Held,
+    /// Revoked for good.
+    Revoked,
+    /// Given up; counts as issued and revoked.
+    Abandoned,
+}
+
+text_column!(CertificateStatus {
+    Intent = "intent",
+    Issued = "issued",
+    Held = "held",
+    Revoked = "revoked",
+    Abandoned = "abandoned",
+});
+
+/// [`CertificateRow::status`] in SQL; `revocation_reason` 6 is certificateHold.
+const STATUS: &str = "CASE WHEN state <> 'issued' THEN state WHEN revocation_reason = 6 THEN 'held'
+     WHEN revoked_at IS NOT NULL THEN 'revoked' ELSE 'issued' END";
+
+/// Which certificates are listed. What is not set filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateQuery {
+    /// Profile that permitted it.
+    pub profile: Option<String>,
+    /// Its status; without it intents are left out.
+    pub status: Option<CertificateStatus>,
+    /// RFC 4514 text.
+    pub subject: Option<String>,
+    /// One of its typed subject alternative names.
+    pub san: Option<String>,
+    /// Its serial.
+    pub serial: Option<Serial>,
+    /// transactionID of the pkiMessage.
+    pub transaction_id: Option<String>,
+    /// When it was issued or given up.
+    pub closed: Span,
+    /// Only those before this position.
+    pub before: Option<u64>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
 
 /// An entry of the issued index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,33 +124,90 @@ impl Store {
         self.read(move |connection| find(connection, &serial)).await
     }
 
-    /// Issued and abandoned ones before position `before` (0 for all), newest first, of one profile if asked; at most
-    /// [`crate::MAX_ROWS`].
+    /// A page of the issued index, newest first. Serial, transaction, subject and profile go by an index each.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn list_certificates(
         &self,
-        profile: Option<String>,
-        before: u64,
-        asked: u32,
-    ) -> Result<Vec<CertificateRow>, StoreError> {
-        const ALL: &str = "SELECT * FROM certificates
-             WHERE position < ?1 AND state <> 'intent' ORDER BY position DESC LIMIT ?2";
-        const OF_PROFILE: &str = "SELECT * FROM certificates
-             WHERE position < ?1 AND state <> 'intent' AND profile = ?3
-             ORDER BY position DESC LIMIT ?2";
-        let before = i64::try_from(before)
-            .ok()
-            .filter(|before| *before > 0)
-            .unwrap_or(i64::MAX);
-        let limit = limit(asked);
-        self.read(move |connection| match profile {
-            None => connection.list(ALL, params![before, limit], read),
-            Some(profile) => connection.list(OF_PROFILE, params![before, limit, profile], read),
-        })
-        .await
+        query: CertificateQuery,
+    ) -> Result<Page<CertificateRow>, StoreError> {
+        self.read(move |connection| list(connection, query)).await
     }
+}
+
+impl CertificateRow {
+    /// State and revocation in one.
+    pub fn status(&self) -> CertificateStatus {
+        match (self.state, self.revocation_reason) {
+            (CertificateState::Intent, _) => CertificateStatus::Intent,
+            (CertificateState::Abandoned, _) => CertificateStatus::Abandoned,
+            (CertificateState::Issued, Some(CrlReason::CertificateHold)) => CertificateStatus::Held,
+            (CertificateState::Issued, _) if self.revoked_at.is_some() => {
+                CertificateStatus::Revoked
+            }
+            (CertificateState::Issued, _) => CertificateStatus::Issued,
+        }
+    }
+}
+
+fn list(
+    connection: &Connection,
+    query: CertificateQuery,
+) -> Result<Page<CertificateRow>, StoreError> {
+    let sql = list_sql(&query);
+    let CertificateQuery {
+        profile,
+        status,
+        subject,
+        san,
+        serial,
+        transaction_id,
+        closed: Span { from, to },
+        before: end,
+        rows,
+    } = query;
+    let end = before(end);
+    let params = params![
+        profile,
+        status,
+        subject,
+        san,
+        serial,
+        transaction_id,
+        from,
+        to,
+        end
+    ];
+    let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("position")?.cast_unsigned());
+    page(connection, &sql, params, rows, cursor, read)
+}
+
+/// By the index of the filter that leaves the fewest rows.
+fn list_sql(query: &CertificateQuery) -> String {
+    let index = if query.serial.is_some() {
+        "serial = ?5"
+    } else if query.transaction_id.is_some() {
+        "transaction_id = ?6"
+    } else if query.subject.is_some() {
+        "subject = ?3"
+    } else if query.profile.is_some() {
+        "profile = ?1"
+    } else {
+        "true"
+    };
+    format!(
+        "SELECT *,
+             (?1 IS NULL OR profile = ?1)
+             AND iif(?2 IS NULL, state <> 'intent', {STATUS} = ?2)
+             AND (?3 IS NULL OR subject = ?3)
+             AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
+             AND (?5 IS NULL OR serial = ?5)
+             AND (?6 IS NULL OR transaction_id = ?6)
+             AND (?7 IS NULL OR coalesce(closed_at >= ?7, false))
+             AND (?8 IS NULL OR coalesce(closed_at < ?8, false)) AS hit
+         FROM certificates WHERE {index} AND position < ?9 ORDER BY position DESC"
+    )
 }
 
 /// What a CA has issued and answers for.
@@ -186,4 +294,53 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
         renewal_of: row.get("renewal_of")?,
         superseded_by: row.get("superseded_by")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_list_goes_by_the_index_of_its_narrowest_filter_and_sorts_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = crate::schema::open_writer(&directory.path().join("signer.db")).unwrap();
+        let mut query = CertificateQuery::default();
+        let mut plan = |change: &dyn Fn(&mut CertificateQuery)| {
+            change(&mut query);
+            let sql = format!("EXPLAIN QUERY PLAN {}", list_sql(&query));
+            let mut statement = connection.prepare(&sql).unwrap();
+            let values: [Option<i64>; 9] = [None; 9];
+            let params = rusqlite::params_from_iter(values);
+            let lines = statement.query_map(params, |row| row.get::<_, String>("detail"));
+            let lines: Vec<_> = lines.unwrap().map(Result::unwrap).collect();
+            assert!(
+                lines.iter().all(|line| !line.contains("TEMP B-TREE")),
+                "{lines:?}"
+            );
+            lines.first().unwrap().clone()
+        };
+        for (found, index) in [
+            (plan(&|_| {}), "INTEGER PRIMARY KEY"),
+            (
+                plan(&|query| query.profile = Some("devices".to_owned())),
+                "certificates_of_profile ",
+            ),
+            (
+                plan(&|query| query.subject = Some("CN=a".to_owned())),
+                "certificates_of_subject ",
+            ),
+            (
+                plan(&|query| query.transaction_id = Some("t".to_owned())),
+                "certificates_of_transaction ",
+            ),
+            (
+                plan(&|query| query.serial = "01".parse().ok()),
+                "sqlite_autoindex_certificates_1 ",
+            ),
+        ] {
+            assert!(format!("{found} ").contains(index), "{index}: {found}");
+        }
+    }
 }

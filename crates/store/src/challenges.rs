@@ -1,8 +1,9 @@
 use assay_audit::Draft;
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{Sql, Texts, limit, text_column};
-use crate::{Serial, Store, StoreError, audit};
+use crate::page::{before, page};
+use crate::sql::{Sql, Texts, text_column};
+use crate::{Page, Serial, Span, Store, StoreError, audit};
 
 /// How often a challenge may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,52 @@ text_column!(ChallengeState {
     Spent = "spent",
     Revoked = "revoked",
 });
+
+/// What a challenge is worth at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChallengeStatus {
+    /// Usable.
+    Open,
+    /// Kept for a request that waits for an operator.
+    Reserved,
+    /// Its one use is taken.
+    Spent,
+    /// Taken back by an operator.
+    Revoked,
+    /// Was open when its time ended.
+    Expired,
+}
+
+text_column!(ChallengeStatus {
+    Open = "open",
+    Reserved = "reserved",
+    Spent = "spent",
+    Revoked = "revoked",
+    Expired = "expired",
+});
+
+/// Which challenges are listed. What is not set filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChallengeQuery {
+    /// The profile it is for.
+    pub profile: Option<String>,
+    /// Its status at `now`.
+    pub status: Option<ChallengeStatus>,
+    /// RFC 4514 text of the subject that it allows.
+    pub subject: Option<String>,
+    /// One of the subject alternative names that it allows.
+    pub san: Option<String>,
+    /// What it was spent on.
+    pub serial: Option<Serial>,
+    /// When it was issued.
+    pub issued: Span,
+    /// Unix seconds.
+    pub now: i64,
+    /// Only those before this position.
+    pub before: Option<u64>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
 
 /// A challenge to be kept: never the secret, only a keyed hash to find it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,24 +166,40 @@ impl Store {
         .await
     }
 
-    /// Newest first, of one profile and state if asked; at most [`crate::MAX_ROWS`].
+    /// A page of the challenges, newest first. A filter by profile goes by an index.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn list_challenges(
         &self,
-        profile: Option<String>,
-        state: Option<ChallengeState>,
-        asked: u32,
-    ) -> Result<Vec<ChallengeRow>, StoreError> {
-        const ALL: &str = "SELECT * FROM challenges WHERE (?1 IS NULL OR state = ?1)
-             ORDER BY position DESC LIMIT ?2";
-        const OF_PROFILE: &str = "SELECT * FROM challenges
-             WHERE profile = ?3 AND (?1 IS NULL OR state = ?1) ORDER BY position DESC LIMIT ?2";
-        let limit = limit(asked);
-        self.read(move |connection| match profile {
-            None => connection.list(ALL, params![state, limit], read),
-            Some(profile) => connection.list(OF_PROFILE, params![state, limit, profile], read),
+        query: ChallengeQuery,
+    ) -> Result<Page<ChallengeRow>, StoreError> {
+        self.read(move |connection| {
+            let ChallengeQuery {
+                profile,
+                status,
+                subject,
+                san,
+                serial,
+                issued: Span { from, to },
+                now,
+                before: end,
+                rows,
+            } = query;
+            let of_profile = if profile.is_some() { "profile = ?1" } else { "?1 IS NULL" };
+            let sql = format!(
+                "SELECT *,
+                     (?2 IS NULL OR iif(state = 'open' AND coalesce(expires_at <= ?8, false), 'expired', state) = ?2)
+                     AND (?3 IS NULL OR subject = ?3)
+                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
+                     AND (?5 IS NULL OR coalesce(serial = ?5, false))
+                     AND (?6 IS NULL OR issued_at >= ?6) AND (?7 IS NULL OR issued_at < ?7) AS hit
+                 FROM challenges WHERE {of_profile} AND position < ?9 ORDER BY position DESC"
+            );
+            let end = before(end);
+            let params = params![profile, status, subject, san, serial, from, to, now, end];
+            let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("position")?.cast_unsigned());
+            page(connection, &sql, params, rows, cursor, read)
         })
         .await
     }
@@ -163,6 +226,21 @@ impl Store {
             Ok(found.map_or(Revocation::Unknown, |row| Revocation::Unchanged(row.state)))
         })
         .await
+    }
+}
+
+impl ChallengeRow {
+    /// State and expiry in one, at `now` (Unix seconds).
+    pub fn status(&self, now: i64) -> ChallengeStatus {
+        match self.state {
+            ChallengeState::Open if self.expires_at.is_some_and(|end| end <= now) => {
+                ChallengeStatus::Expired
+            }
+            ChallengeState::Open => ChallengeStatus::Open,
+            ChallengeState::Reserved => ChallengeStatus::Reserved,
+            ChallengeState::Spent => ChallengeStatus::Spent,
+            ChallengeState::Revoked => ChallengeStatus::Revoked,
+        }
     }
 }
 

@@ -1,5 +1,3 @@
-use std::str::FromStr;
-
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 /// CRLReason of RFC 5280 section 5.3.1, but for `removeFromCRL`, which only delta CRLs have.
@@ -28,10 +26,7 @@ pub enum CrlReason {
 
 /// Not a reason to revoke a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a reason is one of unspecified, key-compromise, ca-compromise, affiliation-changed, superseded, \
-     cessation-of-operation, certificate-hold, privilege-withdrawn, aa-compromise"
-)]
+#[error("the code is not that of a reason to revoke a certificate (RFC 5280 section 5.3.1)")]
 pub struct BadReason;
 
 impl CrlReason {
@@ -74,15 +69,6 @@ impl TryFrom<u8> for CrlReason {
     fn try_from(code: u8) -> Result<Self, BadReason> {
         let mut all = Self::ALL.into_iter();
         all.find(|reason| reason.code() == code).ok_or(BadReason)
-    }
-}
-
-impl FromStr for CrlReason {
-    type Err = BadReason;
-
-    fn from_str(text: &str) -> Result<Self, BadReason> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|reason| reason.as_str() == text).ok_or(BadReason)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use assay_audit::RecordError;
 use rusqlite::ErrorCode;
 
-use crate::{MAX_CRL_ENTRIES, Serial};
+use crate::{MAX_CRL_ENTRIES, MAX_ROWS, Serial};
 
 /// Why the store did not open.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,12 @@ pub enum StoreError {
     /// The bounded queue is full: overload.
     #[error("the store's queue is full; try again later")]
     Busy,
+    /// More rows were asked for than one answer has.
+    #[error("one answer has at most {MAX_ROWS} rows, not {asked}; ask for pages")]
+    TooManyRows {
+        /// What was asked.
+        asked: u32,
+    },
     /// The store was shut down, or its writer died.
     #[error("the store is closed")]
     Closed,

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use crate::certificates::read;
 use crate::sql::{Sql, limit};
-use crate::{CertificateRow, Serial, Store, StoreError};
+use crate::{CertificateRow, Page, Store, StoreError};
 
 /// Which certificates end in a span of time. All that is told is of certificates that were issued and are not revoked;
 /// one on hold counts as revoked.
@@ -18,8 +18,8 @@ pub struct ExpiringQuery {
     pub renewed: bool,
     /// Only those that come after this notAfter (Unix seconds) and position in the order of the answer.
     pub after: Option<(i64, u64)>,
-    /// At most so many, and at most [`crate::MAX_ROWS`].
-    pub limit: u32,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
 }
 
 /// What is to be counted of each profile.
@@ -62,16 +62,21 @@ impl Store {
     pub async fn list_expiring(
         &self,
         query: ExpiringQuery,
-    ) -> Result<Vec<CertificateRow>, StoreError> {
+    ) -> Result<Page<CertificateRow, (i64, u64)>, StoreError> {
         self.read(move |connection| {
-            let mut rows = list(connection, &query, false)?;
+            let size = limit(query.rows)? as usize;
+            // One more than the page has tells whether it is the last.
+            let mut rows = list(connection, &query, false, size + 1)?;
             if query.renewed {
                 // Both lists begin with what is soonest, so what is left of both together does.
-                rows.extend(list(connection, &query, true)?);
+                rows.extend(list(connection, &query, true, size + 1)?);
                 rows.sort_unstable_by_key(|row| (row.not_after, row.position));
-                rows.truncate(limit(query.limit) as usize);
             }
-            Ok(rows)
+            let more = rows.len() > size;
+            rows.truncate(size);
+            let last = rows.last().filter(|_| more);
+            let next = last.map(|row| (row.not_after, row.position));
+            Ok(Page { rows, next })
         })
         .await
     }
@@ -101,43 +106,13 @@ impl Store {
         })
         .await
     }
-
-    /// Whether a certificate was ever permitted by this profile.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn has_issued_for(&self, profile: String) -> Result<bool, StoreError> {
-        self.read(move |connection| {
-            let found = connection.find(
-                "SELECT 1 FROM certificates WHERE profile = ?1 LIMIT 1",
-                [profile],
-                |_| Ok(()),
-            )?;
-            Ok(found.is_some())
-        })
-        .await
-    }
-
-    /// notAfter and position of a certificate: where a list of what ends goes on after it.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn end_of(&self, serial: Serial) -> Result<Option<(i64, u64)>, StoreError> {
-        self.read(move |connection| {
-            connection.find(
-                "SELECT not_after, position FROM certificates WHERE serial = ?1",
-                [serial],
-                |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())),
-            )
-        })
-        .await
-    }
 }
 
 fn list(
     connection: &Connection,
     query: &ExpiringQuery,
     renewed: bool,
+    limit: usize,
 ) -> Result<Vec<CertificateRow>, StoreError> {
     let (from, until) = (*query.span.start(), *query.span.end());
     // Positions begin at 1, so nothing of the span's first second is left out.
@@ -146,7 +121,7 @@ fn list(
         .after
         .map(|(at, position)| (at, position.cast_signed()));
     let (at, position) = after.map_or(start, |after| after.max(start));
-    let limit = limit(query.limit);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     match &query.profile {
         None => connection.list(OF_ALL, params![!renewed, at, position, until, limit], read),
         Some(profile) => {
@@ -199,13 +174,13 @@ mod tests {
         (directory, connection)
     }
 
-    fn query(profile: Option<&str>, limit: u32) -> ExpiringQuery {
+    fn query(profile: Option<&str>) -> ExpiringQuery {
         ExpiringQuery {
             profile: profile.map(str::to_owned),
             span: 0..=WITHIN,
             renewed: false,
             after: None,
-            limit,
+            rows: 0,
         }
     }
 
@@ -282,9 +257,9 @@ mod tests {
     #[test]
     fn the_two_profiles_and_what_ends_of_them_are_found() {
         let (_directory, connection) = with(2_000);
-        let found = list(&connection, &query(None, 0), false).unwrap();
+        let found = list(&connection, &query(None), false, 1_000).unwrap();
         assert_eq!(found.len(), 500);
-        let of_fleet = list(&connection, &query(Some("fleet"), 0), false).unwrap();
+        let of_fleet = list(&connection, &query(Some("fleet")), false, 1_000).unwrap();
         assert_eq!(of_fleet.len(), 250);
         let names = connection.list(PROFILES, [], |row| row.get::<_, String>(0));
         assert_eq!(names.unwrap(), ["devices", "fleet"]);

@@ -47,7 +47,7 @@ impl Store {
         last: u64,
         asked: u32,
     ) -> Result<Vec<ExportRow>, StoreError> {
-        let limit = limit(asked);
+        let limit = limit(asked)?;
         self.read(move |connection| {
             connection.list(
                 "SELECT audit.sequence, audit.record, evidence.salt, evidence.content, certificates.der
@@ -76,7 +76,7 @@ impl Store {
         last: u64,
         asked: u32,
     ) -> Result<Vec<InventoryChangeRow>, StoreError> {
-        let limit = limit(asked);
+        let limit = limit(asked)?;
         self.read(move |connection| {
             connection.list(
                 "SELECT sequence, content, hash FROM inventory_changes

@@ -3,8 +3,9 @@ use std::collections::BTreeSet;
 use assay_audit::{Draft, Hash, InventoryChange};
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{Sql, limit};
-use crate::{Serial, Store, StoreError, audit};
+use crate::page::page;
+use crate::sql::{Sql, text_column};
+use crate::{Page, Serial, Span, Store, StoreError, audit};
 
 /// A name that the static challenge of a profile may be used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,51 @@ pub struct InventoryRow {
     pub added_at: i64,
     /// Identity of the operator.
     pub added_by: String,
+}
+
+/// Whether the static challenge may be used for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InventoryStatus {
+    /// It may.
+    Unused,
+    /// The name is kept for a request that waits for an operator.
+    Reserved,
+    /// It was.
+    Used,
+}
+
+text_column!(InventoryStatus {
+    Unused = "unused",
+    Reserved = "reserved",
+    Used = "used",
+});
+
+/// Which names are listed. What is not set filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InventoryQuery {
+    /// Whose inventory it is.
+    pub profile: String,
+    /// Its status.
+    pub status: Option<InventoryStatus>,
+    /// What the static challenge was used for.
+    pub serial: Option<Serial>,
+    /// When the name was added.
+    pub added: Span,
+    /// Only names after this one, in byte order.
+    pub after: Option<String>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
+
+impl InventoryRow {
+    /// Whether the static challenge may be used for it.
+    pub fn status(&self) -> InventoryStatus {
+        match (&self.serial, &self.pending_id) {
+            (Some(_), _) => InventoryStatus::Used,
+            (None, Some(_)) => InventoryStatus::Reserved,
+            (None, None) => InventoryStatus::Unused,
+        }
+    }
 }
 
 /// Who changes which inventory, and when.
@@ -204,22 +250,32 @@ impl Store {
             .await
     }
 
-    /// Names after `after` in byte order; at most [`crate::MAX_ROWS`].
+    /// A page of an inventory, in the byte order of its names.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn list_inventory(
         &self,
-        profile: String,
-        after: String,
-        asked: u32,
-    ) -> Result<Vec<InventoryRow>, StoreError> {
+        query: InventoryQuery,
+    ) -> Result<Page<InventoryRow, String>, StoreError> {
+        const LIST: &str = "SELECT *,
+                 (?2 IS NULL OR iif(serial IS NOT NULL, 'used', iif(pending_id IS NULL, 'unused', 'reserved')) = ?2)
+                 AND (?3 IS NULL OR coalesce(serial = ?3, false))
+                 AND (?4 IS NULL OR added_at >= ?4) AND (?5 IS NULL OR added_at < ?5) AS hit
+             FROM inventory WHERE profile = ?1 AND name > ?6 ORDER BY name";
         self.read(move |connection| {
-            connection.list(
-                "SELECT * FROM inventory WHERE profile = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
-                params![profile, after, limit(asked)],
-                read,
-            )
+            let InventoryQuery {
+                profile,
+                status,
+                serial,
+                added: Span { from, to },
+                after,
+                rows,
+            } = query;
+            // No name is empty.
+            let after = after.unwrap_or_default();
+            let params = params![profile, status, serial, from, to, after];
+            page(connection, LIST, params, rows, |row| row.get("name"), read)
         })
         .await
     }

@@ -22,6 +22,7 @@ mod issuers;
 mod lock;
 mod log_check;
 mod ocsp;
+mod page;
 mod pending;
 mod permit;
 mod policies;
@@ -46,9 +47,14 @@ mod upkeep;
 mod writer;
 
 pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
-pub use audit::AuditRow;
-pub use certificates::{Census, CertificateRow, CertificateState};
-pub use challenges::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
+pub use audit::{AuditQuery, AuditRow};
+pub use certificates::{
+    Census, CertificateQuery, CertificateRow, CertificateState, CertificateStatus,
+};
+pub use challenges::{
+    ChallengeKind, ChallengeQuery, ChallengeRow, ChallengeState, ChallengeStatus, NewChallenge,
+    Revocation,
+};
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
 pub use consume::Consume;
 pub use crl_reason::{BadReason, CrlReason};
@@ -59,17 +65,19 @@ pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportRow, InventoryChangeRow, Told};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
-    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryRow, NO_CHANGES, RemoveOutcome,
+    Change, ChangeRequest, InventoryHead, InventoryItem, InventoryQuery, InventoryRow,
+    InventoryStatus, NO_CHANGES, RemoveOutcome,
 };
 pub use issuers::IssuerRow;
 pub use log_check::{LogFault, LogState};
 pub use ocsp::{DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
-pub use pending::{PendingRow, PendingState};
+pub use page::{Page, Span};
+pub use pending::{PendingQuery, PendingRow, PendingState};
 pub use permit::{NewIntent, PermitOutcome, PermitWrite};
-pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo};
+pub use policies::{ActivateOutcome, NewPolicy, Policy, PolicyInfo, PolicyQuery};
 pub use polls::Polled;
 pub use queue::PendingWrite;
-pub use quirks::QuirkRow;
+pub use quirks::{QuirkKey, QuirkQuery, QuirkRow};
 pub use quotas::QuotaCharge;
 pub use reserve::Reserve;
 pub use revocations::{ReleaseOutcome, RevokeOutcome};

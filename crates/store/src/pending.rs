@@ -1,8 +1,9 @@
 use assay_audit::Request;
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{Json, Sql, Texts, limit, text_column};
-use crate::{Reserve, Serial, Store, StoreError, TransactionKey};
+use crate::page::{before, page};
+use crate::sql::{Json, Sql, Texts, text_column};
+use crate::{Page, Reserve, Serial, Span, Store, StoreError, TransactionKey};
 
 /// How far a request that was answered with PENDING has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,29 @@ pub struct PendingRow {
     pub serial: Option<Serial>,
 }
 
+/// Which requests are listed. What is not set filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PendingQuery {
+    /// Profile that it is for.
+    pub profile: Option<String>,
+    /// How far it has come.
+    pub state: Option<PendingState>,
+    /// RFC 4514 text.
+    pub subject: Option<String>,
+    /// One of its typed subject alternative names.
+    pub san: Option<String>,
+    /// Of its certificate or intent.
+    pub serial: Option<Serial>,
+    /// Its transactionID.
+    pub transaction_id: Option<String>,
+    /// When it was queued.
+    pub created: Span,
+    /// Only those before this position.
+    pub before: Option<u64>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
+
 impl Store {
     /// The request that this very pkiMessage queued.
     ///
@@ -103,27 +127,52 @@ impl Store {
         self.read(move |connection| find(connection, &id)).await
     }
 
-    /// Newest first, of one state if asked; at most [`crate::MAX_ROWS`].
+    /// A page of the requests, newest first. A filter by state goes by an index.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn list_pending(
-        &self,
-        state: Option<PendingState>,
-        asked: u32,
-    ) -> Result<Vec<PendingRow>, StoreError> {
-        let limit = limit(asked);
-        self.read(move |connection| match state {
-            None => connection.list(
-                &select("true ORDER BY position DESC LIMIT ?1"),
-                [limit],
-                read,
-            ),
-            Some(state) => connection.list(
-                &select("state = ?2 ORDER BY position DESC LIMIT ?1"),
-                params![limit, state],
-                read,
-            ),
+    pub async fn list_pending(&self, query: PendingQuery) -> Result<Page<PendingRow>, StoreError> {
+        self.read(move |connection| {
+            let PendingQuery {
+                profile,
+                state,
+                subject,
+                san,
+                serial,
+                transaction_id,
+                created: Span { from, to },
+                before: end,
+                rows,
+            } = query;
+            let of_state = if state.is_some() {
+                "state = ?2"
+            } else {
+                "?2 IS NULL"
+            };
+            let sql = format!(
+                "SELECT *, {APPROVALS},
+                     (?1 IS NULL OR profile = ?1)
+                     AND (?3 IS NULL OR subject = ?3)
+                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
+                     AND (?5 IS NULL OR coalesce(serial = ?5, false))
+                     AND (?6 IS NULL OR transaction_id = ?6)
+                     AND (?7 IS NULL OR created_at >= ?7) AND (?8 IS NULL OR created_at < ?8) AS hit
+                 FROM pending WHERE {of_state} AND position < ?9 ORDER BY position DESC"
+            );
+            let end = before(end);
+            let params = params![
+                profile,
+                state,
+                subject,
+                san,
+                serial,
+                transaction_id,
+                from,
+                to,
+                end
+            ];
+            let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("position")?.cast_unsigned());
+            page(connection, &sql, params, rows, cursor, read)
         })
         .await
     }
@@ -188,12 +237,11 @@ pub(crate) fn give_back(
 
 /// All rows of one `condition`, which is text of this crate.
 pub(crate) fn select(condition: &str) -> String {
-    format!(
-        "SELECT *, (SELECT json_group_array(approver ORDER BY approver) FROM approvals
-                    WHERE pending_id = pending.id AND verdict = 'approve') AS approvals
-         FROM pending WHERE {condition}"
-    )
+    format!("SELECT *, {APPROVALS} FROM pending WHERE {condition}")
 }
+
+const APPROVALS: &str = "(SELECT json_group_array(approver ORDER BY approver) FROM approvals
+     WHERE pending_id = pending.id AND verdict = 'approve') AS approvals";
 
 pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<PendingRow> {
     Ok(PendingRow {

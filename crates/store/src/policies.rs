@@ -1,9 +1,10 @@
 use assay_audit::{Draft, Hash};
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{MAX_ROWS, Sql, Texts};
+use crate::page::{before, page};
+use crate::sql::{Sql, Texts};
 use crate::writer::Verdict;
-use crate::{Store, StoreError, audit, stops};
+use crate::{Page, Span, Store, StoreError, audit, stops};
 
 /// A set of policy files that was approved and comes into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,19 @@ pub struct Policy {
     pub approvals: Vec<Vec<u8>>,
 }
 
+/// Which versions are listed. What is not set filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyQuery {
+    /// Versions that have this profile.
+    pub profile: Option<String>,
+    /// When the version was activated.
+    pub activated: Span,
+    /// Only versions before this number.
+    pub before: Option<u64>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
+
 impl Store {
     /// Puts a policy in force if it follows the one that is, and lifts the stops that it resumes. `audit` is called once
     /// with the profiles resumed, for the record of it.
@@ -135,16 +149,38 @@ impl Store {
         .await
     }
 
-    /// Newest first; at most [`MAX_ROWS`].
+    /// A page of the versions, newest first.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn list_policies(&self) -> Result<Vec<PolicyInfo>, StoreError> {
-        self.read(|connection| {
-            let some = format!("{LIST} LIMIT {MAX_ROWS}");
-            connection.list(&some, [], read)
+    pub async fn list_policies(&self, query: PolicyQuery) -> Result<Page<PolicyInfo>, StoreError> {
+        const PAGE: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS active,
+                 (?1 IS NULL OR EXISTS (SELECT 1 FROM json_each(profiles) WHERE value = ?1))
+                 AND (?2 IS NULL OR activated_at >= ?2) AND (?3 IS NULL OR activated_at < ?3) AS hit
+             FROM policies WHERE number < ?4 ORDER BY number DESC";
+        self.read(move |connection| {
+            let PolicyQuery {
+                profile,
+                activated: Span { from, to },
+                before: end,
+                rows,
+            } = query;
+            let params = params![profile, from, to, before(end)];
+            let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("number")?.cast_unsigned());
+            page(connection, PAGE, params, rows, cursor, read)
         })
         .await
+    }
+
+    /// Names of all profiles that any version ever had, in byte order.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn profiles_ever(&self) -> Result<Vec<String>, StoreError> {
+        const PROFILES: &str =
+            "SELECT DISTINCT value FROM policies, json_each(policies.profiles) ORDER BY value";
+        self.read(|connection| connection.list(PROFILES, [], |row| row.get(0)))
+            .await
     }
 }
 

@@ -1,8 +1,9 @@
 use assay_audit::Text;
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{Sql, limit};
-use crate::{Store, StoreError};
+use crate::page::page;
+use crate::sql::Sql;
+use crate::{Page, Span, Store, StoreError};
 
 /// How a device needed an exception so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,23 +22,59 @@ pub struct QuirkRow {
     pub last_at: i64,
 }
 
+/// Profile, exception and device: what a row is found by.
+pub type QuirkKey = (String, String, String);
+
+/// Which uses are listed. What is not set filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuirkQuery {
+    /// The profile.
+    pub profile: Option<String>,
+    /// RFC 4514 subject of the device.
+    pub device: Option<String>,
+    /// When the device last needed the exception.
+    pub last: Span,
+    /// Only rows after this one.
+    pub after: Option<QuirkKey>,
+    /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
+    pub rows: u32,
+}
+
 impl Store {
-    /// Uses by profile, exception and device, of one profile if asked; at most [`crate::MAX_ROWS`].
+    /// A page of the uses, in the byte order of profile, exception and device.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn list_quirks(
         &self,
-        profile: Option<String>,
-        asked: u32,
-    ) -> Result<Vec<QuirkRow>, StoreError> {
+        query: QuirkQuery,
+    ) -> Result<Page<QuirkRow, QuirkKey>, StoreError> {
         self.read(move |connection| {
-            connection.list(
-                "SELECT * FROM quirk_uses WHERE ?1 IS NULL OR profile = ?1
-                 ORDER BY profile, quirk, device LIMIT ?2",
-                params![profile, limit(asked)],
-                read,
-            )
+            let QuirkQuery {
+                profile,
+                device,
+                last: Span { from, to },
+                after,
+                rows,
+            } = query;
+            let of_profile = if profile.is_some() {
+                "profile = ?1"
+            } else {
+                "?1 IS NULL"
+            };
+            let sql = format!(
+                "SELECT *,
+                     (?2 IS NULL OR device = ?2)
+                     AND (?3 IS NULL OR last_at >= ?3) AND (?4 IS NULL OR last_at < ?4) AS hit
+                 FROM quirk_uses WHERE {of_profile} AND (profile, quirk, device) > (?5, ?6, ?7)
+                 ORDER BY profile, quirk, device"
+            );
+            // No name is empty.
+            let (a, b, c) = after.unwrap_or_default();
+            let cursor =
+                |row: &Row<'_>| Ok((row.get("profile")?, row.get("quirk")?, row.get("device")?));
+            let params = params![profile, device, from, to, a, b, c];
+            page(connection, &sql, params, rows, cursor, read)
         })
         .await
     }

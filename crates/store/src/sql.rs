@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::StoreError;
 
-/// Rows of one answer at most, whatever a caller asks for; longer lists are paged.
+/// Rows of one answer at most; longer lists are paged.
 pub const MAX_ROWS: u32 = 1000;
 
 /// Statements compiled once a connection.
@@ -58,12 +58,13 @@ impl Sql for Connection {
     }
 }
 
-/// `LIMIT` for what a caller asked; 0 asks for as many as there may be.
-pub(crate) fn limit(asked: u32) -> u32 {
-    if asked == 0 {
-        MAX_ROWS
-    } else {
-        asked.min(MAX_ROWS)
+/// `LIMIT` for what a caller asked; 0 asks for as many as there may be. More is an error, as a list that is cut without a
+/// word reads as a whole one.
+pub(crate) fn limit(asked: u32) -> Result<u32, StoreError> {
+    match asked {
+        0 => Ok(MAX_ROWS),
+        1..=MAX_ROWS => Ok(asked),
+        asked => Err(StoreError::TooManyRows { asked }),
     }
 }
 

@@ -117,12 +117,10 @@ pub struct OcspSigned {
     /// DER OCSPResponse.
     #[prost(bytes = "vec", tag = "1")]
     pub response: ::prost::alloc::vec::Vec<u8>,
-    /// Unix seconds.
-    #[prost(int64, tag = "2")]
-    pub this_update: i64,
-    /// Unix seconds.
-    #[prost(int64, tag = "3")]
-    pub next_update: i64,
+    #[prost(message, optional, tag = "2")]
+    pub this_update: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "3")]
+    pub next_update: ::core::option::Option<crate::Timestamp>,
     /// For Cache-Control, seconds.
     #[prost(uint32, tag = "4")]
     pub max_age_seconds: u32,
@@ -143,9 +141,9 @@ pub struct PublicFile {
     /// For Cache-Control, seconds.
     #[prost(uint32, tag = "4")]
     pub max_age_seconds: u32,
-    /// For Last-Modified, Unix seconds.
-    #[prost(int64, tag = "5")]
-    pub last_modified: i64,
+    /// For Last-Modified.
+    #[prost(message, optional, tag = "5")]
+    pub last_modified: ::core::option::Option<crate::Timestamp>,
     /// Other paths at which the same is served.
     #[prost(string, repeated, tag = "6")]
     pub further_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -169,895 +167,6 @@ pub struct ProfileInfo {
     /// The body of GetNextCACert, application/x-x509-next-ca-cert; empty while no CA takes over.
     #[prost(bytes = "vec", tag = "6")]
     pub next_ca_certificates: ::prost::alloc::vec::Vec<u8>,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StatusRequest {}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct StatusReply {
-    #[prost(string, tag = "1")]
-    pub version: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub boot_id: ::prost::alloc::string::String,
-    #[prost(bool, tag = "3")]
-    pub ready: bool,
-    /// Why not ready, a line a cause; empty when ready.
-    #[prost(string, repeated, tag = "4")]
-    pub causes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(message, repeated, tag = "5")]
-    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
-    #[prost(uint64, tag = "6")]
-    pub policy_number: u64,
-    #[prost(string, tag = "7")]
-    pub policy_hash: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "8")]
-    pub open_intents: u64,
-    #[prost(uint64, tag = "9")]
-    pub certificates: u64,
-    /// What will keep it from being ready if nobody acts, a line each.
-    #[prost(string, repeated, tag = "10")]
-    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PlanRolloverRequest {
-    /// The moment to be told of, Unix seconds; 0 for now.
-    #[prost(int64, tag = "1")]
-    pub at: i64,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PlanRolloverReply {
-    /// Unix seconds: the moment that is told of.
-    #[prost(int64, tag = "1")]
-    pub at: i64,
-    /// How far the rollover is then: none, unapproved, announced, overlap or over.
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    /// The first CA, and the one that takes over.
-    #[prost(message, repeated, tag = "3")]
-    pub authorities: ::prost::alloc::vec::Vec<RolloverCa>,
-    /// What happens, in the order of time.
-    #[prost(message, repeated, tag = "4")]
-    pub steps: ::prost::alloc::vec::Vec<RolloverStep>,
-    /// What would go wrong or surprise, a line each.
-    #[prost(string, repeated, tag = "5")]
-    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RolloverCa {
-    #[prost(string, tag = "1")]
-    pub subject: ::prost::alloc::string::String,
-    /// SHA-256 of the CA certificate, hex.
-    #[prost(string, tag = "2")]
-    pub ca_sha256: ::prost::alloc::string::String,
-    /// SHA-256 of its RA's certificates, hex.
-    #[prost(string, repeated, tag = "3")]
-    pub ra_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Unix seconds.
-    #[prost(int64, tag = "4")]
-    pub not_before: i64,
-    #[prost(int64, tag = "5")]
-    pub not_after: i64,
-    /// When the first of its RA's certificates ends, Unix seconds.
-    #[prost(int64, tag = "6")]
-    pub ra_not_after: i64,
-    /// At the moment that is told of: GetCACert names it.
-    #[prost(bool, tag = "7")]
-    pub named: bool,
-    /// And: requests to its RA are answered, under it.
-    #[prost(bool, tag = "8")]
-    pub answers: bool,
-    /// Its certificates in force now.
-    #[prost(uint64, tag = "9")]
-    pub certificates: u64,
-    /// When the last of them ends, Unix seconds; 0 where there is none.
-    #[prost(int64, tag = "10")]
-    pub last_not_after: i64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RolloverStep {
-    /// Unix seconds; 0 where it waits for people.
-    #[prost(int64, tag = "1")]
-    pub at: i64,
-    #[prost(string, tag = "2")]
-    pub what: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WorkerStatus {
-    #[prost(uint32, tag = "1")]
-    pub pid: u32,
-    #[prost(bool, tag = "2")]
-    pub healthy: bool,
-    #[prost(string, tag = "3")]
-    pub token_label: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub token_serial: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "5")]
-    pub restarts: u32,
-    /// Operations since the worker started, counted by the worker itself, a role each.
-    #[prost(map = "string, uint64", tag = "6")]
-    pub operations: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
-    /// CPU time since the worker started, seconds, user + system.
-    #[prost(double, tag = "7")]
-    pub cpu_seconds: f64,
-}
-/// A one-time challenge carries what it allows; a static one is bound to a profile and its inventory.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct IssueChallengesRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(message, repeated, tag = "2")]
-    pub items: ::prost::alloc::vec::Vec<ChallengeItem>,
-    /// Seconds until expiry; 0 takes the profile's own limit.
-    #[prost(uint64, tag = "3")]
-    pub ttl_seconds: u64,
-    /// A static challenge for the profile; items must be empty.
-    #[prost(bool, tag = "4")]
-    pub static_challenge: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ChallengeItem {
-    /// RFC 4514 string, most specific RDN first.
-    #[prost(string, tag = "1")]
-    pub subject: ::prost::alloc::string::String,
-    /// Typed subject alternative names: dns:, ip:, email:, uri:, upn:.
-    #[prost(string, repeated, tag = "2")]
-    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct IssueChallengesReply {
-    #[prost(message, repeated, tag = "1")]
-    pub challenges: ::prost::alloc::vec::Vec<IssuedChallenge>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct IssuedChallenge {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    /// The secret itself, shown this once.
-    #[prost(string, tag = "2")]
-    pub challenge: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListChallengesRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub state: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "3")]
-    pub limit: u32,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListChallengesReply {
-    #[prost(message, repeated, tag = "1")]
-    pub challenges: ::prost::alloc::vec::Vec<ChallengeInfo>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ChallengeInfo {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub kind: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub state: ::prost::alloc::string::String,
-    #[prost(string, tag = "5")]
-    pub subject: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "6")]
-    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(int64, tag = "7")]
-    pub issued_at: i64,
-    #[prost(int64, tag = "8")]
-    pub expires_at: i64,
-    #[prost(string, tag = "9")]
-    pub issued_by: ::prost::alloc::string::String,
-    /// Serial of the certificate it was spent on, hex; empty when none.
-    #[prost(string, tag = "10")]
-    pub serial: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeChallengeRequest {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeChallengeReply {}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct AddInventoryRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(message, repeated, tag = "2")]
-    pub items: ::prost::alloc::vec::Vec<InventoryItem>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct InventoryItem {
-    /// The exact value of the one RDN that the profile takes from its inventory, or a whole RFC 4514 subject.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo, hex; empty for none.
-    #[prost(string, tag = "2")]
-    pub spki_sha256: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AddInventoryReply {
-    #[prost(uint64, tag = "1")]
-    pub added: u64,
-    #[prost(uint64, tag = "2")]
-    pub already_present: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ResetInventoryRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "2")]
-    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ResetInventoryReply {
-    #[prost(uint64, tag = "1")]
-    pub reset: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RemoveInventoryRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "2")]
-    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RemoveInventoryReply {
-    #[prost(uint64, tag = "1")]
-    pub removed: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListInventoryRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// Names after this one, in byte order.
-    #[prost(string, tag = "2")]
-    pub after: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "3")]
-    pub limit: u32,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListInventoryReply {
-    #[prost(message, repeated, tag = "1")]
-    pub items: ::prost::alloc::vec::Vec<InventoryInfo>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct InventoryInfo {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub spki_sha256: ::prost::alloc::string::String,
-    /// Serial issued under the static challenge, hex; empty while unused.
-    #[prost(string, tag = "3")]
-    pub serial: ::prost::alloc::string::String,
-    #[prost(int64, tag = "4")]
-    pub added_at: i64,
-    #[prost(string, tag = "5")]
-    pub added_by: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListCertificatesRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// Newest first; certificates issued before this position, 0 for the newest.
-    #[prost(uint64, tag = "2")]
-    pub before: u64,
-    #[prost(uint32, tag = "3")]
-    pub limit: u32,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListCertificatesReply {
-    #[prost(message, repeated, tag = "1")]
-    pub certificates: ::prost::alloc::vec::Vec<CertificateInfo>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CertificateInfo {
-    #[prost(uint64, tag = "1")]
-    pub position: u64,
-    #[prost(string, tag = "2")]
-    pub serial: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub subject: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "5")]
-    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(int64, tag = "6")]
-    pub not_before: i64,
-    #[prost(int64, tag = "7")]
-    pub not_after: i64,
-    #[prost(int64, tag = "8")]
-    pub issued_at: i64,
-    #[prost(string, tag = "9")]
-    pub sha256: ::prost::alloc::string::String,
-    #[prost(string, tag = "10")]
-    pub transaction_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "11")]
-    pub policy_hash: ::prost::alloc::string::String,
-    /// issued, abandoned, held or revoked.
-    #[prost(string, tag = "12")]
-    pub state: ::prost::alloc::string::String,
-    /// Unix seconds, 0 where it is not revoked.
-    #[prost(int64, tag = "13")]
-    pub revoked_at: i64,
-    /// RFC 5280 CRLReason as in `superseded`; empty where it is not revoked.
-    #[prost(string, tag = "14")]
-    pub revocation_reason: ::prost::alloc::string::String,
-    /// Serial that replaced it, hex; empty where none did.
-    #[prost(string, tag = "15")]
-    pub superseded_by: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListExpiringRequest {
-    /// Empty for all profiles.
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// Seconds from now to the last notAfter that is asked for; 1 or more.
-    #[prost(uint64, tag = "2")]
-    pub within_seconds: u64,
-    /// Also those that were renewed.
-    #[prost(bool, tag = "3")]
-    pub renewed: bool,
-    /// Those that ended within these seconds, in place of those that will.
-    #[prost(bool, tag = "4")]
-    pub expired: bool,
-    /// Serial of the last certificate of the page before, hex; empty for the first page.
-    #[prost(string, tag = "5")]
-    pub after: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "6")]
-    pub limit: u32,
-    /// `at` of the first page's reply, so that all pages are of one span; 0 for now.
-    #[prost(int64, tag = "7")]
-    pub at: i64,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListExpiringReply {
-    #[prost(message, repeated, tag = "1")]
-    pub certificates: ::prost::alloc::vec::Vec<CertificateInfo>,
-    /// Unix seconds by the signer's clock, from which the span is counted.
-    #[prost(int64, tag = "2")]
-    pub at: i64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CountExpiringRequest {
-    /// Empty for all profiles.
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// 1 or more.
-    #[prost(uint64, tag = "2")]
-    pub within_seconds: u64,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CountExpiringReply {
-    /// Each profile of the policy in force, and each that a certificate was ever issued by.
-    #[prost(message, repeated, tag = "1")]
-    pub counts: ::prost::alloc::vec::Vec<ExpiringCount>,
-    /// Unix seconds by the signer's clock.
-    #[prost(int64, tag = "2")]
-    pub at: i64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ExpiringCount {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// Certificates in force that end within the time.
-    #[prost(uint64, tag = "2")]
-    pub ending: u64,
-    /// Of them those that were renewed.
-    #[prost(uint64, tag = "3")]
-    pub renewed: u64,
-    /// Those that ended within the time before, and were neither renewed nor revoked.
-    #[prost(uint64, tag = "4")]
-    pub lapsed: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetCertificateRequest {
-    /// Hex, with or without colons.
-    #[prost(string, tag = "1")]
-    pub serial: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetCertificateReply {
-    #[prost(message, optional, tag = "1")]
-    pub info: ::core::option::Option<CertificateInfo>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub der: ::prost::alloc::vec::Vec<u8>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeCertificateRequest {
-    /// Hex, with or without colons.
-    #[prost(string, tag = "1")]
-    pub serial: ::prost::alloc::string::String,
-    /// RFC 5280 CRLReason: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation,
-    /// certificate-hold, privilege-withdrawn.
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeCertificateReply {
-    /// False where it was revoked before; nothing changed then.
-    #[prost(bool, tag = "1")]
-    pub changed: bool,
-    #[prost(uint64, tag = "2")]
-    pub crl_number: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReleaseCertificateRequest {
-    #[prost(string, tag = "1")]
-    pub serial: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReleaseCertificateReply {
-    #[prost(uint64, tag = "1")]
-    pub crl_number: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListRequestsRequest {
-    /// pending, approved, denied, expired; empty for all.
-    #[prost(string, tag = "1")]
-    pub state: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "2")]
-    pub limit: u32,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListRequestsReply {
-    #[prost(message, repeated, tag = "1")]
-    pub requests: ::prost::alloc::vec::Vec<RequestInfo>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RequestInfo {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub state: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub subject: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "5")]
-    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(string, tag = "6")]
-    pub transaction_id: ::prost::alloc::string::String,
-    #[prost(int64, tag = "7")]
-    pub created_at: i64,
-    #[prost(int64, tag = "8")]
-    pub expires_at: i64,
-    /// Who decided so far, each an operator's identity.
-    #[prost(string, repeated, tag = "9")]
-    pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Approvals it takes.
-    #[prost(uint32, tag = "10")]
-    pub approvals_needed: u32,
-    /// Serial issued for it, hex; empty while there is none.
-    #[prost(string, tag = "11")]
-    pub serial: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetRequestRequest {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetRequestReply {
-    #[prost(message, optional, tag = "1")]
-    pub info: ::core::option::Option<RequestInfo>,
-    #[prost(message, repeated, tag = "2")]
-    pub fields: ::prost::alloc::vec::Vec<FieldVerdict>,
-    #[prost(bytes = "vec", tag = "3")]
-    pub csr: ::prost::alloc::vec::Vec<u8>,
-}
-/// One rule of the decision, as it stands now under the policy in force.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FieldVerdict {
-    #[prost(string, tag = "1")]
-    pub rule: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub title: ::prost::alloc::string::String,
-    #[prost(bool, tag = "3")]
-    pub holds: bool,
-    /// What was wanted and what came, where it does not hold.
-    #[prost(string, tag = "4")]
-    pub detail: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DecideRequestRequest {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(bool, tag = "2")]
-    pub approve: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DecideRequestReply {
-    #[prost(message, optional, tag = "1")]
-    pub info: ::core::option::Option<RequestInfo>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListLegacyRequest {
-    /// Empty for all profiles.
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "2")]
-    pub limit: u32,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListLegacyReply {
-    #[prost(message, repeated, tag = "1")]
-    pub uses: ::prost::alloc::vec::Vec<LegacyUse>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LegacyUse {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// Name of the exception, as in the table `quirks` of a policy file.
-    #[prost(string, tag = "2")]
-    pub quirk: ::prost::alloc::string::String,
-    /// RFC 4514 subject.
-    #[prost(string, tag = "3")]
-    pub device: ::prost::alloc::string::String,
-    /// Certificates that needed it.
-    #[prost(uint64, tag = "4")]
-    pub uses: u64,
-    #[prost(int64, tag = "5")]
-    pub first_at: i64,
-    #[prost(int64, tag = "6")]
-    pub last_at: i64,
-    /// Whether the profile in force still allows it.
-    #[prost(bool, tag = "7")]
-    pub allowed: bool,
-    /// Unix seconds from which it no longer does; 0 where the profile sets no end.
-    #[prost(int64, tag = "8")]
-    pub until: i64,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PolicyBasisRequest {}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PolicyBasisReply {
-    /// Of the version in force; 0 before the first.
-    #[prost(uint64, tag = "1")]
-    pub number: u64,
-    /// SHA-256 of its proposal, hex; empty before the first.
-    #[prost(string, tag = "2")]
-    pub predecessor: ::prost::alloc::string::String,
-    /// SHA-256 of the issuing CA's certificate, hex.
-    #[prost(string, tag = "3")]
-    pub issuer: ::prost::alloc::string::String,
-    /// Settings of the signer that bear on issuance, by name.
-    #[prost(map = "string, string", tag = "4")]
-    pub settings: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
-    /// Head of the chain of each inventory that has one, hex, by profile.
-    #[prost(map = "string, string", tag = "5")]
-    pub inventories: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
-    /// Approvals that a version needs, and who may give them.
-    #[prost(uint32, tag = "6")]
-    pub approvals: u32,
-    #[prost(message, repeated, tag = "7")]
-    pub approvers: ::prost::alloc::vec::Vec<PolicyApprover>,
-    #[prost(message, repeated, tag = "8")]
-    pub stopped: ::prost::alloc::vec::Vec<StoppedProfile>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PolicyApprover {
-    #[prost(string, tag = "1")]
-    pub person: ::prost::alloc::string::String,
-    /// SHA-256 of the pinned certificate's DER SubjectPublicKeyInfo, hex.
-    #[prost(string, tag = "2")]
-    pub spki_sha256: ::prost::alloc::string::String,
-    /// Counts for versions activated before, for no new one.
-    #[prost(bool, tag = "3")]
-    pub retired: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StoppedProfile {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-    #[prost(int64, tag = "3")]
-    pub stopped_at: i64,
-    #[prost(string, tag = "4")]
-    pub stopped_by: ::prost::alloc::string::String,
-}
-/// A version on its way: the files, the proposal that names them by hash, and detached CMS signatures over the proposal.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PolicyProposal {
-    #[prost(message, repeated, tag = "1")]
-    pub files: ::prost::alloc::vec::Vec<PolicyFile>,
-    /// Canonical TOML, byte for byte as it was signed.
-    #[prost(bytes = "vec", tag = "2")]
-    pub proposal: ::prost::alloc::vec::Vec<u8>,
-    /// DER CMS SignedData without content.
-    #[prost(bytes = "vec", tag = "3")]
-    pub author_signature: ::prost::alloc::vec::Vec<u8>,
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CheckPolicyRequest {
-    #[prost(message, optional, tag = "1")]
-    pub proposal: ::core::option::Option<PolicyProposal>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CheckPolicyReply {
-    /// Whether ActivatePolicy would succeed now.
-    #[prost(bool, tag = "1")]
-    pub ready: bool,
-    /// What it lacks or what is wrong, a line each; empty when ready.
-    #[prost(string, repeated, tag = "2")]
-    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(uint64, tag = "3")]
-    pub number: u64,
-    #[prost(string, tag = "4")]
-    pub author: ::prost::alloc::string::String,
-    /// People whose approvals count.
-    #[prost(string, repeated, tag = "5")]
-    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(uint32, tag = "6")]
-    pub approvals_needed: u32,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ActivatePolicyRequest {
-    #[prost(message, optional, tag = "1")]
-    pub proposal: ::core::option::Option<PolicyProposal>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PolicyFile {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub content: ::prost::alloc::vec::Vec<u8>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ActivatePolicyReply {
-    #[prost(uint64, tag = "1")]
-    pub number: u64,
-    /// SHA-256 over the file bytes, and over the canonical model; hex.
-    #[prost(string, tag = "2")]
-    pub file_hash: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub model_hash: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "4")]
-    pub profiles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetPolicyRequest {
-    /// 0 for the version in force.
-    #[prost(uint64, tag = "1")]
-    pub number: u64,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetPolicyReply {
-    #[prost(message, optional, tag = "1")]
-    pub info: ::core::option::Option<PolicyInfo>,
-    #[prost(message, optional, tag = "2")]
-    pub proposal: ::core::option::Option<PolicyProposal>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StopProfileRequest {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    /// The operator's words, 1 to 200 characters.
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StopProfileReply {
-    /// False where it was stopped before; nothing changed then.
-    #[prost(bool, tag = "1")]
-    pub changed: bool,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListPoliciesRequest {}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListPoliciesReply {
-    #[prost(message, repeated, tag = "1")]
-    pub policies: ::prost::alloc::vec::Vec<PolicyInfo>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PolicyInfo {
-    #[prost(uint64, tag = "1")]
-    pub number: u64,
-    #[prost(string, tag = "2")]
-    pub file_hash: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub model_hash: ::prost::alloc::string::String,
-    #[prost(int64, tag = "4")]
-    pub activated_at: i64,
-    #[prost(string, tag = "5")]
-    pub activated_by: ::prost::alloc::string::String,
-    #[prost(bool, tag = "6")]
-    pub active: bool,
-    #[prost(string, repeated, tag = "7")]
-    pub profiles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// SHA-256 of the proposal, hex: what the next version names as its predecessor.
-    #[prost(string, tag = "8")]
-    pub proposal_sha256: ::prost::alloc::string::String,
-    #[prost(string, tag = "9")]
-    pub ticket: ::prost::alloc::string::String,
-    #[prost(string, tag = "10")]
-    pub author: ::prost::alloc::string::String,
-    #[prost(string, repeated, tag = "11")]
-    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Unix seconds.
-    #[prost(int64, tag = "12")]
-    pub not_before: i64,
-    #[prost(int64, tag = "13")]
-    pub expires: i64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListAuditRequest {
-    /// Records after this sequence number.
-    #[prost(uint64, tag = "1")]
-    pub after: u64,
-    #[prost(uint32, tag = "2")]
-    pub limit: u32,
-    /// Only records of this kind, if not empty.
-    #[prost(string, tag = "3")]
-    pub kind: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListAuditReply {
-    #[prost(message, repeated, tag = "1")]
-    pub records: ::prost::alloc::vec::Vec<AuditRecord>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AuditRecord {
-    #[prost(uint64, tag = "1")]
-    pub sequence: u64,
-    /// The record as canonical JSON, byte for byte as it is stored.
-    #[prost(string, tag = "2")]
-    pub json: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetCheckpointRequest {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetCheckpointReply {
-    /// A signed note: origin, size, root hash, an empty line, signatures. Empty while no checkpoint was signed.
-    #[prost(string, tag = "1")]
-    pub note: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ProveConsistencyRequest {
-    /// Of the older checkpoint; 1 or more.
-    #[prost(uint64, tag = "1")]
-    pub from_size: u64,
-    /// Of the newer one.
-    #[prost(uint64, tag = "2")]
-    pub to_size: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ProveConsistencyReply {
-    /// RFC 6962 section 2.1.2; 32 octets each.
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AddCosignatureRequest {
-    /// Size of the checkpoint.
-    #[prost(uint64, tag = "1")]
-    pub size: u64,
-    /// One signature line of a note, without the line end.
-    #[prost(string, tag = "2")]
-    pub line: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AddCosignatureReply {
-    /// Cosignatures that the checkpoint has now.
-    #[prost(uint32, tag = "1")]
-    pub cosignatures: u32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetReceiptRequest {
-    /// Hex, with or without colons.
-    #[prost(string, tag = "1")]
-    pub serial: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetReceiptReply {
-    /// JSON, as `assay receipt` writes it.
-    #[prost(string, tag = "1")]
-    pub receipt: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ExportRequest {
-    /// Records at or after this wall clock, milliseconds since the epoch; of all others only the leaf hash is told.
-    #[prost(int64, tag = "1")]
-    pub from_ms: i64,
-    /// Records before it; 0 for no end.
-    #[prost(int64, tag = "2")]
-    pub to_ms: i64,
-    /// End at the newest checkpoint that a witness cosigned, rather than at the newest.
-    #[prost(bool, tag = "3")]
-    pub cosigned: bool,
-}
-/// In this order: one head, an issuer for each CA that ever issued here, the present one first, policies, inventory changes, then
-/// every leaf from sequence 1.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ExportItem {
-    #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4, 5")]
-    pub item: ::core::option::Option<export_item::Item>,
-}
-/// Nested message and enum types in `ExportItem`.
-pub mod export_item {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Item {
-        #[prost(message, tag = "1")]
-        Head(super::ExportHead),
-        #[prost(message, tag = "2")]
-        Issuer(super::ExportIssuer),
-        #[prost(message, tag = "3")]
-        Policy(super::ExportPolicy),
-        #[prost(message, tag = "4")]
-        InventoryChange(super::ExportInventoryChange),
-        #[prost(message, tag = "5")]
-        Leaf(super::ExportLeaf),
-    }
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ExportHead {
-    /// The checkpoint at whose size the export ends.
-    #[prost(string, tag = "1")]
-    pub checkpoint: ::prost::alloc::string::String,
-    /// Records that the export holds.
-    #[prost(uint64, tag = "2")]
-    pub size: u64,
-    /// The log's public key as a C2SP verifier key (vkey).
-    #[prost(string, tag = "3")]
-    pub log_key: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ExportIssuer {
-    /// DER of the CA and of the certificates above it, in order.
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ExportPolicy {
-    #[prost(uint64, tag = "1")]
-    pub number: u64,
-    #[prost(int64, tag = "2")]
-    pub activated_at: i64,
-    #[prost(string, tag = "3")]
-    pub activated_by: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "4")]
-    pub proposal: ::core::option::Option<PolicyProposal>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ExportInventoryChange {
-    #[prost(string, tag = "1")]
-    pub profile: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "2")]
-    pub sequence: u64,
-    /// JSON, as it is hashed.
-    #[prost(string, tag = "3")]
-    pub content: ::prost::alloc::string::String,
-    #[prost(bytes = "vec", tag = "4")]
-    pub hash: ::prost::alloc::vec::Vec<u8>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ExportLeaf {
-    #[prost(uint64, tag = "1")]
-    pub sequence: u64,
-    /// RFC 6962 leaf hash, where the record is not asked for.
-    #[prost(bytes = "vec", tag = "2")]
-    pub leaf_hash: ::prost::alloc::vec::Vec<u8>,
-    /// Canonical JSON.
-    #[prost(bytes = "vec", tag = "3")]
-    pub record: ::prost::alloc::vec::Vec<u8>,
-    /// Salt of 32 octets and canonical JSON that the record's `evidence` is the hash of; empty where there is none, or no more.
-    #[prost(bytes = "vec", tag = "4")]
-    pub evidence_salt: ::prost::alloc::vec::Vec<u8>,
-    #[prost(bytes = "vec", tag = "5")]
-    pub evidence: ::prost::alloc::vec::Vec<u8>,
-    /// DER of the certificate that a request.issued tells of.
-    #[prost(bytes = "vec", tag = "6")]
-    pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1542,6 +651,1358 @@ pub mod enrolment_server {
     pub const SERVICE_NAME: &str = "assay.v1.Enrolment";
     impl<T> tonic::server::NamedService for EnrolmentServer<T> {
         const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Which part of a list is wanted. Each list is given in pages; a page that is short, or even empty, is the last one only
+/// if its reply has no next_token, as the signer looks through a bounded number of rows for one page.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PageRequest {
+    /// Rows of the page, 1 to 1,000; 0 asks for 100. More is refused.
+    #[prost(uint32, tag = "1")]
+    pub size: u32,
+    /// next_token of the page before; empty for the first page. It means nothing to a caller, and is refused in a call with
+    /// other filters than those of the page that it came with.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PageReply {
+    /// For the next page; empty after the last one.
+    #[prost(string, tag = "1")]
+    pub next_token: ::prost::alloc::string::String,
+}
+/// A filter by time: from the first moment up to, and not including, the second. Either may be left out.
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimeRange {
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatusRequest {}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StatusReply {
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub boot_id: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub ready: bool,
+    /// Why not ready, a line a cause; empty when ready.
+    #[prost(string, repeated, tag = "4")]
+    pub causes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "5")]
+    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
+    #[prost(uint64, tag = "6")]
+    pub policy_number: u64,
+    #[prost(string, tag = "7")]
+    pub policy_hash: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "8")]
+    pub open_intents: u64,
+    #[prost(uint64, tag = "9")]
+    pub certificates: u64,
+    /// What will keep it from being ready if nobody acts, a line each.
+    #[prost(string, repeated, tag = "10")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanRolloverRequest {
+    /// The moment that is asked about; now where it is not set.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanRolloverReply {
+    /// The moment that was asked about.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<crate::Timestamp>,
+    /// How far the rollover is then.
+    #[prost(enumeration = "RolloverStage", tag = "2")]
+    #[serde(serialize_with = "crate::json::name::<RolloverStage, _>")]
+    pub stage: i32,
+    /// The first CA, and the one that takes over.
+    #[prost(message, repeated, tag = "3")]
+    pub issuers: ::prost::alloc::vec::Vec<RolloverCa>,
+    /// What happens, in the order of time.
+    #[prost(message, repeated, tag = "4")]
+    pub steps: ::prost::alloc::vec::Vec<RolloverStep>,
+    /// What would go wrong or surprise, a line each.
+    #[prost(string, repeated, tag = "5")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloverCa {
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// SHA-256 of the CA certificate, hex.
+    #[prost(string, tag = "2")]
+    pub ca_sha256: ::prost::alloc::string::String,
+    /// SHA-256 of its RA's certificates, hex.
+    #[prost(string, repeated, tag = "3")]
+    pub ra_sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub not_before: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "5")]
+    pub not_after: ::core::option::Option<crate::Timestamp>,
+    /// When the first of its RA's certificates ends.
+    #[prost(message, optional, tag = "6")]
+    pub ra_not_after: ::core::option::Option<crate::Timestamp>,
+    /// Whether GetCACert names it at the moment that was asked about.
+    #[prost(bool, tag = "7")]
+    pub named: bool,
+    /// Whether requests to its RA are answered then.
+    #[prost(bool, tag = "8")]
+    pub answers: bool,
+    /// Its certificates in force now.
+    #[prost(uint64, tag = "9")]
+    pub certificates: u64,
+    /// When the last of them ends; not set where there is none.
+    #[prost(message, optional, tag = "10")]
+    pub last_not_after: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloverStep {
+    /// Not set where it waits for people.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkerStatus {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(bool, tag = "2")]
+    pub healthy: bool,
+    #[prost(string, tag = "3")]
+    pub token_label: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub token_serial: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub restarts: u32,
+    /// Operations since the worker started, counted by the worker itself, a role each.
+    #[prost(btree_map = "string, uint64", tag = "6")]
+    pub operations: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u64,
+    >,
+    /// CPU time since the worker started, seconds, user + system.
+    #[prost(double, tag = "7")]
+    pub cpu_seconds: f64,
+}
+/// A one-time challenge carries what it allows; a static one is bound to a profile and its inventory.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IssueChallengesRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<ChallengeItem>,
+    /// Time until expiry; the profile's own limit where it is not set.
+    #[prost(message, optional, tag = "3")]
+    pub ttl: ::core::option::Option<crate::Duration>,
+    /// A static challenge for the profile; items must be empty.
+    #[prost(bool, tag = "4")]
+    pub static_challenge: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChallengeItem {
+    /// RFC 4514 string, most specific RDN first.
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// Typed subject alternative names: dns:, ip:, email:, uri:, upn:.
+    #[prost(string, repeated, tag = "2")]
+    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IssueChallengesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub challenges: ::prost::alloc::vec::Vec<IssuedChallenge>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssuedChallenge {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The secret itself, shown this once.
+    #[prost(string, tag = "2")]
+    pub challenge: ::prost::alloc::string::String,
+}
+/// Newest first. All filters that are set must apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChallengesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "ChallengeState", tag = "3")]
+    pub state: i32,
+    /// The RFC 4514 subject that it allows, whole.
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    /// One of the typed subject alternative names that it allows.
+    #[prost(string, tag = "5")]
+    pub san: ::prost::alloc::string::String,
+    /// Serial of the certificate it was spent on, hex.
+    #[prost(string, tag = "6")]
+    pub serial: ::prost::alloc::string::String,
+    /// When it was issued.
+    #[prost(message, optional, tag = "7")]
+    pub issued: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChallengesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub challenges: ::prost::alloc::vec::Vec<ChallengeInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChallengeInfo {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "ChallengeKind", tag = "3")]
+    #[serde(serialize_with = "crate::json::name::<ChallengeKind, _>")]
+    pub kind: i32,
+    #[prost(enumeration = "ChallengeState", tag = "4")]
+    #[serde(serialize_with = "crate::json::name::<ChallengeState, _>")]
+    pub state: i32,
+    #[prost(string, tag = "5")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "6")]
+    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "7")]
+    pub issued_at: ::core::option::Option<crate::Timestamp>,
+    /// Not set for one that stays until it is revoked.
+    #[prost(message, optional, tag = "8")]
+    pub expires_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "9")]
+    pub issued_by: ::prost::alloc::string::String,
+    /// Serial of the certificate it was spent on, hex; empty when none.
+    #[prost(string, tag = "10")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeChallengeRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeChallengeReply {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AddInventoryRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<InventoryItem>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InventoryItem {
+    /// The exact value of the one RDN that the profile takes from its inventory, or a whole RFC 4514 subject.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo, hex; empty for none.
+    #[prost(string, tag = "2")]
+    pub spki_sha256: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddInventoryReply {
+    #[prost(uint64, tag = "1")]
+    pub added: u64,
+    #[prost(uint64, tag = "2")]
+    pub already_present: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetInventoryRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetInventoryReply {
+    #[prost(uint64, tag = "1")]
+    pub reset: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveInventoryRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveInventoryReply {
+    #[prost(uint64, tag = "1")]
+    pub removed: u64,
+}
+/// In the byte order of the names, as an inventory is a set. All filters that are set must apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListInventoryRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    /// Whose inventory it is; required.
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "InventoryState", tag = "3")]
+    pub state: i32,
+    /// Serial that was issued for the name under the static challenge, hex.
+    #[prost(string, tag = "4")]
+    pub serial: ::prost::alloc::string::String,
+    /// When the name was added.
+    #[prost(message, optional, tag = "5")]
+    pub added: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListInventoryReply {
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<InventoryInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InventoryInfo {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub spki_sha256: ::prost::alloc::string::String,
+    /// Serial issued under the static challenge, hex; empty while unused.
+    #[prost(string, tag = "3")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub added_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "5")]
+    pub added_by: ::prost::alloc::string::String,
+    #[prost(enumeration = "InventoryState", tag = "6")]
+    #[serde(serialize_with = "crate::json::name::<InventoryState, _>")]
+    pub state: i32,
+}
+/// Newest first. All filters that are set must apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCertificatesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "CertificateState", tag = "3")]
+    pub state: i32,
+    /// The RFC 4514 subject, whole.
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    /// One of its typed subject alternative names.
+    #[prost(string, tag = "5")]
+    pub san: ::prost::alloc::string::String,
+    /// Hex, with or without colons.
+    #[prost(string, tag = "6")]
+    pub serial: ::prost::alloc::string::String,
+    /// transactionID of the request that it was issued for.
+    #[prost(string, tag = "7")]
+    pub transaction_id: ::prost::alloc::string::String,
+    /// When it was issued, or given up.
+    #[prost(message, optional, tag = "8")]
+    pub issued: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCertificatesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<CertificateInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertificateInfo {
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    #[prost(string, tag = "2")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "5")]
+    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "6")]
+    pub not_before: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "7")]
+    pub not_after: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "8")]
+    pub issued_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "9")]
+    pub sha256: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub transaction_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub policy_hash: ::prost::alloc::string::String,
+    #[prost(enumeration = "CertificateState", tag = "12")]
+    #[serde(serialize_with = "crate::json::name::<CertificateState, _>")]
+    pub state: i32,
+    /// Not set where it is not revoked.
+    #[prost(message, optional, tag = "13")]
+    pub revoked_at: ::core::option::Option<crate::Timestamp>,
+    /// Not set where it is not revoked, or was given up.
+    #[prost(enumeration = "RevocationReason", optional, tag = "14")]
+    #[serde(serialize_with = "crate::json::optional_name::<RevocationReason, _>")]
+    pub revocation_reason: ::core::option::Option<i32>,
+    /// Serial that replaced it, hex; empty where none did.
+    #[prost(string, tag = "15")]
+    pub superseded_by: ::prost::alloc::string::String,
+}
+/// Soonest first, as that is the order in which somebody has to act. All pages are of the span of the first one. A single
+/// certificate's end is told by ListCertificates, which filters by its names.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListExpiringRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    /// Empty for all profiles.
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    /// From now to the last notAfter that is asked for; 1 s to 100 years, in whole seconds.
+    #[prost(message, optional, tag = "3")]
+    pub within: ::core::option::Option<crate::Duration>,
+    /// Also those that were renewed.
+    #[prost(bool, tag = "4")]
+    pub renewed: bool,
+    /// Those that ended within this time, in place of those that will.
+    #[prost(bool, tag = "5")]
+    pub expired: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListExpiringReply {
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<CertificateInfo>,
+    /// By the signer's clock: the moment from which the span is counted.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "3")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountExpiringRequest {
+    /// Empty for all profiles.
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// 1 s to 100 years, in whole seconds.
+    #[prost(message, optional, tag = "2")]
+    pub within: ::core::option::Option<crate::Duration>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CountExpiringReply {
+    /// Each profile of the policy in force, and each that a certificate was ever issued by.
+    #[prost(message, repeated, tag = "1")]
+    pub counts: ::prost::alloc::vec::Vec<ExpiringCount>,
+    /// By the signer's clock.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpiringCount {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// Certificates in force that end within the time.
+    #[prost(uint64, tag = "2")]
+    pub ending: u64,
+    /// Of them those that were renewed.
+    #[prost(uint64, tag = "3")]
+    pub renewed: u64,
+    /// Of them those that were not.
+    #[prost(uint64, tag = "4")]
+    pub not_renewed: u64,
+    /// Those that ended within the time before, and were neither renewed nor revoked.
+    #[prost(uint64, tag = "5")]
+    pub lapsed: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCertificateRequest {
+    /// Hex, with or without colons.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCertificateReply {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<CertificateInfo>,
+    #[prost(bytes = "vec", tag = "2")]
+    #[serde(serialize_with = "crate::json::base64")]
+    pub der: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeCertificateRequest {
+    /// Hex, with or without colons.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(enumeration = "RevocationReason", tag = "2")]
+    pub reason: i32,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeCertificateReply {
+    /// False where it was revoked before; nothing changed then.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+    #[prost(uint64, tag = "2")]
+    pub crl_number: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseCertificateRequest {
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseCertificateReply {
+    #[prost(uint64, tag = "1")]
+    pub crl_number: u64,
+}
+/// Newest first. All filters that are set must apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRequestsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "RequestState", tag = "3")]
+    pub state: i32,
+    /// The RFC 4514 subject, whole.
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    /// One of its typed subject alternative names.
+    #[prost(string, tag = "5")]
+    pub san: ::prost::alloc::string::String,
+    /// Serial that was issued for it, hex.
+    #[prost(string, tag = "6")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub transaction_id: ::prost::alloc::string::String,
+    /// When it was queued.
+    #[prost(message, optional, tag = "8")]
+    pub created: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRequestsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub requests: ::prost::alloc::vec::Vec<RequestInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestInfo {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "RequestState", tag = "3")]
+    #[serde(serialize_with = "crate::json::name::<RequestState, _>")]
+    pub state: i32,
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "5")]
+    pub sans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "6")]
+    pub transaction_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub created_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "8")]
+    pub expires_at: ::core::option::Option<crate::Timestamp>,
+    /// Who decided so far, each an operator's identity.
+    #[prost(string, repeated, tag = "9")]
+    pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Approvals it takes.
+    #[prost(uint32, tag = "10")]
+    pub approvals_needed: u32,
+    /// Serial issued for it, hex; empty while there is none.
+    #[prost(string, tag = "11")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRequestRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRequestReply {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<RequestInfo>,
+    /// Empty once it is decided.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<RuleVerdict>,
+    #[prost(bytes = "vec", tag = "3")]
+    #[serde(serialize_with = "crate::json::base64")]
+    pub csr: ::prost::alloc::vec::Vec<u8>,
+}
+/// One rule of the decision, as it stands now under the policy in force.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RuleVerdict {
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub holds: bool,
+    /// What was wanted and what came, where it does not hold.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecideRequestRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub approve: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecideRequestReply {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<RequestInfo>,
+}
+/// In the byte order of profile, exception and device, as it is a set. All filters that are set must apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLegacyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    /// Empty for all profiles.
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    /// The device's RFC 4514 subject, whole.
+    #[prost(string, tag = "3")]
+    pub subject: ::prost::alloc::string::String,
+    /// When the device last needed the exception.
+    #[prost(message, optional, tag = "4")]
+    pub last: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLegacyReply {
+    #[prost(message, repeated, tag = "1")]
+    pub uses: ::prost::alloc::vec::Vec<LegacyUse>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LegacyUse {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// Name of the exception, as in the table `quirks` of a policy file.
+    #[prost(string, tag = "2")]
+    pub quirk: ::prost::alloc::string::String,
+    /// RFC 4514 subject.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
+    /// Certificates that needed it.
+    #[prost(uint64, tag = "4")]
+    pub uses: u64,
+    #[prost(message, optional, tag = "5")]
+    pub first_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    pub last_at: ::core::option::Option<crate::Timestamp>,
+    /// Whether the profile in force still allows it.
+    #[prost(bool, tag = "7")]
+    pub allowed: bool,
+    /// From when on it no longer does; not set where the profile sets no end.
+    #[prost(message, optional, tag = "8")]
+    pub until: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyBasisRequest {}
+#[derive(serde::Serialize)]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyBasisReply {
+    /// Of the version in force; 0 before the first.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// SHA-256 of its proposal, hex; empty before the first.
+    #[prost(string, tag = "2")]
+    pub predecessor: ::prost::alloc::string::String,
+    /// SHA-256 of the issuing CA's certificate, hex.
+    #[prost(string, tag = "3")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Settings of the signer that bear on issuance, by name.
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub settings: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Head of the chain of each inventory that has one, hex, by profile.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub inventories: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Approvals that a version needs, and who may give them.
+    #[prost(uint32, tag = "6")]
+    pub approvals: u32,
+    #[prost(message, repeated, tag = "7")]
+    pub approvers: ::prost::alloc::vec::Vec<PolicyApprover>,
+    #[prost(message, repeated, tag = "8")]
+    pub stopped: ::prost::alloc::vec::Vec<StoppedProfile>,
+}
+#[derive(serde::Serialize)]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyApprover {
+    #[prost(string, tag = "1")]
+    pub person: ::prost::alloc::string::String,
+    /// SHA-256 of the pinned certificate's DER SubjectPublicKeyInfo, hex.
+    #[prost(string, tag = "2")]
+    pub spki_sha256: ::prost::alloc::string::String,
+    /// Counts for versions activated before, for no new one.
+    #[prost(bool, tag = "3")]
+    pub retired: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoppedProfile {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub stopped_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "4")]
+    pub stopped_by: ::prost::alloc::string::String,
+}
+/// A version on its way: the files, the proposal that names them by hash, and detached CMS signatures over the proposal.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyProposal {
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<PolicyFile>,
+    /// Canonical TOML, byte for byte as it was signed.
+    #[prost(bytes = "vec", tag = "2")]
+    #[serde(serialize_with = "crate::json::base64")]
+    pub proposal: ::prost::alloc::vec::Vec<u8>,
+    /// DER CMS SignedData without content.
+    #[prost(bytes = "vec", tag = "3")]
+    #[serde(serialize_with = "crate::json::base64")]
+    pub author_signature: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    #[serde(serialize_with = "crate::json::base64_each")]
+    pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckPolicyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckPolicyReply {
+    /// Whether ActivatePolicy would succeed now.
+    #[prost(bool, tag = "1")]
+    pub ready: bool,
+    /// What it lacks or what is wrong, a line each; empty when ready.
+    #[prost(string, repeated, tag = "2")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+    #[prost(string, tag = "4")]
+    pub author: ::prost::alloc::string::String,
+    /// People whose approvals count.
+    #[prost(string, repeated, tag = "5")]
+    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "6")]
+    pub approvals_needed: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActivatePolicyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyFile {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    #[serde(serialize_with = "crate::json::base64")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ActivatePolicyReply {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// SHA-256 over the file bytes, and over the canonical model; hex.
+    #[prost(string, tag = "2")]
+    pub file_hash: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub model_hash: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub profiles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyRequest {
+    /// 0 for the version in force.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetPolicyReply {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<PolicyInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopProfileRequest {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    /// The operator's words, 1 to 200 characters.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopProfileReply {
+    /// False where it was stopped before; nothing changed then.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+}
+/// Newest first. All filters that are set must apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPoliciesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    /// Versions that have this profile.
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    /// When the version was activated.
+    #[prost(message, optional, tag = "3")]
+    pub activated: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPoliciesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<PolicyInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyInfo {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(string, tag = "2")]
+    pub file_hash: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub model_hash: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub activated_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "5")]
+    pub activated_by: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub active: bool,
+    #[prost(string, repeated, tag = "7")]
+    pub profiles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SHA-256 of the proposal, hex: what the next version names as its predecessor.
+    #[prost(string, tag = "8")]
+    pub proposal_sha256: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub ticket: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub author: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "11")]
+    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "12")]
+    pub not_before: ::core::option::Option<crate::Timestamp>,
+    #[prost(message, optional, tag = "13")]
+    pub expires: ::core::option::Option<crate::Timestamp>,
+}
+/// Newest first. All filters that are set must apply; each holds the record's own member to the value.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    /// Kind of the record as in request.issued: one of those that this release writes.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub profile: ::prost::alloc::string::String,
+    /// Hex, with or without colons.
+    #[prost(string, tag = "4")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub transaction_id: ::prost::alloc::string::String,
+    /// By the signer's wall clock.
+    #[prost(message, optional, tag = "6")]
+    pub recorded: ::core::option::Option<TimeRange>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAuditReply {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<AuditRecord>,
+    #[prost(message, optional, tag = "2")]
+    pub page: ::core::option::Option<PageReply>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditRecord {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// The record as canonical JSON, byte for byte as it is stored.
+    #[prost(string, tag = "2")]
+    pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCheckpointRequest {}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCheckpointReply {
+    /// A signed note: origin, size, root hash, an empty line, signatures. Empty while no checkpoint was signed.
+    #[prost(string, tag = "1")]
+    pub note: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveConsistencyRequest {
+    /// Of the older checkpoint; 1 or more.
+    #[prost(uint64, tag = "1")]
+    pub from_size: u64,
+    /// Of the newer one.
+    #[prost(uint64, tag = "2")]
+    pub to_size: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveConsistencyReply {
+    /// RFC 6962 section 2.1.2; 32 octets each.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    #[serde(serialize_with = "crate::json::base64_each")]
+    pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCosignatureRequest {
+    /// Size of the checkpoint.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// One signature line of a note, without the line end.
+    #[prost(string, tag = "2")]
+    pub line: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCosignatureReply {
+    /// Cosignatures that the checkpoint has now.
+    #[prost(uint32, tag = "1")]
+    pub cosignatures: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReceiptRequest {
+    /// Hex, with or without colons.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReceiptReply {
+    /// JSON, as `assay receipt` writes it.
+    #[prost(string, tag = "1")]
+    pub receipt: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportRequest {
+    /// Records of this time by the signer's wall clock; of all others only the leaf hash is told.
+    #[prost(message, optional, tag = "1")]
+    pub recorded: ::core::option::Option<TimeRange>,
+    /// End at the newest checkpoint that a witness cosigned, rather than at the newest.
+    #[prost(bool, tag = "2")]
+    pub cosigned: bool,
+}
+/// In this order: one head, an issuer for each CA that ever issued here, the present one first, policies, inventory changes, then
+/// every leaf from sequence 1.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExportItem {
+    #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4, 5")]
+    pub item: ::core::option::Option<export_item::Item>,
+}
+/// Nested message and enum types in `ExportItem`.
+pub mod export_item {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Item {
+        #[prost(message, tag = "1")]
+        Head(super::ExportHead),
+        #[prost(message, tag = "2")]
+        Issuer(super::ExportIssuer),
+        #[prost(message, tag = "3")]
+        Policy(super::ExportPolicy),
+        #[prost(message, tag = "4")]
+        InventoryChange(super::ExportInventoryChange),
+        #[prost(message, tag = "5")]
+        Leaf(super::ExportLeaf),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportHead {
+    /// The checkpoint at whose size the export ends.
+    #[prost(string, tag = "1")]
+    pub checkpoint: ::prost::alloc::string::String,
+    /// Records that the export holds.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// The log's public key as a C2SP verifier key (vkey).
+    #[prost(string, tag = "3")]
+    pub log_key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportIssuer {
+    /// DER of the CA and of the certificates above it, in order.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExportPolicy {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(message, optional, tag = "2")]
+    pub activated_at: ::core::option::Option<crate::Timestamp>,
+    #[prost(string, tag = "3")]
+    pub activated_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportInventoryChange {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// JSON, as it is hashed.
+    #[prost(string, tag = "3")]
+    pub content: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportLeaf {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// RFC 6962 leaf hash, where the record is not asked for.
+    #[prost(bytes = "vec", tag = "2")]
+    pub leaf_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Canonical JSON.
+    #[prost(bytes = "vec", tag = "3")]
+    pub record: ::prost::alloc::vec::Vec<u8>,
+    /// Salt of 32 octets and canonical JSON that the record's `evidence` is the hash of; empty where there is none, or no more.
+    #[prost(bytes = "vec", tag = "4")]
+    pub evidence_salt: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub evidence: ::prost::alloc::vec::Vec<u8>,
+    /// DER of the certificate that a request.issued tells of.
+    #[prost(bytes = "vec", tag = "6")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RolloverStage {
+    Unspecified = 0,
+    /// No CA is to take over.
+    None = 1,
+    /// A CA is to take over, and no version of the policy in force approves it.
+    Unapproved = 2,
+    /// Devices are told about the CA that takes over.
+    Announced = 3,
+    /// The next CA has taken over; the RA of the first is still answered.
+    Overlap = 4,
+    /// The next CA has taken over; the first one signs CRLs and OCSP responses alone.
+    Over = 5,
+}
+impl RolloverStage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ROLLOVER_STAGE_UNSPECIFIED",
+            Self::None => "ROLLOVER_STAGE_NONE",
+            Self::Unapproved => "ROLLOVER_STAGE_UNAPPROVED",
+            Self::Announced => "ROLLOVER_STAGE_ANNOUNCED",
+            Self::Overlap => "ROLLOVER_STAGE_OVERLAP",
+            Self::Over => "ROLLOVER_STAGE_OVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROLLOVER_STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ROLLOVER_STAGE_NONE" => Some(Self::None),
+            "ROLLOVER_STAGE_UNAPPROVED" => Some(Self::Unapproved),
+            "ROLLOVER_STAGE_ANNOUNCED" => Some(Self::Announced),
+            "ROLLOVER_STAGE_OVERLAP" => Some(Self::Overlap),
+            "ROLLOVER_STAGE_OVER" => Some(Self::Over),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ChallengeKind {
+    Unspecified = 0,
+    OneTime = 1,
+    Static = 2,
+}
+impl ChallengeKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CHALLENGE_KIND_UNSPECIFIED",
+            Self::OneTime => "CHALLENGE_KIND_ONE_TIME",
+            Self::Static => "CHALLENGE_KIND_STATIC",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CHALLENGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CHALLENGE_KIND_ONE_TIME" => Some(Self::OneTime),
+            "CHALLENGE_KIND_STATIC" => Some(Self::Static),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ChallengeState {
+    Unspecified = 0,
+    Open = 1,
+    /// Kept for a request that waits for approval.
+    Reserved = 2,
+    Spent = 3,
+    Revoked = 4,
+    /// Was open when its time ended.
+    Expired = 5,
+}
+impl ChallengeState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CHALLENGE_STATE_UNSPECIFIED",
+            Self::Open => "CHALLENGE_STATE_OPEN",
+            Self::Reserved => "CHALLENGE_STATE_RESERVED",
+            Self::Spent => "CHALLENGE_STATE_SPENT",
+            Self::Revoked => "CHALLENGE_STATE_REVOKED",
+            Self::Expired => "CHALLENGE_STATE_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CHALLENGE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CHALLENGE_STATE_OPEN" => Some(Self::Open),
+            "CHALLENGE_STATE_RESERVED" => Some(Self::Reserved),
+            "CHALLENGE_STATE_SPENT" => Some(Self::Spent),
+            "CHALLENGE_STATE_REVOKED" => Some(Self::Revoked),
+            "CHALLENGE_STATE_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum InventoryState {
+    Unspecified = 0,
+    /// The static challenge may issue for it.
+    Unused = 1,
+    /// Kept for a request that waits for approval.
+    Reserved = 2,
+    Used = 3,
+}
+impl InventoryState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INVENTORY_STATE_UNSPECIFIED",
+            Self::Unused => "INVENTORY_STATE_UNUSED",
+            Self::Reserved => "INVENTORY_STATE_RESERVED",
+            Self::Used => "INVENTORY_STATE_USED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INVENTORY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INVENTORY_STATE_UNUSED" => Some(Self::Unused),
+            "INVENTORY_STATE_RESERVED" => Some(Self::Reserved),
+            "INVENTORY_STATE_USED" => Some(Self::Used),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CertificateState {
+    Unspecified = 0,
+    /// Permitted, and not known to be signed. Listed only where it is asked for.
+    Intent = 1,
+    Issued = 2,
+    /// Revoked until it is released.
+    Held = 3,
+    Revoked = 4,
+    /// Never known to be signed, and given up: it counts as revoked.
+    Abandoned = 5,
+}
+impl CertificateState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CERTIFICATE_STATE_UNSPECIFIED",
+            Self::Intent => "CERTIFICATE_STATE_INTENT",
+            Self::Issued => "CERTIFICATE_STATE_ISSUED",
+            Self::Held => "CERTIFICATE_STATE_HELD",
+            Self::Revoked => "CERTIFICATE_STATE_REVOKED",
+            Self::Abandoned => "CERTIFICATE_STATE_ABANDONED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CERTIFICATE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CERTIFICATE_STATE_INTENT" => Some(Self::Intent),
+            "CERTIFICATE_STATE_ISSUED" => Some(Self::Issued),
+            "CERTIFICATE_STATE_HELD" => Some(Self::Held),
+            "CERTIFICATE_STATE_REVOKED" => Some(Self::Revoked),
+            "CERTIFICATE_STATE_ABANDONED" => Some(Self::Abandoned),
+            _ => None,
+        }
+    }
+}
+/// CRLReason of RFC 5280 section 5.3.1, but for removeFromCRL, which only delta CRLs have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RevocationReason {
+    Unspecified = 0,
+    KeyCompromise = 1,
+    CaCompromise = 2,
+    AffiliationChanged = 3,
+    Superseded = 4,
+    CessationOfOperation = 5,
+    CertificateHold = 6,
+    PrivilegeWithdrawn = 9,
+    AaCompromise = 10,
+}
+impl RevocationReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REVOCATION_REASON_UNSPECIFIED",
+            Self::KeyCompromise => "REVOCATION_REASON_KEY_COMPROMISE",
+            Self::CaCompromise => "REVOCATION_REASON_CA_COMPROMISE",
+            Self::AffiliationChanged => "REVOCATION_REASON_AFFILIATION_CHANGED",
+            Self::Superseded => "REVOCATION_REASON_SUPERSEDED",
+            Self::CessationOfOperation => "REVOCATION_REASON_CESSATION_OF_OPERATION",
+            Self::CertificateHold => "REVOCATION_REASON_CERTIFICATE_HOLD",
+            Self::PrivilegeWithdrawn => "REVOCATION_REASON_PRIVILEGE_WITHDRAWN",
+            Self::AaCompromise => "REVOCATION_REASON_AA_COMPROMISE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REVOCATION_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "REVOCATION_REASON_KEY_COMPROMISE" => Some(Self::KeyCompromise),
+            "REVOCATION_REASON_CA_COMPROMISE" => Some(Self::CaCompromise),
+            "REVOCATION_REASON_AFFILIATION_CHANGED" => Some(Self::AffiliationChanged),
+            "REVOCATION_REASON_SUPERSEDED" => Some(Self::Superseded),
+            "REVOCATION_REASON_CESSATION_OF_OPERATION" => {
+                Some(Self::CessationOfOperation)
+            }
+            "REVOCATION_REASON_CERTIFICATE_HOLD" => Some(Self::CertificateHold),
+            "REVOCATION_REASON_PRIVILEGE_WITHDRAWN" => Some(Self::PrivilegeWithdrawn),
+            "REVOCATION_REASON_AA_COMPROMISE" => Some(Self::AaCompromise),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RequestState {
+    Unspecified = 0,
+    Pending = 1,
+    /// Approved, and not polled for yet.
+    Approved = 2,
+    Issued = 3,
+    Denied = 4,
+    Expired = 5,
+}
+impl RequestState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REQUEST_STATE_UNSPECIFIED",
+            Self::Pending => "REQUEST_STATE_PENDING",
+            Self::Approved => "REQUEST_STATE_APPROVED",
+            Self::Issued => "REQUEST_STATE_ISSUED",
+            Self::Denied => "REQUEST_STATE_DENIED",
+            Self::Expired => "REQUEST_STATE_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REQUEST_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "REQUEST_STATE_PENDING" => Some(Self::Pending),
+            "REQUEST_STATE_APPROVED" => Some(Self::Approved),
+            "REQUEST_STATE_ISSUED" => Some(Self::Issued),
+            "REQUEST_STATE_DENIED" => Some(Self::Denied),
+            "REQUEST_STATE_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
     }
 }
 /// Generated client implementations.

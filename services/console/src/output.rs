@@ -56,10 +56,23 @@ impl Output {
     /// # Errors
     /// Standard output cannot be written.
     pub fn list<T: Row + Serialize>(self, rows: &[T]) -> Outcome {
+        self.rows(rows, T::HEADERS, Row::cells)
+    }
+
+    /// A list of a type that another crate defines: a table with these columns, or an array.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn rows<T: Serialize>(
+        self,
+        rows: &[T],
+        headers: &[&str],
+        cells: impl Fn(&T) -> Vec<String>,
+    ) -> Outcome {
         if self.json {
             return self.json(rows);
         }
-        self.table(rows)
+        self.columns(headers, rows.iter().map(cells))
     }
 
     /// A table for people, one part of a longer answer.
@@ -67,17 +80,21 @@ impl Output {
     /// # Errors
     /// Standard output cannot be written.
     pub fn table<T: Row>(self, rows: &[T]) -> Outcome {
+        self.columns(T::HEADERS, rows.iter().map(Row::cells))
+    }
+
+    fn columns(self, headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Outcome {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(T::HEADERS.iter().map(|header| self.header(header)));
+            .set_header(headers.iter().map(|header| self.header(header)));
         if !io::stdout().is_terminal() {
             // A pipe gets each row on one line, however long.
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
         for row in rows {
-            table.add_row(row.cells().iter().map(|cell| printable(cell)));
+            table.add_row(row.iter().map(|cell| printable(cell)));
         }
         table
             .lines()

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use self::answers::Answers;
 pub(crate) use self::answers::Profile;
-pub(crate) use self::file::{File, LAST_SECOND, etag, is_known_by};
+pub(crate) use self::file::{File, etag, is_known_by};
 use crate::observe;
 use crate::route::Selector;
 use crate::signer::Signer;

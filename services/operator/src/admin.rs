@@ -13,7 +13,7 @@ use crate::installation::Installation;
 
 /// No administrative call works longer; the longest, 10,000 inventory names, is meant to take a second.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Largest reply taken: a page of 10,000 audit records of at most 4 KiB does not reach it in practice.
+/// Largest reply taken: far above a page of 1,000 audit records of at most 4 KiB each.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
 
 /// A connection to the signer as the installation's operator.

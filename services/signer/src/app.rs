@@ -360,7 +360,7 @@ async fn start_cas(
 /// Wall time of the newest audit record, 0 in an empty log.
 async fn latest_record_ms(store: &Store) -> Result<i64, StartFailure> {
     let last = store.counts().await?.audit_records;
-    let newest = store.list_audit(last.saturating_sub(1), 1, None).await?;
+    let newest = store.audit_after(last.saturating_sub(1), 1).await?;
     match newest.first() {
         Some(row) => Ok(Record::from_canonical(&row.record)?.draft.moment.wall_ms),
         None => Ok(0),

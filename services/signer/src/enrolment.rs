@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use assay_policy::Profile;
+use assay_proto::Timestamp;
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
@@ -254,7 +255,7 @@ fn files_of(generation: &Generation) -> Vec<PublicFile> {
         content_type: "application/pkix-cert".to_owned(),
         content: ca.certificate.clone(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
-        last_modified: unix(ca.issuer.not_before),
+        last_modified: Some(ca.issuer.not_before.into()),
         further_paths: further_paths("aia/ca.cer"),
     }];
     files.extend(generation.revocation.latest().map(|crl| PublicFile {
@@ -262,17 +263,10 @@ fn files_of(generation: &Generation) -> Vec<PublicFile> {
         content_type: "application/pkix-crl".to_owned(),
         content: crl.der.clone(),
         max_age_seconds: CRL_MAX_AGE_SECONDS,
-        last_modified: crl.this_update,
+        last_modified: Some(Timestamp::at(crl.this_update)),
         further_paths: further_paths("crl/ca.crl"),
     }));
     files
-}
-
-fn unix(time: SystemTime) -> i64 {
-    let since_epoch = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn to_outcome(answer: Answer) -> Outcome {

@@ -55,7 +55,8 @@ impl Evidence {
 async fn all_records(installation: &Installation) -> Result<Vec<String>> {
     let list = ["audit", "list", "--raw", "--limit", "10000"];
     let ran = installation.assay(&list).await?.succeeded()?;
-    Ok(ran.text().lines().map(str::to_owned).collect())
+    // Told newest first.
+    Ok(ran.text().lines().rev().map(str::to_owned).collect())
 }
 
 /// Every file below a directory, by its path in it.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use assay_proto::v1::{
     GetCertificateRequest, GetRequestRequest, ListAuditRequest, ListCertificatesRequest,
     ListChallengesRequest, ListInventoryRequest, ListLegacyRequest, ListPoliciesRequest,
-    ListRequestsRequest, StatusRequest,
+    ListRequestsRequest, PageRequest, StatusRequest,
 };
 use assay_tests::device::{Answer, Device, Message};
 use assay_tests::operator::Operator;
@@ -271,9 +271,12 @@ async fn answers(scene: &mut Scene, issued: &[Vec<u8>]) -> Result<Vec<(String, V
     ask!(list_requests, ListRequestsRequest::default());
     ask!(list_certificates, ListCertificatesRequest::default());
     ask!(list_legacy, ListLegacyRequest::default());
-    ask!(list_policies, ListPoliciesRequest {});
+    ask!(list_policies, ListPoliciesRequest::default());
     let request = ListAuditRequest {
-        limit: 1_000,
+        page: Some(PageRequest {
+            size: 1_000,
+            token: String::new(),
+        }),
         ..Default::default()
     };
     ask!(list_audit, request);

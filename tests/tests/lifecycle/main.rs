@@ -9,6 +9,7 @@ mod revocation;
 mod struck_off;
 
 use anyhow::{Context, Result};
+use assay_proto::Named;
 use assay_scep::FailInfo;
 use assay_tests::audit::{Record, terminal};
 use assay_tests::device::{Anchors, Answer, Device, Message};
@@ -86,7 +87,7 @@ impl Scene {
         let serial = serial_hex(certificate)?;
         let info = self.operator.certificate(&serial).await?.info;
         let info = info.context("a certificate without its record")?;
-        Ok((info.state, info.superseded_by))
+        Ok((info.state().as_str().to_owned(), info.superseded_by))
     }
 
     async fn last_sequence(&mut self) -> Result<u64> {

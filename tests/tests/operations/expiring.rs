@@ -222,18 +222,19 @@ async fn a_list_is_cut_and_goes_on_and_an_alarm_ends_with_its_code() -> Result<(
     let first = run(&installation, &["--json", "--limit", "1100"]).await?;
     let cut: Vec<Value> = serde_json::from_slice(&first.succeeded()?.stdout)?;
     let cut = serials(&cut)?;
-    let last = cut.last().context("nothing")?;
     let ran = run(&installation, &["--limit", "1100"])
         .await?
         .succeeded()?;
-    assert!(
-        ran.stderr.contains(&format!("--after {last} ")),
-        "{}",
-        ran.stderr
-    );
-    let rest = run(&installation, &["--json", "--after", last]).await?;
-    let rest: Vec<Value> = serde_json::from_slice(&rest.succeeded()?.stdout)?;
+    let token = ran.stderr.split("--page ").nth(1).context("no token")?;
+    let token = token.trim_end();
+    let rest = run(&installation, &["--json", "--page", token]).await?;
+    let rest = rest.succeeded()?;
+    assert_eq!(rest.stderr, "");
+    let rest: Vec<Value> = serde_json::from_slice(&rest.stdout)?;
     assert_eq!([cut, serials(&rest)?].concat(), all);
+    let other = run(&installation, &["--renewed", "--page", token]).await?;
+    assert_eq!(other.status.code(), Some(1));
+    assert!(other.stderr.contains("other filters"), "{}", other.stderr);
 
     let alarm = run(&installation, &["--fail-if-any", "--limit", "1"]).await?;
     assert_eq!(alarm.status.code(), Some(1));
@@ -256,18 +257,18 @@ async fn what_cannot_be_meant_is_refused_in_words() -> Result<()> {
         (&["--within", "0d"], 2, "at least 1s"),
         (&["--within", "abc"], 2, "write a time as 12h, 30d or 8w"),
         (&["--within", "1000y"], 1, "100 years"),
-        (&["--profile", "devcies"], 1, "no profile `devcies`"),
+        (
+            &["--profile", "devcies"],
+            1,
+            "no profile `devcies`; the known profiles are devices, fleet",
+        ),
         (
             &["--summary", "--profile", "devcies"],
             1,
             "no profile `devcies`",
         ),
-        (
-            &["--after", "0102"],
-            1,
-            "no certificate has the serial 0102",
-        ),
-        (&["--after", "pump"], 1, "`pump`"),
+        (&["--page", "0102"], 1, "start again without a token"),
+        (&["--page", "pump"], 1, "start again without a token"),
         (&["--limit", "0"], 2, "--limit"),
         (&["--summary", "--renewed"], 2, "--renewed"),
     ] {
@@ -279,9 +280,9 @@ async fn what_cannot_be_meant_is_refused_in_words() -> Result<()> {
     }
     let mut operator = Operator::connect(&installation.ready().dir).await?;
     let client = operator.client();
-    for within_seconds in [0, u64::MAX] {
+    for seconds in [0, -1, i64::MAX] {
         let request = assay_proto::v1::ListExpiringRequest {
-            within_seconds,
+            within: Some(assay_proto::Duration { seconds, nanos: 0 }),
             ..Default::default()
         };
         let refused = client.list_expiring(request).await.err();

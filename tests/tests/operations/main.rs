@@ -3,6 +3,7 @@
 mod certificates;
 mod configuration;
 mod expiring;
+mod lists;
 mod processes;
 mod requests;
 mod rollover;

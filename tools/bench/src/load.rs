@@ -54,7 +54,7 @@ pub(super) async fn prepare(
                     sans: Vec::new(),
                 })
                 .collect(),
-            ttl_seconds: 0,
+            ttl: None,
             static_challenge: false,
         };
         let issued = admin.issue_challenges(request).await?;

@@ -44,7 +44,7 @@ async fn kept(store: &Store) -> Vec<(u64, [u8; 32], Vec<u8>)> {
 }
 
 async fn recorded_hash(store: &Store, sequence: u64) -> Option<assay_audit::Hash> {
-    let rows = store.list_audit(sequence - 1, 1, None).await.unwrap();
+    let rows = store.audit_after(sequence - 1, 1).await.unwrap();
     let record = Record::from_canonical(&rows[0].record).unwrap();
     record.draft.event.evidence().copied()
 }
@@ -84,7 +84,7 @@ async fn where_evidence_cannot_be_kept_nothing_is_permitted() {
     let refused = fixture.store.permit(write).await;
     assert!(refused.is_err(), "{refused:?}");
     assert!(fixture.store.open_intents(None).await.unwrap().is_empty());
-    let records = fixture.store.list_audit(0, 0, None).await.unwrap();
+    let records = fixture.store.audit_after(0, 0).await.unwrap();
     assert_eq!(records.len(), 1, "that of the challenge alone");
 }
 
@@ -94,7 +94,7 @@ async fn pruning_removes_evidence_whose_time_is_over_and_leaves_the_log_as_it_is
     let store = &fixture.store;
     let drafts = vec![decided(1, NOW), decided(2, NOW + 1), decided(3, NOW + 2)];
     store.append_audit(drafts).await.unwrap();
-    let before = store.list_audit(0, 0, None).await.unwrap();
+    let before = store.audit_after(0, 0).await.unwrap();
     assert_eq!(store.prune(FOREVER).await.unwrap(), 0);
 
     let retention = Retention {
@@ -104,7 +104,7 @@ async fn pruning_removes_evidence_whose_time_is_over_and_leaves_the_log_as_it_is
     assert_eq!(store.prune(retention).await.unwrap(), 2);
     let left: Vec<u64> = kept(store).await.iter().map(|row| row.0).collect();
     assert_eq!(left, [3]);
-    assert_eq!(store.list_audit(0, 0, None).await.unwrap(), before);
+    assert_eq!(store.audit_after(0, 0).await.unwrap(), before);
     assert!(recorded_hash(store, 1).await.is_some());
 
     store

@@ -1,5 +1,5 @@
 use assay_audit::{Event, Hash, Record};
-use assay_store::{Consume, Store};
+use assay_store::{AuditQuery, Consume, Store};
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -8,7 +8,7 @@ async fn whole_log(store: &Store) -> Vec<assay_store::AuditRow> {
     let mut rows: Vec<assay_store::AuditRow> = Vec::new();
     loop {
         let after = rows.last().map_or(0, |row| row.sequence);
-        let page = store.list_audit(after, 100, None).await.unwrap();
+        let page = store.audit_after(after, 100).await.unwrap();
         if page.is_empty() {
             return rows;
         }
@@ -92,8 +92,44 @@ async fn records_are_listed_by_kind() {
     });
     let drafts = vec![clock_step(), stopped.clone(), clock_step(), stopped];
     assert_eq!(fixture.store.append_audit(drafts).await.unwrap(), 4);
-    let kind = Some("service.stopped".to_owned());
-    let rows = fixture.store.list_audit(2, 0, kind).await.unwrap();
-    let sequences: Vec<_> = rows.iter().map(|row| row.sequence).collect();
-    assert_eq!(sequences, [4]);
+    let mut query = AuditQuery {
+        kind: Some("service.stopped".to_owned()),
+        rows: 1,
+        ..AuditQuery::default()
+    };
+    for (sequence, next) in [(4, Some(4)), (2, None)] {
+        let page = fixture.store.list_audit(query.clone()).await.unwrap();
+        let sequences: Vec<_> = page.rows.iter().map(|row| row.sequence).collect();
+        assert_eq!((sequences, page.next), (vec![sequence], next));
+        query.before = page.next;
+    }
+}
+
+#[tokio::test]
+async fn records_are_listed_newest_first_by_what_they_name() {
+    let fixture = Fixture::new();
+    let held = |number| {
+        draft(Event::CertificateHeld {
+            actor: "assay://operator/a".into(),
+            serial: serial(number).to_string().into(),
+        })
+    };
+    let drafts = vec![held(1), clock_step(), held(2), held(1)];
+    fixture.store.append_audit(drafts).await.unwrap();
+    let list = async |query| {
+        let page = fixture.store.list_audit(query).await.unwrap();
+        let sequences: Vec<_> = page.rows.iter().map(|row| row.sequence).collect();
+        sequences
+    };
+    assert_eq!(list(AuditQuery::default()).await, [4, 3, 2, 1]);
+    let of_serial = list(AuditQuery {
+        serial: Some(serial(1)),
+        ..AuditQuery::default()
+    });
+    assert_eq!(of_serial.await, [4, 1]);
+    let of_another = list(AuditQuery {
+        transaction_id: Some("none such".to_owned()),
+        ..AuditQuery::default()
+    });
+    assert_eq!(of_another.await, [0; 0]);
 }

@@ -1,4 +1,6 @@
-use assay_store::{ChallengeState, Revocation, Serial};
+use assay_store::{
+    ChallengeQuery, ChallengeState, ChallengeStatus, MAX_ROWS, Revocation, Serial, StoreError,
+};
 
 use crate::support::*;
 
@@ -75,22 +77,56 @@ async fn challenges_are_listed_by_profile_and_state() {
         .revoke_challenge("b".to_owned(), vec![])
         .await
         .unwrap();
-    let ids = |profile: Option<&str>, state, limit| {
-        let rows = store.list_challenges(profile.map(str::to_owned), state, limit);
+    let list = |query| {
+        let page = store.list_challenges(query);
         async {
-            rows.await
-                .unwrap()
-                .into_iter()
-                .map(|row| row.id)
-                .collect::<Vec<_>>()
+            let page = page.await.unwrap();
+            let ids: Vec<_> = page.rows.into_iter().map(|row| row.id).collect();
+            (ids, page.next)
         }
     };
-    assert_eq!(ids(None, None, 0).await, ["s", "c", "b", "a"]);
+    let all = ChallengeQuery {
+        now: NOW,
+        ..ChallengeQuery::default()
+    };
+    let ids = async |query| list(query).await.0;
+    assert_eq!(ids(all.clone()).await, ["s", "c", "b", "a"]);
+    let of = |status| ChallengeQuery {
+        status: Some(status),
+        ..all.clone()
+    };
+    let open = ChallengeQuery {
+        profile: Some("devices".to_owned()),
+        ..of(ChallengeStatus::Open)
+    };
+    assert_eq!(ids(open.clone()).await, ["c", "a"]);
+    assert_eq!(ids(of(ChallengeStatus::Revoked)).await, ["b"]);
+
+    // Nothing but the time makes an open one an expired one; a static one without an end stays.
+    assert_eq!(ids(of(ChallengeStatus::Expired)).await, [""; 0]);
+    let later = |query| ChallengeQuery {
+        now: i64::MAX,
+        ..query
+    };
+    assert_eq!(ids(later(of(ChallengeStatus::Expired))).await, ["c", "a"]);
+    assert_eq!(ids(later(of(ChallengeStatus::Open))).await, ["s"]);
+    assert_eq!(ids(later(open)).await, [""; 0]);
+
+    // The last page is known to be the last, also where it is full.
+    let mut paged = ChallengeQuery { rows: 2, ..all };
+    let (first, next) = list(paged.clone()).await;
+    assert_eq!(first, ["s", "c"]);
+    paged.before = next;
     assert_eq!(
-        ids(Some("devices"), Some(ChallengeState::Open), 0).await,
-        ["c", "a"]
+        list(paged.clone()).await,
+        (vec!["b".to_owned(), "a".to_owned()], None)
     );
-    assert_eq!(ids(None, Some(ChallengeState::Revoked), 1).await, ["b"]);
+    paged.rows = MAX_ROWS + 1;
+    let refused = store.list_challenges(paged).await;
+    assert!(matches!(
+        refused,
+        Err(StoreError::TooManyRows { asked: 1_001 })
+    ));
 }
 
 #[test]

@@ -38,12 +38,12 @@ fn within(span: RangeInclusive<i64>) -> ExpiringQuery {
         span,
         renewed: false,
         after: None,
-        limit: 0,
+        rows: 0,
     }
 }
 
 async fn list(fixture: &Fixture, query: ExpiringQuery) -> Vec<CertificateRow> {
-    fixture.store.list_expiring(query).await.unwrap()
+    fixture.store.list_expiring(query).await.unwrap().rows
 }
 
 /// The numbers of the certificates.
@@ -116,21 +116,22 @@ async fn pages_leave_none_out_and_tell_none_twice_where_many_end_at_once() {
         renew(&fixture, 20 + number, number).await;
     }
     let mut query = within(NOW..=NOW + 2 * DAY);
-    query.limit = 2;
+    query.rows = 2;
     for (renewed, wanted) in [(false, vec![1, 3, 4, 6, 7]), (true, (1..=7).collect())] {
         query.renewed = renewed;
         query.after = None;
         let mut found = Vec::new();
         loop {
-            let rows = list(&fixture, query.clone()).await;
-            let Some(last) = rows.last() else { break };
-            assert!(rows.len() <= 2);
-            query.after = fixture.store.end_of(last.serial.clone()).await.unwrap();
-            found.extend(rows.into_iter().map(|row| row.position));
+            let page = fixture.store.list_expiring(query.clone()).await.unwrap();
+            assert!((1..=2).contains(&page.rows.len()));
+            found.extend(page.rows.into_iter().map(|row| row.position));
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
         }
         assert_eq!(found, wanted);
     }
-    assert_eq!(fixture.store.end_of(serial(99)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -150,8 +151,4 @@ async fn the_counts_are_those_of_the_lists_by_profile() {
     let later = vec![span(false, NOW..=NOW + DAY)];
     let none = store.count_expiring(Some("none".to_owned()), later);
     assert_eq!(none.await.unwrap(), [("none".to_owned(), vec![0])]);
-    for (profile, has) in [("devices", true), ("fleet", true), ("none", false)] {
-        let found = store.has_issued_for(profile.to_owned()).await.unwrap();
-        assert_eq!(found, has, "{profile}");
-    }
 }

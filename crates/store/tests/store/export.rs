@@ -52,7 +52,7 @@ async fn a_row_has_its_evidence_and_the_certificate_that_it_tells_of() {
         rows[2].certificate, None,
         "of a serial that was never issued"
     );
-    let all = fixture.store.list_audit(last - 3, 0, None).await.unwrap();
+    let all = fixture.store.audit_after(last - 3, 0).await.unwrap();
     for (row, record) in rows.iter().zip(&all) {
         assert_eq!(
             (row.sequence, &row.record),

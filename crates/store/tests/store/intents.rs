@@ -1,6 +1,6 @@
 use assay_store::{
-    CertificateState, ChallengeState, Consume, EvidenceQuery, PermitOutcome, Reply, Retention,
-    StoreError,
+    CertificateQuery, CertificateState, CertificateStatus, ChallengeState, Consume, CrlReason,
+    EvidenceQuery, PermitOutcome, Reply, Retention, Span, StoreError,
 };
 
 use crate::support::*;
@@ -176,20 +176,89 @@ async fn certificates_are_listed_newest_first_and_page_by_page() {
             store.complete(completion(number)).await.unwrap();
         }
     }
-    let first = store.list_certificates(None, 0, 3).await.unwrap();
+    let list = |query| store.list_certificates(query);
+    let all = CertificateQuery {
+        rows: 3,
+        ..CertificateQuery::default()
+    };
+    let page = list(all.clone()).await.unwrap();
+    let (first, next) = (page.rows, page.next);
     let serials = |rows: &[assay_store::CertificateRow]| -> Vec<_> {
         rows.iter().map(|row| row.serial.clone()).collect()
     };
     assert_eq!(serials(&first), [serial(3), serial(2), serial(1)]);
-    let before = first.last().unwrap().position;
-    let profile = Some("devices".to_owned());
-    let rest = store.list_certificates(profile, before, 3).await.unwrap();
-    assert_eq!(serials(&rest), [serial(0)]);
-    let other = store
-        .list_certificates(Some("fleet".to_owned()), 0, 0)
-        .await
-        .unwrap();
-    assert!(other.is_empty());
+    assert_eq!(next, Some(first.last().unwrap().position));
+    let of_profile = |profile: &str| CertificateQuery {
+        profile: Some(profile.to_owned()),
+        before: next,
+        ..all.clone()
+    };
+    let rest = list(of_profile("devices")).await.unwrap();
+    assert_eq!((serials(&rest.rows), rest.next), (vec![serial(0)], None));
+    let other = list(of_profile("fleet")).await.unwrap();
+    assert_eq!((other.rows, other.next), (vec![], None));
+}
+
+#[tokio::test]
+async fn certificates_are_found_by_each_filter_and_by_all_of_them() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    for number in 0..4 {
+        fixture.issued(number).await;
+    }
+    let consume = fixture.challenge("open").await;
+    store.permit(permit(4, consume)).await.unwrap();
+    let revoke = |number, reason| store.revoke(serial(number), reason, NOW, vec![]);
+    revoke(1, CrlReason::Superseded).await.unwrap();
+    revoke(2, CrlReason::CertificateHold).await.unwrap();
+    let row = fixture.certificate(3).await;
+    let found = async |query| {
+        let page = store.list_certificates(query).await.unwrap();
+        let serials: Vec<_> = page.rows.into_iter().map(|row| row.serial).collect();
+        serials
+    };
+    let of_status = |status| CertificateQuery {
+        status: Some(status),
+        ..CertificateQuery::default()
+    };
+    for (status, wanted) in [
+        (CertificateStatus::Intent, vec![serial(4)]),
+        (CertificateStatus::Issued, vec![serial(3), serial(0)]),
+        (CertificateStatus::Held, vec![serial(2)]),
+        (CertificateStatus::Revoked, vec![serial(1)]),
+        (CertificateStatus::Abandoned, vec![]),
+    ] {
+        assert_eq!(found(of_status(status)).await, wanted, "{status:?}");
+    }
+    let all = CertificateQuery {
+        profile: Some(row.profile.clone()),
+        status: Some(CertificateStatus::Issued),
+        subject: Some(row.subject.clone()),
+        san: row.sans.first().cloned(),
+        serial: Some(serial(3)),
+        transaction_id: Some(row.transaction_id.clone()),
+        closed: Span {
+            from: row.closed_at,
+            to: row.closed_at.map(|at| at + 1),
+        },
+        before: None,
+        rows: 0,
+    };
+    assert_eq!(found(all.clone()).await, [serial(3)]);
+    let others: [&dyn Fn(&mut CertificateQuery); 7] = [
+        &|query| query.profile = Some("other".to_owned()),
+        &|query| query.status = Some(CertificateStatus::Revoked),
+        &|query| query.subject = Some("CN=other".to_owned()),
+        &|query| query.san = Some("dns:other".to_owned()),
+        &|query| query.serial = Some(serial(2)),
+        &|query| query.transaction_id = Some("other".to_owned()),
+        &|query| query.closed.to = row.closed_at,
+    ];
+    for other in others {
+        let mut query = all.clone();
+        other(&mut query);
+        assert_eq!(found(query.clone()).await, [], "{query:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use assay_audit::Hash;
 use assay_store::{
-    ChangeRequest, Consume, InventoryItem, NO_CHANGES, PermitOutcome, RemoveOutcome, Reserve,
+    ChangeRequest, Consume, InventoryItem, InventoryQuery, NO_CHANGES, PermitOutcome,
+    RemoveOutcome, Reserve,
 };
 
 use crate::support::*;
@@ -24,6 +25,13 @@ fn items(names: std::ops::Range<u32>) -> Vec<InventoryItem> {
         .collect()
 }
 
+fn of(profile: &str) -> InventoryQuery {
+    InventoryQuery {
+        profile: profile.to_owned(),
+        ..InventoryQuery::default()
+    }
+}
+
 #[tokio::test]
 async fn ten_thousand_names_are_added_and_those_present_are_only_counted() {
     let fixture = Fixture::new();
@@ -39,17 +47,20 @@ async fn ten_thousand_names_are_added_and_those_present_are_only_counted() {
         (0, 3, second.head)
     );
 
-    let page = store.list_inventory("fleet".to_owned(), "device 09998".to_owned(), 2);
-    let rows = page.await.unwrap();
+    let page = store.list_inventory(InventoryQuery {
+        after: Some("device 09998".to_owned()),
+        rows: 2,
+        ..of("fleet")
+    });
+    let page = page.await.unwrap();
+    assert_eq!(page.next.as_deref(), Some("device 10000"));
+    let rows = page.rows;
     let names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["device 09999", "device 10000"]);
     assert_eq!(rows[0].spki_sha256, None);
     assert_eq!(rows[1].spki_sha256, Some(digest("10000")));
-    let other = store
-        .list_inventory("other".to_owned(), String::new(), 0)
-        .await
-        .unwrap();
-    assert!(other.is_empty());
+    let other = store.list_inventory(of("other")).await.unwrap();
+    assert_eq!((other.rows, other.next), (vec![], None));
 }
 
 #[tokio::test]
@@ -161,8 +172,8 @@ async fn names_are_struck_off_together_and_the_chain_tells_of_it() {
         panic!("{removed:?}");
     };
     assert_eq!((change.changed, change.head.sequence), (2, 2));
-    let left = store.list_inventory("fleet".to_owned(), String::new(), 0);
-    let left: Vec<_> = left.await.unwrap();
+    let left = store.list_inventory(of("fleet"));
+    let left = left.await.unwrap().rows;
     assert_eq!(left.len(), 1);
     let content: String = fixture
         .sqlite()

@@ -1,5 +1,5 @@
 use assay_store::{
-    ChallengeState, Consume, PendingState, PermitOutcome, Polled, Reserve, StoreError,
+    ChallengeState, Consume, PendingQuery, PendingState, PermitOutcome, Polled, Reserve, StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -25,6 +25,13 @@ fn renewal(old: u64) -> Reserve {
     Reserve::Renewal {
         old: serial(old),
         revoke_after: Some(HOUR),
+    }
+}
+
+fn of(state: PendingState) -> PendingQuery {
+    PendingQuery {
+        state: Some(state),
+        ..PendingQuery::default()
     }
 }
 
@@ -190,8 +197,8 @@ async fn a_hundred_parallel_requests_on_one_challenge_queue_one() {
     let kept = |outcome: &&PermitOutcome| matches!(outcome, PermitOutcome::Reserved { .. });
     assert_eq!(queued, 1);
     assert_eq!(outcomes.iter().filter(kept).count(), 99);
-    let waiting = fixture.store.list_pending(Some(PendingState::Waiting), 0);
-    assert_eq!(waiting.await.unwrap().len(), 1);
+    let waiting = fixture.store.list_pending(of(PendingState::Waiting));
+    assert_eq!(waiting.await.unwrap().rows.len(), 1);
     let counts = fixture.store.counts().await.unwrap();
     assert_eq!(counts.audit_records, before + 1);
 }
@@ -203,7 +210,15 @@ async fn without_its_audit_record_nothing_is_queued() {
     fixture.break_log();
     let refused = fixture.store.queue(pending(1, reserve)).await;
     assert!(matches!(refused, Err(StoreError::Sql(_))), "{refused:?}");
-    assert_eq!(fixture.store.list_pending(None, 0).await.unwrap(), []);
+    assert_eq!(
+        fixture
+            .store
+            .list_pending(PendingQuery::default())
+            .await
+            .unwrap()
+            .rows,
+        []
+    );
     let row = find_challenge(&fixture.store, digest("c")).await;
     assert_eq!(row.unwrap().state, ChallengeState::Open);
 }
@@ -232,8 +247,13 @@ async fn what_waits_too_long_expires_once_and_gives_back_what_it_reserved() {
     assert_eq!(expire(end).await.unwrap(), 0);
     assert_eq!(store.counts().await.unwrap().audit_records, before + 3);
 
-    let expired = store.list_pending(Some(PendingState::Expired), 0).await;
-    let expired: Vec<_> = expired.unwrap().into_iter().map(|row| row.id).collect();
+    let expired = store.list_pending(of(PendingState::Expired)).await;
+    let expired: Vec<_> = expired
+        .unwrap()
+        .rows
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
     assert_eq!(expired, ["pending 13", "pending 12", "pending 11"]);
     let challenge = find_challenge(store, digest("c")).await.unwrap();
     assert_eq!(

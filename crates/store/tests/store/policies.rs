@@ -1,5 +1,7 @@
 use assay_audit::Hash;
-use assay_store::{ActivateOutcome, Consume, NewPolicy, PermitOutcome, PermitWrite, Stop};
+use assay_store::{
+    ActivateOutcome, Consume, NewPolicy, PermitOutcome, PermitWrite, PolicyQuery, Stop,
+};
 
 use crate::support::*;
 
@@ -69,7 +71,12 @@ async fn the_latest_policy_is_in_force_and_is_kept_with_all_that_was_signed() {
     let second = fixture.store.policy(2).await.unwrap().unwrap();
     assert_eq!((second.info.number, second.info.active), (2, false));
     assert_eq!(fixture.store.policy(4).await.unwrap(), None);
-    let listed = fixture.store.list_policies().await.unwrap();
+    let listed = fixture
+        .store
+        .list_policies(PolicyQuery::default())
+        .await
+        .unwrap()
+        .rows;
     let numbers: Vec<_> = listed
         .iter()
         .map(|info| (info.number, info.active))

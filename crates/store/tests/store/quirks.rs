@@ -1,4 +1,4 @@
-use assay_store::Consume;
+use assay_store::{Consume, QuirkQuery};
 
 use crate::support::*;
 
@@ -29,16 +29,25 @@ async fn certificates_that_needed_an_exception_are_counted_by_device() {
     fixture.issued(3).await;
 
     let fixture = fixture.reopen();
-    let list =
-        |profile: Option<&str>, asked| fixture.store.list_quirks(profile.map(str::to_owned), asked);
-    let rows = list(Some("devices"), 0).await.unwrap();
+    let list = |profile: Option<&str>, rows, after| {
+        fixture.store.list_quirks(QuirkQuery {
+            profile: profile.map(str::to_owned),
+            after,
+            rows,
+            ..QuirkQuery::default()
+        })
+    };
+    let rows = list(Some("devices"), 0, None).await.unwrap().rows;
     let rows: Vec<_> = rows
         .iter()
         .map(|row| (row.device.as_str(), row.uses, row.first_at, row.last_at))
         .collect();
     assert_eq!(rows, [("CN=1", 1, NOW, NOW), ("CN=2", 3, NOW, NOW + 2)]);
-    assert_eq!(list(None, 0).await.unwrap().len(), 3);
-    assert_eq!(list(None, 2).await.unwrap().len(), 2);
+    assert_eq!(list(None, 0, None).await.unwrap().rows.len(), 3);
+    let first = list(None, 2, None).await.unwrap();
+    assert_eq!(first.rows.len(), 2);
+    let rest = list(None, 2, first.next).await.unwrap();
+    assert_eq!((rest.rows.len(), rest.next), (1, None));
 }
 
 #[tokio::test]
@@ -52,5 +61,13 @@ async fn an_intent_that_becomes_no_certificate_counts_nothing() {
         .fail_intent(serial(1), NOW, vec![])
         .await
         .unwrap();
-    assert!(fixture.store.list_quirks(None, 0).await.unwrap().is_empty());
+    assert!(
+        fixture
+            .store
+            .list_quirks(QuirkQuery::default())
+            .await
+            .unwrap()
+            .rows
+            .is_empty()
+    );
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use assay_store::{
     CertificateState, Consume, CrlOutcome, CrlReason, NewCrl, PermitOutcome, ReleaseOutcome,
     RevokeOutcome, StoreError,
@@ -331,13 +333,14 @@ async fn the_latest_crl_is_whole_and_old_ones_are_hashes() {
 
 #[test]
 fn a_reason_has_one_code_and_one_name() {
+    let mut names = BTreeSet::new();
     for code in 0..=u8::MAX {
         let Ok(reason) = CrlReason::try_from(code) else {
             assert!(code == 7 || code == 8 || code > 10, "{code}");
             continue;
         };
         assert_eq!(reason.code(), code);
-        assert_eq!(reason.as_str().parse::<CrlReason>().unwrap(), reason);
+        assert!(names.insert(reason.as_str()), "{code}");
     }
-    assert!("remove-from-crl".parse::<CrlReason>().is_err());
+    assert_eq!(names.len(), 9);
 }

@@ -6,20 +6,22 @@ mod signer_file;
 mod trust;
 mod witness;
 
-use assay_proto::v1::ListAuditRequest;
+use assay_audit::Event;
 use assay_proto::v1::administration_client::AdministrationClient;
+use assay_proto::v1::{AuditRecord, ListAuditRequest, PageRequest};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::Value;
 
+use super::list::{PageArgs, RangeArgs};
 use crate::admin::Admin;
 use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
-use crate::output::{Output, Row};
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// List records, oldest first
+    /// List records, newest first
     List(ListArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     Cosign(cosign::CosignArgs),
@@ -28,17 +30,27 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only records after this sequence number, for the next page
-    #[arg(long, default_value_t = 0)]
-    after: u64,
-
-    /// At most so many
-    #[arg(long, default_value_t = 100)]
-    limit: u32,
-
     /// Only records of this kind, such as request.issued or request.refused
-    #[arg(long, default_value = "")]
-    kind: String,
+    #[arg(long, hide_possible_values = true, value_parser = PossibleValuesParser::new(Event::KINDS))]
+    kind: Option<String>,
+
+    /// Only records that name this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
+    profile: String,
+
+    /// Only records that name the certificate with this serial number, hex, with or without colons
+    #[arg(long, default_value = "", hide_default_value = true)]
+    serial: String,
+
+    /// Only records that name this SCEP transaction
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    transaction: String,
+
+    #[command(flatten)]
+    recorded: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
 
     /// Print each record's canonical JSON byte for byte as it is stored, one a line
     #[arg(long, conflicts_with = "json")]
@@ -60,86 +72,80 @@ pub(crate) async fn run(
 
 async fn list(args: ListArgs, installation: &Installation, out: Output) -> Outcome {
     let mut admin = Admin::connect(installation).await?;
-    let request = ListAuditRequest {
-        after: args.after,
-        limit: args.limit,
-        kind: args.kind,
+    let filters = ListAuditRequest {
+        page: None,
+        kind: args.kind.unwrap_or_default(),
+        profile: args.profile,
+        serial: args.serial,
+        transaction_id: args.transaction,
+        recorded: args.recorded.into(),
     };
-    let records = admin
-        .call(request, AdministrationClient::list_audit)
-        .await?
-        .records;
+    let page = async |page: PageRequest| {
+        let request = ListAuditRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_audit;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.records, reply.page))
+    };
+    let listed = args.page.fetch(page).await?;
     if args.raw {
-        return records.iter().try_for_each(|record| out.line(&record.json));
+        let mut lines = listed.rows.iter();
+        lines.try_for_each(|record| out.line(&record.json))?;
+        listed.note_more();
+        return Ok(());
     }
-    let rows: Vec<_> = records
-        .into_iter()
-        .map(|record| {
-            serde_json::from_str(&record.json)
-                .map(|value| RecordView {
-                    sequence: record.sequence,
-                    record: value,
-                })
-                .or_fail(format!("audit record {} is not JSON", record.sequence))
-        })
-        .collect::<Outcome<_>>()?;
-    if out.is_json() {
-        let values: Vec<_> = rows.iter().map(|row| &row.record).collect();
-        return out.json(&values);
-    }
-    out.list(&rows)
+    let records: Vec<Value> = listed.rows.iter().map(parse).collect::<Outcome<_>>()?;
+    out.rows(&records, &HEADERS, cells)?;
+    listed.note_more();
+    Ok(())
 }
 
 /// A record as it lies in the log, whatever its kind.
-#[derive(Debug, Serialize)]
-struct RecordView {
-    sequence: u64,
-    record: Value,
+fn parse(record: &AuditRecord) -> Outcome<Value> {
+    serde_json::from_str(&record.json)
+        .or_fail(format!("audit record {} is not JSON", record.sequence))
 }
 
-impl RecordView {
-    fn text(&self, key: &str) -> String {
-        match self.record.get(key) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }
-    }
-
-    /// What tells this record from others of its kind, in the order in which an operator asks.
-    fn about(&self) -> String {
-        [
-            "profile",
-            "rule",
-            "detail",
-            "serial",
-            "subject",
-            "challenge_id",
-            "transaction_id",
-        ]
-        .iter()
-        .map(|key| (key, self.text(key)))
-        .filter(|(_, text)| !text.is_empty())
-        .map(|(key, text)| format!("{key}={text}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+fn text(record: &Value, key: &str) -> String {
+    match record.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     }
 }
 
-impl Row for RecordView {
-    const HEADERS: &'static [&'static str] = &["SEQUENCE", "TIME", "KIND", "ABOUT"];
+/// What tells this record from others of its kind, in the order in which an operator asks.
+fn about(record: &Value) -> String {
+    [
+        "profile",
+        "rule",
+        "detail",
+        "serial",
+        "subject",
+        "challenge_id",
+        "transaction_id",
+    ]
+    .iter()
+    .map(|key| (key, text(record, key)))
+    .filter(|(_, text)| !text.is_empty())
+    .map(|(key, text)| format!("{key}={text}"))
+    .collect::<Vec<_>>()
+    .join(" ")
+}
 
-    fn cells(&self) -> Vec<String> {
-        let time = self
-            .record
-            .get("wall_ms")
-            .and_then(Value::as_i64)
-            .map_or_else(String::new, |ms| crate::output::time(ms / 1_000));
-        vec![
-            self.sequence.to_string(),
-            time,
-            self.text("kind"),
-            self.about(),
-        ]
-    }
+const HEADERS: [&str; 4] = ["SEQUENCE", "TIME", "KIND", "ABOUT"];
+
+fn cells(record: &Value) -> Vec<String> {
+    let time = record
+        .get("wall_ms")
+        .and_then(Value::as_i64)
+        .map_or_else(String::new, |ms| crate::output::time(ms / 1_000));
+    vec![
+        text(record, "sequence"),
+        time,
+        text(record, "kind"),
+        about(record),
+    ]
 }

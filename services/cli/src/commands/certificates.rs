@@ -1,16 +1,20 @@
 //! `assay cert`: what was issued, and what became of it.
 
+use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{CertificateInfo, GetCertificateRequest, ListCertificatesRequest};
+use assay_proto::v1::{
+    CertificateInfo, CertificateState, GetCertificateRequest, ListCertificatesRequest, PageRequest,
+};
 use clap::{Args, Subcommand};
 use openssl::x509::X509;
 use serde::Serialize;
 
+use super::list::{PageArgs, RangeArgs, named, time_text};
 use super::{expiring, revocation};
 use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertCommand {
@@ -29,17 +33,40 @@ pub(crate) enum CertCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only this profile's
-    #[arg(long, default_value = "")]
+    /// Only certificates of this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
     profile: String,
 
-    /// Only those issued before this position, for the next page
-    #[arg(long, default_value_t = 0)]
-    before: u64,
+    /// Only certificates in this state
+    #[arg(long, value_parser = named::<CertificateState>())]
+    state: Option<CertificateState>,
 
-    /// At most so many
-    #[arg(long, default_value_t = 100)]
-    limit: u32,
+    /// Only certificates with this subject, RFC 4514
+    #[arg(long, default_value = "", hide_default_value = true)]
+    subject: String,
+
+    /// Only certificates with this subject alternative name: dns:, ip:, email:, uri: or upn:
+    #[arg(
+        long,
+        value_name = "TYPE:VALUE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    san: String,
+
+    /// Only the certificate with this serial number, hex, with or without colons
+    #[arg(long, default_value = "", hide_default_value = true)]
+    serial: String,
+
+    /// Only certificates of this SCEP transaction
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    transaction: String,
+
+    #[command(flatten)]
+    issued: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 #[derive(Debug, Args)]
@@ -65,20 +92,26 @@ pub(crate) async fn run(command: CertCommand, installation: &Installation, out: 
 }
 
 async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let request = ListCertificatesRequest {
+    let filters = ListCertificatesRequest {
+        page: None,
         profile: args.profile,
-        before: args.before,
-        limit: args.limit,
+        state: args.state.unwrap_or_default().into(),
+        subject: args.subject,
+        san: args.san,
+        serial: args.serial,
+        transaction_id: args.transaction,
+        issued: args.issued.into(),
     };
-    let reply = admin
-        .call(request, AdministrationClient::list_certificates)
-        .await?;
-    let rows: Vec<_> = reply
-        .certificates
-        .into_iter()
-        .map(CertificateView::from)
-        .collect();
-    out.list(&rows)
+    let page = async |page: PageRequest| {
+        let request = ListCertificatesRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_certificates;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.certificates, reply.page))
+    };
+    args.page.fetch(page).await?.print(out, &HEADERS, cells)
 }
 
 async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
@@ -97,17 +130,14 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
     if args.pem && !out.is_json() {
         return out.bytes(pem.as_bytes());
     }
-    let shown = Shown {
-        info: info.into(),
-        pem,
-    };
+    let shown = Shown { info, pem };
     if out.is_json() {
         return out.json(&shown);
     }
     let text = certificate
         .to_text()
         .or_fail("cannot print the certificate")?;
-    out.one(&shown, |shown| shown.info.lines())?;
+    out.one(&shown, |shown| lines(&shown.info))?;
     out.line("")?;
     out.bytes(&text)?;
     out.bytes(shown.pem.as_bytes())
@@ -116,125 +146,65 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
-    info: CertificateView,
+    info: CertificateInfo,
     pem: String,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct CertificateView {
-    position: u64,
-    pub(super) serial: String,
-    pub(super) profile: String,
-    pub(super) subject: String,
-    pub(super) sans: Vec<String>,
-    not_before: String,
-    pub(super) not_after: String,
-    issued_at: String,
-    sha256: String,
-    transaction_id: String,
-    policy_hash: String,
-    /// issued, abandoned, held or revoked.
-    state: String,
-    revoked_at: String,
-    revocation_reason: String,
-    pub(super) superseded_by: String,
-}
-
-impl From<CertificateInfo> for CertificateView {
-    fn from(info: CertificateInfo) -> Self {
-        let CertificateInfo {
-            position,
-            serial,
-            profile,
-            subject,
-            sans,
-            not_before,
-            not_after,
-            issued_at,
-            sha256,
-            transaction_id,
-            policy_hash,
-            state,
-            revoked_at,
-            revocation_reason,
-            superseded_by,
-        } = info;
-        Self {
-            position,
-            serial,
-            profile,
-            subject,
-            sans,
-            not_before: output::time(not_before),
-            not_after: output::time(not_after),
-            issued_at: output::time(issued_at),
-            sha256,
-            transaction_id,
-            policy_hash,
-            state,
-            revoked_at: output::time(revoked_at),
-            revocation_reason,
-            superseded_by,
-        }
-    }
-}
-
-impl CertificateView {
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!("serial       {}", self.serial),
-            format!("state        {}", self.standing()),
-            format!("profile      {}", self.profile),
-            format!("subject      {}", self.subject),
-            format!("SANs         {}", self.sans.join(" ")),
-            format!("valid        {} to {}", self.not_before, self.not_after),
-            format!("issued       {}", self.issued_at),
-            format!("SHA-256      {}", self.sha256),
-            format!("transaction  {}", self.transaction_id),
-            format!("policy       {}", self.policy_hash),
-        ];
-        if !self.superseded_by.is_empty() {
-            lines.push(format!("replaced by  {}", self.superseded_by));
-        }
-        lines
-    }
-
-    /// The state with reason and time of a revocation.
-    fn standing(&self) -> String {
-        if self.revoked_at.is_empty() {
-            return self.state.clone();
-        }
+fn lines(info: &CertificateInfo) -> Vec<String> {
+    let mut lines = vec![
+        format!("serial       {}", info.serial),
+        format!("state        {}", state(info)),
+        format!("profile      {}", info.profile),
+        format!("subject      {}", info.subject),
+        format!("SANs         {}", info.sans.join(" ")),
         format!(
-            "{} since {} ({})",
-            self.state, self.revoked_at, self.revocation_reason
-        )
+            "valid        {} to {}",
+            time_text(info.not_before),
+            time_text(info.not_after)
+        ),
+        format!("issued       {}", time_text(info.issued_at)),
+        format!("SHA-256      {}", info.sha256),
+        format!("transaction  {}", info.transaction_id),
+        format!("policy       {}", info.policy_hash),
+    ];
+    if !info.superseded_by.is_empty() {
+        lines.push(format!("replaced by  {}", info.superseded_by));
+    }
+    lines
+}
+
+/// The state with time and reason of a revocation.
+fn state(info: &CertificateInfo) -> String {
+    let state = info.state().as_str();
+    match (info.revoked_at, info.revocation_reason) {
+        (None, _) => state.to_owned(),
+        (Some(at), None) => format!("{state} since {at}"),
+        (Some(at), Some(_)) => {
+            format!("{state} since {at} ({})", info.revocation_reason().as_str())
+        }
     }
 }
 
-impl Row for CertificateView {
-    const HEADERS: &'static [&'static str] = &[
-        "POSITION",
-        "SERIAL",
-        "STATE",
-        "PROFILE",
-        "SUBJECT",
-        "SANS",
-        "NOT AFTER",
-        "ISSUED",
-        "REPLACED BY",
-    ];
+const HEADERS: [&str; 8] = [
+    "SERIAL",
+    "STATE",
+    "PROFILE",
+    "SUBJECT",
+    "SANS",
+    "NOT AFTER",
+    "ISSUED",
+    "REPLACED BY",
+];
 
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.position.to_string(),
-            self.serial.clone(),
-            self.state.clone(),
-            self.profile.clone(),
-            self.subject.clone(),
-            self.sans.join(" "),
-            self.not_after.clone(),
-            self.issued_at.clone(),
-            self.superseded_by.clone(),
-        ]
-    }
+fn cells(info: &CertificateInfo) -> Vec<String> {
+    vec![
+        info.serial.clone(),
+        info.state().as_str().to_owned(),
+        info.profile.clone(),
+        info.subject.clone(),
+        info.sans.join(" "),
+        time_text(info.not_after),
+        time_text(info.issued_at),
+        info.superseded_by.clone(),
+    ]
 }

@@ -3,19 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    ChallengeInfo, ChallengeItem, IssueChallengesRequest, IssuedChallenge, ListChallengesRequest,
-    RevokeChallengeRequest,
+    ChallengeInfo, ChallengeItem, ChallengeState, IssueChallengesRequest, ListChallengesRequest,
+    PageRequest, RevokeChallengeRequest,
 };
-use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
+use clap::{Args, Subcommand};
 
+use super::list::{PageArgs, RangeArgs, named, time_text};
 use crate::admin::Admin;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChallengeCommand {
@@ -56,36 +57,36 @@ pub(crate) struct IssueArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only this profile's
-    #[arg(long, default_value = "")]
+    /// Only challenges for this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
     profile: String,
 
-    /// Only those in this state
-    #[arg(long)]
+    /// Only challenges in this state
+    #[arg(long, value_parser = named::<ChallengeState>())]
     state: Option<ChallengeState>,
 
-    /// At most so many, newest first
-    #[arg(long, default_value_t = 100)]
-    limit: u32,
-}
+    /// Only challenges that allow this subject, RFC 4514
+    #[arg(long, default_value = "", hide_default_value = true)]
+    subject: String,
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ChallengeState {
-    Open,
-    Spent,
-    Revoked,
-    Expired,
-}
+    /// Only challenges that allow this subject alternative name: dns:, ip:, email:, uri: or upn:
+    #[arg(
+        long,
+        value_name = "TYPE:VALUE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    san: String,
 
-impl ChallengeState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Spent => "spent",
-            Self::Revoked => "revoked",
-            Self::Expired => "expired",
-        }
-    }
+    /// Only the challenge that was spent on the certificate with this serial number, hex
+    #[arg(long, default_value = "", hide_default_value = true)]
+    serial: String,
+
+    #[command(flatten)]
+    issued: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 #[derive(Debug, Args)]
@@ -111,14 +112,13 @@ async fn issue(args: IssueArgs, mut admin: Admin, out: Output) -> Outcome {
     let many = args.from.is_some();
     let request = request(args)?;
     let issued = admin.issue_challenges(request).await?;
-    let views: Vec<_> = issued.into_iter().map(IssuedView::from).collect();
     match (out.is_json(), many) {
-        (true, true) => out.json(&views),
-        (true, false) => out.json(&views.first()),
+        (true, true) => out.json(&issued),
+        (true, false) => out.json(&issued.first()),
         (false, _) => {
-            let lines: String = views
+            let lines: String = issued
                 .iter()
-                .map(|view| view.challenge.clone() + "\n")
+                .map(|issued| issued.challenge.clone() + "\n")
                 .collect();
             out.bytes(lines.as_bytes())
         }
@@ -144,26 +144,31 @@ fn request(args: IssueArgs) -> Outcome<IssueChallengesRequest> {
     Ok(IssueChallengesRequest {
         profile: args.profile,
         items,
-        ttl_seconds: args.ttl.map_or(0, |ttl| ttl.as_secs().max(1)),
+        ttl: args.ttl.map(Into::into),
         static_challenge: args.static_challenge,
     })
 }
 
 async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let request = ListChallengesRequest {
+    let filters = ListChallengesRequest {
+        page: None,
         profile: args.profile,
-        state: args.state.map_or("", ChallengeState::as_str).to_owned(),
-        limit: args.limit,
+        state: args.state.unwrap_or_default().into(),
+        subject: args.subject,
+        san: args.san,
+        serial: args.serial,
+        issued: args.issued.into(),
     };
-    let reply = admin
-        .call(request, AdministrationClient::list_challenges)
-        .await?;
-    let rows: Vec<_> = reply
-        .challenges
-        .into_iter()
-        .map(ChallengeView::from)
-        .collect();
-    out.list(&rows)
+    let page = async |page: PageRequest| {
+        let request = ListChallengesRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_challenges;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.challenges, reply.page))
+    };
+    args.page.fetch(page).await?.print(out, &HEADERS, cells)
 }
 
 async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> Outcome {
@@ -178,85 +183,28 @@ async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> Outcome {
     })
 }
 
-#[derive(Debug, Serialize)]
-struct IssuedView {
-    id: String,
-    challenge: String,
-}
+const HEADERS: [&str; 9] = [
+    "ID",
+    "PROFILE",
+    "KIND",
+    "STATE",
+    "SUBJECT",
+    "SANS",
+    "EXPIRES",
+    "ISSUED BY",
+    "SERIAL",
+];
 
-impl From<IssuedChallenge> for IssuedView {
-    fn from(IssuedChallenge { id, challenge }: IssuedChallenge) -> Self {
-        Self { id, challenge }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct ChallengeView {
-    id: String,
-    profile: String,
-    kind: String,
-    state: String,
-    subject: String,
-    sans: Vec<String>,
-    issued_at: String,
-    expires_at: String,
-    issued_by: String,
-    serial: String,
-}
-
-impl From<ChallengeInfo> for ChallengeView {
-    fn from(info: ChallengeInfo) -> Self {
-        let ChallengeInfo {
-            id,
-            profile,
-            kind,
-            state,
-            subject,
-            sans,
-            issued_at,
-            expires_at,
-            issued_by,
-            serial,
-        } = info;
-        Self {
-            id,
-            profile,
-            kind,
-            state,
-            subject,
-            sans,
-            issued_at: output::time(issued_at),
-            expires_at: output::time(expires_at),
-            issued_by,
-            serial,
-        }
-    }
-}
-
-impl Row for ChallengeView {
-    const HEADERS: &'static [&'static str] = &[
-        "ID",
-        "PROFILE",
-        "KIND",
-        "STATE",
-        "SUBJECT",
-        "SANS",
-        "EXPIRES",
-        "ISSUED BY",
-        "SERIAL",
-    ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.id.clone(),
-            self.profile.clone(),
-            self.kind.clone(),
-            self.state.clone(),
-            self.subject.clone(),
-            self.sans.join(" "),
-            self.expires_at.clone(),
-            self.issued_by.clone(),
-            self.serial.clone(),
-        ]
-    }
+fn cells(info: &ChallengeInfo) -> Vec<String> {
+    vec![
+        info.id.clone(),
+        info.profile.clone(),
+        info.kind().as_str().to_owned(),
+        info.state().as_str().to_owned(),
+        info.subject.clone(),
+        info.sans.join(" "),
+        time_text(info.expires_at),
+        info.issued_by.clone(),
+        info.serial.clone(),
+    ]
 }

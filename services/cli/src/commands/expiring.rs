@@ -1,17 +1,19 @@
 //! `assay cert expiring`: who has to renew, and who did not in time.
 
+use std::time::Duration;
+
+use assay_proto::Timestamp;
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{CountExpiringRequest, ExpiringCount, ListExpiringRequest};
+use assay_proto::v1::{
+    CertificateInfo, CountExpiringRequest, ExpiringCount, ListExpiringRequest, PageRequest,
+};
 use clap::Args;
 use serde::Serialize;
 
-use super::certificates::CertificateView;
+use super::list::{FromArgs, Listed, fetch, time_text};
 use crate::admin::Admin;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{self, Output, Row};
-
-/// Certificates of one call; the signer sends no more.
-const PAGE: u32 = 1_000;
+use crate::output::{self, Output};
 
 const EXAMPLES: &str = "\
 Certificates that were renewed are left out, as are those that are revoked or on hold. Renewed means by their holder, under the \
@@ -28,11 +30,11 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExpiringArgs {
     /// How far from now, as in 12h, 30d or 8w
-    #[arg(long, value_name = "DURATION", value_parser = seconds, default_value = "30d")]
-    within: u64,
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30d")]
+    within: Duration,
 
-    /// Only this profile's
-    #[arg(long, default_value = "")]
+    /// Only certificates of this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
     profile: String,
 
     /// Also those that were renewed already
@@ -44,19 +46,13 @@ pub(crate) struct ExpiringArgs {
     expired: bool,
 
     /// Numbers by profile, of those that will end within the time and of those that ended
-    #[arg(long, conflicts_with_all = ["renewed", "expired", "after", "limit"])]
+    #[arg(long, conflicts_with_all = ["renewed", "expired", "token", "limit"])]
     summary: bool,
 
-    /// Only those after the one with this serial, for the next page
-    #[arg(
-        long,
-        value_name = "SERIAL",
-        default_value = "",
-        hide_default_value = true
-    )]
-    after: String,
+    #[command(flatten)]
+    from: FromArgs,
 
-    /// At most so many [default: all]
+    /// Maximum number of results [default: all]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 
@@ -79,68 +75,54 @@ pub(crate) async fn run(args: ExpiringArgs, mut admin: Admin, out: Output) -> Ou
 
 /// Whether there is any.
 async fn list(args: &ExpiringArgs, admin: &mut Admin, out: Output) -> Outcome<bool> {
-    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
-    // One more, to know whether the list ends there.
-    let mut rows = fetch(args, admin, limit.saturating_add(1)).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    if out.is_json() || !rows.is_empty() {
-        out.list(&rows)?;
+    let listed = certificates(args, admin).await?;
+    if out.is_json() || !listed.rows.is_empty() {
+        listed.print(out, &HEADERS, cells)?;
     } else {
         output::note(&args.nothing());
     }
-    if let (true, Some(last)) = (more, rows.last()) {
-        let serial = &last.certificate.serial;
-        output::note(&format!(
-            "there are more: the same with --after {serial} goes on"
-        ));
-    }
-    Ok(!rows.is_empty())
+    Ok(!listed.rows.is_empty())
 }
 
 /// Page by page, all of one span of time.
-async fn fetch(args: &ExpiringArgs, admin: &mut Admin, wanted: usize) -> Outcome<Vec<Expiring>> {
-    let mut rows: Vec<Expiring> = Vec::new();
-    let mut request = ListExpiringRequest {
-        profile: args.profile.clone(),
-        within_seconds: args.within,
-        renewed: args.renewed,
-        expired: args.expired,
-        after: args.after.clone(),
-        limit: PAGE,
-        at: 0,
-    };
-    while rows.len() < wanted {
-        let left = u32::try_from(wanted - rows.len()).unwrap_or(PAGE);
-        request.limit = left.min(PAGE);
-        let call = AdministrationClient::list_expiring;
-        let reply = admin.call(request.clone(), call).await?;
-        request.at = reply.at;
-        let Some(last) = reply.certificates.last() else {
-            break;
+async fn certificates(args: &ExpiringArgs, admin: &mut Admin) -> Outcome<Listed<Expiring>> {
+    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
+    let page = async |page: PageRequest| {
+        let request = ListExpiringRequest {
+            page: Some(page),
+            profile: args.profile.clone(),
+            within: Some(args.within.into()),
+            renewed: args.renewed,
+            expired: args.expired,
         };
-        request.after.clone_from(&last.serial);
-        let rows_of_page = reply.certificates.into_iter().map(|info| Expiring {
-            left_seconds: info.not_after.saturating_sub(reply.at),
-            certificate: info.into(),
+        let call = AdministrationClient::list_expiring;
+        let reply = admin.call(request, call).await?;
+        let at = seconds(reply.at);
+        let rows = reply.certificates.into_iter().map(|certificate| Expiring {
+            left_seconds: seconds(certificate.not_after).saturating_sub(at),
+            certificate,
         });
-        rows.extend(rows_of_page);
-    }
-    Ok(rows)
+        Ok((rows.collect(), reply.page))
+    };
+    fetch(limit, args.from.token.clone(), page).await
+}
+
+fn seconds(time: Option<Timestamp>) -> i64 {
+    time.map_or(0, |time| time.seconds)
 }
 
 /// Whether any will end that was not renewed.
 async fn summarise(args: &ExpiringArgs, admin: &mut Admin, out: Output) -> Outcome<bool> {
     let request = CountExpiringRequest {
         profile: args.profile.clone(),
-        within_seconds: args.within,
+        within: Some(args.within.into()),
     };
     let reply = admin
         .call(request, AdministrationClient::count_expiring)
         .await?;
-    let rows: Vec<_> = reply.counts.into_iter().map(Summary::from).collect();
+    let rows = reply.counts;
     if out.is_json() || !rows.is_empty() {
-        out.list(&rows)?;
+        out.rows(&rows, &SUMMARY_HEADERS, summary_cells)?;
     } else {
         output::note("there is no profile, and no certificate");
     }
@@ -159,12 +141,12 @@ impl ExpiringArgs {
         } else {
             " without having been renewed"
         };
-        let further = if self.after.is_empty() {
+        let further = if self.from.token.is_empty() {
             ""
         } else {
             " further"
         };
-        let within = span(self.within);
+        let within = span(self.within.as_secs());
         if self.expired {
             format!("no{further} certificate{of} ended in the last {within}{unless}")
         } else {
@@ -176,89 +158,56 @@ impl ExpiringArgs {
 #[derive(Debug, Serialize)]
 struct Expiring {
     #[serde(flatten)]
-    certificate: CertificateView,
+    certificate: CertificateInfo,
     /// By the signer's clock; below 0 where it has ended.
     left_seconds: i64,
 }
 
-impl Row for Expiring {
-    const HEADERS: &'static [&'static str] = &[
-        "NOT AFTER",
-        "LEFT",
-        "SERIAL",
-        "PROFILE",
-        "SUBJECT",
-        "SANS",
-        "RENEWED",
-    ];
+const HEADERS: [&str; 7] = [
+    "NOT AFTER",
+    "LEFT",
+    "SERIAL",
+    "PROFILE",
+    "SUBJECT",
+    "SANS",
+    "RENEWED",
+];
 
-    fn cells(&self) -> Vec<String> {
-        let certificate = &self.certificate;
-        vec![
-            certificate.not_after.clone(),
-            left(self.left_seconds),
-            certificate.serial.clone(),
-            certificate.profile.clone(),
-            certificate.subject.clone(),
-            certificate.sans.join(" "),
-            match certificate.superseded_by.as_str() {
-                "" => "-".to_owned(),
-                successor => successor.to_owned(),
-            },
-        ]
-    }
+fn cells(expiring: &Expiring) -> Vec<String> {
+    let certificate = &expiring.certificate;
+    vec![
+        time_text(certificate.not_after),
+        left(expiring.left_seconds),
+        certificate.serial.clone(),
+        certificate.profile.clone(),
+        certificate.subject.clone(),
+        certificate.sans.join(" "),
+        match certificate.superseded_by.as_str() {
+            "" => "-".to_owned(),
+            successor => successor.to_owned(),
+        },
+    ]
 }
 
-#[derive(Debug, Serialize)]
-struct Summary {
-    profile: String,
-    ending: u64,
-    renewed: u64,
-    not_renewed: u64,
-    /// Ended, and neither renewed nor revoked.
-    lapsed: u64,
-}
+const SUMMARY_HEADERS: [&str; 5] = ["PROFILE", "ENDING", "RENEWED", "NOT RENEWED", "LAPSED"];
 
-impl From<ExpiringCount> for Summary {
-    fn from(count: ExpiringCount) -> Self {
-        let ExpiringCount {
-            profile,
-            ending,
-            renewed,
-            lapsed,
-        } = count;
-        Self {
-            profile,
-            ending,
-            renewed,
-            not_renewed: ending.saturating_sub(renewed),
-            lapsed,
-        }
-    }
-}
-
-impl Row for Summary {
-    const HEADERS: &'static [&'static str] =
-        &["PROFILE", "ENDING", "RENEWED", "NOT RENEWED", "LAPSED"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.profile.clone(),
-            self.ending.to_string(),
-            self.renewed.to_string(),
-            self.not_renewed.to_string(),
-            self.lapsed.to_string(),
-        ]
-    }
+fn summary_cells(count: &ExpiringCount) -> Vec<String> {
+    vec![
+        count.profile.clone(),
+        count.ending.to_string(),
+        count.renewed.to_string(),
+        count.not_renewed.to_string(),
+        count.lapsed.to_string(),
+    ]
 }
 
 /// Whole seconds, 1 or more.
-fn seconds(text: &str) -> Result<u64, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let wrong = "write a time as 12h, 30d or 8w";
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {wrong}"))?;
     match duration.as_secs() {
         0 => Err(format!("at least 1s; {wrong}")),
-        seconds => Ok(seconds),
+        seconds => Ok(Duration::from_secs(seconds)),
     }
 }
 
@@ -320,10 +269,10 @@ mod tests {
             ("30d", 2_592_000),
             ("8w", 4_838_400),
         ] {
-            assert_eq!(seconds(text), Ok(found), "{text}");
+            assert_eq!(duration(text), Ok(Duration::from_secs(found)), "{text}");
         }
         for wrong in ["0", "0d", "500ms", "", "abc", "-1d", "30", "30 dogs"] {
-            let told = seconds(wrong).err().unwrap_or_default();
+            let told = duration(wrong).err().unwrap_or_default();
             assert!(
                 told.ends_with("write a time as 12h, 30d or 8w"),
                 "{wrong}: {told}"

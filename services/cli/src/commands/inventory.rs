@@ -2,19 +2,21 @@
 
 use std::path::PathBuf;
 
+use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    AddInventoryRequest, InventoryInfo, InventoryItem, ListInventoryRequest,
-    RemoveInventoryRequest, ResetInventoryRequest,
+    AddInventoryRequest, InventoryInfo, InventoryItem, InventoryState, ListInventoryRequest,
+    PageRequest, RemoveInventoryRequest, ResetInventoryRequest,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::list::{PageArgs, RangeArgs, named, time_text};
 use crate::admin::Admin;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::Output;
 use crate::progress::Progress;
 
 /// Names sent in one call, which is all or none: well below a megabyte of names of usual length.
@@ -57,13 +59,19 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     profile: String,
 
-    /// Only names after this one
-    #[arg(long, default_value = "")]
-    after: String,
+    /// Only names in this state
+    #[arg(long, value_parser = named::<InventoryState>())]
+    state: Option<InventoryState>,
 
-    /// At most so many
-    #[arg(long, default_value_t = 1_000)]
-    limit: u32,
+    /// Only the name that the certificate with this serial number was issued for, hex
+    #[arg(long, default_value = "", hide_default_value = true)]
+    serial: String,
+
+    #[command(flatten)]
+    added: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 pub(crate) async fn run(
@@ -147,16 +155,23 @@ async fn remove(args: NamesArgs, mut admin: Admin, out: Output) -> Outcome {
 }
 
 async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let request = ListInventoryRequest {
+    let filters = ListInventoryRequest {
+        page: None,
         profile: args.profile,
-        after: args.after,
-        limit: args.limit,
+        state: args.state.unwrap_or_default().into(),
+        serial: args.serial,
+        added: args.added.into(),
     };
-    let reply = admin
-        .call(request, AdministrationClient::list_inventory)
-        .await?;
-    let rows: Vec<_> = reply.items.into_iter().map(InventoryView::from).collect();
-    out.list(&rows)
+    let page = async |page: PageRequest| {
+        let request = ListInventoryRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_inventory;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.items, reply.page))
+    };
+    args.page.fetch(page).await?.print(out, &HEADERS, cells)
 }
 
 impl NamesArgs {
@@ -198,46 +213,17 @@ impl Added {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct InventoryView {
-    name: String,
-    spki_sha256: String,
-    serial: String,
-    added_at: String,
-    added_by: String,
-}
+const HEADERS: [&str; 6] = ["NAME", "STATE", "SERIAL", "PINNED KEY", "ADDED", "ADDED BY"];
 
-impl From<InventoryInfo> for InventoryView {
-    fn from(info: InventoryInfo) -> Self {
-        let InventoryInfo {
-            name,
-            spki_sha256,
-            serial,
-            added_at,
-            added_by,
-        } = info;
-        Self {
-            name,
-            spki_sha256,
-            serial,
-            added_at: output::time(added_at),
-            added_by,
-        }
-    }
-}
-
-impl Row for InventoryView {
-    const HEADERS: &'static [&'static str] = &["NAME", "SERIAL", "PINNED KEY", "ADDED", "ADDED BY"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.name.clone(),
-            self.serial.clone(),
-            self.spki_sha256.clone(),
-            self.added_at.clone(),
-            self.added_by.clone(),
-        ]
-    }
+fn cells(info: &InventoryInfo) -> Vec<String> {
+    vec![
+        info.name.clone(),
+        info.state().as_str().to_owned(),
+        info.serial.clone(),
+        info.spki_sha256.clone(),
+        time_text(info.added_at),
+        info.added_by.clone(),
+    ]
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! `assay legacy`: who still needs an exception of a profile.
 
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{LegacyUse, ListLegacyRequest};
+use assay_proto::v1::{LegacyUse, ListLegacyRequest, PageRequest};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
+use super::list::{PageArgs, RangeArgs, time_text};
 use crate::admin::Admin;
 use crate::failure::Outcome;
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LegacyCommand {
@@ -18,13 +18,19 @@ pub(crate) enum LegacyCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only this profile's
-    #[arg(long, default_value = "")]
+    /// Only devices of this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
     profile: String,
 
-    /// At most so many
-    #[arg(long, default_value_t = 1_000)]
-    limit: u32,
+    /// Only the device with this subject, RFC 4514
+    #[arg(long, default_value = "", hide_default_value = true)]
+    subject: String,
+
+    #[command(flatten)]
+    last: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 pub(crate) async fn run(
@@ -34,76 +40,42 @@ pub(crate) async fn run(
 ) -> Outcome {
     let LegacyCommand::List(args) = command;
     let mut admin = Admin::connect(installation).await?;
-    let request = ListLegacyRequest {
+    let filters = ListLegacyRequest {
+        page: None,
         profile: args.profile,
-        limit: args.limit,
+        subject: args.subject,
+        last: args.last.into(),
     };
-    let reply = admin
-        .call(request, AdministrationClient::list_legacy)
-        .await?;
-    let rows: Vec<_> = reply.uses.into_iter().map(UseView::from).collect();
-    out.list(&rows)
+    let page = async |page: PageRequest| {
+        let request = ListLegacyRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_legacy;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.uses, reply.page))
+    };
+    args.page.fetch(page).await?.print(out, &HEADERS, cells)
 }
 
-#[derive(Debug, Serialize)]
-struct UseView {
-    profile: String,
-    quirk: String,
-    device: String,
-    uses: u64,
-    first_at: String,
-    last_at: String,
-    /// Whether the profile in force still allows it.
-    allowed: bool,
-    /// Empty where the profile sets no end.
-    until: String,
-}
+const HEADERS: [&str; 7] = [
+    "PROFILE",
+    "EXCEPTION",
+    "DEVICE",
+    "CERTIFICATES",
+    "LAST",
+    "ALLOWED",
+    "UNTIL",
+];
 
-impl From<LegacyUse> for UseView {
-    fn from(found: LegacyUse) -> Self {
-        let LegacyUse {
-            profile,
-            quirk,
-            device,
-            uses,
-            first_at,
-            last_at,
-            allowed,
-            until,
-        } = found;
-        Self {
-            profile,
-            quirk,
-            device,
-            uses,
-            first_at: output::time(first_at),
-            last_at: output::time(last_at),
-            allowed,
-            until: output::time(until),
-        }
-    }
-}
-
-impl Row for UseView {
-    const HEADERS: &'static [&'static str] = &[
-        "PROFILE",
-        "EXCEPTION",
-        "DEVICE",
-        "CERTIFICATES",
-        "LAST",
-        "ALLOWED",
-        "UNTIL",
-    ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.profile.clone(),
-            self.quirk.clone(),
-            self.device.clone(),
-            self.uses.to_string(),
-            self.last_at.clone(),
-            if self.allowed { "yes" } else { "no" }.to_owned(),
-            self.until.clone(),
-        ]
-    }
+fn cells(found: &LegacyUse) -> Vec<String> {
+    vec![
+        found.profile.clone(),
+        found.quirk.clone(),
+        found.device.clone(),
+        found.uses.to_string(),
+        time_text(found.last_at),
+        if found.allowed { "yes" } else { "no" }.to_owned(),
+        time_text(found.until),
+    ]
 }

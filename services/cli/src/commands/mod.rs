@@ -8,6 +8,7 @@ pub(crate) mod enrol;
 mod expiring;
 pub(crate) mod inventory;
 pub(crate) mod legacy;
+pub(crate) mod list;
 pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod requests;

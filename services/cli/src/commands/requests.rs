@@ -1,17 +1,21 @@
 //! `assay request`: what waits for an operator's decision.
 
+use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    DecideRequestRequest, FieldVerdict, GetRequestRequest, ListRequestsRequest, RequestInfo,
+    DecideRequestRequest, GetRequestRequest, ListRequestsRequest, PageRequest, RequestInfo,
+    RequestState, RuleVerdict,
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use openssl::x509::X509Req;
 use serde::Serialize;
 
+use super::list::{PageArgs, RangeArgs, time_text};
 use crate::admin::Admin;
 use crate::failure::{Failure, Next, OrFail, Outcome};
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {
@@ -25,24 +29,47 @@ pub(crate) enum RequestCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only those in this state
-    #[arg(long, value_enum, default_value_t = State::Pending)]
-    state: State,
+    /// Only requests in this state; an approved one was not polled for yet
+    #[arg(long, default_value = RequestState::Pending.as_str(), value_parser = state())]
+    state: RequestState,
 
-    /// At most so many
-    #[arg(long, default_value_t = 100)]
-    limit: u32,
+    /// Only requests for this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
+    profile: String,
+
+    /// Only requests for this subject, RFC 4514
+    #[arg(long, default_value = "", hide_default_value = true)]
+    subject: String,
+
+    /// Only requests for this subject alternative name: dns:, ip:, email:, uri: or upn:
+    #[arg(
+        long,
+        value_name = "TYPE:VALUE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    san: String,
+
+    /// Only the request that the certificate with this serial number was issued for, hex
+    #[arg(long, default_value = "", hide_default_value = true)]
+    serial: String,
+
+    /// Only requests of this SCEP transaction
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    transaction: String,
+
+    #[command(flatten)]
+    created: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum State {
-    Pending,
-    /// Approved, and not polled for yet
-    Approved,
-    Issued,
-    Denied,
-    Expired,
-    All,
+/// A state, or `all`, which filters nothing.
+fn state() -> impl TypedValueParser<Value = RequestState> {
+    let names = RequestState::ALL.iter().map(|state| state.as_str());
+    PossibleValuesParser::new(names.chain(["all"]))
+        .map(|name| RequestState::named(&name).unwrap_or_default())
 }
 
 #[derive(Debug, Args)]
@@ -85,23 +112,26 @@ pub(crate) async fn run(
 }
 
 async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let state = match args.state {
-        State::Pending => "pending",
-        State::Approved => "approved",
-        State::Issued => "issued",
-        State::Denied => "denied",
-        State::Expired => "expired",
-        State::All => "",
+    let filters = ListRequestsRequest {
+        page: None,
+        profile: args.profile,
+        state: args.state.into(),
+        subject: args.subject,
+        san: args.san,
+        serial: args.serial,
+        transaction_id: args.transaction,
+        created: args.created.into(),
     };
-    let request = ListRequestsRequest {
-        state: state.to_owned(),
-        limit: args.limit,
+    let page = async |page: PageRequest| {
+        let request = ListRequestsRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_requests;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.requests, reply.page))
     };
-    let reply = admin
-        .call(request, AdministrationClient::list_requests)
-        .await?;
-    let rows: Vec<_> = reply.requests.into_iter().map(RequestView::from).collect();
-    out.list(&rows)
+    args.page.fetch(page).await?.print(out, &HEADERS, cells)
 }
 
 async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
@@ -117,20 +147,20 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
         return out.bytes(&csr);
     }
     let shown = Shown {
-        info: view(reply.info)?,
-        rules: reply.fields.into_iter().map(RuleView::from).collect(),
+        info: known(reply.info)?,
+        rules: reply.rules,
         csr: String::from_utf8(csr).or_fail("cannot write PEM")?,
     };
     if out.is_json() {
         return out.json(&shown);
     }
-    out.one(&shown, |shown| shown.info.lines())?;
+    out.one(&shown, |shown| lines(&shown.info))?;
     if shown.rules.is_empty() {
         // It is decided, and policy has no more say.
         return Ok(());
     }
     out.line("")?;
-    out.list(&shown.rules)
+    out.rows(&shown.rules, &RULE_HEADERS, rule_cells)
 }
 
 async fn decide(id: String, approve: bool, mut admin: Admin, out: Output) -> Outcome {
@@ -139,175 +169,94 @@ async fn decide(id: String, approve: bool, mut admin: Admin, out: Output) -> Out
         .call(request, AdministrationClient::decide_request)
         .await
         .next(LIST)?;
-    out.one(&view(reply.info)?, |request| vec![request.standing()])
+    out.one(&known(reply.info)?, |request| vec![outcome(request)])
 }
 
 const LIST: &str = "`assay request list --state all` shows every request and its state";
 
-fn view(info: Option<RequestInfo>) -> Outcome<RequestView> {
-    info.map(RequestView::from)
-        .ok_or_else(|| Failure::failed("the signer sent a request without its record"))
+fn known(info: Option<RequestInfo>) -> Outcome<RequestInfo> {
+    info.ok_or_else(|| Failure::failed("the signer sent a request without its record"))
 }
 
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
-    info: RequestView,
-    rules: Vec<RuleView>,
+    info: RequestInfo,
+    rules: Vec<RuleVerdict>,
     csr: String,
 }
 
-#[derive(Debug, Serialize)]
-struct RequestView {
-    id: String,
-    profile: String,
-    state: String,
-    subject: String,
-    sans: Vec<String>,
-    transaction_id: String,
-    created_at: String,
-    expires_at: String,
-    approvals: Vec<String>,
-    approvals_needed: u32,
-    serial: String,
+fn approved(info: &RequestInfo) -> String {
+    format!("{} of {}", info.approvals.len(), info.approvals_needed)
 }
 
-impl From<RequestInfo> for RequestView {
-    fn from(info: RequestInfo) -> Self {
-        let RequestInfo {
-            id,
-            profile,
-            state,
-            subject,
-            sans,
-            transaction_id,
-            created_at,
-            expires_at,
-            approvals,
-            approvals_needed,
-            serial,
-        } = info;
-        Self {
-            id,
-            profile,
-            state,
-            subject,
-            sans,
-            transaction_id,
-            created_at: output::time(created_at),
-            expires_at: output::time(expires_at),
-            approvals,
-            approvals_needed,
-            serial,
-        }
+/// One line on what a decision led to.
+fn outcome(info: &RequestInfo) -> String {
+    let RequestInfo { id, serial, .. } = info;
+    let state = info.state();
+    match (state, serial.as_str()) {
+        (RequestState::Pending, _) => format!("{id}: {} approvals, still pending", approved(info)),
+        (state, "") => format!("{id}: {}", state.as_str()),
+        (state, serial) => format!("{id}: {}, certificate {serial}", state.as_str()),
     }
 }
 
-impl RequestView {
-    fn approved(&self) -> String {
-        format!("{} of {}", self.approvals.len(), self.approvals_needed)
-    }
-
-    /// One line on what a decision led to.
-    fn standing(&self) -> String {
-        let Self {
-            id, state, serial, ..
-        } = self;
-        let approved = self.approved();
-        match (state.as_str(), serial.is_empty()) {
-            ("pending", _) => format!("{id}: {approved} approvals, still pending"),
-            (_, true) => format!("{id}: {state}"),
-            (_, false) => format!("{id}: {state}, certificate {serial}"),
-        }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!("id           {}", self.id),
-            format!("state        {}", self.state),
-            format!("profile      {}", self.profile),
-            format!("subject      {}", self.subject),
-            format!("SANs         {}", self.sans.join(" ")),
-            format!("asked        {}", self.created_at),
-            format!("expires      {}", self.expires_at),
-            format!(
-                "approvals    {} {}",
-                self.approved(),
-                self.approvals.join(" ")
-            ),
-            format!("transaction  {}", self.transaction_id),
-        ];
-        if !self.serial.is_empty() {
-            lines.push(format!("certificate  {}", self.serial));
-        }
-        lines
-    }
-}
-
-impl Row for RequestView {
-    const HEADERS: &'static [&'static str] = &[
-        "ID",
-        "STATE",
-        "PROFILE",
-        "SUBJECT",
-        "SANS",
-        "APPROVALS",
-        "ASKED",
-        "EXPIRES",
-        "SERIAL",
+fn lines(info: &RequestInfo) -> Vec<String> {
+    let mut lines = vec![
+        format!("id           {}", info.id),
+        format!("state        {}", info.state().as_str()),
+        format!("profile      {}", info.profile),
+        format!("subject      {}", info.subject),
+        format!("SANs         {}", info.sans.join(" ")),
+        format!("asked        {}", time_text(info.created_at)),
+        format!("expires      {}", time_text(info.expires_at)),
+        format!(
+            "approvals    {} {}",
+            approved(info),
+            info.approvals.join(" ")
+        ),
+        format!("transaction  {}", info.transaction_id),
     ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.id.clone(),
-            self.state.clone(),
-            self.profile.clone(),
-            self.subject.clone(),
-            self.sans.join(" "),
-            self.approved(),
-            self.created_at.clone(),
-            self.expires_at.clone(),
-            self.serial.clone(),
-        ]
+    if !info.serial.is_empty() {
+        lines.push(format!("certificate  {}", info.serial));
     }
+    lines
 }
 
-/// One rule of the decision.
-#[derive(Debug, Serialize)]
-struct RuleView {
-    rule: String,
-    title: String,
-    holds: bool,
-    detail: String,
+const HEADERS: [&str; 9] = [
+    "ID",
+    "STATE",
+    "PROFILE",
+    "SUBJECT",
+    "SANS",
+    "APPROVALS",
+    "ASKED",
+    "EXPIRES",
+    "SERIAL",
+];
+
+fn cells(info: &RequestInfo) -> Vec<String> {
+    vec![
+        info.id.clone(),
+        info.state().as_str().to_owned(),
+        info.profile.clone(),
+        info.subject.clone(),
+        info.sans.join(" "),
+        approved(info),
+        time_text(info.created_at),
+        time_text(info.expires_at),
+        info.serial.clone(),
+    ]
 }
 
-impl From<FieldVerdict> for RuleView {
-    fn from(field: FieldVerdict) -> Self {
-        let FieldVerdict {
-            rule,
-            title,
-            holds,
-            detail,
-        } = field;
-        Self {
-            rule,
-            title,
-            holds,
-            detail,
-        }
-    }
-}
+const RULE_HEADERS: [&str; 4] = ["RULE", "VERDICT", "TITLE", "WANTED AND GOT"];
 
-impl Row for RuleView {
-    const HEADERS: &'static [&'static str] = &["RULE", "VERDICT", "TITLE", "WANTED AND GOT"];
-
-    fn cells(&self) -> Vec<String> {
-        let verdict = if self.holds { "holds" } else { "FAILED" };
-        vec![
-            self.rule.clone(),
-            verdict.to_owned(),
-            self.title.clone(),
-            self.detail.clone(),
-        ]
-    }
+fn rule_cells(rule: &RuleVerdict) -> Vec<String> {
+    let verdict = if rule.holds { "holds" } else { "FAILED" };
+    vec![
+        rule.rule.clone(),
+        verdict.to_owned(),
+        rule.title.clone(),
+        rule.detail.clone(),
+    ]
 }

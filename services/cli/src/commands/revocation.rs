@@ -1,8 +1,9 @@
 //! `assay cert revoke`, `hold` and `release`: the next CRL, signed at once, tells of it.
 
+use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    ReleaseCertificateRequest, RevokeCertificateReply, RevokeCertificateRequest,
+    ReleaseCertificateRequest, RevocationReason, RevokeCertificateReply, RevokeCertificateRequest,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -56,16 +57,16 @@ pub(crate) enum Reason {
     PrivilegeWithdrawn,
 }
 
-impl Reason {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::KeyCompromise => "key-compromise",
-            Self::AffiliationChanged => "affiliation-changed",
-            Self::Superseded => "superseded",
-            Self::CessationOfOperation => "cessation-of-operation",
-            Self::CertificateHold => "certificate-hold",
-            Self::PrivilegeWithdrawn => "privilege-withdrawn",
+impl From<Reason> for RevocationReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Unspecified => Self::Unspecified,
+            Reason::KeyCompromise => Self::KeyCompromise,
+            Reason::AffiliationChanged => Self::AffiliationChanged,
+            Reason::Superseded => Self::Superseded,
+            Reason::CessationOfOperation => Self::CessationOfOperation,
+            Reason::CertificateHold => Self::CertificateHold,
+            Reason::PrivilegeWithdrawn => Self::PrivilegeWithdrawn,
         }
     }
 }
@@ -111,9 +112,10 @@ struct Done {
 
 impl Done {
     async fn revoke(serial: String, reason: Reason, mut admin: Admin) -> Outcome<Self> {
+        let reason = RevocationReason::from(reason);
         let request = RevokeCertificateRequest {
             serial: serial.clone(),
-            reason: reason.as_str().to_owned(),
+            reason: reason.into(),
         };
         let RevokeCertificateReply {
             changed,
@@ -124,14 +126,10 @@ impl Done {
             .next("`assay cert list` shows the serial numbers and their states")?;
         Ok(Self {
             serial,
-            action: match reason {
-                Reason::CertificateHold => "held",
-                Reason::Unspecified
-                | Reason::KeyCompromise
-                | Reason::AffiliationChanged
-                | Reason::Superseded
-                | Reason::CessationOfOperation
-                | Reason::PrivilegeWithdrawn => "revoked",
+            action: if reason == RevocationReason::CertificateHold {
+                "held"
+            } else {
+                "revoked"
             },
             reason: Some(reason.as_str()),
             changed,
@@ -162,7 +160,7 @@ mod tests {
     fn a_reason_is_spelt_on_the_command_line_as_on_the_wire() {
         for reason in Reason::value_variants() {
             let value = reason.to_possible_value().unwrap();
-            assert_eq!(value.get_name(), reason.as_str());
+            assert_eq!(value.get_name(), RevocationReason::from(*reason).as_str());
         }
     }
 
@@ -173,7 +171,8 @@ mod tests {
             ("certificateHold", "certificate-hold"),
             ("superseded", "superseded"),
         ] {
-            assert_eq!(Reason::from_str(text, false).unwrap().as_str(), wire);
+            let reason = Reason::from_str(text, false).unwrap();
+            assert_eq!(RevocationReason::from(reason).as_str(), wire);
         }
         assert!(Reason::from_str("cACompromise", false).is_err());
     }

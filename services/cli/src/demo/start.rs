@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
+use assay_proto::MAX_PAGE;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    ChallengeItem, IssueChallengesRequest, ListChallengesRequest, ListPoliciesRequest,
+    ChallengeItem, ChallengeState, IssueChallengesRequest, ListChallengesRequest, PageRequest,
 };
 use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 
@@ -62,7 +63,7 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
-    if mark.starts == 0 || !has_policy(&mut admin).await? {
+    if mark.starts == 0 || policy::in_force(&mut admin).await?.is_none() {
         let files =
             Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
         put_in_force(home, &mut admin, &files).await?;
@@ -148,13 +149,6 @@ fn bound(address: Option<SocketAddr>) -> Outcome<String> {
     })
 }
 
-async fn has_policy(admin: &mut Admin) -> Outcome<bool> {
-    let reply = admin
-        .call(ListPoliciesRequest {}, AdministrationClient::list_policies)
-        .await?;
-    Ok(reply.policies.iter().any(|policy| policy.active))
-}
-
 /// Proposes, approves and activates, as people would one after the other.
 async fn put_in_force(home: &Home, admin: &mut Admin, files: &[PolicyFile]) -> Outcome {
     let path = home.path("proposals/1");
@@ -172,7 +166,7 @@ async fn put_in_force(home: &Home, admin: &mut Admin, files: &[PolicyFile]) -> O
         expires: SystemTime::now() + POLICY_LIFETIME,
         resumes: Vec::new(),
     };
-    let basis = policy::Basis::fetch(admin).await?;
+    let basis = policy::fetch_basis(admin).await?;
     policy::propose(files, &basis, &wanted, &credential(AUTHOR), &folder)?;
     policy::approve(&folder, &credential(APPROVER), None)?;
     policy::activate(admin, &folder).await?;
@@ -184,9 +178,13 @@ async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Out
     let file = home.path("secrets/fleet.challenge");
     if let Some(id) = &mark.fleet_challenge_id {
         let request = ListChallengesRequest {
+            page: Some(PageRequest {
+                size: MAX_PAGE,
+                token: String::new(),
+            }),
             profile: FLEET.to_owned(),
-            state: "open".to_owned(),
-            limit: 1_000,
+            state: ChallengeState::Open.into(),
+            ..ListChallengesRequest::default()
         };
         let open = admin
             .call(request, AdministrationClient::list_challenges)
@@ -199,7 +197,7 @@ async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Out
     let request = IssueChallengesRequest {
         profile: FLEET.to_owned(),
         items: Vec::new(),
-        ttl_seconds: 0,
+        ttl: None,
         static_challenge: true,
     };
     let issued = only(admin.issue_challenges(request).await?)?;
@@ -217,7 +215,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
             subject: subject.clone(),
             sans: Vec::new(),
         }],
-        ttl_seconds: 0,
+        ttl: None,
         static_challenge: false,
     };
     let issued = only(admin.issue_challenges(request).await?)?;

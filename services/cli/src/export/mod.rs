@@ -6,7 +6,7 @@ mod growing;
 mod receive;
 
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use assay_proto::v1::ExportRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -18,6 +18,7 @@ use tonic::Streaming;
 use self::folder::Folder;
 use self::receive::Receiver;
 use crate::admin::{self, Admin};
+use crate::commands::list::RangeArgs;
 use crate::failure::{Exit, Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::output::Output;
@@ -45,13 +46,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Only records from this time on, UTC: 2026-10-01 or 2026-10-01T08:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<i64>,
-
-    /// Only records before this time, UTC
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<i64>,
+    #[command(flatten)]
+    recorded: RangeArgs,
 
     /// End at the newest checkpoint that a witness cosigned, rather than at the newest
     #[arg(long)]
@@ -80,19 +76,18 @@ pub(crate) async fn run(args: ExportArgs, installation: &Installation, out: Outp
     let shutdown = Shutdown::on_signals().or_fail("cannot take signals")?;
     // Dropped half-way, it leaves nothing.
     let summary = tokio::select! {
-        summary = export(&args, installation) => summary?,
+        summary = export(args, installation) => summary?,
         () = shutdown.requested() => return Err(interrupted()),
     };
     out.one(&summary, Summary::lines)
 }
 
-async fn export(args: &ExportArgs, installation: &Installation) -> Outcome<Summary> {
+async fn export(args: ExportArgs, installation: &Installation) -> Outcome<Summary> {
     let start = std::time::Instant::now();
     let folder = Folder::create(&args.out)?;
     let mut admin = Admin::connect(installation).await?;
     let request = ExportRequest {
-        from_ms: args.from.unwrap_or(0),
-        to_ms: args.to.unwrap_or(0),
+        recorded: args.recorded.into(),
         cosigned: args.cosigned,
     };
     let mut items: Streaming<_> = admin.call(request, AdministrationClient::export).await?;
@@ -147,19 +142,6 @@ impl Summary {
     }
 }
 
-/// Milliseconds since the epoch.
-fn time(text: &str) -> Result<i64, String> {
-    let whole = if text.len() == "2026-10-01".len() {
-        format!("{text}T00:00:00Z")
-    } else {
-        text.to_owned()
-    };
-    let wrong = || "write a time as 2026-10-01 or 2026-10-01T08:00:00Z".to_owned();
-    let time = humantime::parse_rfc3339_weak(&whole).map_err(|_| wrong())?;
-    let since = time.duration_since(UNIX_EPOCH).map_err(|_| wrong())?;
-    i64::try_from(since.as_millis()).map_err(|_| wrong())
-}
-
 fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "stopped before the export was whole").next("nothing was kept")
 }
@@ -171,18 +153,4 @@ fn inconsistent(what: impl Into<String>) -> Failure {
         what.into()
     ))
     .next("nothing was kept; look at the signer's log, and at `assay audit checkpoint`")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_days_or_moments_and_nothing_else() {
-        assert_eq!(time("1970-01-02"), Ok(86_400_000));
-        assert_eq!(time("1970-01-01T00:00:01Z"), Ok(1_000));
-        for wrong in ["", "yesterday", "1969-01-01", "2026-13-01"] {
-            assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
 }

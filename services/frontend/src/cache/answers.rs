@@ -181,6 +181,7 @@ impl TryFrom<ProfileInfo> for Profile {
 
 #[cfg(test)]
 mod tests {
+    use assay_proto::Timestamp;
     use assay_proto::v1::PublicFile;
 
     use super::*;
@@ -212,7 +213,7 @@ mod tests {
             content_type: "application/pkix-crl".to_owned(),
             content: vec![0x30],
             max_age_seconds: 60,
-            last_modified: 1_700_000_000,
+            last_modified: Some(Timestamp::at(1_700_000_000)),
             further_paths: vec!["crl/other.crl".to_owned()],
         };
         let with = |path| PublicInfoReply {

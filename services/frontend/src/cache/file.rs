@@ -1,6 +1,6 @@
 //! A CRL or a CA certificate as relying parties fetch it: cacheable, and not sent twice (RFC 9110, RFC 9111).
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use assay_proto::v1::PublicFile;
 use http_body_util::Full;
@@ -14,8 +14,6 @@ use openssl::sha::sha256;
 
 /// Octets of the content's digest in its ETag: no two contents of one path meet in 128 bits.
 const TAG_OCTETS: usize = 16;
-/// 9999-12-31T23:59:59Z, the last second that an HTTP date can tell.
-pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Content with its headers, ready to be sent.
 #[derive(Debug)]
@@ -109,11 +107,8 @@ impl TryFrom<PublicFile> for File {
             last_modified,
             further_paths: _,
         } = file;
-        let seconds = u64::try_from(last_modified)
-            .ok()
-            .filter(|seconds| *seconds <= LAST_SECOND)
-            .ok_or(FileError::LastModified)?;
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let modified = last_modified.ok_or(FileError::LastModified)?;
+        let modified = SystemTime::try_from(modified).map_err(|_| FileError::LastModified)?;
         Ok(Self {
             content_type: header(content_type)?,
             cache_control: header(format!("public, max-age={max_age_seconds}"))?,

@@ -1,8 +1,9 @@
 //! Responses as HTTP carries and caches them (RFC 6960 appendix A, RFC 5019 sections 5 and 6).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use assay_ocsp::Unsuccessful;
+use assay_proto::Timestamp;
 use assay_proto::v1::OcspSigned;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -12,7 +13,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::cache::{LAST_SECOND, etag, is_known_by};
+use crate::cache::{etag, is_known_by};
 
 const RESPONSE_TYPE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
 
@@ -102,12 +103,8 @@ impl TryFrom<OcspSigned> for Status {
     }
 }
 
-fn time(seconds: i64) -> Result<SystemTime, BadTimes> {
-    u64::try_from(seconds)
-        .ok()
-        .filter(|seconds| *seconds <= LAST_SECOND)
-        .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds))
-        .ok_or(BadTimes)
+fn time(time: Option<Timestamp>) -> Result<SystemTime, BadTimes> {
+    SystemTime::try_from(time.ok_or(BadTimes)?).map_err(|_| BadTimes)
 }
 
 /// The outcome's name in metrics and log lines.

@@ -96,6 +96,7 @@ fn octets(status: &Status) -> usize {
 #[cfg(test)]
 mod tests {
     use assay_ocsp::Issuer;
+    use assay_proto::Timestamp;
     use assay_proto::v1::OcspSigned;
     use assay_types::CertIdHash;
 
@@ -104,8 +105,8 @@ mod tests {
     fn status(octets: usize) -> Arc<Status> {
         let signed = OcspSigned {
             response: vec![0x30; octets],
-            this_update: 1_700_000_000,
-            next_update: 1_700_000_060,
+            this_update: Some(Timestamp::at(1_700_000_000)),
+            next_update: Some(Timestamp::at(1_700_000_060)),
             max_age_seconds: 300,
         };
         Arc::new(Status::try_from(signed).unwrap())

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_proto::Timestamp;
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspSigned};
 use assay_scep_http::encode_get_message;
 
@@ -51,8 +52,8 @@ fn in_seconds(seconds: u64) -> i64 {
 fn signed(next_update: i64) -> OcspSigned {
     OcspSigned {
         response: RESPONSE.to_vec(),
-        this_update: THIS_UPDATE,
-        next_update,
+        this_update: Some(Timestamp::at(THIS_UPDATE)),
+        next_update: Some(Timestamp::at(next_update)),
         max_age_seconds: 300,
     }
 }

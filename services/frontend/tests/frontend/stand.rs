@@ -214,7 +214,7 @@ impl Crl {
             content_type: "application/pkix-crl".to_owned(),
             content: self.content.as_bytes().to_vec(),
             max_age_seconds: 300,
-            last_modified: self.last_modified,
+            last_modified: Some(assay_proto::Timestamp::at(self.last_modified)),
             further_paths: Vec::new(),
         }
     }

@@ -1,32 +1,49 @@
 //! The issued index.
 
+use assay_proto::Timestamp;
 use assay_proto::v1::{
     CertificateInfo, GetCertificateReply, GetCertificateRequest, ListCertificatesReply,
     ListCertificatesRequest,
 };
-use assay_store::{CertificateRow, CertificateState, CrlReason, Serial};
+use assay_store::{CertificateQuery, CertificateRow};
 
 use super::error::AdminError;
-use super::{AdministrationService, page};
+use super::page::Paging;
+use super::{AdministrationService, known_profile, wire};
 
 /// Newest first.
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListCertificatesRequest,
+    mut request: ListCertificatesRequest,
 ) -> Result<ListCertificatesReply, AdminError> {
+    let page = request.page.take();
+    let paging = Paging::open("list_certificates", &request, page)?;
     let ListCertificatesRequest {
+        page: _,
         profile,
-        before,
-        limit,
+        state,
+        subject,
+        san,
+        serial,
+        transaction_id,
+        issued,
     } = request;
-    let profile = Some(profile).filter(|profile| !profile.is_empty());
-    let rows = service
-        .store
-        .list_certificates(profile, before, page(limit))
-        .await?;
+    let query = CertificateQuery {
+        profile: known_profile(service, profile).await?,
+        status: wire::certificate_status(state)?,
+        subject: wire::subject(&subject)?,
+        san: wire::san(&san)?,
+        serial: wire::serial(&serial)?,
+        transaction_id: wire::text(transaction_id),
+        closed: wire::span(issued)?,
+        before: paging.after,
+        rows: paging.rows,
+    };
+    let found = service.store.list_certificates(query).await?;
     Ok(ListCertificatesReply {
-        certificates: rows.into_iter().map(info).collect(),
+        certificates: found.rows.into_iter().map(info).collect(),
+        page: paging.reply(found.next)?,
     })
 }
 
@@ -37,9 +54,7 @@ pub(super) async fn show(
     request: GetCertificateRequest,
 ) -> Result<GetCertificateReply, AdminError> {
     let GetCertificateRequest { serial } = request;
-    let parsed: Serial = serial
-        .parse()
-        .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))?;
+    let parsed = wire::required_serial(&serial)?;
     let row = service
         .store
         .find_certificate(parsed)
@@ -51,39 +66,48 @@ pub(super) async fn show(
     })
 }
 
-/// As it is told on the wire.
+/// As the contract shows it.
 pub(super) fn info(row: CertificateRow) -> CertificateInfo {
+    let state = wire::certificate_state(row.status());
+    let CertificateRow {
+        position,
+        serial,
+        state: _,
+        ca_id: _,
+        profile,
+        subject,
+        sans,
+        not_before,
+        not_after,
+        closed_at,
+        der: _,
+        sha256,
+        signer_spki_sha256: _,
+        transaction_id,
+        policy_hash,
+        revoked_at,
+        revocation_reason,
+        revoke_at: _,
+        renewal_of: _,
+        superseded_by,
+    } = row;
     CertificateInfo {
-        state: state(&row).to_owned(),
-        position: row.position,
-        serial: row.serial.to_string(),
-        profile: row.profile,
-        subject: row.subject,
-        sans: row.sans,
-        not_before: row.not_before,
-        not_after: row.not_after,
-        issued_at: row.closed_at.unwrap_or_default(),
-        sha256: row.sha256.map(hex::encode).unwrap_or_default(),
-        transaction_id: row.transaction_id,
-        policy_hash: hex::encode(row.policy_hash),
-        revoked_at: row.revoked_at.unwrap_or_default(),
-        revocation_reason: row
-            .revocation_reason
-            .map(|reason| reason.as_str().to_owned())
-            .unwrap_or_default(),
-        superseded_by: row
-            .superseded_by
+        position,
+        serial: serial.to_string(),
+        profile,
+        subject,
+        sans,
+        not_before: Some(Timestamp::at(not_before)),
+        not_after: Some(Timestamp::at(not_after)),
+        issued_at: closed_at.map(Timestamp::at),
+        sha256: sha256.map(hex::encode).unwrap_or_default(),
+        transaction_id,
+        policy_hash: hex::encode(policy_hash),
+        state: state.into(),
+        revoked_at: revoked_at.map(Timestamp::at),
+        revocation_reason: revocation_reason.map(|reason| wire::revocation_reason(reason).into()),
+        superseded_by: superseded_by
             .map(|serial| serial.to_string())
             .unwrap_or_default(),
-    }
-}
-
-fn state(row: &CertificateRow) -> &'static str {
-    match (row.state, row.revocation_reason) {
-        (CertificateState::Intent, _) => "intent",
-        (CertificateState::Abandoned, _) => "abandoned",
-        (CertificateState::Issued, Some(CrlReason::CertificateHold)) => "held",
-        (CertificateState::Issued, _) if row.revoked_at.is_some() => "revoked",
-        (CertificateState::Issued, _) => "issued",
     }
 }

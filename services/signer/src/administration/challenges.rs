@@ -6,14 +6,16 @@ use std::time::Duration;
 use assay_audit::{Draft, Event};
 use assay_decision::claims_sha256;
 use assay_policy::{ChallengeKind as PolicyKind, Dn, Profile, SubjectAltName};
+use assay_proto::Timestamp;
 use assay_proto::v1::{
     ChallengeInfo, ChallengeItem, IssueChallengesReply, IssueChallengesRequest, IssuedChallenge,
     ListChallengesReply, ListChallengesRequest, RevokeChallengeReply, RevokeChallengeRequest,
 };
-use assay_store::{ChallengeKind, ChallengeRow, ChallengeState, NewChallenge, Revocation};
+use assay_store::{ChallengeKind, ChallengeQuery, ChallengeRow, NewChallenge, Revocation};
 
 use super::error::AdminError;
-use super::{AdministrationService, MAX_ITEMS, page};
+use super::page::Paging;
+use super::{AdministrationService, MAX_ITEMS, known_profile, wire};
 use crate::policies::InForce;
 
 /// Issues one challenge for each item, or a static one; all or none.
@@ -25,13 +27,13 @@ pub(super) async fn issue(
     let IssueChallengesRequest {
         profile,
         items,
-        ttl_seconds,
+        ttl,
         static_challenge,
     } = request;
     let in_force = service.policies.active();
     let profile = named(&in_force, &profile)?;
     check_kind(profile, &items, static_challenge)?;
-    let expires_at = expiry(service, profile, ttl_seconds)?;
+    let expires_at = expiry(service, profile, wire::duration(ttl)?)?;
     let bound: Vec<Option<Bound>> = if static_challenge {
         vec![None]
     } else {
@@ -70,24 +72,36 @@ pub(super) async fn issue(
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListChallengesRequest,
+    mut request: ListChallengesRequest,
 ) -> Result<ListChallengesReply, AdminError> {
+    let page = request.page.take();
+    let paging = Paging::open("list_challenges", &request, page)?;
     let ListChallengesRequest {
+        page: _,
         profile,
         state,
-        limit,
+        subject,
+        san,
+        serial,
+        issued,
     } = request;
-    let profile = Some(profile).filter(|profile| !profile.is_empty());
-    let state = match state.as_str() {
-        "" => None,
-        state => Some(parse_state(state)?),
+    let now = service.recorder.now_seconds();
+    let query = ChallengeQuery {
+        profile: known_profile(service, profile).await?,
+        status: wire::challenge_status(state)?,
+        subject: wire::subject(&subject)?,
+        san: wire::san(&san)?,
+        serial: wire::serial(&serial)?,
+        issued: wire::span(issued)?,
+        now,
+        before: paging.after,
+        rows: paging.rows,
     };
-    let rows = service
-        .store
-        .list_challenges(profile, state, page(limit))
-        .await?;
+    let found = service.store.list_challenges(query).await?;
+    let challenges = found.rows.into_iter().map(|row| info(row, now));
     Ok(ListChallengesReply {
-        challenges: rows.into_iter().map(info).collect(),
+        challenges: challenges.collect(),
+        page: paging.reply(found.next)?,
     })
 }
 
@@ -112,7 +126,7 @@ pub(super) async fn revoke(
         Revocation::Revoked => Ok(RevokeChallengeReply {}),
         Revocation::Unchanged(state) => Err(AdminError::WrongState(format!(
             "challenge {id} is {}; only an open one can be revoked",
-            state_text(state)
+            state.as_str()
         ))),
         Revocation::Unknown => Err(AdminError::NotFound(format!(
             "there is no challenge {id}; `assay challenge list` shows their ids"
@@ -127,7 +141,16 @@ pub(super) fn named<'a>(in_force: &'a InForce, name: &str) -> Result<&'a Profile
     } else {
         in_force.select(name)
     };
-    profile.ok_or_else(|| AdminError::UnknownProfile(name.to_owned()))
+    profile.ok_or_else(|| AdminError::UnknownProfile {
+        name: name.to_owned(),
+        known: names(in_force),
+    })
+}
+
+/// Of the profiles in force.
+pub(super) fn names(in_force: &InForce) -> Vec<String> {
+    let names = in_force.profiles().map(|profile| profile.name());
+    names.map(ToString::to_string).collect()
 }
 
 fn check_kind(
@@ -161,13 +184,17 @@ fn check_kind(
 fn expiry(
     service: &AdministrationService,
     profile: &Profile,
-    ttl_seconds: u64,
+    ttl: Option<Duration>,
 ) -> Result<Option<i64>, AdminError> {
     let longest = profile.challenge_ttl_max();
-    let ttl = match (ttl_seconds, profile.challenge_kind()) {
-        (0, PolicyKind::Static) => return Ok(None),
-        (0, PolicyKind::OneTime) => longest,
-        (seconds, _) => Duration::from_secs(seconds),
+    let ttl = match (ttl, profile.challenge_kind()) {
+        (None, PolicyKind::Static) => return Ok(None),
+        (None, PolicyKind::OneTime) => longest,
+        (Some(ttl), _) if ttl < Duration::from_secs(1) => {
+            let short = "a challenge lives at least 1 s; ask for more".to_owned();
+            return Err(AdminError::Invalid(short));
+        }
+        (Some(ttl), _) => ttl,
     };
     if ttl > longest {
         return Err(AdminError::Invalid(format!(
@@ -252,7 +279,7 @@ fn record(
         claims_sha256: Some(claims_sha256(kind, &row.profile, &row.subject, &row.sans)?),
         actor: row.issued_by.as_str().into(),
         challenge_id: row.id.as_str().into(),
-        challenge_kind: kind_text(row.kind).into(),
+        challenge_kind: row.kind.as_str().into(),
         profile: row.profile.as_str().into(),
         subject: match row.kind {
             ChallengeKind::OneTime => Some(row.subject.as_str().into()),
@@ -263,7 +290,8 @@ fn record(
     Ok(service.recorder.draft(in_force.model_hash(), event))
 }
 
-fn info(row: ChallengeRow) -> ChallengeInfo {
+fn info(row: ChallengeRow, now: i64) -> ChallengeInfo {
+    let status = row.status(now);
     let ChallengeRow {
         id,
         kind,
@@ -274,52 +302,20 @@ fn info(row: ChallengeRow) -> ChallengeInfo {
         issued_at,
         expires_at,
         issued_by,
-        state,
+        state: _,
         serial,
         pending_id: _,
     } = row;
     ChallengeInfo {
         id,
         profile,
-        kind: kind_text(kind).to_owned(),
-        state: state_text(state).to_owned(),
+        kind: wire::challenge_kind(kind).into(),
+        state: wire::challenge_state(status).into(),
         subject,
         sans,
-        issued_at,
-        expires_at: expires_at.unwrap_or_default(),
+        issued_at: Some(Timestamp::at(issued_at)),
+        expires_at: expires_at.map(Timestamp::at),
         issued_by,
         serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
     }
-}
-
-fn kind_text(kind: ChallengeKind) -> &'static str {
-    match kind {
-        ChallengeKind::OneTime => "one-time",
-        ChallengeKind::Static => "static",
-    }
-}
-
-fn state_text(state: ChallengeState) -> &'static str {
-    match state {
-        ChallengeState::Open => "open",
-        ChallengeState::Reserved => "reserved",
-        ChallengeState::Spent => "spent",
-        ChallengeState::Revoked => "revoked",
-    }
-}
-
-fn parse_state(text: &str) -> Result<ChallengeState, AdminError> {
-    [
-        ChallengeState::Open,
-        ChallengeState::Reserved,
-        ChallengeState::Spent,
-        ChallengeState::Revoked,
-    ]
-    .into_iter()
-    .find(|state| state_text(*state) == text)
-    .ok_or_else(|| {
-        AdminError::Invalid(format!(
-            "`{text}` is no state: open, reserved, spent or revoked"
-        ))
-    })
 }

@@ -6,8 +6,8 @@ use tonic::Status;
 /// Each text says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
-    #[error("there is no profile `{0}` in the policy in force; `assay policy status` lists them")]
-    UnknownProfile(String),
+    #[error("there is no profile `{name}`; {}", list(known))]
+    UnknownProfile { name: String, known: Vec<String> },
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
@@ -26,11 +26,18 @@ pub(crate) enum AdminError {
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
 
+fn list(known: &[String]) -> String {
+    if known.is_empty() {
+        return "no policy is in force".to_owned();
+    }
+    format!("the known profiles are {}", known.join(", "))
+}
+
 impl From<AdminError> for Status {
     fn from(error: AdminError) -> Self {
         let text = assay_runtime::telemetry::chain(&error);
         match error {
-            AdminError::UnknownProfile(_) | AdminError::NotFound(_) => Self::not_found(text),
+            AdminError::UnknownProfile { .. } | AdminError::NotFound(_) => Self::not_found(text),
             AdminError::Busy(_) => Self::resource_exhausted(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),

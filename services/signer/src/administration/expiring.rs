@@ -6,47 +6,40 @@ use std::ops::RangeInclusive;
 use assay_proto::v1::{
     CountExpiringReply, CountExpiringRequest, ExpiringCount, ListExpiringReply, ListExpiringRequest,
 };
-use assay_store::{ExpiringQuery, ExpirySpan, Serial};
+use assay_proto::{Duration, Timestamp};
+use assay_store::{ExpiringQuery, ExpirySpan};
 
 use super::certificates::info;
 use super::error::AdminError;
-use super::{AdministrationService, page};
+use super::page::Paging;
+use super::{AdministrationService, known_profile, wire};
 
 /// Seconds of the longest span that is taken, a hundred years: no certificate is meant to live longer.
 const MAX_WITHIN: u64 = 100 * 366 * 86_400;
+
+/// Where a list goes on: the moment from which its span is counted, and notAfter and position of the last row.
+type Cursor = (i64, i64, u64);
 
 /// Soonest first.
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListExpiringRequest,
+    mut request: ListExpiringRequest,
 ) -> Result<ListExpiringReply, AdminError> {
+    let page = request.page.take();
+    let paging: Paging<Cursor> = Paging::open("list_expiring", &request, page)?;
     let ListExpiringRequest {
+        page: _,
         profile,
-        within_seconds,
+        within,
         renewed,
         expired,
-        after,
-        limit,
-        at,
     } = request;
-    let within = within(within_seconds)?;
-    let profile = known(service, profile).await?;
-    let store = &service.store;
-    let after = match after.as_str() {
-        "" => None,
-        serial => {
-            let unknown =
-                || AdminError::NotFound(format!("no certificate has the serial {serial}"));
-            let parsed: Serial = serial
-                .parse()
-                .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))?;
-            Some(store.end_of(parsed).await?.ok_or_else(unknown)?)
-        }
-    };
-    let at = match at {
-        0 => service.recorder.now_seconds(),
-        at => at,
+    let within = span(within)?;
+    let profile = known_profile(service, profile).await?;
+    let (at, after) = match paging.after {
+        None => (service.recorder.now_seconds(), None),
+        Some((at, not_after, position)) => (at, Some((not_after, position))),
     };
     let query = ExpiringQuery {
         profile,
@@ -57,12 +50,16 @@ pub(super) async fn list(
         },
         renewed,
         after,
-        limit: page(limit),
+        rows: paging.rows,
     };
-    let rows = store.list_expiring(query).await?;
+    let found = service.store.list_expiring(query).await?;
+    let next = found
+        .next
+        .map(|(not_after, position)| (at, not_after, position));
     Ok(ListExpiringReply {
-        certificates: rows.into_iter().map(info).collect(),
-        at,
+        certificates: found.rows.into_iter().map(info).collect(),
+        at: Some(Timestamp::at(at)),
+        page: paging.reply(next)?,
     })
 }
 
@@ -72,18 +69,15 @@ pub(super) async fn count(
     _actor: &str,
     request: CountExpiringRequest,
 ) -> Result<CountExpiringReply, AdminError> {
-    let CountExpiringRequest {
-        profile,
-        within_seconds,
-    } = request;
-    let within = within(within_seconds)?;
-    let profile = known(service, profile).await?;
+    let CountExpiringRequest { profile, within } = request;
+    let within = span(within)?;
+    let profile = known_profile(service, profile).await?;
     let at = service.recorder.now_seconds();
-    let span = |renewed, span| ExpirySpan { span, renewed };
+    let counted = |renewed, span| ExpirySpan { span, renewed };
     let spans = vec![
-        span(false, ahead(at, within)),
-        span(true, ahead(at, within)),
-        span(false, before(at, within)),
+        counted(false, ahead(at, within)),
+        counted(true, ahead(at, within)),
+        counted(false, before(at, within)),
     ];
     let counted = service.store.count_expiring(profile.clone(), spans).await?;
     let mut counts = BTreeMap::new();
@@ -98,17 +92,18 @@ pub(super) async fn count(
     let counts = counts.into_iter().map(|(profile, counts)| {
         let mut counts = counts.into_iter();
         let mut next = || counts.next().unwrap_or_default();
-        let (kept, renewed, lapsed) = (next(), next(), next());
+        let (not_renewed, renewed, lapsed) = (next(), next(), next());
         ExpiringCount {
             profile,
-            ending: kept.saturating_add(renewed),
+            ending: not_renewed.saturating_add(renewed),
             renewed,
+            not_renewed,
             lapsed,
         }
     });
     Ok(CountExpiringReply {
         counts: counts.collect(),
-        at,
+        at: Some(Timestamp::at(at)),
     })
 }
 
@@ -121,26 +116,14 @@ fn before(at: i64, within: i64) -> RangeInclusive<i64> {
     at.saturating_sub(within)..=at.saturating_sub(1)
 }
 
-fn within(seconds: u64) -> Result<i64, AdminError> {
+/// Whole seconds.
+fn span(within: Option<Duration>) -> Result<i64, AdminError> {
+    let within = wire::duration(within)?.unwrap_or_default();
+    let seconds = within.as_secs();
     match i64::try_from(seconds) {
-        Ok(within) if (1..=MAX_WITHIN).contains(&seconds) => Ok(within),
+        Ok(whole) if (1..=MAX_WITHIN).contains(&seconds) => Ok(whole),
         _ => Err(AdminError::Invalid(format!(
-            "certificates are told that end within 1 s to 100 years, not within {seconds} s"
+            "wanted a time of 1 s to 100 years, not {seconds} s"
         ))),
     }
-}
-
-/// A profile that policy knows, or knew when it issued: else a mistyped name would read as good news.
-async fn known(
-    service: &AdministrationService,
-    profile: String,
-) -> Result<Option<String>, AdminError> {
-    if profile.is_empty() {
-        return Ok(None);
-    }
-    let in_force = service.policies.active().select(&profile).is_some();
-    if in_force || service.store.has_issued_for(profile.clone()).await? {
-        return Ok(Some(profile));
-    }
-    Err(AdminError::UnknownProfile(profile))
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use assay_proto::Timestamp;
 use assay_proto::v1::export_item::Item;
 use assay_proto::v1::{
     ExportHead, ExportInventoryChange, ExportIssuer, ExportItem, ExportLeaf, ExportPolicy,
     ExportRequest,
 };
-use assay_store::{CheckpointRow, ExportRow, Store, StoreError};
+use assay_store::{CheckpointRow, ExportRow, Span, Store, StoreError};
 use serde::Deserialize;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::mpsc::{Sender, channel};
@@ -20,11 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
-use super::AdministrationService;
 use super::error::AdminError;
 use super::issuers;
 use super::log::whole;
 use super::policy::as_proposed;
+use super::{AdministrationService, wire};
 
 /// Records of a bundle: a range is rounded outwards to whole ones (C2SP tlog-tiles).
 const BUNDLE: u32 = assay_audit::tile::TILE_WIDTH as u32;
@@ -56,18 +57,14 @@ pub(super) async fn stream(
     actor: &str,
     request: ExportRequest,
 ) -> Result<Items, AdminError> {
-    let ExportRequest {
-        from_ms,
-        to_ms,
-        cosigned,
-    } = request;
-    let wanted = wanted(from_ms, to_ms)?;
+    let ExportRequest { recorded, cosigned } = request;
+    let wanted = wanted(wire::span_ms(recorded)?);
     let turn = Arc::clone(&service.exports.0)
         .try_acquire_owned()
         .map_err(|_| AdminError::Busy("another export is being made; one is made at a time"))?;
     let checkpoint = checkpoint(&service.store, cosigned).await?;
     let size = checkpoint.checkpoint.size;
-    tracing::info!(actor, size, from_ms, to_ms, "the log is exported");
+    tracing::info!(actor, size, range_ms = ?wanted, "the log is exported");
     let (out, items) = channel(AHEAD);
     let stalled = Arc::new(AtomicBool::new(false));
     let export = Export {
@@ -104,15 +101,11 @@ async fn checkpoint(store: &Store, cosigned: bool) -> Result<CheckpointRow, Admi
 }
 
 /// Milliseconds since the epoch; `None` for all.
-fn wanted(from_ms: i64, to_ms: i64) -> Result<Option<Range<i64>>, AdminError> {
-    match (from_ms, to_ms) {
-        (..=0, 0) => Ok(None),
-        (from, 0) => Ok(Some(from..i64::MAX)),
-        (from, to) if from < to => Ok(Some(from..to)),
-        (from, to) => Err(AdminError::Invalid(format!(
-            "the range ends at {to}, no later than it begins at {from}"
-        ))),
+fn wanted(Span { from, to }: Span) -> Option<Range<i64>> {
+    if from.is_none() && to.is_none() {
+        return None;
     }
+    Some(from.unwrap_or(0)..to.unwrap_or(i64::MAX))
 }
 
 struct Export {
@@ -182,7 +175,7 @@ impl Export {
         let policy = policy.ok_or_else(|| lost(&format!("policy {number}")))?;
         let item = ExportPolicy {
             number,
-            activated_at: policy.info.activated_at,
+            activated_at: Some(Timestamp::at(policy.info.activated_at)),
             activated_by: policy.info.activated_by.clone(),
             proposal: Some(as_proposed(policy).1),
         };
@@ -241,7 +234,7 @@ impl Export {
         let Some(wanted) = &self.wanted else {
             return Ok(true);
         };
-        let read = || self.store.list_audit(after, BUNDLE, None);
+        let read = || self.store.audit_after(after, BUNDLE);
         let rows = self.read(read).await?;
         Ok(rows
             .iter()

@@ -2,16 +2,20 @@
 
 use assay_audit::{Draft, Event, InventoryChange};
 use assay_policy::{ChallengeKind, Dn, Profile};
+use assay_proto::Timestamp;
 use assay_proto::v1::{
     AddInventoryReply, AddInventoryRequest, InventoryInfo, InventoryItem as Item,
     ListInventoryReply, ListInventoryRequest, RemoveInventoryReply, RemoveInventoryRequest,
     ResetInventoryReply, ResetInventoryRequest,
 };
-use assay_store::{Change, ChangeRequest, InventoryItem, InventoryRow, RemoveOutcome};
+use assay_store::{
+    Change, ChangeRequest, InventoryItem, InventoryQuery, InventoryRow, RemoveOutcome,
+};
 
 use super::challenges::named;
 use super::error::AdminError;
-use super::{AdministrationService, MAX_ITEMS, page};
+use super::page::Paging;
+use super::{AdministrationService, MAX_ITEMS, wire};
 
 /// Octets of a SHA-256.
 const DIGEST_BYTES: usize = 32;
@@ -97,21 +101,31 @@ pub(super) async fn remove(
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListInventoryRequest,
+    mut request: ListInventoryRequest,
 ) -> Result<ListInventoryReply, AdminError> {
+    let page = request.page.take();
+    let paging = Paging::open("list_inventory", &request, page)?;
     let ListInventoryRequest {
+        page: _,
         profile,
-        after,
-        limit,
+        state,
+        serial,
+        added,
     } = request;
     let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
-    let rows = service
-        .store
-        .list_inventory(profile.name().to_string(), after, page(limit))
-        .await?;
+    let query = InventoryQuery {
+        profile: profile.name().to_string(),
+        status: wire::inventory_status(state)?,
+        serial: wire::serial(&serial)?,
+        added: wire::span(added)?,
+        after: paging.after.clone(),
+        rows: paging.rows,
+    };
+    let found = service.store.list_inventory(query).await?;
     Ok(ListInventoryReply {
-        items: rows.into_iter().map(info).collect(),
+        items: found.rows.into_iter().map(info).collect(),
+        page: paging.reply(found.next)?,
     })
 }
 
@@ -254,6 +268,7 @@ fn change(
 }
 
 fn info(row: InventoryRow) -> InventoryInfo {
+    let state = wire::inventory_state(row.status());
     let InventoryRow {
         name,
         spki_sha256,
@@ -266,7 +281,8 @@ fn info(row: InventoryRow) -> InventoryInfo {
         name,
         spki_sha256: spki_sha256.map(hex::encode).unwrap_or_default(),
         serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
-        added_at,
+        added_at: Some(Timestamp::at(added_at)),
         added_by,
+        state: state.into(),
     }
 }

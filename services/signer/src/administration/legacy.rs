@@ -1,26 +1,40 @@
 //! Exceptions and the devices that needed them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use assay_policy::Quirk;
+use assay_proto::Timestamp;
 use assay_proto::v1::{LegacyUse, ListLegacyReply, ListLegacyRequest};
-use assay_store::QuirkRow;
+use assay_store::{QuirkQuery, QuirkRow};
 
 use super::error::AdminError;
-use super::{AdministrationService, page};
+use super::page::Paging;
+use super::{AdministrationService, known_profile, wire};
 
 /// By profile, exception and device, with what the policy in force says of the exception.
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListLegacyRequest,
+    mut request: ListLegacyRequest,
 ) -> Result<ListLegacyReply, AdminError> {
-    let ListLegacyRequest { profile, limit } = request;
-    let profile = (!profile.is_empty()).then_some(profile);
-    let rows = service.store.list_quirks(profile, page(limit)).await?;
+    let page = request.page.take();
+    let paging = Paging::open("list_legacy", &request, page)?;
+    let ListLegacyRequest {
+        page: _,
+        profile,
+        subject,
+        last,
+    } = request;
+    let query = QuirkQuery {
+        profile: known_profile(service, profile).await?,
+        device: wire::subject(&subject)?,
+        last: wire::span(last)?,
+        after: paging.after.clone(),
+        rows: paging.rows,
+    };
+    let found = service.store.list_quirks(query).await?;
     let in_force = service.policies.active();
     let now = service.recorder.now();
-    let uses = rows
+    let uses = found
+        .rows
         .into_iter()
         .map(|row| {
             let QuirkRow {
@@ -37,20 +51,18 @@ pub(super) async fn list(
                 allowed: rules.is_some_and(|(rules, quirk)| rules.quirks_at(now).has(*quirk)),
                 until: rules
                     .and_then(|(rules, quirk)| rules.sunset(*quirk))
-                    .map_or(0, unix),
+                    .map(Timestamp::from),
                 profile,
                 quirk,
                 device,
                 uses,
-                first_at,
-                last_at,
+                first_at: Some(Timestamp::at(first_at)),
+                last_at: Some(Timestamp::at(last_at)),
             }
         })
         .collect();
-    Ok(ListLegacyReply { uses })
-}
-
-fn unix(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+    Ok(ListLegacyReply {
+        uses,
+        page: paging.reply(found.next)?,
+    })
 }

@@ -7,10 +7,10 @@ use assay_proto::v1::{
     AddCosignatureReply, AddCosignatureRequest, GetCheckpointReply, GetCheckpointRequest,
     GetReceiptReply, GetReceiptRequest, ProveConsistencyReply, ProveConsistencyRequest,
 };
-use assay_store::{CheckpointRow, Serial};
+use assay_store::CheckpointRow;
 
-use super::AdministrationService;
 use super::error::AdminError;
+use super::{AdministrationService, wire};
 
 /// The latest signed checkpoint with its cosignatures.
 pub(super) async fn checkpoint(
@@ -97,9 +97,7 @@ pub(super) async fn receipt(
     request: GetReceiptRequest,
 ) -> Result<GetReceiptReply, AdminError> {
     let GetReceiptRequest { serial } = request;
-    let parsed: Serial = serial
-        .parse()
-        .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))?;
+    let parsed = wire::required_serial(&serial)?;
     let store = &service.store;
     let row = store.issued_record(&parsed).await?.ok_or_else(|| {
         AdminError::NotFound(format!(

@@ -11,12 +11,14 @@ mod inventory;
 mod issuers;
 mod legacy;
 mod log;
+mod page;
 mod policy;
 mod requests;
 mod revocation;
 mod roles;
 mod rollover;
 mod status;
+mod wire;
 
 use std::sync::Arc;
 
@@ -56,10 +58,6 @@ use crate::rollover::Generations;
 use crate::terms::Terms;
 use error::AdminError;
 
-/// Most rows of a listing; the CLI asks for pages.
-const MAX_PAGE: u32 = 10_000;
-/// Rows of a listing that names no limit.
-const DEFAULT_PAGE: u32 = 100;
 /// Most items of one call: challenges to issue, names to add.
 const MAX_ITEMS: usize = 100_000;
 
@@ -111,11 +109,19 @@ fn reply<T>(result: Result<T, AdminError>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(Status::from)
 }
 
-fn page(limit: u32) -> u32 {
-    match limit {
-        0 => DEFAULT_PAGE,
-        limit => limit.min(MAX_PAGE),
+/// A filter by profile: one that policy knows, or knew. Else a mistyped name would read as good news.
+async fn known_profile(
+    service: &AdministrationService,
+    name: String,
+) -> Result<Option<String>, AdminError> {
+    if name.is_empty() {
+        return Ok(None);
     }
+    let known = service.store.profiles_ever().await?;
+    if known.contains(&name) {
+        return Ok(Some(name));
+    }
+    Err(AdminError::UnknownProfile { name, known })
 }
 
 macro_rules! calls {

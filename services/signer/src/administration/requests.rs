@@ -5,13 +5,15 @@ use std::sync::Arc;
 use assay_audit::Event;
 use assay_policy::verdicts;
 use assay_proto::v1::{
-    DecideRequestReply, DecideRequestRequest, FieldVerdict, GetRequestReply, GetRequestRequest,
-    ListRequestsReply, ListRequestsRequest, RequestInfo,
+    DecideRequestReply, DecideRequestRequest, GetRequestReply, GetRequestRequest,
+    ListRequestsReply, ListRequestsRequest, RequestInfo, RuleVerdict,
 };
-use assay_store::{DecideOutcome, PendingDecision, PendingRow, PendingState, PendingVerdict};
+use assay_proto::{Named, Timestamp};
+use assay_store::{DecideOutcome, PendingDecision, PendingQuery, PendingRow, PendingVerdict};
 
 use super::error::AdminError;
-use super::{AdministrationService, challenges, page};
+use super::page::Paging;
+use super::{AdministrationService, challenges, known_profile, wire};
 
 /// Approvals that a request takes with four eyes on it.
 const FOUR_EYES: u32 = 2;
@@ -20,19 +22,40 @@ const FOUR_EYES: u32 = 2;
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListRequestsRequest,
+    mut request: ListRequestsRequest,
 ) -> Result<ListRequestsReply, AdminError> {
-    let ListRequestsRequest { state, limit } = request;
-    let state = match state.as_str() {
-        "" => None,
-        text => Some(parse_state(text)?),
+    let page = request.page.take();
+    let paging = Paging::open("list_requests", &request, page)?;
+    let ListRequestsRequest {
+        page: _,
+        profile,
+        state,
+        subject,
+        san,
+        serial,
+        transaction_id,
+        created,
+    } = request;
+    let query = PendingQuery {
+        profile: known_profile(service, profile).await?,
+        state: wire::pending_state(state)?,
+        subject: wire::subject(&subject)?,
+        san: wire::san(&san)?,
+        serial: wire::serial(&serial)?,
+        transaction_id: wire::text(transaction_id),
+        created: wire::span(created)?,
+        before: paging.after,
+        rows: paging.rows,
     };
-    let rows = service.store.list_pending(state, page(limit)).await?;
-    let mut requests = Vec::with_capacity(rows.len());
-    for row in rows {
+    let found = service.store.list_pending(query).await?;
+    let mut requests = Vec::with_capacity(found.rows.len());
+    for row in found.rows {
         requests.push(info(service, row).await?);
     }
-    Ok(ListRequestsReply { requests })
+    Ok(ListRequestsReply {
+        requests,
+        page: paging.reply(found.next)?,
+    })
 }
 
 /// One, as the policy in force would decide it now.
@@ -53,9 +76,9 @@ pub(super) async fn show(
         .facts(profile, &row)
         .await
         .map_err(unreadable)?;
-    let fields = verdicts(profile, &facts)
+    let rules = verdicts(profile, &facts)
         .into_iter()
-        .map(|verdict| FieldVerdict {
+        .map(|verdict| RuleVerdict {
             rule: verdict.rule.id.to_string(),
             title: verdict.rule.title.to_owned(),
             holds: verdict.refusal.is_none(),
@@ -68,7 +91,7 @@ pub(super) async fn show(
     Ok(GetRequestReply {
         // Again, as a row of an earlier release may hold the challenge.
         csr: csr.without_challenge(),
-        fields,
+        rules,
         info: Some(info(service, row).await?),
     })
 }
@@ -135,7 +158,7 @@ pub(super) async fn decide(
         ))),
         DecideOutcome::Closed(state) => Err(AdminError::WrongState(format!(
             "request {id} is {}; only a pending one can be decided",
-            state_text(state)
+            wire::request_state(state).as_str()
         ))),
         DecideOutcome::Unknown => Err(unknown(&id)),
     }
@@ -171,42 +194,15 @@ async fn info(service: &AdministrationService, row: PendingRow) -> Result<Reques
             .collect(),
         id: row.id,
         profile: row.profile,
-        state: state_text(row.state).to_owned(),
+        state: wire::request_state(row.state).into(),
         subject: row.subject,
         sans: row.sans,
         transaction_id: row.transaction.transaction_id,
-        created_at: row.created_at,
-        expires_at: row.expires_at,
+        created_at: Some(Timestamp::at(row.created_at)),
+        expires_at: Some(Timestamp::at(row.expires_at)),
         serial: row
             .serial
             .map(|serial| serial.to_string())
             .unwrap_or_default(),
-    })
-}
-
-fn state_text(state: PendingState) -> &'static str {
-    match state {
-        PendingState::Waiting => "pending",
-        PendingState::Approved => "approved",
-        PendingState::Issued => "issued",
-        PendingState::Denied => "denied",
-        PendingState::Expired => "expired",
-    }
-}
-
-fn parse_state(text: &str) -> Result<PendingState, AdminError> {
-    [
-        PendingState::Waiting,
-        PendingState::Approved,
-        PendingState::Issued,
-        PendingState::Denied,
-        PendingState::Expired,
-    ]
-    .into_iter()
-    .find(|state| state_text(*state) == text)
-    .ok_or_else(|| {
-        AdminError::Invalid(format!(
-            "`{text}` is no state: pending, approved, issued, denied or expired"
-        ))
     })
 }

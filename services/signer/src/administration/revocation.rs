@@ -7,8 +7,8 @@ use assay_proto::v1::{
 };
 use assay_store::{CrlReason, ReleaseOutcome, RevokeOutcome, Serial};
 
-use super::AdministrationService;
 use super::error::AdminError;
+use super::{AdministrationService, wire};
 use crate::generation::Generation;
 
 /// Revokes for good, or holds with the reason `certificate-hold`.
@@ -18,13 +18,8 @@ pub(super) async fn revoke(
     request: RevokeCertificateRequest,
 ) -> Result<RevokeCertificateReply, AdminError> {
     let RevokeCertificateRequest { serial, reason } = request;
-    let parsed = parse(&serial)?;
-    let reason: CrlReason = match reason.as_str() {
-        "" => CrlReason::Unspecified,
-        text => text
-            .parse()
-            .map_err(|error| AdminError::Invalid(format!("`{text}`: {error}")))?,
-    };
+    let parsed = wire::required_serial(&serial)?;
+    let reason = wire::crl_reason(reason)?;
     let event = if reason == CrlReason::CertificateHold {
         Event::CertificateHeld {
             actor: actor.into(),
@@ -73,7 +68,7 @@ pub(super) async fn release(
     request: ReleaseCertificateRequest,
 ) -> Result<ReleaseCertificateReply, AdminError> {
     let ReleaseCertificateRequest { serial } = request;
-    let parsed = parse(&serial)?;
+    let parsed = wire::required_serial(&serial)?;
     let event = Event::CertificateReleased {
         actor: actor.into(),
         serial: parsed.to_string().into(),
@@ -139,12 +134,6 @@ async fn issue_crl(service: &AdministrationService, of: &Generation) -> u64 {
 
 fn latest_number(of: &Generation) -> u64 {
     of.revocation.latest().map_or(0, |latest| latest.number)
-}
-
-fn parse(serial: &str) -> Result<Serial, AdminError> {
-    serial
-        .parse()
-        .map_err(|error| AdminError::Invalid(format!("`{serial}`: {error}")))
 }
 
 fn not_found(serial: &str) -> AdminError {

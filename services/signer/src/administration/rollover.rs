@@ -1,12 +1,13 @@
 //! The rehearsal of a rollover.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use assay_proto::Timestamp;
 use assay_proto::v1::{PlanRolloverReply, PlanRolloverRequest, RolloverCa, RolloverStep};
 
-use super::AdministrationService;
 use super::error::AdminError;
-use crate::rollover::{Part, Stage, Step};
+use super::{AdministrationService, wire};
+use crate::rollover::{Part, Step};
 
 /// What happens when, and how it is at the moment that is asked for.
 pub(super) async fn plan(
@@ -16,29 +17,18 @@ pub(super) async fn plan(
 ) -> Result<PlanRolloverReply, AdminError> {
     let PlanRolloverRequest { at } = request;
     let now = service.recorder.now();
-    let at = match u64::try_from(at) {
-        Ok(0) => now,
-        Ok(at) => UNIX_EPOCH
-            .checked_add(Duration::from_secs(at))
-            .ok_or_else(|| AdminError::Invalid(format!("{at} is no time of this world")))?,
-        Err(_) => return Err(AdminError::Invalid(format!("{at} is before 1970"))),
-    };
+    let at = at.map_or(Ok(now), |at| {
+        SystemTime::try_from(at).map_err(wire::no_time)
+    })?;
     let policy = service.policies.active();
     let plan = service
         .generations
         .plan(&service.store, &policy, now, at)
         .await?;
     Ok(PlanRolloverReply {
-        at: unix(at),
-        stage: match plan.stage {
-            None => "none",
-            Some(Stage::Single) => "unapproved",
-            Some(Stage::Announced) => "announced",
-            Some(Stage::Overlap) => "overlap",
-            Some(Stage::Over) => "over",
-        }
-        .to_owned(),
-        authorities: plan.issuers.into_iter().map(ca).collect(),
+        at: Some(at.into()),
+        stage: wire::rollover_stage(plan.stage).into(),
+        issuers: plan.issuers.into_iter().map(ca).collect(),
         steps: plan.steps.into_iter().map(step).collect(),
         warnings: plan.warnings,
     })
@@ -49,24 +39,19 @@ fn ca(part: Part) -> RolloverCa {
         subject: part.subject,
         ca_sha256: hex::encode(part.ca_sha256),
         ra_sha256: part.ra_sha256.iter().map(hex::encode).collect(),
-        not_before: unix(part.not_before),
-        not_after: unix(part.not_after),
-        ra_not_after: unix(part.ra_not_after),
+        not_before: Some(part.not_before.into()),
+        not_after: Some(part.not_after.into()),
+        ra_not_after: Some(part.ra_not_after.into()),
         named: part.named,
         answers: part.answers,
         certificates: part.census.in_force,
-        last_not_after: part.census.last_not_after.unwrap_or_default(),
+        last_not_after: part.census.last_not_after.map(Timestamp::at),
     }
 }
 
 fn step(step: Step) -> RolloverStep {
     RolloverStep {
-        at: step.at.map(unix).unwrap_or_default(),
+        at: step.at.map(Timestamp::from),
         what: step.what,
     }
-}
-
-fn unix(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,7 @@
 //! Answers to frontends: from the store, within bounds of their own, which no enrolment shares.
 
 use assay_ocsp::{BasicResponse, Issuer};
+use assay_proto::Timestamp;
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{
     Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
@@ -105,8 +106,8 @@ fn signed(row: &OcspRow) -> Outcome {
     match whole {
         Ok(response) => Outcome::Signed(OcspSigned {
             response,
-            this_update: row.this_update,
-            next_update: row.next_update,
+            this_update: Some(Timestamp::at(row.this_update)),
+            next_update: Some(Timestamp::at(row.next_update)),
             max_age_seconds: MAX_AGE_SECONDS,
         }),
         Err(error) => {

@@ -1,5 +1,7 @@
 //! How a version of the policy comes into force, and how a profile is stopped.
 
+use assay_store::PolicyQuery;
+
 use std::time::Duration;
 
 use assay_policy::ProfileName;
@@ -12,7 +14,13 @@ fn devices() -> Vec<(&'static str, String)> {
 }
 
 async fn refused(stand: &Stand, proposed: &Proposed, wanted: &str) {
-    let before = stand.store.list_policies().await.unwrap().len();
+    let before = stand
+        .store
+        .list_policies(PolicyQuery::default())
+        .await
+        .unwrap()
+        .rows
+        .len();
     let checked = stand.check(proposed).await;
     assert!(!checked.ready);
     let told = checked
@@ -22,7 +30,16 @@ async fn refused(stand: &Stand, proposed: &Proposed, wanted: &str) {
     assert!(told, "{wanted}: {:?}", checked.problems);
     let refused = stand.activate(proposed).await.unwrap_err();
     assert!(refused.message().contains(wanted), "{refused}");
-    assert_eq!(stand.store.list_policies().await.unwrap().len(), before);
+    assert_eq!(
+        stand
+            .store
+            .list_policies(PolicyQuery::default())
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        before
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{ActivatePolicyReply, ActivatePolicyRequest};
 use clap::Args;
-use serde::Serialize;
 
 use super::folder::Folder;
 use crate::admin::Admin;
@@ -23,54 +22,26 @@ pub(super) async fn run(args: ActivateArgs, installation: &Installation, out: Ou
     let folder = Folder::at(args.proposal);
     let mut admin = Admin::connect(installation).await?;
     let activated = activate(&mut admin, &folder).await?;
-    out.one(&activated, Activated::lines)
+    out.one(&activated, lines)
 }
 
-pub(crate) async fn activate(admin: &mut Admin, folder: &Folder) -> Outcome<Activated> {
+pub(crate) async fn activate(admin: &mut Admin, folder: &Folder) -> Outcome<ActivatePolicyReply> {
     let request = ActivatePolicyRequest {
         proposal: Some(folder.to_proto()?),
     };
-    let reply = admin
+    admin
         .call(request, AdministrationClient::activate_policy)
-        .await?;
-    Ok(reply.into())
+        .await
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Activated {
-    number: u64,
-    file_hash: String,
-    model_hash: String,
-    profiles: Vec<String>,
-}
-
-impl From<ActivatePolicyReply> for Activated {
-    fn from(reply: ActivatePolicyReply) -> Self {
-        let ActivatePolicyReply {
-            number,
-            file_hash,
-            model_hash,
-            profiles,
-        } = reply;
-        Self {
-            number,
-            file_hash,
-            model_hash,
-            profiles,
-        }
-    }
-}
-
-impl Activated {
-    fn lines(&self) -> Vec<String> {
-        vec![
-            format!(
-                "policy {} is in force: {}",
-                self.number,
-                self.profiles.join(", ")
-            ),
-            format!("file hash   {}", self.file_hash),
-            format!("model hash  {}", self.model_hash),
-        ]
-    }
+fn lines(reply: &ActivatePolicyReply) -> Vec<String> {
+    vec![
+        format!(
+            "policy {} is in force: {}",
+            reply.number,
+            reply.profiles.join(", ")
+        ),
+        format!("file hash   {}", reply.file_hash),
+        format!("model hash  {}", reply.model_hash),
+    ]
 }

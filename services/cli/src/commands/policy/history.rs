@@ -1,122 +1,91 @@
 //! `assay policy history`: every version, and who stood for it.
 
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{ListPoliciesRequest, PolicyInfo};
-use serde::Serialize;
+use assay_proto::v1::{ListPoliciesRequest, PageRequest, PolicyInfo};
+use clap::Args;
 
+use super::super::list::{PageArgs, RangeArgs, time_text};
 use crate::admin::Admin;
 use crate::failure::Outcome;
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::Output;
 
-pub(super) async fn run(installation: &Installation, out: Output) -> Outcome {
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Only versions that have this profile
+    #[arg(long, default_value = "", hide_default_value = true)]
+    profile: String,
+
+    #[command(flatten)]
+    activated: RangeArgs,
+
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+pub(super) async fn run(args: HistoryArgs, installation: &Installation, out: Output) -> Outcome {
     let mut admin = Admin::connect(installation).await?;
-    let reply = admin
-        .call(ListPoliciesRequest {}, AdministrationClient::list_policies)
-        .await?;
-    let rows: Vec<_> = reply.policies.into_iter().map(Version::from).collect();
-    out.list(&rows)
+    let filters = ListPoliciesRequest {
+        page: None,
+        profile: args.profile,
+        activated: args.activated.into(),
+    };
+    let page = async |page: PageRequest| {
+        let request = ListPoliciesRequest {
+            page: Some(page),
+            ..filters.clone()
+        };
+        let call = AdministrationClient::list_policies;
+        let reply = admin.call(request, call).await?;
+        Ok((reply.policies, reply.page))
+    };
+    args.page.fetch(page).await?.print(out, &HEADERS, cells)
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Version {
-    pub(super) number: u64,
-    pub(super) active: bool,
-    pub(super) profiles: Vec<String>,
-    pub(super) ticket: String,
-    pub(super) author: String,
-    pub(super) approvers: Vec<String>,
-    pub(super) not_before: String,
-    pub(super) expires: String,
-    pub(super) activated_at: String,
-    pub(super) activated_by: String,
-    pub(super) file_hash: String,
-    pub(super) model_hash: String,
-    pub(super) proposal_sha256: String,
+pub(super) fn lines(info: &PolicyInfo) -> Vec<String> {
+    let in_force = if info.active { ", in force" } else { "" };
+    vec![
+        format!("version       {}{in_force}", info.number),
+        format!("profiles      {}", info.profiles.join(", ")),
+        format!("ticket        {}", info.ticket),
+        format!("author        {}", info.author),
+        format!("approved by   {}", info.approvers.join(", ")),
+        format!(
+            "activated     {} by {}",
+            time_text(info.activated_at),
+            info.activated_by
+        ),
+        format!("expires       {}", time_text(info.expires)),
+        format!("file hash     {}", info.file_hash),
+        format!("model hash    {}", info.model_hash),
+        format!("proposal      {}", info.proposal_sha256),
+    ]
 }
 
-impl From<PolicyInfo> for Version {
-    fn from(info: PolicyInfo) -> Self {
-        let PolicyInfo {
-            number,
-            file_hash,
-            model_hash,
-            activated_at,
-            activated_by,
-            active,
-            profiles,
-            proposal_sha256,
-            ticket,
-            author,
-            approvers,
-            not_before,
-            expires,
-        } = info;
-        Self {
-            number,
-            active,
-            profiles,
-            ticket,
-            author,
-            approvers,
-            not_before: output::time(not_before),
-            expires: output::time(expires),
-            activated_at: output::time(activated_at),
-            activated_by,
-            file_hash,
-            model_hash,
-            proposal_sha256,
-        }
-    }
-}
+const HEADERS: [&str; 10] = [
+    "NUMBER",
+    "ACTIVE",
+    "PROFILES",
+    "TICKET",
+    "AUTHOR",
+    "APPROVED BY",
+    "ACTIVATED",
+    "BY",
+    "EXPIRES",
+    "FILE HASH",
+];
 
-impl Version {
-    pub(super) fn lines(&self) -> Vec<String> {
-        let in_force = if self.active { ", in force" } else { "" };
-        vec![
-            format!("version       {}{in_force}", self.number),
-            format!("profiles      {}", self.profiles.join(", ")),
-            format!("ticket        {}", self.ticket),
-            format!("author        {}", self.author),
-            format!("approved by   {}", self.approvers.join(", ")),
-            format!(
-                "activated     {} by {}",
-                self.activated_at, self.activated_by
-            ),
-            format!("expires       {}", self.expires),
-            format!("file hash     {}", self.file_hash),
-            format!("model hash    {}", self.model_hash),
-            format!("proposal      {}", self.proposal_sha256),
-        ]
-    }
-}
-
-impl Row for Version {
-    const HEADERS: &'static [&'static str] = &[
-        "NUMBER",
-        "ACTIVE",
-        "PROFILES",
-        "TICKET",
-        "AUTHOR",
-        "APPROVED BY",
-        "ACTIVATED",
-        "BY",
-        "EXPIRES",
-        "FILE HASH",
-    ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.number.to_string(),
-            if self.active { "yes" } else { "" }.to_owned(),
-            self.profiles.join(" "),
-            self.ticket.clone(),
-            self.author.clone(),
-            self.approvers.join(" "),
-            self.activated_at.clone(),
-            self.activated_by.clone(),
-            self.expires.clone(),
-            self.file_hash.clone(),
-        ]
-    }
+fn cells(info: &PolicyInfo) -> Vec<String> {
+    vec![
+        info.number.to_string(),
+        if info.active { "yes" } else { "" }.to_owned(),
+        info.profiles.join(" "),
+        info.ticket.clone(),
+        info.author.clone(),
+        info.approvers.join(" "),
+        time_text(info.activated_at),
+        info.activated_by.clone(),
+        time_text(info.expires),
+        info.file_hash.clone(),
+    ]
 }

@@ -21,9 +21,10 @@ use clap::Subcommand;
 
 pub(crate) use activate::activate;
 pub(crate) use approve::approve;
-pub(crate) use basis::Basis;
+pub(crate) use basis::fetch as fetch_basis;
 pub(crate) use folder::{Credential, Folder};
 pub(crate) use propose::{Wanted, propose};
+pub(crate) use status::in_force;
 
 use crate::failure::Outcome;
 use crate::installation::Installation;
@@ -49,7 +50,7 @@ pub(crate) enum PolicyCommand {
     Activate(activate::ActivateArgs),
     /// Every version, newest first
     #[command(visible_alias = "list")]
-    History,
+    History(history::HistoryArgs),
     /// One version; with -o its files and all that was signed
     Show(show::ShowArgs),
     /// Stop a profile at once; only an approved version lets it issue again
@@ -69,7 +70,7 @@ pub(crate) async fn run(command: PolicyCommand, dir: Option<&Path>, out: Output)
         PolicyCommand::Approve(args) => approve::run(args, dir, out).await,
         PolicyCommand::Status(args) => status::run(args, &installation()?, out).await,
         PolicyCommand::Activate(args) => activate::run(args, &installation()?, out).await,
-        PolicyCommand::History => history::run(&installation()?, out).await,
+        PolicyCommand::History(args) => history::run(args, &installation()?, out).await,
         PolicyCommand::Show(args) => show::run(args, &installation()?, out).await,
         PolicyCommand::Stop(args) => stop::run(args, &installation()?, out).await,
         PolicyCommand::Basis => basis::run(&installation()?, out).await,

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_policy::{PolicyFile, ProfileName, Proposal};
+use assay_proto::v1::PolicyBasisReply;
 use clap::Args;
 use serde::Serialize;
 
-use super::basis::Basis;
+use super::basis;
 use super::files::{FilesArgs, load};
 use super::folder::{Credential, Folder};
 use crate::admin::Admin;
@@ -61,7 +62,7 @@ pub(super) async fn run(args: ProposeArgs, dir: Option<&Path>, out: Output) -> O
         Some(file) => serde_json::from_slice(&files::read(file)?)
             .or_usage(format!("{} is no basis", file.display()))
             .map_err(|failure| failure.next("save one with `assay policy basis --json`"))?,
-        None => Basis::fetch(&mut Admin::connect(&Installation::find(dir)?).await?).await?,
+        None => basis::fetch(&mut Admin::connect(&Installation::find(dir)?).await?).await?,
     };
     let wanted = Wanted {
         ticket: args.ticket,
@@ -95,7 +96,7 @@ pub(super) async fn run(args: ProposeArgs, dir: Option<&Path>, out: Output) -> O
 /// Writes a proposal and its author's signature to `folder`, which is made.
 pub(crate) fn propose(
     policy: &[PolicyFile],
-    basis: &Basis,
+    basis: &PolicyBasisReply,
     wanted: &Wanted,
     author: &Credential,
     folder: &Folder,

@@ -8,7 +8,7 @@ use assay_proto::v1::administration_client::AdministrationClient;
 use clap::Args;
 
 use super::folder::Folder;
-use super::history::Version;
+use super::history::lines;
 use crate::admin::Admin;
 use crate::failure::Outcome;
 use crate::files;
@@ -33,7 +33,6 @@ pub(super) async fn run(args: ShowArgs, installation: &Installation, out: Output
     let reply = admin
         .call(request, AdministrationClient::get_policy)
         .await?;
-    let version = Version::from(reply.info.unwrap_or_default());
     if let Some(path) = args.output {
         let folder = Folder::at(path);
         let proposal = reply.proposal.unwrap_or_default();
@@ -51,5 +50,5 @@ pub(super) async fn run(args: ShowArgs, installation: &Installation, out: Output
             files::create(&file, signature, files::PUBLIC)?;
         }
     }
-    out.one(&version, Version::lines)
+    out.one(&reply.info.unwrap_or_default(), lines)
 }

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{CheckPolicyReply, CheckPolicyRequest, ListPoliciesRequest};
+use assay_proto::v1::{
+    CheckPolicyReply, CheckPolicyRequest, ListPoliciesRequest, PageRequest, PolicyBasisReply,
+    PolicyInfo,
+};
 use clap::Args;
 use serde::Serialize;
 
-use super::basis::Basis;
 use super::folder::Folder;
-use super::history::Version;
+use super::{basis, history};
 use crate::admin::Admin;
 use crate::failure::Outcome;
 use crate::installation::Installation;
@@ -30,83 +32,59 @@ pub(super) async fn run(args: StatusArgs, installation: &Installation, out: Outp
         let reply = admin
             .call(request, AdministrationClient::check_policy)
             .await?;
-        return out.one(&Progress::from(reply), Progress::lines);
+        return out.one(&reply, progress);
     }
-    let listed = admin
-        .call(ListPoliciesRequest {}, AdministrationClient::list_policies)
-        .await?;
-    let in_force = listed.policies.into_iter().find(|info| info.active);
-    let standing = Standing {
-        in_force: in_force.map(Version::from),
-        basis: Basis::fetch(&mut admin).await?,
+    let now = Now {
+        in_force: in_force(&mut admin).await?,
+        basis: basis::fetch(&mut admin).await?,
     };
-    out.one(&standing, |standing| {
-        let mut lines = match &standing.in_force {
-            Some(version) => version.lines(),
+    out.one(&now, |now| {
+        let mut lines = match &now.in_force {
+            Some(version) => history::lines(version),
             None => vec!["no version is in force".to_owned()],
         };
-        lines.extend(standing.basis.people());
+        lines.extend(basis::people(&now.basis));
         lines
     })
 }
 
-#[derive(Debug, Serialize)]
-struct Standing {
-    in_force: Option<Version>,
-    basis: Basis,
+/// The version in force; `None` where there is none, or the signer was started without it.
+pub(crate) async fn in_force(admin: &mut Admin) -> Outcome<Option<PolicyInfo>> {
+    let request = ListPoliciesRequest {
+        // It is the newest, if any is.
+        page: Some(PageRequest {
+            size: 1,
+            token: String::new(),
+        }),
+        ..ListPoliciesRequest::default()
+    };
+    let listed = admin
+        .call(request, AdministrationClient::list_policies)
+        .await?;
+    Ok(listed.policies.into_iter().find(|info| info.active))
 }
 
 #[derive(Debug, Serialize)]
-struct Progress {
-    ready: bool,
-    number: u64,
-    author: String,
-    approvers: Vec<String>,
-    approvals_needed: u32,
-    problems: Vec<String>,
+struct Now {
+    in_force: Option<PolicyInfo>,
+    basis: PolicyBasisReply,
 }
 
-impl From<CheckPolicyReply> for Progress {
-    fn from(reply: CheckPolicyReply) -> Self {
-        let CheckPolicyReply {
-            ready,
-            problems,
-            number,
-            author,
-            approvers,
-            approvals_needed,
-        } = reply;
-        Self {
-            ready,
-            number,
-            author,
-            approvers,
-            approvals_needed,
-            problems,
-        }
+fn progress(reply: &CheckPolicyReply) -> Vec<String> {
+    let mut lines = vec![
+        format!("version      {}", reply.number),
+        format!("author       {}", reply.author),
+        format!(
+            "approved by  {} ({} of {})",
+            reply.approvers.join(", "),
+            reply.approvers.len(),
+            reply.approvals_needed
+        ),
+    ];
+    if reply.ready {
+        lines.push("ready: `assay policy activate` puts it in force".to_owned());
     }
-}
-
-impl Progress {
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!("version      {}", self.number),
-            format!("author       {}", self.author),
-            format!(
-                "approved by  {} ({} of {})",
-                self.approvers.join(", "),
-                self.approvers.len(),
-                self.approvals_needed
-            ),
-        ];
-        if self.ready {
-            lines.push("ready: `assay policy activate` puts it in force".to_owned());
-        }
-        lines.extend(
-            self.problems
-                .iter()
-                .map(|line| format!("lacks        {line}")),
-        );
-        lines
-    }
+    let problems = reply.problems.iter();
+    lines.extend(problems.map(|line| format!("lacks        {line}")));
+    lines
 }

@@ -1,5 +1,6 @@
 //! What the next proposal must say.
 
+use assay_proto::Timestamp;
 use assay_proto::v1::{PolicyApprover, PolicyBasisReply, PolicyBasisRequest, StoppedProfile};
 
 use super::super::AdministrationService;
@@ -42,7 +43,7 @@ pub(crate) async fn basis(
             .map(|stop| StoppedProfile {
                 profile: stop.profile,
                 reason: stop.reason,
-                stopped_at: stop.stopped_at,
+                stopped_at: Some(Timestamp::at(stop.stopped_at)),
                 stopped_by: stop.stopped_by,
             })
             .collect(),

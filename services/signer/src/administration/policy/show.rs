@@ -1,26 +1,44 @@
 //! Versions as they are kept.
 
 use assay_policy::Proposal;
+use assay_proto::Timestamp;
 use assay_proto::v1::{
     GetPolicyReply, GetPolicyRequest, ListPoliciesReply, ListPoliciesRequest, PolicyFile,
     PolicyInfo, PolicyProposal,
 };
 
-use super::super::AdministrationService;
+use assay_store::PolicyQuery;
+
 use super::super::error::AdminError;
+use super::super::page::Paging;
+use super::super::{AdministrationService, known_profile, wire};
 use crate::policies::InForce;
 
 /// Newest first.
 pub(crate) async fn list(
     service: &AdministrationService,
     _actor: &str,
-    request: ListPoliciesRequest,
+    mut request: ListPoliciesRequest,
 ) -> Result<ListPoliciesReply, AdminError> {
-    let ListPoliciesRequest {} = request;
-    let policies = service.store.list_policies().await?;
+    let page = request.page.take();
+    let paging = Paging::open("list_policies", &request, page)?;
+    let ListPoliciesRequest {
+        page: _,
+        profile,
+        activated,
+    } = request;
+    let query = PolicyQuery {
+        profile: known_profile(service, profile).await?,
+        activated: wire::span(activated)?,
+        before: paging.after,
+        rows: paging.rows,
+    };
+    let found = service.store.list_policies(query).await?;
     let in_force = service.policies.active();
     Ok(ListPoliciesReply {
-        policies: policies
+        page: paging.reply(found.next)?,
+        policies: found
+            .rows
             .into_iter()
             .map(|info| view(info, &in_force))
             .collect(),
@@ -93,7 +111,7 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
         number,
         file_hash: hex::encode(file_hash),
         model_hash: hex::encode(model_hash),
-        activated_at,
+        activated_at: Some(Timestamp::at(activated_at)),
         activated_by,
         // The newest one is not in force where the signer was started without it.
         active: number == in_force.number(),
@@ -105,7 +123,7 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
             .unwrap_or_default(),
         author,
         approvers,
-        not_before: read.as_ref().map_or(0, |read| read.not_before),
-        expires: read.as_ref().map_or(0, |read| read.expires),
+        not_before: read.as_ref().map(|read| Timestamp::at(read.not_before)),
+        expires: read.as_ref().map(|read| Timestamp::at(read.expires)),
     }
 }

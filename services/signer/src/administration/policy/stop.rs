@@ -5,6 +5,7 @@ use assay_proto::v1::{StopProfileReply, StopProfileRequest};
 use assay_store::Stop;
 
 use super::super::AdministrationService;
+use super::super::challenges::names;
 use super::super::error::AdminError;
 
 /// Longest reason in characters.
@@ -28,7 +29,10 @@ pub(crate) async fn stop(
     let in_force = service.policies.active();
     // The empty name selects the default profile, and a stop names what it stops.
     if profile.is_empty() || in_force.select(&profile).is_none() {
-        return Err(AdminError::UnknownProfile(profile));
+        return Err(AdminError::UnknownProfile {
+            name: profile,
+            known: names(&in_force),
+        });
     }
     let event = Event::ProfileStopped {
         actor: actor.into(),

@@ -268,10 +268,14 @@ impl Stand {
 
     /// All audit records of a kind, as JSON.
     pub(crate) async fn records(&self, kind: &str) -> Vec<serde_json::Value> {
-        let rows = self.store.list_audit(0, 1_000, Some(kind.to_owned()));
-        let rows = rows.await.unwrap();
+        let page = self.store.list_audit(assay_store::AuditQuery {
+            kind: Some(kind.to_owned()),
+            ..assay_store::AuditQuery::default()
+        });
+        let rows = page.await.unwrap().rows;
         let read = |row: assay_store::AuditRow| serde_json::from_slice(&row.record).unwrap();
-        rows.into_iter().map(read).collect()
+        // Listed newest first.
+        rows.into_iter().rev().map(read).collect()
     }
 
     /// The row of an issued certificate.

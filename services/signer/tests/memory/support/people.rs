@@ -1,5 +1,7 @@
 //! What people do: operators administer, others propose and approve policy.
 
+use assay_proto::Named;
+use assay_proto::v1::RevocationReason;
 use std::collections::BTreeSet;
 
 use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, sign_proposal};
@@ -156,7 +158,7 @@ impl Stand {
             static_challenge: items.is_empty(),
             profile: profile.to_owned(),
             items,
-            ttl_seconds: 0,
+            ttl: None,
         };
         let issued = self.signer.administration();
         let issued = issued.issue_challenges(Self::operator(request)).await;
@@ -186,7 +188,12 @@ impl Stand {
 
     /// The id of the only request that waits.
     pub(crate) async fn waiting(&self) -> String {
-        let rows = self.store.list_pending(None, 10).await.unwrap();
+        let rows = self
+            .store
+            .list_pending(assay_store::PendingQuery::default())
+            .await
+            .unwrap()
+            .rows;
         assert_eq!(rows.len(), 1);
         rows.into_iter().next().unwrap().id
     }
@@ -211,7 +218,7 @@ impl Stand {
     pub(crate) async fn revoke(&self, certificate: &[u8], reason: &str) -> Result<u64, Status> {
         let request = RevokeCertificateRequest {
             serial: serial(certificate).to_string(),
-            reason: reason.to_owned(),
+            reason: RevocationReason::named(reason).unwrap_or_default().into(),
         };
         let revoked = self.signer.administration();
         let revoked = revoked.revoke_certificate(Self::operator(request)).await?;
