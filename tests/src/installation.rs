@@ -315,7 +315,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// When the file is no TOML or has no such table.
+/// When the file is not TOML or has no such table.
 pub fn set(file: &Path, path: &[&str], value: impl Into<toml::Value>) -> Result<()> {
     let (key, tables) = path.split_last().context("no key named")?;
     let mut document: toml::Table = std::fs::read_to_string(file)?.parse()?;

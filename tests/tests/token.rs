@@ -138,7 +138,7 @@ async fn the_tokens_keys_were_made_in_it_and_never_leave_it() -> Result<()> {
     Ok(())
 }
 
-/// The message by which a worker of earlier versions was told to make keys: variant 1, a module, a token.
+/// The message that once made a worker generate keys: variant 1, then the names of module and token.
 const CEREMONY: [u8; 9] = [0, 0, 0, 5, 1, 1, b'm', 1, b't'];
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_token_that_goes_away_and_comes_back_needs_no_restart() -> Result<()> 
         Ok((answer.status == 503).then(|| answer.text()))
     })
     .await?;
-    assert!(cause.contains("token"), "the cause is told: {cause}");
+    assert!(cause.contains("token"), "the cause is named: {cause}");
     let refused = http::post(&tiers.url("devices"), &message.bytes).await?;
     assert_eq!(refused.status, 503);
     assert!(refused.header("retry-after").is_some());

@@ -1,4 +1,4 @@
-//! What can go wrong with a token, and what to do about it.
+//! Errors of a token, and their remedies.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::PinError;
 #[error(transparent)]
 pub struct CallError(#[from] Error);
 
-/// What makes the next attempt at a failed call succeed, if anything does.
+/// The change that lets the next attempt at a failed call succeed, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// The session is lost; a new one may do.

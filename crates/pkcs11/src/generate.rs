@@ -14,7 +14,7 @@ use crate::{
 const MAX_LABEL: usize = 64;
 const MAX_ID: usize = 32;
 
-/// What to generate.
+/// The specification of a key to generate.
 #[derive(Clone, Debug)]
 pub struct GenerateKey {
     /// Decides usage and allowed mechanisms.

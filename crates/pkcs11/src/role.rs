@@ -1,4 +1,4 @@
-//! What a key is for, and of what kind it is.
+//! The purposes and kinds of keys.
 
 use std::fmt;
 use std::str::FromStr;

@@ -23,7 +23,7 @@ struct Rule {
     optional: bool,
 }
 
-/// What must be read back from a private key of this role.
+/// The attributes that must be read back from a private key of this role.
 fn rules(role: KeyRole) -> Vec<Rule> {
     let rule = |attribute, name, value| Rule {
         attribute,

@@ -126,7 +126,7 @@ pub struct Token {
     _idle: Idle,
 }
 
-/// What a token states of itself.
+/// A token's own label and serial number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenIdentity {
     /// CK_TOKEN_INFO label.
@@ -171,7 +171,7 @@ impl Token {
         &self.uri
     }
 
-    /// What the token states of itself.
+    /// The token's own label and serial number.
     pub fn identity(&self) -> &TokenIdentity {
         &self.identity
     }

@@ -99,7 +99,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(super) lifetimes: Lifetimes,
 
-    /// Approvals that a version of the policy needs, besides its author's; written to signer.toml
+    /// Approvals that a version of the policy needs, in addition to its author's; written to signer.toml
     #[arg(long, value_name = "NUMBER", default_value_t = layout::APPROVALS)]
     pub(super) approvals: usize,
 }

@@ -30,7 +30,7 @@ const KEY_IDENTIFIER_OCTETS: usize = 20;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// What a certificate of the ceremony is for.
+/// The purpose of a certificate of the ceremony.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A self-signed root.

@@ -1,4 +1,4 @@
-//! What a CA key of the ceremony signs: the RA certificates, and the responder's. The same for every generation, under a
+//! The certificates that a CA key of the ceremony signs: the RA certificates, and the responder's. The same for every generation, under a
 //! root of our own and under an offline one.
 
 use assay_pkcs11::KeyRole;

@@ -36,7 +36,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     chain: PathBuf,
 
-    /// Approvals that a version of the policy needs, besides its author's; written to signer.toml of a first CA
+    /// Approvals that a version of the policy needs, in addition to its author's; written to signer.toml of a first CA
     #[arg(long, value_name = "NUMBER", default_value_t = layout::APPROVALS)]
     approvals: usize,
 

@@ -1,4 +1,5 @@
-//! What the keys of a ceremony may sign. It was built here too; a key still signs nothing that was not understood.
+//! The structures that the keys of a ceremony may sign. This program built them too; they are parsed all the same before
+//! a key signs them.
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_pkcs11::KeyRole;

@@ -1,4 +1,4 @@
-//! Library at work in a ceremony, in this very process: whoever runs a ceremony holds the PIN, and can end it.
+//! The tokens of a ceremony, opened in this process: the people who run a ceremony hold the PIN, and can end it.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

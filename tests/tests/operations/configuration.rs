@@ -1,4 +1,4 @@
-//! What is wrong with a file is told by file, line and key.
+//! An error in a file is reported with its file, line and key.
 
 use anyhow::{Context, Result};
 use assay_tests::http;

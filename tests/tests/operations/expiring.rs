@@ -1,4 +1,4 @@
-//! What ends next is told by list, by numbers, by metrics and by `/readyz`, all from the same certificates.
+//! The certificates that end next are reported by list, by numbers, by metrics and by `/readyz`, all from the same certificates.
 
 use anyhow::{Context, Result};
 use assay_tests::device::{Anchors, Device};

@@ -1,4 +1,4 @@
-//! Which key answers is told by the certificate that a request is enveloped to.
+//! Which key answers depends on the certificate that a request is enveloped to.
 
 use anyhow::Result;
 use assay_scep::FailInfo;

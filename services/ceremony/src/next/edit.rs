@@ -1,5 +1,5 @@
 //! signer.toml after a rollover: what stood in `[rollover]` has taken the place of what was before, and every other line is
-//! as it was. The document is edited with its layout, and then held to what the tables are to be.
+//! as it was. The document is edited with its layout kept, and then checked against the tables that are wanted.
 
 use toml::{Table, Value};
 use toml_edit::{DocumentMut, Item, RawString};

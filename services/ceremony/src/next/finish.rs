@@ -47,7 +47,7 @@ struct Finished {
     /// The file as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<String>,
-    /// What signer.toml says instead, besides having no `[rollover]`.
+    /// What signer.toml says instead, apart from the missing `[rollover]`.
     lines: String,
     /// Labels of the keys that nothing uses any more.
     unused_keys: Vec<String>,

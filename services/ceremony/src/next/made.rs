@@ -24,7 +24,7 @@ pub(crate) struct Made {
     /// For signer.toml, once there is all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<String>,
-    /// What is printed for people.
+    /// The lines printed for people.
     #[serde(skip)]
     report: Vec<String>,
 }

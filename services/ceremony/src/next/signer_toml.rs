@@ -34,7 +34,7 @@ struct CertificatesTable {
     ca: PathBuf,
 }
 
-/// What stands in `[rollover]`.
+/// The table `[rollover]`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RolloverTable {
     pub(super) switch_at: String,

@@ -110,7 +110,7 @@ address_rate = 0
     files::replace(frontend, text.as_bytes(), files::PUBLIC)
 }
 
-/// What `assay-ceremony approver` prints, as far as it is used here.
+/// The part of the output of `assay-ceremony approver` that is used here.
 #[derive(Deserialize)]
 struct Approver {
     /// For the end of signer.toml.

@@ -1,4 +1,4 @@
-//! GetCert and GetCRL: for whoever holds a certificate in force.
+//! GetCert and GetCRL: for devices that hold a certificate in force.
 
 use assay_scep::FailInfo;
 use der::Decode;
@@ -43,7 +43,7 @@ async fn strangers_and_unknown_numbers_get_bad_cert_id() {
             assert_eq!(fail_info, FailInfo::BadCertId);
         }
     }
-    // Whoever lost their certificate asks no more, and nothing of theirs is decrypted.
+    // A device that lost its certificate gets no answer, and nothing from it is decrypted.
     stand.revoke(&own, "certificate-hold").await.unwrap();
     let query = holder.query(&stand.ca, GET_CERT, &own).await;
     let decryptions = stand.decryptions();

@@ -49,7 +49,7 @@ async fn the_next_ca_is_announced_takes_over_by_the_clock_and_the_old_ra_ends_af
     assert_eq!(named(&stand).await, next);
     assert_eq!(announced(&stand).await, None);
     assert_eq!(stand.records("ca.switched").await.len(), 1);
-    // Whoever knows the old RA still gets a certificate of the old CA.
+    // A device that knows the old RA still gets a certificate of the old CA.
     let late = stand.enrol(&device, &subject("pump-2")).await;
     assert!(stand.ca.has_issued(&late));
 

@@ -14,7 +14,7 @@ use super::key;
 /// Unix seconds at which each test begins: 2030-01-01T00:00:00Z.
 pub(crate) const BEGIN: i64 = 1_893_456_000;
 
-/// Time that passes when it is told to.
+/// A clock that is advanced by hand.
 pub(crate) struct ManualClock(Mutex<Duration>);
 
 impl ManualClock {
