@@ -28,7 +28,7 @@ help:
 	@echo '             scepserver, refusals by cause and time, OCSP responses of 100,000 certificates refreshed in time;'
 	@echo '             about 35 minutes, 20 of them for the 10,000 refusals a cause and 10 for OCSP; less with'
 	@echo '             BENCH_REQUESTS=100 BENCH_REFUSALS=1000 BENCH_OCSP=5000'
-	@echo 'make fuzz    ten minutes of fuzzing for each parser of what strangers send; goes on where it ended'
+	@echo 'make fuzz    ten minutes of fuzzing for each parser of what strangers send; continues where it ended'
 
 demo:
 	@scripts/install-packages.sh $(DEMO_PACKAGES)
@@ -91,7 +91,7 @@ deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-deny
 	$(CARGO) deny --workspace check bans licenses sources
 
-# What is found is kept in the corpus, which is not checked in, so that each run goes on where the last one ended.
+# What is found is kept in the corpus, which is not checked in, so that each run continues where the last one ended.
 # FUZZ_SECONDS each; a finding lies in artifacts/ beside the corpus, and becomes a test.
 FUZZ_SECONDS ?= 600
 fuzz:

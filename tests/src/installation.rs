@@ -146,7 +146,7 @@ impl Installation {
         Ok(())
     }
 
-    /// What the demo told.
+    /// The demo's own report.
     pub fn ready(&self) -> &Ready {
         &self.ready
     }

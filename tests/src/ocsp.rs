@@ -57,7 +57,7 @@ impl Responder {
         &self.url
     }
 
-    /// `openssl ocsp` about certificates, DER, with further arguments. OpenSSL sends a nonce and goes on without one.
+    /// `openssl ocsp` about certificates, DER, with further arguments. OpenSSL sends a nonce and continues without one.
     ///
     /// # Errors
     ///

@@ -47,7 +47,7 @@ impl Operator {
         &mut self.0
     }
 
-    /// What the signer says of itself.
+    /// The signer's report on itself.
     ///
     /// # Errors
     ///

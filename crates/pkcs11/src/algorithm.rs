@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What the CA key signs with; it follows from the key alone.
+/// The algorithm that the CA key signs with; it follows from the key alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SignatureAlgorithm {
     /// ecdsa-with-SHA256, of a P-256 key (RFC 5758, section 3.2).

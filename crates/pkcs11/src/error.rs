@@ -165,7 +165,7 @@ pub enum TokenError {
         "the token already holds {found}: nothing is overwritten; choose another label and id, or delete it with the token's own tools"
     )]
     Exists {
-        /// What is there.
+        /// The object that is there.
         found: String,
     },
     /// The role has no use for a key of that kind, or the name is out of range.
@@ -179,13 +179,13 @@ pub enum TokenError {
     Generate {
         /// Why.
         reason: String,
-        /// What is left in the token.
+        /// The objects that are left in the token.
         left: String,
     },
     /// A PKCS#11 call failed.
     #[error("{action} failed: {code}")]
     Call {
-        /// What was done.
+        /// The operation that failed.
         action: String,
         /// The return code.
         code: String,

@@ -56,7 +56,7 @@ fn rules(role: KeyRole) -> Vec<Rule> {
 /// Attributes as a token states them.
 #[derive(Default)]
 pub(crate) struct ReadBack {
-    /// What was found, by PKCS#11 name.
+    /// The value that was found, by PKCS#11 name.
     pub(crate) attributes: Vec<(String, String)>,
     /// Each that is not as it must be.
     pub(crate) problems: Vec<String>,

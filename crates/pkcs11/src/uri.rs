@@ -263,7 +263,7 @@ impl FromStr for KeyUri {
     }
 }
 
-/// What is wrong with a URI. Never holds a value, for it might be a PIN.
+/// The fault in a URI. Never holds a value, for it might be a PIN.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UriError {
     /// Not of the scheme.
@@ -319,7 +319,7 @@ pub enum UriError {
     Value {
         /// The attribute.
         attribute: &'static str,
-        /// What would be right.
+        /// The form that would be right.
         right: &'static str,
     },
     /// Needed and not there.
@@ -327,7 +327,7 @@ pub enum UriError {
     Missing {
         /// The attribute.
         attribute: &'static str,
-        /// What would be right.
+        /// The form that would be right.
         right: &'static str,
     },
 }

@@ -5,7 +5,7 @@ use crate::pending::{self, PendingRow, PendingState, select};
 use crate::sql::{MAX_ROWS, Sql, text_column};
 use crate::{PRUNE_BATCH, Store, StoreError, audit, reserve};
 
-/// What an operator says to a waiting request.
+/// An operator's decision on a waiting request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PendingVerdict {
     /// One of those whose approval it needs.
@@ -23,7 +23,7 @@ pub struct PendingDecision {
     pub id: String,
     /// Identity of the operator.
     pub approver: String,
-    /// What he says.
+    /// Their decision.
     pub verdict: PendingVerdict,
     /// In his words.
     pub note: String,
@@ -33,7 +33,7 @@ pub struct PendingDecision {
     pub at: i64,
 }
 
-/// What a decision came to. All but the first three left the store as it was.
+/// The outcome of a decision. All but the first three left the store as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecideOutcome {
     /// May now be permitted.
@@ -61,7 +61,7 @@ pub enum DecideOutcome {
 pub struct ApprovalRow {
     /// Identity of the operator.
     pub approver: String,
-    /// What he said.
+    /// Their decision.
     pub verdict: PendingVerdict,
     /// In his words.
     pub note: String,

@@ -17,7 +17,7 @@ pub enum CertificateState {
 
 text_column!(CertificateState { Intent = "intent", Issued = "issued", Abandoned = "abandoned" });
 
-/// What a certificate is to those who rely on it.
+/// The state of a certificate, as relying parties see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateStatus {
     /// Permitted, not known to be signed.
@@ -210,7 +210,7 @@ fn list_sql(query: &CertificateQuery) -> String {
     )
 }
 
-/// What a CA has issued and answers for.
+/// The certificates that a CA has issued and answers for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {
     /// Certificates that are neither expired nor revoked.

@@ -36,7 +36,7 @@ text_column!(ChallengeState {
     Revoked = "revoked",
 });
 
-/// What a challenge is worth at a moment.
+/// The state of a challenge at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeStatus {
     /// Usable.
@@ -70,7 +70,7 @@ pub struct ChallengeQuery {
     pub subject: Option<String>,
     /// One of the subject alternative names that it allows.
     pub san: Option<String>,
-    /// What it was spent on.
+    /// The certificate that it was spent on.
     pub serial: Option<Serial>,
     /// When it was issued.
     pub issued: Span,
@@ -130,13 +130,13 @@ pub struct ChallengeRow {
     pub issued_by: String,
     /// Whether it can still be used.
     pub state: ChallengeState,
-    /// What it was spent on.
+    /// The certificate that it was spent on.
     pub serial: Option<Serial>,
     /// The waiting request that it is kept for.
     pub pending_id: Option<String>,
 }
 
-/// What became of a wish to revoke.
+/// The outcome of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
     /// Now revoked.

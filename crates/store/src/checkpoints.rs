@@ -30,7 +30,7 @@ pub struct NewCheckpoint {
 /// A checkpoint with what witnesses said to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointRow {
-    /// What was signed.
+    /// The text that was signed.
     pub checkpoint: NewCheckpoint,
     /// Signature lines of the witnesses, without line ends, by the witnesses' names.
     pub cosignatures: Vec<String>,

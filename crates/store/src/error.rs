@@ -26,7 +26,7 @@ pub enum OpenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's own error.
         #[source]
         source: std::io::Error,
     },
@@ -53,7 +53,7 @@ pub enum OpenError {
     Sql {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// Its own error.
         #[source]
         source: rusqlite::Error,
     },
@@ -71,7 +71,7 @@ pub enum StoreError {
     /// More rows were asked for than one answer has.
     #[error("one answer has at most {MAX_ROWS} rows, not {asked}; ask for pages")]
     TooManyRows {
-        /// What was asked.
+        /// The operation that was asked for.
         asked: u32,
     },
     /// The store was shut down, or its writer died.

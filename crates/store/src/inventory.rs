@@ -104,7 +104,7 @@ pub const NO_CHANGES: InventoryHead = InventoryHead {
     hash: [0; 32],
 };
 
-/// What a change came to.
+/// The outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// Names changed.
@@ -115,7 +115,7 @@ pub struct Change {
     pub head: InventoryHead,
 }
 
-/// What became of names that were to be struck off.
+/// The outcome of a removal of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RemoveOutcome {
     /// All of them were.

@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Has the CA's certificates of before wait for a response, some after the position `after` (0 for the first) at a
-    /// time; those that do already are left. Returns the position to go on after, `None` past the last.
+    /// time; those that do already are left. Returns the position to continue after, `None` past the last.
     ///
     /// # Errors
     /// Where it is not on disk.

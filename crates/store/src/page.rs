@@ -9,9 +9,9 @@ const MAX_SCAN: usize = 10_000;
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, C = u64> {
-    /// In the order of the list. There may be fewer than were asked for, or none, though the list goes on.
+    /// In the order of the list. There may be fewer than were asked for, or none, though the list continues.
     pub rows: Vec<T>,
-    /// The row after which the list goes on; `None` where this is its end.
+    /// The row after which the list continues; `None` where this is its end.
     pub next: Option<C>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn page<T, C>(
     let mut looked_at = 0;
     while let Some(row) = found.next()? {
         let hit: bool = row.get("hit")?;
-        // A full page goes on to the next hit, so that the last page is known to be the last.
+        // A full page continues to the next hit, so that the last page is known to be the last.
         if looked_at == MAX_SCAN || (hit && rows.len() == size) {
             return Ok(Page { rows, next: last });
         }

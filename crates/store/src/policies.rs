@@ -41,7 +41,7 @@ pub struct NewPolicy {
     pub activated_by: String,
 }
 
-/// What an activation came to.
+/// The outcome of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActivateOutcome {
     /// On disk, and in force.

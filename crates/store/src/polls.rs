@@ -3,7 +3,7 @@ use rusqlite::Connection;
 use crate::{PendingRow, PendingState, Store, StoreError, TransactionKey, TransactionRow};
 use crate::{pending, transactions};
 
-/// What a transaction has come to, as a CertPoll asks.
+/// The state of a transaction, as a CertPoll asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Polled {
     /// Its latest request was queued and has no certificate, nor an intent for one.

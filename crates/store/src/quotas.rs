@@ -6,7 +6,7 @@ use crate::sql::Sql;
 /// One certificate charged to a bounded window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaCharge {
-    /// What is counted: for example a profile, or a name in a profile.
+    /// The thing that is counted: for example a profile, or a name in a profile.
     pub key: String,
     /// Unix seconds at which the window began.
     pub window_start: i64,

@@ -5,7 +5,7 @@ use crate::certificates::{self, CertificateState};
 use crate::sql::{MAX_ROWS, Sql};
 use crate::{CertificateRow, CrlReason, Serial, Store, StoreError, audit};
 
-/// What became of a wish to revoke or to hold a certificate.
+/// The outcome of a revocation or a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevokeOutcome {
     /// Now revoked or on hold.
@@ -18,7 +18,7 @@ pub enum RevokeOutcome {
     NotIssued,
 }
 
-/// What became of a wish to release a certificate.
+/// The outcome of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseOutcome {
     /// Valid again.

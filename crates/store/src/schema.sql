@@ -308,7 +308,7 @@ CREATE TABLE evidence (
 
 CREATE INDEX evidence_by_age ON evidence (keep_until);
 
--- Signed heads of the log. The frontier lets a start go on where the last one ended.
+-- Signed heads of the log. The frontier lets a start continue where the last one ended.
 CREATE TABLE checkpoints (
     size      INTEGER PRIMARY KEY CHECK (size >= 1),
     root      BLOB NOT NULL CHECK (length(root) = 32),

@@ -78,7 +78,7 @@ impl Drop for Writer {
 }
 
 trait Job: Send {
-    /// Fails only if the transaction cannot go on.
+    /// Fails only if the transaction cannot continue.
     fn run(&mut self, connection: &Connection, scope: Scope) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }

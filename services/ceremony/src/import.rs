@@ -1,4 +1,4 @@
-//! The offline root's answer: checked against the key in the token, then the ceremony goes on, that of the first CA or of a
+//! The offline root's answer: checked against the key in the token, then the ceremony continues, that of the first CA or of a
 //! next one.
 
 use std::path::{Path, PathBuf};

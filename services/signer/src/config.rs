@@ -128,7 +128,7 @@ pub(crate) struct LimitsConfig {
     /// Refusals signed a second; past it the answer is 503, so that enrolments keep the token.
     pub(crate) refusal_rate: u32,
     /// Messages a second, for each frontend, that were decrypted and did not open to a CSR of their signer. Past it
-    /// first enrolments get 503 before any decryption; renewals, whose signer is known, go on.
+    /// first enrolments get 503 before any decryption; renewals, whose signer is known, continue.
     pub(crate) undecipherable_rate: u32,
     /// How long an equal CSR of the same key gets the same certificate.
     #[serde(with = "duration")]

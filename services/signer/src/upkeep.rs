@@ -289,7 +289,7 @@ impl Upkeep {
 
 /// Comes back when the health of one of the tokens' workers has changed.
 async fn any_changed(health: &mut [tokio::sync::watch::Receiver<assay_hsm::Health>]) {
-    // A sender that is gone changes no more; the interval goes on.
+    // A sender that is gone changes no more; the interval continues.
     match health {
         [first, next] => tokio::select! {
             _ = first.changed() => {}

@@ -1,4 +1,4 @@
-//! What the signer asks of its policy when it starts, and for how long a version holds.
+//! The demands that the signer makes on its policy when it starts, and for how long a version holds.
 
 use anyhow::{Context, Result};
 use assay_tests::installation::{Installation, binary, set};

@@ -26,7 +26,7 @@ fn json(ran: &Ran) -> Result<Value> {
     Ok(serde_json::from_str(&ran.text())?)
 }
 
-/// What an auditor gets: an export and, from elsewhere, what to hold it to.
+/// The material that an auditor gets: an export and, from elsewhere, what to hold it to.
 struct Evidence {
     export: PathBuf,
     trust: PathBuf,

@@ -78,7 +78,7 @@ async fn an_unknown_value_of_a_filter_is_refused_with_those_that_are_known() -> 
         assert!(ran.stderr.contains("`pump-1`"), "{list}: {}", ran.stderr);
     }
 
-    // What the command line cannot even say, the signer refuses by itself.
+    // The signer itself refuses what the command line cannot express.
     let mut operator = Operator::connect(&installation.ready().dir).await?;
     let client = operator.client();
     let page = Some(PageRequest {

@@ -1,4 +1,4 @@
-//! What a finished rollover leaves in signer.toml: a signer starts on it, under the next CA alone, and goes on with its log.
+//! What a finished rollover leaves in signer.toml: a signer starts on it, under the next CA alone, and continues with its log.
 
 use anyhow::{Context, Result};
 use assay_runtime::ready::Ready;

@@ -1,4 +1,4 @@
-//! The end: the next CA is the only one, in its place in signer.toml; the log, the policy and the auditor go on.
+//! The end: the next CA is the only one, in its place in signer.toml; the log, the policy and the auditor continue.
 
 use anyhow::{Result, ensure};
 use assay_tests::installation::value;

@@ -1,4 +1,4 @@
-//! After the switch the old CA goes on listing and answering for what it has issued, and what it has issued is renewed under
+//! After the switch the old CA continues listing and answering for what it has issued, and what it has issued is renewed under
 //! the next one.
 
 use std::path::Path;

@@ -56,7 +56,7 @@ async fn a_cosignature_comes_back_and_holds_for_openssl_and_for_receipts_offline
         note = cosigned_head(&installation, &url, &key).await?;
     }
 
-    // Two timers at once, on a log that goes on: neither takes the other for a log that was set back.
+    // Two timers at once, on a log that continues: neither takes the other for a log that was set back.
     enrol(&installation, "c").await?;
     let cosign = ["audit", "cosign", "--witness", url.as_str()];
     let (one, other) = tokio::join!(installation.assay(&cosign), installation.assay(&cosign));

@@ -48,7 +48,7 @@ pub(crate) async fn head_after(installation: &Installation, before: u64) -> Resu
     .await
 }
 
-/// Has the head cosigned and reads it with the cosignature. The log may go on meanwhile; then the next head is tried.
+/// Has the head cosigned and reads it with the cosignature. The log may continue meanwhile; then the next head is tried.
 pub(crate) async fn cosigned_head(
     installation: &Installation,
     url: &str,

@@ -28,7 +28,7 @@ pub(super) struct Loaded {
     pub(super) key: DeviceKey,
 }
 
-/// What came of one request.
+/// The outcome of one request.
 pub(super) struct Sent {
     pub(super) index: usize,
     pub(super) latency: Duration,

@@ -28,7 +28,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Opens the directory, or makes it. A file that does not hold under the keys of its log is refused: to go on
+    /// Opens the directory, or makes it. A file that does not hold under the keys of its log is refused: to continue
     /// without it would be to forget.
     pub(super) fn open(directory: &Path, logs: &[VerifierKey]) -> Outcome<Self> {
         files::make_dir(directory)?;

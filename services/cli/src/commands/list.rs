@@ -1,4 +1,4 @@
-//! What all lists of the signer have in common: how many rows, of what time, and where a list goes on.
+//! The parts that all lists of the signer have in common: how many rows, of what time, and where a list continues.
 
 use std::time::SystemTime;
 
@@ -48,7 +48,7 @@ pub(crate) struct RangeArgs {
 /// Rows of one list, from one page or several.
 pub(super) struct Listed<T> {
     pub(super) rows: Vec<T>,
-    /// Where it goes on; empty at its end.
+    /// Where it continues; empty at its end.
     next: String,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn fetch<T>(
         let (more, reply) = page(PageRequest { size, token }).await?;
         rows.extend(more);
         token = reply.unwrap_or_default().next_token;
-        // A page may be short, or empty, though the list goes on.
+        // A page may be short, or empty, though the list continues.
         if token.is_empty() || rows.len() >= limit {
             return Ok(Listed { rows, next: token });
         }
@@ -83,7 +83,7 @@ pub(super) async fn fetch<T>(
 }
 
 impl<T: Serialize> Listed<T> {
-    /// The rows on standard output, and a note where the list goes on.
+    /// The rows on standard output, and a note where the list continues.
     pub(super) fn print(
         &self,
         out: Output,

@@ -36,7 +36,7 @@ const CA_KEYS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa3072", "rsa4096"];
 Makes a throw-away SoftHSM token, runs the ceremony, starts signer and frontend as separate processes with mutual TLS, \
 puts the profiles devices (one-time challenges) and fleet (a static challenge and an inventory) in force, enrols one \
 device, and serves until Ctrl-C. All of it lies in one directory (--dir, else ./assay-demo); started there again, it \
-goes on with the same keys and the same state. A process that dies is started again.")]
+continues with the same keys and the same state. A process that dies is started again.")]
 pub(crate) struct DemoArgs {
     /// Address of the SCEP frontend; port 0 takes a free one, the same again at the next start
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: DemoArgs, dir: Option<&Path>, out: Output) -> Outc
         started = Box::pin(demo) => started?,
         () = shutdown.requested() => {
             return Err(Failure::new(Exit::Interrupted, "the demo was stopped before it was ready")
-                .next("run it again: it goes on, or starts afresh, in the same directory"));
+                .next("run it again: it continues, or starts afresh, in the same directory"));
         }
     };
     let served = serve::serve(

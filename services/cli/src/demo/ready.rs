@@ -11,7 +11,7 @@ use super::start::{DEVICES, FLEET, Started};
 use crate::failure::{OrFail, Outcome};
 use crate::files;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ReadyFile {
     /// URL of the profile `devices`.

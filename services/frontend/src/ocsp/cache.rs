@@ -50,7 +50,7 @@ impl Cache {
         if now.saturating_duration_since(entry.asked) < FRESH {
             return Known::Fresh(Arc::clone(&entry.status));
         }
-        // Others go on with what is there while one asks.
+        // Others continue with what is there while one asks.
         entry.asked = now;
         Known::Stale(Arc::clone(&entry.status))
     }

@@ -17,7 +17,7 @@ use super::{AdministrationService, known_profile, wire};
 /// Seconds of the longest span that is taken, a hundred years: no certificate is meant to live longer.
 const MAX_WITHIN: u64 = 100 * 366 * 86_400;
 
-/// Where a list goes on: the moment from which its span is counted, and notAfter and position of the last row.
+/// Where a list continues: the moment from which its span is counted, and notAfter and position of the last row.
 type Cursor = (i64, i64, u64);
 
 /// Soonest first.

@@ -53,7 +53,7 @@ impl<C: Serialize + DeserializeOwned> Paging<C> {
         })
     }
 
-    /// Where the list goes on, or that it does not.
+    /// Where the list continues, or that it does not.
     pub(super) fn reply(&self, next: Option<C>) -> Result<Option<PageReply>, AdminError> {
         let token = |cursor: C| {
             let cursor = serde_json::to_vec(&cursor).map_err(|e| AdminError::Damaged(e.into()))?;

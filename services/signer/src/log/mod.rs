@@ -242,7 +242,7 @@ impl Log {
     }
 }
 
-/// Whether the workers go on.
+/// Whether the workers continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Span {
     Running,

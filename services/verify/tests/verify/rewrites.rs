@@ -227,7 +227,7 @@ fn a_cut_tail_is_found_by_the_witness_and_by_an_earlier_checkpoint() {
     );
 }
 
-/// History is written anew under the log's key, and goes on from there.
+/// History is written anew under the log's key, and continues from there.
 #[test]
 fn another_history_is_found_by_an_earlier_checkpoint() {
     let keys = keys();

@@ -42,7 +42,7 @@ pub(super) enum Hash {
     Sha256,
 }
 
-/// What an answer says.
+/// The contents of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// Verified, of the certificate that was asked about, and it holds at this moment. With the ResponseData, DER.

@@ -45,7 +45,7 @@ enum KeyKind {
 Asks a SCEP server for a certificate over a software key: a first one by a challenge (PKCSReq), or with --renew a further \
 one by the certificate that the device has (RenewalReq). The reply is enveloped to the device's key; an elliptic-curve \
 key cannot decrypt, and has it under the challenge in its place. A request that waits for an operator's approval ends with exit \
-code 5 and leaves a file from which --resume goes on (CertPoll).")]
+code 5 and leaves a file from which --resume continues (CertPoll).")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EnrolArgs {
     #[command(flatten)]
@@ -103,7 +103,7 @@ pub(crate) struct EnrolArgs {
     )]
     pub(super) poll: Duration,
 
-    /// Go on with a request that waited for approval [default: --cert with the ending .pending]
+    /// Continue with a request that waited for approval [default: --cert with the ending .pending]
     #[arg(
         long,
         value_name = "FILE",
@@ -169,7 +169,7 @@ impl EnrolArgs {
         }
     }
 
-    /// The file to go on from.
+    /// The file to continue from.
     pub(super) fn resume(&self) -> Option<PathBuf> {
         let named = self.resume.as_ref()?;
         Some(named.clone().unwrap_or_else(|| self.pending_file()))

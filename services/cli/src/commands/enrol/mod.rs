@@ -82,7 +82,7 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     }
 }
 
-/// Goes on with a request that waited when its command ended.
+/// Continues with a request that waited when its command ended.
 async fn resume(file: &Path, patience: Patience, out: Output) -> Outcome {
     let pending = Pending::read(file)?;
     let poller = pending.poller()?;
@@ -101,7 +101,7 @@ fn settle(
     out: Output,
 ) -> Outcome {
     let shown = file.display();
-    let again = format!("go on with: assay enrol --resume {shown}");
+    let again = format!("continue with: assay enrol --resume {shown}");
     match verdict.explained().next(again.clone())? {
         Verdict::Issued(enrolled) => {
             let place = Place {
@@ -292,7 +292,7 @@ struct Shown {
 #[derive(Debug, Serialize)]
 struct Waiting<'a> {
     state: &'static str,
-    /// The file to go on from.
+    /// The file to continue from.
     pending: String,
     transaction_id: &'a str,
     key: &'a Path,

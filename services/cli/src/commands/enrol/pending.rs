@@ -49,7 +49,7 @@ pub(super) struct Poller {
 impl Pending {
     pub(super) fn read(file: &Path) -> Outcome<Self> {
         let text =
-            files::read(file).next("--resume goes on with a request that waited: name its file")?;
+            files::read(file).next("--resume continues a request that waited: name its file")?;
         serde_json::from_slice(&text)
             .or_fail(format!("{} is no request that waits", file.display()))
             .next("give the file that `assay enrol` named when the request began to wait")

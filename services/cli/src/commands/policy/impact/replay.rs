@@ -17,7 +17,7 @@ const MAX_CORES: usize = 64;
 /// The rule of a profile that the draft has not.
 pub(super) const NO_PROFILE: &str = "no profile";
 
-/// What became of the requests of one profile.
+/// The outcome of the requests of one profile.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) requests: u64,
@@ -93,7 +93,7 @@ impl Flipped {
     }
 }
 
-/// What the replay came to.
+/// The outcome of the replay.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) profiles: BTreeMap<String, Counts>,
