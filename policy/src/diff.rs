@@ -1,7 +1,7 @@
 //! What differs between two versions of a policy, by meaning.
 //!
-//! Each setting of the canonical model that differs ([`Profile::settings`]) is told of by a line in the words of its
-//! field. A setting that no line tells of is told by its path: no difference is left out.
+//! Each setting of the canonical model that differs ([`Profile::settings`]) is described by a line in the words of its
+//! field. A setting that no such line describes is listed by its path: no difference is left out.
 
 mod algorithms;
 mod certificate;
@@ -40,7 +40,7 @@ crate::algorithm::words! {
         More = "more permissive",
         /// Less is permitted, or for a shorter time.
         Less = "less permissive",
-        /// It cannot be told.
+        /// It cannot be said.
         Neither = "neither",
     }
 }
@@ -90,8 +90,8 @@ pub fn diff(old: &Bundle, new: &Bundle) -> Vec<Change> {
         .flat_map(
             |name| match (old.profiles.get(name), new.profiles.get(name)) {
                 (Some(old), Some(new)) => diff_profiles(old, new),
-                (Some(old), None) => vec![whole(old, Told::no_longer(describe::grant(old)))],
-                (None, Some(new)) => vec![whole(new, Told::newly(describe::grant(new)))],
+                (Some(old), None) => vec![whole(old, DiffLine::no_longer(describe::grant(old)))],
+                (None, Some(new)) => vec![whole(new, DiffLine::newly(describe::grant(new)))],
                 (None, None) => Vec::new(),
             },
         )
@@ -102,7 +102,7 @@ pub fn diff(old: &Bundle, new: &Bundle) -> Vec<Change> {
 pub fn diff_profiles(old: &Profile, new: &Profile) -> Vec<Change> {
     let mut found = Differences::between(old, new);
     found.about(&["name"], || {
-        vec![Told::from_to("name", &old.name, &new.name)]
+        vec![DiffLine::from_to("name", &old.name, &new.name)]
     });
     enrolment::header(&old.header, &new.header, &mut found);
     enrolment::enrolment(&old.enrolment, &new.enrolment, &mut found);
@@ -117,19 +117,19 @@ pub fn diff_profiles(old: &Profile, new: &Profile) -> Vec<Change> {
     found.finish()
 }
 
-fn whole(profile: &Profile, told: Told) -> Change {
+fn whole(profile: &Profile, line: DiffLine) -> Change {
     let paths = profile.settings().into_keys().collect();
-    told.change(Some(&profile.name), paths)
+    line.change(Some(&profile.name), paths)
 }
 
-/// What a field has to say of a difference.
-struct Told {
+/// A difference in the words of a field.
+struct DiffLine {
     effect: Effect,
     bearing: Bearing,
     what: String,
 }
 
-impl Told {
+impl DiffLine {
     fn newly(what: impl Into<String>) -> Self {
         Self {
             effect: Effect::NewlyPermitted,
@@ -186,10 +186,10 @@ impl Told {
 type Before = Option<String>;
 type After = Option<String>;
 
-/// The settings that differ, and what was told of them.
+/// The settings that differ, and the lines that describe them.
 struct Differences {
     profile: ProfileName,
-    /// Those that nothing was told of yet.
+    /// Those that no line describes yet.
     open: BTreeMap<String, (Before, After)>,
     changes: Vec<Change>,
 }
@@ -214,9 +214,9 @@ impl Differences {
         }
     }
 
-    /// Takes what `tell` says of `paths` and of those below them, if any of them differs. Where it says nothing they
-    /// stay open.
-    fn about(&mut self, paths: &[&str], tell: impl FnOnce() -> Vec<Told>) {
+    /// Takes the lines of `describe` for `paths` and those below them, if any of them differs. Without a line they stay
+    /// open.
+    fn about(&mut self, paths: &[&str], describe: impl FnOnce() -> Vec<DiffLine>) {
         let concerned: Vec<String> = self
             .open
             .keys()
@@ -226,34 +226,34 @@ impl Differences {
         if concerned.is_empty() {
             return;
         }
-        let told = tell();
-        if told.is_empty() {
+        let lines = describe();
+        if lines.is_empty() {
             return;
         }
         for path in &concerned {
             self.open.remove(path);
         }
-        for told in told {
+        for line in lines {
             self.changes
-                .push(told.change(Some(&self.profile), concerned.clone()));
+                .push(line.change(Some(&self.profile), concerned.clone()));
         }
     }
 
     /// Takes what is said of one setting, and not of those below it.
-    fn about_alone(&mut self, path: &str, told: Told) {
+    fn about_alone(&mut self, path: &str, line: DiffLine) {
         if self.open.remove(path).is_some() {
             let paths = vec![path.to_owned()];
-            self.changes.push(told.change(Some(&self.profile), paths));
+            self.changes.push(line.change(Some(&self.profile), paths));
         }
     }
 
-    /// What was told, and the rest by path.
+    /// The lines so far, and the rest by path.
     fn finish(mut self) -> Vec<Change> {
         for (path, (old, new)) in self.open {
             let shown = |value: Option<String>| value.unwrap_or_else(|| "unset".to_owned());
-            let told = Told::from_to(&path, &shown(old), &shown(new));
+            let line = DiffLine::from_to(&path, &shown(old), &shown(new));
             self.changes
-                .push(told.change(Some(&self.profile), vec![path]));
+                .push(line.change(Some(&self.profile), vec![path]));
         }
         self.changes
     }
@@ -305,8 +305,8 @@ mod tests {
     #[test]
     fn what_is_told_is_told_once() {
         let mut found = open(&[("keys.curves", "[]", "[\"p256\"]")]);
-        found.about(&["keys"], || vec![Told::newly("key type P-256")]);
-        found.about(&["keys.curves"], || panic!("it was told already"));
+        found.about(&["keys"], || vec![DiffLine::newly("key type P-256")]);
+        found.about(&["keys.curves"], || panic!("it has a line already"));
         assert_eq!(lines(found), ["profile p: key type P-256 newly permitted"]);
     }
 }

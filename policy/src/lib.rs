@@ -50,6 +50,6 @@ pub use proposal::{
     SignedProposal, sign_proposal,
 };
 pub use refusal::{Refusal, RuleId};
-pub use rules::{Field, RULES, Rule, RuleVerdict, Standing, decide, explain, fields, verdicts};
+pub use rules::{Field, FieldState, RULES, Rule, RuleVerdict, decide, explain, fields, verdicts};
 pub use san::{SanError, SanKind, SubjectAltName};
 pub use tbs::{Issuer, Tbs, TbsError, tbs};

@@ -10,7 +10,7 @@ mod subject;
 
 use std::fmt;
 
-pub use fields::{Field, Standing, fields};
+pub use fields::{Field, FieldState, fields};
 
 use crate::dn::Dn;
 use crate::facts::Facts;

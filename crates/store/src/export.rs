@@ -29,7 +29,7 @@ pub struct InventoryChangeRow {
 
 /// How far the versions and inventories go that the first records of the log tell of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ExportExtent {
     /// Number of the newest policy; 0 where none was activated.
     pub policy: u64,
     /// Changes of each inventory, by profile.
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn told(&self, size: u64) -> Result<Told, StoreError> {
+    pub async fn export_extent(&self, size: u64) -> Result<ExportExtent, StoreError> {
         self.read(move |connection| {
             let policy = connection.find(
                 "SELECT max(json_extract(CAST(record AS TEXT), '$.number')) FROM audit
@@ -114,7 +114,7 @@ impl Store {
                 [bound(size)],
                 |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())),
             )?;
-            Ok(Told {
+            Ok(ExportExtent {
                 policy: policy.flatten().unwrap_or_default().cast_unsigned(),
                 inventories,
             })

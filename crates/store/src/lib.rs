@@ -62,7 +62,7 @@ pub use crls::{CrlOutcome, CrlRow, MAX_CRL_ENTRIES, NewCrl, RevokedEntry};
 pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
-pub use export::{ExportRow, InventoryChangeRow, Told};
+pub use export::{ExportExtent, ExportRow, InventoryChangeRow};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryQuery, InventoryRow,

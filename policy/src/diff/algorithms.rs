@@ -1,7 +1,7 @@
 //! Hashes, ciphers and keys.
 
 use super::words::{moved, set};
-use super::{Differences, Told};
+use super::{DiffLine, Differences};
 use crate::describe::{curve, rsa};
 use crate::profile::{AlgorithmRules, KeyRules, RsaRule};
 
@@ -44,8 +44,8 @@ pub(super) fn keys(old: &KeyRules, new: &KeyRules, found: &mut Differences) {
     } else {
         found.about(&["keys.rsa"], || {
             let what = |rule| format!("key type {}", rsa(rule));
-            let gone = old.rsa.map(|rule| Told::no_longer(what(rule)));
-            let come = rsa_rule.map(|rule| Told::newly(what(rule)));
+            let gone = old.rsa.map(|rule| DiffLine::no_longer(what(rule)));
+            let come = rsa_rule.map(|rule| DiffLine::newly(what(rule)));
             gone.into_iter().chain(come).collect()
         });
     }

@@ -1,7 +1,7 @@
 //! What is issued besides names and key.
 
 use super::words::{durations, moved, order, ordered_set, set};
-use super::{Bearing, Differences, Told};
+use super::{Bearing, DiffLine, Differences};
 use crate::algorithm::extended_key_usage_name;
 use crate::profile::CertificateRules;
 
@@ -64,16 +64,16 @@ pub(super) fn certificate(old: &CertificateRules, new: &CertificateRules, found:
     }
 }
 
-/// Places are told to relying parties: they permit nothing.
-fn places(field: &str, old: &[String], new: &[String]) -> Vec<Told> {
-    let told = |place: &String, way: &str| {
-        Told::changed(Bearing::Neither, format!("{field} {place} {way}"))
+/// Places are reported to relying parties: they permit nothing.
+fn places(field: &str, old: &[String], new: &[String]) -> Vec<DiffLine> {
+    let line = |place: &String, way: &str| {
+        DiffLine::changed(Bearing::Neither, format!("{field} {place} {way}"))
     };
     let added = new.iter().filter(|place| !old.contains(place));
     let removed = old.iter().filter(|place| !new.contains(place));
     added
-        .map(|place| told(place, "added"))
-        .chain(removed.map(|place| told(place, "removed")))
+        .map(|place| line(place, "added"))
+        .chain(removed.map(|place| line(place, "removed")))
         .chain(order(field, old, new, Clone::clone))
         .collect()
 }

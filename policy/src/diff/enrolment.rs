@@ -1,7 +1,7 @@
 //! The head of a profile, and how requests are authorised.
 
 use super::words::{durations, moved};
-use super::{Bearing, Differences, Told};
+use super::{Bearing, DiffLine, Differences};
 use crate::describe::{challenge, text, time};
 use crate::profile::{ChallengeRule, Enrolment, Header, Quotas};
 
@@ -17,10 +17,10 @@ pub(super) fn header(old: &Header, new: &Header, found: &mut Differences) {
     } = new;
     found.about(&["description"], || {
         let (old, new) = (text(&old.description), text(description));
-        vec![Told::from_to("description", &old, &new)]
+        vec![DiffLine::from_to("description", &old, &new)]
     });
     found.about(&["version"], || {
-        vec![Told::from_to("version", &old.version, version)]
+        vec![DiffLine::from_to("version", &old.version, version)]
     });
     found.about(&["not_before"], || {
         let bearing = if *not_before < old.not_before {
@@ -29,7 +29,7 @@ pub(super) fn header(old: &Header, new: &Header, found: &mut Differences) {
             Bearing::Less
         };
         let (old, new) = (time(old.not_before), time(*not_before));
-        vec![Told::changed(
+        vec![DiffLine::changed(
             bearing,
             format!("start (not_before) from {old} to {new}"),
         )]
@@ -41,22 +41,22 @@ pub(super) fn header(old: &Header, new: &Header, found: &mut Differences) {
             Bearing::Less
         };
         let (old, new) = (time(old.expires), time(*expires));
-        vec![Told::changed(
+        vec![DiffLine::changed(
             bearing,
             format!("end (expires) from {old} to {new}"),
         )]
     });
     found.about(&["ticket"], || {
         let (old, new) = (text(&old.ticket), text(ticket));
-        vec![Told::from_to("ticket", &old, &new)]
+        vec![DiffLine::from_to("ticket", &old, &new)]
     });
     found.about(&["predecessor"], || {
         let shown = |hash: Option<[u8; 32]>| hash.map_or("none".to_owned(), hex::encode);
         let (old, new) = (shown(old.predecessor), shown(*predecessor));
-        vec![Told::from_to("predecessor", &old, &new)]
+        vec![DiffLine::from_to("predecessor", &old, &new)]
     });
     found.about(&["default"], || {
-        vec![Told::switched(
+        vec![DiffLine::switched(
             *default,
             "serving the SCEP paths that name no profile (default)",
         )]
@@ -80,7 +80,7 @@ pub(super) fn enrolment(old: &Enrolment, new: &Enrolment, found: &mut Difference
         vec![moved(field, old, new, true, durations)]
     });
     found.about(&["enrolment.fail_info_text"], || {
-        vec![Told::switched(
+        vec![DiffLine::switched(
             *fail_info_text,
             "telling a client which rule refuses it (fail_info_text)",
         )]
@@ -117,14 +117,14 @@ fn authorised(old: &ChallengeRule, new: &ChallengeRule, found: &mut Differences)
     ) = (old, new)
     {
         found.about(&["enrolment.inventory"], || {
-            vec![Told::from_to(
+            vec![DiffLine::from_to(
                 "inventory that names come from",
                 old,
                 inventory,
             )]
         });
         found.about(&["enrolment.accept_shared_secret"], || {
-            vec![Told::switched(
+            vec![DiffLine::switched(
                 *accept_shared_secret,
                 "names without a pinned key (accept_shared_secret)",
             )]
@@ -137,6 +137,10 @@ fn authorised(old: &ChallengeRule, new: &ChallengeRule, found: &mut Differences)
         "enrolment.accept_shared_secret",
     ];
     found.about(&paths, || {
-        vec![Told::from_to("challenge", &challenge(old), &challenge(new))]
+        vec![DiffLine::from_to(
+            "challenge",
+            &challenge(old),
+            &challenge(new),
+        )]
     });
 }

@@ -1,15 +1,15 @@
 //! Renewal, and approval by a person.
 
 use super::words::{durations, moved};
-use super::{Differences, Told};
+use super::{DiffLine, Differences};
 use crate::describe::duration;
 use crate::profile::{Approval, Renewal, Supersede};
 
 pub(super) fn renewal(old: Option<&Renewal>, new: Option<&Renewal>, found: &mut Differences) {
     let (Some(old), Some(new)) = (old, new) else {
         found.about(&["renewal"], || {
-            let gone = old.map(|rule| Told::no_longer(offered(rule)));
-            let come = new.map(|rule| Told::newly(offered(rule)));
+            let gone = old.map(|rule| DiffLine::no_longer(offered(rule)));
+            let come = new.map(|rule| DiffLine::newly(offered(rule)));
             gone.into_iter().chain(come).collect()
         });
         return;
@@ -24,7 +24,7 @@ pub(super) fn renewal(old: Option<&Renewal>, new: Option<&Renewal>, found: &mut 
         vec![moved(field, old.window, *window, true, durations)]
     });
     found.about(&["renewal.same_key"], || {
-        vec![Told::switched(*same_key, "renewal with the same key")]
+        vec![DiffLine::switched(*same_key, "renewal with the same key")]
     });
     found.about(&["renewal.supersede", "renewal.revoke_after"], || {
         if let (Supersede::RevokeAfter(old), Supersede::RevokeAfter(new)) =
@@ -34,7 +34,7 @@ pub(super) fn renewal(old: Option<&Renewal>, new: Option<&Renewal>, found: &mut 
             return vec![moved(field, old, new, true, durations)];
         }
         let (old, new) = (superseded(old.supersede), superseded(*supersede));
-        vec![Told::from_to("a renewed certificate", &old, &new)]
+        vec![DiffLine::from_to("a renewed certificate", &old, &new)]
     });
 }
 
@@ -67,15 +67,15 @@ pub(super) fn approval(old: Option<&Approval>, new: Option<&Approval>, found: &m
     let (Some(old), Some(new)) = (old, new) else {
         found.about(&["approval"], || {
             let without = |rule| format!("issuing without {}", wanted(rule));
-            let gone = old.map(|rule| Told::newly(without(rule)));
-            let come = new.map(|rule| Told::no_longer(without(rule)));
+            let gone = old.map(|rule| DiffLine::newly(without(rule)));
+            let come = new.map(|rule| DiffLine::no_longer(without(rule)));
             gone.into_iter().chain(come).collect()
         });
         return;
     };
     let Approval { four_eyes, expires } = new;
     found.about(&["approval.four_eyes"], || {
-        vec![Told::switched(
+        vec![DiffLine::switched(
             !*four_eyes,
             "approval by one operator alone (four_eyes)",
         )]

@@ -1,7 +1,7 @@
 //! Subject and subject alternative names.
 
 use super::words::{moved, order, set};
-use super::{Differences, Told};
+use super::{DiffLine, Differences};
 use crate::attribute::type_name;
 use crate::describe::{list, rdn, san, value_rule};
 use crate::profile::{AttributeRule, RdnRule, SanRule, SanValue};
@@ -16,7 +16,7 @@ pub(super) fn subject(old: &[RdnRule], new: &[RdnRule], found: &mut Differences)
     if !same_shape {
         // With the encodings, as they stand at places that mean something else now.
         found.about(&["subject"], || {
-            vec![Told::from_to("subject", &whole(old), &whole(new))]
+            vec![DiffLine::from_to("subject", &whole(old), &whole(new))]
         });
         return;
     }
@@ -49,7 +49,7 @@ fn values(index: usize, old: &AttributeRule, new: &AttributeRule, found: &mut Di
     let path = format!("subject.{index:03}.{name}");
     let field = format!("subject {name} (RDN {})", index + 1);
     found.about(&[&format!("{path}.value")], || {
-        vec![Told::from_to(
+        vec![DiffLine::from_to(
             &field,
             &value_rule(&old.value),
             &value_rule(value),
@@ -62,7 +62,11 @@ fn values(index: usize, old: &AttributeRule, new: &AttributeRule, found: &mut Di
     });
     found.about(&[&format!("{path}.issue")], || {
         let field = format!("issued encoding of {field}");
-        vec![Told::from_to(&field, &old.issue.as_str(), &issue.as_str())]
+        vec![DiffLine::from_to(
+            &field,
+            &old.issue.as_str(),
+            &issue.as_str(),
+        )]
     });
 }
 
@@ -85,25 +89,25 @@ fn whole(rdns: &[RdnRule]) -> String {
 
 pub(super) fn sans(old: &[SanRule], new: &[SanRule], found: &mut Differences) {
     found.about(&["san"], || {
-        let mut told: Vec<Told> = bounds(old, new).collect();
+        let mut line: Vec<DiffLine> = bounds(old, new).collect();
         let bounded = |rule: &SanRule, other: &[SanRule]| {
             claimed(rule).is_some() && of_kind(other, rule.kind).is_some()
         };
-        told.extend(
+        line.extend(
             surplus(new, old)
                 .filter(|rule| !bounded(rule, old))
-                .map(|rule| Told::newly(format!("SAN {}", san(rule)))),
+                .map(|rule| DiffLine::newly(format!("SAN {}", san(rule)))),
         );
-        told.extend(
+        line.extend(
             surplus(old, new)
                 .filter(|rule| !bounded(rule, new))
-                .map(|rule| Told::no_longer(format!("SAN {}", san(rule)))),
+                .map(|rule| DiffLine::no_longer(format!("SAN {}", san(rule)))),
         );
-        // Bounds are told of above: only the place counts here.
+        // Bounds are reported above: only the place counts here.
         let places = |rules: &[SanRule]| -> Vec<String> { rules.iter().map(place).collect() };
         let (old, new) = (places(old), places(new));
-        told.extend(order("subject alternative names", &old, &new, Clone::clone));
-        told
+        line.extend(order("subject alternative names", &old, &new, Clone::clone));
+        line
     });
 }
 
@@ -122,7 +126,7 @@ fn surplus<'a>(more: &'a [SanRule], less: &[SanRule]) -> impl Iterator<Item = &'
 }
 
 /// How many names of a type may be claimed, where they may before and after.
-fn bounds<'a>(old: &'a [SanRule], new: &'a [SanRule]) -> impl Iterator<Item = Told> + use<'a> {
+fn bounds<'a>(old: &'a [SanRule], new: &'a [SanRule]) -> impl Iterator<Item = DiffLine> + use<'a> {
     new.iter().flat_map(move |rule| {
         let (Some((min, max)), Some((old_min, old_max))) = (claimed(rule), of_kind(old, rule.kind))
         else {

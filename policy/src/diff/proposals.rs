@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use super::words::set;
-use super::{Bearing, Change, Told};
+use super::{Bearing, Change, DiffLine};
 use crate::describe::{text, time};
 use crate::profile::ProfileName;
 use crate::proposal::Proposal;
 
 /// Every difference between two proposals but that of their files, which [`super::diff`] tells of. The profiles that
-/// the new one lets issue again are told whether or not another old one did.
+/// the new one lets issue again are listed whether or not another old one did.
 pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
     let Proposal {
         number,
@@ -30,11 +30,11 @@ pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
         return Vec::new();
     }
     let hash = |hash: Option<[u8; 32]>| hash.map_or("none".to_owned(), hex::encode);
-    let mut told = Vec::new();
+    let mut line = Vec::new();
     let mut differs = |key: &str, before: &dyn Display, after: &dyn Display| {
         let (before, after) = (before.to_string(), after.to_string());
         if before != after {
-            told.push((key.to_owned(), Told::from_to(key, &before, &after)));
+            line.push((key.to_owned(), DiffLine::from_to(key, &before, &after)));
         }
     };
     differs("number", &old.number, number);
@@ -53,33 +53,33 @@ pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
         if before != after {
             let bearing = if more { Bearing::More } else { Bearing::Less };
             let what = format!("{key} from {} to {}", moment(before), moment(after));
-            told.push((key.to_owned(), Told::changed(bearing, what)));
+            line.push((key.to_owned(), DiffLine::changed(bearing, what)));
         }
     }
     let resumed: Vec<&ProfileName> = resumes.iter().collect();
     let resuming = set(&[], &resumed, |profile| {
         format!("issuing under the stopped profile {profile}")
     });
-    told.extend(
+    line.extend(
         resuming
             .into_iter()
             .map(|resumed| ("resumes".to_owned(), resumed)),
     );
-    told.extend(entries("setting", "settings", &old.settings, settings));
+    line.extend(entries("setting", "settings", &old.settings, settings));
     let heads = |inventories: &BTreeMap<ProfileName, [u8; 32]>| -> BTreeMap<String, String> {
         let named = inventories.iter();
         named
             .map(|(profile, head)| (profile.to_string(), hex::encode(head)))
             .collect()
     };
-    told.extend(entries(
+    line.extend(entries(
         "inventory of",
         "inventories",
         &heads(&old.inventories),
         &heads(inventories),
     ));
-    told.into_iter()
-        .map(|(key, told)| told.change(None, vec![format!("proposal.{key}")]))
+    line.into_iter()
+        .map(|(key, line)| line.change(None, vec![format!("proposal.{key}")]))
         .collect()
 }
 
@@ -88,7 +88,7 @@ fn entries(
     table: &str,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
-) -> Vec<(String, Told)> {
+) -> Vec<(String, DiffLine)> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let shown = |value: Option<&String>| value.map_or("unset", String::as_str).to_owned();
     names
@@ -96,8 +96,8 @@ fn entries(
         .filter(|name| old.get(*name) != new.get(*name))
         .map(|name| {
             let (before, after) = (shown(old.get(name)), shown(new.get(name)));
-            let told = Told::from_to(&format!("{word} {name}"), &before, &after);
-            (format!("{table}.{name}"), told)
+            let line = DiffLine::from_to(&format!("{word} {name}"), &before, &after);
+            (format!("{table}.{name}"), line)
         })
         .collect()
 }

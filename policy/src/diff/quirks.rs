@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::words::{durations, moved};
-use super::{Bearing, Differences, Told};
+use super::{Bearing, DiffLine, Differences};
 use crate::describe::{duration, time};
 use crate::profile::{Quirk, QuirkRules, Sunset};
 
@@ -34,8 +34,8 @@ fn skew(old: &Sunset<Duration>, new: &Sunset<Duration>, found: &mut Differences)
     let path = format!("quirks.{quirk}");
     if was && is && old.value != new.value {
         let field = format!("quirk {quirk}");
-        let told = moved(&field, old.value, new.value, true, durations);
-        found.about_alone(&path, told);
+        let line = moved(&field, old.value, new.value, true, durations);
+        found.about_alone(&path, line);
     }
     let named = format!(
         "{quirk} of {}",
@@ -54,7 +54,10 @@ fn switch(
     found.about(&[&format!("quirks.{quirk}")], || {
         if was != is {
             let end = if is { until } else { old_until };
-            return vec![Told::switched(is, format!("quirk {named} {}", last(end)))];
+            return vec![DiffLine::switched(
+                is,
+                format!("quirk {named} {}", last(end)),
+            )];
         }
         let bearing = match (is, old_until, until) {
             (false, _, _) => Bearing::Neither,
@@ -68,7 +71,7 @@ fn switch(
             last(old_until),
             last(until)
         );
-        vec![Told::changed(bearing, what)]
+        vec![DiffLine::changed(bearing, what)]
     });
 }
 

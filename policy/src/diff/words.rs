@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bearing, Told};
+use super::{Bearing, DiffLine};
 use crate::describe::{days, duration};
 
 /// A value that has an order: `validity raised from 365 to 400 days`. `more` says that a greater one permits more.
@@ -12,7 +12,7 @@ pub(super) fn moved<T: PartialOrd>(
     new: T,
     more: bool,
     from_to: impl FnOnce(T, T) -> String,
-) -> Told {
+) -> DiffLine {
     let raised = new > old;
     let bearing = if raised == more {
         Bearing::More
@@ -20,7 +20,7 @@ pub(super) fn moved<T: PartialOrd>(
         Bearing::Less
     };
     let way = if raised { "raised" } else { "lowered" };
-    Told::changed(bearing, format!("{field} {way} {}", from_to(old, new)))
+    DiffLine::changed(bearing, format!("{field} {way} {}", from_to(old, new)))
 }
 
 /// `from 365 to 400 days`, or in hours and minutes where one of the two is no number of days.
@@ -34,12 +34,16 @@ pub(super) fn durations(old: Duration, new: Duration) -> String {
 }
 
 /// What a set gained and lost, in the order of the new one, then of the old one.
-pub(super) fn set<T: PartialEq>(old: &[T], new: &[T], what: impl Fn(&T) -> String) -> Vec<Told> {
+pub(super) fn set<T: PartialEq>(
+    old: &[T],
+    new: &[T],
+    what: impl Fn(&T) -> String,
+) -> Vec<DiffLine> {
     let gained = new.iter().filter(|item| !old.contains(item));
     let lost = old.iter().filter(|item| !new.contains(item));
     gained
-        .map(|item| Told::newly(what(item)))
-        .chain(lost.map(|item| Told::no_longer(what(item))))
+        .map(|item| DiffLine::newly(what(item)))
+        .chain(lost.map(|item| DiffLine::no_longer(what(item))))
         .collect()
 }
 
@@ -49,10 +53,10 @@ pub(super) fn ordered_set<T: PartialEq>(
     old: &[T],
     new: &[T],
     what: impl Fn(&T) -> String,
-) -> Vec<Told> {
-    let mut told = set(old, new, &what);
-    told.extend(order(field, old, new, what));
-    told
+) -> Vec<DiffLine> {
+    let mut line = set(old, new, &what);
+    line.extend(order(field, old, new, what));
+    line
 }
 
 /// Whether what is in both lists is in another order.
@@ -61,7 +65,7 @@ pub(super) fn order<T: PartialEq>(
     old: &[T],
     new: &[T],
     what: impl Fn(&T) -> String,
-) -> Option<Told> {
+) -> Option<DiffLine> {
     let stayed = |from: &[T], other: &[T]| -> Vec<String> {
         from.iter()
             .filter(|item| other.contains(item))
@@ -70,7 +74,7 @@ pub(super) fn order<T: PartialEq>(
     };
     let (before, after) = (stayed(old, new), stayed(new, old));
     (before != after).then(|| {
-        Told::from_to(
+        DiffLine::from_to(
             &format!("order of {field}"),
             &before.join(", "),
             &after.join(", "),

@@ -17,7 +17,7 @@ use crate::refusal::{Refusal, RuleId};
 
 crate::algorithm::words! {
     /// What became of a field.
-    Standing {
+    FieldState {
         /// Every rule that judged it holds.
         Good = "good",
         /// A rule refused it.
@@ -37,7 +37,7 @@ pub struct Field {
     /// What came.
     pub got: String,
     /// What became of it.
-    pub standing: Standing,
+    pub state: FieldState,
     /// The rules that judged it.
     pub rules: Vec<RuleId>,
     /// Those that refused it, with their reasons.
@@ -120,16 +120,16 @@ impl Sheet {
         refusals: Vec<Refusal>,
     ) {
         rules.sort();
-        let standing = if refusals.is_empty() {
-            Standing::Good
+        let state = if refusals.is_empty() {
+            FieldState::Good
         } else {
-            Standing::Refused
+            FieldState::Refused
         };
         self.fields.push(Field {
             name,
             wanted,
             got,
-            standing,
+            state,
             rules,
             refusals,
         });
@@ -217,7 +217,7 @@ fn requested_extensions(case: &Case<'_>, sheet: &mut Sheet) {
     if facts.ignored_extensions > 0 {
         sheet.row("key identifiers", "the signer's own", "asked for", &[]);
         if let Some(field) = sheet.fields.last_mut() {
-            field.standing = Standing::Ignored;
+            field.state = FieldState::Ignored;
         }
     }
 }

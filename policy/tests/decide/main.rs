@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use assay_policy::{
-    Attribute, Facts, Field, Grant, HashAlgorithm, InventoryEntry, Malformed, Profile,
-    PublicKeyFacts, RULES, Refusal, RuleId, Standing, SubjectAltName, decide, explain, fields,
+    Attribute, Facts, Field, FieldState, Grant, HashAlgorithm, InventoryEntry, Malformed, Profile,
+    PublicKeyFacts, RULES, Refusal, RuleId, SubjectAltName, decide, explain, fields,
 };
 use const_oid::ObjectIdentifier;
 use support::{bundle, dn, now, profile, san};
@@ -456,7 +456,7 @@ fn sound_requests_are_permitted() {
         assert_eq!(refusal(&profile, &facts), None, "{}", profile.name());
         assert_eq!(explain(&profile, &facts), []);
         let fields = fields(&profile, &facts);
-        let refused = |field: &&Field| field.standing == Standing::Refused;
+        let refused = |field: &&Field| field.state == FieldState::Refused;
         assert_eq!(fields.iter().find(refused), None, "{}", profile.name());
     }
 }
@@ -479,7 +479,7 @@ fn fields_are_refused_by_the_rules_that_refuse_the_request_and_by_no_other() {
             assert_eq!(refused_fields(&fields), wanted, "{rule}: {detail}");
             for field in &fields {
                 assert_eq!(
-                    field.standing == Standing::Refused,
+                    field.state == FieldState::Refused,
                     !field.refusals.is_empty(),
                     "{field:?}"
                 );

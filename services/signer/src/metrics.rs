@@ -8,7 +8,7 @@ use assay_store::OcspCounts;
 use tokio::time::Instant;
 
 use crate::generation::Place;
-use crate::pipeline::Trail;
+use crate::pipeline::RequestContext;
 
 /// Names and help texts, once at start.
 pub(crate) fn describe() {
@@ -124,24 +124,24 @@ pub(crate) fn turned_away() {
 /// Message types that may stand in a label; whatever else a message said is `other`.
 const MESSAGE_TYPES: [&str; 5] = ["17", "19", "20", "21", "22"];
 
-pub(crate) fn request_ended(trail: &Trail, outcome: &'static str) {
+pub(crate) fn request_ended(context: &RequestContext, outcome: &'static str) {
     let message_type = MESSAGE_TYPES
         .into_iter()
-        .find(|listed| trail.message_type.as_deref() == Some(listed))
+        .find(|listed| context.message_type.as_deref() == Some(listed))
         .unwrap_or("other");
     // Before a profile was found the name is the request's own.
-    let profile = match trail.policy_hash {
-        Some(_) => trail.profile.clone(),
+    let profile = match context.policy_hash {
+        Some(_) => context.profile.clone(),
         None => "unknown".to_owned(),
     };
-    for quirk in &trail.quirks {
+    for quirk in &context.quirks {
         metrics::counter!(
             "assay_signer_quirk_uses_total",
             "profile" => profile.clone(), "quirk" => quirk.as_str()
         )
         .increment(1);
     }
-    if trail.under_password {
+    if context.under_password {
         metrics::counter!(
             "assay_signer_password_replies_total",
             "profile" => profile.clone(), "outcome" => outcome

@@ -12,14 +12,14 @@ pub(crate) const SLACK_MS: i64 = 120_000;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) record: Record,
-    pub(crate) evidence: Kept,
+    pub(crate) evidence: EvidenceState,
     /// Of a `request.issued` whose certificate is there and can be read.
     pub(crate) certificate: Option<Certified>,
 }
 
 /// The evidence of a record.
 #[derive(Debug)]
-pub(crate) enum Kept {
+pub(crate) enum EvidenceState {
     /// The record names none.
     None,
     /// The record names some that is not held, or cannot be read.
@@ -61,8 +61,8 @@ impl Entry {
 
     pub(crate) fn evidence(&self) -> Option<&Evidence> {
         match &self.evidence {
-            Kept::Held(evidence) => Some(evidence),
-            Kept::None | Kept::Gone => None,
+            EvidenceState::Held(evidence) => Some(evidence),
+            EvidenceState::None | EvidenceState::Gone => None,
         }
     }
 }

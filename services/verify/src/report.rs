@@ -87,8 +87,8 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     tallies: BTreeMap<Check, Counts>,
-    bad: Kept,
-    open: Kept,
+    bad: FirstFindings,
+    open: FirstFindings,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,7 +100,7 @@ struct Counts {
 
 /// The first of records, and the first of files: many bad records say nothing of a bad file.
 #[derive(Debug, Default)]
-struct Kept {
+struct FirstFindings {
     records: Vec<Finding>,
     files: Vec<Finding>,
 }
@@ -233,7 +233,7 @@ impl Findings {
     }
 }
 
-impl Kept {
+impl FirstFindings {
     /// Findings come nearly in order, so the last one kept is among the latest.
     fn keep(&mut self, finding: Finding) {
         let kept = match finding.at {

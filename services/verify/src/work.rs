@@ -9,7 +9,7 @@ use openssl::x509::X509;
 
 use crate::Check;
 use crate::certificate;
-use crate::entry::{Entry, Kept, SLACK_MS};
+use crate::entry::{Entry, EvidenceState, SLACK_MS};
 use crate::issuers::Issuers;
 use crate::layout::{EvidenceLine, Place, first_of};
 use crate::report::{Finding, Findings};
@@ -55,7 +55,7 @@ impl Bench<'_> {
             };
             let line = evidence.remove(&record.sequence);
             let kept = open(&record, line, &mut findings);
-            if let Kept::Held(evidence) = &kept {
+            if let EvidenceState::Held(evidence) = &kept {
                 agree(&record, evidence, &mut findings);
                 decided_again += self.decide(&record, evidence, &mut findings);
             }
@@ -206,7 +206,7 @@ fn certificates(raw: &Raw, records: &[Option<Record>], findings: &mut Findings) 
     }
 }
 
-fn open(record: &Record, line: Option<EvidenceLine>, findings: &mut Findings) -> Kept {
+fn open(record: &Record, line: Option<EvidenceLine>, findings: &mut Findings) -> EvidenceState {
     let check = Check::Evidence;
     let at = record.sequence;
     match (record.draft.event.evidence(), line) {
@@ -219,26 +219,26 @@ fn open(record: &Record, line: Option<EvidenceLine>, findings: &mut Findings) ->
             if needed {
                 findings.hold(false, check, at, "evidence", "a salted hash", "none");
             }
-            Kept::None
+            EvidenceState::None
         }
         (None, Some(_)) => {
             let wanted = "none, as the record names none";
             findings.hold(false, check, at, "evidence", wanted, "a line of it");
-            Kept::None
+            EvidenceState::None
         }
         (Some(_), None) => {
             let wanted = "the evidence that the record's hash is of";
             findings.open(Finding::new(check, at, "evidence", wanted, "none is held"));
-            Kept::Gone
+            EvidenceState::Gone
         }
         (Some(hash), Some(line)) => {
             findings.made(check);
             match Evidence::open(&line.salt, &line.content, hash) {
-                Ok(evidence) => Kept::Held(Box::new(evidence)),
+                Ok(evidence) => EvidenceState::Held(Box::new(evidence)),
                 Err(error) => {
                     let wanted = "the evidence that the record's hash is of";
                     findings.bad(Finding::new(check, at, "evidence", wanted, chain(&error)));
-                    Kept::Gone
+                    EvidenceState::Gone
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What an export is made of: records with what is kept beside them, and no more than the log tells.
 
 use assay_audit::{Attachment, Event, Hash, Issuance};
-use assay_store::Told;
+use assay_store::ExportExtent;
 
 use crate::support::{Fixture, NOW, clock_step, digest, draft, request, serial};
 
@@ -66,7 +66,10 @@ async fn a_row_has_its_evidence_and_the_certificate_that_it_tells_of() {
 #[tokio::test]
 async fn what_came_after_the_checkpoint_is_not_told() {
     let fixture = Fixture::new();
-    assert_eq!(fixture.store.told(0).await.unwrap(), Told::default());
+    assert_eq!(
+        fixture.store.export_extent(0).await.unwrap(),
+        ExportExtent::default()
+    );
     fixture.fleet(&["a", "b"]).await;
     let change = |sequence| {
         draft(Event::InventoryChanged {
@@ -84,10 +87,10 @@ async fn what_came_after_the_checkpoint_is_not_told() {
         .append_audit(vec![clock_step(), change(2)])
         .await
         .unwrap();
-    let told = fixture.store.told(first).await.unwrap();
+    let told = fixture.store.export_extent(first).await.unwrap();
     assert_eq!(told.inventories, [("fleet".to_owned(), 1)]);
     assert_eq!(told.policy, 0);
-    let told = fixture.store.told(last).await.unwrap();
+    let told = fixture.store.export_extent(last).await.unwrap();
     assert_eq!(told.inventories, [("fleet".to_owned(), 2)]);
 
     let changes = fixture

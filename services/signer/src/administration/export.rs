@@ -155,11 +155,11 @@ impl Export {
             self.send(Item::Issuer(ExportIssuer { certificates }))
                 .await?;
         }
-        let told = self.read(|| self.store.told(self.size)).await?;
-        for number in 1..=told.policy {
+        let extent = self.read(|| self.store.export_extent(self.size)).await?;
+        for number in 1..=extent.policy {
             self.policy(number).await?;
         }
-        for (profile, changes) in told.inventories {
+        for (profile, changes) in extent.inventories {
             self.inventory(profile, changes).await?;
         }
         let mut after = 0;

@@ -7,11 +7,11 @@ use assay_policy::{Profile, Quirk};
 use assay_scep::{Envelope, Request};
 use assay_store::Store;
 
-use super::asker::{self, Asker};
 use super::issue::Candidate;
 use super::opened::Opener;
+use super::reply_recipient::{self, ReplyRecipient};
 use super::requester::Requester;
-use super::{End, Finish, Trail, Waiting, facts};
+use super::{End, Finish, RequestContext, Waiting, facts};
 use crate::admission::Admission;
 use crate::app::Parts;
 use crate::challenge_key::ChallengeKey;
@@ -73,43 +73,43 @@ impl Enrolment {
         request: &Request,
         envelope: &Envelope,
         requester: Requester,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<Vec<u8>, End> {
-        if let Some(cert_rep) = self.identical_request(profile, trail).await? {
+        if let Some(cert_rep) = self.identical_request(profile, context).await? {
             return Ok(cert_rep);
         }
         // What could not be answered is not decrypted.
-        asker::check_profile(profile, request.signer()?)?;
+        reply_recipient::check_profile(profile, request.signer()?)?;
         let stranger = matches!(requester, Requester::Key);
-        if stranger && !self.admission.may_decrypt(&trail.peer) {
+        if stranger && !self.admission.may_decrypt(&context.peer) {
             return Err(End::NotOpened);
         }
         // The token unwraps; the CSR proves possession of its key, which is the signer's on a first enrolment.
         let opened = self
             .opener
-            .open(profile, request, envelope, &requester, trail)
+            .open(profile, request, envelope, &requester, context)
             .await?;
-        let asker = Asker::of(request, &opened, trail)?;
+        let recipient = ReplyRecipient::of(request, &opened, context)?;
         let now = self.recorder.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
-        trail.needs(Quirk::of_digest(facts.csr_digest));
-        let mut evidence = self.evidence(profile, &facts, &opened, trail).await?;
+        context.needs(Quirk::of_digest(facts.csr_digest));
+        let mut evidence = self.evidence(profile, &facts, &opened, context).await?;
         if let Some(earlier) = evidence.retransmitted.take() {
-            return self.equal_csr(profile, asker, earlier, trail).await;
+            return self.equal_csr(profile, recipient, earlier, context).await;
         }
         if let Some(queued) = evidence.queued.take() {
-            return self.progress(profile, asker, *queued, trail).await;
+            return self.progress(profile, recipient, *queued, context).await;
         }
-        let fresh = evidence.fresh_for(&requester, &opened.signer, trail)?;
-        facts.grant = evidence.grant(&requester, &opened.signer, trail)?;
+        let fresh = evidence.fresh_for(&requester, &opened.signer, context)?;
+        facts.grant = evidence.grant(&requester, &opened.signer, context)?;
         let (keep, random) = (self.keep_evidence, &*self.random);
         let candidate = Candidate::new(profile, &opened, facts, fresh, keep, random)?;
         match profile.approval() {
             Some(approval) => {
-                self.queue(profile, approval, asker, &opened, candidate, trail)
+                self.queue(profile, approval, recipient, &opened, candidate, context)
                     .await
             }
-            None => self.issue(profile, asker, candidate, trail).await,
+            None => self.issue(profile, recipient, candidate, context).await,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::enrol::Enrolment;
 use super::opened::Opened;
 use super::requester::Requester;
 use super::rule::SignerRule;
-use super::{End, Trail, asker, source};
+use super::{End, RequestContext, reply_recipient, source};
 
 /// The answer of one read.
 pub(super) struct Evidence {
@@ -30,7 +30,7 @@ impl Enrolment {
         profile: &Profile,
         facts: &Facts,
         opened: &Opened,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Evidence, End> {
         let lookup = opened
             .csr
@@ -41,7 +41,7 @@ impl Enrolment {
         let found = self
             .store
             .evidence(EvidenceQuery {
-                ca_id: trail.generation.ca.id.clone(),
+                ca_id: context.generation.ca.id.clone(),
                 signer_spki_sha256: opened.signer.spki_sha256(),
                 csr_digest: opened.csr_sha256,
                 retransmit_since: self.retransmit_since(),
@@ -65,7 +65,7 @@ impl Evidence {
         &self,
         requester: &Requester,
         signer: &SignerCertificate,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<Option<String>, End> {
         let Requester::Issued(old) = requester else {
             return Ok(None);
@@ -73,8 +73,8 @@ impl Evidence {
         let Some(challenge) = self.challenge.as_ref().filter(|_| signer.curve().is_some()) else {
             return Ok(None);
         };
-        trail.challenge_id = Some(challenge.id.clone());
-        asker::fresh(challenge, old, signer).map(Some)
+        context.challenge_id = Some(challenge.id.clone());
+        reply_recipient::fresh(challenge, old, signer).map(Some)
     }
 
     /// What authorises the request; `None` where nothing does. Whether that is what was asked for, the policy decides.
@@ -82,11 +82,11 @@ impl Evidence {
         self,
         requester: &Requester,
         signer: &SignerCertificate,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<Option<Grant>, End> {
         if let Some(challenge) = &self.challenge {
-            trail.challenge_id = Some(challenge.id.clone());
-            asker::check_kind(challenge.kind, signer)?;
+            context.challenge_id = Some(challenge.id.clone());
+            reply_recipient::check_kind(challenge.kind, signer)?;
         }
         match requester {
             Requester::Key => self.challenge_grant(),

@@ -9,11 +9,11 @@ use assay_policy::Profile;
 use assay_scep::{Outcome, ReplyError};
 use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
 
-use super::Trail;
-use super::asker::Asker;
+use super::RequestContext;
 use super::intent::Intent;
 use super::lint::Linted;
 use super::reply::{self, SignError};
+use super::reply_recipient::ReplyRecipient;
 use super::source::Superseded;
 use crate::app::Parts;
 use crate::generation::Generation;
@@ -78,19 +78,19 @@ impl Finish {
         intent: Intent,
         linted: &Linted,
         profile: &Profile,
-        asker: Asker<'_>,
-        trail: &Trail,
+        recipient: ReplyRecipient<'_>,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, FinishError> {
         // 7, 8, 9
         if intent.tbs_digest != linted.digest() {
             return Err(FinishError::Digest);
         }
-        let Generation { ca, hsm, .. } = &*trail.generation;
+        let Generation { ca, hsm, .. } = &*context.generation;
         let certificate = sign(
-            &trail.generation,
+            &context.generation,
             &intent.tbs,
             &intent.tbs_digest,
-            &trail.request_id,
+            &context.request_id,
         )
         .await?;
 
@@ -101,10 +101,10 @@ impl Finish {
             certificates: ca.with_chain(certificate.clone(), chain),
         };
         let algorithms = reply::algorithms(profile, hsm.key_transports(), now);
-        let built = reply::build(&**hsm, &algorithms, asker, &outcome, trail).await;
+        let built = reply::build(&**hsm, &algorithms, recipient, &outcome, context).await;
         let issued_at = self.recorder.now_seconds();
         let event = Event::RequestIssued {
-            request: trail.request(),
+            request: context.request(),
             issuance: intent.issuance,
             certificate_sha256: Hash::of(&certificate),
             recovered: false,
@@ -115,7 +115,7 @@ impl Finish {
         let renewal = superseded.is_some();
         let audit = std::iter::once(event)
             .chain(superseded)
-            .map(|event| self.recorder.draft(trail.policy_hash, event))
+            .map(|event| self.recorder.draft(context.policy_hash, event))
             .collect();
         self.store
             .complete(Completion {
@@ -129,7 +129,7 @@ impl Finish {
 
         // 11
         metrics::issued(profile.name().as_str(), renewal);
-        metrics::request_ended(trail, "issued");
+        metrics::request_ended(context, "issued");
         Ok(built?)
     }
 

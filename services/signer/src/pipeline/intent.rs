@@ -10,7 +10,7 @@ use super::issue::Candidate;
 use super::lint::Linted;
 use super::rule::settle;
 use super::source::Superseded;
-use super::{End, Trail};
+use super::{End, RequestContext};
 use crate::generation::Generation;
 
 /// Quotas are counted in windows of this many seconds.
@@ -56,9 +56,9 @@ impl Enrolment {
         names: Names,
         tbs: Tbs,
         linted: &Linted,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Opening, End> {
-        let Generation { ca, hsm, .. } = &*trail.generation;
+        let Generation { ca, hsm, .. } = &*context.generation;
         let now = self.recorder.now_seconds();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
@@ -68,7 +68,7 @@ impl Enrolment {
             token_serial: hsm.token_serial().into(),
         };
         let event = Event::IntentOpened {
-            request: trail.request(),
+            request: context.request(),
             issuance: issuance.clone(),
             evidence: None,
         };
@@ -87,9 +87,9 @@ impl Enrolment {
                 transaction: TransactionKey {
                     ca_id: ca.id.clone(),
                     signer_spki_sha256: candidate.signer_spki_sha256,
-                    transaction_id: trail.transaction_id.clone().unwrap_or_default(),
+                    transaction_id: context.transaction_id.clone().unwrap_or_default(),
                 },
-                request_digest: trail.request_digest,
+                request_digest: context.request_digest,
                 csr_digest: candidate.csr_sha256,
                 quotas: quotas(profile, &names.subject, now),
                 intent: NewIntent {
@@ -101,16 +101,16 @@ impl Enrolment {
                     sans: names.sans,
                     not_before: unix(tbs.not_before()),
                     not_after: unix(tbs.not_after()),
-                    policy_hash: trail.policy_hash.unwrap_or_default(),
+                    policy_hash: context.policy_hash.unwrap_or_default(),
                     expires_at: now.saturating_add(seconds(self.intent_ttl)),
-                    request: trail.request(),
+                    request: context.request(),
                 },
                 consume: candidate.consume,
                 now,
                 retransmit_since: self.retransmit_since(),
                 audit: vec![
                     self.recorder
-                        .draft(trail.policy_hash, event)
+                        .draft(context.policy_hash, event)
                         .with_evidence(evidence),
                 ],
             })

@@ -5,12 +5,12 @@ use std::time::Duration;
 use assay_policy::{Facts, Permit, Profile, decide};
 use assay_store::Consume;
 
-use super::asker::Asker;
 use super::enrol::Enrolment;
 use super::intent::{Names, Opening};
-use super::kept::Kept;
 use super::opened::Opened;
-use super::{Deferred, End, Trail, exceptions, lint, source};
+use super::reply_recipient::ReplyRecipient;
+use super::retained_evidence::RetainedEvidence;
+use super::{Deferred, End, RequestContext, exceptions, lint, source};
 use crate::random::Random;
 
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
@@ -21,7 +21,7 @@ pub(super) struct Candidate {
     /// What the certificate uses up.
     pub(super) consume: Consume,
     /// For the evidence of the decision.
-    pub(super) kept: Kept,
+    pub(super) kept: RetainedEvidence,
 }
 
 impl Candidate {
@@ -37,7 +37,7 @@ impl Candidate {
         keep_evidence: Duration,
         random: &dyn Random,
     ) -> Result<Self, End> {
-        let kept = Kept::of(opened, keep_evidence, random)?;
+        let kept = RetainedEvidence::of(opened, keep_evidence, random)?;
         let refuse = |refusal| kept.refusal(&facts, refusal);
         Ok(Self {
             signer_spki_sha256: opened.signer.spki_sha256(),
@@ -59,21 +59,21 @@ impl Enrolment {
     pub(super) async fn issue(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         candidate: Candidate,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         // 3: decided. The permit is the only way on, and is used once.
         let now = candidate.facts.now;
         let permit = candidate.decide(profile)?;
         let names = Names::of(&permit);
-        let mut trail = trail.clone();
-        trail.needs(exceptions::of_issue(profile, &candidate.facts));
-        let trail = &trail;
+        let mut context = context.clone();
+        context.needs(exceptions::of_issue(profile, &candidate.facts));
+        let context = &context;
         let expected = profile.expected(&permit).map_err(End::deferred)?;
 
         // 4 and 5: built from policy, then read again by code that shares nothing with the builder.
-        let ca = &trail.generation.ca;
+        let ca = &context.generation.ca;
         let issuer = &ca.issuer;
         let (not_before, not_after) = profile.validity(now, issuer);
         let serial = crate::serial::draw(&*self.random)?;
@@ -83,19 +83,21 @@ impl Enrolment {
 
         // 6: intent durable. From here a crash ends in this certificate.
         let opening = self
-            .open_intent(profile, candidate, names, tbs, &linted, trail)
+            .open_intent(profile, candidate, names, tbs, &linted, context)
             .await?;
         let intent = match opening {
             Opening::Opened(intent) => *intent,
             Opening::AlreadyIssued(serial) => {
-                return self.issued_before(profile, asker, serial, trail).await;
+                return self
+                    .issued_before(profile, recipient, serial, context)
+                    .await;
             }
         };
 
         // 7 to 11: digest compared, signed, verified, result durable, delivered.
         let issued = self
             .finish
-            .issue(intent, &linted, profile, asker, trail)
+            .issue(intent, &linted, profile, recipient, context)
             .await;
         issued.map_err(|error| {
             End::Deferred(Deferred {

@@ -3,7 +3,6 @@
 //! `issue.rs` is the list of steps that SECURITY.md and ARCHITECTURE.md give, in their order; here is what leads to it.
 //! Each step is a file; what a step yields is the only thing that the next one takes.
 
-mod asker;
 mod decoy;
 mod end;
 mod enrol;
@@ -11,10 +10,9 @@ mod evidence;
 mod exceptions;
 mod facts;
 mod finish;
+mod in_force;
 mod intent;
 mod issue;
-mod kept;
-mod leaves;
 mod lint;
 mod opened;
 mod outer;
@@ -23,11 +21,13 @@ mod query;
 mod refuse;
 mod replay;
 mod reply;
+mod reply_recipient;
+mod request_context;
 mod requester;
+mod retained_evidence;
 mod rule;
+mod send_time;
 mod source;
-mod standing;
-mod trail;
 mod waiting;
 
 use std::sync::Arc;
@@ -42,14 +42,14 @@ use decoy::NoDecoy;
 pub(crate) use end::{Deferred, End, Refused};
 use enrol::Enrolment;
 pub(crate) use finish::{Finish, Recovered};
-pub(crate) use leaves::LEAST_TICK;
-use leaves::Leaves;
 use opened::Opener;
 use outer::Asked;
 use query::Query;
 pub(crate) use refuse::Refusals;
 pub(crate) use reply::algorithms;
-pub(crate) use trail::Trail;
+pub(crate) use request_context::RequestContext;
+pub(crate) use send_time::LEAST_TICK;
+use send_time::SendTime;
 pub(crate) use waiting::Waiting;
 
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
@@ -124,40 +124,40 @@ impl Pipeline {
                 retry_after_seconds: RETRY_AFTER_SECONDS,
             };
         };
-        let (answer, leaves) = self.work(&received).await;
+        let (answer, send_time) = self.work(&received).await;
         // Waiting is no work: a flood of refusals must not hold the places of enrolments.
         drop(at_work);
-        leaves.wait(received.at, self.refusal_tick).await;
+        send_time.wait(received.at, self.refusal_tick).await;
         answer
     }
 
-    async fn work(&self, received: &Received) -> (Answer, Leaves) {
+    async fn work(&self, received: &Received) -> (Answer, SendTime) {
         let policy = self.policies.active();
         let now = self.recorder.now();
         let stage = self.generations.stage(policy.approves_next_ca(), now);
-        let mut trail = Trail::of(received, self.generations.current(stage));
+        let mut context = RequestContext::of(received, self.generations.current(stage));
         let Some(profile) = policy.select(&received.profile) else {
-            return self.refusals.end(trail, None, End::UnknownProfile).await;
+            return self.refusals.end(context, None, End::UnknownProfile).await;
         };
-        trail.profile = profile.name().to_string();
-        trail.policy_hash = policy.model_hash();
+        context.profile = profile.name().to_string();
+        context.policy_hash = policy.model_hash();
 
         let request = match Request::parse(&received.pki_message, &self.message_limits) {
             Ok(request) => request,
             Err(malformed) => {
                 let end = End::Malformed(malformed.to_string());
-                return self.refusals.end(trail, None, end).await;
+                return self.refusals.end(context, None, end).await;
             }
         };
         let quirks = profile.quirks_at(now);
         let (generation, ra) = self.generations.addressed(stage, &request, quirks);
-        (trail.generation, trail.ra) = (Arc::clone(generation), Arc::clone(ra));
-        trail.transaction_id = Some(request.transaction_id().as_str().to_owned());
-        match self.serve(&policy, profile, &request, &mut trail).await {
-            Ok(cert_rep) => (Answer::CertRep(cert_rep), Leaves::AtOnce),
+        (context.generation, context.ra) = (Arc::clone(generation), Arc::clone(ra));
+        context.transaction_id = Some(request.transaction_id().as_str().to_owned());
+        match self.serve(&policy, profile, &request, &mut context).await {
+            Ok(cert_rep) => (Answer::CertRep(cert_rep), SendTime::AtOnce),
             Err(end) => {
                 self.refusals
-                    .end(trail, Some((profile, &request)), end)
+                    .end(context, Some((profile, &request)), end)
                     .await
             }
         }
@@ -169,25 +169,25 @@ impl Pipeline {
         policy: &InForce,
         profile: &Profile,
         request: &Request,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<Vec<u8>, End> {
-        let (asked, envelope) = self.authenticate(profile, request, trail)?;
-        self.stands(policy, profile)?;
+        let (asked, envelope) = self.authenticate(profile, request, context)?;
+        self.check_in_force(policy, profile)?;
         match asked {
             Asked::Certificate(means) => {
                 let requester = self.enrolment.requester(request, means).await?;
                 self.enrolment
-                    .enrol(profile, request, envelope, requester, trail)
+                    .enrol(profile, request, envelope, requester, context)
                     .await
             }
-            Asked::Progress => self.enrolment.poll(profile, request, trail).await,
+            Asked::Progress => self.enrolment.poll(profile, request, context).await,
             Asked::IssuedCertificate => {
                 let query = &self.query;
-                query.get_cert(profile, request, envelope, trail).await
+                query.get_cert(profile, request, envelope, context).await
             }
             Asked::Crl => {
                 let query = &self.query;
-                query.get_crl(profile, request, envelope, trail).await
+                query.get_crl(profile, request, envelope, context).await
             }
         }
     }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::decoy::{Decoy, NoDecoy};
 use super::requester::Requester;
-use super::{End, Trail};
+use super::{End, RequestContext};
 use crate::admission::Admission;
 use crate::app::Parts;
 
@@ -48,21 +48,21 @@ impl Opener {
         request: &Request,
         envelope: &Envelope,
         requester: &Requester,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Opened, End> {
         let signer = request.signer()?.clone();
         let bound_to = match requester {
             Requester::Key => Some(&signer),
             Requester::Issued(_) => None,
         };
-        let content = self.unwrap(envelope, trail).await?;
+        let content = self.unwrap(envelope, context).await?;
         let content = content.as_ref().ok().map(|content| content.as_slice());
         let csr = self
             .decoy
             .prove(content, bound_to, profile.curves(), &self.message_limits)
             .ok_or(End::Undecipherable);
         if csr.is_err() {
-            self.admission.undecipherable(&trail.peer);
+            self.admission.undecipherable(&context.peer);
         }
         let csr = csr?;
         Ok(Opened {
@@ -76,14 +76,14 @@ impl Opener {
     pub(super) async fn unwrap(
         &self,
         envelope: &Envelope,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
         let key = RaKey {
-            token: &*trail.generation.hsm,
-            keys: trail.ra.keys,
-            request_id: &trail.request_id,
+            token: &*context.generation.hsm,
+            keys: context.ra.keys,
+            request_id: &context.request_id,
         };
-        Ok(envelope.open(&key, &trail.ra.recipient).await?)
+        Ok(envelope.open(&key, &context.ra.recipient).await?)
     }
 }
 

@@ -4,7 +4,7 @@ use assay_policy::Profile;
 use assay_scep::{Envelope, MessageType, Request};
 
 use super::rule::SignerRule;
-use super::{End, Pipeline, Trail, exceptions, reply};
+use super::{End, Pipeline, RequestContext, exceptions, reply};
 
 /// Longest raw messageType that goes into a record; the listed ones have two digits.
 const MESSAGE_TYPE_CHARS: usize = 16;
@@ -36,32 +36,32 @@ impl Pipeline {
         &self,
         profile: &Profile,
         request: &'r Request,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<(Asked, &'r Envelope), End> {
-        let asked = listed(request, trail)?;
+        let asked = listed(request, context)?;
         request.check_algorithms(&reply::algorithms(
             profile,
-            trail.generation.hsm.key_transports(),
+            context.generation.hsm.key_transports(),
             self.recorder.now(),
         ))?;
         request.verify()?;
         let envelope = request.envelope()?;
-        trail.needs(exceptions::of_message(request, envelope));
-        envelope.recipient_index(&[&trail.ra.recipient])?;
-        trail.needs(exceptions::of_recipient(&trail.ra));
+        context.needs(exceptions::of_message(request, envelope));
+        envelope.recipient_index(&[&context.ra.recipient])?;
+        context.needs(exceptions::of_recipient(&context.ra));
         Ok((asked, envelope))
     }
 }
 
 /// RFC 8894 section 3.2.1.2: a closed list; everything else is badRequest and is not decrypted.
-fn listed(request: &Request, trail: &mut Trail) -> Result<Asked, End> {
+fn listed(request: &Request, context: &mut RequestContext) -> Result<Asked, End> {
     let message_type = request.message_type();
     let raw = match &message_type {
         Ok(listed) => (*listed as u8).to_string(),
         Err(raw) => raw.chars().take(MESSAGE_TYPE_CHARS).collect(),
     };
     let refusal = SignerRule::MessageType.refusal(&raw.escape_debug().to_string());
-    trail.message_type = Some(raw);
+    context.message_type = Some(raw);
     match message_type {
         Ok(MessageType::PkcsReq) => Ok(Asked::Certificate(Means::PkcsReq)),
         Ok(MessageType::RenewalReq) => Ok(Asked::Certificate(Means::RenewalReq)),

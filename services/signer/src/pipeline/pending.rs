@@ -5,13 +5,13 @@ use assay_policy::{Approval, Profile};
 use assay_scep::{Outcome, Request};
 use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Polled, TransactionKey};
 
-use super::asker::{self, Asker};
 use super::enrol::Enrolment;
 use super::issue::Candidate;
-use super::kept::Kept;
 use super::opened::Opened;
+use super::reply_recipient::{self, ReplyRecipient};
+use super::retained_evidence::RetainedEvidence;
 use super::rule::{SignerRule, settle};
-use super::{End, Trail, reply, source};
+use super::{End, RequestContext, reply, source};
 use crate::metrics;
 
 /// Random bytes of a waiting request's id.
@@ -23,22 +23,22 @@ impl Enrolment {
         &self,
         profile: &Profile,
         approval: &Approval,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         opened: &Opened,
         candidate: Candidate,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         let permit = candidate.decide(profile)?;
         let mut id = [0; ID_BYTES];
         self.random.fill(&mut id)?;
         let id = hex::encode(id);
-        let cert_rep = self.pending(profile, asker, trail).await?;
+        let cert_rep = self.pending(profile, recipient, context).await?;
         let now = self.recorder.now_seconds();
         let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
         let expires_at = now.saturating_add(lifetime);
         let evidence = candidate.kept.pending(&candidate.facts, &id, expires_at)?;
         let event = Event::RequestPending {
-            request: trail.request(),
+            request: context.request(),
             pending_id: id.as_str().into(),
             evidence: None,
         };
@@ -46,8 +46,8 @@ impl Enrolment {
             .store
             .queue(PendingWrite {
                 id: id.clone(),
-                transaction: transaction(opened.signer.spki_sha256(), trail),
-                request_digest: trail.request_digest,
+                transaction: transaction(opened.signer.spki_sha256(), context),
+                request_digest: context.request_digest,
                 csr_digest: opened.csr_sha256,
                 csr: opened.csr.without_challenge(),
                 signer_certificate: opened.signer.der().to_vec(),
@@ -59,28 +59,30 @@ impl Enrolment {
                 key_info: candidate.facts.key.algorithm().describe(),
                 evidence: source::keep_names(candidate.facts.grant.as_ref()),
                 reserve: source::reserve(candidate.consume)?,
-                request: trail.request(),
+                request: context.request(),
                 cert_rep: Some(cert_rep.clone()),
                 created_at: now,
                 expires_at,
                 retransmit_since: self.retransmit_since(),
                 audit: vec![
                     self.recorder
-                        .draft(trail.policy_hash, event)
+                        .draft(context.policy_hash, event)
                         .with_evidence(evidence),
                 ],
             })
             .await?;
         if let Some(serial) = settle(outcome)? {
-            return self.issued_before(profile, asker, serial, trail).await;
+            return self
+                .issued_before(profile, recipient, serial, context)
+                .await;
         }
         tracing::info!(
-            request_id = trail.request_id,
-            profile = trail.profile,
+            request_id = context.request_id,
+            profile = context.profile,
             id,
             "request waits for approval"
         );
-        metrics::request_ended(trail, "pending");
+        metrics::request_ended(context, "pending");
         Ok(cert_rep)
     }
 
@@ -90,16 +92,16 @@ impl Enrolment {
         &self,
         profile: &Profile,
         request: &Request,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         let signer = request.signer()?;
-        asker::check_query(signer)?;
-        let asker = Asker::by_key(request);
-        let mut key = transaction(signer.spki_sha256(), trail);
+        reply_recipient::check_query(signer)?;
+        let recipient = ReplyRecipient::by_key(request);
+        let mut key = transaction(signer.spki_sha256(), context);
         let mut polled = self.store.find_polled(key.clone()).await?;
         // A device that learns of a rollover while it waits polls by the RA that it knows by then.
         for generation in self.generations.all() {
-            if polled.is_none() && generation.ca.id != trail.generation.ca.id {
+            if polled.is_none() && generation.ca.id != context.generation.ca.id {
                 key.ca_id.clone_from(&generation.ca.id);
                 polled = self.store.find_polled(key.clone()).await?;
             }
@@ -108,9 +110,9 @@ impl Enrolment {
             SignerRule::UnknownRequest.refusal("another transactionID or another key")
         })?;
         match polled {
-            Polled::Queued(row) => self.progress(profile, asker, *row, trail).await,
+            Polled::Queued(row) => self.progress(profile, recipient, *row, context).await,
             Polled::Permitted(bound) => {
-                self.issued_before(profile, asker, bound.serial, trail)
+                self.issued_before(profile, recipient, bound.serial, context)
                     .await
             }
         }
@@ -120,21 +122,23 @@ impl Enrolment {
     pub(super) async fn progress(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         row: PendingRow,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         if row.profile != profile.name().as_str() {
             return Err(SignerRule::OtherProfile.refusal(""));
         }
         match (row.state, &row.serial) {
-            (PendingState::Waiting, _) => self.still_pending(profile, asker, &row, trail).await,
+            (PendingState::Waiting, _) => {
+                self.still_pending(profile, recipient, &row, context).await
+            }
             (PendingState::Approved, _) => {
                 let candidate = self.approved(profile, row).await?;
-                self.issue(profile, asker, candidate, trail).await
+                self.issue(profile, recipient, candidate, context).await
             }
             (PendingState::Issued, Some(serial)) => {
-                self.issued_before(profile, asker, serial.clone(), trail)
+                self.issued_before(profile, recipient, serial.clone(), context)
                     .await
             }
             (PendingState::Issued, None) => Err(End::deferred("the queue lost a serial")),
@@ -146,32 +150,34 @@ impl Enrolment {
     async fn still_pending(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         row: &PendingRow,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
-        let cert_rep = self.pending(profile, asker, trail).await?;
+        let cert_rep = self.pending(profile, recipient, context).await?;
         let event = Event::RequestPolled {
-            request: trail.request(),
+            request: context.request(),
             pending_id: row.id.as_str().into(),
         };
-        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        let recorded = self
+            .recorder
+            .append(&self.store, context.policy_hash, event);
         recorded.await?;
-        metrics::request_ended(trail, "pending");
+        metrics::request_ended(context, "pending");
         Ok(cert_rep)
     }
 
     async fn pending(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
-        trail: &Trail,
+        recipient: ReplyRecipient<'_>,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         reply::of(
             profile,
-            asker,
+            recipient,
             &Outcome::Pending,
-            trail,
+            context,
             self.recorder.now(),
         )
         .await
@@ -183,7 +189,7 @@ impl Enrolment {
         let csr = self.waiting.csr(&row)?;
         Ok(Candidate {
             facts,
-            kept: Kept::of_approved(&row, &csr, self.keep_evidence, &*self.random)?,
+            kept: RetainedEvidence::of_approved(&row, &csr, self.keep_evidence, &*self.random)?,
             signer_spki_sha256: row.transaction.signer_spki_sha256,
             csr_sha256: row.csr_digest,
             consume: Consume::Approved { id: row.id },
@@ -191,10 +197,10 @@ impl Enrolment {
     }
 }
 
-fn transaction(signer_spki_sha256: [u8; 32], trail: &Trail) -> TransactionKey {
+fn transaction(signer_spki_sha256: [u8; 32], context: &RequestContext) -> TransactionKey {
     TransactionKey {
-        ca_id: trail.generation.ca.id.clone(),
+        ca_id: context.generation.ca.id.clone(),
         signer_spki_sha256,
-        transaction_id: trail.transaction_id.clone().unwrap_or_default(),
+        transaction_id: context.transaction_id.clone().unwrap_or_default(),
     }
 }

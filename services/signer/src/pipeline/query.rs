@@ -9,11 +9,11 @@ use assay_policy::Profile;
 use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
 use assay_store::{CertificateRow, CertificateState, Serial, Store};
 
-use super::asker::{self, Asker};
 use super::opened::Opener;
+use super::reply_recipient::{self, ReplyRecipient};
 use super::requester::{is_in_force, issued_to};
 use super::rule::SignerRule;
-use super::{End, Trail, reply};
+use super::{End, RequestContext, reply};
 use crate::app::Parts;
 use crate::generation::Generation;
 use crate::metrics;
@@ -44,9 +44,9 @@ impl Query {
         profile: &Profile,
         request: &Request,
         envelope: &Envelope,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
-        let query = self.open_query(profile, request, envelope, trail).await?;
+        let query = self.open_query(profile, request, envelope, context).await?;
         let (row, _) = self.asked_for(&query).await?;
         let certificate = match (row.state, row.der) {
             (CertificateState::Issued, Some(der)) => der,
@@ -58,14 +58,14 @@ impl Query {
             }
         };
         let event = Event::RequestQueried {
-            request: trail.request(),
+            request: context.request(),
             serial: Some(row.serial.to_string().into()),
             crl_number: None,
         };
         let outcome = Outcome::Success {
             certificates: vec![certificate],
         };
-        self.answer_query(profile, request, &outcome, event, trail)
+        self.answer_query(profile, request, &outcome, event, context)
             .await
     }
 
@@ -75,23 +75,23 @@ impl Query {
         profile: &Profile,
         request: &Request,
         envelope: &Envelope,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
-        let query = self.open_query(profile, request, envelope, trail).await?;
+        let query = self.open_query(profile, request, envelope, context).await?;
         let (_, generation) = self.asked_for(&query).await?;
         let latest = generation
             .revocation
             .latest()
             .ok_or_else(|| End::deferred("the first CRL is not signed yet"))?;
         let event = Event::RequestQueried {
-            request: trail.request(),
+            request: context.request(),
             serial: None,
             crl_number: Some(latest.number),
         };
         let outcome = Outcome::Crl {
             crl: latest.der.clone(),
         };
-        self.answer_query(profile, request, &outcome, event, trail)
+        self.answer_query(profile, request, &outcome, event, context)
             .await
     }
 
@@ -100,16 +100,16 @@ impl Query {
         profile: &Profile,
         request: &Request,
         envelope: &Envelope,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<IssuerAndSerial, End> {
-        asker::check_query(request.signer()?)?;
+        reply_recipient::check_query(request.signer()?)?;
         let own = self.holder(request).await?;
         if own.profile != profile.name().as_str() {
             return Err(SignerRule::OtherProfile.refusal(&own.profile));
         }
         // From here to the serial number that is found there is one failure: a holder of a certificate could enclose
         // somebody else's ciphertext, and must not learn what is in it.
-        let content = self.opener.unwrap(envelope, trail).await?;
+        let content = self.opener.unwrap(envelope, context).await?;
         content
             .ok()
             .and_then(|content| IssuerAndSerial::parse(&content))
@@ -145,13 +145,15 @@ impl Query {
         request: &Request,
         outcome: &Outcome,
         event: Event,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
-        let (asker, now) = (Asker::by_key(request), self.recorder.now());
-        let cert_rep = reply::of(profile, asker, outcome, trail, now).await?;
-        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        let (recipient, now) = (ReplyRecipient::by_key(request), self.recorder.now());
+        let cert_rep = reply::of(profile, recipient, outcome, context, now).await?;
+        let recorded = self
+            .recorder
+            .append(&self.store, context.policy_hash, event);
         recorded.await?;
-        metrics::request_ended(trail, "queried");
+        metrics::request_ended(context, "queried");
         Ok(cert_rep)
     }
 }

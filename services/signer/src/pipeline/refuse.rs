@@ -8,10 +8,10 @@ use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
 use assay_store::{Store, StoreError};
 
-use super::asker::Asker;
-use super::leaves::Leaves;
+use super::reply_recipient::ReplyRecipient;
 use super::rule::SignerRule;
-use super::{Answer, Deferred, End, Refused, Trail, reply};
+use super::send_time::SendTime;
+use super::{Answer, Deferred, End, Refused, RequestContext, reply};
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
 use crate::app::Parts;
 use crate::metrics;
@@ -46,64 +46,64 @@ impl Refusals {
     /// Records how the request ended and makes its answer.
     pub(super) async fn end(
         &self,
-        trail: Trail,
+        context: RequestContext,
         spoken: Option<(&Profile, &Request)>,
         end: End,
-    ) -> (Answer, Leaves) {
+    ) -> (Answer, SendTime) {
         let leaves = match end {
-            End::Undecipherable | End::Unanswered => Leaves::OnTick,
+            End::Undecipherable | End::Unanswered => SendTime::OnTick,
             End::UnknownProfile
             | End::Malformed(_)
             | End::Refused(_)
             | End::NotOpened
-            | End::Deferred(_) => Leaves::AtOnce,
+            | End::Deferred(_) => SendTime::AtOnce,
         };
-        (self.end_now(trail, spoken, end).await, leaves)
+        (self.end_now(context, spoken, end).await, leaves)
     }
 
     async fn end_now(
         &self,
-        trail: Trail,
+        context: RequestContext,
         spoken: Option<(&Profile, &Request)>,
         end: End,
     ) -> Answer {
-        metrics::request_ended(&trail, end.label());
+        metrics::request_ended(&context, end.label());
         let refused = match end {
             End::UnknownProfile => {
-                self.record_malformed(&trail, "no profile of this name")
+                self.record_malformed(&context, "no profile of this name")
                     .await;
                 return Answer::UnknownProfile;
             }
             End::Malformed(reason) => {
-                self.record_malformed(&trail, &reason).await;
+                self.record_malformed(&context, &reason).await;
                 return Answer::Malformed(reason);
             }
             End::NotOpened => {
                 return self
-                    .defer_refusal(&trail, "too many messages that do not open")
+                    .defer_refusal(&context, "too many messages that do not open")
                     .await;
             }
-            End::Deferred(deferred) => return self.defer(trail, deferred).await,
+            End::Deferred(deferred) => return self.defer(context, deferred).await,
             End::Refused(refused) => refused,
             End::Undecipherable => uniform(SignerRule::Uniform),
             End::Unanswered => uniform(SignerRule::UnknownCertificate),
         };
         let Some((profile, request)) = spoken else {
-            return self.defer(trail, Deferred::without_cause()).await;
+            return self.defer(context, Deferred::without_cause()).await;
         };
-        self.refuse(&trail, profile, request, refused).await
+        self.refuse(&context, profile, request, refused).await
     }
 
     /// A signed CertRep FAILURE, if the budget for them allows one.
     async fn refuse(
         &self,
-        trail: &Trail,
+        context: &RequestContext,
         profile: &Profile,
         request: &Request,
         refused: Refused,
     ) -> Answer {
         if !self.admission.may_refuse() {
-            return self.defer_refusal(trail, "too many refusals").await;
+            return self.defer_refusal(context, "too many refusals").await;
         }
         let Refused {
             fail_info,
@@ -119,33 +119,40 @@ impl Refusals {
         };
         let algorithms = reply::algorithms(
             profile,
-            trail.generation.hsm.key_transports(),
+            context.generation.hsm.key_transports(),
             self.recorder.now(),
         );
-        let asker = Asker::by_key(request);
-        let built = reply::build(&*trail.generation.hsm, &algorithms, asker, &outcome, trail).await;
+        let recipient = ReplyRecipient::by_key(request);
+        let built = reply::build(
+            &*context.generation.hsm,
+            &algorithms,
+            recipient,
+            &outcome,
+            context,
+        )
+        .await;
         let cert_rep = match built {
             Ok(cert_rep) => cert_rep,
-            Err(error) => return self.defer(trail.clone(), Deferred::because(error)).await,
+            Err(error) => return self.defer(context.clone(), Deferred::because(error)).await,
         };
         tracing::info!(
-            request_id = trail.request_id,
-            transaction_id = trail.transaction_id,
-            profile = trail.profile,
+            request_id = context.request_id,
+            transaction_id = context.transaction_id,
+            profile = context.profile,
             %fail_info,
             rule,
             detail,
             "request refused"
         );
         let event = Event::RequestRefused {
-            request: trail.request(),
+            request: context.request(),
             fail_info: fail_info as u8,
             rule: rule.into(),
             detail: detail.into(),
             evidence: None,
         };
         let recorded = self
-            .record_refusal(trail, event, evidence, Kind::Refused)
+            .record_refusal(context, event, evidence, Kind::Refused)
             .await;
         match recorded {
             Ok(()) => Answer::CertRep(cert_rep),
@@ -154,37 +161,40 @@ impl Refusals {
     }
 
     /// HTTP 503 for want of budget. Recorded as refusals are: that there are too many is no reason to write more.
-    async fn defer_refusal(&self, trail: &Trail, cause: &'static str) -> Answer {
+    async fn defer_refusal(&self, context: &RequestContext, cause: &'static str) -> Answer {
         tracing::info!(
-            request_id = trail.request_id,
-            transaction_id = trail.transaction_id,
-            profile = trail.profile,
+            request_id = context.request_id,
+            transaction_id = context.transaction_id,
+            profile = context.profile,
             cause,
             "refusal deferred"
         );
         let event = Event::RequestDeferred {
-            request: trail.request(),
+            request: context.request(),
             detail: cause.into(),
         };
-        if let Err(error) = self.record_refusal(trail, event, None, Kind::Refused).await {
+        if let Err(error) = self
+            .record_refusal(context, event, None, Kind::Refused)
+            .await
+        {
             tracing::error!(%error, "the audit log cannot be written");
         }
         busy()
     }
 
-    async fn record_malformed(&self, trail: &Trail, reason: &str) {
+    async fn record_malformed(&self, context: &RequestContext, reason: &str) {
         tracing::info!(
-            request_id = trail.request_id,
-            profile = trail.profile,
+            request_id = context.request_id,
+            profile = context.profile,
             reason,
             "request malformed"
         );
         let event = Event::RequestMalformed {
-            request: trail.request(),
+            request: context.request(),
             detail: reason.into(),
         };
         if let Err(error) = self
-            .record_refusal(trail, event, None, Kind::Malformed)
+            .record_refusal(context, event, None, Kind::Malformed)
             .await
         {
             tracing::error!(%error, "the audit log cannot be written");
@@ -192,21 +202,23 @@ impl Refusals {
     }
 
     /// HTTP 503.
-    async fn defer(&self, trail: Trail, deferred: Deferred) -> Answer {
+    async fn defer(&self, context: RequestContext, deferred: Deferred) -> Answer {
         let Deferred { cause, has_record } = deferred;
         tracing::warn!(
-            request_id = trail.request_id,
-            profile = trail.profile,
+            request_id = context.request_id,
+            profile = context.profile,
             cause,
             has_record,
             "request deferred"
         );
         if !has_record {
             let event = Event::RequestDeferred {
-                request: trail.request(),
+                request: context.request(),
                 detail: cause.into(),
             };
-            let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+            let recorded = self
+                .recorder
+                .append(&self.store, context.policy_hash, event);
             if let Err(error) = recorded.await {
                 tracing::error!(%error, "the audit log cannot be written");
             }
@@ -217,16 +229,16 @@ impl Refusals {
     /// One record, or one more in this second's count where nobody authenticated the request and there are many.
     async fn record_refusal(
         &self,
-        trail: &Trail,
+        context: &RequestContext,
         event: Event,
         evidence: Option<Box<Attachment>>,
         kind: Kind,
     ) -> Result<(), StoreError> {
         let now_ms = self.recorder.now_ms();
-        if trail.challenge_id.is_none() && !self.counted.single(&trail.peer, kind, now_ms) {
+        if context.challenge_id.is_none() && !self.counted.single(&context.peer, kind, now_ms) {
             return Ok(());
         }
-        let mut draft = self.recorder.draft(trail.policy_hash, event);
+        let mut draft = self.recorder.draft(context.policy_hash, event);
         if let Some(evidence) = evidence
             && self.counted.may_keep()
         {

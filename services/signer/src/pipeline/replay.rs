@@ -7,10 +7,10 @@ use assay_policy::{Profile, Quirk};
 use assay_scep::Outcome;
 use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial};
 
-use super::asker::Asker;
 use super::enrol::Enrolment;
+use super::reply_recipient::ReplyRecipient;
 use super::rule::SignerRule;
-use super::{End, Trail, reply};
+use super::{End, RequestContext, reply};
 use crate::issuing_ca::IssuingCa;
 use crate::metrics;
 
@@ -20,10 +20,10 @@ impl Enrolment {
     pub(super) async fn identical_request(
         &self,
         profile: &Profile,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Option<Vec<u8>>, End> {
-        let Some(stored) = self.store.find_reply(trail.request_digest).await? else {
-            return self.identical_waiting(profile, trail).await;
+        let Some(stored) = self.store.find_reply(context.request_digest).await? else {
+            return self.identical_waiting(profile, context).await;
         };
         let issued = self.store.find_certificate(stored.serial.clone()).await?;
         let Some(issued) = issued.filter(|issued| issued.profile == profile.name().as_str()) else {
@@ -32,10 +32,12 @@ impl Enrolment {
         if issued.revoked_at.is_some() {
             return Ok(None);
         }
-        let event = replayed(trail, Answer::StoredReply, &stored);
-        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        let event = replayed(context, Answer::StoredReply, &stored);
+        let recorded = self
+            .recorder
+            .append(&self.store, context.policy_hash, event);
         recorded.await?;
-        metrics::request_ended(trail, "replayed");
+        metrics::request_ended(context, "replayed");
         Ok(Some(stored.cert_rep))
     }
 
@@ -44,12 +46,12 @@ impl Enrolment {
     async fn identical_waiting(
         &self,
         profile: &Profile,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Option<Vec<u8>>, End> {
         let now = self.recorder.now_seconds();
         let waiting = self
             .store
-            .find_pending_by_request(trail.request_digest)
+            .find_pending_by_request(context.request_digest)
             .await?
             .filter(|row| row.state == PendingState::Waiting && row.expires_at > now);
         let Some(row) = waiting else {
@@ -62,12 +64,14 @@ impl Enrolment {
             return Ok(None);
         };
         let event = Event::RequestPolled {
-            request: trail.request(),
+            request: context.request(),
             pending_id: row.id.into(),
         };
-        let recorded = self.recorder.append(&self.store, trail.policy_hash, event);
+        let recorded = self
+            .recorder
+            .append(&self.store, context.policy_hash, event);
         recorded.await?;
-        metrics::request_ended(trail, "pending");
+        metrics::request_ended(context, "pending");
         Ok(Some(cert_rep))
     }
 
@@ -75,16 +79,16 @@ impl Enrolment {
     pub(super) async fn equal_csr(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         earlier: CertificateRow,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         if earlier.profile != profile.name().as_str() {
             return Err(other_profile());
         }
         // A poll may come by the RA of another CA than the one that issued.
         let issuer = self.generations.of(&earlier.ca_id);
-        let issuer = Arc::clone(issuer.unwrap_or(&trail.generation));
+        let issuer = Arc::clone(issuer.unwrap_or(&context.generation));
         let certificate = match (earlier.state, earlier.der) {
             (CertificateState::Issued, Some(certificate)) => certificate,
             (
@@ -96,21 +100,21 @@ impl Enrolment {
                 ));
             }
         };
-        let mut trail = trail.clone();
+        let mut context = context.clone();
         let cert_rep = self
-            .success(profile, asker, certificate, &issuer.ca, &mut trail)
+            .success(profile, recipient, certificate, &issuer.ca, &mut context)
             .await?;
         let stored = Reply {
             serial: earlier.serial,
             cert_rep: cert_rep.clone(),
         };
-        let event = replayed(&trail, Answer::SameCertificate, &stored);
-        let draft = self.recorder.draft(trail.policy_hash, event);
+        let event = replayed(&context, Answer::SameCertificate, &stored);
+        let draft = self.recorder.draft(context.policy_hash, event);
         let now = self.recorder.now_seconds();
         self.store
-            .store_reply(trail.request_digest, stored, now, vec![draft])
+            .store_reply(context.request_digest, stored, now, vec![draft])
             .await?;
-        metrics::request_ended(&trail, "replayed");
+        metrics::request_ended(&context, "replayed");
         Ok(cert_rep)
     }
 
@@ -118,36 +122,36 @@ impl Enrolment {
     pub(super) async fn issued_before(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         serial: Serial,
-        trail: &Trail,
+        context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
         let row = self.store.find_certificate(serial).await?;
         let row = row.ok_or_else(|| End::deferred("the index lost a certificate"))?;
-        self.equal_csr(profile, asker, row, trail).await
+        self.equal_csr(profile, recipient, row, context).await
     }
 
     async fn success(
         &self,
         profile: &Profile,
-        asker: Asker<'_>,
+        recipient: ReplyRecipient<'_>,
         certificate: Vec<u8>,
         issuer: &IssuingCa,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<Vec<u8>, End> {
         let chain = profile.quirks_at(self.recorder.now()).chain_in_reply;
-        trail.needs(chain.then_some(Quirk::ChainInReply));
+        context.needs(chain.then_some(Quirk::ChainInReply));
         let outcome = Outcome::Success {
             certificates: issuer.with_chain(certificate, chain),
         };
         let now = self.recorder.now();
-        reply::of(profile, asker, &outcome, trail, now).await
+        reply::of(profile, recipient, &outcome, context, now).await
     }
 }
 
-fn replayed(trail: &Trail, answer: Answer, stored: &Reply) -> Event {
+fn replayed(context: &RequestContext, answer: Answer, stored: &Reply) -> Event {
     Event::RequestReplayed {
-        request: trail.request(),
+        request: context.request(),
         answer,
         serial: stored.serial.to_string().into(),
     }

@@ -10,8 +10,8 @@ use assay_scep::{
 };
 use openssl::hash::MessageDigest;
 
-use super::asker::Asker;
-use super::{End, Trail};
+use super::reply_recipient::ReplyRecipient;
+use super::{End, RequestContext};
 use crate::ra::Ra;
 
 /// Why a reply could not be made.
@@ -48,16 +48,16 @@ pub(crate) fn algorithms(
     }
 }
 
-/// Builds the CertRep for the request of `asker`, signed by the RA that it addressed. The request's own digest and cipher are mirrored where `algorithms` has
-/// them; else SHA-256 and AES-128-CBC.
+/// Builds the CertRep for the request of `recipient`, signed by the RA that it addressed. The digest and cipher of the
+/// request are used where `algorithms` has them, SHA-256 and AES-128-CBC otherwise.
 pub(super) async fn build(
     token: &dyn Token,
     algorithms: &Algorithms,
-    asker: Asker<'_>,
+    recipient: ReplyRecipient<'_>,
     outcome: &Outcome,
-    trail: &Trail,
+    context: &RequestContext,
 ) -> Result<Vec<u8>, ReplyError<SignError>> {
-    let Asker { request, password } = asker;
+    let ReplyRecipient { request, password } = recipient;
     let mirrored_digest = request
         .digest()
         .filter(|digest| algorithms.digests.contains(digest));
@@ -66,32 +66,32 @@ pub(super) async fn build(
         .ok()
         .map(|envelope| envelope.cipher())
         .filter(|cipher| algorithms.ciphers.contains(cipher));
-    let context = ReplyContext {
+    let reply_context = ReplyContext {
         request,
-        ra_certificate: &trail.ra.signer,
+        ra_certificate: &context.ra.signer,
         digest: mirrored_digest.unwrap_or(Digest::Sha256),
         cipher: mirrored_cipher.unwrap_or(Cipher::Aes128Cbc),
         password,
     };
     let signer = RaSigner {
         token,
-        ra: &trail.ra,
-        request_id: &trail.request_id,
+        ra: &context.ra,
+        request_id: &context.request_id,
     };
-    cert_rep(&context, outcome, &signer).await
+    cert_rep(&reply_context, outcome, &signer).await
 }
 
 /// A CertRep in the algorithms of the profile at `now`.
 pub(super) async fn of(
     profile: &Profile,
-    asker: Asker<'_>,
+    recipient: ReplyRecipient<'_>,
     outcome: &Outcome,
-    trail: &Trail,
+    context: &RequestContext,
     now: SystemTime,
 ) -> Result<Vec<u8>, End> {
-    let token = &*trail.generation.hsm;
+    let token = &*context.generation.hsm;
     let algorithms = algorithms(profile, token.key_transports(), now);
-    build(token, &algorithms, asker, outcome, trail)
+    build(token, &algorithms, recipient, outcome, context)
         .await
         .map_err(|error| End::deferred(assay_runtime::telemetry::chain(&error)))
 }

@@ -16,7 +16,7 @@ use std::fmt;
 
 use assay_audit::{Event, Text};
 
-use crate::entry::{Entry, Kept};
+use crate::entry::{Entry, EvidenceState};
 use crate::issuers::Issuers;
 use crate::layout::Place;
 use crate::report::{Finding, Findings};
@@ -117,7 +117,7 @@ impl<'a> Ledger<'a> {
         self.crls.take(seen, &self.index, &mut self.issuing_keys);
         self.counters.take(seen);
         // What an intent or a waiting request used up is told by its evidence alone.
-        if matches!(entry.evidence, Kept::Gone) && entry.is_permit() {
+        if matches!(entry.evidence, EvidenceState::Gone) && entry.is_permit() {
             self.whole = false;
         }
     }

@@ -281,7 +281,7 @@ impl From<&Field> for FieldView {
             name,
             wanted,
             got,
-            standing,
+            state,
             rules,
             refusals,
         } = field;
@@ -297,7 +297,7 @@ impl From<&Field> for FieldView {
             field: name.clone(),
             wanted: wanted.clone(),
             got: got.clone(),
-            verdict: standing.as_str(),
+            verdict: state.as_str(),
             rules: shown,
             reasons: refusals.iter().map(Reason::from).collect(),
         }

@@ -11,7 +11,7 @@ use crate::ra::Ra;
 
 /// Grows along the pipeline; whoever ends the request makes its terminal record of it.
 #[derive(Clone)]
-pub(crate) struct Trail {
+pub(crate) struct RequestContext {
     pub(crate) peer: String,
     pub(crate) request_id: String,
     pub(crate) request_digest: [u8; 32],
@@ -31,7 +31,7 @@ pub(crate) struct Trail {
     pub(crate) quirks: Vec<Quirk>,
 }
 
-impl Trail {
+impl RequestContext {
     /// Until the message is read, the CA that GetCACert names answers, by the RA of most profiles.
     pub(super) fn of(received: &Received, current: &Arc<Generation>) -> Self {
         Self {

@@ -9,7 +9,7 @@ use crate::policies::InForce;
 impl Pipeline {
     /// A version that expired permits nothing, and a stopped profile neither, whatever is asked of it. The store asks
     /// about the stop once more when it records a permit.
-    pub(super) fn stands(&self, policy: &InForce, profile: &Profile) -> Result<(), End> {
+    pub(super) fn check_in_force(&self, policy: &InForce, profile: &Profile) -> Result<(), End> {
         let now = self.recorder.now_seconds();
         if policy.expires().is_none_or(|expires| expires <= now) {
             let detail = format!("version {}, which expired", policy.number());

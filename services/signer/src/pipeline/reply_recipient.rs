@@ -10,17 +10,17 @@ use assay_store::{CertificateRow, ChallengeKind, ChallengeRow, ChallengeState};
 
 use super::opened::Opened;
 use super::rule::SignerRule;
-use super::{End, Trail, source};
+use super::{End, RequestContext, source};
 
 /// The request, with the secret that a reply to it is enveloped under.
 #[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
+pub(super) struct ReplyRecipient<'a> {
     pub(super) request: &'a Request,
     /// `None` where the requester's key decrypts.
     pub(super) password: Option<&'a Secret>,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> ReplyRecipient<'a> {
     /// Whoever asks with a key that decrypts, or is told nothing that has to be enveloped.
     pub(super) fn by_key(request: &'a Request) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl<'a> Asker<'a> {
     pub(super) fn of(
         request: &'a Request,
         opened: &'a Opened,
-        trail: &mut Trail,
+        context: &mut RequestContext,
     ) -> Result<Self, End> {
         if opened.signer.curve().is_none() {
             return Ok(Self::by_key(request));
@@ -43,7 +43,7 @@ impl<'a> Asker<'a> {
         let password = password.filter(|password| !password.expose().is_empty());
         let password =
             password.ok_or_else(|| SignerRule::EcChallenge.refusal("no challenge with the CSR"))?;
-        trail.under_password = true;
+        context.under_password = true;
         Ok(Self {
             request,
             password: Some(password),

@@ -11,13 +11,13 @@ pub(crate) const LEAST_TICK: Duration = Duration::from_millis(1);
 
 /// Whether an answer may tell by its time what was done for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaves {
+pub(super) enum SendTime {
     AtOnce,
     /// At the next multiple of `refusal_tick` after receipt.
     OnTick,
 }
 
-impl Leaves {
+impl SendTime {
     /// Returns when it is time. Everything is done by then, the reply's signature included, so that what follows
     /// costs the same for each cause.
     pub(super) async fn wait(self, received: Instant, tick: Duration) {
@@ -71,12 +71,12 @@ mod tests {
     #[tokio::test]
     async fn only_the_uniform_failure_waits() {
         let since = Instant::now();
-        Leaves::OnTick.wait(since, TICK).await;
+        SendTime::OnTick.wait(since, TICK).await;
         assert!(since.elapsed() >= TICK);
 
         let hour = Duration::from_secs(3_600);
-        Leaves::AtOnce.wait(since, hour).await;
-        Leaves::OnTick.wait(since, Duration::ZERO).await;
+        SendTime::AtOnce.wait(since, hour).await;
+        SendTime::OnTick.wait(since, Duration::ZERO).await;
         assert!(since.elapsed() < hour);
     }
 }

@@ -16,7 +16,7 @@ use crate::random::Random;
 const SALT_BYTES: usize = 32;
 
 /// The request as it is kept: nothing of it is secret.
-pub(super) struct Kept {
+pub(super) struct RetainedEvidence {
     /// DER, without its challengePassword.
     csr: Vec<u8>,
     csr_sha256: [u8; 32],
@@ -27,7 +27,7 @@ pub(super) struct Kept {
     keep: Duration,
 }
 
-impl Kept {
+impl RetainedEvidence {
     pub(super) fn of(
         opened: &Opened,
         keep: Duration,
