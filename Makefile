@@ -58,7 +58,7 @@ test:
 # Everything: what `make test` does, the suites in full, and what takes long to install.
 test-all:
 	@scripts/install-packages.sh $(TEST_PACKAGES)
-	ASSAY_TESTS=all NEXTEST_PROFILE=all $(MAKE) --no-print-directory format lint build test-run fuzz-briefly deny
+	ASSAY_TESTS=all NEXTEST_PROFILE=all $(MAKE) --no-print-directory format lint test-run fuzz-briefly deny
 
 SOAK_RUNS ?= 30
 soak: build
@@ -75,9 +75,11 @@ lint:
 build:
 	$(CARGO) build --locked --workspace --bins
 
-# The end-to-end tests start the binaries that `build` leaves in the target directory. `cargo test`, where cargo-nextest is
-# not installed, knows no profiles: it runs every test, the suites in the form that ASSAY_TESTS asks for.
-test-run: build
+# The end-to-end tests start the binaries in the target directory. They are built together with the tests: built alone, the
+# dependencies have other features, and all of them would be compiled twice. `cargo test`, where cargo-nextest is not
+# installed, knows no profiles: it runs every test, the suites in the form that ASSAY_TESTS asks for.
+test-run:
+	$(CARGO) build --locked --workspace --bins --tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run --locked --workspace --profile $${NEXTEST_PROFILE:-default}; \
 	else \

@@ -4,8 +4,9 @@
 //! A copy has no state, no log and no issued certificate: the demo that is started in it makes its first start there.
 
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,7 +39,7 @@ pub(crate) async fn copy(arguments: &[&str], scratch: &Path) -> Result<String> {
     let mark: Value = serde_json::from_slice(&mark)?;
     let address = mark.get("http").and_then(Value::as_str);
     let address = address.context("the original has no address")?;
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let free = free_address()?;
     let changes = [
         (
             from.to_string_lossy().into_owned(),
@@ -48,6 +49,22 @@ pub(crate) async fn copy(arguments: &[&str], scratch: &Path) -> Result<String> {
     ];
     copy_folder(&from, &to, &changes)?;
     Ok(free)
+}
+
+/// An address of loopback that is free now. Its port is below those that systems give to outgoing connections, so that none
+/// of these takes it while the demo hands it to its frontend.
+fn free_address() -> Result<String> {
+    const PORTS: RangeInclusive<u64> = 10_000..=32_000;
+    const TRIES: usize = 100;
+    let width = PORTS.end() - PORTS.start() + 1;
+    for _ in 0..TRIES {
+        let random = RandomState::new().build_hasher().finish();
+        let port = u16::try_from(PORTS.start() + random % width)?;
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", port)) {
+            return Ok(free.local_addr()?.to_string());
+        }
+    }
+    anyhow::bail!("none of {TRIES} ports between {PORTS:?} was free")
 }
 
 /// An installation to be copied. While this value lives, no other process makes or removes one with the same arguments.

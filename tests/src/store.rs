@@ -62,16 +62,6 @@ pub fn block_writes(dir: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Puts a whole CSR, challenge and all, where the queue of a signer that is not running holds one; returns in how many rows.
-///
-/// # Errors
-///
-/// When there is no database.
-pub fn keep_csr_whole(dir: &Path, csr: &[u8]) -> Result<usize> {
-    let connection = Connection::open(path(dir)?)?;
-    Ok(connection.execute("UPDATE pending SET csr = ?1", [csr])?)
-}
-
 /// Takes every stored CertRep from a signer that is not running, as after a crash between a certificate and its reply;
 /// returns how many there were.
 ///

@@ -11,6 +11,7 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::x509::X509Builder;
+use openssl::x509::extension::SubjectAlternativeName;
 
 fn assay(arguments: &[&str]) -> Result<Output> {
     Ok(Command::new(env!("CARGO_BIN_EXE_assay"))
@@ -36,7 +37,7 @@ fn without_an_installation_the_way_to_one_is_told() -> Result<()> {
     Ok(())
 }
 
-/// A key and a certificate that it signs itself.
+/// An operator's key and a certificate that it signs itself.
 fn credential(dir: &Path) -> Result<()> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
     let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
@@ -45,6 +46,10 @@ fn credential(dir: &Path) -> Result<()> {
     certificate.set_pubkey(&key)?;
     certificate.set_not_before(&*Asn1Time::days_from_now(0)?)?;
     certificate.set_not_after(&*Asn1Time::days_from_now(1)?)?;
+    let identity = SubjectAlternativeName::new()
+        .uri("assay://operator/test")
+        .build(&certificate.x509v3_context(None, None))?;
+    certificate.append_extension(identity)?;
     certificate.sign(&key, MessageDigest::sha256())?;
     std::fs::write(dir.join("operator.pem"), certificate.build().to_pem()?)?;
     std::fs::write(dir.join("operator.key"), key.private_key_to_pem_pkcs8()?)?;

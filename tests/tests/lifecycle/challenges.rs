@@ -9,9 +9,7 @@ use assay_proto::v1::{
     ListRequestsRequest, PageRequest, StatusRequest,
 };
 use assay_tests::device::{Answer, Device, Message};
-use assay_tests::operator::Operator;
 use assay_tests::query::serial_hex;
-use assay_tests::store;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use openssl::x509::X509Req;
@@ -101,46 +99,6 @@ async fn a_planted_challenge_is_in_no_store_log_or_answer_while_it_waits_and_aft
     scene.installation.stop().await?;
     let files = files(scene.installation.scratch())?;
     none_in(&planted, "a file after the end", &files);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_csr_that_an_earlier_release_kept_whole_loses_its_challenge_when_the_signer_starts()
--> Result<()> {
-    let mut scene = Scene::set().await?;
-    let changes = "ticket = 'LIFE-12'\n[approval]\nexpires = '1h'\n";
-    let installation = &scene.installation;
-    installation
-        .add_profile(ONE_TIME, "devices", changes)
-        .await?;
-    let name = subject("pump-1");
-    let challenge = installation.challenge_of(ONE_TIME, &name).await?;
-    let planted = Planted::queue(&mut scene, ONE_TIME, "pump-1", challenge).await?;
-    let waiting = requests(&mut scene).await?;
-
-    scene.installation.stop().await?;
-    let whole = planted.device.csr(&name, Some(&planted.challenge), &[])?;
-    let rows = store::keep_csr_whole(&scene.installation.ready().dir, &whole)?;
-    assert_eq!(rows, 1);
-    let state = |scene: &Scene| files(&scene.installation.path("state"));
-    let form = planted.challenge.as_bytes();
-    assert!(
-        state(&scene)?
-            .iter()
-            .any(|(_, content)| holds(content, form))
-    );
-
-    scene.installation.serve().await?;
-    scene.operator = Operator::connect(&scene.installation.ready().dir).await?;
-    let id = waiting.first().context("nothing waits")?;
-    let decided = scene
-        .installation
-        .assay(&["request", "approve", id])
-        .await?;
-    decided.succeeded()?;
-    planted.collect(&mut scene).await?;
-    scene.installation.stop().await?;
-    none_in(&[planted], "the state", &state(&scene)?);
     Ok(())
 }
 

@@ -44,7 +44,7 @@ async fn a_rollback_and_a_fork_are_refused_also_after_a_kill() -> Result<()> {
             "signed",
         ),
         ("new 5\n".to_owned(), 400, "text/plain", "old SIZE"),
-        ("x".repeat(1 << 20), 413, "text/plain", "octets"),
+        ("x".repeat(1 << 20), 413, "text/plain", "bytes"),
     ] {
         let answer = add(&url, &body).await?;
         let text = answer.text();

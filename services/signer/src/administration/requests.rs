@@ -89,7 +89,7 @@ pub(super) async fn show(
         })
         .collect();
     Ok(GetRequestReply {
-        // Again, as a row of an earlier release may hold the challenge.
+        // Again: a row of the database is not trusted to lack the challenge.
         csr: csr.without_challenge(),
         rules,
         info: Some(info(service, row).await?),

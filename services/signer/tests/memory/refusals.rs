@@ -139,6 +139,15 @@ async fn a_certificate_that_is_held_revoked_or_expired_renews_nothing() {
     let message = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
     stand.send(&holder, &message).await.certificate();
 
+    let revoked = stand.enrol(&device, &subject("pump-3")).await;
+    let holder = device.holding(&revoked);
+    let csr = Device::other().csr(&subject("pump-3"), None);
+    stand.revoke(&revoked, "key-compromise").await.unwrap();
+    for message_type in EITHER {
+        let message = holder.message(&stand.ca, message_type, &csr).await;
+        stand.refused("devices", &holder, &message, "SIG-10").await;
+    }
+
     let expiring = stand.enrol(&device, &subject("pump-2")).await;
     let holder = device.holding(&expiring);
     let csr = Device::other().csr(&subject("pump-2"), None);
