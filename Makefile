@@ -18,10 +18,10 @@ TEST_PACKAGES = $(DEMO_PACKAGES) opensc opensc-pkcs11 strongswan-pki libstrongsw
 
 help:
 	@echo 'make demo    build, make a throw-away SoftHSM token, start Assay and enrol a device; serves until Ctrl-C'
-	@echo 'make test    formatting, lints, tests against the real processes, licences and dependencies: 15 minutes at most on a'
+	@echo 'make test    formatting, lints, tests against the real processes, licences and dependencies: about 15 minutes on a'
 	@echo '             fresh machine with two cores; exhaustive suites in a short form'
 	@echo 'make test-all the same with every suite in full, cargo-deny, and a minute of fuzzing where cargo-fuzz is installed:'
-	@echo '             60 minutes at most'
+	@echo '             meant to take 60 minutes at most'
 	@echo 'make soak    the tests in which times matter, 30 times, half of them beside processes that take all of the processor;'
 	@echo '             another number with SOAK_RUNS=4'
 	@echo 'make bench   release binaries on a machine that does nothing else: enrolments beside the token alone and beside'
