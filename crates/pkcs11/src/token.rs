@@ -108,7 +108,7 @@ impl Module {
             .map_err(|error| TokenError::call("listing slots", &error.into()))?;
         Ok(slots
             .into_iter()
-            // A slot whose token cannot be read is no reason to refuse another.
+            // A slot whose token cannot be read does not rule out another.
             .filter_map(|slot| Some((slot, self.context.get_token_info(slot).ok()?)))
             .filter(|(_, info)| info.token_initialized())
             .collect())

@@ -46,7 +46,7 @@ pub enum Error {
     /// GetCACert was not answered with certificates.
     #[error("GetCACert gave no certificates")]
     CaCertificates(#[source] Cause),
-    /// Among the certificates there is no CA, or no RA that encrypts and signs.
+    /// The certificates lack a CA, or an RA that encrypts and signs.
     #[error("the server gave no usable set of RA and CA certificates")]
     NoRa,
     /// GetNextCACert was answered with something that the present RA did not sign.
@@ -109,7 +109,7 @@ pub enum Error {
     #[error("cannot build the request")]
     Build(#[source] Cause),
     /// Signature, transaction, nonce, key or issuer of the answer is wrong.
-    #[error("the server's answer is no CertRep to be trusted")]
+    #[error("the server's answer is not a CertRep that can be trusted")]
     Untrusted(#[source] Cause),
     /// The server answered FAILURE.
     #[error("the server refused the request: {0}")]

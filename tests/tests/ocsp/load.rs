@@ -161,7 +161,7 @@ async fn a_flood_of_questions_costs_no_token_operation_and_keeps_nobody_from_enr
 }
 
 /// Prints how fast responses are signed ahead and what that takes of the token; enrolments beside it do not wait for its
-/// end. `assay bench ocsp` has a bound on their latency.
+/// end. `assay-bench ocsp` has a bound on their latency.
 #[tokio::test]
 async fn signing_ahead_is_cheap_and_enrolments_go_first() -> Result<()> {
     const CERTIFICATES: u32 = 2_000;
