@@ -1,4 +1,4 @@
-//! Steps 7 to 11, for a request at work and for what a crash left: compare, sign, verify, make durable, deliver.
+//! Steps 11 to 14, for a request at work and for what a crash left: compare, sign, verify, make durable, deliver.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,7 +81,7 @@ impl Finish {
         recipient: ReplyRecipient<'_>,
         context: &RequestContext,
     ) -> Result<Vec<u8>, FinishError> {
-        // 7, 8, 9
+        // 11 and 12: signed, and verified in software.
         if intent.tbs_digest != linted.digest() {
             return Err(FinishError::Digest);
         }
@@ -94,7 +94,7 @@ impl Finish {
         )
         .await?;
 
-        // 10: the CertRep is part of the result, so that the same bytes get the same answer for ever.
+        // 12 and 13: the CertRep is part of the result, so that the same bytes get the same answer every time.
         let now = self.recorder.now();
         let chain = profile.quirks_at(now).chain_in_reply;
         let outcome = Outcome::Success {
@@ -127,7 +127,7 @@ impl Finish {
             })
             .await?;
 
-        // 11
+        // 14: delivered.
         metrics::issued(profile.name().as_str(), renewal);
         metrics::request_ended(context, "issued");
         Ok(built?)
@@ -224,7 +224,7 @@ impl Finish {
     }
 }
 
-/// Steps 7 to 9 on the stored bytes.
+/// Steps 11 and 12 on the stored bytes.
 async fn sign(
     generation: &Generation,
     tbs: &[u8],

@@ -1,4 +1,4 @@
-//! Step 6: what was decided becomes durable, with everything that it uses up.
+//! Step 10: what was decided becomes durable, with everything that it uses up.
 
 use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};

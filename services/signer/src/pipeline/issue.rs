@@ -1,4 +1,4 @@
-//! From a candidate to its certificate: the numbered steps, 3 to 11. Where one fails nothing of a later one has happened.
+//! From a candidate to its certificate: the numbered steps, 7 to 14. Where one fails nothing of a later one has happened.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Enrolment {
         candidate: Candidate,
         context: &RequestContext,
     ) -> Result<Vec<u8>, End> {
-        // 3: decided. The permit is the only way on, and is used once.
+        // 7: decided. The permit is the only way on, and is used once.
         let now = candidate.facts.now;
         let permit = candidate.decide(profile)?;
         let names = Names::of(&permit);
@@ -72,7 +72,7 @@ impl Enrolment {
         let context = &context;
         let expected = profile.expected(&permit).map_err(End::deferred)?;
 
-        // 4 and 5: built from policy, then read again by code that shares nothing with the builder.
+        // 8 and 9: built from policy, then read again by code that shares nothing with the builder.
         let ca = &context.generation.ca;
         let issuer = &ca.issuer;
         let (not_before, not_after) = profile.validity(now, issuer);
@@ -81,7 +81,7 @@ impl Enrolment {
             .map_err(End::deferred)?;
         let linted = lint::check(ca, &expected, &tbs, now)?;
 
-        // 6: intent durable. From here a crash ends in this certificate.
+        // 10: intent durable. From here a crash ends in this certificate.
         let opening = self
             .open_intent(profile, candidate, names, tbs, &linted, context)
             .await?;
@@ -94,7 +94,7 @@ impl Enrolment {
             }
         };
 
-        // 7 to 11: digest compared, signed, verified, result durable, delivered.
+        // 11 to 14: digest compared, signed, verified, result durable, delivered.
         let issued = self
             .finish
             .issue(intent, &linted, profile, recipient, context)

@@ -1,4 +1,4 @@
-//! Step 5, linted: the final TBS read again, by code that shares nothing with its builder.
+//! Step 9, linted: the final TBS read again, by code that shares nothing with its builder.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
 //! One pkiMessage in, one CertRep out: the only way to a certificate.
 //!
-//! `issue.rs` is the list of steps that SECURITY.md and ARCHITECTURE.md give, in their order; here is what leads to it.
+//! `issue.rs` has the last steps of the list in ARCHITECTURE.md, in its order and with its numbers; this file leads to them.
 //! Each step is a file; what a step yields is the only thing that the next one takes.
 
 mod decoy;
@@ -163,7 +163,7 @@ impl Pipeline {
         }
     }
 
-    /// Steps 1 and 2 for every message, then what its type asks for.
+    /// Step 4 for every message, then what its type asks for.
     async fn serve(
         &self,
         policy: &InForce,

@@ -1,4 +1,4 @@
-//! Step 2, authenticated: everything that can be refused on public data, before any private-key operation.
+//! Step 4, authenticated: everything that can be refused on public data, before any private-key operation.
 
 use assay_policy::Profile;
 use assay_scep::{Envelope, MessageType, Request};
