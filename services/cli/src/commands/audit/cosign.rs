@@ -14,7 +14,7 @@ use super::witness::{Anchors, SYSTEM_ANCHORS, Url, Verdict, submit};
 use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
-use crate::output::{Output, Row};
+use crate::output::{Column, Output};
 
 /// Rounds with one witness: to learn its size, to answer, and once more for each other client that was faster.
 const MAX_ROUNDS: usize = 4;
@@ -45,18 +45,12 @@ struct Cosigned {
     cosignatures: u32,
 }
 
-impl Row for Cosigned {
-    const HEADERS: &'static [&'static str] = &["WITNESS", "URL", "SIZE", "COSIGNATURES"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.witness.clone(),
-            self.url.clone(),
-            self.size.to_string(),
-            self.cosignatures.to_string(),
-        ]
-    }
-}
+const COLUMNS: &[Column<Cosigned>] = &[
+    ("WITNESS", |row| row.witness.clone()),
+    ("URL", |row| row.url.clone()),
+    ("SIZE", |row| row.size.to_string()),
+    ("COSIGNATURES", |row| row.cosignatures.to_string()),
+];
 
 pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Output) -> Outcome {
     let urls: Vec<Url> = args
@@ -84,7 +78,7 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
             Err(failure) => failures.push(failure),
         }
     }
-    out.list(&rows)?;
+    out.list(&rows, COLUMNS)?;
     let count = failures.len();
     match failures.into_iter().next() {
         None => Ok(()),

@@ -18,7 +18,7 @@ use self::grant::GrantArgs;
 use super::files::{Named, count};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::installation::Installation;
-use crate::output::{self, Output, Row};
+use crate::output::{self, Column, Output};
 
 const EXAMPLES: &str = "\
 The table has every field of the request, and of what authorises it: what the profile wants there, what came, and the
@@ -205,7 +205,7 @@ impl Explained {
         if out.is_json() {
             return out.json(self);
         }
-        out.table(&self.fields)?;
+        out.table(&self.fields, COLUMNS)?;
         out.line("")?;
         self.lines()
             .iter()
@@ -313,21 +313,18 @@ impl From<&Refusal> for Reason {
     }
 }
 
-impl Row for FieldView {
-    const HEADERS: &'static [&'static str] = &["FIELD", "WANTED", "GOT", "VERDICT", "RULE"];
+const COLUMNS: &[Column<FieldView>] = &[
+    ("FIELD", |view| view.field.clone()),
+    ("WANTED", |view| view.wanted.clone()),
+    ("GOT", |view| view.got.clone()),
+    ("VERDICT", verdict),
+    ("RULE", |view| view.rules.join(" ")),
+];
 
-    fn cells(&self) -> Vec<String> {
-        let verdict = if self.reasons.is_empty() {
-            self.verdict.to_owned()
-        } else {
-            self.verdict.to_uppercase()
-        };
-        vec![
-            self.field.clone(),
-            self.wanted.clone(),
-            self.got.clone(),
-            verdict,
-            self.rules.join(" "),
-        ]
+fn verdict(view: &FieldView) -> String {
+    if view.reasons.is_empty() {
+        view.verdict.to_owned()
+    } else {
+        view.verdict.to_uppercase()
     }
 }
