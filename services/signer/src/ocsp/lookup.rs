@@ -7,8 +7,8 @@ use assay_proto::v1::{
     Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
 };
 use assay_runtime::buckets::Buckets;
-use assay_store::{OcspFound, OcspRow, Serial};
-use assay_types::CertIdHash;
+use assay_store::{OcspFound, OcspRow};
+use assay_types::{CertIdHash, Serial};
 use tokio::sync::Semaphore;
 
 use super::Ocsp;
