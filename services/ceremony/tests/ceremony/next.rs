@@ -156,7 +156,10 @@ fn the_next_ca_stands_beside_the_present_one_under_the_same_root() -> Result<()>
     let settings: toml::Table = lines(&made)?.parse()?;
     let rollover = &settings["rollover"];
     assert_eq!(rollover["overlap"].as_str(), Some("60d"));
-    assert_eq!(rollover["switch_at"].as_str(), made["switch"]["at"].as_str());
+    assert_eq!(
+        rollover["switch_at"].as_str(),
+        made["switch"]["at"].as_str()
+    );
     let uri = |role: &str| {
         rollover["keys"][role]
             .as_str()

@@ -77,7 +77,10 @@ fn one_ca_takes_over_at_a_time() -> Result<()> {
     let later = told(&bench, &later)?;
     let wanted = format!("switch_at = \"{at}\"\noverlap = \"1d\"");
     assert!(lines(&later)?.contains(&wanted), "{later}");
-    assert_eq!(transcript(&bench)?["generations"][1]["switch"]["overlap"], "1d");
+    assert_eq!(
+        transcript(&bench)?["generations"][1]["switch"]["overlap"],
+        "1d"
+    );
 
     let tables = lines(&made)?;
     edit(&bench, |text| text + tables)?;
