@@ -5,13 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use assay_console::failure::{Exit, Failure, Next, OrFail, Outcome};
+use assay_console::output::{Column, Output, printable};
+use assay_console::progress::Progress;
 use assay_verify::{Directory, Options, Report, Tally, Trust, Verdict, verify};
 use clap::Args;
 use serde::Serialize;
-
-use crate::failure::{Exit, Failure, Next, OrFail, Outcome};
-use crate::output::{Column, Output, printable};
-use crate::progress::Progress;
 
 /// What an auditor can rest on, and how the command ends.
 const HELP: &str = "\

@@ -2,9 +2,8 @@
 
 use std::error::Error as _;
 
+use assay_console::failure::{Exit, Failure, Outcome};
 use assay_scep_client::{Error, Result};
-
-use crate::failure::{Exit, Failure, Outcome};
 
 /// Turns a result of the SCEP client into that of a command.
 pub(crate) trait Explain<T> {

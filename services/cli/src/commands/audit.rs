@@ -7,6 +7,10 @@ mod trust;
 mod witness;
 
 use assay_audit::Event;
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AuditRecord, ListAuditReply, ListAuditRequest};
 use clap::builder::PossibleValuesParser;
@@ -14,10 +18,6 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::list::{PageArgs, RangeArgs};
-use crate::admin::Admin;
-use crate::failure::{OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -137,5 +137,5 @@ const COLUMNS: &[Column<Value>] = &[
 
 fn time(record: &Value) -> String {
     let ms = record.get("wall_ms").and_then(Value::as_i64);
-    ms.map_or_else(String::new, |ms| crate::output::time(ms / 1_000))
+    ms.map_or_else(String::new, |ms| assay_console::output::time(ms / 1_000))
 }

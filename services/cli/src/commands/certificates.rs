@@ -1,5 +1,9 @@
 //! `assay cert`: what was issued, and what became of it.
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -12,10 +16,6 @@ use serde::Serialize;
 
 use super::list::{NameArgs, PageArgs, RangeArgs, named, time_text};
 use super::{expiring, revocation};
-use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertCommand {

@@ -3,6 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_console::failure::{Failure, Outcome};
+use assay_console::files;
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -12,11 +17,6 @@ use assay_proto::v1::{
 use clap::{Args, Subcommand};
 
 use super::list::{NameArgs, PageArgs, RangeArgs, named, time_text};
-use crate::admin::Admin;
-use crate::failure::{Failure, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChallengeCommand {

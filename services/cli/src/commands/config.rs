@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::installation::Installation;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::process::Command;
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {

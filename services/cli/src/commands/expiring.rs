@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::{self, Column, Output};
+use assay_operator::admin::Admin;
 use assay_proto::Timestamp;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -11,9 +14,6 @@ use clap::Args;
 use serde::Serialize;
 
 use super::list::{FromArgs, Listed, NameArgs, fetch, time_text};
-use crate::admin::Admin;
-use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{self, Column, Output};
 
 const EXAMPLES: &str = "\
 Certificates that were renewed are left out, as are those that are revoked or on hold. Renewed means by their holder, under the \

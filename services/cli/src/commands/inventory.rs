@@ -2,6 +2,12 @@
 
 use std::path::PathBuf;
 
+use assay_console::failure::{Failure, Outcome};
+use assay_console::files;
+use assay_console::output::{Column, Output};
+use assay_console::progress::Progress;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -12,12 +18,6 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::list::{PageArgs, RangeArgs, named, time_text};
-use crate::admin::Admin;
-use crate::failure::{Failure, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::{Column, Output};
-use crate::progress::Progress;
 
 /// Names sent in one call, which is all or none: well below a megabyte of names of usual length.
 const BATCH: usize = 10_000;

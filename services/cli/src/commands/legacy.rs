@@ -1,14 +1,14 @@
 //! `assay legacy`: who still needs an exception of a profile.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{LegacyUse, ListLegacyReply, ListLegacyRequest};
 use clap::{Args, Subcommand};
 
 use super::list::{PageArgs, RangeArgs, time_text};
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LegacyCommand {

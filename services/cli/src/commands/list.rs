@@ -2,16 +2,15 @@
 
 use std::time::SystemTime;
 
+use assay_console::failure::Outcome;
+use assay_console::output::{self, Column, Output};
+use assay_operator::admin::{Admin, Client};
 use assay_proto::v1::{PageReply, PageRequest, TimeRange};
 use assay_proto::{MAX_PAGE, Named, Timestamp};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tonic::{Request, Response, Status};
-
-use crate::admin::{Admin, Client};
-use crate::failure::Outcome;
-use crate::output::{self, Column, Output};
 
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {

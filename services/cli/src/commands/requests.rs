@@ -1,5 +1,9 @@
 //! `assay request`: what waits for an operator's decision.
 
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -12,10 +16,6 @@ use openssl::x509::X509Req;
 use serde::Serialize;
 
 use super::list::{NameArgs, PageArgs, RangeArgs, time_text};
-use crate::admin::Admin;
-use crate::failure::{Failure, Next, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {

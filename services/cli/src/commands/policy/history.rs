@@ -1,14 +1,14 @@
 //! `assay policy history`: every version, and who stood for it.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{ListPoliciesReply, ListPoliciesRequest, PolicyInfo};
 use clap::Args;
 
 use super::super::list::{PageArgs, RangeArgs, time_text};
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::{Column, Output};
 
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {

@@ -6,7 +6,10 @@ mod request;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::{self, Column, Output};
 use assay_decision::{facts, unix};
+use assay_operator::installation::Installation;
 use assay_policy::{
     Approval, Bundle, Facts, Field, HashAlgorithm, Issuer, Profile, Refusal, decide, explain,
     fields,
@@ -16,9 +19,6 @@ use serde::Serialize;
 
 use self::grant::GrantArgs;
 use super::files::{Named, count};
-use crate::failure::{Exit, Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::{self, Column, Output};
 
 const EXAMPLES: &str = "\
 The table has every field of the request, and of what authorises it: what the profile wants there, what came, and the

@@ -1,11 +1,11 @@
 //! What flips: totals by profile, by rule, and the requests themselves.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{self, Column, Output};
 use assay_decision::Flip;
 use serde::Serialize;
 
 use super::replay::{Counts, Flipped, Tally};
-use crate::failure::Outcome;
-use crate::output::{self, Column, Output};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
