@@ -45,12 +45,27 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "assay-signer",
+        "assay-issuance",
         &[
             "assay-audit",
             "assay-decision",
             "assay-hsm",
             "assay-lint",
+            "assay-ocsp",
+            "assay-policy",
+            "assay-runtime",
+            "assay-scep",
+            "assay-store",
+            "assay-types",
+        ],
+    ),
+    (
+        "assay-signer",
+        &[
+            "assay-audit",
+            "assay-decision",
+            "assay-hsm",
+            "assay-issuance",
             "assay-ocsp",
             "assay-policy",
             "assay-proto",

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use assay_hsm::{HsmConfig, KeyRole, Token};
+use assay_issuance::{Environment, Prepared, StartFailure};
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{PkiOperationRequest, PublicFile, PublicInfoReply, PublicInfoRequest};
@@ -18,7 +19,7 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
 use assay_runtime::mtls::Peer;
 use assay_scep::FailInfo;
-use assay_signer::{Environment, Prepared, Settings, Signer, StartFailure};
+use assay_signer::{Settings, Signer};
 use assay_store::{CertificateRow, Options, Serial, Store};
 use der::Decode;
 use openssl::pkey::{PKey, Private};
@@ -159,7 +160,7 @@ impl Stand {
 
     /// Everything that is due is done.
     pub(crate) async fn tend(&self) {
-        self.signer.tend().await.unwrap();
+        self.signer.issuance().tend().await.unwrap();
     }
 
     /// Time passes, and then everything that is due is done.
@@ -335,8 +336,8 @@ async fn start(
     tokens: &Tokens<'_>,
 ) -> Result<Signer, StartFailure> {
     let settings = Settings::load(&folder.path().join("signer.toml"))?;
-    let prepared = Prepared::new(settings, environment, false).await?;
-    prepared
+    let prepared = Prepared::new(settings.issuance, environment, false).await?;
+    let issuance = prepared
         .start(async |config: HsmConfig| {
             let mut keys = config.keys.into_iter();
             let key = keys.find(|key| key.role == KeyRole::CaSign).unwrap();
@@ -345,7 +346,8 @@ async fn start(
             let token = next.map_or(tokens.first, |next| &next.token);
             Ok(Arc::clone(token) as Arc<dyn Token>)
         })
-        .await
+        .await?;
+    Ok(Signer::new(issuance))
 }
 
 /// The configuration and the certificates that it names.

@@ -13,7 +13,7 @@ use crate::random::Random;
 const BOOT_ID_BYTES: usize = 8;
 
 /// Stamps events with this run's identity and the time.
-pub(crate) struct Recorder {
+pub struct Recorder {
     context: Context,
     clock: SignerClock,
 }
@@ -38,17 +38,17 @@ impl Recorder {
     }
 
     /// Now; never earlier than before.
-    pub(crate) fn now(&self) -> SystemTime {
+    pub fn now(&self) -> SystemTime {
         self.clock.now()
     }
 
     /// Now, in seconds since the Unix epoch.
-    pub(crate) fn now_seconds(&self) -> i64 {
+    pub fn now_seconds(&self) -> i64 {
         self.clock.now_seconds()
     }
 
     /// Now, in milliseconds since the Unix epoch.
-    pub(crate) fn now_ms(&self) -> i64 {
+    pub fn now_ms(&self) -> i64 {
         self.clock.moment().wall_ms
     }
 
@@ -57,12 +57,13 @@ impl Recorder {
         self.clock.step()
     }
 
-    pub(crate) fn boot_id(&self) -> &str {
+    /// Tells this run from others.
+    pub fn boot_id(&self) -> &str {
         self.context.boot_id.as_str()
     }
 
     /// `event`, as it happens now under the policy of this model hash.
-    pub(crate) fn draft(&self, policy_hash: Option<[u8; 32]>, event: Event) -> Draft {
+    pub fn draft(&self, policy_hash: Option<[u8; 32]>, event: Event) -> Draft {
         Draft {
             context: Context {
                 policy_hash: policy_hash.map(Hash::from),

@@ -19,11 +19,11 @@ use crate::generation::Generation;
 use crate::issuing_ca::IssuingCa;
 use crate::ra::{NoSingleRa, Ra};
 use next_ca::NextCa;
-pub(crate) use plan::{Part, Step};
+pub use plan::{PlannedCa, PlannedStep, RolloverPlan};
 pub(crate) use watch::Rollover;
 
 /// The CAs of this signer: one, or two.
-pub(crate) struct Generations {
+pub struct Generations {
     first: Arc<Generation>,
     next: Option<Next>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Next {
 
 /// How far the rollover is at a moment, under the policy of that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// There is no next CA, or it is not approved: nobody hears of it.
     Single,
     /// Devices are told of the next CA; requests to its RA are answered, as are those to the first's.
@@ -100,7 +100,7 @@ impl Generations {
     }
 
     /// How things stand at `now`, where the policy approves the next CA or does not.
-    pub(crate) fn stage(&self, approved: bool, now: SystemTime) -> Stage {
+    pub fn stage(&self, approved: bool, now: SystemTime) -> Stage {
         match &self.next {
             Some(next) if approved => next.stage(now),
             Some(_) | None => Stage::Single,
@@ -108,7 +108,7 @@ impl Generations {
     }
 
     /// The CA that GetCACert names.
-    pub(crate) fn current(&self, stage: Stage) -> &Arc<Generation> {
+    pub fn current(&self, stage: Stage) -> &Arc<Generation> {
         match (stage, &self.next) {
             (Stage::Overlap | Stage::Over, Some(next)) => &next.generation,
             (Stage::Overlap | Stage::Over | Stage::Single | Stage::Announced, _) => &self.first,
@@ -145,7 +145,7 @@ impl Generations {
     }
 
     /// All of them, in the order in which they came.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Generation>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Generation>> {
         let next = self.next.as_ref().map(|next| &next.generation);
         std::iter::once(&self.first).chain(next)
     }
@@ -156,7 +156,7 @@ impl Generations {
     }
 
     /// The CA of this id, as the store's rows have it; `None` for one of a rollover that is finished.
-    pub(crate) fn of(&self, ca_id: &str) -> Option<&Arc<Generation>> {
+    pub fn of(&self, ca_id: &str) -> Option<&Arc<Generation>> {
         self.all().find(|generation| generation.ca.id == ca_id)
     }
 
@@ -189,20 +189,21 @@ impl Generations {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub(crate) async fn untimely(
+    pub async fn untimely(
         &self,
         store: &Store,
         now: SystemTime,
-    ) -> Result<Option<RolloverError>, StoreError> {
+    ) -> Result<Option<String>, StoreError> {
         let Some(next) = &self.next else {
             return Ok(None);
         };
         let kept = store.find_rollover(next.ca().id.clone()).await?;
-        Ok(check_time(next.switch_at, kept, now).err())
+        let untimely = check_time(next.switch_at, kept, now).err();
+        Ok(untimely.map(|error| error.to_string()))
     }
 
     /// Everything that a profile asks of the CAs and that they cannot give, a line each.
-    pub(crate) fn unserved(&self, profile: &Profile, now: SystemTime) -> Vec<String> {
+    pub fn unserved(&self, profile: &Profile, now: SystemTime) -> Vec<String> {
         let mut problems: Vec<String> = self
             .all()
             .filter_map(|generation| generation.ca.serves(profile, now).err())

@@ -16,37 +16,45 @@ use crate::policies::InForce;
 const SHORT_NOTICE: Duration = Duration::from_secs(86_400);
 
 /// The rollover as it is planned, from one moment.
-pub(crate) struct Plan {
+pub struct RolloverPlan {
     /// None, or how far it is at that moment.
-    pub(crate) stage: Option<Stage>,
-    pub(crate) issuers: Vec<Part>,
+    pub stage: Option<Stage>,
+    /// The CAs, the first of them first.
+    pub issuers: Vec<PlannedCa>,
     /// In the order of time.
-    pub(crate) steps: Vec<Step>,
-    pub(crate) warnings: Vec<String>,
+    pub steps: Vec<PlannedStep>,
+    /// What would go wrong, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// One of the two CAs.
-pub(crate) struct Part {
-    pub(crate) subject: String,
-    pub(crate) ca_sha256: [u8; 32],
-    pub(crate) ra_sha256: Vec<[u8; 32]>,
-    pub(crate) not_before: SystemTime,
-    pub(crate) not_after: SystemTime,
+pub struct PlannedCa {
+    /// Its name.
+    pub subject: String,
+    /// Of its DER certificate.
+    pub ca_sha256: [u8; 32],
+    /// Of its RA's DER certificates.
+    pub ra_sha256: Vec<[u8; 32]>,
+    /// Its certificate's begin.
+    pub not_before: SystemTime,
+    /// Its certificate's end.
+    pub not_after: SystemTime,
     /// Earliest end of its RA's certificates.
-    pub(crate) ra_not_after: SystemTime,
+    pub ra_not_after: SystemTime,
     /// GetCACert names it.
-    pub(crate) named: bool,
+    pub named: bool,
     /// Requests to its RA are answered.
-    pub(crate) answers: bool,
+    pub answers: bool,
     /// Its certificates that are in force now.
-    pub(crate) census: Census,
+    pub census: Census,
 }
 
 /// Something that happens.
-pub(crate) struct Step {
+pub struct PlannedStep {
     /// `None` where it waits for people.
-    pub(crate) at: Option<SystemTime>,
-    pub(crate) what: String,
+    pub at: Option<SystemTime>,
+    /// In words.
+    pub what: String,
 }
 
 impl Generations {
@@ -54,13 +62,13 @@ impl Generations {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub(crate) async fn plan(
+    pub async fn plan(
         &self,
         store: &Store,
         policy: &InForce,
         now: SystemTime,
         at: SystemTime,
-    ) -> Result<Plan, StoreError> {
+    ) -> Result<RolloverPlan, StoreError> {
         let approved = policy.approves_next_ca();
         let stage = self.stage(approved, at);
         let mut issuers = Vec::new();
@@ -70,7 +78,7 @@ impl Generations {
             issuers.push(self.part(generation, stage, census));
         }
         let Some(next) = &self.next else {
-            return Ok(Plan {
+            return Ok(RolloverPlan {
                 stage: None,
                 issuers,
                 steps: Vec::new(),
@@ -80,7 +88,7 @@ impl Generations {
         let kept = store.find_rollover(next.ca().id.clone()).await?;
         let mut steps = steps(&issuers, next, kept, approved);
         steps.sort_by_key(|step| step.at.unwrap_or(now));
-        Ok(Plan {
+        Ok(RolloverPlan {
             stage: Some(stage),
             warnings: self.warnings(&issuers, next, kept, policy, now),
             issuers,
@@ -88,11 +96,11 @@ impl Generations {
         })
     }
 
-    fn part(&self, generation: &Generation, stage: Stage, census: Census) -> Part {
+    fn part(&self, generation: &Generation, stage: Stage, census: Census) -> PlannedCa {
         let ca = &generation.ca;
         let ra = ca.all_ra();
         let is = |other: &Generation| other.ca.id == ca.id;
-        Part {
+        PlannedCa {
             subject: subject(&ca.certificate),
             ca_sha256: sha256(&ca.certificate),
             ra_sha256: ra.iter().map(|der| sha256(der)).collect(),
@@ -111,7 +119,7 @@ impl Generations {
 
     fn warnings(
         &self,
-        parts: &[Part],
+        parts: &[PlannedCa],
         next: &Next,
         kept: Option<RolloverRow>,
         policy: &InForce,
@@ -177,10 +185,15 @@ impl Generations {
     }
 }
 
-fn steps(parts: &[Part], next: &Next, kept: Option<RolloverRow>, approved: bool) -> Vec<Step> {
-    let step = |at: SystemTime, what: String| Step { at: Some(at), what };
+fn steps(
+    parts: &[PlannedCa],
+    next: &Next,
+    kept: Option<RolloverRow>,
+    approved: bool,
+) -> Vec<PlannedStep> {
+    let step = |at: SystemTime, what: String| PlannedStep { at: Some(at), what };
     let announced = kept.map(|kept| unix(kept.announced_at));
-    let mut steps = vec![Step {
+    let mut steps = vec![PlannedStep {
         at: announced.filter(|_| approved),
         what: "devices are told: GetNextCACert, signed by the present RA, and its capability; requests to the next RA are \
                answered under the next CA"

@@ -50,38 +50,49 @@ pub(crate) use reply::algorithms;
 pub(crate) use request_context::RequestContext;
 pub(crate) use send_time::LEAST_TICK;
 use send_time::SendTime;
-pub(crate) use waiting::Waiting;
+pub use waiting::Waiting;
 
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
 use crate::app::Parts;
-use crate::config::LimitsConfig;
 use crate::metrics;
 use crate::policies::{InForce, Policies};
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
+use crate::settings::LimitsConfig;
 
 /// A pkiMessage as a frontend relayed it. Nothing in it but the frontend's identity is proven.
 #[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) frontend: Identity,
+pub struct Received {
+    /// Who relays it.
+    pub frontend: Identity,
     /// Empty for the default profile.
-    pub(crate) profile: String,
-    pub(crate) request_id: String,
-    pub(crate) pki_message: Vec<u8>,
-    pub(crate) at: Instant,
+    pub profile: String,
+    /// What log lines on the way carry.
+    pub request_id: String,
+    /// Its bytes.
+    pub pki_message: Vec<u8>,
+    /// When it came.
+    pub at: Instant,
 }
 
 /// What the frontend makes an HTTP response of.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// A CertRep, DER.
     CertRep(Vec<u8>),
+    /// No CertRep can be built, and why.
     Malformed(String),
+    /// There is no such profile.
     UnknownProfile,
-    Busy { retry_after_seconds: u32 },
+    /// There is no room now.
+    Busy {
+        /// When to come back.
+        retry_after_seconds: u32,
+    },
 }
 
 /// What every pkiMessage passes, and the contexts that answer it.
-pub(crate) struct Pipeline {
+pub struct Pipeline {
     generations: Arc<Generations>,
     policies: Arc<Policies>,
     recorder: Arc<Recorder>,
@@ -117,7 +128,7 @@ impl Pipeline {
     }
 
     /// Answers one request; exactly one terminal audit record comes of it, once it was admitted.
-    pub(crate) async fn answer(&self, received: Received) -> Answer {
+    pub async fn answer(&self, received: Received) -> Answer {
         let Some(at_work) = self.admission.admit(received.frontend.name()) else {
             metrics::turned_away();
             return Answer::Busy {

@@ -18,13 +18,16 @@ const CHALLENGE_BYTES: usize = 20;
 const ID_BYTES: usize = 8;
 
 /// The HMAC-SHA-256 key of the challenge table. It lies outside the database.
-pub(crate) struct ChallengeKey(PKey<Private>);
+pub struct ChallengeKey(PKey<Private>);
 
 /// A new challenge: the id is public, the secret is shown once.
-pub(crate) struct NewChallenge {
-    pub(crate) id: String,
-    pub(crate) secret: Zeroizing<String>,
-    pub(crate) lookup: [u8; KEY_BYTES],
+pub struct DrawnChallenge {
+    /// What people call it.
+    pub id: String,
+    /// What the device brings.
+    pub secret: Zeroizing<String>,
+    /// What the database knows of it.
+    pub lookup: [u8; KEY_BYTES],
 }
 
 /// Why the key cannot be used; each says what would be right.
@@ -83,13 +86,16 @@ impl ChallengeKey {
     }
 
     /// Draws a challenge: lowercase hex, so that it fits every DirectoryString and any keyboard.
-    pub(crate) fn draw(&self, source: &dyn Random) -> Result<NewChallenge, ErrorStack> {
+    ///
+    /// # Errors
+    /// Where the generator or the hash fails.
+    pub fn draw(&self, source: &dyn Random) -> Result<DrawnChallenge, ErrorStack> {
         let mut random = Zeroizing::new([0; CHALLENGE_BYTES]);
         source.fill(random.as_mut())?;
         let mut id = [0; ID_BYTES];
         source.fill(&mut id)?;
         let secret = Zeroizing::new(hex::encode(random.as_ref()));
-        Ok(NewChallenge {
+        Ok(DrawnChallenge {
             id: hex::encode(id),
             lookup: self.lookup(secret.as_bytes())?,
             secret,

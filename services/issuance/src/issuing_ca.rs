@@ -22,7 +22,7 @@ use crate::ra::{NoSingleRa, Ra};
 use crate::settings::Certificates;
 
 /// One issuing CA with its RA.
-pub(crate) struct IssuingCa {
+pub struct IssuingCa {
     /// Its certificate, DER.
     pub(crate) certificate: Vec<u8>,
     /// Its own issuers, DER.
@@ -182,6 +182,16 @@ impl IssuingCa {
         })
     }
 
+    /// Its certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Its name, key identifier and times.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
     /// The RA that GetCACert names where these exceptions are in force.
     pub(crate) fn ra(&self, quirks: Quirks) -> &Arc<Ra> {
         match &self.ra_single {
@@ -219,7 +229,7 @@ impl IssuingCa {
     }
 
     /// The issuing CA, then those above it, DER.
-    pub(crate) fn issuers(&self) -> Vec<Vec<u8>> {
+    pub fn issuers(&self) -> Vec<Vec<u8>> {
         std::iter::once(&self.certificate)
             .chain(&self.chain)
             .cloned()
@@ -227,7 +237,7 @@ impl IssuingCa {
     }
 
     /// GetCACert's list: RA certificates, issuing CA, chain (jscep expects the RA first).
-    pub(crate) fn ca_certificates(&self, quirks: Quirks) -> Vec<Vec<u8>> {
+    pub fn ca_certificates(&self, quirks: Quirks) -> Vec<Vec<u8>> {
         let ra = self.ra(quirks).certificates().into_iter();
         let ca = std::iter::once(&self.certificate).chain(&self.chain);
         ra.chain(ca.map(Vec::as_slice))

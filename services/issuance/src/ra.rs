@@ -80,7 +80,7 @@ impl Ra {
 }
 
 /// A key of two uses is weaker than two keys: whoever runs the signer is told of a profile that asks for it.
-pub(crate) fn warn_of_single_ra(profile: &Profile, now: SystemTime) {
+pub fn warn_of_single_ra(profile: &Profile, now: SystemTime) {
     if !profile.quirks_at(now).single_ra {
         return;
     }

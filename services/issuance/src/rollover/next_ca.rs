@@ -34,7 +34,7 @@ pub(super) enum SignError {
 impl Generations {
     /// The body of GetNextCACert for a profile with these exceptions; `None` unless devices are to be told, and until it is
     /// signed.
-    pub(crate) fn next_ca(&self, stage: Stage, quirks: Quirks) -> Option<Vec<u8>> {
+    pub fn next_ca(&self, stage: Stage, quirks: Quirks) -> Option<Vec<u8>> {
         let next = self.next.as_ref().filter(|_| stage == Stage::Announced)?;
         let bodies = next.announcement.bodies.read();
         let bodies = bodies.unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::terms::Approval;
 
 /// A numbered set of policy files.
-pub(crate) struct ActivePolicy {
+pub struct ActivePolicy {
     number: u64,
     bundle: Bundle,
     /// Unix seconds from which it is not in force any more.
@@ -20,7 +20,7 @@ pub(crate) struct ActivePolicy {
 
 /// Where everybody finds the policy in force. A request keeps the one it began with; what it decided is recorded only
 /// while that one is the newest still.
-pub(crate) struct Policies {
+pub struct Policies {
     active: RwLock<Arc<Active>>,
     stops: RwLock<BTreeMap<String, Stop>>,
     changing: Mutex<()>,
@@ -31,7 +31,7 @@ type Active = Option<ActivePolicy>;
 
 /// The policy in force as one request sees it, to its end.
 #[derive(Clone)]
-pub(crate) struct InForce(Arc<Active>);
+pub struct InForce(Arc<Active>);
 
 impl Policies {
     pub(crate) fn new(active: Option<ActivePolicy>, stops: Vec<Stop>) -> Self {
@@ -42,24 +42,25 @@ impl Policies {
         }
     }
 
-    pub(crate) fn active(&self) -> InForce {
+    /// The policy in force now.
+    pub fn active(&self) -> InForce {
         InForce(Arc::clone(
             &self.active.read().unwrap_or_else(PoisonError::into_inner),
         ))
     }
 
     /// Held from the change in the store to the change here, so that both see changes in one order.
-    pub(crate) async fn change(&self) -> MutexGuard<'_, ()> {
+    pub async fn change(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().await
     }
 
     /// Puts `policy` in force for every request that begins from now on.
-    pub(crate) fn activate(&self, policy: ActivePolicy, _changing: &MutexGuard<'_, ()>) {
+    pub fn activate(&self, policy: ActivePolicy, _changing: &MutexGuard<'_, ()>) {
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Some(policy));
     }
 
     /// Takes what the store says over.
-    pub(crate) fn set_stops(&self, stops: Vec<Stop>, _changing: &MutexGuard<'_, ()>) {
+    pub fn set_stops(&self, stops: Vec<Stop>, _changing: &MutexGuard<'_, ()>) {
         *self.stops.write().unwrap_or_else(PoisonError::into_inner) = by_profile(stops);
     }
 
@@ -72,7 +73,8 @@ impl Policies {
 }
 
 impl ActivePolicy {
-    pub(crate) fn new(number: u64, bundle: Bundle, expires: i64, approval: Approval) -> Self {
+    /// `expires` is in Unix seconds.
+    pub fn new(number: u64, bundle: Bundle, expires: i64, approval: Approval) -> Self {
         Self {
             number,
             bundle,
@@ -84,7 +86,7 @@ impl ActivePolicy {
 
 impl InForce {
     /// The profile of this name; the default one for no name.
-    pub(crate) fn select(&self, name: &str) -> Option<&Profile> {
+    pub fn select(&self, name: &str) -> Option<&Profile> {
         let bundle = self.bundle()?;
         match name {
             "" => bundle.default_profile(),
@@ -92,24 +94,25 @@ impl InForce {
         }
     }
 
-    pub(crate) fn profiles(&self) -> impl Iterator<Item = &Profile> {
+    /// Its profiles, by name.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         self.bundle()
             .into_iter()
             .flat_map(|bundle| bundle.profiles.values())
     }
 
     /// 0 before the first activation.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.0.as_ref().as_ref().map_or(0, |active| active.number)
     }
 
     /// Unix seconds; `None` before the first activation.
-    pub(crate) fn expires(&self) -> Option<i64> {
+    pub fn expires(&self) -> Option<i64> {
         self.0.as_ref().as_ref().map(|active| active.expires)
     }
 
     /// Whether the CA that takes over is approved, and its time.
-    pub(crate) fn approves_next_ca(&self) -> bool {
+    pub fn approves_next_ca(&self) -> bool {
         self.0
             .as_ref()
             .as_ref()
@@ -117,7 +120,7 @@ impl InForce {
     }
 
     /// SHA-256 over the canonical model; what audit records name.
-    pub(crate) fn model_hash(&self) -> Option<[u8; 32]> {
+    pub fn model_hash(&self) -> Option<[u8; 32]> {
         self.bundle().map(|bundle| bundle.model_hash)
     }
 

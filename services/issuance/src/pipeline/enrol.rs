@@ -15,10 +15,10 @@ use super::{End, Finish, RequestContext, Waiting, facts};
 use crate::admission::Admission;
 use crate::app::Parts;
 use crate::challenge_key::ChallengeKey;
-use crate::config::LimitsConfig;
 use crate::random::Random;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
+use crate::settings::LimitsConfig;
 
 /// What a request for a certificate needs, from its envelope to its CertRep.
 pub(super) struct Enrolment {

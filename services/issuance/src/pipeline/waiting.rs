@@ -11,14 +11,15 @@ use crate::app::Parts;
 use crate::recorder::Recorder;
 
 /// Reads waiting requests.
-pub(crate) struct Waiting {
+pub struct Waiting {
     store: Store,
     recorder: Arc<Recorder>,
     message_limits: Limits,
 }
 
 impl Waiting {
-    pub(crate) fn new(parts: &Parts) -> Self {
+    /// Reads from the store of `parts`.
+    pub fn new(parts: &Parts) -> Self {
         Self {
             store: parts.store.clone(),
             recorder: Arc::clone(&parts.recorder),
@@ -26,8 +27,14 @@ impl Waiting {
         }
     }
 
+    /// The CSR and what policy would look at if the request were decided now; `None` where it cannot be read any more.
+    pub async fn read(&self, profile: &Profile, row: &PendingRow) -> Option<(Csr, Facts)> {
+        let facts = self.facts(profile, row).await.ok()?;
+        Some((self.csr(row).ok()?, facts))
+    }
+
     /// What policy would look at if the request were decided now.
-    pub(crate) async fn facts(&self, profile: &Profile, row: &PendingRow) -> Result<Facts, End> {
+    pub(super) async fn facts(&self, profile: &Profile, row: &PendingRow) -> Result<Facts, End> {
         let csr = self.csr(row)?;
         let mut facts = assay_decision::facts(
             &csr,
@@ -40,7 +47,7 @@ impl Waiting {
         Ok(facts)
     }
 
-    pub(crate) fn csr(&self, row: &PendingRow) -> Result<Csr, End> {
+    pub(super) fn csr(&self, row: &PendingRow) -> Result<Csr, End> {
         Csr::parse(&row.csr, &self.message_limits).map_err(End::deferred)
     }
 }

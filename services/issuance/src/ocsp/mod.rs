@@ -18,14 +18,14 @@ use openssl::error::ErrorStack;
 use openssl::sha::{sha1, sha256};
 use x509_cert::Certificate;
 
-use crate::config::OcspSchedule;
 use crate::generation::Place;
 use crate::issuing_ca::IssuingCa;
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::revocation::x509_reason;
-use crate::settings::ResponderSettings;
+use crate::settings::{OcspSchedule, ResponderSettings};
 use lookup::Lookups;
+pub use lookup::OcspAnswer;
 use responder::Responder;
 
 /// The request id of a response's token operation.
@@ -39,7 +39,7 @@ const SPREAD: i64 = 4;
 const LEAST_REFRESH: i64 = 5;
 
 /// The responder of one CA.
-pub(crate) struct Ocsp {
+pub struct Ocsp {
     hsm: Arc<dyn Token>,
     store: Store,
     recorder: Arc<Recorder>,
@@ -112,7 +112,7 @@ impl Ocsp {
     }
 
     /// Whose certificates there are responses for.
-    pub(crate) fn issuers(&self) -> &[Issuer] {
+    pub fn issuers(&self) -> &[Issuer] {
         &self.issuers
     }
 

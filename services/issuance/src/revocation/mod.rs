@@ -12,11 +12,11 @@ use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
-use crate::config::CrlConfig;
 use crate::generation::Place;
 use crate::issuing_ca::{AssembleError, IssuingCa};
 use crate::metrics;
 use crate::recorder::Recorder;
+use crate::settings::CrlConfig;
 use list::{Edition, Entry};
 
 /// The names of this part in `/readyz`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use assay_audit::Checkpoint;
 use assay_audit::note::{Algorithm, VerifierKey};
+use assay_issuance::LogSettings;
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::mtls::TlsFiles;
 use openssl::x509::X509;
@@ -18,44 +19,33 @@ const MAX_WITNESSES: usize = 16;
 /// Octets of the CA key's digest in the origin that nobody chose.
 const CA_DIGEST: usize = 8;
 
-/// How the log is signed, and whose cosignatures count.
-#[derive(Debug, Clone)]
-pub(crate) struct LogSettings {
-    /// Name of the log, of its key as well.
-    pub(crate) origin: String,
-    pub(crate) interval: Duration,
-    pub(crate) witnesses: Vec<VerifierKey>,
-}
-
-impl LogSettings {
-    pub(crate) fn read(
-        document: &Document,
-        config: &AuditConfig,
-        transport: &TlsFiles,
-        ca_der: &[u8],
-    ) -> Result<Self, ConfigError> {
-        let origin = match &config.origin {
-            Some(origin) => origin.clone(),
-            None => of_its_own(transport, ca_der),
-        };
-        if !Checkpoint::is_origin(&origin) {
-            return Err(document.error(
-                "audit.origin",
-                format!(
-                    "`{origin}` can name no log: 1 to 200 octets without spaces, control characters and plus signs"
-                ),
-            ));
-        }
-        if !(LEAST_INTERVAL..=MOST_INTERVAL).contains(&config.checkpoint_interval) {
-            let text = "is not from 100ms to 1h";
-            return Err(document.error("audit.checkpoint_interval", text));
-        }
-        Ok(Self {
-            origin,
-            interval: config.checkpoint_interval,
-            witnesses: witnesses(document, &config.witnesses)?,
-        })
+pub(super) fn read_log(
+    document: &Document,
+    config: &AuditConfig,
+    transport: &TlsFiles,
+    ca_der: &[u8],
+) -> Result<LogSettings, ConfigError> {
+    let origin = match &config.origin {
+        Some(origin) => origin.clone(),
+        None => of_its_own(transport, ca_der),
+    };
+    if !Checkpoint::is_origin(&origin) {
+        return Err(document.error(
+            "audit.origin",
+            format!(
+                "`{origin}` can name no log: 1 to 200 octets without spaces, control characters and plus signs"
+            ),
+        ));
     }
+    if !(LEAST_INTERVAL..=MOST_INTERVAL).contains(&config.checkpoint_interval) {
+        let text = "is not from 100ms to 1h";
+        return Err(document.error("audit.checkpoint_interval", text));
+    }
+    Ok(LogSettings {
+        origin,
+        interval: config.checkpoint_interval,
+        witnesses: witnesses(document, &config.witnesses)?,
+    })
 }
 
 /// The signer's name, and the CA's key, which stays when its certificate is renewed.
@@ -114,7 +104,7 @@ mod tests {
         };
         let text = "[audit]\norigin = \"a\"\ncheckpoint_interval = \"1s\"\nwitnesses = []\n";
         let document = Document::from_text("signer.toml", text);
-        LogSettings::read(&document, config, &nowhere, b"").map_err(|error| error.to_string())
+        read_log(&document, config, &nowhere, b"").map_err(|error| error.to_string())
     }
 
     fn vkey(name: &str, algorithm: Algorithm) -> String {

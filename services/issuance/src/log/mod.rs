@@ -1,7 +1,6 @@
 //! The log's head: which records are signed for, and by whom. Signing follows the records and never holds them up.
 
 mod counts;
-mod settings;
 mod watch;
 
 use std::sync::Arc;
@@ -14,12 +13,12 @@ use assay_hsm::OperationError;
 use assay_store::{LogState, MAX_LEAVES, NewCheckpoint, Store, StoreError};
 use tokio::sync::Mutex;
 
-pub(crate) use settings::LogSettings;
 pub(crate) use watch::watch;
 
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
+use crate::settings::LogSettings;
 use counts::Counts;
 
 /// Why the log cannot be taken up at start.
@@ -50,19 +49,23 @@ pub(crate) enum OpenLogError {
 
 /// Why there is no new checkpoint. The records stay; the next attempt signs for them too.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SignError {
+pub enum NoCheckpoint {
+    /// The state failed.
     #[error("the log cannot be read or its checkpoint not written")]
     Store(#[from] StoreError),
+    /// The token failed.
     #[error("the token does not sign a checkpoint")]
     Token(#[from] OperationError),
+    /// What was signed is no note.
     #[error("the checkpoint is no note")]
     Note(#[from] NoteError),
+    /// What was signed does not verify.
     #[error("the checkpoint that the token signed does not hold")]
     Wrong(#[from] CheckpointError),
 }
 
 /// The log of this signer.
-pub(crate) struct Log {
+pub struct Log {
     store: Store,
     /// The workers that sign certificates; the first of them hold the log's key too.
     generations: Arc<Generations>,
@@ -136,17 +139,20 @@ impl Log {
     }
 
     /// Whoever wants to check a checkpoint takes this key.
-    pub(crate) fn key(&self) -> &VerifierKey {
+    pub fn key(&self) -> &VerifierKey {
         &self.key
     }
 
     /// The pinned witnesses.
-    pub(crate) fn witnesses(&self) -> &[VerifierKey] {
+    pub fn witnesses(&self) -> &[VerifierKey] {
         &self.settings.witnesses
     }
 
     /// Signs for all records that there are, if any are new.
-    pub(crate) async fn checkpoint(&self, policy_hash: Option<[u8; 32]>) -> Result<(), SignError> {
+    ///
+    /// # Errors
+    /// Where nothing new is signed; the next attempt signs for these records too.
+    pub async fn checkpoint(&self, policy_hash: Option<[u8; 32]>) -> Result<(), NoCheckpoint> {
         let mut head = self.head.lock().await;
         let result = self.extend(&mut head, policy_hash).await;
         if result.is_ok() {
@@ -170,7 +176,7 @@ impl Log {
         &self,
         head: &mut Head,
         policy_hash: Option<[u8; 32]>,
-    ) -> Result<(), SignError> {
+    ) -> Result<(), NoCheckpoint> {
         self.record_counts(&mut head.counts, policy_hash, Span::Running)
             .await?;
         let frontier = self.with_new_records(&head.frontier).await?;
@@ -217,7 +223,7 @@ impl Log {
         }
     }
 
-    async fn sign(&self, frontier: &Frontier) -> Result<(), SignError> {
+    async fn sign(&self, frontier: &Frontier) -> Result<(), NoCheckpoint> {
         let checkpoint = Checkpoint {
             origin: self.settings.origin.clone(),
             size: frontier.size(),

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use assay_policy::{Approver, Approvers, ApproversError, Proposal};
-use assay_runtime::config::{ConfigError, Document};
+use assay_policy::{Approvers, Proposal};
 
-use crate::config::{LimitsConfig, PolicyConfig};
-use crate::settings::RolloverSettings;
+use crate::settings::{LimitsConfig, RolloverSettings};
 
 /// Settings of a proposal that approve the next CA.
 const NEXT_ISSUER: &str = "rollover.issuer";
@@ -16,69 +14,45 @@ const OVERLAP: &str = "rollover.overlap";
 
 /// Read from the configuration; the same for the whole run.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub struct Terms {
     pub(crate) approvers: Approvers,
     /// SHA-256 of the CA's DER certificate.
-    pub(crate) issuer: [u8; 32],
+    issuer: [u8; 32],
     /// Settings that bear on what is issued, by name.
-    pub(crate) settings: BTreeMap<String, String>,
+    settings: BTreeMap<String, String>,
 }
 
 impl Terms {
-    /// # Errors
-    /// Where no version could ever come into force, by key.
-    pub(crate) fn read(
-        document: &Document,
-        policy: Option<PolicyConfig>,
+    /// `ca` is the DER certificate of the CA.
+    pub fn new(
+        approvers: Approvers,
         ca: &[u8],
         rollover: Option<&RolloverSettings>,
         limits: &LimitsConfig,
-    ) -> Result<Self, ConfigError> {
-        let Some(PolicyConfig {
-            approvals,
-            approver,
-        }) = policy
-        else {
-            return Err(document.error(
-                "policy",
-                "the table [policy] is missing: it says who may approve policy; `assay-ceremony approver` prints its lines",
-            ));
-        };
-        let mut pinned = Vec::with_capacity(approver.len());
-        for one in approver {
-            let path = document.folder().join(&one.certificate);
-            let key = "policy.approver";
-            let pem = std::fs::read(&path).map_err(|error| {
-                document.error(key, format!("{} cannot be read: {error}", path.display()))
-            })?;
-            let der = openssl::x509::X509::from_pem(&pem)
-                .and_then(|certificate| certificate.to_der())
-                .map_err(|_| {
-                    document.error(key, format!("{} holds no PEM certificate", path.display()))
-                })?;
-            let approver = Approver::new(&one.person, &der, one.retired)
-                .map_err(|error| document.error(key, error))?;
-            pinned.push(approver);
-        }
-        let approvers = Approvers::new(approvals, pinned).map_err(|error| {
-            let key = match error {
-                ApproversError::Approvals(_) | ApproversError::TooFew { .. } => "policy.approvals",
-                ApproversError::TooMany(_)
-                | ApproversError::Person(_)
-                | ApproversError::Certificate { .. }
-                | ApproversError::Key { .. }
-                | ApproversError::Duplicate { .. } => "policy.approver",
-            };
-            document.error(key, error)
-        })?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             approvers,
             issuer: openssl::sha::sha256(ca),
             settings: bearing(limits)
                 .into_iter()
                 .chain(rollover.into_iter().flat_map(next_ca))
                 .collect(),
-        })
+        }
+    }
+
+    /// Who may propose and approve.
+    pub fn approvers(&self) -> &Approvers {
+        &self.approvers
+    }
+
+    /// SHA-256 of the CA's DER certificate.
+    pub fn issuer(&self) -> &[u8; 32] {
+        &self.issuer
+    }
+
+    /// Settings that bear on what is issued, by name.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
     }
 
     /// Whether a version that was activated before stands under these terms, and if so whether it approves the next CA. It
@@ -119,7 +93,7 @@ impl Terms {
     }
 
     /// What a version approves that does not differ.
-    pub(crate) fn approval(&self) -> Approval {
+    pub fn approval(&self) -> Approval {
         if self.settings.contains_key(NEXT_ISSUER) {
             Approval::OfBoth
         } else {
@@ -128,7 +102,7 @@ impl Terms {
     }
 
     /// All that a proposal says of another signer than this one, a line each.
-    pub(crate) fn differences(&self, proposal: &Proposal) -> Vec<String> {
+    pub fn differences(&self, proposal: &Proposal) -> Vec<String> {
         compare(&self.issuer, &self.settings, proposal)
     }
 }
@@ -163,7 +137,7 @@ fn compare(
 
 /// What a version of the policy approves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Approval {
+pub enum Approval {
     /// The CA of `[certificates]` alone.
     OfTheFirst,
     /// The one of `[rollover]` as well, and when it takes over.

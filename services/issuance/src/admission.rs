@@ -10,7 +10,7 @@ use std::time::Instant;
 use assay_runtime::buckets::{Bucket, Buckets};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::LimitsConfig;
+use crate::settings::LimitsConfig;
 
 /// What a client that was turned away is told to wait, seconds.
 pub(crate) const RETRY_AFTER_SECONDS: u32 = 2;

@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use assay_policy::{Bundle, PolicyFile, Purpose, SignedProposal};
 use assay_store::{Store, StoreError};
 
-use super::lines;
 use crate::policies::ActivePolicy;
 use crate::terms::Terms;
 
@@ -61,7 +60,7 @@ pub(crate) async fn load_active(
         .approved()
         .map_err(|problems| LoadActiveError::NotApproved {
             number,
-            problems: lines(&problems, "; "),
+            problems: lines(&problems),
         })?;
     let proposal = approved.proposal();
     let approval =
@@ -78,7 +77,7 @@ pub(crate) async fn load_active(
         .collect();
     let bundle = Bundle::load(&files).map_err(|errors| LoadActiveError::Bundle {
         number,
-        problems: lines(&errors, "; "),
+        problems: lines(&errors),
     })?;
     if proposal.number != number || proposal.files != bundle.file_hash {
         return Err(LoadActiveError::Altered { number });
@@ -91,4 +90,10 @@ pub(crate) async fn load_active(
     }
     let expires = proposal.expires;
     Ok(Some(ActivePolicy::new(number, bundle, expires, approval)))
+}
+
+/// Several errors as one text.
+fn lines<T: ToString>(errors: &[T]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("; ")
 }
