@@ -411,13 +411,7 @@ impl Device {
     }
 
     fn signature(&self, digest: Digest, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        let digest = match digest {
-            Digest::Sha1 => MessageDigest::sha1(),
-            Digest::Sha256 => MessageDigest::sha256(),
-            Digest::Sha384 => MessageDigest::sha384(),
-            Digest::Sha512 => MessageDigest::sha512(),
-        };
-        Signer::new(digest, &self.key)?.sign_oneshot_to_vec(octets)
+        Signer::new(digest.into(), &self.key)?.sign_oneshot_to_vec(octets)
     }
 }
 

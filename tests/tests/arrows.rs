@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-pkcs11", &["assay-types"]),
     ("assay-hsm", &["assay-ocsp", "assay-pkcs11", "assay-types"]),
     ("assay-lint", &[]),
-    ("assay-audit", &[]),
+    ("assay-audit", &["assay-types"]),
     ("assay-store", &["assay-audit", "assay-types"]),
     ("assay-runtime", &[]),
     ("assay-console", &[]),
@@ -28,11 +28,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "assay-decision",
-        &["assay-audit", "assay-lint", "assay-policy", "assay-scep"],
+        &[
+            "assay-audit",
+            "assay-lint",
+            "assay-policy",
+            "assay-scep",
+            "assay-types",
+        ],
     ),
     (
         "assay-verify",
-        &["assay-audit", "assay-decision", "assay-policy"],
+        &[
+            "assay-audit",
+            "assay-decision",
+            "assay-policy",
+            "assay-types",
+        ],
     ),
     (
         "assay-frontend",
@@ -87,7 +98,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "assay-auditor",
-        &["assay-audit", "assay-console", "assay-verify"],
+        &[
+            "assay-audit",
+            "assay-console",
+            "assay-types",
+            "assay-verify",
+        ],
     ),
     (
         "assay-cli",
@@ -101,6 +117,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-runtime",
             "assay-scep",
             "assay-scep-client",
+            "assay-types",
             "assay-verify",
         ],
     ),
@@ -127,16 +144,20 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-runtime",
             "assay-scep",
             "assay-scep-http",
+            "assay-types",
             "assay-verify",
         ],
     ),
 ];
 
 /// Crates that exactly one crate of ours may lean on, and which; the benchmark and the harness look at a store's file from
-/// outside.
+/// outside, and the shared types say, where the store asks for it, how they stand in a column.
 const WARDS: [(&str, &[&str]); 2] = [
     ("cryptoki", &["assay-pkcs11"]),
-    ("rusqlite", &["assay-store", "assay-bench", "assay-tests"]),
+    (
+        "rusqlite",
+        &["assay-types", "assay-store", "assay-bench", "assay-tests"],
+    ),
 ];
 
 #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, ensure};
 use assay_audit::note::{Algorithm, Note, Signature, VerifierKey, cosigned};
 use assay_audit::tree::verify_consistency;
-use assay_audit::{Checkpoint, Hash, Receipt};
+use assay_audit::{Checkpoint, Receipt};
 use assay_proto::v1::{
     AddCosignatureRequest, GetCheckpointRequest, GetReceiptRequest, ProveConsistencyRequest,
 };
@@ -19,6 +19,7 @@ use assay_tests::process::Service;
 use assay_tests::store;
 use assay_tests::tiers::Tiers;
 use assay_tests::wait;
+use assay_types::Hash;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use tokio::process::Command;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Draft, Event, Hash};
+use crate::{Draft, Event};
+use assay_types::Hash;
 
 /// Octets of evidence at most.
 pub const MAX_EVIDENCE: usize = 64 * 1024;

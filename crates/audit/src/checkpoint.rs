@@ -6,8 +6,8 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::Hash;
 use crate::note::{Note, NoteError, SignatureError, VerifierKey};
+use assay_types::Hash;
 
 /// Octets of an origin.
 pub const MAX_ORIGIN: usize = 200;

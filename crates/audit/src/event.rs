@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Hash, Text};
+use crate::Text;
+use assay_types::Hash;
 
 /// What a record tells of. The `request.*` events are terminal: each admitted request ends in exactly one of them, or in
 /// the count of a `refusals.aggregate`.

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Attachment, Event, Hash, Text, canonical};
+use crate::{Attachment, Event, Text, canonical};
+use assay_types::Hash;
 
 /// Octets of a record: a leaf of the log is at most 4 KiB.
 pub const MAX_RECORD: usize = 4096;

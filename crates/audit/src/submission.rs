@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::Hash;
 use crate::note::{MAX_NOTE, Note, NoteError};
+use assay_types::Hash;
 
 /// Most lines of a proof.
 const MAX_LINES: usize = 63;

@@ -1,6 +1,6 @@
 //! Tiles (C2SP tlog-tiles): the tree and the records as files that never change once they are full.
 
-use crate::Hash;
+use assay_types::Hash;
 
 /// Hashes of a full tile, and records of a full bundle.
 pub const TILE_WIDTH: u16 = 256;

@@ -9,7 +9,8 @@
 use assay_audit::note::{
     Algorithm, KeyError, Note, NoteError, Signature, SignatureError, VerifierKey, cosigned,
 };
-use assay_audit::{Checkpoint, CheckpointError, Hash};
+use assay_audit::{Checkpoint, CheckpointError};
+use assay_types::Hash;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;

@@ -9,9 +9,10 @@
 use assay_audit::note::{Algorithm, Note, Signature, VerifierKey};
 use assay_audit::tree::{Frontier, Nodes, inclusion_proof};
 use assay_audit::{
-    Checkpoint, Context, Draft, Event, Hash, Issuance, Moment, Receipt, ReceiptError, Record,
-    Request, Text,
+    Checkpoint, Context, Draft, Event, Issuance, Moment, Receipt, ReceiptError, Record, Request,
+    Text,
 };
+use assay_types::Hash;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 

@@ -1,9 +1,10 @@
 //! Records: one canonical form each, small enough for a leaf, tied to the leaf hash of RFC 6962.
 
 use assay_audit::{
-    Attachment, Context, Draft, Event, Hash, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record,
-    RecordError, Request, Text,
+    Attachment, Context, Draft, Event, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, RecordError,
+    Request, Text,
 };
+use assay_types::Hash;
 use proptest::prelude::*;
 
 fn draft(event: Event) -> Draft {

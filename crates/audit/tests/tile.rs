@@ -6,12 +6,12 @@
     reason = "helpers of tests may panic as tests may"
 )]
 
-use assay_audit::Hash;
 use assay_audit::tile::{
     TILE_WIDTH, TileError, Tiler, entries_path, perfect_root, read_entries, read_hashes, tile_path,
     write_entries,
 };
 use assay_audit::tree::Frontier;
+use assay_types::Hash;
 
 #[test]
 fn paths_are_those_of_the_specification() {

@@ -8,11 +8,11 @@
 
 use std::convert::Infallible;
 
-use assay_audit::Hash;
 use assay_audit::tree::{
     Frontier, MAX_PROOF, NoSuchProof, Nodes, ProofError, consistency_proof, inclusion_proof, root,
     verify_consistency, verify_inclusion,
 };
+use assay_types::Hash;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 

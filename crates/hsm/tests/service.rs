@@ -16,7 +16,6 @@ use assay_hsm::{
     BadCiphertext, Digest, KeyAlgorithm, KeyRole, KeyTransport, OperationError, RaKeys,
 };
 use openssl::encrypt::Encrypter;
-use openssl::hash::MessageDigest;
 use openssl::rsa::Padding;
 use openssl::sign::Verifier;
 use openssl::x509::{X509, X509Crl};
@@ -152,17 +151,12 @@ async fn reply_signatures_verify_under_the_ra_certificate_for_every_digest() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
     let attributes = der::signed_attributes();
-    for (digest, message_digest) in [
-        (Digest::Sha1, MessageDigest::sha1()),
-        (Digest::Sha256, MessageDigest::sha256()),
-        (Digest::Sha384, MessageDigest::sha384()),
-        (Digest::Sha512, MessageDigest::sha512()),
-    ] {
+    for digest in Digest::ALL {
         let signature = hsm
             .sign_reply("r1", RaKeys::Pair, digest, &attributes)
             .await
             .unwrap();
-        let mut verifier = Verifier::new(message_digest, &installation.ra_sign).unwrap();
+        let mut verifier = Verifier::new(digest.into(), &installation.ra_sign).unwrap();
         assert!(verifier.verify_oneshot(&signature, &attributes).unwrap());
     }
     hsm.shutdown().await;

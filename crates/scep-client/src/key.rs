@@ -6,7 +6,6 @@ use assay_scep::{Decryptor, Digest, KeyTransport, MessageSigner};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::encrypt::Decrypter;
 use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, PKeyRef, Private};
 use openssl::rsa::{Padding, Rsa};
@@ -119,7 +118,7 @@ impl DeviceKey {
     /// # Errors
     /// OpenSSL cannot sign.
     pub fn sign(&self, digest: Digest, message: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        Signer::new(message_digest(digest), &self.0)?.sign_oneshot_to_vec(message)
+        Signer::new(digest.into(), &self.0)?.sign_oneshot_to_vec(message)
     }
 }
 
@@ -144,8 +143,8 @@ impl Decryptor for DeviceKey {
             KeyTransport::Pkcs1v15 => decrypter.set_rsa_padding(Padding::PKCS1)?,
             KeyTransport::Oaep { digest, mgf } => {
                 decrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
-                decrypter.set_rsa_oaep_md(message_digest(digest))?;
-                decrypter.set_rsa_mgf1_md(message_digest(mgf))?;
+                decrypter.set_rsa_oaep_md(digest.into())?;
+                decrypter.set_rsa_mgf1_md(mgf.into())?;
             }
         }
         let mut key = Zeroizing::new(vec![0; decrypter.decrypt_len(encrypted_key)?]);
@@ -165,13 +164,4 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn message_digest(digest: Digest) -> MessageDigest {
-    match digest {
-        Digest::Sha1 => MessageDigest::sha1(),
-        Digest::Sha256 => MessageDigest::sha256(),
-        Digest::Sha384 => MessageDigest::sha384(),
-        Digest::Sha512 => MessageDigest::sha512(),
-    }
 }

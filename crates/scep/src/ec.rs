@@ -7,7 +7,6 @@ use openssl::{
     ec::{EcGroup, EcKey, EcPoint},
     ecdsa::EcdsaSig,
     error::ErrorStack,
-    nid::Nid,
     pkey::Public,
 };
 
@@ -58,11 +57,7 @@ impl EcPublicKey {
 }
 
 fn key(curve: Curve, point: &[u8]) -> Result<EcKey<Public>, ErrorStack> {
-    let group = EcGroup::from_curve_name(match curve {
-        Curve::P256 => Nid::X9_62_PRIME256V1,
-        Curve::P384 => Nid::SECP384R1,
-        Curve::P521 => Nid::SECP521R1,
-    })?;
+    let group = EcGroup::from_curve_name(curve.into())?;
     let mut context = BigNumContext::new()?;
     let point = EcPoint::from_bytes(&group, point, &mut context)?;
     let key = EcKey::from_public_key(&group, &point)?;

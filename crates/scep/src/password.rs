@@ -238,7 +238,7 @@ impl Derivation {
             password.expose().as_bytes(),
             &self.salt,
             usize::try_from(self.iterations).unwrap_or(usize::MAX),
-            self.prf.openssl(),
+            self.prf.into(),
             &mut key,
         )?;
         Ok(key)

@@ -90,9 +90,9 @@ impl RsaKey {
         signature: &[u8],
     ) -> Result<bool, ErrorStack> {
         let key = self.pkey()?;
-        let mut verifier = Verifier::new(digest.openssl(), &key)?;
+        let mut verifier = Verifier::new(digest.into(), &key)?;
         verifier.set_rsa_padding(Padding::PKCS1_PSS)?;
-        verifier.set_rsa_mgf1_md(mgf.openssl())?;
+        verifier.set_rsa_mgf1_md(mgf.into())?;
         verifier.set_rsa_pss_saltlen(RsaPssSaltlen::custom(salt_length))?;
         verifier.verify_oneshot(signature, message)
     }
@@ -113,8 +113,8 @@ impl RsaKey {
                 let key = self.pkey()?;
                 let mut encrypter = Encrypter::new(&key)?;
                 encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
-                encrypter.set_rsa_oaep_md(digest.openssl())?;
-                encrypter.set_rsa_mgf1_md(mgf.openssl())?;
+                encrypter.set_rsa_oaep_md(digest.into())?;
+                encrypter.set_rsa_mgf1_md(mgf.into())?;
                 let mut ciphertext = vec![0; self.size()];
                 let length = encrypter.encrypt(plaintext, &mut ciphertext)?;
                 ciphertext.truncate(length);

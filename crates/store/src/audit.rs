@@ -1,9 +1,10 @@
-use assay_audit::{Draft, Hash};
+use assay_audit::Draft;
+use assay_types::{Hash, Serial};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Sql, limit};
-use crate::{Page, Serial, Span, Store, StoreError, attachments};
+use crate::{Page, Span, Store, StoreError, attachments};
 
 /// A record of the audit log as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,8 @@ use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Sql, Texts, text_column};
-use crate::{CrlReason, Page, Serial, Span, Store, StoreError};
+use crate::{CrlReason, Page, Span, Store, StoreError};
+use assay_types::Serial;
 
 /// How far a serial has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,8 @@ use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Sql, Texts, text_column};
-use crate::{Page, Serial, Span, Store, StoreError, audit};
+use crate::{Page, Span, Store, StoreError, audit};
+use assay_types::Serial;
 
 /// How often a challenge may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-use assay_audit::Hash;
+use assay_types::{Hash, Serial};
 use rusqlite::{Connection, Row, params};
 
 use crate::audit::AuditRow;
 use crate::sql::Sql;
-use crate::{Serial, Store, StoreError, audit};
+use crate::{Store, StoreError, audit};
 
 /// Checkpoints without a cosignature that are kept for a witness that is on its way.
 const KEPT: u32 = 600;

@@ -5,8 +5,9 @@ use rusqlite::Connection;
 use crate::reserve::{self, Columns};
 use crate::{
     CertificateState, ChallengeKind, ChallengeState, PendingState, PermitOutcome, PermitWrite,
-    Serial, StoreError, certificates, challenges, inventory, pending,
+    StoreError, certificates, challenges, inventory, pending,
 };
+use assay_types::Serial;
 
 /// What authorises a certificate and must be used up with it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
-use assay_audit::{Draft, Hash};
+use assay_audit::Draft;
+use assay_types::{Hash, Serial};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
-use crate::{CrlReason, Serial, Store, StoreError, audit};
+use crate::{CrlReason, Store, StoreError, audit};
 
 /// Entries of a CRL at most, about 20 MB of it: a truncated CRL would make revoked certificates good again.
 pub const MAX_CRL_ENTRIES: u32 = 500_000;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use assay_audit::RecordError;
 use rusqlite::ErrorCode;
 
-use crate::{MAX_CRL_ENTRIES, MAX_ROWS, Serial};
+use crate::{MAX_CRL_ENTRIES, MAX_ROWS};
+use assay_types::Serial;
 
 /// Why the store did not open.
 #[derive(Debug, thiserror::Error)]

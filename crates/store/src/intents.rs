@@ -1,10 +1,11 @@
-use assay_audit::{Draft, Hash, Request};
+use assay_audit::{Draft, Request};
+use assay_types::{Hash, Serial};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::{Json, MAX_ROWS, Sql, Texts};
 use crate::{
-    Serial, Store, StoreError, TransactionKey, audit, challenges, inventory, quirks, reserve,
-    revocations, transactions,
+    Store, StoreError, TransactionKey, audit, challenges, inventory, quirks, reserve, revocations,
+    transactions,
 };
 
 /// The result of an intent.

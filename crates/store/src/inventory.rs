@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 
-use assay_audit::{Draft, Hash, InventoryChange};
+use assay_audit::{Draft, InventoryChange};
+use assay_types::{Hash, Serial};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::page;
 use crate::sql::{Sql, text_column};
-use crate::{Page, Serial, Span, Store, StoreError, audit};
+use crate::{Page, Span, Store, StoreError, audit};
 
 /// A name that the static challenge of a profile may be used for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-use assay_audit::Hash;
+use assay_types::Hash;
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::{MAX_ROWS, Sql};

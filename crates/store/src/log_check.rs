@@ -1,6 +1,6 @@
-use assay_audit::Hash;
 use assay_audit::tile::{TILE_WIDTH, perfect_root};
 use assay_audit::tree::Frontier;
+use assay_types::Hash;
 use rusqlite::Connection;
 
 use crate::{CheckpointRow, Store, StoreError, checkpoints, tree};

@@ -1,8 +1,8 @@
-use assay_types::CertIdHash;
+use assay_types::{CertIdHash, Serial};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
-use crate::{CrlReason, PRUNE_BATCH, Serial, Store, StoreError};
+use crate::{CrlReason, PRUNE_BATCH, Store, StoreError};
 
 /// Certificates that one step of [`Store::seed_ocsp`] looks at, so that no enrolment waits long for it.
 const SEED_BATCH: u32 = 2_000;

@@ -3,7 +3,8 @@ use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Json, Sql, Texts, text_column};
-use crate::{Page, Reserve, Serial, Span, Store, StoreError, TransactionKey};
+use crate::{Page, Reserve, Span, Store, StoreError, TransactionKey};
+use assay_types::Serial;
 
 /// How far a request that was answered with PENDING has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use crate::consume::{self, Consume, Used};
 use crate::sql::Sql;
 use crate::writer::Verdict;
 use crate::{
-    PendingState, QuotaCharge, Serial, Store, StoreError, TransactionKey, audit, policies, quotas,
-    stops, transactions,
+    PendingState, QuotaCharge, Store, StoreError, TransactionKey, audit, policies, quotas, stops,
+    transactions,
 };
+use assay_types::Serial;
 
 /// Everything that must be true and durable before the CA key is used.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-use assay_audit::{Draft, Hash};
+use assay_audit::Draft;
+use assay_types::Hash;
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};

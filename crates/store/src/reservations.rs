@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, params};
 
+use crate::StoreError;
 use crate::sql::Sql;
-use crate::{Serial, StoreError};
+use assay_types::Serial;
 
 /// Keeps a one-time challenge for a request that waits; `false` if it cannot be used any more.
 pub(crate) fn keep_challenge(

@@ -4,7 +4,8 @@ use rusqlite::{Connection, Row};
 
 use crate::consume::{self, Claim};
 use crate::sql::Sql;
-use crate::{PendingRow, PendingWrite, PermitOutcome, Serial, StoreError, pending, reservations};
+use crate::{PendingRow, PendingWrite, PermitOutcome, StoreError, pending, reservations};
+use assay_types::Serial;
 
 /// What authorises a request that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]

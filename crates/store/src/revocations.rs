@@ -3,7 +3,8 @@ use rusqlite::{Connection, params};
 
 use crate::certificates::{self, CertificateState};
 use crate::sql::{MAX_ROWS, Sql};
-use crate::{CertificateRow, CrlReason, Serial, Store, StoreError, audit};
+use crate::{CertificateRow, CrlReason, Store, StoreError, audit};
+use assay_types::Serial;
 
 /// The outcome of a revocation or a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

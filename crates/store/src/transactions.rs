@@ -2,7 +2,8 @@ use assay_audit::Draft;
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
-use crate::{CertificateState, Serial, Store, StoreError, audit};
+use crate::{CertificateState, Store, StoreError, audit};
+use assay_types::Serial;
 
 /// What makes a transaction: an ID alone is the client's choice, and clients derive it from their key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

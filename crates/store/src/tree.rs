@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use assay_audit::Hash;
 use assay_audit::tile::{TILE_HEIGHT, TILE_WIDTH, perfect_root};
 use assay_audit::tree::{NoSuchProof, Nodes, consistency_proof, inclusion_proof};
+use assay_types::Hash;
 use rusqlite::{Connection, params};
 
 use crate::sql::Sql;

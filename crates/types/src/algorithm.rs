@@ -39,6 +39,18 @@ impl fmt::Display for Digest {
     }
 }
 
+#[cfg(feature = "openssl")]
+impl From<Digest> for openssl::hash::MessageDigest {
+    fn from(digest: Digest) -> Self {
+        match digest {
+            Digest::Sha1 => Self::sha1(),
+            Digest::Sha256 => Self::sha256(),
+            Digest::Sha384 => Self::sha384(),
+            Digest::Sha512 => Self::sha512(),
+        }
+    }
+}
+
 /// The hash algorithm of an OCSP CertID (RFC 6960 section 4.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CertIdHash {
@@ -107,6 +119,17 @@ impl Curve {
 impl fmt::Display for Curve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(feature = "openssl")]
+impl From<Curve> for openssl::nid::Nid {
+    fn from(curve: Curve) -> Self {
+        match curve {
+            Curve::P256 => Self::X9_62_PRIME256V1,
+            Curve::P384 => Self::SECP384R1,
+            Curve::P521 => Self::SECP521R1,
+        }
     }
 }
 

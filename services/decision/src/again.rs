@@ -1,9 +1,9 @@
 //! A decision made again from what was kept of it.
 
-use assay_audit::Hash;
 use assay_lint::Expectation;
 use assay_policy::{Bundle, Expected, Permit, Profile, Refusal, decide, tbs};
 use assay_scep::{Csr, Limits};
+use assay_types::Hash;
 
 use crate::ca::Ca;
 use crate::deviation::Deviation;

@@ -2,9 +2,9 @@
 
 use std::time::UNIX_EPOCH;
 
-use assay_audit::Hash;
 use assay_lint::{IssuerCertificate, IssuerError};
 use assay_policy::Issuer;
+use assay_types::Hash;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
 use der::{Decode, Encode};

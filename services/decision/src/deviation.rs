@@ -1,9 +1,9 @@
 //! What differs when a decision is made again.
 
-use assay_audit::Hash;
 use assay_lint::Finding;
 use assay_policy::{SanError, TbsError};
 use assay_scep::CsrError;
+use assay_types::Hash;
 
 /// Why a decision made again is not the one that was recorded.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! What is kept of a decision: enough to make it again, and no secret.
 
-use assay_audit::{Attachment, Hash, MAX_EVIDENCE, canonical};
+use assay_audit::{Attachment, MAX_EVIDENCE, canonical};
 use assay_policy::{Facts, Grant, HashAlgorithm, Tbs};
+use assay_types::Hash;
 
 use crate::facts::{moment_ms, unix};
 use crate::grant::GrantError;

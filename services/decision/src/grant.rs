@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use assay_audit::{Hash, Inexpressible, canonical};
+use assay_audit::{Inexpressible, canonical};
 use assay_policy::{
     ChallengeKind, ClaimedNames, Claims, Dn, ForeignClaims, Grant, InventoryEntry, Renewed, Source,
     SubjectAltName,
 };
+use assay_types::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{moment, unix};

@@ -1,7 +1,7 @@
 //! Evidence as it is written: flat JSON, binary in base64 or hex.
 
-use assay_audit::Hash;
 use assay_policy::{Grant, HashAlgorithm};
+use assay_types::Hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,8 @@ use assay_hsm::{HsmConfig, StartError, Token, WorkerHealth};
 use assay_policy::Profile;
 use assay_runtime::telemetry;
 use assay_scep::Algorithms;
-use assay_store::{CrlRow, Serial, Store};
+use assay_store::{CrlRow, Store};
+use assay_types::Serial;
 
 use crate::app::StartFailure;
 use crate::issuing_ca::{IssuingCa, RaState};

@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use assay_audit::{Context, Draft, Event, Hash};
+use assay_audit::{Context, Draft, Event};
 use assay_store::{Store, StoreError};
+use assay_types::Hash;
 use openssl::error::ErrorStack;
 
 use crate::clock::SignerClock;

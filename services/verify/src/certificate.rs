@@ -1,7 +1,8 @@
 //! A certificate against the record that tells of its issue.
 
-use assay_audit::{Event, Hash, Record, Text};
+use assay_audit::{Event, Record, Text};
 use assay_policy::{Dn, DnAttribute, Rdn, SubjectAltName};
+use assay_types::Hash;
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence, Tag, Tagged};

@@ -1,8 +1,9 @@
 //! A record with what belongs to it.
 
-use assay_audit::{Event, Hash, Record, Request};
+use assay_audit::{Event, Record, Request};
 use assay_decision::Evidence;
 use assay_policy::{Dn, StringEncoding};
+use assay_types::Hash;
 
 /// Milliseconds between a decision and its record, or a record and the next one in the log, at most: requests are made
 /// at the same time, and one may wait for the token or the disk while others pass it.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assay_audit::Hash;
 use assay_decision::{Ca, Evidence, Verdict};
+use assay_types::Hash;
 use der::Encode;
 use openssl::pkey::{PKey, Public};
 use openssl::x509::X509;

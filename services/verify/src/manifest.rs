@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use assay_audit::Hash;
+use assay_types::Hash;
 use sha2::{Digest, Sha256};
 
 use crate::layout::{MAX_MANIFEST, Manifest, ManifestFile, Place};

@@ -2,8 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use assay_audit::Hash;
 use assay_policy::Proposal;
+use assay_types::Hash;
 
 /// Settings of a proposal that approve the next CA: SHA-256 of its certificate in hex, when it takes over (RFC 3339), and how
 /// long after that the CA before still issues.

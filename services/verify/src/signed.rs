@@ -1,7 +1,8 @@
 //! The checkpoint: whose signatures it has, and whether the tree continues earlier ones.
 
+use assay_audit::Checkpoint;
 use assay_audit::note::{MAX_NOTE, Note, SignatureError, VerifierKey};
-use assay_audit::{Checkpoint, Hash};
+use assay_types::Hash;
 
 use crate::layout::Place;
 use crate::report::{Finding, Findings};

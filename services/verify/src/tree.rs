@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use assay_audit::Hash;
 use assay_audit::tile::{Tile, Tiler, entries_path, read_entries, read_hashes, tile_path};
 use assay_audit::tree::Frontier;
+use assay_types::Hash;
 
 use crate::layout::{BUNDLE, bundles_of, first_of, records_in};
 use crate::report::{Finding, Findings, MAX_FINDINGS};

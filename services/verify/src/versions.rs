@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use assay_audit::Hash;
 use assay_policy::{Approved, Approvers, Bundle, PolicyFile, Proposal, Purpose, SignedProposal};
+use assay_types::Hash;
 
 use crate::issuers::Issuers;
 use crate::layout::Place;

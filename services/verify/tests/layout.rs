@@ -1,6 +1,6 @@
 //! The form of an export: read as it was written, and in no other way.
 
-use assay_audit::Hash;
+use assay_types::Hash;
 use assay_verify::layout::{
     EvidenceLine, InventoryLine, Manifest, ManifestFile, Place, bundle_of, bundles_of, first_of,
     records_in,

@@ -16,7 +16,6 @@ use assay_tests::installation::Installation;
 use assay_tests::wait;
 use der::Encode;
 use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Signer};
@@ -184,12 +183,7 @@ fn signature(
     pss: bool,
     octets: &[u8],
 ) -> Result<Vec<u8>, ErrorStack> {
-    let digest = match digest {
-        Digest::Sha1 => MessageDigest::sha1(),
-        Digest::Sha256 => MessageDigest::sha256(),
-        Digest::Sha384 => MessageDigest::sha384(),
-        Digest::Sha512 => MessageDigest::sha512(),
-    };
+    let digest = digest.into();
     let mut signer = Signer::new(digest, key)?;
     if pss {
         signer.set_rsa_padding(Padding::PKCS1_PSS)?;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use assay_audit::{Event, Hash};
+use assay_audit::Event;
 use assay_decision::{Ca, Derived, Evidence, decide_again, issued_sha256};
 use assay_policy::Bundle;
 use assay_tests::device::{Anchors, Answer, Device, dns_names};
 use assay_tests::installation::{Installation, pem};
 use assay_tests::query::RENEWAL_REQ;
 use assay_tests::store;
+use assay_types::Hash;
 use openssl::x509::X509;
 
 use crate::{kept, log};

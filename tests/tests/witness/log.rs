@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 
 use anyhow::{Context, Result};
+use assay_audit::Checkpoint;
 use assay_audit::note::{Algorithm, Note, Signature, VerifierKey};
 use assay_audit::tree::{Frontier, Nodes, consistency_proof};
-use assay_audit::{Checkpoint, Hash};
+use assay_types::Hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openssl::pkey::{PKey, Private};

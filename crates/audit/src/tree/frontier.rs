@@ -1,6 +1,6 @@
 use sha2::{Digest, Sha256};
 
-use crate::Hash;
+use assay_types::Hash;
 
 /// A tree of which only the hashes are kept that later leaves need: those of its perfect subtrees, largest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,6 +1,6 @@
 use super::Frontier;
 use super::split;
-use crate::Hash;
+use assay_types::Hash;
 
 /// Where the hashes of perfect subtrees come from.
 pub trait Nodes {

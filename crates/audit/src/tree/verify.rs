@@ -1,4 +1,4 @@
-use crate::Hash;
+use assay_types::Hash;
 
 /// Why a proof does not hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

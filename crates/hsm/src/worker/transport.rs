@@ -3,7 +3,6 @@
 use assay_pkcs11::{KeyHandle, Session};
 use openssl::encrypt::Encrypter;
 use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
 use openssl::rsa::Padding;
 
@@ -75,21 +74,12 @@ fn encrypt(
         KeyTransport::Pkcs1v15 => encrypter.set_rsa_padding(Padding::PKCS1)?,
         KeyTransport::Oaep { digest, mgf } => {
             encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
-            encrypter.set_rsa_oaep_md(message_digest(digest))?;
-            encrypter.set_rsa_mgf1_md(message_digest(mgf))?;
+            encrypter.set_rsa_oaep_md(digest.into())?;
+            encrypter.set_rsa_mgf1_md(mgf.into())?;
         }
     }
     let mut ciphertext = vec![0; encrypter.encrypt_len(data)?];
     let length = encrypter.encrypt(data, &mut ciphertext)?;
     ciphertext.truncate(length);
     Ok(ciphertext)
-}
-
-fn message_digest(digest: Digest) -> MessageDigest {
-    match digest {
-        Digest::Sha1 => MessageDigest::sha1(),
-        Digest::Sha256 => MessageDigest::sha256(),
-        Digest::Sha384 => MessageDigest::sha384(),
-        Digest::Sha512 => MessageDigest::sha512(),
-    }
 }

@@ -1,7 +1,7 @@
 //! AlgorithmIdentifiers (RFC 5754, RFC 4055, RFC 8017) to and from what they mean.
 
 use der::asn1::ObjectIdentifier;
-use openssl::{hash::MessageDigest, sha};
+use openssl::sha;
 
 use crate::{
     Cipher, Digest, KeyTransport,
@@ -81,7 +81,6 @@ pub(crate) trait DigestExt: Sized {
     fn oid(self) -> ObjectIdentifier;
     /// RFC 8018 B.1.
     fn hmac_oid(self) -> ObjectIdentifier;
-    fn openssl(self) -> MessageDigest;
     fn hash(self, data: &[u8]) -> Vec<u8>;
     /// Parameters absent (RFC 5754 §2).
     fn identifier(self) -> Vec<u8>;
@@ -121,15 +120,6 @@ impl DigestExt for Digest {
             Digest::Sha256 => oid::HMAC_WITH_SHA256,
             Digest::Sha384 => oid::HMAC_WITH_SHA384,
             Digest::Sha512 => oid::HMAC_WITH_SHA512,
-        }
-    }
-
-    fn openssl(self) -> MessageDigest {
-        match self {
-            Digest::Sha1 => MessageDigest::sha1(),
-            Digest::Sha256 => MessageDigest::sha256(),
-            Digest::Sha384 => MessageDigest::sha384(),
-            Digest::Sha512 => MessageDigest::sha512(),
         }
     }
 

@@ -43,7 +43,7 @@ async fn kept(store: &Store) -> Vec<(u64, [u8; 32], Vec<u8>)> {
         .collect()
 }
 
-async fn recorded_hash(store: &Store, sequence: u64) -> Option<assay_audit::Hash> {
+async fn recorded_hash(store: &Store, sequence: u64) -> Option<assay_types::Hash> {
     let rows = store.audit_after(sequence - 1, 1).await.unwrap();
     let record = Record::from_canonical(&rows[0].record).unwrap();
     record.draft.event.evidence().copied()

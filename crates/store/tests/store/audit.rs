@@ -1,5 +1,6 @@
-use assay_audit::{Event, Hash, Record};
+use assay_audit::{Event, Record};
 use assay_store::{AuditQuery, Consume, Store};
+use assay_types::Hash;
 use tokio::task::JoinSet;
 
 use crate::support::*;

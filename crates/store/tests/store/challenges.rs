@@ -1,5 +1,5 @@
 use assay_store::{
-    ChallengeQuery, ChallengeState, ChallengeStatus, MAX_ROWS, Revocation, Serial, StoreError,
+    ChallengeQuery, ChallengeState, ChallengeStatus, MAX_ROWS, Revocation, StoreError,
 };
 
 use crate::support::*;
@@ -127,22 +127,4 @@ async fn challenges_are_listed_by_profile_and_state() {
         refused,
         Err(StoreError::TooManyRows { asked: 1_001 })
     ));
-}
-
-#[test]
-fn a_serial_has_one_form_however_it_was_written() {
-    let serial: Serial = "00:AB:01".parse().unwrap();
-    assert_eq!(serial.as_bytes(), [0x00, 0xab, 0x01]);
-    assert_eq!(Serial::try_from([0xab, 0x01].as_slice()).unwrap(), serial);
-    assert_eq!("ab01".parse::<Serial>().unwrap(), serial);
-    assert_eq!("7ff".parse::<Serial>().unwrap().to_string(), "07ff");
-    for wrong in [
-        "",
-        "0",
-        "zz",
-        "80".repeat(20).as_str(),
-        "01".repeat(21).as_str(),
-    ] {
-        assert!(wrong.parse::<Serial>().is_err(), "{wrong}");
-    }
 }

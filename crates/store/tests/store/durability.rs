@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use assay_store::{
-    CertificateState, Consume, OpenError, Options, PermitOutcome, Serial, Store, StoreError,
+    CertificateState, Consume, OpenError, Options, PermitOutcome, Store, StoreError,
 };
+use assay_types::Serial;
 
 use crate::support::*;
 

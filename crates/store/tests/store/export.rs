@@ -1,7 +1,8 @@
 //! What an export is made of: records with what is kept beside them, and no more than the log tells.
 
-use assay_audit::{Attachment, Event, Hash, Issuance};
+use assay_audit::{Attachment, Event, Issuance};
 use assay_store::ExportExtent;
+use assay_types::Hash;
 
 use crate::support::{Fixture, NOW, clock_step, digest, draft, request, serial};
 

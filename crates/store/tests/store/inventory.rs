@@ -1,8 +1,8 @@
-use assay_audit::Hash;
 use assay_store::{
     ChangeRequest, Consume, InventoryItem, InventoryQuery, NO_CHANGES, PermitOutcome,
     RemoveOutcome, Reserve,
 };
+use assay_types::Hash;
 
 use crate::support::*;
 

@@ -1,6 +1,7 @@
 use assay_audit::tree::{Frontier, verify_consistency, verify_inclusion};
-use assay_audit::{Event, Hash, Issuance};
+use assay_audit::{Event, Issuance};
 use assay_store::{LogFault, NewCheckpoint, Store, StoreError};
+use assay_types::Hash;
 use tokio::task::JoinSet;
 
 use crate::support::*;

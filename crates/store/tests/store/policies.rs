@@ -1,7 +1,7 @@
-use assay_audit::Hash;
 use assay_store::{
     ActivateOutcome, Consume, NewPolicy, PermitOutcome, PermitWrite, PolicyQuery, Stop,
 };
+use assay_types::Hash;
 
 use crate::support::*;
 

@@ -28,7 +28,7 @@ fn crl(number: u64, this_update: i64) -> NewCrl {
     }
 }
 
-async fn listed(fixture: &Fixture) -> Vec<(assay_store::Serial, i64, CrlReason)> {
+async fn listed(fixture: &Fixture) -> Vec<(assay_types::Serial, i64, CrlReason)> {
     let entries = fixture.store.revoked_entries(CA.to_owned()).await.unwrap();
     entries
         .into_iter()

@@ -1,5 +1,6 @@
-use assay_audit::{Draft, Event, Hash};
+use assay_audit::{Draft, Event};
 use assay_store::RolloverRow;
+use assay_types::Hash;
 
 use crate::support::*;
 

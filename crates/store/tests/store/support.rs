@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
-use assay_audit::{Context, Draft, Event, Hash, Moment, Request};
+use assay_audit::{Context, Draft, Event, Moment, Request};
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, ChangeRequest, Completion, Consume, EvidenceQuery,
     InventoryHead, InventoryItem, NO_CHANGES, NewChallenge, NewIntent, Options, PendingWrite,
-    PermitWrite, QuotaCharge, Reserve, Serial, Store, TransactionKey,
+    PermitWrite, QuotaCharge, Reserve, Store, TransactionKey,
 };
+use assay_types::{Hash, Serial};
 use tempfile::TempDir;
 
 pub(crate) const NOW: i64 = 1_800_000_000;

@@ -6,8 +6,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use assay_audit::Checkpoint;
 use assay_audit::note::{Note, VerifierKey};
-use assay_audit::{Checkpoint, Hash};
+use assay_types::Hash;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::failure::{Failure, OrFail, Outcome};

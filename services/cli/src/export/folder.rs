@@ -3,7 +3,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use assay_audit::Hash;
+use assay_types::Hash;
 use assay_verify::layout::{Manifest, ManifestFile, Place};
 
 use crate::failure::{Failure, OrFail, Outcome};

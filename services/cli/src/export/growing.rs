@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use assay_audit::Hash;
+use assay_types::Hash;
 use openssl::sha::Sha256;
 
 use super::folder::Folder;

@@ -1,11 +1,12 @@
+use assay_audit::Checkpoint;
 use assay_audit::note::{Note, VerifierKey};
 use assay_audit::tile::Tiler;
 use assay_audit::tree::Frontier;
-use assay_audit::{Checkpoint, Hash};
 use assay_proto::v1::export_item::Item;
 use assay_proto::v1::{
     ExportHead, ExportInventoryChange, ExportIssuer, ExportItem, ExportLeaf, ExportPolicy,
 };
+use assay_types::Hash;
 use assay_verify::layout::{BUNDLE, InventoryLine, Place, bundle_of};
 
 use super::bundle::Bundle;

@@ -1,11 +1,11 @@
 //! `assay policy impact`, on evidence as the signer keeps it.
 
-use assay_audit::Hash;
 use assay_decision::{Evidence, Permitted, Verdict, facts, moment};
 use assay_policy::{
     Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, SubjectAltName, decide,
 };
 use assay_scep::{Csr, Limits};
+use assay_types::Hash;
 use serde_json::json;
 
 use crate::support::*;

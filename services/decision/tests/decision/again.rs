@@ -1,7 +1,7 @@
 //! Deciding again: equal where nothing was altered, a name for what was.
 
-use assay_audit::Hash;
 use assay_decision::{Ca, Derived, Deviation, Evidence, Verdict, decide_again};
+use assay_types::Hash;
 
 use crate::support::*;
 

@@ -1,6 +1,6 @@
 //! Evidence has one form, fits its bounds, and holds no secret.
 
-use assay_audit::{Hash, MAX_EVIDENCE};
+use assay_audit::MAX_EVIDENCE;
 use assay_decision::{
     Evidence, EvidenceError, GrantError, Permitted, Verdict, claims_sha256, issued_sha256,
 };
@@ -8,6 +8,7 @@ use assay_policy::{
     ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, HashAlgorithm, InventoryEntry, Rdn,
     Renewed, SubjectAltName,
 };
+use assay_types::Hash;
 use proptest::prelude::*;
 
 use crate::support::*;

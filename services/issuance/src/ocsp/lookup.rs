@@ -2,8 +2,8 @@
 
 use assay_ocsp::{BasicResponse, Issuer};
 use assay_runtime::buckets::Buckets;
-use assay_store::{OcspFound, OcspRow, Serial};
-use assay_types::CertIdHash;
+use assay_store::{OcspFound, OcspRow};
+use assay_types::{CertIdHash, Serial};
 use tokio::sync::Semaphore;
 
 use super::Ocsp;

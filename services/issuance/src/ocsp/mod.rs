@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_hsm::{OperationError, Priority, Token};
 use assay_ocsp::{BasicResponse, CertId, Issuer, ResponseData, Status};
-use assay_store::{DueResponse, Serial, SignedResponse, Store, StoreError};
-use assay_types::{CertIdHash, Timestamp};
+use assay_store::{DueResponse, SignedResponse, Store, StoreError};
+use assay_types::{CertIdHash, Serial, Timestamp};
 use der::{Decode, Encode};
 use openssl::error::ErrorStack;
 use openssl::sha::{sha1, sha256};

@@ -4,7 +4,6 @@ use assay_scep::{Csr, CsrError, Curve, Limits, SignerCertificate};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509ReqBuilder;
 
@@ -33,7 +32,7 @@ impl Decoy {
         let der = csr(&random.rsa_key(KEY_BITS)?)?;
         let mut of_curves = Vec::with_capacity(Curve::ALL.len());
         for curve in Curve::ALL {
-            let group = EcGroup::from_curve_name(nid(curve))?;
+            let group = EcGroup::from_curve_name(curve.into())?;
             let der = csr(&PKey::from_ec_key(EcKey::generate(&group)?)?)?;
             of_curves.push((curve, Csr::parse(&der, &Limits::default())?));
         }
@@ -86,14 +85,6 @@ fn csr(key: &PKey<Private>) -> Result<Vec<u8>, ErrorStack> {
     builder.set_pubkey(key)?;
     builder.sign(key, MessageDigest::sha256())?;
     builder.build().to_der()
-}
-
-fn nid(curve: Curve) -> Nid {
-    match curve {
-        Curve::P256 => Nid::X9_62_PRIME256V1,
-        Curve::P384 => Nid::SECP384R1,
-        Curve::P521 => Nid::SECP521R1,
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assay_audit::{Event, Hash, Issuance};
+use assay_audit::{Event, Issuance};
 use assay_hsm::OperationError;
 use assay_policy::Profile;
 use assay_scep::{Outcome, ReplyError};
-use assay_store::{Completion, OpenIntent, Serial, Store, StoreError};
+use assay_store::{Completion, OpenIntent, Store, StoreError};
+use assay_types::{Hash, Serial};
 
 use super::RequestContext;
 use super::intent::Intent;

@@ -2,7 +2,8 @@
 
 use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};
-use assay_store::{NewIntent, PermitWrite, QuotaCharge, Serial, TransactionKey};
+use assay_store::{NewIntent, PermitWrite, QuotaCharge, TransactionKey};
+use assay_types::Serial;
 
 use super::enrol::Enrolment;
 use super::finish::AtWork;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use assay_audit::Event;
 use assay_policy::Profile;
 use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
-use assay_store::{CertificateRow, CertificateState, Serial, Store};
+use assay_store::{CertificateRow, CertificateState, Store};
+use assay_types::Serial;
 
 use super::opened::Opener;
 use super::reply_recipient::{self, ReplyRecipient};

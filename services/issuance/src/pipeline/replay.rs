@@ -5,7 +5,8 @@ use std::sync::Arc;
 use assay_audit::{Answer, Event};
 use assay_policy::{Profile, Quirk};
 use assay_scep::Outcome;
-use assay_store::{CertificateRow, CertificateState, PendingState, Reply, Serial};
+use assay_store::{CertificateRow, CertificateState, PendingState, Reply};
+use assay_types::Serial;
 
 use super::enrol::Enrolment;
 use super::reply_recipient::ReplyRecipient;

@@ -8,7 +8,6 @@ use assay_scep::{
     Algorithms, Cipher, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError,
     cert_rep,
 };
-use openssl::hash::MessageDigest;
 
 use super::reply_recipient::ReplyRecipient;
 use super::{End, RequestContext};
@@ -111,18 +110,9 @@ impl MessageSigner for RaSigner<'_> {
             .sign_reply(self.request_id, self.ra.keys, digest, signed_attributes)
             .await?;
         self.ra
-            .reply_verifies(message_digest(digest), signed_attributes, &signature)
+            .reply_verifies(digest.into(), signed_attributes, &signature)
             .then_some(signature)
             .ok_or(SignError::Signature)
-    }
-}
-
-fn message_digest(digest: Digest) -> MessageDigest {
-    match digest {
-        Digest::Sha1 => MessageDigest::sha1(),
-        Digest::Sha256 => MessageDigest::sha256(),
-        Digest::Sha384 => MessageDigest::sha384(),
-        Digest::Sha512 => MessageDigest::sha512(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use assay_audit::{Hash, Request};
+use assay_audit::Request;
 use assay_policy::{Quirk, Quirks};
+use assay_types::Hash;
 
 use super::Received;
 use crate::generation::Generation;

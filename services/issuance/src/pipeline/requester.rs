@@ -1,7 +1,8 @@
 //! Who signed the message: a key that nobody knows, or a certificate of ours.
 
 use assay_scep::{Request, SignerCertificate};
-use assay_store::{CertificateRow, CertificateState, Serial, Store};
+use assay_store::{CertificateRow, CertificateState, Store};
+use assay_types::Serial;
 
 use super::End;
 use super::enrol::Enrolment;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use assay_audit::{Attachment, Hash};
+use assay_audit::Attachment;
 use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, unix};
 use assay_policy::{Facts, Refusal, Tbs};
 use assay_scep::{Csr, FailInfo};
 use assay_store::PendingRow;
+use assay_types::Hash;
 use openssl::error::ErrorStack;
 
 use super::End;

@@ -2,7 +2,8 @@
 //! policy's.
 
 use assay_scep::FailInfo;
-use assay_store::{PermitOutcome, Serial};
+use assay_store::PermitOutcome;
+use assay_types::Serial;
 
 use super::End;
 

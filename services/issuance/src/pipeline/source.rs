@@ -10,9 +10,9 @@ use assay_policy::{
 };
 use assay_scep::SignerCertificate;
 use assay_store::{
-    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve,
-    Serial, Store,
+    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve, Store,
 };
+use assay_types::Serial;
 
 use super::End;
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_audit::{Event, Hash};
+use assay_audit::Event;
 use assay_hsm::{OperationError, Token};
 use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
+use assay_types::Hash;
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
 use crate::generation::Place;

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_audit::{Event, Hash};
+use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry::chain;
 use assay_store::{Store, StoreError};
+use assay_types::Hash;
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 

@@ -2,12 +2,13 @@
 
 use assay_audit::note::{Note, Signature};
 use assay_audit::tree::verify_inclusion;
-use assay_audit::{Hash, Receipt, Record};
+use assay_audit::{Receipt, Record};
 use assay_proto::v1::{
     AddCosignatureReply, AddCosignatureRequest, GetCheckpointReply, GetCheckpointRequest,
     GetReceiptReply, GetReceiptRequest, ProveConsistencyReply, ProveConsistencyRequest,
 };
 use assay_store::CheckpointRow;
+use assay_types::Hash;
 
 use super::error::AdminError;
 use super::{AdministrationService, wire};

@@ -6,7 +6,8 @@ use assay_proto::v1::{
     ReleaseCertificateReply, ReleaseCertificateRequest, RevokeCertificateReply,
     RevokeCertificateRequest,
 };
-use assay_store::{CrlReason, ReleaseOutcome, RevokeOutcome, Serial};
+use assay_store::{CrlReason, ReleaseOutcome, RevokeOutcome};
+use assay_types::Serial;
 
 use super::error::AdminError;
 use super::{AdministrationService, wire};

@@ -10,8 +10,9 @@ use assay_proto::v1::{
 };
 use assay_proto::{Duration, Named, NoTime, Timestamp};
 use assay_store::{
-    CertificateStatus, ChallengeStatus, CrlReason, InventoryStatus, PendingState, Serial, Span,
+    CertificateStatus, ChallengeStatus, CrlReason, InventoryStatus, PendingState, Span,
 };
+use assay_types::Serial;
 
 use super::error::AdminError;
 

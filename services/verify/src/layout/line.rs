@@ -1,4 +1,5 @@
-use assay_audit::{Hash, MAX_EVIDENCE, canonical};
+use assay_audit::{MAX_EVIDENCE, canonical};
+use assay_types::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-use assay_audit::{Hash, canonical};
+use assay_audit::canonical;
+use assay_types::Hash;
 use serde::{Deserialize, Serialize};
 
 use super::bundles_of;

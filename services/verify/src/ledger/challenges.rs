@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use assay_audit::{Event, Hash, Text};
+use assay_audit::{Event, Text};
 use assay_decision::{issued_sha256, unix};
+use assay_types::Hash;
 
 use super::{Seen, given_up};
 use crate::Check;

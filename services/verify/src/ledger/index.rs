@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use assay_audit::{Event, Hash, Text};
+use assay_audit::{Event, Text};
 use assay_decision::unix;
 use assay_policy::{Source, Supersede};
+use assay_types::Hash;
 
 use super::Seen;
 use super::intents::Intent;

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use assay_audit::{Event, Hash, Issuance, Request, Text};
+use assay_audit::{Event, Issuance, Request, Text};
 use assay_policy::{Grant, Source};
+use assay_types::Hash;
 
 use super::{End, Seen};
 use crate::Check;

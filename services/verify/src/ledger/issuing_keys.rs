@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use assay_audit::{Event, Hash, Issuance, Text};
+use assay_audit::{Event, Issuance, Text};
 use assay_decision::Verdict;
+use assay_types::Hash;
 
 use super::Seen;
 use crate::Check;

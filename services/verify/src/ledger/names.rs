@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
-use assay_audit::{Event, Hash, InventoryChange, Text};
+use assay_audit::{Event, InventoryChange, Text};
+use assay_types::Hash;
 use serde::{Deserialize, Serialize};
 
 use super::{Seen, given_up};

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use assay_audit::{Event, Hash, Text};
+use assay_audit::{Event, Text};
+use assay_types::Hash;
 
 use super::Seen;
 use super::names::Names;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use assay_audit::{Event, Hash, Text};
+use assay_audit::{Event, Text};
 use assay_decision::{Evidence, unix};
+use assay_types::Hash;
 
 use super::{End, Seen};
 use crate::Check;

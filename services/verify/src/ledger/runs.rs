@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use assay_audit::{Context, Event, Hash, Text};
+use assay_audit::{Context, Event, Text};
+use assay_types::Hash;
 
 use super::Seen;
 use crate::Check;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use assay_audit::Hash;
+use assay_types::Hash;
 use assay_verify::layout::{
     EvidenceLine, InventoryLine, Manifest, ManifestFile, Place, bundles_of, first_of, records_in,
 };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use assay_audit::{
-    Answer, Context, Draft, Event, Hash, InventoryChange, Issuance, Moment, Request, Text,
+    Answer, Context, Draft, Event, InventoryChange, Issuance, Moment, Request, Text,
 };
 use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts, moment};
 use assay_policy::{
@@ -15,6 +15,7 @@ use assay_policy::{
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Digest, Limits};
+use assay_types::Hash;
 use assay_verify::layout::{EvidenceLine, InventoryLine, Place};
 use der::asn1::{Any, BitString, OctetString};
 use der::{Decode, Encode, Sequence};

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use assay_audit::Hash;
 use assay_audit::tile::{Tiler, entries_path};
+use assay_types::Hash;
 use assay_verify::layout::{BUNDLE, bundles_of, records_in};
 use assay_verify::{Check, Options, Verdict};
 

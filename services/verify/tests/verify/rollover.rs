@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use assay_audit::{Event, Hash};
+use assay_audit::Event;
+use assay_types::Hash;
 use assay_verify::{Check, Options, Report, Verdict, Where};
 
 use crate::export::Parts;

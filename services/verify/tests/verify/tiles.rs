@@ -1,6 +1,6 @@
 //! Tiles of a tree, made here and compared with nothing of the verifier's own.
 
-use assay_audit::Hash;
+use assay_types::Hash;
 use assay_verify::layout::records_in;
 use sha2::{Digest, Sha256};
 

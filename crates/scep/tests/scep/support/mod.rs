@@ -13,7 +13,6 @@ use assay_scep::{
 };
 use openssl::{
     encrypt::Decrypter,
-    hash::MessageDigest,
     pkey::{PKey, Private},
     rsa::Padding,
     sign::{RsaPssSaltlen, Signer},
@@ -151,7 +150,7 @@ impl MessageSigner for Identity {
     type Error = Infallible;
 
     async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, Infallible> {
-        let mut signer = Signer::new(message_digest(digest), &self.key).unwrap();
+        let mut signer = Signer::new(digest.into(), &self.key).unwrap();
         Ok(signer.sign_oneshot_to_vec(signed_attributes).unwrap())
     }
 }
@@ -174,9 +173,9 @@ impl MessageSigner for Pss<'_> {
     type Error = Infallible;
 
     async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, Infallible> {
-        let mut signer = Signer::new(message_digest(digest), &self.0.key).unwrap();
+        let mut signer = Signer::new(digest.into(), &self.0.key).unwrap();
         signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
-        signer.set_rsa_mgf1_md(message_digest(digest)).unwrap();
+        signer.set_rsa_mgf1_md(digest.into()).unwrap();
         signer
             .set_rsa_pss_saltlen(RsaPssSaltlen::custom(32))
             .unwrap();
@@ -197,8 +196,8 @@ impl Decryptor for Identity {
             KeyTransport::Pkcs1v15 => decrypter.set_rsa_padding(Padding::PKCS1).unwrap(),
             KeyTransport::Oaep { digest, mgf } => {
                 decrypter.set_rsa_padding(Padding::PKCS1_OAEP).unwrap();
-                decrypter.set_rsa_oaep_md(message_digest(digest)).unwrap();
-                decrypter.set_rsa_mgf1_md(message_digest(mgf)).unwrap();
+                decrypter.set_rsa_oaep_md(digest.into()).unwrap();
+                decrypter.set_rsa_mgf1_md(mgf.into()).unwrap();
             }
         }
         let mut plaintext = Zeroizing::new(vec![0; self.key.size()]);
@@ -209,15 +208,6 @@ impl Decryptor for Identity {
                 plaintext.truncate(length);
                 plaintext
             }))
-    }
-}
-
-pub(crate) fn message_digest(digest: Digest) -> MessageDigest {
-    match digest {
-        Digest::Sha1 => MessageDigest::sha1(),
-        Digest::Sha256 => MessageDigest::sha256(),
-        Digest::Sha384 => MessageDigest::sha384(),
-        Digest::Sha512 => MessageDigest::sha512(),
     }
 }
 

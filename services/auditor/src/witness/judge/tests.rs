@@ -1,9 +1,9 @@
 use std::convert::Infallible;
 use std::path::Path;
 
-use assay_audit::Hash;
 use assay_audit::note::Algorithm;
 use assay_audit::tree::{Nodes, consistency_proof};
+use assay_types::Hash;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 

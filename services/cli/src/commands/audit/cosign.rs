@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use assay_audit::note::{Note, Signature};
-use assay_audit::{Checkpoint, Hash, Submission};
+use assay_audit::{Checkpoint, Submission};
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AddCosignatureRequest, ProveConsistencyRequest};
+use assay_types::Hash;
 use clap::Args;
 use serde::Serialize;
 

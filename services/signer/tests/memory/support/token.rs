@@ -156,13 +156,7 @@ impl SoftToken {
 }
 
 fn signed(key: &PKeyRef<Private>, digest: Digest, octets: &[u8]) -> Vec<u8> {
-    let digest = match digest {
-        Digest::Sha1 => MessageDigest::sha1(),
-        Digest::Sha256 => MessageDigest::sha256(),
-        Digest::Sha384 => MessageDigest::sha384(),
-        Digest::Sha512 => MessageDigest::sha512(),
-    };
-    let mut signer = Signer::new(digest, key).unwrap();
+    let mut signer = Signer::new(digest.into(), key).unwrap();
     signer.sign_oneshot_to_vec(octets).unwrap()
 }
 

@@ -2,15 +2,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 value, lowercase hex in records.
+/// A SHA-256 value. Displays and serialises as 64 lowercase hexadecimal digits, the only text that it is parsed from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Hash([u8; 32]);
 
 impl Hash {
     /// SHA-256 of `bytes`.
+    #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -40,7 +41,7 @@ impl Hash {
         )
     }
 
-    /// The 32 octets.
+    /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -73,6 +74,9 @@ impl FromStr for Hash {
     type Err = NotAHash;
 
     fn from_str(text: &str) -> Result<Self, NotAHash> {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(NotAHash);
+        }
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAHash)?;
         Ok(Self(bytes))
@@ -96,5 +100,50 @@ impl fmt::Display for Hash {
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(feature = "rusqlite")]
+impl rusqlite::ToSql for Hash {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(self.0.as_slice().into())
+    }
+}
+
+#[cfg(feature = "rusqlite")]
+impl rusqlite::types::FromSql for Hash {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        <[u8; 32]>::column_result(value).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+    use super::*;
+
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn a_hash_is_parsed_from_what_it_displays() {
+        let hash = Hash::of(b"");
+        assert_eq!(hash.to_string(), EMPTY);
+        assert_eq!(EMPTY.parse::<Hash>().unwrap(), hash);
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(json, format!("\"{EMPTY}\""));
+        assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), hash);
+    }
+
+    #[test]
+    fn only_64_lowercase_digits_are_a_hash() {
+        let upper = EMPTY.to_uppercase();
+        let long = format!("{EMPTY}00");
+        let spaced = format!(" {EMPTY}");
+        let (short, _) = EMPTY.split_at(62);
+        let other = EMPTY.replace('e', "g");
+        for wrong in [&upper, &long, &spaced, short, &other, ""] {
+            assert!(wrong.parse::<Hash>().is_err(), "{wrong}");
+        }
     }
 }

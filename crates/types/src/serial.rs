@@ -1,8 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-
 /// RFC 5280 section 4.1.2.2.
 const MAX_OCTETS: usize = 20;
 
@@ -10,7 +8,7 @@ const MAX_OCTETS: usize = 20;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Serial(Vec<u8>);
 
-/// Not a serial number of this CA.
+/// Not a serial number as RFC 5280 allows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a serial is a positive number of at most {MAX_OCTETS} octets, in hexadecimal digits with or without colons"
@@ -18,7 +16,8 @@ pub struct Serial(Vec<u8>);
 pub struct BadSerial;
 
 impl Serial {
-    /// The content octets, as they go into a TBSCertificate.
+    /// The content octets of the INTEGER, as they go into a TBSCertificate.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -70,14 +69,55 @@ impl fmt::Debug for Serial {
     }
 }
 
-impl ToSql for Serial {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+#[cfg(feature = "rusqlite")]
+impl rusqlite::ToSql for Serial {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
         self.0.to_sql()
     }
 }
 
-impl FromSql for Serial {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Self::try_from(value.as_blob()?).map_err(FromSqlError::other)
+#[cfg(feature = "rusqlite")]
+impl rusqlite::types::FromSql for Serial {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        Self::try_from(value.as_blob()?).map_err(rusqlite::types::FromSqlError::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_serial_has_one_form_however_it_was_written() {
+        let serial: Serial = "00:AB:01".parse().unwrap();
+        assert_eq!(serial.as_bytes(), [0x00, 0xab, 0x01]);
+        assert_eq!(serial.to_string(), "00ab01");
+        for same in ["ab01", "AB01", "0ab01", "00:00:ab:01"] {
+            assert_eq!(same.parse(), Ok(serial.clone()), "{same}");
+        }
+        assert_eq!(serial.to_string().parse(), Ok(serial));
+    }
+
+    #[test]
+    fn a_serial_is_positive_and_at_most_20_octets() {
+        let longest = [0x7f; 20];
+        assert_eq!(
+            Serial::try_from(longest.as_slice()).unwrap().as_bytes(),
+            longest
+        );
+        let padded = [[0x00; 2].as_slice(), &longest].concat();
+        assert_eq!(
+            Serial::try_from(padded.as_slice()).unwrap().as_bytes(),
+            longest
+        );
+        // The sign octet makes it 21.
+        assert_eq!(Serial::try_from([0x80; 20].as_slice()), Err(BadSerial));
+        assert_eq!(Serial::try_from([0x01; 21].as_slice()), Err(BadSerial));
+        assert_eq!("7ff".parse::<Serial>().unwrap().to_string(), "07ff");
+        for wrong in ["", "0", "00", "zz", "-1", "0x1"] {
+            assert_eq!(wrong.parse::<Serial>(), Err(BadSerial), "{wrong}");
+        }
     }
 }
