@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::note::{Algorithm, Note, VerifierKey};
 use assay_audit::{Event, Receipt};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::{self, Output};
 use clap::Args;
 use openssl::x509::X509;
 use serde::Serialize;
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::output::{self, Output};
 
 /// Check a receipt offline
 ///

@@ -35,6 +35,8 @@ async fn renew(fixture: &Fixture, number: u64, old: u64) {
 fn within(span: RangeInclusive<i64>) -> ExpiringQuery {
     ExpiringQuery {
         profile: None,
+        subject: None,
+        san: None,
         span,
         renewed: false,
         after: None,
