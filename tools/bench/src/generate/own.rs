@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use assay_audit::note::VerifierKey;
 use assay_hsm::{HsmConfig, Token};
@@ -163,5 +163,5 @@ fn rsa() -> Result<PKey<Private>, openssl::error::ErrorStack> {
 }
 
 fn now(clock: &Forwarded) -> i64 {
-    Timestamp::from(SystemTime::from(clock.wall())).seconds()
+    Timestamp::from(clock.wall()).seconds()
 }
