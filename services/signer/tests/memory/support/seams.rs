@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_signer::{Clock, Random};
+use assay_issuance::{Clock, Random};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::sha::sha256;
