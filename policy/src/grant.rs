@@ -20,7 +20,7 @@ pub struct Grant {
     claims: Claims,
 }
 
-/// A grant that was kept, before its claims are held to its source.
+/// A grant as it was kept, before its claims are compared with its source.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parts {
