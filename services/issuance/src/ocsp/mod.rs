@@ -13,7 +13,7 @@ use assay_hsm::{OperationError, Priority, Token};
 use assay_ocsp::{BasicResponse, CertId, Issuer, ResponseData, Status};
 use assay_store::{DueResponse, SignedResponse, Store, StoreError};
 use assay_types::{CertIdHash, Serial, Timestamp};
-use der::{Decode, Encode};
+use der::Decode;
 use openssl::error::ErrorStack;
 use openssl::sha::{sha1, sha256};
 use x509_cert::Certificate;
@@ -219,21 +219,12 @@ impl Ocsp {
 
 /// The CA as CertIDs name it.
 fn issuers(ca: &[u8], with_sha256: bool) -> Result<Vec<Issuer>, OcspError> {
-    let certificate = Certificate::from_der(ca)?;
-    let tbs = certificate.tbs_certificate();
-    let name = tbs.subject().to_der()?;
-    let key = tbs.subject_public_key_info().subject_public_key.raw_bytes();
-    let mut issuers = vec![Issuer {
-        hash: CertIdHash::Sha1,
-        name_hash: sha1(&name).to_vec(),
-        key_hash: sha1(key).to_vec(),
-    }];
+    let ca = Certificate::from_der(ca)?;
+    let of_sha1 = Issuer::of(&ca, CertIdHash::Sha1, |octets| sha1(octets).to_vec())?;
+    let mut issuers = vec![of_sha1];
     if with_sha256 {
-        issuers.push(Issuer {
-            hash: CertIdHash::Sha256,
-            name_hash: sha256(&name).to_vec(),
-            key_hash: sha256(key).to_vec(),
-        });
+        let of_sha256 = Issuer::of(&ca, CertIdHash::Sha256, |octets| sha256(octets).to_vec())?;
+        issuers.push(of_sha256);
     }
     Ok(issuers)
 }
