@@ -294,7 +294,7 @@ impl Issuance {
     pub async fn stop(&self) -> Result<(), StoreError> {
         let recorded = self.last_records().await;
         for generation in self.parts.generations.all() {
-            generation.hsm.shutdown().await;
+            generation.token.shutdown().await;
         }
         recorded
     }

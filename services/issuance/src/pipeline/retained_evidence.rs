@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use assay_audit::Attachment;
-use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, unix};
+use assay_decision::{Evidence, Permitted, Verdict, unix};
 use assay_policy::{Facts, Refusal, Tbs};
 use assay_scep::{Csr, FailInfo};
 use assay_store::PendingRow;
-use assay_types::Hash;
+use assay_types::{CanonicalError, Hash};
 use openssl::error::ErrorStack;
 
 use super::End;
@@ -101,7 +101,7 @@ impl RetainedEvidence {
         pending_id: Option<String>,
         verdict: Verdict,
         until: i64,
-    ) -> Result<Attachment, EvidenceError> {
+    ) -> Result<Attachment, CanonicalError> {
         let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
         let evidence = Evidence::new(
             facts,
@@ -122,8 +122,8 @@ fn salt(random: &dyn Random) -> Result<[u8; SALT_BYTES], ErrorStack> {
 }
 
 /// Nothing is permitted that could not be checked again.
-fn unkept(cause: EvidenceError) -> End {
-    if matches!(cause, EvidenceError::TooLong(_)) {
+fn unkept(cause: CanonicalError) -> End {
+    if matches!(cause, CanonicalError::TooLong { .. }) {
         return End::refused(
             FailInfo::BadRequest,
             "SCEP:csr-length",
