@@ -19,7 +19,6 @@ mod partial;
 mod rewrites;
 mod rollover;
 mod scenes;
-mod speed;
 mod tampering;
 #[path = "../../../../tests/shared/tier.rs"]
 mod tier;
