@@ -2,11 +2,14 @@
 //! that repeats.
 #![cfg(test)]
 
+mod elliptic;
 mod enrolment;
+mod ocsp;
 mod policy;
 mod queries;
 mod recovery;
 mod refusals;
+mod renewals;
 mod revocation;
 mod rollover;
 mod support;
