@@ -61,7 +61,14 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "expires = 2045-01-01T00:00:00Z",
             "expires = 2045-01-01",
             &[
-                "d.toml:9:11: expires: TOM-06: wanted a date-time in UTC such as 2026-01-31T00:00:00Z, got 2045-01-01",
+                "d.toml:9:11: expires: TOM-06: wanted a date-time in UTC, in whole seconds, such as 2026-01-31T00:00:00Z, got 2045-01-01",
+            ],
+        ),
+        (
+            "expires = 2045-01-01T00:00:00Z",
+            "expires = 2045-01-01T00:00:00.25Z",
+            &[
+                "d.toml:9:11: expires: TOM-06: wanted a date-time in UTC, in whole seconds, such as 2026-01-31T00:00:00Z, got 2045-01-01T00:00:00.25Z",
             ],
         ),
         (
@@ -303,8 +310,8 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "[quirks]\nallow_sha1 = { value = true }\nallow_3des = { value = true, until = 2027-01-01, by = 1 }",
             &[
                 "d.toml:58:14: quirks.allow_sha1.until: TOM-04: the key is missing",
-                "d.toml:59:38: quirks.allow_3des.until: TOM-06: wanted a date-time in UTC such as \
-               2026-01-31T00:00:00Z, got 2027-01-01",
+                "d.toml:59:38: quirks.allow_3des.until: TOM-06: wanted a date-time in UTC, in whole seconds, such \
+               as 2026-01-31T00:00:00Z, got 2027-01-01",
                 "d.toml:59:50: quirks.allow_3des.by: TOM-03: unknown key; the keys here are value, until",
             ],
         ),

@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CanonicalError {
     /// A number other than an integer, or a map whose keys are not strings.
-    #[error("canonical JSON holds strings, integers and booleans only")]
+    #[error("canonical JSON holds strings, integers, booleans and null only")]
     Inexpressible,
     /// Longer than its kind may be.
     #[error("{got} bytes, the maximum is {max}")]
@@ -24,8 +24,10 @@ pub enum CanonicalError {
     NotCanonical,
 }
 
-/// The canonical JSON of `value` (RFC 8785): one line, keys sorted, no spaces. Integers only, so its rules for numbers
-/// do not apply.
+/// The canonical JSON of `value`: one line, keys sorted by their bytes, no spaces, integers of 64 bits written exactly.
+///
+/// That is the form of RFC 8785, but for integers above 2^53, which it would round, and for the order of keys outside the
+/// Basic Multilingual Plane; our keys are ASCII.
 ///
 /// # Errors
 /// [`CanonicalError::Inexpressible`].

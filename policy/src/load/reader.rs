@@ -1,7 +1,7 @@
 //! A walk over a TOML document that collects every fault with its place and knows every key it was asked for.
 
 use std::ops::Range;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -243,10 +243,17 @@ impl<'d> Item<'d> {
             return self.wrong_type(reader, "a date-time such as 2026-01-31T00:00:00Z");
         };
         let text = time.to_string();
-        humantime::parse_rfc3339(&text).ok().or_else(|| {
+        // A certificate has whole seconds (RFC 5280, section 4.1.2.5), and so has the canonical form.
+        let whole = |time: &SystemTime| {
+            time.duration_since(UNIX_EPOCH)
+                .is_ok_and(|since| since.subsec_nanos() == 0)
+        };
+        humantime::parse_rfc3339(&text).ok().filter(whole).or_else(|| {
             self.refuse(
                 reader,
-                format!("wanted a date-time in UTC such as 2026-01-31T00:00:00Z, got {text}"),
+                format!(
+                    "wanted a date-time in UTC, in whole seconds, such as 2026-01-31T00:00:00Z, got {text}"
+                ),
             )
         })
     }
