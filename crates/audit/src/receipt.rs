@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
+use assay_types::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::note::{Note, VerifierKey};
 use crate::tree::{MAX_PROOF, ProofError, verify_inclusion};
 use crate::{Checkpoint, CheckpointError, Event, Inexpressible, Record, RecordError, canonical};
-use assay_types::Hash;
 
 /// Octets of a receipt: a record, 64 hashes and a note of some witnesses.
 pub const MAX_RECEIPT: usize = 128 * 1024;

@@ -1,7 +1,7 @@
+use assay_types::{Hash, TimestampMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::{Attachment, Event, Text, canonical};
-use assay_types::Hash;
 
 /// Octets of a record: a leaf of the log is at most 4 KiB.
 pub const MAX_RECORD: usize = 4096;
@@ -23,8 +23,8 @@ pub struct Context {
 /// When it happened, by both clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Moment {
-    /// Milliseconds since the Unix epoch, by the signer's clock.
-    pub wall_ms: i64,
+    /// By the signer's clock.
+    pub wall_ms: TimestampMillis,
     /// Milliseconds since the boot of `boot_id`; never goes back.
     pub monotonic_ms: u64,
 }

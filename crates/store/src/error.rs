@@ -2,10 +2,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use assay_audit::RecordError;
+use assay_types::Serial;
 use rusqlite::ErrorCode;
 
 use crate::{MAX_CRL_ENTRIES, MAX_ROWS};
-use assay_types::Serial;
 
 /// Why the store did not open.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 use std::ops::RangeInclusive;
 
+use assay_types::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::certificates::read;
@@ -12,12 +13,12 @@ use crate::{CertificateRow, Page, Store, StoreError};
 pub struct ExpiringQuery {
     /// Of this profile alone.
     pub profile: Option<String>,
-    /// The span in which notAfter lies, Unix seconds.
-    pub span: RangeInclusive<i64>,
+    /// The span in which notAfter lies.
+    pub span: RangeInclusive<Timestamp>,
     /// Also those that were renewed.
     pub renewed: bool,
-    /// Only those that come after this notAfter (Unix seconds) and position in the order of the answer.
-    pub after: Option<(i64, u64)>,
+    /// Only those that come after this notAfter and position in the order of the answer.
+    pub after: Option<(Timestamp, u64)>,
     /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
     pub rows: u32,
 }
@@ -25,8 +26,8 @@ pub struct ExpiringQuery {
 /// What is to be counted of each profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpirySpan {
-    /// The span in which notAfter lies, Unix seconds.
-    pub span: RangeInclusive<i64>,
+    /// The span in which notAfter lies.
+    pub span: RangeInclusive<Timestamp>,
     /// Those that were renewed, or those that were not.
     pub renewed: bool,
 }
@@ -62,7 +63,7 @@ impl Store {
     pub async fn list_expiring(
         &self,
         query: ExpiringQuery,
-    ) -> Result<Page<CertificateRow, (i64, u64)>, StoreError> {
+    ) -> Result<Page<CertificateRow, (Timestamp, u64)>, StoreError> {
         self.read(move |connection| {
             let size = limit(query.rows)? as usize;
             // One more than the page has tells whether it is the last.
@@ -177,7 +178,7 @@ mod tests {
     fn query(profile: Option<&str>) -> ExpiringQuery {
         ExpiringQuery {
             profile: profile.map(str::to_owned),
-            span: 0..=WITHIN,
+            span: Timestamp::default()..=Timestamp::from_seconds(WITHIN),
             renewed: false,
             after: None,
             rows: 0,

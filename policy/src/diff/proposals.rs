@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::time::{Duration, SystemTime};
 
 use super::words::set;
 use super::{Bearing, Change, DiffLine};
@@ -52,7 +51,11 @@ pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
     ] {
         if before != after {
             let bearing = if more { Bearing::More } else { Bearing::Less };
-            let what = format!("{key} from {} to {}", moment(before), moment(after));
+            let what = format!(
+                "{key} from {} to {}",
+                time(before.into()),
+                time(after.into())
+            );
             line.push((key.to_owned(), DiffLine::changed(bearing, what)));
         }
     }
@@ -100,10 +103,4 @@ fn entries(
             (format!("{table}.{name}"), line)
         })
         .collect()
-}
-
-/// Unix seconds.
-fn moment(seconds: i64) -> String {
-    let since = u64::try_from(seconds).unwrap_or_default();
-    time(SystemTime::UNIX_EPOCH + Duration::from_secs(since))
 }

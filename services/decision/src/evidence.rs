@@ -2,9 +2,8 @@
 
 use assay_audit::{Attachment, MAX_EVIDENCE, canonical};
 use assay_policy::{Facts, Grant, HashAlgorithm, Tbs};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 
-use crate::facts::{moment_ms, unix};
 use crate::grant::GrantError;
 use crate::wire::Wire;
 
@@ -16,8 +15,8 @@ pub const BUILDER: &str = concat!("assay ", env!("CARGO_PKG_VERSION"));
 pub struct Evidence {
     /// The profile that decided.
     pub profile: String,
-    /// The signer's clock, milliseconds since the Unix epoch.
-    pub decided_ms: i64,
+    /// The signer's clock.
+    pub decided_ms: TimestampMillis,
     /// DER of the CSR without its challengePassword.
     pub csr: Vec<u8>,
     /// SHA-256 of the CSR as it came.
@@ -53,10 +52,10 @@ pub enum Verdict {
 pub struct Permitted {
     /// Content octets of the serial number.
     pub serial: Vec<u8>,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
+    /// notBefore.
+    pub not_before: Timestamp,
+    /// notAfter.
+    pub not_after: Timestamp,
     /// SHA-256 of the CA certificate.
     pub issuer_sha256: Hash,
     /// SHA-256 of the TBSCertificate.
@@ -70,8 +69,8 @@ impl Permitted {
     pub fn new(tbs: &Tbs, issuer_sha256: Hash) -> Self {
         Self {
             serial: tbs.serial().to_vec(),
-            not_before: unix(tbs.not_before()),
-            not_after: unix(tbs.not_after()),
+            not_before: tbs.not_before().into(),
+            not_after: tbs.not_after().into(),
             issuer_sha256,
             tbs_digest: Hash::from(tbs.digest()),
             builder: BUILDER.to_owned(),
@@ -124,7 +123,7 @@ impl Evidence {
     ) -> Self {
         Self {
             profile: facts.profile.clone(),
-            decided_ms: moment_ms(facts.now),
+            decided_ms: facts.now.into(),
             csr,
             csr_sha256: Hash::from(csr_sha256),
             message_hash: facts.message_digest,
@@ -175,7 +174,7 @@ impl Evidence {
     pub fn seal(
         &self,
         salt: [u8; 32],
-        keep_until: i64,
+        keep_until: Timestamp,
     ) -> Result<(Attachment, Hash), EvidenceError> {
         let attachment = Attachment {
             salt,

@@ -1,6 +1,6 @@
 //! From the terms of SCEP to the terms of policy: the only place where the two meet.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use assay_policy::{Facts, Grant, HashAlgorithm, RequestedExtension};
 use assay_scep::{Csr, Digest};
@@ -49,21 +49,4 @@ pub fn named_hash(name: &str) -> Option<HashAlgorithm> {
         .iter()
         .copied()
         .find(|algorithm| algorithm.as_str() == name)
-}
-
-/// The time of a decision; the epoch for what is before it.
-pub fn moment(ms: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
-}
-
-/// Milliseconds since the Unix epoch, as the signer's clock counts.
-pub fn moment_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Seconds since the Unix epoch.
-pub fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -8,10 +8,8 @@ use assay_policy::{
     ChallengeKind, ClaimedNames, Claims, Dn, ForeignClaims, Grant, InventoryEntry, Renewed, Source,
     SubjectAltName,
 };
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use serde::{Deserialize, Serialize};
-
-use crate::facts::{moment, unix};
 
 /// A [`Grant`] in a form that can be kept: names in RFC 4514 and `TYPE:VALUE` text, times in Unix seconds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,7 +34,7 @@ struct ClaimsWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     names: Option<NamesWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires: Option<i64>,
+    expires: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inventory: Option<EntryWire>,
 }
@@ -99,7 +97,7 @@ impl From<&Grant> for GrantWire {
             claims: ClaimsWire {
                 profile: profile.clone(),
                 names: names.as_ref().map(NamesWire::from),
-                expires: expires.map(unix),
+                expires: expires.map(Into::into),
                 inventory: inventory.as_ref().map(EntryWire::from),
             },
         }
@@ -119,12 +117,12 @@ impl TryFrom<GrantWire> for Grant {
         let claims = Claims {
             profile,
             names: names.map(ClaimedNames::try_from).transpose()?,
-            expires: expires.map(seconds),
+            expires: expires.map(SystemTime::from),
             inventory: inventory.map(InventoryEntry::from),
         };
         let source = wire.source.clone().into();
         let grant = Self::from_parts(source, claims).map_err(GrantError::Claims)?;
-        // Names have spellings; a record has one.
+        // Names have spellings, and times end with the year 9999; a record has one form.
         if GrantWire::from(&grant) == wire {
             Ok(grant)
         } else {
@@ -255,9 +253,4 @@ pub fn issued_sha256(grant: &Grant) -> Result<Option<Hash>, Inexpressible> {
 
 fn texts(sans: &[SubjectAltName]) -> Vec<String> {
     sans.iter().map(ToString::to_string).collect()
-}
-
-/// Past the reach of milliseconds a time is cut, and then no longer what was written.
-fn seconds(seconds: i64) -> SystemTime {
-    moment(seconds.saturating_mul(1_000))
 }

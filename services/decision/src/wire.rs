@@ -1,7 +1,7 @@
 //! Evidence as it is written: flat JSON, binary in base64 or hex.
 
 use assay_policy::{Grant, HashAlgorithm};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub(crate) struct Wire {
     format: u64,
     kind: Kind,
     profile: String,
-    decided_ms: i64,
+    decided_ms: TimestampMillis,
     csr: String,
     csr_sha256: Hash,
     csr_whole: bool,
@@ -47,8 +47,8 @@ enum Kind {
 #[serde(deny_unknown_fields)]
 struct PermittedWire {
     serial: String,
-    not_before: i64,
-    not_after: i64,
+    not_before: Timestamp,
+    not_after: Timestamp,
     issuer_sha256: Hash,
     tbs_digest: Hash,
     builder: String,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use assay_policy::Profile;
-use assay_proto::Timestamp;
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
@@ -263,7 +262,7 @@ fn files_of(generation: &Generation) -> Vec<PublicFile> {
         content_type: "application/pkix-crl".to_owned(),
         content: crl.der.clone(),
         max_age_seconds: CRL_MAX_AGE_SECONDS,
-        last_modified: Some(Timestamp::at(crl.this_update)),
+        last_modified: Some(crl.this_update.into()),
         further_paths: further_paths("crl/ca.crl"),
     }));
     files

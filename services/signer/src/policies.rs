@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use assay_policy::{Bundle, Profile};
 use assay_store::Stop;
+use assay_types::Timestamp;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::terms::Approval;
@@ -13,8 +14,8 @@ use crate::terms::Approval;
 pub(crate) struct ActivePolicy {
     number: u64,
     bundle: Bundle,
-    /// Unix seconds from which it is not in force any more.
-    expires: i64,
+    /// When it ceases to be in force.
+    expires: Timestamp,
     approval: Approval,
 }
 
@@ -72,7 +73,7 @@ impl Policies {
 }
 
 impl ActivePolicy {
-    pub(crate) fn new(number: u64, bundle: Bundle, expires: i64, approval: Approval) -> Self {
+    pub(crate) fn new(number: u64, bundle: Bundle, expires: Timestamp, approval: Approval) -> Self {
         Self {
             number,
             bundle,
@@ -103,8 +104,8 @@ impl InForce {
         self.0.as_ref().as_ref().map_or(0, |active| active.number)
     }
 
-    /// Unix seconds; `None` before the first activation.
-    pub(crate) fn expires(&self) -> Option<i64> {
+    /// When it ceases to be in force; `None` before the first activation.
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
         self.0.as_ref().as_ref().map(|active| active.expires)
     }
 

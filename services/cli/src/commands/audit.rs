@@ -9,6 +9,7 @@ mod witness;
 use assay_audit::Event;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AuditRecord, ListAuditRequest, PageRequest};
+use assay_types::TimestampMillis;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -141,7 +142,8 @@ fn cells(record: &Value) -> Vec<String> {
     let time = record
         .get("wall_ms")
         .and_then(Value::as_i64)
-        .map_or_else(String::new, |ms| crate::output::time(ms / 1_000));
+        .map(|ms| TimestampMillis::from_millis(ms).seconds().to_string())
+        .unwrap_or_default();
     vec![
         text(record, "sequence"),
         time,

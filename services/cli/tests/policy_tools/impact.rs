@@ -1,18 +1,20 @@
 //! `assay policy impact`, on evidence as the signer keeps it.
 
-use assay_decision::{Evidence, Permitted, Verdict, facts, moment};
+use std::time::Duration;
+
+use assay_decision::{Evidence, Permitted, Verdict, facts};
 use assay_policy::{
     Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, SubjectAltName, decide,
 };
 use assay_scep::{Csr, Limits};
-use assay_types::Hash;
+use assay_types::{Hash, TimestampMillis};
 use serde_json::json;
 
 use crate::support::*;
 use crate::tier;
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
-const NOW_MS: i64 = 1_795_305_600_123;
+const NOW: TimestampMillis = TimestampMillis::from_millis(1_795_305_600_123);
 const SALT: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// A kind of request; each is recorded many times.
@@ -36,7 +38,7 @@ impl Request {
                         .map(|san| san.parse::<SubjectAltName>().unwrap())
                         .collect(),
                 };
-                let expires = moment(NOW_MS + 60_000 - NOW_MS % 1000);
+                let expires = (NOW.seconds() + Duration::from_secs(60)).into();
                 Grant::one_time(format!("c-{id}"), profile, names, expires)
             }
             None => {
@@ -56,7 +58,7 @@ impl Request {
         let facts = facts(
             &csr,
             self.profile,
-            moment(NOW_MS),
+            NOW.into(),
             self.message_hash,
             self.grant(0),
         );
@@ -66,8 +68,8 @@ impl Request {
             },
             Ok(_) => Verdict::Permit(Permitted {
                 serial: vec![0x5a; 17],
-                not_before: NOW_MS / 1000,
-                not_after: NOW_MS / 1000 + 86_400,
+                not_before: NOW.seconds(),
+                not_after: NOW.seconds() + Duration::from_secs(86_400),
                 issuer_sha256: Hash::of(b"issuer"),
                 tbs_digest: Hash::of(b"tbs"),
                 builder: "assay".to_owned(),

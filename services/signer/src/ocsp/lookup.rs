@@ -1,7 +1,6 @@
 //! Answers to frontends: from the store, within bounds of their own, which no enrolment shares.
 
 use assay_ocsp::{BasicResponse, Issuer};
-use assay_proto::Timestamp;
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{
     Busy, OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned, OcspUnknown, OcspWaiting,
@@ -56,7 +55,7 @@ impl Ocsp {
         if !self.lookups.frontends.take(&frontend.to_owned()) {
             return busy;
         }
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         match self
             .store
             .find_ocsp(self.ca_id.clone(), serial, hash, now)
@@ -106,8 +105,8 @@ fn signed(row: &OcspRow) -> Outcome {
     match whole {
         Ok(response) => Outcome::Signed(OcspSigned {
             response,
-            this_update: Some(Timestamp::at(row.this_update)),
-            next_update: Some(Timestamp::at(row.next_update)),
+            this_update: Some(row.this_update.into()),
+            next_update: Some(row.next_update.into()),
             max_age_seconds: MAX_AGE_SECONDS,
         }),
         Err(error) => {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use assay_types::Timestamp;
 use rusqlite::{Connection, OpenFlags, params};
 
 /// Bytes of a copy's serial before its number: with it as long as those that a signer draws, and none of them.
@@ -20,10 +21,10 @@ pub(super) struct OcspSurvey {
     pub(super) unsigned: u64,
     /// Of them those whose response was signed at the time asked for or before.
     pub(super) old: u64,
-    /// First and last thisUpdate, Unix seconds; 0 where nothing is signed.
-    pub(super) this_update: (i64, i64),
-    /// First nextUpdate, Unix seconds; 0 where nothing is signed.
-    pub(super) next_update: i64,
+    /// First and last thisUpdate; 1970 where nothing is signed.
+    pub(super) this_update: (Timestamp, Timestamp),
+    /// First nextUpdate; 1970 where nothing is signed.
+    pub(super) next_update: Timestamp,
 }
 
 /// Puts copies of the first issued certificate's row into a state file that no signer has open, each with a serial of its
@@ -63,8 +64,8 @@ pub(super) fn multiply(path: &Path, copies: u32) -> rusqlite::Result<Vec<Vec<u8>
     Ok(serials)
 }
 
-/// Looks at every response; `until` (Unix seconds) separates the old ones from the new. A signer may have the file open.
-pub(super) fn survey(path: &Path, until: i64) -> rusqlite::Result<OcspSurvey> {
+/// Looks at every response; `until` separates the old ones from the new. A signer may have the file open.
+pub(super) fn survey(path: &Path, until: Timestamp) -> rusqlite::Result<OcspSurvey> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.query_row(

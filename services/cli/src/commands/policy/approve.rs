@@ -14,7 +14,7 @@ use crate::admin::Admin;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::installation::Installation;
-use crate::output::{self, Output};
+use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
@@ -71,8 +71,8 @@ pub(crate) fn approve(
     Ok(Approval {
         number: proposal.number,
         ticket: proposal.ticket,
-        not_before: output::time(proposal.not_before),
-        expires: output::time(proposal.expires),
+        not_before: proposal.not_before.to_string(),
+        expires: proposal.expires.to_string(),
         resumes: proposal.resumes.iter().map(ToString::to_string).collect(),
         files: policy.into_iter().map(|file| file.name).collect(),
         changes,

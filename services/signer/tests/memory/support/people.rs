@@ -1,7 +1,10 @@
 //! What people do: operators administer, others propose and approve policy.
 
+use std::time::Duration;
+
 use assay_proto::Named;
 use assay_proto::v1::RevocationReason;
+use assay_types::Timestamp;
 use std::collections::BTreeSet;
 
 use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, sign_proposal};
@@ -69,7 +72,7 @@ impl Stand {
         let hash = |text: &str| <[u8; 32]>::try_from(hex::decode(text).unwrap()).unwrap();
         let heads = basis.inventories.iter();
         let inventories = heads.map(|(name, head)| (ProfileName::parse(name).unwrap(), hash(head)));
-        let now = self.clock.now();
+        let now = Timestamp::from_seconds(self.clock.now());
         Proposed {
             proposal: Proposal {
                 number: basis.number + 1,
@@ -80,7 +83,7 @@ impl Stand {
                 model: bundle.model_hash,
                 issuer: hash(&basis.issuer),
                 not_before: now,
-                expires: now + 365 * 86_400,
+                expires: now + Duration::from_secs(365 * 86_400),
                 ticket: "TEST-1".to_owned(),
                 resumes: BTreeSet::new(),
                 settings: basis.settings.into_iter().collect(),

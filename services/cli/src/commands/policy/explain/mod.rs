@@ -6,11 +6,12 @@ mod request;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use assay_decision::{facts, unix};
+use assay_decision::facts;
 use assay_policy::{
     Approval, Bundle, Facts, Field, HashAlgorithm, Issuer, Profile, Refusal, decide, explain,
     fields,
 };
+use assay_types::Timestamp;
 use clap::Args;
 use serde::Serialize;
 
@@ -171,8 +172,8 @@ impl Explained {
         let certificate = decide(profile, facts).ok().map(|permit| Certificate {
             subject: permit.subject().to_string(),
             sans: permit.sans().iter().map(ToString::to_string).collect(),
-            not_before: output::time(unix(not_before)),
-            not_after: output::time(unix(not_after)),
+            not_before: Timestamp::from(not_before).to_string(),
+            not_after: Timestamp::from(not_after).to_string(),
             crl_distribution_points: profile.crl_distribution_points().to_vec(),
             ca_issuers: profile.ca_issuers().to_vec(),
             ocsp: profile.ocsp().to_vec(),
@@ -192,7 +193,7 @@ impl Explained {
         Self {
             profile: profile.name().to_string(),
             version: profile.version(),
-            at: output::time(unix(facts.now)),
+            at: Timestamp::from(facts.now).to_string(),
             outcome,
             fields: fields(profile, facts).iter().map(FieldView::from).collect(),
             certificate,

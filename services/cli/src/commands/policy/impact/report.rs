@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::replay::{Counts, Flipped, Tally};
 use crate::failure::Outcome;
-use crate::output::{self, Output, Row};
+use crate::output::{Output, Row};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -204,7 +204,7 @@ impl From<&Flipped> for FlipRow {
         } = flipped;
         Self {
             sequence: *sequence,
-            decided_at: output::time(decided_ms.div_euclid(1000)),
+            decided_at: decided_ms.seconds().to_string(),
             profile: profile.clone(),
             flip: word(*flip),
             rule_then: rule_then.clone(),
