@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use assay_types::{Curve, Digest};
 use const_oid::ObjectIdentifier;
 
 use super::Quotas;
-use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport, KeyUsageBit};
+use crate::algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 use crate::attribute::StringEncoding;
 use crate::san::SanKind;
-use assay_types::Curve;
 
 /// Which version of the profile this is, and who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub(crate) enum ChallengeRule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AlgorithmRules {
-    pub(crate) message_digests: Vec<HashAlgorithm>,
-    pub(crate) csr_digests: Vec<HashAlgorithm>,
+    pub(crate) message_digests: Vec<Digest>,
+    pub(crate) csr_digests: Vec<Digest>,
     pub(crate) ciphers: Vec<ContentCipher>,
     pub(crate) key_transports: Vec<KeyTransport>,
 }

@@ -8,7 +8,7 @@ use assay_types::Hash;
 use crate::ca::Ca;
 use crate::deviation::Deviation;
 use crate::evidence::{Evidence, Permitted, Verdict};
-use crate::facts::{facts, hash};
+use crate::facts::facts;
 
 /// What the evidence and the policy come to: the same as was recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,7 +77,7 @@ pub(crate) fn read_csr(evidence: &Evidence) -> Result<Csr, Deviation> {
         csr.verify_proof_of_possession()
             .map_err(Deviation::ProofOfPossession)?;
     }
-    let found = hash(csr.signature_digest());
+    let found = csr.signature_digest();
     if found != evidence.csr_hash {
         return Err(Deviation::CsrHash {
             recorded: evidence.csr_hash.as_str(),

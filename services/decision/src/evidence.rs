@@ -1,8 +1,8 @@
 //! What is kept of a decision: enough to make it again, and no secret.
 
 use assay_audit::{Attachment, MAX_EVIDENCE, canonical};
-use assay_policy::{Facts, Grant, HashAlgorithm, Tbs};
-use assay_types::{Hash, Timestamp, TimestampMillis};
+use assay_policy::{Facts, Grant, Tbs};
+use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
 
 use crate::grant::GrantError;
 use crate::wire::Wire;
@@ -22,9 +22,9 @@ pub struct Evidence {
     /// SHA-256 of the CSR as it came.
     pub csr_sha256: Hash,
     /// Hash of the CMS signature.
-    pub message_hash: HashAlgorithm,
+    pub message_hash: Digest,
     /// Hash of the CSR's signature.
-    pub csr_hash: HashAlgorithm,
+    pub csr_hash: Digest,
     /// What authorised it; `None` where nothing did.
     pub grant: Option<Grant>,
     /// The waiting request that an operator approved, or that the decision began.

@@ -2,15 +2,16 @@
 
 use std::time::SystemTime;
 
-use assay_policy::{Facts, Grant, HashAlgorithm, RequestedExtension};
-use assay_scep::{Csr, Digest};
+use assay_policy::{Facts, Grant, RequestedExtension};
+use assay_scep::Csr;
+use assay_types::Digest;
 
 /// Everything that a decision may look at.
 pub fn facts(
     csr: &Csr,
     profile: &str,
     now: SystemTime,
-    message_digest: HashAlgorithm,
+    message_digest: Digest,
     grant: Option<Grant>,
 ) -> Facts {
     let extensions: Vec<RequestedExtension<'_>> = csr
@@ -27,26 +28,8 @@ pub fn facts(
         &extensions,
         profile,
         now,
-        hash(csr.signature_digest()),
+        csr.signature_digest(),
         message_digest,
         grant,
     )
-}
-
-/// A digest of a message in the terms of policy.
-pub fn hash(digest: Digest) -> HashAlgorithm {
-    match digest {
-        Digest::Sha1 => HashAlgorithm::Sha1,
-        Digest::Sha256 => HashAlgorithm::Sha256,
-        Digest::Sha384 => HashAlgorithm::Sha384,
-        Digest::Sha512 => HashAlgorithm::Sha512,
-    }
-}
-
-/// A hash algorithm by the name under which it was kept.
-pub fn named_hash(name: &str) -> Option<HashAlgorithm> {
-    HashAlgorithm::ALL
-        .iter()
-        .copied()
-        .find(|algorithm| algorithm.as_str() == name)
 }

@@ -1,13 +1,12 @@
 //! Evidence as it is written: flat JSON, binary in base64 or hex.
 
-use assay_policy::{Grant, HashAlgorithm};
-use assay_types::{Hash, Timestamp, TimestampMillis};
+use assay_policy::Grant;
+use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Evidence, EvidenceError, Permitted, Verdict};
-use crate::facts::named_hash;
 use crate::grant::GrantWire;
 
 /// The one format so far.
@@ -191,8 +190,8 @@ impl TryFrom<PermittedWire> for Permitted {
     }
 }
 
-fn algorithm(name: &'static str, text: &str) -> Result<HashAlgorithm, EvidenceError> {
-    named_hash(text).ok_or_else(|| member(name, "sha1, sha256, sha384 or sha512"))
+fn algorithm(name: &'static str, text: &str) -> Result<Digest, EvidenceError> {
+    Digest::named(text).ok_or_else(|| member(name, "sha1, sha256, sha384 or sha512"))
 }
 
 fn member(member: &'static str, wanted: &'static str) -> EvidenceError {

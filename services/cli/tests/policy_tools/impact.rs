@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use assay_decision::{Evidence, Permitted, Verdict, facts};
-use assay_policy::{
-    Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, SubjectAltName, decide,
-};
+use assay_policy::{Bundle, ClaimedNames, Dn, Grant, InventoryEntry, SubjectAltName, decide};
 use assay_scep::{Csr, Limits};
-use assay_types::{Hash, TimestampMillis};
+use assay_types::{Digest, Hash, TimestampMillis};
 use serde_json::json;
 
 use crate::support::*;
@@ -21,7 +19,7 @@ const SALT: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
 struct Request {
     profile: &'static str,
     csr: Vec<u8>,
-    message_hash: HashAlgorithm,
+    message_hash: Digest,
     /// Of the one-time challenge; `None` for the shared one.
     challenge: Option<(&'static str, &'static [&'static str])>,
 }
@@ -127,15 +125,15 @@ fn ten(desk: &Desk) -> Vec<Request> {
         message_hash,
         challenge: Some(challenge),
     };
-    let sha256 = HashAlgorithm::Sha256;
+    let sha256 = Digest::Sha256;
     let mut requests: Vec<Request> = (0..5).map(|_| request(&good, sha256, DEVICE)).collect();
     requests.extend([
         request(&der("sha384.csr", device, &one, "sha384"), sha256, DEVICE),
         request(&der("two.csr", device, &two, "sha256"), sha256, TWO_NAMES),
-        request(&good, HashAlgorithm::Sha1, DEVICE),
+        request(&good, Digest::Sha1, DEVICE),
         request(
             &der("other.csr", "/O=Example/CN=device-2", &one, "sha256"),
-            HashAlgorithm::Sha1,
+            Digest::Sha1,
             DEVICE,
         ),
         Request {

@@ -108,7 +108,7 @@ fn a_csr_that_was_kept_with_its_challenge_is_named() {
 #[test]
 fn another_hash_of_the_csr_deviates() {
     let (case, mut evidence) = first();
-    evidence.csr_hash = assay_policy::HashAlgorithm::Sha512;
+    evidence.csr_hash = assay_types::Digest::Sha512;
     deviates(again(&case, &evidence), "csr_hash");
 }
 

@@ -5,10 +5,10 @@ use assay_decision::{
     Evidence, EvidenceError, GrantError, Permitted, Verdict, claims_sha256, issued_sha256,
 };
 use assay_policy::{
-    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, HashAlgorithm, InventoryEntry, Rdn,
-    Renewed, SubjectAltName,
+    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, InventoryEntry, Rdn, Renewed,
+    SubjectAltName,
 };
-use assay_types::{Hash, Timestamp, TimestampMillis};
+use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -239,8 +239,8 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     ]
 }
 
-fn algorithm() -> impl Strategy<Value = HashAlgorithm> {
-    prop::sample::select(HashAlgorithm::ALL)
+fn algorithm() -> impl Strategy<Value = Digest> {
+    prop::sample::select(Digest::ALL.to_vec())
 }
 
 proptest! {

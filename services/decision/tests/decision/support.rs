@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use assay_decision::{Ca, Evidence, Permitted, Verdict, facts};
 use assay_policy::{
-    Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, PublicKeyFacts, Renewed,
-    StringEncoding, SubjectAltName, decide, tbs,
+    Bundle, ClaimedNames, Dn, Grant, InventoryEntry, PublicKeyFacts, Renewed, StringEncoding,
+    SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
-use assay_scep::{Csr, Digest, Limits};
-use assay_types::TimestampMillis;
+use assay_scep::{Csr, Limits};
+use assay_types::{Digest, TimestampMillis};
 use der::Encode;
 use der::asn1::OctetString;
 use openssl::asn1::Asn1Time;
@@ -193,7 +193,7 @@ impl Case {
             &self.csr,
             self.profile,
             NOW.into(),
-            HashAlgorithm::Sha256,
+            Digest::Sha256,
             self.grant.clone(),
         );
         let ca = ca();

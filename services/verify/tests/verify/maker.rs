@@ -9,13 +9,12 @@ use assay_audit::{
 };
 use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts};
 use assay_policy::{
-    Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, HashAlgorithm, InventoryEntry,
-    PolicyFile, ProfileName, Proposal, PublicKeyFacts, Renewed, Source, StringEncoding,
-    SubjectAltName, decide, tbs,
+    Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, InventoryEntry, PolicyFile, ProfileName,
+    Proposal, PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Digest, Limits};
-use assay_types::{Hash, Timestamp, TimestampMillis};
+use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
 use assay_verify::layout::{EvidenceLine, InventoryLine, Place};
 use der::asn1::{Any, BitString, OctetString};
 use der::{Decode, Encode, Sequence};
@@ -422,7 +421,7 @@ impl Maker {
             &csr,
             asks.profile,
             self.wall().into(),
-            HashAlgorithm::Sha256,
+            Digest::Sha256,
             asks.grant.clone(),
         );
         (csr, facts)

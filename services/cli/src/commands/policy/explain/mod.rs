@@ -8,10 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use assay_decision::facts;
 use assay_policy::{
-    Approval, Bundle, Facts, Field, HashAlgorithm, Issuer, Profile, Refusal, decide, explain,
-    fields,
+    Approval, Bundle, Facts, Field, Issuer, Profile, Refusal, decide, explain, fields,
 };
-use assay_types::Timestamp;
+use assay_types::{Digest, Timestamp};
 use clap::Args;
 use serde::Serialize;
 
@@ -68,7 +67,7 @@ pub(crate) struct ExplainArgs {
 
     /// Hash of the signature over the SCEP message that brings the CSR
     #[arg(long, value_name = "HASH", default_value = "sha256", value_parser = hash)]
-    message_hash: HashAlgorithm,
+    message_hash: Digest,
 }
 
 pub(super) fn run(args: &ExplainArgs, dir: Option<&Path>, out: Output) -> Outcome {
@@ -109,12 +108,9 @@ fn time(text: &str) -> Result<SystemTime, String> {
         .map_err(|_| "wanted a time such as 2027-02-01 or 2027-02-01T12:00:00Z".to_owned())
 }
 
-fn hash(text: &str) -> Result<HashAlgorithm, String> {
-    assay_decision::named_hash(text).ok_or_else(|| {
-        let known: Vec<&str> = HashAlgorithm::ALL
-            .iter()
-            .map(|hash| hash.as_str())
-            .collect();
+fn hash(text: &str) -> Result<Digest, String> {
+    Digest::named(text).ok_or_else(|| {
+        let known: Vec<&str> = Digest::ALL.iter().map(|hash| hash.as_str()).collect();
         format!("wanted one of {}", known.join(", "))
     })
 }
