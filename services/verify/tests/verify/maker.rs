@@ -13,7 +13,7 @@ use assay_policy::{
     Proposal, PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
-use assay_scep::{Csr, Digest, Limits};
+use assay_scep::{Csr, Limits};
 use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
 use assay_verify::layout::{EvidenceLine, InventoryLine, Place};
 use der::asn1::{Any, BitString, OctetString};
