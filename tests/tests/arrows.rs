@@ -24,7 +24,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-console", &[]),
     (
         "assay-operator",
-        &["assay-console", "assay-proto", "assay-runtime"],
+        &[
+            "assay-audit",
+            "assay-console",
+            "assay-proto",
+            "assay-runtime",
+            "assay-types",
+            "assay-verify",
+        ],
     ),
     (
         "assay-decision",
@@ -111,6 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "assay-console",
             "assay-hsm",
+            "assay-ocsp",
             "assay-operator",
             "assay-policy",
             "assay-proto",

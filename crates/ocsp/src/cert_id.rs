@@ -1,7 +1,8 @@
 use assay_types::CertIdHash;
 use const_oid::db::rfc5912::{ID_SHA_1, ID_SHA_256};
 use der::asn1::{Any, Null, ObjectIdentifier, OctetString, Uint};
-use der::{Sequence, Tag, Tagged};
+use der::{Encode, Sequence, Tag, Tagged};
+use x509_cert::Certificate;
 
 use crate::Error;
 
@@ -23,6 +24,27 @@ pub struct CertId {
     pub issuer: Issuer,
     /// Its serial number, big-endian, as read without a sign octet. One is ignored when it is written.
     pub serial: Vec<u8>,
+}
+
+impl Issuer {
+    /// This CA. `digest` computes the hash algorithm `hash`.
+    ///
+    /// # Errors
+    /// The name of the CA cannot be encoded.
+    pub fn of(
+        ca: &Certificate,
+        hash: CertIdHash,
+        digest: impl Fn(&[u8]) -> Vec<u8>,
+    ) -> Result<Self, Error> {
+        let ca = ca.tbs_certificate();
+        let name = ca.subject().to_der().map_err(|_| Error::Unencodable)?;
+        let key = ca.subject_public_key_info().subject_public_key.raw_bytes();
+        Ok(Self {
+            hash,
+            name_hash: digest(&name),
+            key_hash: digest(key),
+        })
+    }
 }
 
 #[derive(Clone, Sequence)]

@@ -6,7 +6,7 @@ use assay_types::{CertIdHash, Timestamp};
 use const_oid::AssociatedOid;
 use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
-use der::{Decode, Encode};
+use der::Decode;
 use openssl::sha::{sha1, sha256};
 use openssl::x509::X509;
 use thiserror::Error;
@@ -69,11 +69,11 @@ impl Responder {
         let unreadable = "the responder's certificate, or the CA's, cannot be read";
         let ca = Certificate::from_der(ca_der).map_err(|_| unreadable)?;
         let certificate = Certificate::from_der(own_der).map_err(|_| unreadable)?;
-        let (ca, tbs) = (ca.tbs_certificate(), certificate.tbs_certificate());
+        let tbs = certificate.tbs_certificate();
         let signed = X509::from_der(ca_der)
             .and_then(|ca| X509::from_der(own_der)?.verify(&*ca.public_key()?))
             .unwrap_or(false);
-        if !signed || tbs.issuer() != ca.subject() {
+        if !signed || tbs.issuer() != ca.tbs_certificate().subject() {
             return Err("the responder's certificate is not issued by the CA");
         }
         if extension::<ExtendedKeyUsage>(tbs)?.is_none_or(|usage| usage.0 != [ID_KP_OCSP_SIGNING]) {
@@ -92,22 +92,14 @@ impl Responder {
         {
             return Err("the responder's certificate lacks id-pkix-ocsp-nocheck");
         }
-        let name = ca.subject().to_der().map_err(|_| unreadable)?;
-        let key = ca.subject_public_key_info().subject_public_key.raw_bytes();
+        let of_sha1 = Issuer::of(&ca, CertIdHash::Sha1, |octets| sha1(octets).to_vec());
+        let of_sha256 = Issuer::of(&ca, CertIdHash::Sha256, |octets| sha256(octets).to_vec());
         let own_key = tbs.subject_public_key_info();
         Ok(Self {
             key_hash: sha1(own_key.subject_public_key.raw_bytes()),
             issuers: [
-                Issuer {
-                    hash: CertIdHash::Sha1,
-                    name_hash: sha1(&name).to_vec(),
-                    key_hash: sha1(key).to_vec(),
-                },
-                Issuer {
-                    hash: CertIdHash::Sha256,
-                    name_hash: sha256(&name).to_vec(),
-                    key_hash: sha256(key).to_vec(),
-                },
+                of_sha1.map_err(|_| unreadable)?,
+                of_sha256.map_err(|_| unreadable)?,
             ],
             not_after: tbs.validity().not_after.to_system_time().into(),
         })

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use assay_types::CertIdHash;
 use openssl::rand::rand_bytes;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::http::Http;
-use super::message::{Hash, Party, Said};
+use super::party::{Party, Said};
 use crate::failure::{OrFail, Outcome};
 use crate::report::Latency;
 
@@ -113,12 +114,12 @@ impl Drop for Lookups {
 async fn ask(requester: Requester, seen: Arc<Mutex<Seen>>, all_signed: Arc<AtomicBool>) {
     let mut interval = interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut hash = Hash::Sha1;
+    let mut hash = CertIdHash::Sha1;
     loop {
         interval.tick().await;
         hash = match hash {
-            Hash::Sha1 => Hash::Sha256,
-            Hash::Sha256 => Hash::Sha1,
+            CertIdHash::Sha1 => CertIdHash::Sha256,
+            CertIdHash::Sha256 => CertIdHash::Sha1,
         };
         let begin = Instant::now();
         let late = all_signed.load(Ordering::Relaxed);
@@ -131,7 +132,7 @@ async fn ask(requester: Requester, seen: Arc<Mutex<Seen>>, all_signed: Arc<Atomi
 
 impl Requester {
     /// Any of the certificates.
-    async fn one(&self, hash: Hash) -> Outcome<(Duration, Said)> {
+    async fn one(&self, hash: CertIdHash) -> Outcome<(Duration, Said)> {
         let mut random = [0; size_of::<u64>()];
         rand_bytes(&mut random).or_fail("no random numbers to be had")?;
         let count = self.serials.len().max(1) as u64;
@@ -147,15 +148,22 @@ impl Requester {
 }
 
 impl Seen {
-    fn note(&mut self, at: Instant, took: Duration, hash: Hash, said: Said, all_signed: bool) {
+    fn note(
+        &mut self,
+        at: Instant,
+        took: Duration,
+        hash: CertIdHash,
+        said: Said,
+        all_signed: bool,
+    ) {
         self.answers.push((at, took));
         match said {
             Said::Good(data) => {
                 self.good += 1;
                 let [of_sha1, of_sha256] = &mut self.data;
                 *match hash {
-                    Hash::Sha1 => of_sha1,
-                    Hash::Sha256 => of_sha256,
+                    CertIdHash::Sha1 => of_sha1,
+                    CertIdHash::Sha256 => of_sha256,
                 } = data;
             }
             Said::TryLater if !all_signed => self.not_yet += 1,

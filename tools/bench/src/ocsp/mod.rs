@@ -3,8 +3,8 @@
 mod floor;
 mod http;
 mod lookups;
-mod message;
 mod meter;
+mod party;
 mod report;
 mod run;
 mod stand;

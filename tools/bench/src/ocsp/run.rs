@@ -9,8 +9,8 @@ use assay_types::Timestamp;
 
 use super::http::Http;
 use super::lookups::{Lookups, Requester};
-use super::message::Party;
 use super::meter::{Meter, Reading};
+use super::party::Party;
 use super::report::{Cost, Cycle, Enrolments, Phase, Report, Scale};
 use super::stand::{Ready, Stand};
 use super::store::{self, OcspSurvey};

@@ -1,11 +1,11 @@
 use assay_audit::tile::{entries_path, write_entries};
+use assay_console::failure::{OrFail, Outcome};
 use assay_proto::v1::ExportLeaf;
 use assay_verify::layout::{EvidenceLine, Place};
 use openssl::x509::X509;
 
 use super::folder::Folder;
 use super::inconsistent;
-use crate::failure::{OrFail, Outcome};
 
 /// The records of one bundle with what is kept beside them.
 #[derive(Default)]

@@ -1,13 +1,9 @@
 //! `assay export`: the audit log with all that an auditor needs to decide again, as a directory to take home.
 
-mod bundle;
-mod folder;
-mod growing;
-mod receive;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_operator::export::Receiver;
 use assay_proto::v1::ExportRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_runtime::drain::Shutdown;
@@ -15,8 +11,6 @@ use clap::Args;
 use serde::Serialize;
 use tonic::Streaming;
 
-use self::folder::Folder;
-use self::receive::Receiver;
 use crate::admin::{self, Admin};
 use crate::commands::list::RangeArgs;
 use crate::failure::{Exit, Failure, OrFail, Outcome};
@@ -84,14 +78,13 @@ pub(crate) async fn run(args: ExportArgs, installation: &Installation, out: Outp
 
 async fn export(args: ExportArgs, installation: &Installation) -> Outcome<Summary> {
     let start = std::time::Instant::now();
-    let folder = Folder::create(&args.out)?;
+    let mut receiver = Receiver::create(&args.out)?;
     let mut admin = Admin::connect(installation).await?;
     let request = ExportRequest {
         recorded: args.recorded.into(),
         cosigned: args.cosigned,
     };
     let mut items: Streaming<_> = admin.call(request, AdministrationClient::export).await?;
-    let mut receiver = Receiver::new(folder);
     loop {
         let next = tokio::time::timeout(SILENCE, items.message()).await;
         let next = next.or_fail(format!(
@@ -103,8 +96,7 @@ async fn export(args: ExportArgs, installation: &Installation) -> Outcome<Summar
             None => break,
         }
     }
-    let (folder, received) = receiver.finish()?;
-    let (files, octets) = folder.close(received.size, received.bundles)?;
+    let received = receiver.finish()?;
     Ok(Summary {
         directory: args.out.display().to_string(),
         records: received.size,
@@ -113,8 +105,8 @@ async fn export(args: ExportArgs, installation: &Installation) -> Outcome<Summar
         certificates: received.certificates,
         policies: received.policies,
         issuers: received.issuers,
-        files,
-        octets,
+        files: received.files,
+        octets: received.octets,
         origin: received.origin,
         root: received.root.to_string(),
         cosignatures: received.cosignatures,
@@ -144,13 +136,4 @@ impl Summary {
 
 fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "stopped before the export was whole").next("nothing was kept")
-}
-
-/// The signer sent something that contradicts what it sent before.
-fn inconsistent(what: impl Into<String>) -> Failure {
-    Failure::failed(format!(
-        "the signer's export does not hold: {}",
-        what.into()
-    ))
-    .next("nothing was kept; look at the signer's log, and at `assay audit checkpoint`")
 }

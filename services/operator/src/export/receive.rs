@@ -1,7 +1,11 @@
+use std::path::Path;
+
 use assay_audit::Checkpoint;
 use assay_audit::note::{Note, VerifierKey};
 use assay_audit::tile::Tiler;
 use assay_audit::tree::Frontier;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::progress::Progress;
 use assay_proto::v1::export_item::Item;
 use assay_proto::v1::{
     ExportHead, ExportInventoryChange, ExportIssuer, ExportItem, ExportLeaf, ExportPolicy,
@@ -13,12 +17,10 @@ use super::bundle::Bundle;
 use super::folder::Folder;
 use super::growing::Growing;
 use super::inconsistent;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::progress::Progress;
 
 /// Takes an export item by item, and holds each to what came before: what the signer sends has to lead to the root
 /// that the log's key signed.
-pub(super) struct Receiver {
+pub struct Receiver {
     folder: Folder,
     head: Option<Head>,
     inventory: Option<Growing>,
@@ -33,27 +35,43 @@ struct Head {
     progress: Progress,
 }
 
-/// What came so far.
-pub(super) struct Received {
-    pub(super) size: u64,
-    pub(super) root: Hash,
-    pub(super) origin: String,
-    pub(super) cosignatures: usize,
+/// What came, and what was written.
+pub struct Received {
+    /// Records under the checkpoint.
+    pub size: u64,
+    /// Of the tree over them.
+    pub root: Hash,
+    /// The name of the log.
+    pub origin: String,
+    /// Signatures of witnesses under the checkpoint.
+    pub cosignatures: usize,
     /// Bundles whose records are held.
-    pub(super) bundles: Vec<u64>,
-    pub(super) records_held: u64,
-    pub(super) evidence: u64,
-    pub(super) certificates: u64,
-    pub(super) policies: u64,
+    bundles: Vec<u64>,
+    /// Records that are held whole.
+    pub records_held: u64,
+    /// Decisions with their evidence.
+    pub evidence: u64,
+    /// Certificates.
+    pub certificates: u64,
+    /// Versions of the policy.
+    pub policies: u64,
     /// CAs.
-    pub(super) issuers: u64,
+    pub issuers: u64,
+    /// Files of the directory.
+    pub files: usize,
+    /// Their length in all.
+    pub octets: u64,
 }
 
 impl Receiver {
-    pub(super) fn new(folder: Folder) -> Self {
+    /// Begins the directory, which must not exist yet and appears under its name when it is whole.
+    ///
+    /// # Errors
+    /// The directory exists, or cannot be written.
+    pub fn create(directory: &Path) -> Outcome<Self> {
         let tree = Frontier::new();
-        Self {
-            folder,
+        Ok(Self {
+            folder: Folder::create(directory)?,
             head: None,
             inventory: None,
             received: Received {
@@ -67,14 +85,20 @@ impl Receiver {
                 certificates: 0,
                 policies: 0,
                 issuers: 0,
+                files: 0,
+                octets: 0,
             },
             tree,
             tiler: Tiler::new(),
             bundle: Bundle::default(),
-        }
+        })
     }
 
-    pub(super) fn take(&mut self, item: ExportItem) -> Outcome {
+    /// Takes the next item.
+    ///
+    /// # Errors
+    /// It contradicts those before it, or cannot be written.
+    pub fn take(&mut self, item: ExportItem) -> Outcome {
         let Some(item) = item.item else {
             return Err(newer());
         };
@@ -87,8 +111,11 @@ impl Receiver {
         }
     }
 
-    /// Everything under the checkpoint has come; else what was missing.
-    pub(super) fn finish(mut self) -> Outcome<(Folder, Received)> {
+    /// Ends the directory after the last item.
+    ///
+    /// # Errors
+    /// Not everything under the checkpoint has come, or the directory cannot be written.
+    pub fn finish(mut self) -> Outcome<Received> {
         self.end_inventory()?;
         let Some(Head { checkpoint, .. }) = self.head.take() else {
             return Err(inconsistent("it is empty"));
@@ -116,7 +143,10 @@ impl Receiver {
         self.received.size = checkpoint.size;
         self.received.root = root;
         self.received.origin = checkpoint.origin;
-        Ok((self.folder, self.received))
+        let bundles = std::mem::take(&mut self.received.bundles);
+        (self.received.files, self.received.octets) =
+            self.folder.close(checkpoint.size, bundles)?;
+        Ok(self.received)
     }
 
     fn head(&mut self, head: ExportHead) -> Outcome {
@@ -181,7 +211,7 @@ impl Receiver {
             if path.parse::<Place>().ok() != Some(place) {
                 return Err(inconsistent(format!(
                     "policy {number} has a file `{}`",
-                    crate::output::printable(&file.name)
+                    assay_console::output::printable(&file.name)
                 )));
             }
             self.folder.write(&path, &file.content)?;

@@ -3,11 +3,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
 use assay_types::Hash;
 use assay_verify::layout::{Manifest, ManifestFile, Place};
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
 
 /// A directory that appears under its name only once it is whole and on disk.
 pub(super) struct Folder {

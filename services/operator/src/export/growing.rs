@@ -1,11 +1,11 @@
 use std::fs::File;
 use std::io::Write;
 
+use assay_console::failure::{OrFail, Outcome};
 use assay_types::Hash;
 use openssl::sha::Sha256;
 
 use super::folder::Folder;
-use crate::failure::{OrFail, Outcome};
 
 /// A file of lines that grows as they come.
 pub(super) struct Growing {
