@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use openssl::hash::MessageDigest;
 use openssl::ocsp::{OcspCertId, OcspCertStatus, OcspRequest, OcspResponse, OcspRevokedStatus};
 use openssl::x509::X509;
@@ -129,7 +131,11 @@ impl Responder {
     ///
     /// When none comes.
     pub async fn get(&self, certificate: &[u8]) -> Result<http::Response> {
-        let request = assay_scep_http::encode_get_message(&self.request(certificate)?);
+        let request = STANDARD.encode(self.request(certificate)?);
+        let request = request
+            .replace('+', "%2B")
+            .replace('/', "%2F")
+            .replace('=', "%3D");
         http::get(&format!("{}/{request}", self.url)).await
     }
 

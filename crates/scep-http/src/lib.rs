@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use base64::{
     Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use thiserror::Error;
 
@@ -117,14 +117,4 @@ fn hex_digit(digit: u8) -> Result<u8, NotBase64> {
         b'A'..=b'F' => Ok(digit - b'A' + 10),
         _ => Err(NotBase64),
     }
-}
-
-/// Encodes a message for `message=`: standard base64, percent-escaped.
-#[must_use]
-pub fn encode_get_message(message: &[u8]) -> String {
-    STANDARD
-        .encode(message)
-        .replace('+', "%2B")
-        .replace('/', "%2F")
-        .replace('=', "%3D")
 }

@@ -1,15 +1,25 @@
 //! Operations and messages as clients were seen to send them.
 
-use assay_scep_http::{Operation, decode_get_message, encode_get_message};
+use assay_scep_http::{Operation, decode_get_message};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 const MESSAGE: &[u8] = b"\xfb\xef\xbe\xff\xff\xff\x00message";
 const BASE64: &str = "++++////AG1lc3NhZ2U=";
 
+/// Standard base64, percent-escaped: the value of `message=`.
+fn encoded(message: &[u8]) -> String {
+    let text = STANDARD.encode(message);
+    text.replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D")
+}
+
 #[test]
 fn get_messages_as_clients_send_them() {
     let sent = [
-        encode_get_message(MESSAGE),
+        encoded(MESSAGE),
         BASE64.to_owned(),
         // iOS 11
         BASE64.replace('+', " "),
@@ -57,7 +67,7 @@ fn operations_are_a_closed_list() {
 proptest! {
     #[test]
     fn base64_of_any_message_comes_back(message in prop::collection::vec(any::<u8>(), 0..500)) {
-        prop_assert_eq!(decode_get_message(encode_get_message(&message).as_bytes()), Ok(message));
+        prop_assert_eq!(decode_get_message(encoded(&message).as_bytes()), Ok(message));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 use std::ops::RangeInclusive;
 
 use assay_types::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::certificates::read;
-use crate::sql::{Sql, limit};
+use crate::page::page;
+use crate::sql::Sql;
 use crate::{CertificateRow, Page, Store, StoreError};
 
 /// Which certificates end in a span of time. All that is told is of certificates that were issued and are not revoked;
@@ -13,6 +14,10 @@ use crate::{CertificateRow, Page, Store, StoreError};
 pub struct ExpiringQuery {
     /// Of this profile alone.
     pub profile: Option<String>,
+    /// With this subject alone, RFC 4514 text.
+    pub subject: Option<String>,
+    /// With this typed subject alternative name among others.
+    pub san: Option<String>,
     /// The span in which notAfter lies.
     pub span: RangeInclusive<Timestamp>,
     /// Also those that were renewed.
@@ -32,16 +37,26 @@ pub struct ExpirySpan {
     pub renewed: bool,
 }
 
-const OF_ALL: &str = "SELECT * FROM certificates
-     WHERE state = 'issued' AND revoked_at IS NULL AND (superseded_by IS NULL) = ?1
-         AND (not_after, position) > (?2, ?3) AND not_after <= ?4
-     ORDER BY not_after, position LIMIT ?5";
-
-/// By name, as SQLite takes the other index to be as good, and would then pass over the certificates of all other profiles.
-const OF_PROFILE: &str = "SELECT * FROM certificates INDEXED BY certificates_of_profile_by_end
-     WHERE profile = ?6 AND state = 'issued' AND revoked_at IS NULL AND (superseded_by IS NULL) = ?1
-         AND (not_after, position) > (?2, ?3) AND not_after <= ?4
-     ORDER BY not_after, position LIMIT ?5";
+/// Those without a successor, and if `?7` holds those with one, each by an index, merged. SQLite takes the other index to be
+/// as good as that of the profile, and would then pass over the certificates of all other profiles.
+fn list_sql(query: &ExpiringQuery) -> String {
+    let (index, profile) = match &query.profile {
+        None => ("certificates_by_end", "?1 IS NULL"),
+        Some(_) => ("certificates_of_profile_by_end", "profile = ?1"),
+    };
+    let part = |successor: &str| {
+        format!(
+            "SELECT *,
+                 (?2 IS NULL OR subject = ?2)
+                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?3)) AS hit
+             FROM certificates INDEXED BY {index}
+             WHERE {profile} AND state = 'issued' AND revoked_at IS NULL AND (superseded_by IS NULL) = {successor}
+                 AND (not_after, position) > (?4, ?5) AND not_after <= ?6"
+        )
+    };
+    let (without, with) = (part("true"), part("false AND ?7"));
+    format!("{without} UNION ALL {with} ORDER BY not_after, position")
+}
 
 const COUNT: &str = "SELECT count(*) FROM certificates
      WHERE profile = ?1 AND state = 'issued' AND revoked_at IS NULL AND (superseded_by IS NULL) = ?2
@@ -64,22 +79,7 @@ impl Store {
         &self,
         query: ExpiringQuery,
     ) -> Result<Page<CertificateRow, (Timestamp, u64)>, StoreError> {
-        self.read(move |connection| {
-            let size = limit(query.rows)? as usize;
-            // One more than the page has tells whether it is the last.
-            let mut rows = list(connection, &query, false, size + 1)?;
-            if query.renewed {
-                // Both lists begin with what is soonest, so what is left of both together does.
-                rows.extend(list(connection, &query, true, size + 1)?);
-                rows.sort_unstable_by_key(|row| (row.not_after, row.position));
-            }
-            let more = rows.len() > size;
-            rows.truncate(size);
-            let last = rows.last().filter(|_| more);
-            let next = last.map(|row| (row.not_after, row.position));
-            Ok(Page { rows, next })
-        })
-        .await
+        self.read(move |connection| list(connection, query)).await
     }
 
     /// How many certificates of each profile end in each of these spans, by profile, in the order of `spans`. A profile is
@@ -111,25 +111,29 @@ impl Store {
 
 fn list(
     connection: &Connection,
-    query: &ExpiringQuery,
-    renewed: bool,
-    limit: usize,
-) -> Result<Vec<CertificateRow>, StoreError> {
-    let (from, until) = (*query.span.start(), *query.span.end());
+    query: ExpiringQuery,
+) -> Result<Page<CertificateRow, (Timestamp, u64)>, StoreError> {
+    let sql = list_sql(&query);
+    let ExpiringQuery {
+        profile,
+        subject,
+        san,
+        span,
+        renewed,
+        after,
+        rows,
+    } = query;
+    let (from, until) = span.into_inner();
     // Positions begin at 1, so nothing of the span's first second is left out.
     let start = (from, 0);
-    let after = query
-        .after
-        .map(|(at, position)| (at, position.cast_signed()));
+    let after = after.map(|(at, position)| (at, position.cast_signed()));
     let (at, position) = after.map_or(start, |after| after.max(start));
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    match &query.profile {
-        None => connection.list(OF_ALL, params![!renewed, at, position, until, limit], read),
-        Some(profile) => {
-            let values = params![!renewed, at, position, until, limit, profile];
-            connection.list(OF_PROFILE, values, read)
-        }
-    }
+    let params = params![profile, subject, san, at, position, until, renewed];
+    let cursor = |row: &Row<'_>| {
+        let position = row.get::<_, i64>("position")?;
+        Ok((row.get("not_after")?, position.cast_unsigned()))
+    };
+    page(connection, &sql, params, rows, cursor, read)
 }
 
 fn count(connection: &Connection, profile: &str, span: &ExpirySpan) -> Result<u64, StoreError> {
@@ -144,7 +148,7 @@ fn count(connection: &Connection, profile: &str, span: &ExpirySpan) -> Result<u6
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
-    use rusqlite::StatementStatus;
+    use rusqlite::{Params, StatementStatus, ToSql, params_from_iter};
 
     use super::*;
 
@@ -178,6 +182,8 @@ mod tests {
     fn query(profile: Option<&str>) -> ExpiringQuery {
         ExpiringQuery {
             profile: profile.map(str::to_owned),
+            subject: None,
+            san: None,
             span: Timestamp::default()..=Timestamp::from_seconds(WITHIN),
             renewed: false,
             after: None,
@@ -185,7 +191,22 @@ mod tests {
         }
     }
 
-    fn plan(connection: &Connection, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> String {
+    fn list_params(profile: Option<&str>) -> [Box<dyn ToSql>; 7] {
+        let none = || Box::new(None::<String>);
+        let profile = Box::new(profile.map(str::to_owned));
+        let (renewed, until) = (Box::new(true), Box::new(WITHIN));
+        [
+            profile,
+            none(),
+            none(),
+            Box::new(0),
+            Box::new(0),
+            until,
+            renewed,
+        ]
+    }
+
+    fn plan(connection: &Connection, sql: &str, parameters: impl Params) -> String {
         let explained = format!("EXPLAIN QUERY PLAN {sql}");
         let mut statement = connection.prepare(&explained).unwrap();
         let lines = statement.query_map(parameters, |row| row.get::<_, String>("detail"));
@@ -199,28 +220,33 @@ mod tests {
     #[test]
     fn each_query_goes_by_its_index_and_sorts_nothing() {
         let (_directory, connection) = with(1_000);
-        let of_all = plan(&connection, OF_ALL, &[&true, &0, &0, &WITHIN, &10]);
-        assert_eq!(
-            of_all,
-            "SEARCH certificates USING INDEX certificates_by_end (<expr>=? AND not_after>? AND not_after<?)"
-        );
-        let of_profile = plan(
-            &connection,
-            OF_PROFILE,
-            &[&true, &0, &0, &WITHIN, &10, &"devices"],
-        );
-        assert_eq!(
-            of_profile,
-            "SEARCH certificates USING INDEX certificates_of_profile_by_end \
-             (profile=? AND state=? AND revoked_at=? AND <expr>=? AND not_after>? AND not_after<?)"
-        );
-        let counted = plan(&connection, COUNT, &[&"devices", &true, &0, &WITHIN]);
+        for (profile, search) in [
+            (
+                None,
+                "SEARCH certificates USING INDEX certificates_by_end (<expr>=? AND not_after>? AND not_after<?)",
+            ),
+            (
+                Some("devices"),
+                "SEARCH certificates USING INDEX certificates_of_profile_by_end \
+                 (profile=? AND state=? AND revoked_at=? AND <expr>=? AND not_after>? AND not_after<?)",
+            ),
+        ] {
+            let sql = list_sql(&query(profile));
+            let found = plan(&connection, &sql, params_from_iter(list_params(profile)));
+            assert!(!found.contains("TEMP B-TREE"), "{found}");
+            let searches: Vec<_> = found
+                .lines()
+                .filter(|line| line.contains(" certificates "))
+                .collect();
+            assert_eq!(searches, [search, search], "{found}");
+        }
+        let counted = plan(&connection, COUNT, params!["devices", true, 0, WITHIN]);
         assert_eq!(
             counted,
             "SEARCH certificates USING COVERING INDEX certificates_of_profile_by_end \
              (profile=? AND state=? AND revoked_at=? AND <expr>=? AND not_after>? AND not_after<?)"
         );
-        let profiles = plan(&connection, PROFILES, &[]);
+        let profiles = plan(&connection, PROFILES, []);
         assert!(!profiles.contains("SCAN certificates"), "{profiles}");
     }
 
@@ -229,25 +255,25 @@ mod tests {
     fn an_answer_costs_the_same_however_much_there_is() {
         let cost = |total| {
             let (_directory, connection) = with(total);
+            let list = |profile| {
+                let sql = list_sql(&query(profile));
+                steps(&connection, &sql, params_from_iter(list_params(profile)))
+            };
             [
-                steps(&connection, OF_ALL, &[&true, &0, &0, &WITHIN, &100]),
-                steps(
-                    &connection,
-                    OF_PROFILE,
-                    &[&true, &0, &0, &WITHIN, &100, &"fleet"],
-                ),
-                steps(&connection, COUNT, &[&"fleet", &true, &0, &WITHIN]),
-                steps(&connection, PROFILES, &[]),
+                list(None),
+                list(Some("fleet")),
+                steps(&connection, COUNT, params!["fleet", true, 0, WITHIN]),
+                steps(&connection, PROFILES, []),
             ]
         };
         assert_eq!(cost(2_000), cost(40_000));
     }
 
-    fn steps(connection: &Connection, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> i32 {
+    fn steps(connection: &Connection, sql: &str, parameters: impl Params) -> i32 {
         let mut statement = connection.prepare(sql).unwrap();
         let mut rows = statement.query(parameters).unwrap();
         let mut found = 0;
-        while rows.next().unwrap().is_some() {
+        while found < 100 && rows.next().unwrap().is_some() {
             found += 1;
         }
         drop(rows);
@@ -258,11 +284,36 @@ mod tests {
     #[test]
     fn the_two_profiles_and_what_ends_of_them_are_found() {
         let (_directory, connection) = with(2_000);
-        let found = list(&connection, &query(None), false, 1_000).unwrap();
-        assert_eq!(found.len(), 500);
-        let of_fleet = list(&connection, &query(Some("fleet")), false, 1_000).unwrap();
-        assert_eq!(of_fleet.len(), 250);
+        let found = |query| list(&connection, query).unwrap().rows.len();
+        assert_eq!(found(query(None)), 500);
+        assert_eq!(found(query(Some("fleet"))), 250);
         let names = connection.list(PROFILES, [], |row| row.get::<_, String>(0));
         assert_eq!(names.unwrap(), ["devices", "fleet"]);
+    }
+
+    #[test]
+    fn a_filter_by_name_looks_through_a_bounded_number_of_rows_for_one_page() {
+        let (_directory, connection) = with(40_000);
+        let name = "UPDATE certificates SET subject = 'CN=b', sans = '[\"dns:b\"]' WHERE position IN (20001, 39001)";
+        connection.execute(name, []).unwrap();
+        let subject = |query: &mut ExpiringQuery| query.subject = Some("CN=b".to_owned());
+        let san = |query: &mut ExpiringQuery| query.san = Some("dns:b".to_owned());
+        for filter in [&subject as &dyn Fn(&mut ExpiringQuery), &san] {
+            let mut query = query(None);
+            query.span = Timestamp::default()..=Timestamp::from_seconds(WITHIN + 40_000);
+            query.renewed = true;
+            filter(&mut query);
+            let mut pages = Vec::new();
+            loop {
+                let page = list(&connection, query.clone()).unwrap();
+                pages.push(page.rows.iter().map(|row| row.position).collect::<Vec<_>>());
+                query.after = page.next;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+            // 39,001 is among the 1,000 that end first, and 20,001 comes after 21,000 others.
+            assert_eq!(pages, [vec![39_001], vec![], vec![20_001], vec![]]);
+        }
     }
 }

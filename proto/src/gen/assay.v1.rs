@@ -1069,8 +1069,7 @@ pub struct CertificateInfo {
     #[prost(string, tag = "15")]
     pub superseded_by: ::prost::alloc::string::String,
 }
-/// Soonest first, as that is the order in which somebody has to act. All pages are of the span of the first one. A single
-/// certificate's end is told by ListCertificates, which filters by its names.
+/// Soonest first, as that is the order in which somebody has to act. All pages are of the span of the first one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListExpiringRequest {
     #[prost(message, optional, tag = "1")]
@@ -1087,6 +1086,12 @@ pub struct ListExpiringRequest {
     /// Those that ended within this time, in place of those that will.
     #[prost(bool, tag = "5")]
     pub expired: bool,
+    /// RFC 4514.
+    #[prost(string, tag = "6")]
+    pub subject: ::prost::alloc::string::String,
+    /// One of its typed subject alternative names.
+    #[prost(string, tag = "7")]
+    pub san: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -9,12 +9,12 @@ mod witness;
 
 use std::process::ExitCode;
 
-use assay_console::{failure, files, generated, output, program, progress};
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_console::{generated, program};
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
-use crate::failure::Outcome;
-use crate::output::Output;
 
 fn main() -> ExitCode {
     program::run("assay-audit", dispatch(Cli::parse()))

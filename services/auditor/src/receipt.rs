@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::note::{Algorithm, Note, VerifierKey};
 use assay_audit::{Event, Receipt};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
 use assay_types::Timestamp;
 use clap::Args;
 use openssl::x509::X509;
 use serde::Serialize;
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::output::Output;
 
 /// Check a receipt offline
 ///

@@ -5,13 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use assay_console::failure::{Exit, Failure, Next, OrFail, Outcome};
+use assay_console::output::{Column, Output, printable};
+use assay_console::progress::Progress;
 use assay_verify::{Directory, Options, Report, Tally, Trust, Verdict, verify};
 use clap::Args;
 use serde::Serialize;
-
-use crate::failure::{Exit, Failure, Next, OrFail, Outcome};
-use crate::output::{Output, Row, printable};
-use crate::progress::Progress;
 
 /// What an auditor can rest on, and how the command ends.
 const HELP: &str = "\
@@ -71,30 +70,13 @@ struct Answer<'a> {
     decisions_per_second: f64,
 }
 
-/// A line of the table of checks.
-#[derive(Serialize)]
-struct Line<'a>(&'a Tally);
-
-impl Row for Line<'_> {
-    const HEADERS: &'static [&'static str] = &["CHECK", "MADE", "BAD", "OPEN", "WHAT MUST HOLD"];
-
-    fn cells(&self) -> Vec<String> {
-        let Tally {
-            check,
-            title,
-            made,
-            bad,
-            open,
-        } = self.0;
-        vec![
-            check.to_string(),
-            made.to_string(),
-            bad.to_string(),
-            open.to_string(),
-            (*title).to_owned(),
-        ]
-    }
-}
+const COLUMNS: &[Column<Tally>] = &[
+    ("CHECK", |tally| tally.check.to_string()),
+    ("MADE", |tally| tally.made.to_string()),
+    ("BAD", |tally| tally.bad.to_string()),
+    ("OPEN", |tally| tally.open.to_string()),
+    ("WHAT MUST HOLD", |tally| tally.title.to_owned()),
+];
 
 pub(crate) fn run(args: &VerifyArgs, out: Output) -> Outcome {
     if !args.export.is_dir() {
@@ -142,8 +124,7 @@ fn tell(report: &Report, seconds: f64, out: Output) -> Outcome {
             decisions_per_second: rate(report.decided_again),
         });
     }
-    let lines: Vec<Line<'_>> = report.checks.iter().map(Line).collect();
-    out.list(&lines)?;
+    out.table(&report.checks, COLUMNS)?;
     out.line("")?;
     for (word, findings) in [("bad", &report.bad), ("open", &report.open)] {
         for finding in findings {

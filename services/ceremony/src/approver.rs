@@ -3,17 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use openssl::asn1::{Asn1Integer, Asn1Time};
-use openssl::bn::{BigNum, MsbOption};
-use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
+use openssl::x509::X509;
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use serde::Serialize;
 
+use super::record::read_certificate;
+use super::software;
 use assay_console::failure::{OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
@@ -21,7 +19,6 @@ use assay_operator::installation::Installation;
 
 /// A pinned certificate's validity counts for nothing; this is for tools that look at it.
 const DAYS: u32 = 3_650;
-const SERIAL_BITS: i32 = 127;
 
 /// Make the key and certificate of somebody who proposes or approves policy
 ///
@@ -41,11 +38,7 @@ pub(crate) struct ApproverArgs {
 pub(super) fn run(args: &ApproverArgs, installation: &Installation, out: Output) -> Outcome {
     let made = match &args.import {
         None => make(installation, &args.person)?,
-        Some(path) => {
-            let certificate = X509::from_pem(&files::read(path)?)
-                .or_fail(format!("{} holds no PEM certificate", path.display()))?;
-            write(installation, &args.person, &certificate, None)?
-        }
+        Some(path) => write(installation, &args.person, &read_certificate(path)?, None)?,
     };
     out.one(&made, |made| {
         made.lines.lines().map(str::to_owned).collect()
@@ -95,21 +88,8 @@ fn write(
 }
 
 fn generate(person: &str) -> Result<(X509, PKey<Private>), ErrorStack> {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-    let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
-    let mut name = X509NameBuilder::new()?;
-    name.append_entry_by_text("CN", person)?;
-    let name = name.build();
-    let mut serial = BigNum::new()?;
-    serial.rand(SERIAL_BITS, MsbOption::ONE, false)?;
-    let mut builder = X509Builder::new()?;
-    builder.set_version(2)?;
-    builder.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
-    builder.set_subject_name(&name)?;
-    builder.set_issuer_name(&name)?;
-    builder.set_pubkey(&key)?;
-    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
-    builder.set_not_after(&*Asn1Time::days_from_now(DAYS)?)?;
+    let key = software::p256()?;
+    let mut builder = software::certificate(person, &key, DAYS)?;
     builder.append_extension(BasicConstraints::new().critical().build()?)?;
     builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
     let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;

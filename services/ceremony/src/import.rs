@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use assay_pkcs11::KeyRole;
-use assay_policy::Dn;
 use clap::Args;
 use openssl::x509::X509;
 
 use super::certificate::Issuer;
-use super::certify::{CA_FILE, certify_ra};
+use super::certify::{self, CA_FILE};
 use super::generation::Generation;
 use super::keys::{self, find};
 use super::layout;
 use super::next::{Life, Made, SignerToml, SwitchArgs, lives};
-use super::record::Record;
+use super::record::{Record, read_certificate};
 use super::token::{Library, OpenToken};
-use super::transcript::{State, Transcript};
-use super::{csr, root};
+use super::transcript::{Ca, State, Transcript};
+use super::{csr, root, signature};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
@@ -59,7 +58,8 @@ pub(super) fn run(args: &ImportArgs, installation: &Installation, out: Output) -
         }
         answer.complete(generation, installation, &mut transcript)?;
         layout::write_settings(installation, &transcript, args.approvals)?;
-        return out.one(&transcript, Transcript::lines);
+        let lines = transcript.lines(generation)?;
+        return out.one(&transcript, |_| lines);
     }
     let notes = answer.schedule(generation, &args.switch, installation, &mut transcript)?;
     answer.complete(generation, installation, &mut transcript)?;
@@ -68,12 +68,9 @@ pub(super) fn run(args: &ImportArgs, installation: &Installation, out: Output) -
 
 /// The generation whose CA has asked an offline root.
 fn awaiting(transcript: &Transcript) -> Option<Generation> {
-    let waits = |state| state == State::AwaitsCaCertificate;
-    if waits(transcript.state) {
-        return Some(Generation::FIRST);
-    }
-    let newest = transcript.successor(transcript.newest())?;
-    waits(newest.state).then_some(newest.generation)
+    let waits = |ca: &&Ca| ca.state == State::AwaitsCaCertificate && ca.abandoned.is_none();
+    let found = transcript.generations.iter().rev().find(waits);
+    found.map(|ca| ca.generation)
 }
 
 /// A CA certificate with those above it, which verifies under them.
@@ -85,10 +82,7 @@ struct Answer {
 
 impl Answer {
     fn read(certificate: &Path, chain: &Path) -> Outcome<Self> {
-        let ca = X509::from_pem(&files::read(certificate)?).or_fail(format!(
-            "{} holds no PEM certificate",
-            certificate.display()
-        ))?;
+        let ca = read_certificate(certificate)?;
         let above = X509::stack_from_pem(&files::read(chain)?)
             .or_fail(format!("{} holds no PEM certificates", chain.display()))?;
         check_chain(&ca, &above)?;
@@ -111,15 +105,12 @@ impl Answer {
         let file = SignerToml::find(installation)?;
         let present = file.and_then(|file| file.present(transcript));
         let old = lives(installation, present.unwrap_or(Generation::FIRST))?;
-        let successor = transcript
-            .successor_mut(generation)
-            .ok_or_else(|| Failure::failed("the transcript has no next CA"))?;
-        let switch = args.or(&successor.switch_at, &successor.overlap)?;
+        let ca = transcript.ca_mut(generation)?;
+        let switch = args.or(ca.switch()?)?;
         let new = Life::of("the next CA".to_owned(), &self.der)?;
         let all: Vec<Life> = old.iter().cloned().chain([new]).collect();
         switch.check(SystemTime::now(), &all)?;
-        successor.switch_at = switch.at_text();
-        switch.overlap_text().clone_into(&mut successor.overlap);
+        ca.switch = Some(switch.planned());
         Ok(switch.short(&old))
     }
 
@@ -143,7 +134,7 @@ impl Answer {
     fn go_on(&self, service: &OpenToken, record: &mut Record<'_>) -> Outcome {
         let generation = record.generation;
         let mut service_keys = Vec::new();
-        for entry in record.transcript.keys_of(generation) {
+        for entry in &record.ca()?.keys {
             service_keys.push(keys::read(service, entry)?);
         }
         if find(&service_keys, KeyRole::CaSign)?.spki_der != self.issuer.spki_der {
@@ -168,43 +159,22 @@ impl Answer {
             };
             record.add_certificate(&file, &above)?;
         }
-        let (subject, days) = match record.transcript.successor(generation) {
-            Some(successor) => (&successor.ra_subject, successor.ra_days),
-            None => (&record.transcript.ra_subject, record.transcript.ra_days),
-        };
-        let subject = Dn::parse_rfc4514(subject).or_fail("the transcript's RA subject")?;
-        certify_ra(service, &service_keys, &self.der, &subject, days, record)?;
-        if generation == Generation::FIRST {
-            layout::write_challenge_key(record.installation)?;
-        }
-        record.set_state(State::Complete)
+        certify::complete(service, &service_keys, &self.issuer, record)
     }
 }
 
 /// Each certificate signed by the next, the last by itself, all CAs and in date.
 fn check_chain(certificate: &X509, chain: &[X509]) -> Outcome {
-    let what = "cannot verify the chain";
     let Some(root) = chain.last() else {
         return Err(Failure::usage("the chain holds no certificate").next("give the root at least"));
     };
-    let mut store = openssl::x509::store::X509StoreBuilder::new().or_fail(what)?;
-    store.add_cert(root.clone()).or_fail(what)?;
-    let mut between = openssl::stack::Stack::new().or_fail(what)?;
-    for above in chain {
-        between.push(above.clone()).or_fail(what)?;
-    }
-    let mut context = openssl::x509::X509StoreContext::new().or_fail(what)?;
-    let (good, error) = context
-        .init(&store.build(), certificate, &between, |context| {
-            Ok((context.verify_cert()?, context.error()))
-        })
-        .or_fail(what)?;
-    if good {
-        return Ok(());
-    }
-    Err(
-        Failure::failed("the CA certificate does not verify under the chain")
-            .because(error.error_string())
-            .next("give with --chain every certificate above it, the root last"),
-    )
+    let fault = signature::chain_fault(certificate, chain, std::slice::from_ref(root), None)
+        .or_fail("cannot verify the chain")?;
+    fault.map_or(Ok(()), |fault| {
+        Err(
+            Failure::failed("the CA certificate does not verify under the chain")
+                .because(fault)
+                .next("give with --chain every certificate above it, the root last"),
+        )
+    })
 }

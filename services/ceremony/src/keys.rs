@@ -5,6 +5,8 @@ use openssl::pkey::PKey;
 use openssl::sha::sha256;
 
 use super::args::KeyArgs;
+use super::certificate::Issuer;
+use super::certify::CA_FILE;
 use super::record::Record;
 use super::token::OpenToken;
 use super::transcript::KeyEntry;
@@ -71,6 +73,22 @@ pub(super) fn find(keys: &[Key], role: KeyRole) -> Outcome<&Key> {
     keys.iter()
         .find(|key| key.role == role)
         .ok_or_else(|| Failure::failed(format!("the ceremony has no {role} key")))
+}
+
+/// The CA's key and what it signs as. The certificate has to be over the key.
+pub(super) fn of_ca(token: &OpenToken, record: &Record<'_>) -> Outcome<(Key, Issuer)> {
+    let issuer = Issuer::of_certificate(&record.certificate(CA_FILE)?)?;
+    let entry = record.ca()?.key(KeyRole::CaSign)?;
+    let key = read(token, entry)?;
+    if key.spki_der == issuer.spki_der {
+        return Ok((key, issuer));
+    }
+    Err(Failure::failed(format!(
+        "{} is not over the token's {} key",
+        record.file(CA_FILE),
+        entry.label
+    ))
+    .next("use the directory of the ceremony that made this CA"))
 }
 
 /// Generates a key and enters it in the transcript.

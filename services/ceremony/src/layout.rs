@@ -1,10 +1,13 @@
 //! The configuration files of a fresh installation. Each is written once and is the operator's from then on.
 
+use assay_pkcs11::KeyRole;
 use assay_runtime::identity::{Identity, Role};
 
-use super::transcript::Transcript;
+use super::certify::{CA_FILE, RA};
+use super::generation::Generation;
+use super::transcript::{Ca, Transcript};
 use crate::transport::DEFAULT_NAME;
-use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::failure::{OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
 
@@ -46,28 +49,13 @@ pub(super) fn write_challenge_key(installation: &Installation) -> Outcome {
 }
 
 fn signer(transcript: &Transcript, approvals: usize) -> Outcome<String> {
-    let made = |role: &str| {
-        let mut keys = transcript.keys.iter();
-        keys.find(|key| key.role == role)
-            .map(|key| quoted(&key.uri))
-    };
-    let key = |role: &str| {
-        made(role).ok_or_else(|| Failure::failed(format!("the ceremony made no {role} key")))
-    };
-    let single_ra = made("ra-single");
-    let responder = transcript.keys.iter().find(|key| key.role == "ocsp-sign");
+    let ca = transcript.ca(Generation::FIRST)?;
     let environment: Vec<_> = transcript
         .environment
         .iter()
         .map(|(name, value)| format!("{name} = {}", quoted(value)))
         .collect();
-    let chain: Vec<_> = transcript
-        .certificates
-        .iter()
-        .map(|certificate| certificate.file.as_str())
-        .filter(|file| file.starts_with("certificates/chain-") || *file == "certificates/root.pem")
-        .map(quoted)
-        .collect();
+    let responder = ca.find_key(KeyRole::OcspSign);
     Ok(format!(
         "\
 # assay-signer. Paths are relative to this file's directory; `assay config check` checks it.
@@ -94,18 +82,11 @@ environment = {{ {environment} }}
 
 # PKCS#11 URIs (RFC 7512), one key for each role.
 [keys]
-ra-decrypt = {ra_decrypt}
-ra-sign = {ra_sign}
-{ra_single}ca-sign = {ca_sign}
-log-sign = {log_sign}
+{keys}log-sign = {log_sign}
 probe = {probe}
 
 [certificates]
-ca = \"certificates/ca.pem\"
-ra_enc = \"certificates/ra-enc.pem\"
-ra_sign = \"certificates/ra-sign.pem\"
-{ra_single_certificate}chain = [{chain}]
-
+{certificates}
 [state]
 path = \"state/signer.db\"
 challenge_key = \"secrets/challenge.key\"
@@ -124,23 +105,45 @@ approvals = {approvals}
         auditors = identity(Role::Auditor)?,
         module = quoted(&transcript.module),
         environment = environment.join(", "),
-        ra_decrypt = key("ra-decrypt")?,
-        ra_sign = key("ra-sign")?,
-        ra_single = single_ra
-            .as_ref()
-            .map_or_else(String::new, |uri| format!("ra-single = {uri}\n")),
-        ra_single_certificate = match single_ra {
-            Some(_) => "ra_single = \"certificates/ra-single.pem\"\n",
-            None => "",
-        },
-        ca_sign = key("ca-sign")?,
-        log_sign = key("log-sign")?,
-        probe = key("probe")?,
-        chain = chain.join(", "),
+        keys = keys(ca)?,
+        log_sign = quoted(&ca.key(KeyRole::LogSign)?.uri),
+        probe = quoted(&ca.key(KeyRole::Probe)?.uri),
+        certificates = certificates(ca),
         ocsp = responder.map_or_else(String::new, |key| {
             ocsp(&key.uri, "certificates/ocsp.pem")
         }),
     ))
+}
+
+/// The keys of a CA and its RA, a line for each.
+pub(super) fn keys(ca: &Ca) -> Outcome<String> {
+    let mut lines = String::new();
+    for role in [
+        KeyRole::RaDecrypt,
+        KeyRole::RaSign,
+        KeyRole::RaSingle,
+        KeyRole::CaSign,
+    ] {
+        let key = match ca.find_key(role) {
+            None if role == KeyRole::RaSingle => continue,
+            _ => ca.key(role)?,
+        };
+        lines += &format!("{role} = {}\n", quoted(&key.uri));
+    }
+    Ok(lines)
+}
+
+/// The files of a CA and its RA, a line for each.
+pub(super) fn certificates(ca: &Ca) -> String {
+    let line = |key: &str, file: &str| format!("{key} = {}\n", quoted(&ca.generation.file(file)));
+    let mut lines = line("ca", CA_FILE);
+    for (role, _, file) in RA {
+        if ca.find_key(role).is_some() {
+            lines += &line(&file.replace('-', "_").replace(".pem", ""), file);
+        }
+    }
+    let chain: Vec<_> = ca.chain().iter().map(|file| quoted(file)).collect();
+    lines + &format!("chain = [{}]\n", chain.join(", "))
 }
 
 /// The table of the responder, with an empty line before it.

@@ -16,6 +16,7 @@ mod ocsp;
 mod record;
 mod root;
 mod signature;
+mod software;
 mod structure;
 mod token;
 mod transcript;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::certificate::{self, Issuer, Kind, Template};
 use super::certify::{CA_FILE, sign};
 use super::generation::Generation;
-use super::keys::{self, Key, find};
+use super::keys::{self, Key};
 use super::layout;
 use super::next::{self, SignerToml};
 use super::record::Record;
@@ -63,7 +63,7 @@ pub(super) fn run(args: &OcspArgs, installation: &Installation, out: Output) -> 
 
 /// The next CA that is made and waits for its time, or has taken over while the present one signs CRLs.
 fn waiting(transcript: &Transcript, present: Generation) -> Option<Generation> {
-    let newest = transcript.successor(transcript.newest())?;
+    let newest = transcript.ca(transcript.newest()).ok()?;
     let waits = newest.generation > present && newest.state == State::Complete;
     waits.then_some(newest.generation)
 }
@@ -141,31 +141,17 @@ fn make(
     record: &mut Record<'_>,
 ) -> Outcome<Made> {
     let generation = record.generation;
-    let ca_der = record.certificate(CA_FILE)?;
-    let mut service_keys = Vec::new();
-    for role in [KeyRole::CaSign, KeyRole::OcspSign] {
-        if let Some(entry) = record.transcript.key_of(generation, role) {
-            service_keys.push(keys::read(service, entry)?);
-        }
-    }
-    if find(&service_keys, KeyRole::CaSign)?.spki_der != Issuer::of_certificate(&ca_der)?.spki_der {
-        return Err(Failure::failed(format!(
-            "{} is not over the token's {} key",
-            generation.file(CA_FILE),
-            generation.label(KeyRole::CaSign)
-        ))
-        .next("use the directory of the ceremony that made this CA"));
-    }
-    if find(&service_keys, KeyRole::OcspSign).is_err() {
-        let key = keys::generate(service, KeyRole::OcspSign, args.key, record)?;
-        service_keys.push(key);
-    }
+    let (ca, issuer) = keys::of_ca(service, record)?;
+    let key = match record.ca()?.find_key(KeyRole::OcspSign) {
+        Some(entry) => keys::read(service, entry)?,
+        None => keys::generate(service, KeyRole::OcspSign, args.key, record)?,
+    };
     let subject = match &args.subject {
         Some(subject) => subject.clone(),
         None => subject(generation)?,
     };
-    certify(service, &service_keys, &ca_der, &subject, args.days, record)?;
-    let key = find(&service_keys, KeyRole::OcspSign)?.uri.to_string();
+    certify(service, &ca, &issuer, &key, &subject, args.days, record)?;
+    let key = key.uri.to_string();
     Ok(Made {
         certificate: generation.file(FILE),
         not_after: record.not_after(FILE).unwrap_or_default(),
@@ -199,22 +185,20 @@ pub(super) fn subject(generation: Generation) -> Outcome<Dn> {
 /// Signs the responder's certificate and puts it in the place of the one before.
 pub(super) fn certify(
     service: &OpenToken,
-    service_keys: &[Key],
-    ca_der: &[u8],
+    ca: &Key,
+    issuer: &Issuer,
+    responder: &Key,
     subject: &Dn,
     days: u32,
     record: &mut Record<'_>,
 ) -> Outcome {
-    let issuer = Issuer::of_certificate(ca_der)?;
-    let subject_der = certificate::name(subject)?;
     let template = Template {
         kind: Kind::OcspResponder,
-        subject_der: &subject_der,
-        spki_der: &find(service_keys, KeyRole::OcspSign)?.spki_der,
-        issuer: &issuer,
+        subject_der: &certificate::name(subject)?,
+        spki_der: &responder.spki_der,
+        issuer,
         days,
     };
-    let ca = find(service_keys, KeyRole::CaSign)?;
     let der = sign(service, ca, KeyRole::CaSign, &template)?;
     record.replace_certificate(FILE, &der)
 }

@@ -1,13 +1,13 @@
 //! One generation's part of the transcript, and its files, as they come to be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use openssl::sha::sha256;
 use openssl::x509::X509;
 
 use super::generation::Generation;
-use super::transcript::{CertificateEntry, KeyEntry, State, Transcript, now};
-use assay_console::failure::{Failure, OrFail, Outcome};
+use super::transcript::{Ca, CertificateEntry, KeyEntry, State, Transcript, now};
+use assay_console::failure::{OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
 
@@ -53,14 +53,19 @@ impl<'a> Record<'a> {
 
     /// A certificate of the generation that is there, DER.
     pub(super) fn certificate(&self, name: &str) -> Outcome<Vec<u8>> {
-        let what = format!("{} holds no PEM certificate", self.file(name));
-        X509::from_pem(&files::read(&self.path(name))?)
-            .and_then(|certificate| certificate.to_der())
-            .or_fail(what)
+        read_der(self.installation, &self.file(name))
+    }
+
+    pub(super) fn ca(&self) -> Outcome<&Ca> {
+        self.transcript.ca(self.generation)
+    }
+
+    pub(super) fn ca_mut(&mut self) -> Outcome<&mut Ca> {
+        self.transcript.ca_mut(self.generation)
     }
 
     pub(super) fn add_key(&mut self, key: KeyEntry) -> Outcome {
-        self.keys()?.push(key);
+        self.ca_mut()?.keys.push(key);
         self.save()
     }
 
@@ -68,7 +73,7 @@ impl<'a> Record<'a> {
     pub(super) fn add_certificate(&mut self, name: &str, der: &[u8]) -> Outcome {
         let entry = entry(self.file(name), der)?;
         files::create(&self.path(name), &pem(der)?, files::PUBLIC)?;
-        self.certificates()?.push(entry);
+        self.ca_mut()?.certificates.push(entry);
         self.save()
     }
 
@@ -76,7 +81,7 @@ impl<'a> Record<'a> {
     pub(super) fn replace_certificate(&mut self, name: &str, der: &[u8]) -> Outcome {
         let entry = entry(self.file(name), der)?;
         files::replace(&self.path(name), &pem(der)?, files::PUBLIC)?;
-        let certificates = self.certificates()?;
+        let certificates = &mut self.ca_mut()?.certificates;
         certificates.retain(|other| other.file != entry.file);
         certificates.push(entry);
         self.save()
@@ -84,56 +89,37 @@ impl<'a> Record<'a> {
 
     /// Forgets what an import entered that did not come to its end.
     pub(super) fn forget_certificates(&mut self) -> Outcome {
-        self.certificates()?.clear();
+        self.ca_mut()?.certificates.clear();
         Ok(())
     }
 
     /// The end of a certificate, as OpenSSL writes it.
     pub(super) fn not_after(&self, name: &str) -> Option<String> {
         let file = self.file(name);
-        let mut certificates = self.transcript.certificates_of(self.generation).iter();
+        let mut certificates = self.ca().ok()?.certificates.iter();
         let found = certificates.find(|certificate| certificate.file == file);
         found.map(|certificate| certificate.not_after.clone())
     }
 
     pub(super) fn set_state(&mut self, state: State) -> Outcome {
-        let finished = (state == State::Complete).then(now);
-        if let Some(successor) = self.transcript.successor_mut(self.generation) {
-            (successor.state, successor.finished) = (state, finished);
-        } else {
-            (self.transcript.state, self.transcript.finished) = (state, finished);
-        }
+        let ca = self.ca_mut()?;
+        ca.finished = (state == State::Complete).then(now);
+        ca.state = state;
         self.save()
     }
+}
 
-    fn keys(&mut self) -> Outcome<&mut Vec<KeyEntry>> {
-        let unknown = self.unknown();
-        if self.generation == Generation::FIRST {
-            return Ok(&mut self.transcript.keys);
-        }
-        let successor = self.transcript.successor_mut(self.generation);
-        successor
-            .map(|successor| &mut successor.keys)
-            .ok_or(unknown)
-    }
+/// The certificate in a PEM file.
+pub(super) fn read_certificate(path: &Path) -> Outcome<X509> {
+    X509::from_pem(&files::read(path)?)
+        .or_fail(format!("{} holds no PEM certificate", path.display()))
+}
 
-    fn certificates(&mut self) -> Outcome<&mut Vec<CertificateEntry>> {
-        let unknown = self.unknown();
-        if self.generation == Generation::FIRST {
-            return Ok(&mut self.transcript.certificates);
-        }
-        let successor = self.transcript.successor_mut(self.generation);
-        successor
-            .map(|successor| &mut successor.certificates)
-            .ok_or(unknown)
-    }
-
-    fn unknown(&self) -> Failure {
-        Failure::failed(format!(
-            "the transcript knows no generation {}",
-            self.generation
-        ))
-    }
+/// The same of a file of the installation, DER.
+pub(super) fn read_der(installation: &Installation, file: &str) -> Outcome<Vec<u8>> {
+    read_certificate(&installation.path(file))?
+        .to_der()
+        .or_fail(UNREADABLE)
 }
 
 fn pem(der: &[u8]) -> Outcome<Vec<u8>> {

@@ -4,8 +4,11 @@ use assay_pkcs11::SignatureAlgorithm;
 use const_oid::{ObjectIdentifier, db::rfc5912};
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
+use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
-use openssl::x509::X509;
+use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::{X509, X509PurposeId, X509StoreContext};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use assay_console::failure::{Failure, OrFail, Outcome};
@@ -40,6 +43,30 @@ pub(super) fn verify(der: &[u8], issuer_spki: &[u8]) -> Outcome {
     }
     Err(Failure::failed("the token's signature does not verify")
         .next("do not use this token; qualify it first"))
+}
+
+/// What keeps a certificate from verifying under these anchors, if anything does.
+pub(super) fn chain_fault(
+    certificate: &X509,
+    between: &[X509],
+    anchors: &[X509],
+    purpose: Option<X509PurposeId>,
+) -> Result<Option<&'static str>, ErrorStack> {
+    let mut store = X509StoreBuilder::new()?;
+    for anchor in anchors {
+        store.add_cert(anchor.clone())?;
+    }
+    if let Some(purpose) = purpose {
+        store.set_purpose(purpose)?;
+    }
+    let mut untrusted = Stack::new()?;
+    for certificate in between {
+        untrusted.push(certificate.clone())?;
+    }
+    X509StoreContext::new()?.init(&store.build(), certificate, &untrusted, |context| {
+        let good = context.verify_cert()?;
+        Ok((!good).then(|| context.error().error_string()))
+    })
 }
 
 /// What a key of this kind signs with; the token makes the same choice.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use assay_pkcs11::{KeyRole, TokenUri};
+use assay_policy::Dn;
 use serde::{Deserialize, Serialize};
 
 use super::args::TokenArgs;
 use super::generation::Generation;
+use super::root;
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
@@ -16,22 +18,11 @@ use assay_operator::installation::Installation;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Transcript {
-    pub(super) assay_version: String,
-    pub(super) started: String,
-    pub(super) finished: Option<String>,
-    pub(super) state: State,
     pub(super) module: String,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) token: String,
-    pub(super) root_token: Option<String>,
-    pub(super) ra_subject: String,
-    pub(super) ra_days: u32,
-    /// Of the first generation, as are the certificates.
-    pub(super) keys: Vec<KeyEntry>,
-    pub(super) certificates: Vec<CertificateEntry>,
-    /// The generations after the first, in the order in which they were begun.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) successors: Vec<Successor>,
+    /// In the order in which they were begun; never empty.
+    pub(super) generations: Vec<Ca>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,27 +34,37 @@ pub(super) enum State {
     Complete,
 }
 
-/// A generation after the first, with its keys in the same token.
+/// The CA of a generation with its RA, and perhaps its responder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Successor {
+pub(super) struct Ca {
     pub(super) generation: Generation,
     pub(super) assay_version: String,
     pub(super) started: String,
     pub(super) finished: Option<String>,
     /// When it was given up; it keeps its number, and what was made of it is left where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) abandoned: Option<String>,
     pub(super) state: State,
     pub(super) root_token: Option<String>,
     pub(super) ca_subject: String,
     pub(super) ra_subject: String,
     pub(super) ra_days: u32,
-    /// RFC 3339, as it was planned.
-    pub(super) switch_at: String,
-    /// As it was written, such as `30d`.
-    pub(super) overlap: String,
+    /// When it takes over; the first CA takes over from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) switch: Option<PlannedSwitch>,
     pub(super) keys: Vec<KeyEntry>,
     pub(super) certificates: Vec<CertificateEntry>,
+}
+
+/// The switch to a CA as it was planned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlannedSwitch {
+    /// RFC 3339.
+    pub(super) at: String,
+    /// As it was written, such as `30d`.
+    pub(super) overlap: String,
 }
 
 /// A key in the token.
@@ -110,7 +111,7 @@ impl Transcript {
     /// The transcript of a ceremony that is complete.
     pub(super) fn load_complete(installation: &Installation) -> Outcome<Self> {
         let transcript = Self::load(installation)?;
-        if transcript.state == State::Complete {
+        if transcript.ca(Generation::FIRST)?.state == State::Complete {
             return Ok(transcript);
         }
         Err(Failure::failed("the ceremony here is not complete")
@@ -126,66 +127,91 @@ impl Transcript {
         })
     }
 
-    pub(super) fn successor(&self, generation: Generation) -> Option<&Successor> {
-        let mut successors = self.successors.iter();
-        successors.find(|successor| successor.generation == generation)
+    pub(super) fn ca(&self, generation: Generation) -> Outcome<&Ca> {
+        let mut generations = self.generations.iter();
+        generations
+            .find(|ca| ca.generation == generation)
+            .ok_or_else(|| unknown(generation))
     }
 
-    pub(super) fn successor_mut(&mut self, generation: Generation) -> Option<&mut Successor> {
-        let mut successors = self.successors.iter_mut();
-        successors.find(|successor| successor.generation == generation)
+    pub(super) fn ca_mut(&mut self, generation: Generation) -> Outcome<&mut Ca> {
+        let mut generations = self.generations.iter_mut();
+        generations
+            .find(|ca| ca.generation == generation)
+            .ok_or_else(|| unknown(generation))
     }
 
     /// The generation begun last, unless it was given up; the first where there is no other.
     pub(super) fn newest(&self) -> Generation {
-        let mut successors = self.successors.iter().rev();
-        let standing = successors.find(|successor| successor.abandoned.is_none());
-        standing.map_or(Generation::FIRST, |successor| successor.generation)
+        let mut generations = self.generations.iter().rev();
+        let standing = generations.find(|ca| ca.abandoned.is_none());
+        standing.map_or(Generation::FIRST, |ca| ca.generation)
     }
 
-    pub(super) fn keys_of(&self, generation: Generation) -> &[KeyEntry] {
-        match self.successor(generation) {
-            Some(successor) => &successor.keys,
-            None if generation == Generation::FIRST => &self.keys,
-            None => &[],
-        }
-    }
-
-    pub(super) fn key_of(&self, generation: Generation, role: KeyRole) -> Option<&KeyEntry> {
-        let mut keys = self.keys_of(generation).iter();
-        keys.find(|key| key.role == role.as_str())
-    }
-
-    pub(super) fn certificates_of(&self, generation: Generation) -> &[CertificateEntry] {
-        match self.successor(generation) {
-            Some(successor) => &successor.certificates,
-            None if generation == Generation::FIRST => &self.certificates,
-            None => &[],
-        }
-    }
-
-    /// For the person at the console: all of the first generation.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines_of(Generation::FIRST)
-    }
-
-    pub(super) fn lines_of(&self, generation: Generation) -> Vec<String> {
+    /// For the person at the console: all of one generation.
+    pub(super) fn lines(&self, generation: Generation) -> Outcome<Vec<String>> {
+        let ca = self.ca(generation)?;
         let mut lines = vec![format!("token {}", self.token)];
-        lines.extend(self.keys_of(generation).iter().map(|key| {
+        lines.extend(ca.keys.iter().map(|key| {
             format!(
                 "  key   {:<11} {:<8} id {}  SPKI SHA-256 {}",
                 key.label, key.algorithm, key.id, key.spki_sha256
             )
         }));
-        let certificates = self.certificates_of(generation).iter();
-        lines.extend(certificates.map(|certificate| {
+        lines.extend(ca.certificates.iter().map(|certificate| {
             format!(
                 "  cert  {} ({}), SHA-256 {}",
                 certificate.file, certificate.subject, certificate.sha256
             )
         }));
-        lines
+        Ok(lines)
     }
+}
+
+impl Ca {
+    pub(super) fn find_key(&self, role: KeyRole) -> Option<&KeyEntry> {
+        self.keys.iter().find(|key| key.role == role.as_str())
+    }
+
+    /// A key that the ceremony makes in any case.
+    pub(super) fn key(&self, role: KeyRole) -> Outcome<&KeyEntry> {
+        self.find_key(role)
+            .ok_or_else(|| Failure::failed(format!("the ceremony made no {role} key")))
+    }
+
+    pub(super) fn ra_subject(&self) -> Outcome<Dn> {
+        Dn::parse_rfc4514(&self.ra_subject).or_fail("the transcript's RA subject")
+    }
+
+    pub(super) fn switch(&self) -> Outcome<&PlannedSwitch> {
+        self.switch
+            .as_ref()
+            .ok_or_else(|| Failure::usage("the first CA takes over from none"))
+    }
+
+    /// Files of the certificates above it, relative to the installation: those that were imported with it, or the root of
+    /// the first ceremony.
+    pub(super) fn chain(&self) -> Vec<String> {
+        let file = |name: &str| self.generation.file(name);
+        let (between, root) = (file("chain-"), file(root::FILE));
+        let own = self
+            .certificates
+            .iter()
+            .map(|certificate| &certificate.file);
+        let chain: Vec<String> = own
+            .filter(|file| file.starts_with(&between) || **file == root)
+            .cloned()
+            .collect();
+        if chain.is_empty() {
+            vec![Generation::FIRST.file(root::FILE)]
+        } else {
+            chain
+        }
+    }
+}
+
+fn unknown(generation: Generation) -> Failure {
+    Failure::failed(format!("the transcript knows no generation {generation}"))
 }
 
 pub(super) fn file(installation: &Installation) -> std::path::PathBuf {

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_console::failure::{Exit, Failure, OrFail, Outcome};
+use assay_console::output::Output;
+use assay_operator::admin::{self, Admin};
 use assay_operator::export::Receiver;
+use assay_operator::installation::Installation;
 use assay_proto::v1::ExportRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_runtime::drain::Shutdown;
@@ -11,11 +15,7 @@ use clap::Args;
 use serde::Serialize;
 use tonic::Streaming;
 
-use crate::admin::{self, Admin};
 use crate::commands::list::RangeArgs;
-use crate::failure::{Exit, Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
 
 /// A signer that sends nothing for so long has stopped.
 const SILENCE: Duration = Duration::from_secs(60);

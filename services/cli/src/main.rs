@@ -8,8 +8,10 @@ mod export;
 
 use std::process::ExitCode;
 
-use assay_console::{failure, files, generated, output, program, progress};
-use assay_operator::{admin, installation, process};
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_console::{generated, program};
+use assay_operator::installation::Installation;
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
@@ -17,9 +19,6 @@ use crate::commands::{
     audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
     rollover, scep, status,
 };
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -9,13 +9,8 @@ use serde::Serialize;
 
 use crate::failure::{OrFail, Outcome};
 
-/// One line of a table.
-pub trait Row {
-    /// The head of each column.
-    const HEADERS: &'static [&'static str];
-    /// The content of each column.
-    fn cells(&self) -> Vec<String>;
-}
+/// A column of a table: its head, and what it says of a row.
+pub type Column<T> = (&'static str, fn(&T) -> String);
 
 /// Where and how a command prints.
 #[derive(Clone, Copy, Debug)]
@@ -54,46 +49,37 @@ impl Output {
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn list<T: Row + Serialize>(self, rows: &[T]) -> Outcome {
-        self.rows(rows, T::HEADERS, Row::cells)
-    }
-
-    /// A list of a type that another crate defines: a table with these columns, or an array.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
-    pub fn rows<T: Serialize>(
-        self,
-        rows: &[T],
-        headers: &[&str],
-        cells: impl Fn(&T) -> Vec<String>,
-    ) -> Outcome {
+    pub fn list<T: Serialize>(self, rows: &[T], columns: &[Column<T>]) -> Outcome {
         if self.json {
             return self.json(rows);
         }
-        self.columns(headers, rows.iter().map(cells))
+        self.table(rows, columns)
     }
 
     /// A table for people, one part of a longer answer.
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn table<T: Row>(self, rows: &[T]) -> Outcome {
-        self.columns(T::HEADERS, rows.iter().map(Row::cells))
-    }
-
-    fn columns(self, headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Outcome {
+    pub fn table<'a, T: 'a>(
+        self,
+        rows: impl IntoIterator<Item = &'a T>,
+        columns: &[Column<T>],
+    ) -> Outcome {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(headers.iter().map(|header| self.header(header)));
+            .set_header(columns.iter().map(|(head, _)| self.header(head)));
         if !io::stdout().is_terminal() {
             // A pipe gets each row on one line, however long.
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
         for row in rows {
-            table.add_row(row.iter().map(|cell| printable(cell)));
+            table.add_row(
+                columns
+                    .iter()
+                    .map(|(_, text)| printable(&text(row)).into_owned()),
+            );
         }
         table
             .lines()

@@ -16,10 +16,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Largest reply taken: far above a page of 1,000 audit records of at most 4 KiB each.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
 
+/// The Administration service, as calls name it.
+pub type Client = AdministrationClient<Channel>;
+
 /// A connection to the signer as the installation's operator.
 #[derive(Clone)]
 pub struct Admin {
-    client: AdministrationClient<Channel>,
+    client: Client,
     address: String,
 }
 
@@ -64,10 +67,7 @@ impl Admin {
     pub async fn call<Q, A>(
         &mut self,
         request: Q,
-        method: impl AsyncFnOnce(
-            &mut AdministrationClient<Channel>,
-            Request<Q>,
-        ) -> Result<Response<A>, Status>,
+        method: impl AsyncFnOnce(&mut Client, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Outcome<A> {
         let mut request = Request::new(request);
         request.set_timeout(DEADLINE);

@@ -205,7 +205,8 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 async fn ceremony(installation: &Installation, switch_at: &str, overlap: &str) -> Result<String> {
     let transcript = std::fs::read_to_string(installation.path("transcript.json"))?;
     let transcript: Value = serde_json::from_str(&transcript)?;
-    let root = text(&transcript, "root_token")?;
+    let first = transcript.pointer("/generations/0");
+    let root = text(first.context("no generation")?, "root_token")?;
     let arguments = ["--json", "next", "--root-token", root];
     let times = ["--switch-at", switch_at, "--overlap", overlap];
     let made = installation

@@ -176,13 +176,6 @@ impl CertRep {
         parse_ca_certificates(&content).map_err(|_| CertRepError::Certificates)
     }
 
-    /// Whether the envelope is under a password, and not to a key.
-    #[must_use]
-    pub fn is_under_password(&self) -> bool {
-        let content = self.message.content().unwrap_or_default();
-        matches!(PasswordEnvelope::parse(content, &self.limits), Ok(Ok(_)))
-    }
-
     /// As [`CertRep::open`], for the answer to a GetCRL: the CRL (DER).
     ///
     /// # Errors

@@ -37,6 +37,8 @@ async fn renew(fixture: &Fixture, number: u64, old: u64) {
 fn within(span: RangeInclusive<Timestamp>) -> ExpiringQuery {
     ExpiringQuery {
         profile: None,
+        subject: None,
+        san: None,
         span,
         renewed: false,
         after: None,

@@ -6,15 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use assay_audit::note::{Algorithm, Signature, VerifierKey, cosigned};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
 use clap::Args;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::sign::Signer;
 use serde::Serialize;
 use zeroize::Zeroizing;
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::output::Output;
 
 /// What the first line of the file begins with; the PEM follows, which `openssl pkey` reads as well.
 const NAME: &str = "Name: ";

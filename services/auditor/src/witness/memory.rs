@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::Checkpoint;
 use assay_audit::note::{Note, VerifierKey};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
 use assay_types::Hash;
 use rustix::fs::{FlockOperation, flock};
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
 
 /// How the name of a log's file ends, after the SHA-256 of the origin.
 const ENDING: &str = "checkpoint";

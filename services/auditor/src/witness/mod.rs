@@ -10,11 +10,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use assay_audit::note::{Algorithm, VerifierKey};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
 use clap::{Args, Subcommand};
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::output::Output;
 
 /// Most logs that one witness keeps watch over.
 const MAX_LOGS: usize = 1_000;

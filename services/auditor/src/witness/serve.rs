@@ -1,4 +1,7 @@
 //! The witness on the network: HTTP/1.1, one operation, everything bounded.
+//!
+//! It does not use the accept loop of `assay-runtime`, which comes with gRPC, metrics and rate limits: 75 more crates for
+//! those who are to review and build this program by itself.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -8,6 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::MAX_SUBMISSION;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::{self, Output};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -21,8 +26,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use super::judge::{Cosigned, Refusal, Witness};
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::output::{self, Output};
 
 /// Connections at a time; a log opens one now and then.
 const MAX_CONNECTIONS: u16 = 256;

@@ -24,10 +24,10 @@ pub(super) fn run(installation: &Installation, out: Output) -> Outcome {
     if let Some(file) = SignerToml::find(installation)? {
         in_no_use(&file, &transcript, generation)?;
     }
-    let Some(successor) = transcript.successor_mut(generation) else {
+    if generation == Generation::FIRST {
         return Err(Failure::failed("there is no next CA here to be given up"));
-    };
-    successor.abandoned = Some(now());
+    }
+    transcript.ca_mut(generation)?.abandoned = Some(now());
     let token = transcript.token_args()?;
     let library = Library::load(&token)?;
     transcript.save(installation)?;

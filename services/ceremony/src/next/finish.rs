@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::edit;
 use super::signer_toml::SignerToml;
 use super::switch::{Life, text};
+use crate::record::read_certificate;
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
@@ -57,7 +58,7 @@ pub(super) fn run(args: &FinishArgs, installation: &Installation, out: Output) -
     let path = installation.signer_config();
     let before = files::read_text(&path)?;
     let file = SignerToml::parse(&path, &before)?;
-    let ca = certificate(installation, file.ca_certificate())?;
+    let ca = read_certificate(&installation.path(file.ca_certificate()))?;
     due(args, &file, &ca)?;
     let origin = match file.origin() {
         Some(origin) => origin.to_owned(),
@@ -131,15 +132,10 @@ fn due(args: &FinishArgs, file: &SignerToml, ca: &X509) -> Outcome {
     Ok(())
 }
 
-fn certificate(installation: &Installation, file: &Path) -> Outcome<X509> {
-    X509::from_pem(&files::read(&installation.path(file))?)
-        .or_fail(format!("{} holds no PEM certificate", file.display()))
-}
-
 /// The name that the signer gives a log where signer.toml leaves it out: its own name, and a digest of its CA's key.
 fn origin_of_before(installation: &Installation, file: &SignerToml, ca: &X509) -> Outcome<String> {
     let what = "the log's name cannot be determined";
-    let signer = certificate(installation, file.signer_certificate())?;
+    let signer = read_certificate(&installation.path(file.signer_certificate()))?;
     let identity = Identity::from_certificate(&signer.to_der().or_fail(what)?).or_fail(what)?;
     let spki = ca
         .public_key()

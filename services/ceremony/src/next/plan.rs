@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use assay_pkcs11::{KeyAlgorithm, KeyRole, TokenUri};
 use assay_policy::Dn;
 use der::Decode;
-use openssl::x509::X509;
 use x509_cert::Certificate;
 
 use super::MakeArgs;
@@ -15,10 +14,10 @@ use crate::args::{KeyArgs, TokenArgs};
 use crate::certificate::Issuer;
 use crate::certify::CA_FILE;
 use crate::generation::Generation;
-use crate::transcript::{KeyEntry, State, Successor, Transcript, now};
+use crate::record::read_der;
+use crate::transcript::{Ca, KeyEntry, State, Transcript, now};
 use crate::{keys, root};
 use assay_console::failure::{Failure, OrFail, Outcome};
-use assay_console::files;
 use assay_operator::installation::Installation;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -56,17 +55,22 @@ impl Plan {
         let file = SignerToml::read(installation)?;
         let present = signer_toml::present(&file, transcript)?;
         none_begun(&file, transcript, present)?;
-        let made = transcript.successors.iter();
-        let last = made.map(|successor| successor.generation).max();
+        let made = transcript.generations.iter();
+        let last = made.map(|ca| ca.generation).max();
         let generation = last.unwrap_or(Generation::FIRST).next();
 
-        let key_args = key_args(&args, &file, transcript, present)?;
+        let old = transcript.ca(present)?;
+        let key_args = key_args(&args, &file, old)?;
         key_args.check()?;
         let ca_file = present.file(CA_FILE);
         let old_subject = subject(installation, &ca_file)?;
         let ca_subject = own(generation, args.ca_subject, &old_subject, "--ca-subject")?;
-        let (ra_subject, ra_days) = ra_before(transcript, present)?;
-        let ra_subject = own(generation, args.ra_subject, &ra_subject, "--ra-subject")?;
+        let ra_subject = own(
+            generation,
+            args.ra_subject,
+            &old.ra_subject()?,
+            "--ra-subject",
+        )?;
         let mut plan = Self {
             token: transcript.token_args()?,
             present,
@@ -77,7 +81,7 @@ impl Plan {
             },
             keys: of_each_generation(&key_args),
             ca_days: args.ca_days,
-            ra_days: args.ra_days.unwrap_or(ra_days),
+            ra_days: args.ra_days.unwrap_or(old.ra_days),
             switch: args.switch.or_default(SystemTime::now())?,
             notes: Vec::new(),
             ca_subject,
@@ -117,8 +121,8 @@ impl Plan {
     }
 
     /// Its entry in the transcript, before anything is made.
-    pub(super) fn successor(&self) -> Successor {
-        Successor {
+    pub(super) fn begun(&self) -> Ca {
+        Ca {
             generation: self.generation,
             assay_version: env!("CARGO_PKG_VERSION").to_owned(),
             started: now(),
@@ -129,8 +133,7 @@ impl Plan {
             ca_subject: self.ca_subject.to_string(),
             ra_subject: self.ra_subject.to_string(),
             ra_days: self.ra_days,
-            switch_at: self.switch.at_text(),
-            overlap: self.switch.overlap_text().to_owned(),
+            switch: Some(self.switch.planned()),
             keys: Vec::new(),
             certificates: Vec::new(),
         }
@@ -146,10 +149,10 @@ fn none_begun(file: &SignerToml, transcript: &Transcript, present: Generation) -
         .next("end that rollover with `assay-ceremony next finish`; where no device was told of that CA, take its tables out and give it up with `assay-ceremony next abandon`"));
     }
     let newest = transcript.newest();
-    let Some(begun) = transcript.successor(newest).filter(|_| newest > present) else {
+    if newest <= present {
         return Ok(());
-    };
-    let (what, next) = match begun.state {
+    }
+    let (what, next) = match transcript.ca(newest)?.state {
         State::Started => (
             "was begun and not finished",
             "`assay-ceremony next abandon` gives it up and says what is left of it; then run this again",
@@ -167,14 +170,9 @@ fn none_begun(file: &SignerToml, transcript: &Transcript, present: Generation) -
 }
 
 /// The kinds of the present keys, but for what the command line says.
-fn key_args(
-    args: &MakeArgs,
-    file: &SignerToml,
-    transcript: &Transcript,
-    present: Generation,
-) -> Outcome<KeyArgs> {
+fn key_args(args: &MakeArgs, file: &SignerToml, present: &Ca) -> Outcome<KeyArgs> {
     let made = |role| -> Outcome<Option<KeyAlgorithm>> {
-        let entry = transcript.key_of(present, role);
+        let entry = present.find_key(role);
         entry
             .map(|entry| entry.algorithm.parse())
             .transpose()
@@ -205,21 +203,9 @@ fn of_each_generation(args: &KeyArgs) -> Vec<(KeyRole, KeyAlgorithm)> {
     keys
 }
 
-fn ra_before(transcript: &Transcript, present: Generation) -> Outcome<(Dn, u32)> {
-    let (subject, days) = match transcript.successor(present) {
-        Some(successor) => (&successor.ra_subject, successor.ra_days),
-        None => (&transcript.ra_subject, transcript.ra_days),
-    };
-    let subject = Dn::parse_rfc4514(subject).or_fail("the transcript's RA subject")?;
-    Ok((subject, days))
-}
-
 fn subject(installation: &Installation, file: &str) -> Outcome<Dn> {
     let what = || format!("{file} cannot be read");
-    let der = X509::from_pem(&files::read(&installation.path(file))?)
-        .and_then(|ca| ca.to_der())
-        .or_fail(what())?;
-    let ca = Certificate::from_der(&der).or_fail(what())?;
+    let ca = Certificate::from_der(&read_der(installation, file)?).or_fail(what())?;
     Dn::from_name(ca.tbs_certificate().subject())
         .or_fail(format!("the subject of {file} cannot be read"))
 }
@@ -239,14 +225,14 @@ fn root_key(
     installation: &Installation,
     transcript: &Transcript,
 ) -> Outcome<RootKey> {
-    let entry = transcript.key_of(Generation::FIRST, KeyRole::RootSign);
-    let Some(entry) = entry else {
+    let first = transcript.ca(Generation::FIRST)?;
+    let Some(entry) = first.find_key(KeyRole::RootSign) else {
         return Err(Failure::usage(
             "the first ceremony made no root: the CA stands under an offline one",
         )
         .next("give --csr, and `assay-ceremony import` with the answer"));
     };
-    let token = match (token, &transcript.root_token) {
+    let token = match (token, &first.root_token) {
         (Some(token), _) => token,
         (None, Some(token)) => {
             TokenUri::parse(token).or_fail("the transcript's root token is unreadable")?
@@ -256,12 +242,9 @@ fn root_key(
         }
     };
     let file = Generation::FIRST.file(root::FILE);
-    let der = X509::from_pem(&files::read(&installation.path(&file))?)
-        .and_then(|root| root.to_der())
-        .or_fail(format!("{file} holds no PEM certificate"))?;
     Ok(RootKey {
         token,
         entry: entry.clone(),
-        issuer: Issuer::of_certificate(&der)?,
+        issuer: Issuer::of_certificate(&read_der(installation, &file)?)?,
     })
 }

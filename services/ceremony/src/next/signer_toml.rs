@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::generation::Generation;
-use crate::transcript::Transcript;
+use crate::transcript::{Ca, Transcript};
 use assay_console::failure::{Failure, Next, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
@@ -120,12 +120,10 @@ pub(super) fn present(file: &SignerToml, transcript: &Transcript) -> Outcome<Gen
 fn generation(keys: &BTreeMap<String, String>, transcript: &Transcript) -> Option<Generation> {
     let ca = KeyUri::parse(keys.get(KeyRole::CaSign.as_str())?).ok()?;
     let id = hex::encode(ca.id());
-    let later = transcript.successors.iter();
-    let generations = later.map(|successor| successor.generation);
-    std::iter::once(Generation::FIRST)
-        .chain(generations)
-        .find(|generation| {
-            let made = transcript.key_of(*generation, KeyRole::CaSign);
-            made.is_some_and(|key| key.id == id)
-        })
+    let made = |ca: &&Ca| ca.find_key(KeyRole::CaSign).is_some_and(|key| key.id == id);
+    transcript
+        .generations
+        .iter()
+        .find(made)
+        .map(|ca| ca.generation)
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use der::Decode;
-use openssl::x509::X509;
 use x509_cert::Certificate;
 
 use crate::certify::{CA_FILE, RA};
 use crate::generation::Generation;
+use crate::record::read_der;
+use crate::transcript::PlannedSwitch;
 use assay_console::failure::{Failure, OrFail, Outcome};
-use assay_console::files;
 use assay_operator::installation::Installation;
 
 /// From now to the switch, where nobody says otherwise: devices have to learn of the next CA.
@@ -60,38 +60,40 @@ impl SwitchArgs {
     }
 
     pub(super) fn or_default(&self, now: SystemTime) -> Outcome<Switch> {
-        self.or(&full_hour(now + NOTICE), OVERLAP)
+        self.or(&PlannedSwitch {
+            at: full_hour(now + NOTICE),
+            overlap: OVERLAP.to_owned(),
+        })
     }
 
     /// What is not given is what was said before.
-    pub(crate) fn or(&self, switch_at: &str, overlap: &str) -> Outcome<Switch> {
+    pub(crate) fn or(&self, before: &PlannedSwitch) -> Outcome<Switch> {
         let what = "the transcript's time of the switch";
         Ok(Switch {
             at: match self.switch_at {
                 Some(at) => at,
-                None => humantime::parse_rfc3339(switch_at).or_fail(what)?,
+                None => humantime::parse_rfc3339(&before.at).or_fail(what)?,
             },
             overlap: match &self.overlap {
                 Some(overlap) => overlap.clone(),
-                None => overlap.parse().or_fail(what)?,
+                None => before.overlap.parse().or_fail(what)?,
             },
         })
     }
 }
 
 impl Switch {
-    /// RFC 3339.
-    pub(crate) fn at_text(&self) -> String {
-        text(self.at)
-    }
-
-    pub(crate) fn overlap_text(&self) -> &str {
-        &self.overlap.text
+    /// For the transcript.
+    pub(crate) fn planned(&self) -> PlannedSwitch {
+        PlannedSwitch {
+            at: text(self.at),
+            overlap: self.overlap.text.clone(),
+        }
     }
 
     /// Refuses a time that is past, or at which something of this is not valid.
     pub(crate) fn check(&self, now: SystemTime, lives: &[Life]) -> Outcome {
-        let at = self.at_text();
+        let at = text(self.at);
         if self.at <= now {
             return Err(Failure::usage(format!("the switch at {at} is past"))
                 .next("give with --switch-at a time to come, by which devices can have learned of the next CA"));
@@ -153,9 +155,7 @@ pub(crate) fn lives(installation: &Installation, generation: Generation) -> Outc
         .map(|file| generation.file(file))
         .filter(|file| installation.path(file).exists())
         .map(|file| {
-            let der = X509::from_pem(&files::read(&installation.path(&file))?)
-                .and_then(|certificate| certificate.to_der())
-                .or_fail(format!("{file} holds no PEM certificate"))?;
+            let der = read_der(installation, &file)?;
             Life::of(file, &der)
         })
         .collect()
@@ -208,7 +208,11 @@ mod tests {
             switch_at: None,
             overlap: None,
         };
-        nothing.or(text, "30d").unwrap()
+        let before = PlannedSwitch {
+            at: text.to_owned(),
+            overlap: "30d".to_owned(),
+        };
+        nothing.or(&before).unwrap()
     }
 
     #[test]
@@ -260,7 +264,8 @@ mod tests {
             overlap: None,
         };
         let switch = nothing.or_default(at("2027-01-01T00:00:01Z")).unwrap();
-        assert_eq!(switch.at_text(), "2027-01-31T01:00:00Z");
-        assert_eq!(switch.overlap_text(), "30d");
+        let planned = switch.planned();
+        assert_eq!(planned.at, "2027-01-31T01:00:00Z");
+        assert_eq!(planned.overlap, "30d");
     }
 }

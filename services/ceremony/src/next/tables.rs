@@ -23,20 +23,17 @@ pub(super) fn run(args: &TablesArgs, installation: &Installation, out: Output) -
     let mut transcript = Transcript::load_complete(installation)?;
     let present = signer_toml::present(&SignerToml::read(installation)?, &transcript)?;
     let newest = transcript.newest();
-    let made = transcript
-        .successor_mut(newest)
-        .filter(|made| newest > present && made.state == State::Complete);
-    let Some(made) = made else {
+    let made = transcript.ca_mut(newest)?;
+    if newest <= present || made.state != State::Complete {
         return Err(Failure::failed("no next CA here is made and waits for its time")
             .next("`assay-ceremony next` makes one; `assay-ceremony import` takes an offline root's answer"));
-    };
-    let switch = args.switch.or(&made.switch_at, &made.overlap)?;
+    }
+    let switch = args.switch.or(made.switch()?)?;
     let old = lives(installation, present)?;
     let new = lives(installation, newest)?;
     let all: Vec<_> = old.iter().chain(&new).cloned().collect();
     switch.check(SystemTime::now(), &all)?;
-    made.switch_at = switch.at_text();
-    switch.overlap_text().clone_into(&mut made.overlap);
+    made.switch = Some(switch.planned());
     if args.switch.is_given() {
         transcript.save(installation)?;
     }

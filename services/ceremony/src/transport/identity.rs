@@ -5,15 +5,12 @@ use std::path::Path;
 use assay_runtime::identity::Identity;
 use openssl::x509::X509;
 
+use crate::record::read_certificate;
 use assay_console::failure::{Failure, OrFail, Outcome};
-use assay_console::files;
 
 /// Whose certificate the file holds.
 pub(super) fn read(path: &Path) -> Outcome<Identity> {
-    let pem = files::read(path)?;
-    let certificate =
-        X509::from_pem(&pem).or_fail(format!("{} holds no PEM certificate", path.display()))?;
-    of(&certificate).map_err(|failure| failure.next(format!("see {}", path.display())))
+    of(&read_certificate(path)?).map_err(|failure| failure.next(format!("see {}", path.display())))
 }
 
 pub(super) fn of(certificate: &X509) -> Outcome<Identity> {

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use assay_runtime::identity::Role;
 use openssl::pkey::PKey;
-use openssl::stack::Stack;
-use openssl::x509::store::X509StoreBuilder;
-use openssl::x509::{X509, X509PurposeId, X509StoreContext};
+use openssl::x509::{X509, X509PurposeId};
 use zeroize::Zeroizing;
 
 use super::{Installed, Place, identity};
+use crate::signature::chain_fault;
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
@@ -67,34 +66,19 @@ fn check_key(leaf: &X509, key_pem: &[u8], path: &Path) -> Outcome {
 }
 
 fn check_chain(leaf: &X509, above: &[X509], anchors_pem: &[u8], role: Role) -> Outcome {
-    let what = "cannot verify the certificate";
-    let mut store = X509StoreBuilder::new().or_fail(what)?;
-    for anchor in
-        X509::stack_from_pem(anchors_pem).or_fail("the anchors are no PEM certificates")?
-    {
-        store.add_cert(anchor).or_fail(what)?;
-    }
+    let anchors =
+        X509::stack_from_pem(anchors_pem).or_fail("the anchors are no PEM certificates")?;
     let purpose = match role {
         Role::Signer => X509PurposeId::SSL_SERVER,
         Role::Frontend | Role::Operator | Role::Approver | Role::Auditor => {
             X509PurposeId::SSL_CLIENT
         }
     };
-    store.set_purpose(purpose).or_fail(what)?;
-    let mut between = Stack::new().or_fail(what)?;
-    for certificate in above {
-        between.push(certificate.clone()).or_fail(what)?;
-    }
-    let mut context = X509StoreContext::new().or_fail(what)?;
-    let (good, error) = context
-        .init(&store.build(), leaf, &between, |context| {
-            Ok((context.verify_cert()?, context.error()))
-        })
-        .or_fail(what)?;
-    if good {
-        return Ok(());
-    }
-    Err(Failure::failed("the certificate does not verify").because(error.error_string()))
+    let fault = chain_fault(leaf, above, &anchors, Some(purpose))
+        .or_fail("cannot verify the certificate")?;
+    fault.map_or(Ok(()), |fault| {
+        Err(Failure::failed("the certificate does not verify").because(fault))
+    })
 }
 
 #[cfg(test)]

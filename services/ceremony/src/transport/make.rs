@@ -1,27 +1,20 @@
 //! Transport certificates of our own: an anchor a role and run, P-256, whose key is dropped when the run ends.
 
 use assay_runtime::identity::{Identity, Role};
-use openssl::asn1::{Asn1Integer, Asn1Time};
-use openssl::bn::{BigNum, MsbOption};
-use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
+use openssl::x509::X509;
 use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
     SubjectKeyIdentifier,
 };
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
 
 use super::{Installed, Place};
+use crate::software::{self, p256};
 use assay_console::failure::{OrFail, Outcome};
 use assay_console::files;
 use assay_operator::installation::Installation;
-
-/// 159 bits and a leading one: positive, 20 octets (RFC 5280, section 4.1.2.2).
-const SERIAL_BITS: i32 = 159;
-const X509_V3: i32 = 2;
 
 /// Makes certificates for identities that have none yet: all places are looked at before anything is written.
 pub(super) fn make(
@@ -83,9 +76,8 @@ struct Anchor {
 impl Anchor {
     fn new(role: Role, days: u32) -> Result<Self, ErrorStack> {
         let key = p256()?;
-        let mut builder = builder(&format!("Assay transport anchor, {role}s"), &key, days)?;
-        let subject = name(&format!("Assay transport anchor, {role}s"))?;
-        builder.set_issuer_name(&subject)?;
+        let name = format!("Assay transport anchor, {role}s");
+        let mut builder = software::certificate(&name, &key, days)?;
         builder.append_extension(BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
         builder.append_extension(KeyUsage::new().critical().key_cert_sign().build()?)?;
         let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
@@ -103,11 +95,8 @@ impl Anchor {
         key: &PKey<Private>,
         days: u32,
     ) -> Result<X509, ErrorStack> {
-        let mut builder = builder(
-            &format!("{} {}", identity.role(), identity.name()),
-            key,
-            days,
-        )?;
+        let name = format!("{} {}", identity.role(), identity.name());
+        let mut builder = software::certificate(&name, key, days)?;
         builder.set_issuer_name(self.certificate.subject_name())?;
         builder.append_extension(BasicConstraints::new().critical().build()?)?;
         builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
@@ -131,35 +120,6 @@ impl Anchor {
         builder.sign(&self.key, MessageDigest::sha256())?;
         Ok(builder.build())
     }
-}
-
-fn p256() -> Result<PKey<Private>, ErrorStack> {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-    PKey::from_ec_key(EcKey::generate(&group)?)
-}
-
-fn name(common_name: &str) -> Result<openssl::x509::X509Name, ErrorStack> {
-    let mut name = X509NameBuilder::new()?;
-    name.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
-    Ok(name.build())
-}
-
-/// Version, serial, subject, key and validity.
-fn builder(common_name: &str, key: &PKey<Private>, days: u32) -> Result<X509Builder, ErrorStack> {
-    let mut builder = X509Builder::new()?;
-    builder.set_version(X509_V3)?;
-    let mut serial = BigNum::new()?;
-    serial.rand(SERIAL_BITS, MsbOption::ONE, false)?;
-    let serial = Asn1Integer::from_bn(&serial)?;
-    builder.set_serial_number(&serial)?;
-    let subject = name(common_name)?;
-    builder.set_subject_name(&subject)?;
-    builder.set_pubkey(key)?;
-    let not_before = Asn1Time::days_from_now(0)?;
-    let not_after = Asn1Time::days_from_now(days)?;
-    builder.set_not_before(&not_before)?;
-    builder.set_not_after(&not_after)?;
-    Ok(builder)
 }
 
 #[cfg(test)]

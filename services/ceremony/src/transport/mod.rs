@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
-use assay_console::output::{Output, Row};
+use assay_console::output::{Column, Output};
 use assay_operator::installation::Installation;
 
 /// Name of the one signer, frontend and operator of an installation that names none.
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &TransportArgs, installation: &Installation, out: Output
             make::make(installation, &args.identities()?, args.days)?
         }
     };
-    out.list(&made)
+    out.list(&made, COLUMNS)
 }
 
 fn default_identities() -> Outcome<Vec<Identity>> {
@@ -120,25 +120,13 @@ pub(super) struct Installed {
     sha256: String,
 }
 
-impl Row for Installed {
-    const HEADERS: &'static [&'static str] = &[
-        "IDENTITY",
-        "CERTIFICATE",
-        "KEY",
-        "TRUSTED THROUGH",
-        "NOT AFTER",
-    ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.identity.clone(),
-            self.certificate.clone(),
-            self.private_key.clone(),
-            self.trust_anchors.clone(),
-            self.not_after.clone(),
-        ]
-    }
-}
+const COLUMNS: &[Column<Installed>] = &[
+    ("IDENTITY", |made| made.identity.clone()),
+    ("CERTIFICATE", |made| made.certificate.clone()),
+    ("KEY", |made| made.private_key.clone()),
+    ("TRUSTED THROUGH", |made| made.trust_anchors.clone()),
+    ("NOT AFTER", |made| made.not_after.clone()),
+];
 
 /// People of all roles come by one listener, which knows them by one bundle.
 fn anchors_of(role: Role) -> &'static str {

@@ -57,7 +57,9 @@ fn the_ra_key_of_two_uses_is_made_only_when_it_is_asked_for() -> Result<()> {
     let usage = "X509v3 Key Usage: critical\n                Digital Signature, Key Encipherment\n";
     assert!(text.contains(usage), "{text}");
     let transcript: Value = serde_json::from_slice(&run.stdout)?;
-    let keys = transcript["keys"].as_array().context("keys")?;
+    let keys = transcript["generations"][0]["keys"]
+        .as_array()
+        .context("keys")?;
     let single = keys.iter().find(|key| key["role"] == "ra-single");
     let single = single.context("no ra-single in the transcript")?;
     for (attribute, value) in [
@@ -89,8 +91,8 @@ fn the_transcript_tells_each_key_as_the_token_has_it() -> Result<()> {
     let printed: Value = serde_json::from_slice(&run.stdout)?;
     let kept: Value = serde_json::from_slice(&std::fs::read(bench.path("ca/transcript.json"))?)?;
     assert_eq!(printed, kept);
-    assert_eq!(kept["state"], "complete");
-    let keys = kept["keys"].as_array().context("keys")?;
+    assert_eq!(kept["generations"][0]["state"], "complete");
+    let keys = kept["generations"][0]["keys"].as_array().context("keys")?;
     assert_eq!(keys.len(), 6);
     assert!(!bench.path("ca/certificates/ra-single.pem").exists());
     for key in keys {
@@ -124,7 +126,9 @@ fn the_log_keys_public_half_is_written_for_those_who_pin_it() -> Result<()> {
         let spki = PKey::public_key_from_pem(&pem)?.public_key_to_der()?;
         let transcript = std::fs::read(bench.path("ca/transcript.json"))?;
         let transcript: Value = serde_json::from_slice(&transcript)?;
-        let keys = transcript["keys"].as_array().context("keys")?;
+        let keys = transcript["generations"][0]["keys"]
+            .as_array()
+            .context("keys")?;
         let key = keys.iter().find(|key| key["role"] == "log-sign");
         let key = key.context("no log key")?;
         assert_eq!(key["algorithm"], algorithm);

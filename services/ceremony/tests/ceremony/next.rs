@@ -84,7 +84,7 @@ fn the_next_ca_stands_beside_the_present_one_under_the_same_root() -> Result<()>
         .iter()
         .map(|name| read(name))
         .collect::<Result<_, _>>()?;
-    let first_keys = transcript(&bench)?["keys"].clone();
+    let first_keys = transcript(&bench)?["generations"][0]["keys"].clone();
 
     let made = told(&bench, &["next", "--overlap", "60d"])?;
 
@@ -121,8 +121,8 @@ fn the_next_ca_stands_beside_the_present_one_under_the_same_root() -> Result<()>
     );
 
     let kept = transcript(&bench)?;
-    assert_eq!(kept["keys"], first_keys);
-    let next = &kept["successors"][0];
+    assert_eq!(kept["generations"][0]["keys"], first_keys);
+    let next = &kept["generations"][1];
     assert_eq!(
         (&next["generation"], &next["state"]),
         (&2.into(), &"complete".into())
@@ -156,7 +156,10 @@ fn the_next_ca_stands_beside_the_present_one_under_the_same_root() -> Result<()>
     let settings: toml::Table = lines(&made)?.parse()?;
     let rollover = &settings["rollover"];
     assert_eq!(rollover["overlap"].as_str(), Some("60d"));
-    assert_eq!(rollover["switch_at"].as_str(), made["switch_at"].as_str());
+    assert_eq!(
+        rollover["switch_at"].as_str(),
+        made["switch"]["at"].as_str()
+    );
     let uri = |role: &str| {
         rollover["keys"][role]
             .as_str()

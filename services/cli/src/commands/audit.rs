@@ -7,18 +7,18 @@ mod trust;
 mod witness;
 
 use assay_audit::Event;
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{AuditRecord, ListAuditRequest, PageRequest};
+use assay_proto::v1::{AuditRecord, ListAuditReply, ListAuditRequest};
 use assay_types::TimestampMillis;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::list::{PageArgs, RangeArgs};
-use crate::admin::Admin;
-use crate::failure::{OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -72,25 +72,18 @@ pub(crate) async fn run(
 }
 
 async fn list(args: ListArgs, installation: &Installation, out: Output) -> Outcome {
-    let mut admin = Admin::connect(installation).await?;
-    let filters = ListAuditRequest {
-        page: None,
-        kind: args.kind.unwrap_or_default(),
-        profile: args.profile,
-        serial: args.serial,
-        transaction_id: args.transaction,
+    let admin = Admin::connect(installation).await?;
+    let request = |page| ListAuditRequest {
+        page,
+        kind: args.kind.clone().unwrap_or_default(),
+        profile: args.profile.clone(),
+        serial: args.serial.clone(),
+        transaction_id: args.transaction.clone(),
         recorded: args.recorded.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListAuditRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_audit;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.records, reply.page))
-    };
-    let listed = args.page.fetch(page).await?;
+    let call = AdministrationClient::list_audit;
+    let rows = |reply: ListAuditReply| (reply.records, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
     if args.raw {
         let mut lines = listed.rows.iter();
         lines.try_for_each(|record| out.line(&record.json))?;
@@ -98,7 +91,7 @@ async fn list(args: ListArgs, installation: &Installation, out: Output) -> Outco
         return Ok(());
     }
     let records: Vec<Value> = listed.rows.iter().map(parse).collect::<Outcome<_>>()?;
-    out.rows(&records, &HEADERS, cells)?;
+    out.list(&records, COLUMNS)?;
     listed.note_more();
     Ok(())
 }
@@ -136,18 +129,15 @@ fn about(record: &Value) -> String {
     .join(" ")
 }
 
-const HEADERS: [&str; 4] = ["SEQUENCE", "TIME", "KIND", "ABOUT"];
+const COLUMNS: &[Column<Value>] = &[
+    ("SEQUENCE", |record| text(record, "sequence")),
+    ("TIME", time),
+    ("KIND", |record| text(record, "kind")),
+    ("ABOUT", about),
+];
 
-fn cells(record: &Value) -> Vec<String> {
-    let time = record
-        .get("wall_ms")
-        .and_then(Value::as_i64)
-        .map(|ms| TimestampMillis::from_millis(ms).seconds().to_string())
-        .unwrap_or_default();
-    vec![
-        text(record, "sequence"),
-        time,
-        text(record, "kind"),
-        about(record),
-    ]
+fn time(record: &Value) -> String {
+    let ms = record.get("wall_ms").and_then(Value::as_i64);
+    ms.map(|ms| TimestampMillis::from_millis(ms).seconds().to_string())
+        .unwrap_or_default()
 }

@@ -1,20 +1,21 @@
 //! `assay cert`: what was issued, and what became of it.
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    CertificateInfo, CertificateState, GetCertificateRequest, ListCertificatesRequest, PageRequest,
+    CertificateInfo, CertificateState, GetCertificateRequest, ListCertificatesReply,
+    ListCertificatesRequest,
 };
 use clap::{Args, Subcommand};
 use openssl::x509::X509;
 use serde::Serialize;
 
-use super::list::{PageArgs, RangeArgs, named, time_text};
+use super::list::{NameArgs, PageArgs, RangeArgs, named, time_text};
 use super::{expiring, revocation};
-use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertCommand {
@@ -41,18 +42,8 @@ pub(crate) struct ListArgs {
     #[arg(long, value_parser = named::<CertificateState>())]
     state: Option<CertificateState>,
 
-    /// Only certificates with this subject, RFC 4514
-    #[arg(long, default_value = "", hide_default_value = true)]
-    subject: String,
-
-    /// Only certificates with this subject alternative name: dns:, ip:, email:, uri: or upn:
-    #[arg(
-        long,
-        value_name = "TYPE:VALUE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    san: String,
+    #[command(flatten)]
+    names: NameArgs,
 
     /// Only the certificate with this serial number, hex, with or without colons
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -91,27 +82,21 @@ pub(crate) async fn run(command: CertCommand, installation: &Installation, out: 
     }
 }
 
-async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let filters = ListCertificatesRequest {
-        page: None,
-        profile: args.profile,
+async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
+    let request = |page| ListCertificatesRequest {
+        page,
+        profile: args.profile.clone(),
         state: args.state.unwrap_or_default().into(),
-        subject: args.subject,
-        san: args.san,
-        serial: args.serial,
-        transaction_id: args.transaction,
+        subject: args.names.subject.clone(),
+        san: args.names.san.clone(),
+        serial: args.serial.clone(),
+        transaction_id: args.transaction.clone(),
         issued: args.issued.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListCertificatesRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_certificates;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.certificates, reply.page))
-    };
-    args.page.fetch(page).await?.print(out, &HEADERS, cells)
+    let call = AdministrationClient::list_certificates;
+    let rows = |reply: ListCertificatesReply| (reply.certificates, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
+    listed.print(out, COLUMNS)
 }
 
 async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
@@ -185,26 +170,13 @@ fn state(info: &CertificateInfo) -> String {
     }
 }
 
-const HEADERS: [&str; 8] = [
-    "SERIAL",
-    "STATE",
-    "PROFILE",
-    "SUBJECT",
-    "SANS",
-    "NOT AFTER",
-    "ISSUED",
-    "REPLACED BY",
+const COLUMNS: &[Column<CertificateInfo>] = &[
+    ("SERIAL", |info| info.serial.clone()),
+    ("STATE", |info| info.state().as_str().to_owned()),
+    ("PROFILE", |info| info.profile.clone()),
+    ("SUBJECT", |info| info.subject.clone()),
+    ("SANS", |info| info.sans.join(" ")),
+    ("NOT AFTER", |info| time_text(info.not_after)),
+    ("ISSUED", |info| time_text(info.issued_at)),
+    ("REPLACED BY", |info| info.superseded_by.clone()),
 ];
-
-fn cells(info: &CertificateInfo) -> Vec<String> {
-    vec![
-        info.serial.clone(),
-        info.state().as_str().to_owned(),
-        info.profile.clone(),
-        info.subject.clone(),
-        info.sans.join(" "),
-        time_text(info.not_after),
-        time_text(info.issued_at),
-        info.superseded_by.clone(),
-    ]
-}

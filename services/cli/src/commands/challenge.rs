@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_console::failure::{Failure, Outcome};
+use assay_console::files;
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    ChallengeInfo, ChallengeItem, ChallengeState, IssueChallengesRequest, ListChallengesRequest,
-    PageRequest, RevokeChallengeRequest,
+    ChallengeInfo, ChallengeItem, ChallengeState, IssueChallengesRequest, ListChallengesReply,
+    ListChallengesRequest, RevokeChallengeRequest,
 };
 use clap::{Args, Subcommand};
 
-use super::list::{PageArgs, RangeArgs, named, time_text};
-use crate::admin::Admin;
-use crate::failure::{Failure, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
+use super::list::{NameArgs, PageArgs, RangeArgs, named, time_text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChallengeCommand {
@@ -65,18 +65,8 @@ pub(crate) struct ListArgs {
     #[arg(long, value_parser = named::<ChallengeState>())]
     state: Option<ChallengeState>,
 
-    /// Only challenges that allow this subject, RFC 4514
-    #[arg(long, default_value = "", hide_default_value = true)]
-    subject: String,
-
-    /// Only challenges that allow this subject alternative name: dns:, ip:, email:, uri: or upn:
-    #[arg(
-        long,
-        value_name = "TYPE:VALUE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    san: String,
+    #[command(flatten)]
+    names: NameArgs,
 
     /// Only the challenge that was spent on the certificate with this serial number, hex
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -149,26 +139,20 @@ fn request(args: IssueArgs) -> Outcome<IssueChallengesRequest> {
     })
 }
 
-async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let filters = ListChallengesRequest {
-        page: None,
-        profile: args.profile,
+async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
+    let request = |page| ListChallengesRequest {
+        page,
+        profile: args.profile.clone(),
         state: args.state.unwrap_or_default().into(),
-        subject: args.subject,
-        san: args.san,
-        serial: args.serial,
+        subject: args.names.subject.clone(),
+        san: args.names.san.clone(),
+        serial: args.serial.clone(),
         issued: args.issued.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListChallengesRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_challenges;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.challenges, reply.page))
-    };
-    args.page.fetch(page).await?.print(out, &HEADERS, cells)
+    let call = AdministrationClient::list_challenges;
+    let rows = |reply: ListChallengesReply| (reply.challenges, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
+    listed.print(out, COLUMNS)
 }
 
 async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> Outcome {
@@ -183,28 +167,14 @@ async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> Outcome {
     })
 }
 
-const HEADERS: [&str; 9] = [
-    "ID",
-    "PROFILE",
-    "KIND",
-    "STATE",
-    "SUBJECT",
-    "SANS",
-    "EXPIRES",
-    "ISSUED BY",
-    "SERIAL",
+const COLUMNS: &[Column<ChallengeInfo>] = &[
+    ("ID", |info| info.id.clone()),
+    ("PROFILE", |info| info.profile.clone()),
+    ("KIND", |info| info.kind().as_str().to_owned()),
+    ("STATE", |info| info.state().as_str().to_owned()),
+    ("SUBJECT", |info| info.subject.clone()),
+    ("SANS", |info| info.sans.join(" ")),
+    ("EXPIRES", |info| time_text(info.expires_at)),
+    ("ISSUED BY", |info| info.issued_by.clone()),
+    ("SERIAL", |info| info.serial.clone()),
 ];
-
-fn cells(info: &ChallengeInfo) -> Vec<String> {
-    vec![
-        info.id.clone(),
-        info.profile.clone(),
-        info.kind().as_str().to_owned(),
-        info.state().as_str().to_owned(),
-        info.subject.clone(),
-        info.sans.join(" "),
-        time_text(info.expires_at),
-        info.issued_by.clone(),
-        info.serial.clone(),
-    ]
-}

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::installation::Installation;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::process::Command;
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{Output, Row};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -33,7 +32,7 @@ pub(crate) async fn run(command: ConfigCommand, dir: Option<&Path>, out: Output)
     for (program, file) in args.files(dir)? {
         rows.push(check(program, &file).await?);
     }
-    out.list(&rows)?;
+    out.list(&rows, COLUMNS)?;
     match rows.iter().filter(|row| !row.good).count() {
         0 => Ok(()),
         bad => Err(
@@ -113,14 +112,10 @@ struct Checked {
     message: String,
 }
 
-impl Row for Checked {
-    const HEADERS: &'static [&'static str] = &["FILE", "GOOD", "MESSAGE"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.file.clone(),
-            if self.good { "yes" } else { "no" }.to_owned(),
-            self.message.clone(),
-        ]
-    }
-}
+const COLUMNS: &[Column<Checked>] = &[
+    ("FILE", |checked| checked.file.clone()),
+    ("GOOD", |checked| {
+        if checked.good { "yes" } else { "no" }.to_owned()
+    }),
+    ("MESSAGE", |checked| checked.message.clone()),
+];

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::{self, Column, Output};
+use assay_operator::admin::Admin;
 use assay_proto::Timestamp;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -10,10 +13,7 @@ use assay_proto::v1::{
 use clap::Args;
 use serde::Serialize;
 
-use super::list::{FromArgs, Listed, fetch, time_text};
-use crate::admin::Admin;
-use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{self, Output};
+use super::list::{FromArgs, Listed, NameArgs, fetch, time_text};
 
 const EXAMPLES: &str = "\
 Certificates that were renewed are left out, as are those that are revoked or on hold. Renewed means by their holder, under the \
@@ -23,6 +23,7 @@ Examples:
   assay cert expiring --within 30d
   assay cert expiring --within 7d --profile devices --json
   assay cert expiring --expired --within 7d
+  assay cert expiring --within 400d --san dns:box-1.example
   assay cert expiring --summary
   assay cert expiring --within 3d --fail-if-any     (for a timer whose failure is the alarm)";
 
@@ -37,6 +38,9 @@ pub(crate) struct ExpiringArgs {
     #[arg(long, default_value = "", hide_default_value = true)]
     profile: String,
 
+    #[command(flatten)]
+    names: NameArgs,
+
     /// Also those that were renewed already
     #[arg(long)]
     renewed: bool,
@@ -46,7 +50,7 @@ pub(crate) struct ExpiringArgs {
     expired: bool,
 
     /// Numbers by profile, of those that will end within the time and of those that ended
-    #[arg(long, conflicts_with_all = ["renewed", "expired", "token", "limit"])]
+    #[arg(long, conflicts_with_all = ["renewed", "expired", "subject", "san", "token", "limit"])]
     summary: bool,
 
     #[command(flatten)]
@@ -77,7 +81,7 @@ pub(crate) async fn run(args: ExpiringArgs, mut admin: Admin, out: Output) -> Ou
 async fn list(args: &ExpiringArgs, admin: &mut Admin, out: Output) -> Outcome<bool> {
     let listed = certificates(args, admin).await?;
     if out.is_json() || !listed.rows.is_empty() {
-        listed.print(out, &HEADERS, cells)?;
+        listed.print(out, COLUMNS)?;
     } else {
         output::note(&args.nothing());
     }
@@ -94,6 +98,8 @@ async fn certificates(args: &ExpiringArgs, admin: &mut Admin) -> Outcome<Listed<
             within: Some(args.within.into()),
             renewed: args.renewed,
             expired: args.expired,
+            subject: args.names.subject.clone(),
+            san: args.names.san.clone(),
         };
         let call = AdministrationClient::list_expiring;
         let reply = admin.call(request, call).await?;
@@ -122,7 +128,7 @@ async fn summarise(args: &ExpiringArgs, admin: &mut Admin, out: Output) -> Outco
         .await?;
     let rows = reply.counts;
     if out.is_json() || !rows.is_empty() {
-        out.rows(&rows, &SUMMARY_HEADERS, summary_cells)?;
+        out.list(&rows, SUMMARY_COLUMNS)?;
     } else {
         output::note("there is no profile, and no certificate");
     }
@@ -136,6 +142,11 @@ impl ExpiringArgs {
             "" => String::new(),
             profile => format!(" of profile {profile}"),
         };
+        let named = if self.names.subject.is_empty() && self.names.san.is_empty() {
+            ""
+        } else {
+            " of this name"
+        };
         let unless = if self.renewed {
             ""
         } else {
@@ -148,9 +159,9 @@ impl ExpiringArgs {
         };
         let within = span(self.within.as_secs());
         if self.expired {
-            format!("no{further} certificate{of} ended in the last {within}{unless}")
+            format!("no{further} certificate{of}{named} ended in the last {within}{unless}")
         } else {
-            format!("no{further} certificate{of} ends within {within}{unless}")
+            format!("no{further} certificate{of}{named} ends within {within}{unless}")
         }
     }
 }
@@ -163,43 +174,30 @@ struct Expiring {
     left_seconds: i64,
 }
 
-const HEADERS: [&str; 7] = [
-    "NOT AFTER",
-    "LEFT",
-    "SERIAL",
-    "PROFILE",
-    "SUBJECT",
-    "SANS",
-    "RENEWED",
+const COLUMNS: &[Column<Expiring>] = &[
+    ("NOT AFTER", |row| time_text(row.certificate.not_after)),
+    ("LEFT", |row| left(row.left_seconds)),
+    ("SERIAL", |row| row.certificate.serial.clone()),
+    ("PROFILE", |row| row.certificate.profile.clone()),
+    ("SUBJECT", |row| row.certificate.subject.clone()),
+    ("SANS", |row| row.certificate.sans.join(" ")),
+    ("RENEWED", renewed),
 ];
 
-fn cells(expiring: &Expiring) -> Vec<String> {
-    let certificate = &expiring.certificate;
-    vec![
-        time_text(certificate.not_after),
-        left(expiring.left_seconds),
-        certificate.serial.clone(),
-        certificate.profile.clone(),
-        certificate.subject.clone(),
-        certificate.sans.join(" "),
-        match certificate.superseded_by.as_str() {
-            "" => "-".to_owned(),
-            successor => successor.to_owned(),
-        },
-    ]
+fn renewed(row: &Expiring) -> String {
+    match row.certificate.superseded_by.as_str() {
+        "" => "-".to_owned(),
+        successor => successor.to_owned(),
+    }
 }
 
-const SUMMARY_HEADERS: [&str; 5] = ["PROFILE", "ENDING", "RENEWED", "NOT RENEWED", "LAPSED"];
-
-fn summary_cells(count: &ExpiringCount) -> Vec<String> {
-    vec![
-        count.profile.clone(),
-        count.ending.to_string(),
-        count.renewed.to_string(),
-        count.not_renewed.to_string(),
-        count.lapsed.to_string(),
-    ]
-}
+const SUMMARY_COLUMNS: &[Column<ExpiringCount>] = &[
+    ("PROFILE", |count| count.profile.clone()),
+    ("ENDING", |count| count.ending.to_string()),
+    ("RENEWED", |count| count.renewed.to_string()),
+    ("NOT RENEWED", |count| count.not_renewed.to_string()),
+    ("LAPSED", |count| count.lapsed.to_string()),
+];
 
 /// Whole seconds, 1 or more.
 fn duration(text: &str) -> Result<Duration, String> {

@@ -2,22 +2,22 @@
 
 use std::path::PathBuf;
 
+use assay_console::failure::{Failure, Outcome};
+use assay_console::files;
+use assay_console::output::{Column, Output};
+use assay_console::progress::Progress;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    AddInventoryRequest, InventoryInfo, InventoryItem, InventoryState, ListInventoryRequest,
-    PageRequest, RemoveInventoryRequest, ResetInventoryRequest,
+    AddInventoryRequest, InventoryInfo, InventoryItem, InventoryState, ListInventoryReply,
+    ListInventoryRequest, RemoveInventoryRequest, ResetInventoryRequest,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::list::{PageArgs, RangeArgs, named, time_text};
-use crate::admin::Admin;
-use crate::failure::{Failure, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
-use crate::progress::Progress;
 
 /// Names sent in one call, which is all or none: well below a megabyte of names of usual length.
 const BATCH: usize = 10_000;
@@ -154,24 +154,18 @@ async fn remove(args: NamesArgs, mut admin: Admin, out: Output) -> Outcome {
     })
 }
 
-async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let filters = ListInventoryRequest {
-        page: None,
-        profile: args.profile,
+async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
+    let request = |page| ListInventoryRequest {
+        page,
+        profile: args.profile.clone(),
         state: args.state.unwrap_or_default().into(),
-        serial: args.serial,
+        serial: args.serial.clone(),
         added: args.added.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListInventoryRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_inventory;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.items, reply.page))
-    };
-    args.page.fetch(page).await?.print(out, &HEADERS, cells)
+    let call = AdministrationClient::list_inventory;
+    let rows = |reply: ListInventoryReply| (reply.items, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
+    listed.print(out, COLUMNS)
 }
 
 impl NamesArgs {
@@ -213,18 +207,14 @@ impl Added {
     }
 }
 
-const HEADERS: [&str; 6] = ["NAME", "STATE", "SERIAL", "PINNED KEY", "ADDED", "ADDED BY"];
-
-fn cells(info: &InventoryInfo) -> Vec<String> {
-    vec![
-        info.name.clone(),
-        info.state().as_str().to_owned(),
-        info.serial.clone(),
-        info.spki_sha256.clone(),
-        time_text(info.added_at),
-        info.added_by.clone(),
-    ]
-}
+const COLUMNS: &[Column<InventoryInfo>] = &[
+    ("NAME", |info| info.name.clone()),
+    ("STATE", |info| info.state().as_str().to_owned()),
+    ("SERIAL", |info| info.serial.clone()),
+    ("PINNED KEY", |info| info.spki_sha256.clone()),
+    ("ADDED", |info| time_text(info.added_at)),
+    ("ADDED BY", |info| info.added_by.clone()),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
 //! `assay legacy`: who still needs an exception of a profile.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{LegacyUse, ListLegacyRequest, PageRequest};
+use assay_proto::v1::{LegacyUse, ListLegacyReply, ListLegacyRequest};
 use clap::{Args, Subcommand};
 
 use super::list::{PageArgs, RangeArgs, time_text};
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LegacyCommand {
@@ -39,43 +39,27 @@ pub(crate) async fn run(
     out: Output,
 ) -> Outcome {
     let LegacyCommand::List(args) = command;
-    let mut admin = Admin::connect(installation).await?;
-    let filters = ListLegacyRequest {
-        page: None,
-        profile: args.profile,
-        subject: args.subject,
+    let admin = Admin::connect(installation).await?;
+    let request = |page| ListLegacyRequest {
+        page,
+        profile: args.profile.clone(),
+        subject: args.subject.clone(),
         last: args.last.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListLegacyRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_legacy;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.uses, reply.page))
-    };
-    args.page.fetch(page).await?.print(out, &HEADERS, cells)
+    let call = AdministrationClient::list_legacy;
+    let rows = |reply: ListLegacyReply| (reply.uses, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
+    listed.print(out, COLUMNS)
 }
 
-const HEADERS: [&str; 7] = [
-    "PROFILE",
-    "EXCEPTION",
-    "DEVICE",
-    "CERTIFICATES",
-    "LAST",
-    "ALLOWED",
-    "UNTIL",
+const COLUMNS: &[Column<LegacyUse>] = &[
+    ("PROFILE", |found| found.profile.clone()),
+    ("EXCEPTION", |found| found.quirk.clone()),
+    ("DEVICE", |found| found.device.clone()),
+    ("CERTIFICATES", |found| found.uses.to_string()),
+    ("LAST", |found| time_text(found.last_at)),
+    ("ALLOWED", |found| {
+        if found.allowed { "yes" } else { "no" }.to_owned()
+    }),
+    ("UNTIL", |found| time_text(found.until)),
 ];
-
-fn cells(found: &LegacyUse) -> Vec<String> {
-    vec![
-        found.profile.clone(),
-        found.quirk.clone(),
-        found.device.clone(),
-        found.uses.to_string(),
-        time_text(found.last_at),
-        if found.allowed { "yes" } else { "no" }.to_owned(),
-        time_text(found.until),
-    ]
-}

@@ -2,14 +2,15 @@
 
 use std::time::SystemTime;
 
+use assay_console::failure::Outcome;
+use assay_console::output::{self, Column, Output};
+use assay_operator::admin::{Admin, Client};
 use assay_proto::v1::{PageReply, PageRequest, TimeRange};
 use assay_proto::{MAX_PAGE, Named, Timestamp};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
-
-use crate::failure::Outcome;
-use crate::output::{self, Output};
+use tonic::{Request, Response, Status};
 
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
@@ -34,7 +35,7 @@ pub(crate) struct FromArgs {
 }
 
 /// A filter by time.
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct RangeArgs {
     /// Only from this time on, UTC: 2026-10-01 or 2026-10-01T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -45,6 +46,23 @@ pub(crate) struct RangeArgs {
     to: Option<Timestamp>,
 }
 
+/// Names that a certificate, a request or a challenge has.
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    /// Only what has this subject, RFC 4514
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) subject: String,
+
+    /// Only what has this subject alternative name: dns:, ip:, email:, uri: or upn:
+    #[arg(
+        long,
+        value_name = "TYPE:VALUE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) san: String,
+}
+
 /// Rows of one list, from one page or several.
 pub(super) struct Listed<T> {
     pub(super) rows: Vec<T>,
@@ -53,11 +71,15 @@ pub(super) struct Listed<T> {
 }
 
 impl PageArgs {
-    /// Asks for page after page until there are as many rows as are wanted.
-    pub(super) async fn fetch<T>(
+    /// Asks for page after page until there are as many rows as are wanted. `rows` takes a reply apart.
+    pub(super) async fn list<Q, A, T>(
         self,
-        page: impl AsyncFnMut(PageRequest) -> Outcome<(Vec<T>, Option<PageReply>)>,
+        mut admin: Admin,
+        call: impl AsyncFn(&mut Client, Request<Q>) -> Result<Response<A>, Status>,
+        request: impl Fn(Option<PageRequest>) -> Q,
+        rows: impl Fn(A) -> (Vec<T>, Option<PageReply>),
     ) -> Outcome<Listed<T>> {
+        let page = async |page| Ok(rows(admin.call(request(Some(page)), &call).await?));
         fetch(self.limit as usize, self.from.token, page).await
     }
 }
@@ -84,13 +106,8 @@ pub(super) async fn fetch<T>(
 
 impl<T: Serialize> Listed<T> {
     /// The rows on standard output, and a note where the list continues.
-    pub(super) fn print(
-        &self,
-        out: Output,
-        headers: &[&str],
-        cells: impl Fn(&T) -> Vec<String>,
-    ) -> Outcome {
-        out.rows(&self.rows, headers, cells)?;
+    pub(super) fn print(&self, out: Output, columns: &[Column<T>]) -> Outcome {
+        out.list(&self.rows, columns)?;
         self.note_more();
         Ok(())
     }

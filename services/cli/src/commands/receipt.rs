@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use assay_audit::Receipt;
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::GetReceiptRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use clap::Args;
 use openssl::x509::X509;
-
-use crate::admin::Admin;
-use crate::failure::{OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
 
 /// Fetch a certificate's proof from the log
 ///

@@ -1,9 +1,13 @@
 //! `assay request`: what waits for an operator's decision.
 
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
-    DecideRequestRequest, GetRequestRequest, ListRequestsRequest, PageRequest, RequestInfo,
+    DecideRequestRequest, GetRequestRequest, ListRequestsReply, ListRequestsRequest, RequestInfo,
     RequestState, RuleVerdict,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -11,11 +15,7 @@ use clap::{Args, Subcommand};
 use openssl::x509::X509Req;
 use serde::Serialize;
 
-use super::list::{PageArgs, RangeArgs, time_text};
-use crate::admin::Admin;
-use crate::failure::{Failure, Next, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
+use super::list::{NameArgs, PageArgs, RangeArgs, time_text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {
@@ -37,18 +37,8 @@ pub(crate) struct ListArgs {
     #[arg(long, default_value = "", hide_default_value = true)]
     profile: String,
 
-    /// Only requests for this subject, RFC 4514
-    #[arg(long, default_value = "", hide_default_value = true)]
-    subject: String,
-
-    /// Only requests for this subject alternative name: dns:, ip:, email:, uri: or upn:
-    #[arg(
-        long,
-        value_name = "TYPE:VALUE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    san: String,
+    #[command(flatten)]
+    names: NameArgs,
 
     /// Only the request that the certificate with this serial number was issued for, hex
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -111,27 +101,21 @@ pub(crate) async fn run(
     }
 }
 
-async fn list(args: ListArgs, mut admin: Admin, out: Output) -> Outcome {
-    let filters = ListRequestsRequest {
-        page: None,
-        profile: args.profile,
+async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
+    let request = |page| ListRequestsRequest {
+        page,
+        profile: args.profile.clone(),
         state: args.state.into(),
-        subject: args.subject,
-        san: args.san,
-        serial: args.serial,
-        transaction_id: args.transaction,
+        subject: args.names.subject.clone(),
+        san: args.names.san.clone(),
+        serial: args.serial.clone(),
+        transaction_id: args.transaction.clone(),
         created: args.created.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListRequestsRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_requests;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.requests, reply.page))
-    };
-    args.page.fetch(page).await?.print(out, &HEADERS, cells)
+    let call = AdministrationClient::list_requests;
+    let rows = |reply: ListRequestsReply| (reply.requests, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
+    listed.print(out, COLUMNS)
 }
 
 async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
@@ -160,7 +144,7 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
         return Ok(());
     }
     out.line("")?;
-    out.rows(&shown.rules, &RULE_HEADERS, rule_cells)
+    out.table(&shown.rules, RULE_COLUMNS)
 }
 
 async fn decide(id: String, approve: bool, mut admin: Admin, out: Output) -> Outcome {
@@ -223,40 +207,23 @@ fn lines(info: &RequestInfo) -> Vec<String> {
     lines
 }
 
-const HEADERS: [&str; 9] = [
-    "ID",
-    "STATE",
-    "PROFILE",
-    "SUBJECT",
-    "SANS",
-    "APPROVALS",
-    "ASKED",
-    "EXPIRES",
-    "SERIAL",
+const COLUMNS: &[Column<RequestInfo>] = &[
+    ("ID", |info| info.id.clone()),
+    ("STATE", |info| info.state().as_str().to_owned()),
+    ("PROFILE", |info| info.profile.clone()),
+    ("SUBJECT", |info| info.subject.clone()),
+    ("SANS", |info| info.sans.join(" ")),
+    ("APPROVALS", approved),
+    ("ASKED", |info| time_text(info.created_at)),
+    ("EXPIRES", |info| time_text(info.expires_at)),
+    ("SERIAL", |info| info.serial.clone()),
 ];
 
-fn cells(info: &RequestInfo) -> Vec<String> {
-    vec![
-        info.id.clone(),
-        info.state().as_str().to_owned(),
-        info.profile.clone(),
-        info.subject.clone(),
-        info.sans.join(" "),
-        approved(info),
-        time_text(info.created_at),
-        time_text(info.expires_at),
-        info.serial.clone(),
-    ]
-}
-
-const RULE_HEADERS: [&str; 4] = ["RULE", "VERDICT", "TITLE", "WANTED AND GOT"];
-
-fn rule_cells(rule: &RuleVerdict) -> Vec<String> {
-    let verdict = if rule.holds { "holds" } else { "FAILED" };
-    vec![
-        rule.rule.clone(),
-        verdict.to_owned(),
-        rule.title.clone(),
-        rule.detail.clone(),
-    ]
-}
+const RULE_COLUMNS: &[Column<RuleVerdict>] = &[
+    ("RULE", |rule| rule.rule.clone()),
+    ("VERDICT", |rule| {
+        if rule.holds { "holds" } else { "FAILED" }.to_owned()
+    }),
+    ("TITLE", |rule| rule.title.clone()),
+    ("WANTED AND GOT", |rule| rule.detail.clone()),
+];

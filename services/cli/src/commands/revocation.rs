@@ -1,5 +1,8 @@
 //! `assay cert revoke`, `hold` and `release`: the next CRL, signed at once, tells of it.
 
+use assay_console::failure::{Next, Outcome};
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -7,10 +10,6 @@ use assay_proto::v1::{
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-
-use crate::admin::Admin;
-use crate::failure::{Next, Outcome};
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 #[command(about = "Revoke a certificate for good")]

@@ -2,16 +2,16 @@
 
 use std::time::UNIX_EPOCH;
 
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Timestamp;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{PlanRolloverReply, PlanRolloverRequest, RolloverCa, RolloverStage};
 use clap::{Args, Subcommand};
 
 use super::list::time_text;
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloverCommand {

@@ -4,6 +4,9 @@ mod next_ca;
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
 use assay_scep_client::{Credential, Prepared, Session};
 use clap::{Args, Subcommand};
 use openssl::asn1::Asn1TimeRef;
@@ -12,9 +15,6 @@ use serde::Serialize;
 
 use super::server::ServerArgs;
 use crate::device::Explain;
-use crate::failure::{Failure, Next, OrFail, Outcome};
-use crate::files;
-use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScepCommand {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use assay_console::failure::{Next, OrFail, Outcome};
+use assay_operator::installation::Installation;
 use assay_scep_client::{Session, Url};
 use clap::Args;
 
 use crate::device::Explain;
-use crate::failure::{Next, OrFail, Outcome};
-use crate::installation::Installation;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {

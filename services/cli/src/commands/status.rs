@@ -1,12 +1,11 @@
 //! `assay status`: is the signer ready, and if not, why not.
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::{StatusReply, WorkerStatus};
 use clap::Args;
-
-use crate::admin::Admin;
-use crate::failure::{Exit, Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {}

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use crate::failure::{Next, OrFail, Outcome};
+use assay_console::failure::{Next, OrFail, Outcome};
 
 /// An address that nobody else can take until the frontend does.
 pub(super) struct HeldAddress {

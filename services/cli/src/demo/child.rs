@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::process::DRAIN;
 use assay_runtime::ready::Ready;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::home::Home;
 use crate::commands::config::service_binary;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::process::DRAIN;
 
 /// How long a service may take to listen: a token with many objects is slow to open.
 const START_DEADLINE: Duration = Duration::from_secs(60);

@@ -15,13 +15,13 @@ mod token;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Exit, Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::installation::{DEMO_DIR, Installation};
 use assay_runtime::drain::Shutdown;
 use clap::Args;
 
-use crate::failure::{Exit, Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::{DEMO_DIR, Installation};
-use crate::output::Output;
 use address::HeldAddress;
 use home::Home;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
 use serde::Serialize;
 
 use super::home::Home;
 use super::start::{DEVICES, FLEET, Started};
-use crate::failure::{OrFail, Outcome};
-use crate::files;
 
 /// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use assay_console::failure::Outcome;
+use assay_console::output::{self, Output};
 use assay_runtime::drain::Shutdown;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -11,8 +13,6 @@ use super::home::Home;
 use super::ready::ReadyFile;
 use super::start::Started;
 use super::talk;
-use crate::failure::Outcome;
-use crate::output::{self, Output};
 
 /// How often the workers are asked after: the signer replaces one that dies by itself.
 const REFRESH: Duration = Duration::from_secs(1);

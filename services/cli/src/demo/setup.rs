@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
+use assay_console::output;
 use serde::Deserialize;
 
 use super::home::{Home, Mark};
 use super::{DemoArgs, ceremony, token};
-use crate::failure::{OrFail, Outcome};
-use crate::files;
-use crate::output;
 
 /// The profiles in force, as an auditor reads them, but for the addresses of this demo.
 const POLICIES: [(&str, &str); 2] = [

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_operator::admin::Admin;
 use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
 use assay_proto::MAX_PAGE;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -17,11 +20,8 @@ use super::child::{Running, Service};
 use super::home::{Home, Mark};
 use super::settings;
 use super::setup::{APPROVER, AUTHOR};
-use crate::admin::Admin;
 use crate::commands::policy;
 use crate::device::Explain;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
 
 pub(super) const DEVICES: &str = "devices";
 pub(super) const FLEET: &str = "fleet";

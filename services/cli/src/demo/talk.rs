@@ -1,10 +1,11 @@
 //! What the demo says to the person who started it.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{Output, strong};
+
 use super::home::Home;
 use super::ready::ReadyFile;
 use super::start::Started;
-use crate::failure::Outcome;
-use crate::output::{Output, strong};
 
 /// The enrolled device, where everything is, and what to try next.
 pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Output) -> Outcome {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
+use assay_console::files;
 use tokio::process::Command;
 
 use super::home::Home;
-use crate::failure::{Failure, Next, OrFail, Outcome};
-use crate::files;
 
 pub(super) const SERVICE_TOKEN: &str = "assay-demo";
 const ROOT_TOKEN: &str = "assay-demo-root";

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspSigned};
-use assay_scep_http::encode_get_message;
 use assay_types::Timestamp;
 
 use crate::stand::{Answer, Stand, answers, exchange};
@@ -74,8 +73,17 @@ async fn stand(next_update: Timestamp) -> Stand {
 }
 
 async fn get(stand: &Stand, request: &[u8]) -> Answer {
-    let path = format!("/ocsp/{}", encode_get_message(request));
-    stand.get(&path).await
+    stand.get(&path(request)).await
+}
+
+/// Of a GET (RFC 6960, appendix A.1).
+fn path(request: &[u8]) -> String {
+    let text = openssl::base64::encode_block(request);
+    let text = text
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    format!("/ocsp/{text}")
 }
 
 #[tokio::test]
@@ -114,7 +122,7 @@ async fn get_and_post_give_the_response_with_what_caches_need() {
 #[tokio::test]
 async fn a_known_response_is_not_sent_twice_and_a_head_has_no_content() {
     let stand = stand(in_seconds(86_400)).await;
-    let path = format!("/ocsp/{}", encode_get_message(&about(SERIAL)));
+    let path = path(&about(SERIAL));
     let etag = stand.get(&path).await.header("etag").unwrap().to_owned();
     let ask = async |method: &str, condition: &str| {
         let request = format!("{method} {path} HTTP/1.1\r\n{condition}Connection: close\r\n\r\n");

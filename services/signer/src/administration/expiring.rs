@@ -35,6 +35,8 @@ pub(super) async fn list(
         within,
         renewed,
         expired,
+        subject,
+        san,
     } = request;
     let within = span(within)?;
     let profile = known_profile(service, profile).await?;
@@ -44,6 +46,8 @@ pub(super) async fn list(
     };
     let query = ExpiringQuery {
         profile,
+        subject: wire::subject(&subject)?,
+        san: wire::san(&san)?,
         span: if expired {
             before(at, within)
         } else {

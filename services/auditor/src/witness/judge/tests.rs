@@ -3,13 +3,13 @@ use std::path::Path;
 
 use assay_audit::note::Algorithm;
 use assay_audit::tree::{Nodes, consistency_proof};
+use assay_console::output::Output;
 use assay_types::Hash;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 
 use super::super::key::{self, KeyArgs};
 use super::*;
-use crate::output::Output;
 
 const ORIGIN: &str = "log.example/one";
 

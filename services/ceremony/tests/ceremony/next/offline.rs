@@ -114,7 +114,7 @@ fn an_offline_root_certifies_the_next_ca_and_no_other_certificate_is_taken_for_i
         assert!(!verifies(&bench, "root.pem", "2/ca.pem", file)?, "{file}");
     }
     assert!(verifies(&bench, "root.pem", "ca.pem", "ra-enc.pem")?);
-    assert_eq!(transcript(&bench)?["successors"][0]["state"], "complete");
+    assert_eq!(transcript(&bench)?["generations"][1]["state"], "complete");
     let again = refused(&bench, &import)?;
     assert!(again.contains("no ceremony here awaits"), "{again}");
     Ok(())

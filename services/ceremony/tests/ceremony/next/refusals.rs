@@ -77,7 +77,10 @@ fn one_ca_takes_over_at_a_time() -> Result<()> {
     let later = told(&bench, &later)?;
     let wanted = format!("switch_at = \"{at}\"\noverlap = \"1d\"");
     assert!(lines(&later)?.contains(&wanted), "{later}");
-    assert_eq!(transcript(&bench)?["successors"][0]["overlap"], "1d");
+    assert_eq!(
+        transcript(&bench)?["generations"][1]["switch"]["overlap"],
+        "1d"
+    );
 
     let tables = lines(&made)?;
     edit(&bench, |text| text + tables)?;
@@ -118,7 +121,7 @@ fn an_interrupted_next_ceremony_says_exactly_what_is_left_and_is_given_up() -> R
         .stderr(Stdio::piped())
         .spawn()?;
     let begin = Instant::now();
-    while transcript(&bench)?["successors"][0]["keys"][0].is_null() {
+    while transcript(&bench)?["generations"][1]["keys"][0].is_null() {
         ensure!(begin.elapsed() < PATIENCE, "no key");
         ensure!(child.try_wait()?.is_none(), "ended too early");
         std::thread::yield_now();
@@ -142,7 +145,7 @@ fn an_interrupted_next_ceremony_says_exactly_what_is_left_and_is_given_up() -> R
 
     let said = refused(&bench, &["next"])?;
     assert!(said.contains("was begun and not finished"), "{said}");
-    assert_eq!(transcript(&bench)?["successors"][0]["state"], "started");
+    assert_eq!(transcript(&bench)?["generations"][1]["state"], "started");
     let given_up = told(&bench, &["next", "abandon"])?;
     let left = given_up["left"][0].as_str().context("nothing left")?;
     assert!(
@@ -154,8 +157,8 @@ fn an_interrupted_next_ceremony_says_exactly_what_is_left_and_is_given_up() -> R
 
     assert_eq!(told(&bench, &["next"])?["generation"], 3);
     let kept = transcript(&bench)?;
-    assert_eq!(kept["keys"], first["keys"]);
-    assert_eq!(kept["successors"].as_array().map(Vec::len), Some(2));
+    assert_eq!(kept["generations"][0], first["generations"][0]);
+    assert_eq!(kept["generations"].as_array().map(Vec::len), Some(3));
     Ok(())
 }
 
@@ -180,7 +183,7 @@ fn a_directory_of_another_ca_is_refused() -> Result<()> {
         std::fs::copy(other.path(&name), bench.path(&name))?;
         let said = refused(&bench, &["next"])?;
         assert!(said.contains(&format!("certificates/{file}")), "{said}");
-        assert!(transcript(&bench)?["successors"].is_null());
+        assert!(transcript(&bench)?["generations"][1].is_null());
     }
     Ok(())
 }

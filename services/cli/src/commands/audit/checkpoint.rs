@@ -4,16 +4,15 @@ use std::path::PathBuf;
 
 use assay_audit::Checkpoint;
 use assay_audit::note::Note;
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::GetCheckpointRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use clap::Args;
 use serde::Serialize;
-
-use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
 
 /// Print or save the latest checkpoint of the log, with its cosignatures
 ///

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use assay_audit::note::{Note, Signature};
 use assay_audit::{Checkpoint, Submission};
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AddCosignatureRequest, ProveConsistencyRequest};
 use assay_types::Hash;
@@ -11,11 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::checkpoint;
-use super::witness::{Anchors, SYSTEM_ANCHORS, Url, Verdict, submit};
-use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::installation::Installation;
-use crate::output::{Output, Row};
+use super::witness::{Client, SYSTEM_ANCHORS, Url, Verdict};
 
 /// Rounds with one witness: to learn its size, to answer, and once more for each other client that was faster.
 const MAX_ROUNDS: usize = 4;
@@ -46,18 +46,12 @@ struct Cosigned {
     cosignatures: u32,
 }
 
-impl Row for Cosigned {
-    const HEADERS: &'static [&'static str] = &["WITNESS", "URL", "SIZE", "COSIGNATURES"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.witness.clone(),
-            self.url.clone(),
-            self.size.to_string(),
-            self.cosignatures.to_string(),
-        ]
-    }
-}
+const COLUMNS: &[Column<Cosigned>] = &[
+    ("WITNESS", |row| row.witness.clone()),
+    ("URL", |row| row.url.clone()),
+    ("SIZE", |row| row.size.to_string()),
+    ("COSIGNATURES", |row| row.cosignatures.to_string()),
+];
 
 pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Output) -> Outcome {
     let urls: Vec<Url> = args
@@ -65,27 +59,20 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
         .iter()
         .map(|text| Url::parse(text))
         .collect::<Outcome<_>>()?;
-    let anchors = urls
-        .iter()
-        .any(Url::is_https)
-        .then(|| Anchors::read(&args.anchors))
-        .transpose()?;
+    let is_https = urls.iter().any(Url::is_https);
+    let client = Client::new(is_https.then_some(&*args.anchors))?;
     let mut admin = Admin::connect(installation).await?;
     let mut head = checkpoint::fetch(&mut admin).await?;
     let mut rows = Vec::new();
     let mut failures = Vec::new();
-    for url in urls {
+    for url in &urls {
         // One that is away does not keep the others from cosigning.
-        let to = Witness {
-            url,
-            anchors: anchors.clone(),
-        };
-        match cosign(&mut admin, &to, &mut head).await {
+        match cosign(&mut admin, &client, url, &mut head).await {
             Ok(made) => rows.extend(made),
             Err(failure) => failures.push(failure),
         }
     }
-    out.list(&rows)?;
+    out.list(&rows, COLUMNS)?;
     let count = failures.len();
     match failures.into_iter().next() {
         None => Ok(()),
@@ -97,17 +84,16 @@ pub(super) async fn run(args: CosignArgs, installation: &Installation, out: Outp
     }
 }
 
-/// Where a witness is, and how it is known.
-struct Witness {
-    url: Url,
-    anchors: Option<Anchors>,
-}
-
 /// The checkpoint that is carried.
 type Head = (Note, Checkpoint);
 
-async fn cosign(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<Vec<Cosigned>> {
-    let lines = ask(admin, witness, head).await?;
+async fn cosign(
+    admin: &mut Admin,
+    client: &Client,
+    url: &Url,
+    head: &mut Head,
+) -> Outcome<Vec<Cosigned>> {
+    let lines = ask(admin, client, url, head).await?;
     let (_, checkpoint) = head;
     let mut made = Vec::new();
     for line in lines {
@@ -120,7 +106,7 @@ async fn cosign(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcom
             .await?;
         made.push(Cosigned {
             witness: line.name().to_owned(),
-            url: witness.url.to_string(),
+            url: url.to_string(),
             size: checkpoint.size,
             cosignatures: reply.cosignatures,
         });
@@ -130,8 +116,12 @@ async fn cosign(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcom
 
 /// Posts the checkpoint until the witness and we mean the same earlier one; a newer checkpoint in its place where another
 /// run was faster.
-async fn ask(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<Vec<Signature>> {
-    let url = &witness.url;
+async fn ask(
+    admin: &mut Admin,
+    client: &Client,
+    url: &Url,
+    head: &mut Head,
+) -> Outcome<Vec<Signature>> {
     let mut old = 0;
     for _ in 0..MAX_ROUNDS {
         let (note, checkpoint) = &*head;
@@ -140,7 +130,7 @@ async fn ask(admin: &mut Admin, witness: &Witness, head: &mut Head) -> Outcome<V
             proof: prove(admin, old, checkpoint.size).await?,
             note: note.clone(),
         };
-        match submit(url, witness.anchors.as_ref(), &submission).await? {
+        match client.submit(url, &submission).await? {
             Verdict::Cosigned(lines) => {
                 return lines
                     .lines()

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::Checkpoint;
 use assay_audit::note::{Algorithm, Note, VerifierKey};
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_policy::Approver;
 use assay_verify::layout::trust::{ApproverEntry, ApproversFile, ApproversTable, ca_file};
 use clap::Args;
@@ -14,11 +19,6 @@ use serde::Serialize;
 
 use super::checkpoint;
 use super::signer_file::SignerFile;
-use crate::admin::Admin;
-use crate::failure::{Failure, Next, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
 
 /// Where the ceremony writes the public half of the log key.
 const LOG_KEY_FILE: &str = "certificates/log-key.pem";

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_policy::{Dn, SubjectAltName};
 use assay_scep_client::{DeviceKey, KeyType};
 use clap::{Args, ValueEnum};
@@ -11,7 +12,6 @@ use zeroize::Zeroizing;
 
 use crate::commands::server::ServerArgs;
 use crate::device::Explain;
-use crate::failure::{Failure, OrFail, Outcome};
 
 /// Longest challenge read from a file or standard input: Intune's have some kilobytes.
 const MAX_CHALLENGE: u64 = 64 * 1024;

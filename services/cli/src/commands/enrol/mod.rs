@@ -5,6 +5,9 @@ mod pending;
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Exit, Failure, Next, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::{self, Output};
 use assay_policy::{StringEncoding, SubjectAltName};
 use assay_scep_client::{
     self as client, Credential, DeviceKey, Enrolled, EnrolmentRequest, Error, Prepared, Session,
@@ -17,9 +20,6 @@ use zeroize::Zeroizing;
 pub(crate) use self::args::EnrolArgs;
 use self::pending::{Patience, Pending};
 use crate::device::{Explain, explain};
-use crate::failure::{Exit, Failure, Next, OrFail, Outcome};
-use crate::files;
-use crate::output::{self, Output};
 
 pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let patience = Patience {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assay_console::failure::{Next, OrFail, Outcome};
+use assay_console::files;
 use assay_scep_client::{self as client, Credential, DeviceKey, Prepared, Session, Url, Verdict};
 use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
@@ -10,8 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::commands::server::fingerprint;
 use crate::device::Explain;
-use crate::failure::{Next, OrFail, Outcome};
-use crate::files;
 
 /// The file, JSON. It holds no secret: keys stay where they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]

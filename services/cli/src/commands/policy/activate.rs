@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{ActivatePolicyReply, ActivatePolicyRequest};
 use clap::Args;
 
 use super::folder::Folder;
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct ActivateArgs {

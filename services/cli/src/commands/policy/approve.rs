@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_policy::{Bundle, PolicyFile, Proposal, diff, diff_proposals};
 use assay_proto::v1::GetPolicyRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -10,11 +15,6 @@ use serde::Serialize;
 
 use super::files::load;
 use super::folder::{Credential, Folder};
-use crate::admin::Admin;
-use crate::failure::{Failure, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{PolicyBasisReply, PolicyBasisRequest};
 
 use super::super::list::time_text;
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 pub(super) async fn run(installation: &Installation, out: Output) -> Outcome {
     let basis = fetch(&mut Admin::connect(installation).await?).await?;

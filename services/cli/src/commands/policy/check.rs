@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::Output;
 use assay_policy::{Bundle, LoadError};
 use clap::Args;
 use serde::Serialize;
 
 use super::files::{FilesArgs, faulty};
-use crate::failure::{Exit, Failure, Outcome};
-use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Every error is told at once, as FILE:LINE:COLUMN: KEY: RULE: what is wrong and what would be right; policy/RULES.md

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::Output;
 use assay_policy::{Bearing, Change, Effect, diff, diff_profiles, diff_proposals};
 use clap::Args;
 use serde::Serialize;
 
 use super::files::{Named, count};
-use crate::failure::{Exit, Failure, Outcome};
-use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Each line names a profile, what differs, and whether it is newly permitted, no longer permitted or changed. Files that

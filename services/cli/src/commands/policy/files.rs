@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output;
+use assay_operator::installation::Installation;
 use assay_policy::{Bundle, LoadError, PolicyFile, Proposal};
 use clap::Args;
 
 use super::folder::Folder;
-
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output;
 
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
 use assay_policy::{Bundle, PolicyFile, Proposal, sign_proposal};
 use assay_proto::v1::PolicyProposal;
 use clap::Args;
@@ -9,8 +11,6 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 use super::files::load;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
 
 /// The directory of a proposal.
 #[derive(Clone, Debug)]

@@ -1,14 +1,14 @@
 //! `assay policy history`: every version, and who stood for it.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{Column, Output};
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
-use assay_proto::v1::{ListPoliciesRequest, PageRequest, PolicyInfo};
+use assay_proto::v1::{ListPoliciesReply, ListPoliciesRequest, PolicyInfo};
 use clap::Args;
 
 use super::super::list::{PageArgs, RangeArgs, time_text};
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
@@ -24,22 +24,16 @@ pub(crate) struct HistoryArgs {
 }
 
 pub(super) async fn run(args: HistoryArgs, installation: &Installation, out: Output) -> Outcome {
-    let mut admin = Admin::connect(installation).await?;
-    let filters = ListPoliciesRequest {
-        page: None,
-        profile: args.profile,
+    let admin = Admin::connect(installation).await?;
+    let request = |page| ListPoliciesRequest {
+        page,
+        profile: args.profile.clone(),
         activated: args.activated.into(),
     };
-    let page = async |page: PageRequest| {
-        let request = ListPoliciesRequest {
-            page: Some(page),
-            ..filters.clone()
-        };
-        let call = AdministrationClient::list_policies;
-        let reply = admin.call(request, call).await?;
-        Ok((reply.policies, reply.page))
-    };
-    args.page.fetch(page).await?.print(out, &HEADERS, cells)
+    let call = AdministrationClient::list_policies;
+    let rows = |reply: ListPoliciesReply| (reply.policies, reply.page);
+    let listed = args.page.list(admin, call, request, rows).await?;
+    listed.print(out, COLUMNS)
 }
 
 pub(super) fn lines(info: &PolicyInfo) -> Vec<String> {
@@ -62,30 +56,17 @@ pub(super) fn lines(info: &PolicyInfo) -> Vec<String> {
     ]
 }
 
-const HEADERS: [&str; 10] = [
-    "NUMBER",
-    "ACTIVE",
-    "PROFILES",
-    "TICKET",
-    "AUTHOR",
-    "APPROVED BY",
-    "ACTIVATED",
-    "BY",
-    "EXPIRES",
-    "FILE HASH",
+const COLUMNS: &[Column<PolicyInfo>] = &[
+    ("NUMBER", |info| info.number.to_string()),
+    ("ACTIVE", |info| {
+        if info.active { "yes" } else { "" }.to_owned()
+    }),
+    ("PROFILES", |info| info.profiles.join(" ")),
+    ("TICKET", |info| info.ticket.clone()),
+    ("AUTHOR", |info| info.author.clone()),
+    ("APPROVED BY", |info| info.approvers.join(" ")),
+    ("ACTIVATED", |info| time_text(info.activated_at)),
+    ("BY", |info| info.activated_by.clone()),
+    ("EXPIRES", |info| time_text(info.expires)),
+    ("FILE HASH", |info| info.file_hash.clone()),
 ];
-
-fn cells(info: &PolicyInfo) -> Vec<String> {
-    vec![
-        info.number.to_string(),
-        if info.active { "yes" } else { "" }.to_owned(),
-        info.profiles.join(" "),
-        info.ticket.clone(),
-        info.author.clone(),
-        info.approvers.join(" "),
-        time_text(info.activated_at),
-        info.activated_by.clone(),
-        time_text(info.expires),
-        info.file_hash.clone(),
-    ]
-}

@@ -17,6 +17,9 @@ mod stop;
 
 use std::path::Path;
 
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_operator::installation::Installation;
 use clap::Subcommand;
 
 pub(crate) use activate::activate;
@@ -25,10 +28,6 @@ pub(crate) use basis::fetch as fetch_basis;
 pub(crate) use folder::{Credential, Folder};
 pub(crate) use propose::{Wanted, propose};
 pub(crate) use status::in_force;
-
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {

@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_policy::{PolicyFile, ProfileName, Proposal};
 use assay_proto::v1::PolicyBasisReply;
 use clap::Args;
@@ -12,11 +17,6 @@ use serde::Serialize;
 use super::basis;
 use super::files::{FilesArgs, load};
 use super::folder::{Credential, Folder};
-use crate::admin::Admin;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct ProposeArgs {

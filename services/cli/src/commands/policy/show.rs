@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use assay_console::failure::Outcome;
+use assay_console::files;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_policy::PolicyFile;
 use assay_proto::v1::GetPolicyRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -9,11 +14,6 @@ use clap::Args;
 
 use super::folder::Folder;
 use super::history::lines;
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::files;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {

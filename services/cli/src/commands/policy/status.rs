@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     CheckPolicyReply, CheckPolicyRequest, ListPoliciesRequest, PageRequest, PolicyBasisReply,
@@ -12,10 +16,6 @@ use serde::Serialize;
 
 use super::folder::Folder;
 use super::{basis, history};
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {

@@ -1,14 +1,13 @@
 //! `assay policy stop`: the emergency brake of one profile.
 
+use assay_console::failure::Outcome;
+use assay_console::output::Output;
+use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::StopProfileRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
 use clap::Args;
 use serde::Serialize;
-
-use crate::admin::Admin;
-use crate::failure::Outcome;
-use crate::installation::Installation;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {

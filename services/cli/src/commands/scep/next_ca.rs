@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{OrFail, Outcome};
+use assay_console::files;
+use assay_console::output::Output;
 use clap::Args;
 use openssl::sha::sha256;
 use openssl::x509::X509;
@@ -10,9 +13,6 @@ use serde::Serialize;
 use super::super::server::ServerArgs;
 use super::text;
 use crate::device::Explain;
-use crate::failure::{OrFail, Outcome};
-use crate::files;
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct GetNextCaArgs {

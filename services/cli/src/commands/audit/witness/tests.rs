@@ -19,23 +19,13 @@ const NOTE: &str = "log\n1\nroot\n\n\u{2014} log AAAAAAAA\n";
 
 #[test]
 fn a_url_of_a_witness_has_a_prefix_at_most() {
-    let parsed = |text: &str| {
-        let url = Url::parse(text).unwrap();
-        (url.authority(), url.path)
-    };
-    let url = |authority: &str, path: &str| (authority.to_owned(), path.to_owned());
-    assert_eq!(
-        parsed("http://w.example"),
-        url("w.example:80", "/add-checkpoint")
-    );
-    assert_eq!(
-        parsed("https://w.example/"),
-        url("w.example:443", "/add-checkpoint")
-    );
-    assert_eq!(
-        parsed("http://[::1]:81/w/a/"),
-        url("[::1]:81", "/w/a/add-checkpoint")
-    );
+    for (text, add_checkpoint) in [
+        ("http://w.example", "http://w.example/add-checkpoint"),
+        ("https://w.example/", "https://w.example/add-checkpoint"),
+        ("http://[::1]:81/w/a/", "http://[::1]:81/w/a/add-checkpoint"),
+    ] {
+        assert_eq!(Url::parse(text).unwrap().add_checkpoint, add_checkpoint);
+    }
     for text in ["ftp://w.example", "w.example", "http://w.example/?a=b", ""] {
         assert!(Url::parse(text).is_err(), "{text}");
     }
@@ -60,7 +50,7 @@ async fn an_https_witness_is_known_by_its_anchor_and_by_no_other() {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let serve = tokio::spawn(async move {
         let mut served = 0;
-        for _ in 0..2 {
+        for _ in 0..3 {
             let (stream, _) = listener.accept().await.unwrap();
             let Ok(mut stream) = acceptor.accept(stream).await else {
                 continue;
@@ -79,16 +69,17 @@ async fn an_https_witness_is_known_by_its_anchor_and_by_no_other() {
         proof: Vec::new(),
         note,
     };
-    let ask = async |anchors: &Path| {
-        let anchors = Anchors::read(anchors).unwrap();
-        submit(&url, Some(&anchors), &submission).await
+    let ask = async |anchors| {
+        let client = Client::new(anchors).unwrap();
+        client.submit(&url, &submission).await
     };
-    let failure = ask(&other).await.unwrap_err();
-    assert_eq!(failure.exit(), Exit::Unreachable);
-    let verdict = ask(&own).await.unwrap();
+    for anchors in [Some(&*other), None] {
+        let failure = ask(anchors).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Unreachable);
+    }
+    let verdict = ask(Some(&*own)).await.unwrap();
     assert!(matches!(verdict, Verdict::OtherSize(7)), "{verdict:?}");
     assert_eq!(serve.await.unwrap(), 1);
-    assert!(submit(&url, None, &submission).await.is_err());
 }
 
 #[test]
@@ -101,9 +92,9 @@ fn what_holds_no_anchor_is_refused() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     ] {
         std::fs::write(&file, text).unwrap();
-        assert!(Anchors::read(&file).is_err(), "{text}");
+        assert!(Client::new(Some(&file)).is_err(), "{text}");
     }
-    assert!(Anchors::read(&dir.path().join("none")).is_err());
+    assert!(Client::new(Some(&dir.path().join("none"))).is_err());
 }
 
 /// A certificate for 127.0.0.1 that signs itself, also as a file.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::files;
 use assay_decision::read_grant;
 use assay_policy::{
     ClaimedNames, Dn, Grant, InventoryEntry, Profile, PublicKeyFacts, Renewed, SubjectAltName,
@@ -13,8 +15,6 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName as SanExtension;
 
 use super::request;
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::files;
 
 /// How a challenge of the command line is named in a refusal.
 const GIVEN: &str = "given";

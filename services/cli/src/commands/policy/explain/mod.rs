@@ -6,7 +6,10 @@ mod request;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::output::{self, Column, Output};
 use assay_decision::facts;
+use assay_operator::installation::Installation;
 use assay_policy::{
     Approval, Bundle, Facts, Field, Issuer, Profile, Refusal, decide, explain, fields,
 };
@@ -16,9 +19,6 @@ use serde::Serialize;
 
 use self::grant::GrantArgs;
 use super::files::{Named, count};
-use crate::failure::{Exit, Failure, Outcome};
-use crate::installation::Installation;
-use crate::output::{self, Output, Row};
 
 const EXAMPLES: &str = "\
 The table has every field of the request, and of what authorises it: what the profile wants there, what came, and the
@@ -202,7 +202,7 @@ impl Explained {
         if out.is_json() {
             return out.json(self);
         }
-        out.table(&self.fields)?;
+        out.table(&self.fields, COLUMNS)?;
         out.line("")?;
         self.lines()
             .iter()
@@ -310,21 +310,18 @@ impl From<&Refusal> for Reason {
     }
 }
 
-impl Row for FieldView {
-    const HEADERS: &'static [&'static str] = &["FIELD", "WANTED", "GOT", "VERDICT", "RULE"];
+const COLUMNS: &[Column<FieldView>] = &[
+    ("FIELD", |view| view.field.clone()),
+    ("WANTED", |view| view.wanted.clone()),
+    ("GOT", |view| view.got.clone()),
+    ("VERDICT", verdict),
+    ("RULE", |view| view.rules.join(" ")),
+];
 
-    fn cells(&self) -> Vec<String> {
-        let verdict = if self.reasons.is_empty() {
-            self.verdict.to_owned()
-        } else {
-            self.verdict.to_uppercase()
-        };
-        vec![
-            self.field.clone(),
-            self.wanted.clone(),
-            self.got.clone(),
-            verdict,
-            self.rules.join(" "),
-        ]
+fn verdict(view: &FieldView) -> String {
+    if view.reasons.is_empty() {
+        view.verdict.to_owned()
+    } else {
+        view.verdict.to_uppercase()
     }
 }

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
+use assay_console::failure::{Exit, Failure, OrFail, Outcome};
+use assay_console::files;
 use assay_scep::{Csr, Limits};
-
-use crate::failure::{Exit, Failure, OrFail, Outcome};
-use crate::files;
 
 /// Largest file of a request or certificate: some hundred times what a device sends.
 const MAX_FILE: usize = 1024 * 1024;

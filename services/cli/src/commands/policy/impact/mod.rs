@@ -7,13 +7,13 @@ mod report;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use assay_console::failure::{Exit, Outcome};
+use assay_console::output::{self, Output};
 use clap::Args;
 
 use self::record::Records;
 use self::report::Report;
 use super::files::{Named, count};
-use crate::failure::{Exit, Outcome};
-use crate::output::{self, Output};
 
 /// Most flips that are listed: a few hundred octets each.
 const MAX_FLIPS: u64 = 1_000_000;

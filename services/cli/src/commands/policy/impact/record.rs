@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use assay_console::failure::{Exit, Failure, OrFail, Outcome};
 use assay_decision::Evidence;
-
-use crate::failure::{Exit, Failure, OrFail, Outcome};
 
 /// Longest line: the longest evidence (64 KiB) with salt and sequence number.
 const MAX_LINE: u64 = 66 * 1024;

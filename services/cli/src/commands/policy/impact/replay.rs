@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use assay_console::failure::{Failure, Outcome};
+use assay_console::progress::Progress;
 use assay_decision::{Evidence, Flip, Prospect, Verdict, decide_under};
 use assay_policy::{Bundle, Claims, Grant};
 use assay_types::TimestampMillis;
 
 use super::record::{Fault, Line, Records};
-use crate::failure::{Failure, Outcome};
-use crate::progress::Progress;
 
 /// Lines that a core takes at a time: enough to hide the start of a thread, few enough for memory and progress.
 const SHARE: usize = 256;

@@ -1,11 +1,11 @@
 //! What flips: totals by profile, by rule, and the requests themselves.
 
+use assay_console::failure::Outcome;
+use assay_console::output::{Column, Output};
 use assay_decision::Flip;
 use serde::Serialize;
 
 use super::replay::{Counts, Flipped, Tally};
-use crate::failure::Outcome;
-use crate::output::{Output, Row};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -94,18 +94,17 @@ impl Report {
             rules,
             flips,
         } = self;
-        let rows: Vec<&ProfileRow> = profiles.iter().chain([total]).collect();
-        out.table(&rows)?;
+        out.table(profiles.iter().chain([total]), PROFILE_COLUMNS)?;
         out.line("")?;
         if rules.is_empty() {
             return out.line("nothing flips");
         }
-        out.table(rules)?;
+        out.table(rules, RULE_COLUMNS)?;
         if flips.is_empty() {
             return Ok(());
         }
         out.line("")?;
-        out.table(flips)?;
+        out.table(flips, FLIP_COLUMNS)?;
         let all = total.requests.saturating_sub(total.unchanged);
         let shown = flips.len() as u64;
         if shown < all {
@@ -149,45 +148,23 @@ impl ProfileRow {
     }
 }
 
-impl Row for &ProfileRow {
-    const HEADERS: &'static [&'static str] = &[
-        "PROFILE",
-        "REQUESTS",
-        "UNCHANGED",
-        "TO ALLOWED",
-        "TO REFUSED",
-        "APPROVAL ADDED",
-        "APPROVAL DROPPED",
-        "OTHER RULE",
-    ];
+const PROFILE_COLUMNS: &[Column<ProfileRow>] = &[
+    ("PROFILE", |row| row.profile.clone()),
+    ("REQUESTS", |row| row.requests.to_string()),
+    ("UNCHANGED", |row| row.unchanged.to_string()),
+    ("TO ALLOWED", |row| row.to_allowed.to_string()),
+    ("TO REFUSED", |row| row.to_refused.to_string()),
+    ("APPROVAL ADDED", |row| row.approval_added.to_string()),
+    ("APPROVAL DROPPED", |row| row.approval_dropped.to_string()),
+    ("OTHER RULE", |row| row.other_rule.to_string()),
+];
 
-    fn cells(&self) -> Vec<String> {
-        let counts = [
-            self.requests,
-            self.unchanged,
-            self.to_allowed,
-            self.to_refused,
-            self.approval_added,
-            self.approval_dropped,
-            self.other_rule,
-        ];
-        let counts = counts.iter().map(ToString::to_string);
-        [self.profile.clone()].into_iter().chain(counts).collect()
-    }
-}
-
-impl Row for RuleRow {
-    const HEADERS: &'static [&'static str] = &["PROFILE", "FLIP", "RULE", "REQUESTS"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.profile.clone(),
-            self.flip.to_owned(),
-            self.rule.clone(),
-            self.requests.to_string(),
-        ]
-    }
-}
+const RULE_COLUMNS: &[Column<RuleRow>] = &[
+    ("PROFILE", |row| row.profile.clone()),
+    ("FLIP", |row| row.flip.to_owned()),
+    ("RULE", |row| row.rule.clone()),
+    ("REQUESTS", |row| row.requests.to_string()),
+];
 
 impl From<&Flipped> for FlipRow {
     fn from(flipped: &Flipped) -> Self {
@@ -216,23 +193,18 @@ impl From<&Flipped> for FlipRow {
     }
 }
 
-impl Row for FlipRow {
-    const HEADERS: &'static [&'static str] = &[
-        "RECORD", "DECIDED", "PROFILE", "FLIP", "THEN", "NOW", "SUBJECT", "SANS", "WHY",
-    ];
+const FLIP_COLUMNS: &[Column<FlipRow>] = &[
+    ("RECORD", |row| row.sequence.to_string()),
+    ("DECIDED", |row| row.decided_at.clone()),
+    ("PROFILE", |row| row.profile.clone()),
+    ("FLIP", |row| row.flip.to_owned()),
+    ("THEN", |row| rule(row.rule_then.as_deref())),
+    ("NOW", |row| rule(row.rule_now.as_deref())),
+    ("SUBJECT", |row| row.subject.clone()),
+    ("SANS", |row| row.sans.join(" ")),
+    ("WHY", |row| row.detail.clone()),
+];
 
-    fn cells(&self) -> Vec<String> {
-        let rule = |rule: &Option<String>| rule.clone().unwrap_or_else(|| "permitted".to_owned());
-        vec![
-            self.sequence.to_string(),
-            self.decided_at.clone(),
-            self.profile.clone(),
-            self.flip.to_owned(),
-            rule(&self.rule_then),
-            rule(&self.rule_now),
-            self.subject.clone(),
-            self.sans.join(" "),
-            self.detail.clone(),
-        ]
-    }
+fn rule(refused: Option<&str>) -> String {
+    refused.unwrap_or("permitted").to_owned()
 }
