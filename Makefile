@@ -102,6 +102,9 @@ fuzz:
 	    scripts/fuzz.sh crates/scep/fuzz $$target $(FUZZ_SECONDS) crates/scep/fuzz/seeds/$$target; \
 	done
 	@scripts/fuzz.sh crates/scep-http/fuzz get_base64 $(FUZZ_SECONDS) crates/scep-http/fuzz/seeds/get_base64
+	@set -e; for target in ocsp_request ocsp_response; do \
+	    scripts/fuzz.sh crates/ocsp/fuzz $$target $(FUZZ_SECONDS) crates/ocsp/fuzz/seeds/$$target; \
+	done
 	@scripts/fuzz.sh policy/fuzz policy_file $(FUZZ_SECONDS) policy/demo policy/examples
 	@scripts/fuzz.sh policy/fuzz pkcs11_uri $(FUZZ_SECONDS) policy/fuzz/seeds/pkcs11_uri
 

@@ -2,15 +2,16 @@
 
 use const_oid::ObjectIdentifier;
 
-/// How an attribute value is encoded in DER.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StringEncoding {
-    /// UTF8String, tag 12.
-    Utf8,
-    /// PrintableString, tag 19.
-    Printable,
-    /// IA5String, tag 22: only domainComponent and emailAddress.
-    Ia5,
+crate::algorithm::words! {
+    /// How an attribute value is encoded in DER.
+    StringEncoding {
+        /// UTF8String, tag 12.
+        Utf8 = "utf8",
+        /// PrintableString, tag 19.
+        Printable = "printable",
+        /// IA5String, tag 22: only domainComponent and emailAddress.
+        Ia5 = "ia5",
+    }
 }
 
 impl StringEncoding {
@@ -25,18 +26,8 @@ impl StringEncoding {
 
     /// The encoding that a tag octet stands for, if a policy can allow it.
     pub fn from_tag(tag: u8) -> Option<Self> {
-        [Self::Utf8, Self::Printable, Self::Ia5]
-            .into_iter()
-            .find(|encoding| encoding.tag() == tag)
-    }
-
-    /// The word a policy file uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Utf8 => "utf8",
-            Self::Printable => "printable",
-            Self::Ia5 => "ia5",
-        }
+        let mut encodings = Self::ALL.iter().copied();
+        encodings.find(|encoding| encoding.tag() == tag)
     }
 
     /// Whether `value` can be written in this encoding.

@@ -1,6 +1,6 @@
 //! Parts of a profile in the words that people read: where versions are compared, and where a request is explained.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime};
 
 use crate::algorithm::extended_key_usage_name;
@@ -41,20 +41,23 @@ pub(crate) fn text(value: &str) -> String {
 }
 
 /// `<claim CN>.wifi.example.com`: what is in angle brackets stands for a value; a bracket of a literal has a backslash.
-pub(crate) fn value_rule(rule: &ValueRule) -> String {
-    match rule {
-        ValueRule::Literal(value) => {
-            let shown = value.escape_default().to_string();
-            shown.replace('<', "\\<")
+/// No two values that mean something else are written alike.
+impl Display for ValueRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(value) => {
+                let shown = value.escape_default().to_string();
+                f.write_str(&shown.replace('<', "\\<"))
+            }
+            Self::Inventory => f.write_str("<inventory name>"),
+            Self::Claim(oid) => write!(f, "<claim {}>", type_name(oid)),
+            Self::Join(parts) => parts.iter().try_for_each(|part| part.fmt(f)),
         }
-        ValueRule::Inventory => "<inventory name>".to_owned(),
-        ValueRule::Claim(oid) => format!("<claim {}>", type_name(oid)),
-        ValueRule::Join(parts) => parts.iter().map(value_rule).collect(),
     }
 }
 
 pub(crate) fn attribute(rule: &AttributeRule) -> String {
-    format!("{}={}", type_name(&rule.oid), value_rule(&rule.value))
+    format!("{}={}", type_name(&rule.oid), rule.value)
 }
 
 pub(crate) fn rdn(rule: &RdnRule) -> String {
@@ -65,7 +68,7 @@ pub(crate) fn rdn(rule: &RdnRule) -> String {
 pub(crate) fn san(rule: &SanRule) -> String {
     let SanRule { kind, value } = rule;
     match value {
-        SanValue::One(value) => format!("{kind} {}", value_rule(value)),
+        SanValue::One(value) => format!("{kind} {value}"),
         SanValue::Claimed { min, max } => format!("{kind} <claimed, {min} to {max}>"),
     }
 }

@@ -1,25 +1,25 @@
 //! What differs between two versions of a policy, by meaning.
 //!
-//! Each setting of the canonical model that differs ([`Profile::settings`]) is described by a line in the words of its
-//! field. A setting that no such line describes is listed by its path: no difference is left out.
+//! Each setting of the canonical model that differs ([`Profile::settings`]) is described by a line in the words that
+//! [`table::TABLE`] has for it. A setting that no such line describes is listed by its path: no difference is left out.
 
-mod algorithms;
-mod certificate;
-mod enrolment;
-mod lifecycle;
 mod names;
+mod parts;
 mod proposals;
-mod quirks;
+mod table;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use serde_json::Value;
 
 pub use proposals::diff_proposals;
 
 use crate::bundle::Bundle;
 use crate::describe;
 use crate::profile::{Profile, ProfileName};
+use words::Words;
 
 crate::algorithm::words! {
     /// What a change does to what a profile permits.
@@ -100,20 +100,14 @@ pub fn diff(old: &Bundle, new: &Bundle) -> Vec<Change> {
 
 /// Every difference between two profiles, whatever their names.
 pub fn diff_profiles(old: &Profile, new: &Profile) -> Vec<Change> {
-    let mut found = Differences::between(old, new);
-    found.about(&["name"], || {
-        vec![DiffLine::from_to("name", &old.name, &new.name)]
-    });
-    enrolment::header(&old.header, &new.header, &mut found);
-    enrolment::enrolment(&old.enrolment, &new.enrolment, &mut found);
-    algorithms::algorithms(&old.algorithms, &new.algorithms, &mut found);
-    algorithms::keys(&old.keys, &new.keys, &mut found);
-    names::subject(&old.subject, &new.subject, &mut found);
-    names::sans(&old.sans, &new.sans, &mut found);
-    certificate::certificate(&old.certificate, &new.certificate, &mut found);
-    lifecycle::renewal(old.renewal.as_ref(), new.renewal.as_ref(), &mut found);
-    lifecycle::approval(old.approval.as_ref(), new.approval.as_ref(), &mut found);
-    quirks::quirks(&old.quirks, &new.quirks, &mut found);
+    let mut found = Differences::between(Some(&new.name), old.settings(), new.settings());
+    for (path, field, words) in table::TABLE {
+        if let Words::Parts(describe) = words {
+            describe(old, new, &mut found);
+        } else {
+            found.setting(path, field, words);
+        }
+    }
     found.finish()
 }
 
@@ -183,20 +177,23 @@ impl DiffLine {
     }
 }
 
-type Before = Option<String>;
-type After = Option<String>;
+type Before = Option<Value>;
+type After = Option<Value>;
 
 /// The settings that differ, and the lines that describe them.
 struct Differences {
-    profile: ProfileName,
+    profile: Option<ProfileName>,
     /// Those that no line describes yet.
     open: BTreeMap<String, (Before, After)>,
     changes: Vec<Change>,
 }
 
 impl Differences {
-    fn between(old: &Profile, new: &Profile) -> Self {
-        let (mut before, after) = (old.settings(), new.settings());
+    fn between(
+        profile: Option<&ProfileName>,
+        mut before: BTreeMap<String, Value>,
+        after: BTreeMap<String, Value>,
+    ) -> Self {
         let mut open = BTreeMap::new();
         for (path, value) in after {
             let earlier = before.remove(&path);
@@ -208,10 +205,28 @@ impl Differences {
             open.insert(path, (Some(value), None));
         }
         Self {
-            profile: new.name.clone(),
+            profile: profile.cloned(),
             open,
             changes: Vec::new(),
         }
+    }
+
+    /// Takes what `words` say of one setting, if it is in both versions and differs.
+    fn setting(&mut self, path: &str, field: &str, words: &Words) {
+        if let Some((Some(old), Some(new))) = self.open.get(path) {
+            let lines = words.lines(field, old, new);
+            self.about(&[path], || lines);
+        }
+    }
+
+    /// Takes a part that one of the versions lacks: what it permits is gained or lost.
+    fn part(&mut self, path: &str, old: Option<String>, new: Option<String>) {
+        let line = match (old, new) {
+            (Some(gone), None) => DiffLine::no_longer(gone),
+            (None, Some(come)) => DiffLine::newly(come),
+            (Some(_), Some(_)) | (None, None) => return,
+        };
+        self.about(&[path], || vec![line]);
     }
 
     /// Takes the lines of `describe` for `paths` and those below them, if any of them differs. Without a line they stay
@@ -235,25 +250,18 @@ impl Differences {
         }
         for line in lines {
             self.changes
-                .push(line.change(Some(&self.profile), concerned.clone()));
-        }
-    }
-
-    /// Takes what is said of one setting, and not of those below it.
-    fn about_alone(&mut self, path: &str, line: DiffLine) {
-        if self.open.remove(path).is_some() {
-            let paths = vec![path.to_owned()];
-            self.changes.push(line.change(Some(&self.profile), paths));
+                .push(line.change(self.profile.as_ref(), concerned.clone()));
         }
     }
 
     /// The lines so far, and the rest by path.
     fn finish(mut self) -> Vec<Change> {
         for (path, (old, new)) in self.open {
-            let shown = |value: Option<String>| value.unwrap_or_else(|| "unset".to_owned());
+            let shown =
+                |value: Option<Value>| value.map_or("unset".to_owned(), |it| it.to_string());
             let line = DiffLine::from_to(&path, &shown(old), &shown(new));
             self.changes
-                .push(line.change(Some(&self.profile), vec![path]));
+                .push(line.change(self.profile.as_ref(), vec![path]));
         }
         self.changes
     }
@@ -270,11 +278,11 @@ mod tests {
 
     fn open(settings: &[(&str, &str, &str)]) -> Differences {
         Differences {
-            profile: ProfileName::parse("p").unwrap(),
+            profile: ProfileName::parse("p"),
             open: settings
                 .iter()
                 .map(|(path, old, new)| {
-                    let value = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+                    let value = |text: &str| serde_json::from_str(text).ok();
                     ((*path).to_owned(), (value(old), value(new)))
                 })
                 .collect(),

@@ -6,7 +6,7 @@ use std::fmt;
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{Any, SetOfVec};
-use der::{Encode, Sequence, Tag, ValueOrd};
+use der::{Encode, Sequence, Tag, Tagged, ValueOrd};
 use unicode_normalization::is_nfc;
 use x509_cert::attr::AttributeTypeAndValue as NameAttribute;
 use x509_cert::name::Name;
@@ -72,12 +72,15 @@ impl Dn {
     /// A name as a certificate has it.
     ///
     /// # Errors
-    /// [`DnError`] of what no policy could write, such as a value that is not UTF-8.
+    /// [`DnError`] of what no policy could write, such as a value that is not of a string type.
     pub fn from_name(name: &Name) -> Result<Self, DnError> {
         let attribute = |found: &NameAttribute| {
-            let text = std::str::from_utf8(found.value.value()).map_err(|_| DnError::Value {
+            let is_text = [Tag::Utf8String, Tag::PrintableString, Tag::Ia5String]
+                .contains(&found.value.tag());
+            let text = std::str::from_utf8(found.value.value()).ok();
+            let text = text.filter(|_| is_text).ok_or_else(|| DnError::Value {
                 attribute: attribute::type_name(&found.oid),
-                wanted: "must be UTF-8".to_owned(),
+                wanted: "must be a UTF8String, PrintableString or IA5String".to_owned(),
             })?;
             DnAttribute::new(found.oid, text)
         };

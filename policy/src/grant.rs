@@ -3,27 +3,44 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dn::Dn;
 use crate::profile::ChallengeKind;
 use crate::san::SubjectAltName;
+use crate::text;
 
 /// A source with its claims. It was verified before the decision, which takes it as true.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON, names are RFC 4514 and `TYPE:VALUE` text, times are Unix seconds, and hashes are hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Grant {
+    source: Source,
+    claims: Claims,
+}
+
+/// A grant that was kept, before its claims are held to its source.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
     source: Source,
     claims: Claims,
 }
 
 /// What authorised a request. Whatever depends on the kind of source is answered by a method here, so that a further
 /// source is a further variant and its answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Source {
     /// A challenge bound to names, good for one certificate.
+    #[serde(rename = "one-time")]
     OneTimeChallenge {
         /// Public identifier of the challenge.
         id: String,
     },
     /// A challenge shared by the devices of an inventory.
+    #[serde(rename = "static")]
     StaticChallenge {
         /// Public identifier of the challenge.
         id: String,
@@ -33,43 +50,62 @@ pub enum Source {
 }
 
 /// A certificate that is renewed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Renewed {
     /// Its serial number, in hexadecimal.
     pub serial: String,
     /// SHA-256 of its DER SubjectPublicKeyInfo.
+    #[serde(with = "text::hash")]
     pub spki_sha256: [u8; 32],
 }
 
 /// What may be issued on the word of a source. The rules compare the request and the profile with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Claims {
     /// The profile that the challenge was issued for, or that the renewed certificate was issued under.
     pub profile: String,
     /// The names that the source is bound to; `None` where the inventory alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<ClaimedNames>,
     /// When the source ends, where it is bound to names: a challenge cannot be used from this time on, a certificate can be
     /// renewed up to and including this time, its NotAfter.
+    #[serde(
+        default,
+        with = "text::seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires: Option<SystemTime>,
     /// The entry found today under [`crate::Profile::inventory_name`], if there is one and the source needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<InventoryEntry>,
 }
 
 /// Names that a source is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClaimedNames {
     /// The subject.
+    #[serde(with = "text")]
     pub subject: Dn,
     /// The subject alternative names, as a set.
+    #[serde(with = "text::list")]
     pub sans: Vec<SubjectAltName>,
 }
 
 /// A line of an inventory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InventoryEntry {
     /// Exact value of the attribute that the profile takes from its inventory.
     pub name: String,
     /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo.
+    #[serde(
+        default,
+        with = "text::optional_hash",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub spki_sha256: Option<[u8; 32]>,
     /// Whether this name had its certificate under the static challenge already.
     pub already_issued: bool,
@@ -150,6 +186,14 @@ impl Grant {
     /// What may be issued.
     pub fn claims(&self) -> &Claims {
         &self.claims
+    }
+}
+
+impl TryFrom<Parts> for Grant {
+    type Error = ForeignClaims;
+
+    fn try_from(Parts { source, claims }: Parts) -> Result<Self, ForeignClaims> {
+        Self::from_parts(source, claims)
     }
 }
 

@@ -29,6 +29,7 @@ mod refusal;
 mod rules;
 mod san;
 mod tbs;
+mod text;
 
 pub use algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 pub use assay_types::{Curve, Digest};

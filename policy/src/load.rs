@@ -61,7 +61,9 @@ pub(crate) fn profile(file: &PolicyFile) -> Result<Profile, Vec<LoadError>> {
     root.finish(&mut reader);
     let errors = reader.into_errors();
     match parts {
-        Some(parts) if errors.is_empty() => Ok(parts.into_profile(name)),
+        Some(parts) if errors.is_empty() => parts
+            .into_profile(name)
+            .map_err(|error| of_file(&error.to_string())),
         Some(_) | None => Err(errors),
     }
 }

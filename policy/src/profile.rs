@@ -10,6 +10,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use const_oid::ObjectIdentifier;
+use serde::Serialize;
 
 pub(crate) use model::{
     AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
@@ -17,8 +18,8 @@ pub(crate) use model::{
 };
 pub(crate) use names::{NamesError, PermittedNames, Values};
 pub(crate) use place::{CA, MAX_KEY_IDENTIFIER};
+pub(crate) use quirks::{Exception, QuirkRules};
 pub use quirks::{Quirk, Quirks};
-pub(crate) use quirks::{QuirkRules, Sunset};
 pub use renewal::{Approval, Renewal, Supersede};
 
 use crate::dn::Dn;
@@ -29,7 +30,7 @@ use crate::san::SubjectAltName;
 use crate::tbs::Issuer;
 
 /// Name of a profile: the name of its file, and the last segment of its SCEP URL.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ProfileName(String);
 
 /// Longest profile name: one DNS label's length, fit for a URL segment and a metric label.
@@ -66,20 +67,23 @@ impl std::borrow::Borrow<str> for ProfileName {
 }
 
 /// A profile in force. Made by [`crate::Bundle::load`] only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Profile {
     pub(crate) name: ProfileName,
+    #[serde(flatten)]
     pub(crate) header: Header,
     pub(crate) enrolment: Enrolment,
     pub(crate) algorithms: AlgorithmRules,
     pub(crate) keys: KeyRules,
     pub(crate) subject: Vec<RdnRule>,
+    #[serde(rename = "san")]
     pub(crate) sans: Vec<SanRule>,
     pub(crate) certificate: CertificateRules,
     pub(crate) renewal: Option<Renewal>,
     pub(crate) approval: Option<Approval>,
     pub(crate) quirks: QuirkRules,
     /// SHA-256 of the canonical model of this profile.
+    #[serde(skip)]
     pub(crate) hash: [u8; 32],
 }
 
@@ -94,7 +98,7 @@ crate::algorithm::words! {
 }
 
 /// Certificates in any one hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Quotas {
     /// For the profile as a whole.
     pub profile_per_hour: u32,

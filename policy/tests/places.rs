@@ -110,7 +110,7 @@ fn the_model_and_the_expectation_keep_what_is_written() {
     let devices = with(EVERYWHERE);
     let settings = devices.settings();
     assert_eq!(
-        settings["certificate.ca_issuers"],
+        settings["certificate.ca_issuers"].to_string(),
         "[\"https://{ca}.example.com\"]"
     );
     let permit = decide(&devices, &support::device()).unwrap();

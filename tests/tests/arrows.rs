@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -63,12 +63,27 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "assay-signer",
+        "assay-issuance",
         &[
             "assay-audit",
             "assay-decision",
             "assay-hsm",
             "assay-lint",
+            "assay-ocsp",
+            "assay-policy",
+            "assay-runtime",
+            "assay-scep",
+            "assay-store",
+            "assay-types",
+        ],
+    ),
+    (
+        "assay-signer",
+        &[
+            "assay-audit",
+            "assay-decision",
+            "assay-hsm",
+            "assay-issuance",
             "assay-ocsp",
             "assay-policy",
             "assay-proto",
@@ -114,10 +129,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "assay-software-token",
+        &["assay-hsm", "assay-policy", "assay-proto", "assay-types"],
+    ),
+    (
         "assay-bench",
         &[
+            "assay-audit",
             "assay-console",
             "assay-hsm",
+            "assay-issuance",
             "assay-ocsp",
             "assay-operator",
             "assay-policy",
@@ -125,6 +146,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-runtime",
             "assay-scep",
             "assay-scep-client",
+            "assay-signer",
+            "assay-software-token",
+            "assay-store",
             "assay-types",
         ],
     ),
@@ -182,6 +206,31 @@ fn workspace_crates_depend_only_along_the_arrows() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// Tools may use what runs in service, and nothing that runs in service links a tool, such as the token of software.
+#[test]
+fn no_library_and_no_service_links_a_tool() -> Result<()> {
+    let workspace = metadata()?;
+    let (root, packages) = (&workspace.workspace_root, workspace.workspace_packages());
+    let is_in =
+        |package: &Package, folder: &str| package.manifest_path.starts_with(root.join(folder));
+    let tools = packages.iter().filter(|package| is_in(package, "tools"));
+    let tools: BTreeSet<&str> = tools.map(|package| package.name.as_str()).collect();
+    assert!(tools.contains("assay-software-token"), "{tools:?}");
+    for package in packages.iter().filter(|package| !is_in(package, "tools")) {
+        for dependency in &package.dependencies {
+            let is_linked = dependency.kind != DependencyKind::Development;
+            let is_tool = tools.contains(dependency.name.as_str());
+            assert!(
+                !(is_linked && is_tool),
+                "{} -> {}",
+                package.name,
+                dependency.name
+            );
+        }
+    }
     Ok(())
 }
 

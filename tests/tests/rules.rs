@@ -11,7 +11,7 @@ const SOURCES: [&str; 4] = [
     "policy/src",
     "crates/lint/src",
     "crates/scep/src",
-    "services/signer/src",
+    "services/issuance/src",
 ];
 
 /// Fewer than this and the search does not find what it is for.

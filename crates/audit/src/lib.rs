@@ -8,7 +8,6 @@
 //! it is handed out as, and [`Receipt`] the proof that one certificate is in it.
 
 mod attachment;
-mod canonical;
 mod checkpoint;
 mod event;
 pub mod note;
@@ -20,10 +19,9 @@ pub mod tile;
 pub mod tree;
 
 pub use attachment::{Attachment, MAX_EVIDENCE};
-pub use canonical::{Inexpressible, canonical};
 pub use checkpoint::{Checkpoint, CheckpointError, MAX_ORIGIN};
 pub use event::{Answer, Event, InventoryChange, Issuance, Request};
 pub use receipt::{MAX_RECEIPT, Receipt, ReceiptError};
-pub use record::{Context, Draft, MAX_RECORD, Moment, Record, RecordError};
+pub use record::{Context, Draft, MAX_RECORD, Moment, Record};
 pub use submission::{MAX_SUBMISSION, Submission, SubmissionError};
 pub use text::{MAX_TEXT, Text};

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use assay_types::Hash;
+use assay_types::{CanonicalError, Hash, canonical, from_canonical};
 use serde::{Deserialize, Serialize};
 
 use crate::note::{Note, VerifierKey};
 use crate::tree::{MAX_PROOF, ProofError, verify_inclusion};
-use crate::{Checkpoint, CheckpointError, Event, Inexpressible, Record, RecordError, canonical};
+use crate::{Checkpoint, CheckpointError, Event, Record};
 
 /// Octets of a receipt: a record, 64 hashes and a note of some witnesses.
 pub const MAX_RECEIPT: usize = 128 * 1024;
@@ -35,24 +35,12 @@ enum Format {
 /// Why a receipt proves nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
-    /// Longer than [`MAX_RECEIPT`].
-    #[error("a receipt has at most {MAX_RECEIPT} octets")]
-    TooLong,
-    /// Not JSON of this form.
+    /// Not canonical JSON of this form.
     #[error("not a receipt of the form assay-receipt/1")]
-    Parse(#[source] serde_json::Error),
-    /// Another spelling of the same content.
-    #[error("a receipt is canonical JSON: sorted keys, no spaces")]
-    NotCanonical,
-    /// It cannot be written.
-    #[error("the receipt cannot be written")]
-    Inexpressible(#[from] Inexpressible),
+    Form(#[from] CanonicalError),
     /// The note is no checkpoint of that log.
     #[error("checkpoint: it is none of this log")]
     Checkpoint(#[from] CheckpointError),
-    /// The record has no canonical form.
-    #[error("record: it cannot be hashed")]
-    Record(#[from] RecordError),
     /// No certificate was issued by it.
     #[error("record: it is a {0}, not a request.issued")]
     Kind(&'static str),
@@ -86,7 +74,7 @@ impl Receipt {
     /// The file: canonical JSON on one line.
     ///
     /// # Errors
-    /// [`ReceiptError::Inexpressible`].
+    /// [`ReceiptError::Form`].
     pub fn to_canonical(&self) -> Result<String, ReceiptError> {
         Ok(canonical(self)?)
     }
@@ -135,13 +123,7 @@ impl FromStr for Receipt {
 
     /// Reads what [`Receipt::to_canonical`] wrote; a line end after it is let pass.
     fn from_str(text: &str) -> Result<Self, ReceiptError> {
-        if text.len() > MAX_RECEIPT {
-            return Err(ReceiptError::TooLong);
-        }
-        let receipt: Self = serde_json::from_str(text).map_err(ReceiptError::Parse)?;
-        if receipt.to_canonical()? != text.strip_suffix('\n').unwrap_or(text) {
-            return Err(ReceiptError::NotCanonical);
-        }
-        Ok(receipt)
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        Ok(from_canonical(line.as_bytes(), MAX_RECEIPT)?)
     }
 }

@@ -1,7 +1,7 @@
-use assay_types::{Hash, TimestampMillis};
+use assay_types::{CanonicalError, Hash, TimestampMillis, from_canonical, to_canonical};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attachment, Event, Text, canonical};
+use crate::{Attachment, Event, Text};
 
 /// Octets of a record: a leaf of the log is at most 4 KiB.
 pub const MAX_RECORD: usize = 4096;
@@ -66,48 +66,20 @@ pub struct Record {
     pub draft: Draft,
 }
 
-/// Why bytes and a record do not go together.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The record cannot be expressed.
-    #[error("an audit record holds strings, integers and booleans only")]
-    Inexpressible,
-    /// The record is longer than [`MAX_RECORD`].
-    #[error("an audit record is at most {MAX_RECORD} octets, this one has {0}")]
-    TooLong(usize),
-    /// Not JSON, or not of this shape.
-    #[error("not an audit record of this version")]
-    Parse(#[source] serde_json::Error),
-    /// The same content in another form, or with members that are unknown.
-    #[error("an audit record is canonical JSON: sorted keys, no spaces, no unknown members")]
-    NotCanonical,
-}
-
 impl Record {
     /// The bytes that are stored, hashed and exported: canonical JSON on one line, without a line end.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`] past [`MAX_RECORD`].
-    pub fn to_canonical(&self) -> Result<Vec<u8>, RecordError> {
-        let text = canonical(self).map_err(|_| RecordError::Inexpressible)?;
-        if text.len() > MAX_RECORD {
-            return Err(RecordError::TooLong(text.len()));
-        }
-        Ok(text.into_bytes())
+    /// [`CanonicalError::TooLong`] past [`MAX_RECORD`].
+    pub fn to_canonical(&self) -> Result<Vec<u8>, CanonicalError> {
+        to_canonical(self, MAX_RECORD)
     }
 
     /// Reads what [`Record::to_canonical`] wrote, and nothing else.
     ///
     /// # Errors
     /// Where the bytes are not the canonical form of a record.
-    pub fn from_canonical(bytes: &[u8]) -> Result<Self, RecordError> {
-        if bytes.len() > MAX_RECORD {
-            return Err(RecordError::TooLong(bytes.len()));
-        }
-        let record: Self = serde_json::from_slice(bytes).map_err(RecordError::Parse)?;
-        if record.to_canonical()? != bytes {
-            return Err(RecordError::NotCanonical);
-        }
-        Ok(record)
+    pub fn from_canonical(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        from_canonical(bytes, MAX_RECORD)
     }
 }

@@ -12,7 +12,7 @@ use assay_audit::{
     Checkpoint, Context, Draft, Event, Issuance, Moment, Receipt, ReceiptError, Record, Request,
     Text,
 };
-use assay_types::{Hash, TimestampMillis};
+use assay_types::{CanonicalError, Hash, TimestampMillis};
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 
@@ -136,7 +136,7 @@ fn a_receipt_survives_its_file_and_proves_its_certificate() {
     ));
     assert!(matches!(
         text.replace("\":", "\": ").parse::<Receipt>(),
-        Err(ReceiptError::NotCanonical)
+        Err(ReceiptError::Form(CanonicalError::NotCanonical))
     ));
 }
 

@@ -1,10 +1,10 @@
 //! Records: one canonical form each, small enough for a leaf, tied to the leaf hash of RFC 6962.
 
 use assay_audit::{
-    Attachment, Context, Draft, Event, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, RecordError,
-    Request, Text,
+    Attachment, Context, Draft, Event, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, Request,
+    Text,
 };
-use assay_types::{Hash, Timestamp, TimestampMillis};
+use assay_types::{CanonicalError, Hash, Timestamp, TimestampMillis};
 use proptest::prelude::*;
 
 fn draft(event: Event) -> Draft {
@@ -304,7 +304,7 @@ fn another_form_of_the_same_record_is_refused() {
     for other in [spaced, extended] {
         assert!(matches!(
             Record::from_canonical(other.as_bytes()),
-            Err(RecordError::NotCanonical)
+            Err(CanonicalError::NotCanonical)
         ));
     }
 }

@@ -295,6 +295,33 @@ fn an_answer_without_a_status_is_one_that_openssl_reads() {
     assert_eq!(nothing, Err(Error::Malformed));
 }
 
+/// The fuzzers begin with what OpenSSL writes and this profile takes.
+#[test]
+fn the_seeds_of_the_fuzzers_are_read() {
+    for request in [
+        &include_bytes!("../fuzz/seeds/ocsp_request/openssl-sha1")[..],
+        include_bytes!("../fuzz/seeds/ocsp_request/openssl-sha256"),
+        include_bytes!("../fuzz/seeds/ocsp_request/openssl-nonce"),
+    ] {
+        CertId::from_request(request).unwrap();
+    }
+    for response in [
+        &include_bytes!("../fuzz/seeds/ocsp_response/openssl-good")[..],
+        include_bytes!("../fuzz/seeds/ocsp_response/openssl-revoked"),
+    ] {
+        let Ok(Response::Successful(basic)) = Response::from_der(response) else {
+            panic!("not a signed status");
+        };
+        ResponseData::from_der(&basic.data).unwrap();
+    }
+    for data in [
+        &include_bytes!("../fuzz/seeds/ocsp_response/data-good")[..],
+        include_bytes!("../fuzz/seeds/ocsp_response/data-revoked"),
+    ] {
+        ResponseData::from_der(data).unwrap();
+    }
+}
+
 proptest! {
     #[test]
     fn a_changed_message_never_panics_and_what_is_read_is_written_alike(

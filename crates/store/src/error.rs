@@ -1,8 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use assay_audit::RecordError;
-use assay_types::Serial;
+use assay_types::{CanonicalError, Serial};
 use rusqlite::ErrorCode;
 
 use crate::{MAX_CRL_ENTRIES, MAX_ROWS};
@@ -95,7 +94,7 @@ pub enum StoreError {
     Json(#[source] Arc<serde_json::Error>),
     /// An audit record cannot be kept, and so neither can the change.
     #[error("an audit record cannot be kept")]
-    Record(#[source] Arc<RecordError>),
+    Record(#[source] Arc<CanonicalError>),
     /// More certificates are revoked than one CRL may list.
     #[error("a CRL lists at most {MAX_CRL_ENTRIES} certificates; move to a new CA or to OCSP")]
     CrlTooLong,
@@ -131,8 +130,8 @@ impl From<serde_json::Error> for StoreError {
     }
 }
 
-impl From<RecordError> for StoreError {
-    fn from(error: RecordError) -> Self {
+impl From<CanonicalError> for StoreError {
+    fn from(error: CanonicalError) -> Self {
         Self::Record(Arc::new(error))
     }
 }

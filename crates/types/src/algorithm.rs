@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A hash function of signatures and of RSAES-OAEP. Displays as in policy files: `sha256`. MD5 is not one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Digest {
     /// SHA-1: for OAEP, and in signatures only where a profile allows it.
     Sha1,
@@ -83,7 +84,8 @@ pub enum KeyTransport {
 }
 
 /// A named elliptic curve (RFC 5480 section 2.1.1.1). Displays as in policy files: `p256`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Curve {
     /// secp256r1.
     P256,

@@ -1,73 +1,44 @@
 //! Subject and subject alternative names.
 
-use super::words::{moved, order, set};
+use std::collections::BTreeSet;
+
+use super::words::{Words, moved, numbers, order};
 use super::{DiffLine, Differences};
 use crate::attribute::type_name;
-use crate::describe::{list, rdn, san, value_rule};
-use crate::profile::{AttributeRule, RdnRule, SanRule, SanValue};
+use crate::describe::{list, rdn, san};
+use crate::profile::{Profile, RdnRule, SanRule, SanValue};
 use crate::san::SanKind;
 
-pub(super) fn subject(old: &[RdnRule], new: &[RdnRule], found: &mut Differences) {
-    let same_shape = old.len() == new.len()
-        && old.iter().zip(new).all(|(old, new)| {
-            old.attributes.len() == new.attributes.len()
-                && pairs(old, new).count() == new.attributes.len()
+pub(super) fn subject(old: &Profile, new: &Profile, found: &mut Differences) {
+    let (old, new) = (&old.subject, &new.subject);
+    let shape = |rules: &[RdnRule]| -> Vec<BTreeSet<String>> {
+        let types = rules.iter().map(|rule| {
+            let attributes = rule.attributes.iter();
+            attributes.map(|it| type_name(&it.oid)).collect()
         });
-    if !same_shape {
+        types.collect()
+    };
+    if shape(old) != shape(new) {
         // With the encodings, as they stand at places that mean something else now.
         found.about(&["subject"], || {
             vec![DiffLine::from_to("subject", &whole(old), &whole(new))]
         });
         return;
     }
-    for (index, (old, new)) in old.iter().zip(new).enumerate() {
-        for (old, new) in pairs(old, new) {
-            values(index, old, new, found);
+    for (index, types) in shape(new).iter().enumerate() {
+        for name in types {
+            let path = format!("subject.{index:03}.{name}");
+            let field = format!("subject {name} (RDN {})", index + 1);
+            let issued = format!("issued encoding of {field}");
+            found.setting(&format!("{path}.value"), &field, &Words::FromTo);
+            found.setting(
+                &format!("{path}.accept"),
+                &format!("{field} as"),
+                &Words::Set,
+            );
+            found.setting(&format!("{path}.issue"), &issued, &Words::FromTo);
         }
     }
-}
-
-/// The attributes of one type in both; an RDN is a set.
-fn pairs<'a>(
-    old: &'a RdnRule,
-    new: &'a RdnRule,
-) -> impl Iterator<Item = (&'a AttributeRule, &'a AttributeRule)> {
-    new.attributes.iter().filter_map(|new| {
-        let old = old.attributes.iter().find(|old| old.oid == new.oid)?;
-        Some((old, new))
-    })
-}
-
-fn values(index: usize, old: &AttributeRule, new: &AttributeRule, found: &mut Differences) {
-    let AttributeRule {
-        oid,
-        value,
-        accept,
-        issue,
-    } = new;
-    let name = type_name(oid);
-    let path = format!("subject.{index:03}.{name}");
-    let field = format!("subject {name} (RDN {})", index + 1);
-    found.about(&[&format!("{path}.value")], || {
-        vec![DiffLine::from_to(
-            &field,
-            &value_rule(&old.value),
-            &value_rule(value),
-        )]
-    });
-    found.about(&[&format!("{path}.accept")], || {
-        set(&old.accept, accept, |encoding| {
-            format!("{field} as {}", encoding.as_str())
-        })
-    });
-    found.about(&[&format!("{path}.issue")], || {
-        let field = format!("issued encoding of {field}");
-        vec![DiffLine::from_to(
-            &field,
-            &old.issue.as_str(),
-            &issue.as_str(),
-        )]
-    });
 }
 
 fn whole(rdns: &[RdnRule]) -> String {
@@ -87,7 +58,8 @@ fn whole(rdns: &[RdnRule]) -> String {
     list(shown)
 }
 
-pub(super) fn sans(old: &[SanRule], new: &[SanRule], found: &mut Differences) {
+pub(super) fn sans(old: &Profile, new: &Profile, found: &mut Differences) {
+    let (old, new) = (&old.sans, &new.sans);
     found.about(&["san"], || {
         let mut line: Vec<DiffLine> = bounds(old, new).collect();
         let bounded = |rule: &SanRule, other: &[SanRule]| {
@@ -140,11 +112,7 @@ fn bounds<'a>(old: &'a [SanRule], new: &'a [SanRule]) -> impl Iterator<Item = Di
         moves
             .into_iter()
             .filter(|(_, old, new, _)| old != new)
-            .map(|(field, old, new, more)| {
-                moved(&field, old, new, more, |old, new| {
-                    format!("from {old} to {new}")
-                })
-            })
+            .map(|(field, old, new, more)| moved(&field, old, new, more, &numbers(old, new)))
             .collect()
     })
 }

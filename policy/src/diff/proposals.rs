@@ -1,17 +1,57 @@
 //! What a proposal says besides its files.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
+use std::collections::BTreeMap;
 
-use super::words::set;
-use super::{Bearing, Change, DiffLine};
-use crate::describe::{text, time};
-use crate::profile::ProfileName;
+use serde_json::Value;
+
+use super::words::{Words, shown};
+use super::{Change, DiffLine, Differences};
 use crate::proposal::Proposal;
 
 /// Every difference between two proposals but that of their files, which [`super::diff`] tells of. The profiles that
 /// the new one lets issue again are listed whether or not another old one did.
 pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
+    if old == new {
+        return Vec::new();
+    }
+    let mut found = Differences::between(None, settings(old), settings(new));
+    for (key, words) in [
+        ("number", Words::FromTo),
+        ("predecessor", Words::FromTo),
+        ("issuer", Words::FromTo),
+        ("ticket", Words::Quoted),
+        (
+            "not_before",
+            Words::Time {
+                later_is_more: false,
+            },
+        ),
+        (
+            "expires",
+            Words::Time {
+                later_is_more: true,
+            },
+        ),
+    ] {
+        found.setting(&format!("proposal.{key}"), key, &words);
+    }
+    for profile in &new.resumes {
+        let line = DiffLine::newly(format!("issuing under the stopped profile {profile}"));
+        let paths = vec!["proposal.resumes".to_owned()];
+        found.changes.push(line.change(None, paths));
+    }
+    for (path, (before, after)) in std::mem::take(&mut found.open) {
+        let field = path
+            .replace("proposal.settings.", "setting ")
+            .replace("proposal.inventories.", "inventory of ");
+        let value = |value: Option<Value>| value.as_ref().map_or("unset".to_owned(), shown);
+        let line = DiffLine::from_to(&field, &value(before), &value(after));
+        found.changes.push(line.change(None, vec![path]));
+    }
+    found.changes
+}
+
+fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
     let Proposal {
         number,
         predecessor,
@@ -21,86 +61,32 @@ pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
         not_before,
         expires,
         ticket,
-        resumes,
+        resumes: _,
         settings,
         inventories,
-    } = new;
-    if old == new {
-        return Vec::new();
-    }
-    let hash = |hash: Option<[u8; 32]>| hash.map_or("none".to_owned(), hex::encode);
-    let mut line = Vec::new();
-    let mut differs = |key: &str, before: &dyn Display, after: &dyn Display| {
-        let (before, after) = (before.to_string(), after.to_string());
-        if before != after {
-            line.push((key.to_owned(), DiffLine::from_to(key, &before, &after)));
-        }
-    };
-    differs("number", &old.number, number);
-    differs("predecessor", &hash(old.predecessor), &hash(*predecessor));
-    differs("issuer", &hash(Some(old.issuer)), &hash(Some(*issuer)));
-    differs("ticket", &text(&old.ticket), &text(ticket));
-    for (key, before, after, more) in [
+    } = proposal;
+    let mut all = BTreeMap::from([
+        ("proposal.number".to_owned(), Value::from(*number)),
         (
-            "not_before",
-            old.not_before,
-            *not_before,
-            *not_before < old.not_before,
+            "proposal.predecessor".to_owned(),
+            predecessor.map(hex::encode).into(),
         ),
-        ("expires", old.expires, *expires, *expires > old.expires),
-    ] {
-        if before != after {
-            let bearing = if more { Bearing::More } else { Bearing::Less };
-            let what = format!(
-                "{key} from {} to {}",
-                time(before.into()),
-                time(after.into())
-            );
-            line.push((key.to_owned(), DiffLine::changed(bearing, what)));
-        }
+        ("proposal.issuer".to_owned(), hex::encode(issuer).into()),
+        ("proposal.ticket".to_owned(), ticket.as_str().into()),
+        (
+            "proposal.not_before".to_owned(),
+            not_before.to_string().into(),
+        ),
+        ("proposal.expires".to_owned(), expires.to_string().into()),
+    ]);
+    for (name, value) in settings {
+        all.insert(format!("proposal.settings.{name}"), value.as_str().into());
     }
-    let resumed: Vec<&ProfileName> = resumes.iter().collect();
-    let resuming = set(&[], &resumed, |profile| {
-        format!("issuing under the stopped profile {profile}")
-    });
-    line.extend(
-        resuming
-            .into_iter()
-            .map(|resumed| ("resumes".to_owned(), resumed)),
-    );
-    line.extend(entries("setting", "settings", &old.settings, settings));
-    let heads = |inventories: &BTreeMap<ProfileName, [u8; 32]>| -> BTreeMap<String, String> {
-        let named = inventories.iter();
-        named
-            .map(|(profile, head)| (profile.to_string(), hex::encode(head)))
-            .collect()
-    };
-    line.extend(entries(
-        "inventory of",
-        "inventories",
-        &heads(&old.inventories),
-        &heads(inventories),
-    ));
-    line.into_iter()
-        .map(|(key, line)| line.change(None, vec![format!("proposal.{key}")]))
-        .collect()
-}
-
-fn entries(
-    word: &str,
-    table: &str,
-    old: &BTreeMap<String, String>,
-    new: &BTreeMap<String, String>,
-) -> Vec<(String, DiffLine)> {
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let shown = |value: Option<&String>| value.map_or("unset", String::as_str).to_owned();
-    names
-        .into_iter()
-        .filter(|name| old.get(*name) != new.get(*name))
-        .map(|name| {
-            let (before, after) = (shown(old.get(name)), shown(new.get(name)));
-            let line = DiffLine::from_to(&format!("{word} {name}"), &before, &after);
-            (format!("{table}.{name}"), line)
-        })
-        .collect()
+    for (profile, head) in inventories {
+        all.insert(
+            format!("proposal.inventories.{profile}"),
+            hex::encode(head).into(),
+        );
+    }
+    all
 }

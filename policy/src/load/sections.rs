@@ -8,7 +8,7 @@ use crate::profile::{
     AlgorithmRules, Approval, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header,
     KeyRules, Profile, ProfileName, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
 };
-use assay_types::Curve;
+use assay_types::{CanonicalError, Curve};
 
 /// Ten years: no challenge, static or not, is meant for longer.
 const MAX_CHALLENGE_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -33,7 +33,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn into_profile(self, name: ProfileName) -> Profile {
+    pub(super) fn into_profile(self, name: ProfileName) -> Result<Profile, CanonicalError> {
         let Self {
             header,
             enrolment,
@@ -60,8 +60,8 @@ impl Parts {
             quirks,
             hash: [0; 32],
         };
-        profile.hash = profile.canonical_hash();
-        profile
+        profile.hash = profile.canonical_hash()?;
+        Ok(profile)
     }
 }
 

@@ -9,12 +9,6 @@ use crate::attribute::{self, StringEncoding, type_name};
 use crate::dn::DnAttribute;
 use crate::profile::{AttributeRule, ChallengeKind, RdnRule, ValueRule};
 
-const ENCODINGS: [StringEncoding; 3] = [
-    StringEncoding::Utf8,
-    StringEncoding::Printable,
-    StringEncoding::Ia5,
-];
-
 pub(super) fn subject(
     root: &mut Section<'_>,
     kind: Option<ChallengeKind>,
@@ -138,7 +132,7 @@ fn encoding(
     oid: Option<&ObjectIdentifier>,
     reader: &mut Reader<'_>,
 ) -> Option<StringEncoding> {
-    let encoding = item.word(reader, &ENCODINGS, StringEncoding::as_str)?;
+    let encoding = item.word(reader, StringEncoding::ALL, StringEncoding::as_str)?;
     match oid.and_then(attribute::fixed_encoding) {
         Some(fixed) if fixed != encoding => item.refuse(
             reader,

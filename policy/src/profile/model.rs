@@ -4,33 +4,43 @@ use std::time::{Duration, SystemTime};
 
 use assay_types::{Curve, Digest};
 use const_oid::ObjectIdentifier;
+use serde::Serialize;
 
 use super::Quotas;
 use crate::algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 use crate::attribute::StringEncoding;
+use crate::canonical;
 use crate::san::SanKind;
+use crate::text;
 
 /// Which version of the profile this is, and who asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Header {
     pub(crate) description: String,
     pub(crate) version: u64,
+    #[serde(serialize_with = "canonical::time")]
     pub(crate) not_before: SystemTime,
+    #[serde(serialize_with = "canonical::time")]
     pub(crate) expires: SystemTime,
     pub(crate) ticket: String,
+    #[serde(serialize_with = "text::optional_hash::serialize")]
     pub(crate) predecessor: Option<[u8; 32]>,
     pub(crate) default: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Enrolment {
+    #[serde(flatten)]
     pub(crate) challenge: ChallengeRule,
+    #[serde(serialize_with = "canonical::seconds")]
     pub(crate) challenge_ttl_max: Duration,
     pub(crate) fail_info_text: bool,
+    #[serde(flatten)]
     pub(crate) quotas: Quotas,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "challenge", rename_all = "kebab-case")]
 pub(crate) enum ChallengeRule {
     OneTime,
     Static {
@@ -39,21 +49,26 @@ pub(crate) enum ChallengeRule {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct AlgorithmRules {
+    #[serde(serialize_with = "canonical::set")]
     pub(crate) message_digests: Vec<Digest>,
+    #[serde(serialize_with = "canonical::set")]
     pub(crate) csr_digests: Vec<Digest>,
+    #[serde(rename = "content_ciphers", serialize_with = "canonical::set")]
     pub(crate) ciphers: Vec<ContentCipher>,
+    #[serde(serialize_with = "canonical::set")]
     pub(crate) key_transports: Vec<KeyTransport>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct KeyRules {
     pub(crate) rsa: Option<RsaRule>,
+    #[serde(serialize_with = "canonical::set")]
     pub(crate) curves: Vec<Curve>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RsaRule {
     pub(crate) min_bits: u32,
     pub(crate) max_bits: u32,
@@ -65,10 +80,12 @@ pub(crate) struct RdnRule {
     pub(crate) attributes: Vec<AttributeRule>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct AttributeRule {
+    #[serde(skip)]
     pub(crate) oid: ObjectIdentifier,
     pub(crate) value: ValueRule,
+    #[serde(serialize_with = "canonical::set")]
     pub(crate) accept: Vec<StringEncoding>,
     pub(crate) issue: StringEncoding,
 }
@@ -85,26 +102,35 @@ pub(crate) enum ValueRule {
     Join(Vec<Self>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct SanRule {
+    #[serde(rename = "type")]
     pub(crate) kind: SanKind,
+    #[serde(flatten)]
     pub(crate) value: SanValue,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum SanValue {
     /// Exactly one name.
+    #[serde(rename = "value")]
     One(ValueRule),
     /// As many names of this type as the one-time challenge binds or the renewed certificate has, within bounds.
+    #[serde(rename = "claimed")]
     Claimed { min: usize, max: usize },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CertificateRules {
+    #[serde(serialize_with = "canonical::seconds")]
     pub(crate) validity: Duration,
+    #[serde(serialize_with = "canonical::seconds")]
     pub(crate) backdate: Duration,
+    #[serde(serialize_with = "canonical::set")]
     pub(crate) key_usage: Vec<KeyUsageBit>,
+    #[serde(serialize_with = "canonical::extended_key_usages")]
     pub(crate) extended_key_usage: Vec<ObjectIdentifier>,
+    #[serde(serialize_with = "text::list::serialize")]
     pub(crate) policies: Vec<ObjectIdentifier>,
     /// These and `ca_issuers` as written: with `{ca}` where the issuing CA is to be named.
     pub(crate) crl_distribution_points: Vec<String>,

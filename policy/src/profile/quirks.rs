@@ -1,11 +1,14 @@
 //! Exceptions for clients that cannot do better, each with a name and perhaps a day on which it ends.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use assay_types::{Curve, Digest};
+use serde::Serialize;
 
 use super::Profile;
 use crate::algorithm::{ContentCipher, KeyTransport};
+use crate::canonical;
 
 crate::algorithm::words! {
     /// The name of an exception: its key in a policy file, and its label where uses are counted.
@@ -56,30 +59,18 @@ pub struct Quirks {
     pub not_before_skew: Duration,
 }
 
-/// What a policy file says of the exceptions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct QuirkRules {
-    pub(crate) allow_sha1: Sunset<bool>,
-    pub(crate) allow_3des: Sunset<bool>,
-    pub(crate) single_ra: Sunset<bool>,
-    pub(crate) chain_in_reply: Sunset<bool>,
-    pub(crate) not_before_skew: Sunset<Duration>,
-}
+/// The exceptions that a policy file switches on.
+pub(crate) type QuirkRules = BTreeMap<Quirk, Exception>;
 
-/// A value that is off, its default, from a time on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sunset<T> {
-    pub(crate) value: T,
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Exception {
+    /// By how much; zero where the exception is a switch.
+    #[serde(serialize_with = "canonical::seconds")]
+    pub(crate) value: Duration,
+    /// It is off from this time on.
+    #[serde(serialize_with = "canonical::until")]
     pub(crate) until: Option<SystemTime>,
-}
-
-impl<T: Copy + Default> Sunset<T> {
-    fn at(&self, now: SystemTime) -> T {
-        match self.until {
-            Some(until) if now >= until => T::default(),
-            Some(_) | None => self.value,
-        }
-    }
 }
 
 impl Quirks {
@@ -107,31 +98,23 @@ impl Quirks {
 impl Profile {
     /// The exceptions in force at `now`.
     pub fn quirks_at(&self, now: SystemTime) -> Quirks {
-        let QuirkRules {
-            allow_sha1,
-            allow_3des,
-            single_ra,
-            chain_in_reply,
-            not_before_skew,
-        } = &self.quirks;
+        let at = |quirk| {
+            let exception = self.quirks.get(&quirk)?;
+            let ended = exception.until.is_some_and(|until| now >= until);
+            (!ended).then_some(exception.value)
+        };
         Quirks {
-            allow_sha1: allow_sha1.at(now),
-            allow_3des: allow_3des.at(now),
-            single_ra: single_ra.at(now),
-            chain_in_reply: chain_in_reply.at(now),
-            not_before_skew: not_before_skew.at(now),
+            allow_sha1: at(Quirk::AllowSha1).is_some(),
+            allow_3des: at(Quirk::Allow3Des).is_some(),
+            single_ra: at(Quirk::SingleRa).is_some(),
+            chain_in_reply: at(Quirk::ChainInReply).is_some(),
+            not_before_skew: at(Quirk::NotBeforeSkew).unwrap_or_default(),
         }
     }
 
-    /// When an exception that the profile names is, or was, at its end; `None` where it has none.
+    /// When an exception that the profile switches on is, or was, at its end; `None` where it has none.
     pub fn sunset(&self, quirk: Quirk) -> Option<SystemTime> {
-        match quirk {
-            Quirk::AllowSha1 => self.quirks.allow_sha1.until,
-            Quirk::Allow3Des => self.quirks.allow_3des.until,
-            Quirk::SingleRa => self.quirks.single_ra.until,
-            Quirk::ChainInReply => self.quirks.chain_in_reply.until,
-            Quirk::NotBeforeSkew => self.quirks.not_before_skew.until,
-        }
+        self.quirks.get(&quirk)?.until
     }
 
     /// Digests allowed for the CMS signature at `now`.

@@ -1,40 +1,48 @@
 //! What is kept of a decision: enough to make it again, and no secret.
 
-use assay_audit::{Attachment, MAX_EVIDENCE, canonical};
+use assay_audit::{Attachment, MAX_EVIDENCE};
 use assay_policy::{Facts, Grant, Tbs};
-use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
+use assay_types::{
+    CanonicalError, Digest, Hash, Timestamp, TimestampMillis, from_canonical, to_canonical,
+};
+use serde::{Deserialize, Serialize};
 
-use crate::grant::GrantError;
-use crate::wire::Wire;
+use crate::binary;
 
 /// Who builds TBSCertificates here; another builder may come to other bytes.
 pub const BUILDER: &str = concat!("assay ", env!("CARGO_PKG_VERSION"));
 
 /// A decision with all that it was made on. The policy itself is named by the record beside it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// The profile that decided.
     pub profile: String,
     /// The signer's clock.
     pub decided_ms: TimestampMillis,
     /// DER of the CSR without its challengePassword.
+    #[serde(with = "binary::base64")]
     pub csr: Vec<u8>,
-    /// SHA-256 of the CSR as it came.
-    pub csr_sha256: Hash,
+    /// SHA-256 of the CSR as it came, where that had a challengePassword; `None` where `csr` is the CSR as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr_sha256: Option<Hash>,
     /// Hash of the CMS signature.
     pub message_hash: Digest,
     /// Hash of the CSR's signature.
     pub csr_hash: Digest,
     /// What authorised it; `None` where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
     /// The waiting request that an operator approved, or that the decision began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_id: Option<String>,
     /// What was decided.
     pub verdict: Verdict,
 }
 
 /// What was decided.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Verdict {
     /// A certificate.
     Permit(Permitted),
@@ -48,9 +56,11 @@ pub enum Verdict {
 }
 
 /// What a permit was turned into.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Permitted {
     /// Content octets of the serial number.
+    #[serde(with = "binary::hexadecimal")]
     pub serial: Vec<u8>,
     /// notBefore.
     pub not_before: Timestamp,
@@ -78,38 +88,15 @@ impl Permitted {
     }
 }
 
-/// Bytes that are no evidence, or evidence that is no bytes.
+/// Bytes that are not evidence, or evidence that cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// Longer than [`MAX_EVIDENCE`].
-    #[error("evidence has at most {MAX_EVIDENCE} octets, this has {0}")]
-    TooLong(usize),
     /// The salted hash is another one.
     #[error("the evidence is not what the record's salted hash was made of")]
     Hash,
-    /// Not JSON, or not of this shape.
-    #[error("not evidence of a decision")]
-    Parse(#[source] serde_json::Error),
-    /// A format of another time.
-    #[error("evidence of format {0}, which this version does not know")]
-    Format(u64),
-    /// The same content in another form, or members that are unknown.
-    #[error("evidence is canonical JSON: sorted keys, no spaces, no unknown members")]
-    NotCanonical,
-    /// A member does not say what it should.
-    #[error("{member}: {wanted}")]
-    Member {
-        /// Which.
-        member: &'static str,
-        /// What would be right.
-        wanted: &'static str,
-    },
-    /// The grant is not one.
-    #[error("grant: it cannot be read")]
-    Grant(#[source] GrantError),
-    /// It holds what canonical JSON cannot.
-    #[error("evidence cannot be expressed")]
-    Inexpressible,
+    /// Not canonical JSON of this shape, or longer than [`MAX_EVIDENCE`].
+    #[error("not the evidence of a decision")]
+    Form(#[from] CanonicalError),
 }
 
 impl Evidence {
@@ -121,11 +108,12 @@ impl Evidence {
         pending_id: Option<String>,
         verdict: Verdict,
     ) -> Self {
+        let (kept, came) = (Hash::of(&csr), Hash::from(csr_sha256));
         Self {
             profile: facts.profile.clone(),
             decided_ms: facts.now.into(),
             csr,
-            csr_sha256: Hash::from(csr_sha256),
+            csr_sha256: (kept != came).then_some(came),
             message_hash: facts.message_digest,
             csr_hash: facts.csr_digest,
             grant: facts.grant.clone(),
@@ -136,33 +124,30 @@ impl Evidence {
 
     /// Whether the CSR is kept as it came, so that its signature still verifies: there was no challengePassword in it.
     pub fn csr_whole(&self) -> bool {
-        Hash::of(&self.csr) == self.csr_sha256
+        self.csr_sha256.is_none()
+    }
+
+    /// SHA-256 of the CSR as it came.
+    pub fn csr_digest(&self) -> Hash {
+        self.csr_sha256.unwrap_or_else(|| Hash::of(&self.csr))
     }
 
     /// Canonical JSON on one line.
     ///
     /// # Errors
-    /// [`EvidenceError::TooLong`].
-    pub fn to_canonical(&self) -> Result<Vec<u8>, EvidenceError> {
-        let text = canonical(&Wire::from(self)).map_err(|_| EvidenceError::Inexpressible)?;
-        if text.len() > MAX_EVIDENCE {
-            return Err(EvidenceError::TooLong(text.len()));
-        }
-        Ok(text.into_bytes())
+    /// [`CanonicalError::TooLong`].
+    pub fn to_canonical(&self) -> Result<Vec<u8>, CanonicalError> {
+        to_canonical(self, MAX_EVIDENCE)
     }
 
     /// Reads what [`Evidence::to_canonical`] wrote, and nothing else.
     ///
     /// # Errors
     /// Where the bytes are not the canonical form of evidence.
-    pub fn from_canonical(bytes: &[u8]) -> Result<Self, EvidenceError> {
-        if bytes.len() > MAX_EVIDENCE {
-            return Err(EvidenceError::TooLong(bytes.len()));
-        }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(EvidenceError::Parse)?;
-        let evidence = Self::try_from(wire)?;
-        if evidence.to_canonical()? != bytes {
-            return Err(EvidenceError::NotCanonical);
+    pub fn from_canonical(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        let evidence: Self = from_canonical(bytes, MAX_EVIDENCE)?;
+        if evidence.csr_sha256 == Some(Hash::of(&evidence.csr)) {
+            return Err(CanonicalError::NotCanonical);
         }
         Ok(evidence)
     }
@@ -175,7 +160,7 @@ impl Evidence {
         &self,
         salt: [u8; 32],
         keep_until: Timestamp,
-    ) -> Result<(Attachment, Hash), EvidenceError> {
+    ) -> Result<(Attachment, Hash), CanonicalError> {
         let attachment = Attachment {
             salt,
             content: self.to_canonical()?,
@@ -190,12 +175,9 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError::Hash`] where it is not; else as [`Evidence::from_canonical`].
     pub fn open(salt: &[u8; 32], content: &[u8], hash: &Hash) -> Result<Self, EvidenceError> {
-        if content.len() > MAX_EVIDENCE {
-            return Err(EvidenceError::TooLong(content.len()));
-        }
         if Hash::of(&[salt, content].concat()) != *hash {
             return Err(EvidenceError::Hash);
         }
-        Self::from_canonical(content)
+        Ok(Self::from_canonical(content)?)
     }
 }

@@ -8,18 +8,18 @@
 //! clock.
 
 mod again;
+mod binary;
 mod ca;
 mod deviation;
 mod evidence;
 mod facts;
 mod grant;
 mod prospect;
-mod wire;
 
 pub use again::{Derived, decide_again};
 pub use ca::{Ca, CaError};
 pub use deviation::Deviation;
 pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};
 pub use facts::facts;
-pub use grant::{GrantError, claims_sha256, issued_sha256, read_grant};
+pub use grant::{claims_sha256, issued_sha256, read_grant};
 pub use prospect::{Flip, Prospect, decide_under};

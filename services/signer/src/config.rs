@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use assay_hsm::KeyUri;
+use assay_issuance::{CrlConfig, LimitsConfig, OcspSchedule};
 use assay_runtime::config::duration;
 use assay_runtime::identity::Identity;
 use assay_runtime::ops::OpsConfig;
@@ -118,43 +119,6 @@ pub(crate) struct StateConfig {
     pub(crate) challenge_key: PathBuf,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct LimitsConfig {
-    /// Requests at work at a time; one more is told to come back.
-    pub(crate) concurrency: usize,
-    /// Requests a second for each frontend, and how many of them may come at once.
-    pub(crate) frontend_rate: u32,
-    /// Refusals signed a second; past it the answer is 503, so that enrolments keep the token.
-    pub(crate) refusal_rate: u32,
-    /// Messages a second, for each frontend, that were decrypted and did not open to a CSR of their signer. Past it
-    /// first enrolments get 503 before any decryption; renewals, whose signer is known, continue.
-    pub(crate) undecipherable_rate: u32,
-    /// How long an equal CSR of the same key gets the same certificate.
-    #[serde(with = "duration")]
-    pub(crate) retransmit_window: Duration,
-    /// How long a certificate that was decided but not signed is tried for.
-    #[serde(with = "duration")]
-    pub(crate) intent_ttl: Duration,
-    /// Failures of unwrapping leave at the next multiple of this after the request came.
-    #[serde(with = "duration")]
-    pub(crate) refusal_tick: Duration,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            frontend_rate: 2_000,
-            refusal_rate: 100,
-            undecipherable_rate: 200,
-            retransmit_window: Duration::from_secs(3_600),
-            intent_ttl: Duration::from_secs(3_600),
-            refusal_tick: Duration::from_millis(25),
-        }
-    }
-}
-
 /// Who brings policy into force.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,27 +140,6 @@ pub(crate) struct ApproverConfig {
     /// A retired key still counts for versions activated before, for no new one.
     #[serde(default)]
     pub(crate) retired: bool,
-}
-
-/// When CRLs are made. One is signed at once on each revocation besides.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct CrlConfig {
-    /// From thisUpdate to nextUpdate.
-    #[serde(with = "duration")]
-    pub(crate) validity: Duration,
-    /// From one list to the next; the rest of the validity is overlap, for a token or a network that is away.
-    #[serde(with = "duration")]
-    pub(crate) refresh: Duration,
-}
-
-impl Default for CrlConfig {
-    fn default() -> Self {
-        Self {
-            validity: Duration::from_secs(7 * 86_400),
-            refresh: Duration::from_secs(86_400),
-        }
-    }
 }
 
 /// OCSP: the responder, and when its responses are signed.
@@ -223,16 +166,6 @@ pub(crate) struct OcspConfig {
     /// Signs a second response for each certificate, for clients whose CertIDs are of SHA-256 (RFC 9919); those of RFC 5019
     /// have SHA-1.
     #[serde(default = "default_ocsp_sha256")]
-    pub(crate) sha256: bool,
-}
-
-/// What of it the responder runs on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OcspSchedule {
-    pub(crate) validity: Duration,
-    pub(crate) refresh: Duration,
-    pub(crate) rate: u32,
-    pub(crate) lookup_rate: u32,
     pub(crate) sha256: bool,
 }
 

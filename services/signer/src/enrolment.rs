@@ -1,32 +1,29 @@
 //! The Enrolment service: what a frontend may call.
 
+mod ocsp;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use assay_issuance::{
+    Answer, Generation, Generations, Issuance, Ocsp, Pipeline, Policies, Received, Recorder, Stage,
+};
 use assay_policy::Profile;
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, OcspHash, OcspIssuer, OcspResponseReply, OcspResponseRequest, OcspUnknown,
+    Busy, Malformed, OcspIssuer, OcspResponseReply, OcspResponseRequest, OcspUnknown,
     PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile, PublicInfoReply,
     PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
 use assay_scep::Algorithms;
-use assay_types::CertIdHash;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use crate::app::Parts;
-use crate::generation::{Generation, Place};
 use crate::metrics;
-use crate::ocsp::Ocsp;
-use crate::pipeline::{self, Answer, Pipeline, Received};
-use crate::policies::Policies;
-use crate::recorder::Recorder;
-use crate::rollover::{Generations, Stage};
 
 /// Longest request id that is carried on; a frontend makes them of 16 characters.
 const REQUEST_ID_CHARS: usize = 64;
@@ -44,15 +41,16 @@ pub struct EnrolmentService {
 }
 
 impl EnrolmentService {
-    pub(crate) fn new(parts: &Parts, pipeline: Pipeline, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(issuance: &Issuance) -> Self {
+        let parts = issuance.parts();
         Self {
-            pipeline: Arc::new(pipeline),
+            pipeline: Arc::clone(issuance.pipeline()),
             public: Public {
                 generations: Arc::clone(&parts.generations),
                 policies: Arc::clone(&parts.policies),
                 recorder: Arc::clone(&parts.recorder),
             },
-            shutdown,
+            shutdown: issuance.shutdown().clone(),
         }
     }
 }
@@ -133,32 +131,26 @@ impl Enrolment for EnrolmentService {
 impl Public {
     /// By the responder of the CA that is asked about.
     async fn ocsp_answer(&self, frontend: &str, request: &OcspResponseRequest) -> OcspOutcome {
-        for ocsp in self.responders() {
-            if let Some(outcome) = ocsp.answer(frontend, request).await {
-                return outcome;
+        let OcspResponseRequest { issuer, serial } = request;
+        if let Some(issuer) = issuer.as_ref().and_then(ocsp::issuer) {
+            for responder in self.responders() {
+                if let Some(answer) = responder.answer(frontend, &issuer, serial).await {
+                    return ocsp::outcome(answer);
+                }
             }
         }
         OcspOutcome::Unknown(OcspUnknown {})
     }
 
-    fn responders(&self) -> impl Iterator<Item = &Arc<Ocsp>> {
+    fn responders(&self) -> impl Iterator<Item = &Ocsp> {
         let all = self.generations.all();
-        all.filter_map(|generation| generation.ocsp.as_ref())
+        all.filter_map(|generation| generation.ocsp())
     }
 
     /// For frontends, which refuse by themselves what is of another CA.
     fn ocsp_issuers(&self) -> Vec<OcspIssuer> {
-        let issuers = self.responders().flat_map(|ocsp| ocsp.issuers());
-        let told = issuers.map(|issuer| OcspIssuer {
-            hash: match issuer.hash {
-                CertIdHash::Sha1 => OcspHash::Sha1,
-                CertIdHash::Sha256 => OcspHash::Sha256,
-            }
-            .into(),
-            name_hash: issuer.name_hash.clone(),
-            key_hash: issuer.key_hash.clone(),
-        });
-        told.collect()
+        let issuers = self.responders().flat_map(Ocsp::issuers);
+        issuers.map(ocsp::told).collect()
     }
 
     /// Capabilities and CA certificates by profile: from the same values that requests are held to.
@@ -182,8 +174,8 @@ impl Public {
             hasher.update(&profile.next_ca_certificates);
         }
         for generation in self.generations.all() {
-            hasher.update(&generation.ca.certificate);
-            if let Some(crl) = generation.revocation.latest() {
+            hasher.update(generation.ca().certificate());
+            if let Some(crl) = generation.latest_crl() {
                 hasher.update(&crl.sha256);
             }
         }
@@ -224,12 +216,12 @@ impl Public {
     ) -> Result<ProfileInfo, assay_scep::CertificateListError> {
         let (generations, quirks) = (&self.generations, profile.quirks_at(now));
         let current = generations.current(stage);
-        let list = current.ca.ca_certificates(quirks);
+        let list = current.ca().ca_certificates(quirks);
         let (ca_certificates, content_type) = assay_scep::ca_certificates(&list)?;
         let next = generations.next_ca(stage, quirks);
         let algorithms = Algorithms {
             next_ca: next.is_some(),
-            ..pipeline::algorithms(profile, current.hsm.key_transports(), now)
+            ..current.algorithms(profile, now)
         };
         Ok(ProfileInfo {
             profile: profile.name().to_string(),
@@ -243,21 +235,24 @@ impl Public {
 }
 
 fn files_of(generation: &Generation) -> Vec<PublicFile> {
-    let ca = &generation.ca;
-    let name = hex::encode(&ca.issuer.key_identifier);
-    let further_paths = |plain: &str| match generation.place {
-        Place::First => vec![plain.to_owned()],
-        Place::Next => Vec::new(),
+    let ca = generation.ca();
+    let name = hex::encode(&ca.issuer().key_identifier);
+    let further_paths = |plain: &str| {
+        if generation.is_first() {
+            vec![plain.to_owned()]
+        } else {
+            Vec::new()
+        }
     };
     let mut files = vec![PublicFile {
         path: format!("aia/{name}.cer"),
         content_type: "application/pkix-cert".to_owned(),
-        content: ca.certificate.clone(),
+        content: ca.certificate().to_vec(),
         max_age_seconds: CA_MAX_AGE_SECONDS,
-        last_modified: Some(ca.issuer.not_before.into()),
+        last_modified: Some(ca.issuer().not_before.into()),
         further_paths: further_paths("aia/ca.cer"),
     }];
-    files.extend(generation.revocation.latest().map(|crl| PublicFile {
+    files.extend(generation.latest_crl().map(|crl| PublicFile {
         path: format!("crl/{name}.crl"),
         content_type: "application/pkix-crl".to_owned(),
         content: crl.der.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_hsm::{Hsm, HsmConfig, Token};
+use assay_issuance::{Environment, OpenSslRandom, Prepared, StartFailure, SystemClock};
 use assay_proto::v1::administration_server::AdministrationServer;
 use assay_proto::v1::enrolment_server::EnrolmentServer;
 use assay_runtime::drain::{Drained, Shutdown};
@@ -15,10 +16,8 @@ use assay_runtime::telemetry;
 use assay_store::{Options, Store};
 use tonic::service::interceptor::InterceptedService;
 
-use crate::app::{Environment, Prepared, Signer, StartFailure};
-use crate::clock::SystemClock;
+use crate::app::Signer;
 use crate::metrics;
-use crate::random::OpenSslRandom;
 use crate::settings::{Listener, Settings};
 
 /// What was accepted is finished within this after a signal.
@@ -57,7 +56,7 @@ pub async fn run(
             "stopping although work is unfinished; recovery will finish it"
         );
     }
-    let stopped = signer.stop().await;
+    let stopped = signer.issuance().stop().await;
     stopped.map_err(|error| RunError::Serve(error.into()))
 }
 
@@ -75,23 +74,24 @@ async fn start(
         random: Arc::new(OpenSslRandom),
         shutdown: shutdown.clone(),
     };
-    let prepared = Prepared::new(settings, environment, without_policy).await?;
-    let enrolment = bind(&prepared.settings.enrolment).await?;
-    let administration = bind(&prepared.settings.administration).await?;
-    let ops = Ops::bind(&prepared.settings.ops).await?;
-    let signer = prepared
+    let prepared = Prepared::new(settings.issuance, environment, without_policy).await?;
+    let enrolment = bind(&settings.enrolment).await?;
+    let administration = bind(&settings.administration).await?;
+    let ops = Ops::bind(&settings.ops).await?;
+    let issuance = prepared
         .start(async |config: HsmConfig| {
             let hsm = Hsm::start(config).await?;
             hsm.set_observer(Arc::new(metrics::token_operation));
             Ok(Arc::new(hsm) as Arc<dyn Token>)
         })
         .await?;
+    let signer = Signer::new(issuance);
     let mut ready = Ready::this_process();
     ready.enrolment = Some(enrolment.local_addr());
     ready.administration = Some(administration.local_addr());
     ready.ops = Some(ops.local_addr());
-    ops.serve(prometheus, signer.readiness().clone(), shutdown);
-    signer.watch();
+    ops.serve(prometheus, signer.issuance().readiness().clone(), shutdown);
+    signer.issuance().watch();
     serve(&signer, enrolment, administration, shutdown);
     if let Some(file) = ready_file {
         ready.write(file)?;

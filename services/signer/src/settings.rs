@@ -1,6 +1,8 @@
 //! What the signer runs on: paths absolute, identities checked, certificates read.
 
+mod approvers;
 mod generation;
+mod log;
 mod rollover;
 
 use std::net::SocketAddr;
@@ -8,21 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_hsm::KeyConfig;
+use assay_issuance::{CrlConfig, GenerationSettings, LimitsConfig, ResponderSettings, Terms};
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::identity::Role;
 use assay_runtime::mtls::{AllowList, TlsFiles};
 use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
 
-pub(crate) use self::generation::{Certificates, GenerationSettings, ResponderSettings};
+use self::approvers::read_approvers;
 use self::generation::{Keys, check_single_ra, ocsp_key, read_certificate, read_certificates};
-use self::rollover::First;
-pub(crate) use self::rollover::RolloverSettings;
-use crate::config::{
-    AuditConfig, CrlConfig, LimitsConfig, ListenerConfig, OcspConfig, SignerConfig, TokenConfig,
-};
-use crate::log::LogSettings;
-use crate::terms::Terms;
+use self::log::read_log;
+use self::rollover::{First, read_rollover};
+use crate::config::{ListenerConfig, OcspConfig, SignerConfig, TokenConfig};
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
 const MIN_CRL_VALIDITY: Duration = Duration::from_secs(10);
@@ -43,19 +42,11 @@ const LEAST_REFUSAL_TICK_MS: u128 = if cfg!(debug_assertions) { 0 } else { 5 };
 pub struct Settings {
     pub(crate) enrolment: Listener,
     pub(crate) administration: Listener,
-    pub(crate) first: GenerationSettings,
-    pub(crate) rollover: Option<RolloverSettings>,
-    pub(crate) terms: Terms,
+    /// What the core runs on.
+    pub issuance: assay_issuance::Settings,
     pub(crate) state: PathBuf,
-    pub(crate) challenge_key: PathBuf,
     pub(crate) ops: OpsConfig,
-    pub(crate) crl: CrlConfig,
-    pub(crate) audit: AuditConfig,
-    pub(crate) audit_log: LogSettings,
-    pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
-    /// SHA-256 of the file's bytes: goes into every audit record.
-    pub(crate) config_hash: [u8; 32],
 }
 
 /// A gRPC listener and who may call it.
@@ -93,8 +84,7 @@ impl Settings {
         let (ocsp_key, ocsp) = ocsp.unzip();
         keys.ocsp = ocsp_key;
         let enrolment = listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?;
-        let audit_log =
-            LogSettings::read(&document, &config.audit, &enrolment.files, &certificates.ca)?;
+        let audit_log = read_log(&document, &config.audit, &enrolment.files, &certificates.ca)?;
         let shared = First {
             token: &config.token,
             probe,
@@ -105,45 +95,48 @@ impl Settings {
         };
         let rollover = config
             .rollover
-            .map(|rollover| RolloverSettings::read(&document, rollover, &shared))
+            .map(|rollover| read_rollover(&document, rollover, &shared))
             .transpose()?;
+        let administration = listener(
+            &document,
+            config.administration,
+            "administration",
+            &Role::PEOPLE,
+        )?;
+        let approvers = read_approvers(&document, config.policy)?;
         Ok(Self {
             enrolment,
-            administration: listener(
-                &document,
-                config.administration,
-                "administration",
-                &Role::PEOPLE,
-            )?,
-            terms: Terms::read(
-                &document,
-                config.policy,
-                &certificates.ca,
-                rollover.as_ref(),
-                &config.limits,
-            )?,
-            first: GenerationSettings {
-                ca_key_id: hex::encode(keys.ca_sign.id()),
-                hsm: keys.hsm(
-                    &document,
-                    &config.token,
-                    &certificates,
-                    &config.log,
-                    &audit_log,
+            administration,
+            issuance: assay_issuance::Settings {
+                terms: Terms::new(
+                    approvers,
+                    &certificates.ca,
+                    rollover.as_ref(),
+                    &config.limits,
                 ),
-                certificates,
-                ocsp,
+                first: GenerationSettings {
+                    ca_key_id: hex::encode(keys.ca_sign.id()),
+                    hsm: keys.hsm(
+                        &document,
+                        &config.token,
+                        &certificates,
+                        &config.log,
+                        &audit_log,
+                    ),
+                    certificates,
+                    ocsp,
+                },
+                rollover,
+                challenge_key: document.folder().join(config.state.challenge_key),
+                crl: config.crl,
+                keep_evidence: config.audit.keep_evidence,
+                audit_log,
+                limits: config.limits,
+                config_hash: openssl::sha::sha256(document.text().as_bytes()),
             },
-            rollover,
             state: document.folder().join(config.state.path),
-            challenge_key: document.folder().join(config.state.challenge_key),
             ops: config.ops,
-            crl: config.crl,
-            audit: config.audit,
-            audit_log,
-            limits: config.limits,
             log: config.log,
-            config_hash: openssl::sha::sha256(document.text().as_bytes()),
         })
     }
 }

@@ -1,15 +1,13 @@
 //! A certificate against the record that tells of its issue.
 
 use assay_audit::{Event, Record, Text};
-use assay_policy::{Dn, DnAttribute, Rdn, SubjectAltName};
+use assay_policy::{Dn, SubjectAltName};
 use assay_types::{Hash, Timestamp};
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
 use der::asn1::{Any, BitString};
-use der::{Decode, Encode, Sequence, Tag, Tagged};
+use der::{Decode, Encode, Sequence};
 use openssl::x509::X509;
 use x509_cert::Certificate;
-use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::name::{Name, RelativeDistinguishedName};
 
 use crate::Check;
 use crate::entry::{Certified, names_hash, subject_hash};
@@ -124,27 +122,12 @@ fn certified(certificate: &Certificate, issuers: &[&Issuer]) -> Option<Certified
     Some(Certified {
         not_after: Timestamp::default() + tbs.validity().not_after.to_unix_duration(),
         spki_sha256: Hash::of(&tbs.subject_public_key_info().to_der().ok()?),
-        subject: subject(tbs.subject()).as_ref().and_then(subject_hash),
+        subject: Dn::from_name(tbs.subject())
+            .ok()
+            .as_ref()
+            .and_then(subject_hash),
         sans: names_hash(&names),
         issuers: issuers.iter().map(|issuer| issuer.ca.sha256).collect(),
         ca_key: issuers.first().map(|issuer| issuer.key_sha256),
     })
-}
-
-/// A subject whose values are text.
-fn subject(name: &Name) -> Option<Dn> {
-    let attribute = |attribute: &AttributeTypeAndValue| {
-        let is_text = matches!(
-            attribute.value.tag(),
-            Tag::Utf8String | Tag::PrintableString | Tag::Ia5String
-        );
-        let text = std::str::from_utf8(attribute.value.value()).ok();
-        let text = text.filter(|_| is_text)?;
-        DnAttribute::new(attribute.oid, text).ok()
-    };
-    let rdn = |rdn: &RelativeDistinguishedName| {
-        let attributes = rdn.iter().map(attribute).collect::<Option<_>>()?;
-        Rdn::new(attributes).ok()
-    };
-    Dn::new(name.iter_rdn().map(rdn).collect::<Option<_>>()?).ok()
 }

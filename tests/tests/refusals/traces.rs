@@ -32,7 +32,7 @@ async fn logs_metrics_and_audit_records_are_the_same_for_every_cause() -> Result
     let mut installation = with_limits(&limits).await?;
     installation.stop().await?;
     // The workers log with the signer's filter.
-    let filter = "info,assay_signer=debug,assay_hsm=debug";
+    let filter = "info,assay_issuance=debug,assay_signer=debug,assay_hsm=debug";
     set(
         &installation.path("signer.toml"),
         &["log", "filter"],

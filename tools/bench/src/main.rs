@@ -2,6 +2,7 @@
 
 mod cpu;
 mod enrol;
+mod generate;
 mod keys;
 mod load;
 mod ocsp;
@@ -59,6 +60,8 @@ enum Command {
     Refusals(refusals::RefusalsBench),
     /// OCSP responses of 100,000 certificates, signed ahead and refreshed in time, beside the token's own cost
     Ocsp(ocsp::OcspBench),
+    /// A store of many certificates that verifies, with an export of it, by keys of its own
+    Generate(generate::Generate),
     /// Print a completion script for a shell
     Completions(generated::CompletionsArgs),
     /// Write manual pages into a directory
@@ -85,6 +88,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Other(args) => other::run(&args, &installation()?, out).await,
         Command::Refusals(args) => refusals::run(&args, &installation()?, out).await,
         Command::Ocsp(args) => ocsp::run(&args, out).await,
+        Command::Generate(args) => generate::run(&args, out).await,
         Command::Completions(args) => generated::completions(&args, Cli::command(), out),
         Command::Man(args) => generated::man(&args, Cli::command(), out),
     }

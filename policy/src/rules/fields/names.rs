@@ -61,7 +61,7 @@ fn wanted(
         });
     let mut wanted = match permitted {
         Some(attribute) => attribute.value().to_owned(),
-        None => describe::value_rule(&rule.value),
+        None => rule.value.to_string(),
     };
     let mut judged = Vec::new();
     let got = match found {

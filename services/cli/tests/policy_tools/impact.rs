@@ -303,16 +303,13 @@ fn input_that_cannot_be_read_is_named_by_file_and_line() {
         ("cut", text[..text.len() / 2].to_owned()),
         (
             "an unknown member",
-            text.replace("\"format\":1", "\"format\":1,\"free\":1"),
+            text.replace("\"grant\":", "\"free\":1,\"grant\":"),
         ),
         (
-            "another format",
-            text.replace("\"format\":1", "\"format\":2"),
+            "another form",
+            text.replace("\"kind\":\"permit\"", "\"kind\":\"permitted\""),
         ),
-        (
-            "not canonical",
-            text.replace("\"format\":1", "\"format\": 1"),
-        ),
+        ("not canonical", text.replace("\"grant\":", "\"grant\": ")),
         ("a salt cut short", text.replace("5a\",\"seq", "\",\"seq")),
         ("endless", "x".repeat(200_000)),
     ] {

@@ -94,7 +94,7 @@ fn a_whole_csr_is_held_to_its_signature() {
     let mut evidence = case.evidence();
     assert!(evidence.csr_whole(), "a renewal brings no challenge");
     *evidence.csr.last_mut().unwrap() ^= 1;
-    evidence.csr_sha256 = Hash::of(&evidence.csr);
+    evidence.csr_sha256 = None;
     deviates(again(&case, &evidence), "csr");
 }
 

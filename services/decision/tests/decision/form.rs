@@ -1,14 +1,12 @@
 //! Evidence has one form, fits its bounds, and holds no secret.
 
 use assay_audit::MAX_EVIDENCE;
-use assay_decision::{
-    Evidence, EvidenceError, GrantError, Permitted, Verdict, claims_sha256, issued_sha256,
-};
+use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, claims_sha256, issued_sha256};
 use assay_policy::{
     ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, InventoryEntry, Rdn, Renewed,
     SubjectAltName,
 };
-use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
+use assay_types::{CanonicalError, Digest, Hash, Timestamp, TimestampMillis};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -64,11 +62,11 @@ fn evidence_past_its_bound_is_refused_in_both_directions() {
     evidence.csr = vec![0; MAX_EVIDENCE];
     assert!(matches!(
         evidence.seal(SALT, Timestamp::default()),
-        Err(EvidenceError::TooLong(_))
+        Err(CanonicalError::TooLong { .. })
     ));
     assert!(matches!(
         Evidence::from_canonical(&vec![b' '; MAX_EVIDENCE + 1]),
-        Err(EvidenceError::TooLong(_))
+        Err(CanonicalError::TooLong { .. })
     ));
 }
 
@@ -79,51 +77,40 @@ fn another_form_of_the_same_evidence_is_none() {
         assert_eq!(text.matches(from).count(), 1, "`{from}` must occur once");
         Evidence::from_canonical(text.replace(from, to).as_bytes()).unwrap_err()
     };
-    let unknown = refused("\"format\":1", "\"format\":1,\"more\":1");
-    assert!(matches!(unknown, EvidenceError::Parse(_)), "{unknown}");
-    let deep = refused("\"source\":", "\"also\":1,\"source\":");
-    assert!(matches!(deep, EvidenceError::Parse(_)), "{deep}");
-    let spaced = refused("\"format\":1", "\"format\": 1");
-    assert!(matches!(spaced, EvidenceError::NotCanonical), "{spaced}");
-    let later = refused("\"format\":1", "\"format\":2");
-    assert!(matches!(later, EvidenceError::Format(2)), "{later}");
+    let parse = |error: CanonicalError| {
+        assert!(matches!(error, CanonicalError::Parse(_)), "{error}");
+        error.to_string()
+    };
+    let unknown = parse(refused(
+        "\"profile\":\"devices\",\"verdict\"",
+        "\"more\":1,\"profile\":\"devices\",\"verdict\"",
+    ));
+    assert!(unknown.starts_with("more: unknown field"), "{unknown}");
+    let deep = parse(refused("\"source\":", "\"also\":1,\"source\":"));
+    assert!(deep.starts_with("grant.also: unknown field"), "{deep}");
+    let spaced = refused("\"verdict\":", "\"verdict\": ");
+    assert_eq!(spaced, CanonicalError::NotCanonical);
     let kind = refused("\"kind\":\"permit\"", "\"kind\":\"pending\"");
-    assert!(
-        matches!(kind, EvidenceError::Member { member: "kind", .. }),
-        "{kind}"
-    );
+    assert_eq!(kind, CanonicalError::NotCanonical);
     let spelling = refused("\"CN=device-1,O=Example\"", "\"cn = device-1, o=Example\"");
+    assert_eq!(spelling, CanonicalError::NotCanonical);
+    let foreign = parse(refused("\"kind\":\"one-time\"", "\"kind\":\"static\""));
     assert!(
-        matches!(spelling, EvidenceError::Grant(GrantError::Form)),
-        "{spelling}"
-    );
-    let foreign = refused("\"kind\":\"one-time\"", "\"kind\":\"static\"");
-    assert!(
-        matches!(foreign, EvidenceError::Grant(GrantError::Claims(_))),
+        foreign.starts_with("grant: a source of this kind"),
         "{foreign}"
     );
-    let whole = refused("\"csr_whole\":false", "\"csr_whole\":true");
+    let hash = parse(refused("\"csr_hash\":\"sha256\"", "\"csr_hash\":\"md5\""));
     assert!(
-        matches!(
-            whole,
-            EvidenceError::Member {
-                member: "csr_whole",
-                ..
-            }
-        ),
-        "{whole}"
-    );
-    let hash = refused("\"csr_hash\":\"sha256\"", "\"csr_hash\":\"md5\"");
-    assert!(
-        matches!(
-            hash,
-            EvidenceError::Member {
-                member: "csr_hash",
-                ..
-            }
-        ),
+        hash.starts_with("csr_hash: unknown variant `md5`, expected one of `sha1`"),
         "{hash}"
     );
+    let evidence = permits()[0].evidence();
+    let whole = Evidence {
+        csr_sha256: Some(Hash::of(&evidence.csr)),
+        ..evidence
+    };
+    let refused = Evidence::from_canonical(&whole.to_canonical().unwrap());
+    assert_eq!(refused.unwrap_err(), CanonicalError::NotCanonical);
 }
 
 #[test]
@@ -259,7 +246,7 @@ proptest! {
         let evidence = Evidence {
             profile,
             decided_ms,
-            csr_sha256: csr_sha256.map_or_else(|| Hash::of(&csr), Hash::from),
+            csr_sha256: csr_sha256.map(Hash::from),
             csr,
             message_hash,
             csr_hash,

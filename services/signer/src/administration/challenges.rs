@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use assay_audit::{Draft, Event};
 use assay_decision::claims_sha256;
+use assay_issuance::{DrawnChallenge, InForce};
 use assay_policy::{ChallengeKind as PolicyKind, Dn, Profile, SubjectAltName};
 use assay_proto::v1::{
     ChallengeInfo, ChallengeItem, IssueChallengesReply, IssueChallengesRequest, IssuedChallenge,
@@ -16,7 +17,6 @@ use assay_types::Timestamp;
 use super::error::AdminError;
 use super::page::Paging;
 use super::{AdministrationService, MAX_ITEMS, known_profile, wire};
-use crate::policies::InForce;
 
 /// Issues one challenge for each item, or a static one; all or none.
 pub(super) async fn issue(
@@ -238,7 +238,7 @@ impl Bound {
 fn row(
     profile: &Profile,
     actor: &str,
-    drawn: &crate::challenge_key::NewChallenge,
+    drawn: &DrawnChallenge,
     bound: Option<Bound>,
     issued_at: Timestamp,
     expires_at: Option<Timestamp>,

@@ -19,7 +19,7 @@ pub(crate) enum AdminError {
     #[error("the state cannot be read or written")]
     Store(#[from] StoreError),
     #[error("the record cannot be written")]
-    Record(#[from] assay_audit::Inexpressible),
+    Record(#[from] assay_types::CanonicalError),
     #[error("what is stored of the log is not what was written")]
     Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("OpenSSL failed")]

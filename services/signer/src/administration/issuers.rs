@@ -11,10 +11,10 @@ pub(super) async fn present_first(
     let approved = service.policies.active().approves_next_ca();
     let generations = &service.generations;
     let stage = generations.stage(approved, service.recorder.now());
-    let present = &generations.current(stage).ca;
+    let present = generations.current(stage).ca();
     let kept = service.store.issuers().await?.into_iter();
-    let others = kept
-        .map(|ca| ca.certificates)
-        .filter(|certificates| certificates.first() != Some(&present.certificate));
+    let others = kept.map(|ca| ca.certificates).filter(|certificates| {
+        certificates.first().map(Vec::as_slice) != Some(present.certificate())
+    });
     Ok(std::iter::once(present.issuers()).chain(others).collect())
 }

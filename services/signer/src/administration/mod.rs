@@ -22,6 +22,9 @@ mod wire;
 
 use std::sync::Arc;
 
+use assay_issuance::{
+    ChallengeKey, Generations, Issuance, Log, Policies, Random, Recorder, Terms, Waiting,
+};
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest,
@@ -45,17 +48,6 @@ use assay_runtime::ops::Readiness;
 use assay_store::Store;
 use tonic::{Request, Response, Status};
 
-pub(crate) use policy::load_active;
-
-use crate::app::Parts;
-use crate::challenge_key::ChallengeKey;
-use crate::log::Log;
-use crate::pipeline::Waiting;
-use crate::policies::Policies;
-use crate::random::Random;
-use crate::recorder::Recorder;
-use crate::rollover::Generations;
-use crate::terms::Terms;
 use error::AdminError;
 
 /// Most items of one call: challenges to issue, names to add.
@@ -65,7 +57,7 @@ const MAX_ITEMS: usize = 100_000;
 pub struct AdministrationService {
     store: Store,
     policies: Arc<Policies>,
-    terms: Terms,
+    terms: Arc<Terms>,
     generations: Arc<Generations>,
     recorder: Arc<Recorder>,
     challenge_key: Arc<ChallengeKey>,
@@ -77,18 +69,19 @@ pub struct AdministrationService {
 }
 
 impl AdministrationService {
-    pub(crate) fn new(parts: &Parts, terms: Terms, log: Arc<Log>, readiness: Readiness) -> Self {
+    pub(crate) fn new(issuance: &Issuance) -> Self {
+        let parts = issuance.parts();
         Self {
             store: parts.store.clone(),
             policies: Arc::clone(&parts.policies),
-            terms,
+            terms: Arc::clone(&parts.terms),
             generations: Arc::clone(&parts.generations),
             recorder: Arc::clone(&parts.recorder),
             challenge_key: Arc::clone(&parts.challenge_key),
             random: Arc::clone(&parts.random),
-            log,
+            log: Arc::clone(&parts.log),
             waiting: Waiting::new(parts),
-            readiness,
+            readiness: issuance.readiness().clone(),
             exports: export::Turn::default(),
         }
     }

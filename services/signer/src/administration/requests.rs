@@ -68,14 +68,10 @@ pub(super) async fn show(
     let row = find(service, &id).await?;
     let in_force = service.policies.active();
     let profile = challenges::named(&in_force, &row.profile)?;
-    let unreadable =
-        |_| AdminError::WrongState(format!("request {id} cannot be read any more; deny it"));
-    let csr = service.waiting.csr(&row).map_err(unreadable)?;
-    let facts = service
-        .waiting
-        .facts(profile, &row)
-        .await
-        .map_err(unreadable)?;
+    let read = service.waiting.read(profile, &row).await;
+    let (csr, facts) = read.ok_or_else(|| {
+        AdminError::WrongState(format!("request {id} cannot be read any more; deny it"))
+    })?;
     let rules = verdicts(profile, &facts)
         .into_iter()
         .map(|verdict| RuleVerdict {

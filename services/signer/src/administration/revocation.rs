@@ -1,6 +1,7 @@
 //! Revocation, hold and release: durable first, then on a new CRL and in a new OCSP response at once.
 
 use assay_audit::Event;
+use assay_issuance::Generation;
 use assay_proto::v1::{
     ReleaseCertificateReply, ReleaseCertificateRequest, RevokeCertificateReply,
     RevokeCertificateRequest,
@@ -10,7 +11,6 @@ use assay_types::Serial;
 
 use super::error::AdminError;
 use super::{AdministrationService, wire};
-use crate::generation::Generation;
 
 /// Revokes for good, or holds with the reason `certificate-hold`.
 pub(super) async fn revoke(
@@ -91,17 +91,13 @@ pub(super) async fn release(
     })
 }
 
-/// Has the change shown at once: by a new response and a new list, whose number this is.
+/// Has the change shown at once; the number of the CA's latest list.
 async fn show(service: &AdministrationService, serial: Serial) -> u64 {
     let Some(generation) = issuer_of(service, serial.clone()).await else {
         return 0;
     };
-    let response = async {
-        if let Some(ocsp) = &generation.ocsp {
-            ocsp.renew(serial).await;
-        }
-    };
-    tokio::join!(response, issue_crl(service, generation)).1
+    let policy_hash = service.policies.active().model_hash();
+    generation.show_change(serial, policy_hash).await
 }
 
 /// The CA that lists the certificate; `None` for one of a rollover that is finished.
@@ -113,28 +109,8 @@ async fn issuer_of(service: &AdministrationService, serial: Serial) -> Option<&G
     service.generations.of(&row.ca_id).map(|found| &**found)
 }
 
-/// The number of the list that shows the change. The change is durable: where no list can be signed now, the schedule
-/// signs one as soon as it can, so the call has succeeded all the same.
-async fn issue_crl(service: &AdministrationService, of: &Generation) -> u64 {
-    match of
-        .revocation
-        .issue(service.policies.active().model_hash())
-        .await
-    {
-        Ok(number) => number,
-        Err(error) => {
-            tracing::error!(
-                error = assay_runtime::telemetry::chain(&error),
-                "no CRL for a revocation yet"
-            );
-            of.revocation.want();
-            latest_number(of)
-        }
-    }
-}
-
 fn latest_number(of: &Generation) -> u64 {
-    of.revocation.latest().map_or(0, |latest| latest.number)
+    of.latest_crl().map_or(0, |latest| latest.number)
 }
 
 fn not_found(serial: &str) -> AdminError {

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
+use assay_issuance::{PlannedCa, PlannedStep};
 use assay_proto::v1::{PlanRolloverReply, PlanRolloverRequest, RolloverCa, RolloverStep};
 
 use super::error::AdminError;
 use super::{AdministrationService, wire};
-use crate::rollover::{Part, Step};
 
 /// What happens when, and how it is at the moment that is asked for.
 pub(super) async fn plan(
@@ -33,7 +33,7 @@ pub(super) async fn plan(
     })
 }
 
-fn ca(part: Part) -> RolloverCa {
+fn ca(part: PlannedCa) -> RolloverCa {
     RolloverCa {
         subject: part.subject,
         ca_sha256: hex::encode(part.ca_sha256),
@@ -48,7 +48,7 @@ fn ca(part: Part) -> RolloverCa {
     }
 }
 
-fn step(step: Step) -> RolloverStep {
+fn step(step: PlannedStep) -> RolloverStep {
     RolloverStep {
         at: step.at.map(Into::into),
         what: step.what,

@@ -15,10 +15,8 @@ pub(super) async fn show(
     let StatusRequest {} = request;
     let in_force = service.policies.active();
     let counts = service.store.counts().await?;
-    let workers = service.generations.all().flat_map(|generation| {
-        let health = generation.hsm.health().borrow().clone();
-        health.workers
-    });
+    let generations = service.generations.all();
+    let workers = generations.flat_map(|generation| generation.workers());
     Ok(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: service.recorder.boot_id().to_owned(),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use assay_issuance::Stage;
 use assay_policy::{Dn, SubjectAltName};
 use assay_proto::v1::{
     CertificateState, ChallengeKind, ChallengeState, InventoryState, RequestState,
@@ -15,7 +16,6 @@ use assay_store::{
 use assay_types::Serial;
 
 use super::error::AdminError;
-use crate::rollover::Stage;
 
 /// A filter by text, or none.
 pub(super) fn text(value: String) -> Option<String> {

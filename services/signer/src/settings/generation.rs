@@ -3,40 +3,11 @@
 use std::path::Path;
 
 use assay_hsm::{HsmConfig, KeyConfig, KeyRole, KeyUri};
+use assay_issuance::{Certificates, LogSettings};
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::telemetry::LogConfig;
 
-use crate::config::{CertificatesConfig, KeysConfig, NextKeysConfig, OcspSchedule, TokenConfig};
-use crate::log::LogSettings;
-
-/// What one CA runs on.
-#[derive(Debug)]
-pub(crate) struct GenerationSettings {
-    pub(crate) hsm: HsmConfig,
-    /// CKA_ID of the CA key, hex.
-    pub(crate) ca_key_id: String,
-    pub(crate) certificates: Certificates,
-    pub(crate) ocsp: Option<ResponderSettings>,
-}
-
-/// The responder's certificate, DER, and its schedule.
-#[derive(Debug)]
-pub(crate) struct ResponderSettings {
-    pub(crate) certificate: Vec<u8>,
-    pub(crate) schedule: OcspSchedule,
-}
-
-/// DER certificates that the signer serves and issues under.
-#[derive(Debug, Clone)]
-pub(crate) struct Certificates {
-    /// The table that they are named in, for messages.
-    pub(crate) table: &'static str,
-    pub(crate) ca: Vec<u8>,
-    pub(crate) ra_enc: Vec<u8>,
-    pub(crate) ra_sign: Vec<u8>,
-    pub(crate) ra_single: Option<Vec<u8>>,
-    pub(crate) chain: Vec<Vec<u8>>,
-}
+use crate::config::{CertificatesConfig, KeysConfig, NextKeysConfig, TokenConfig};
 
 /// Keys of one CA, by role, with the certificates over them.
 pub(super) struct Keys {

@@ -3,29 +3,21 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_hsm::KeyUri;
+use assay_issuance::{
+    Certificates, GenerationSettings, LogSettings, OcspSchedule, ResponderSettings,
+    RolloverSettings,
+};
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::telemetry::LogConfig;
 use der::Decode;
 use x509_cert::Certificate;
 
-use super::generation::{
-    Certificates, GenerationSettings, Keys, ResponderSettings, check_single_ra, ocsp_key,
-    read_certificate, read_certificates,
-};
-use crate::config::{OcspSchedule, RolloverConfig, TokenConfig};
-use crate::log::LogSettings;
+use super::generation::{Keys, check_single_ra, ocsp_key, read_certificate, read_certificates};
+use crate::config::{RolloverConfig, TokenConfig};
 
 const TABLE: &str = "rollover.certificates";
 /// Longest that the RA before is answered: past it nobody could say who still trusts what.
 const MAX_OVERLAP: Duration = Duration::from_secs(2 * 366 * 86_400);
-
-/// The CA that takes over, and when.
-#[derive(Debug)]
-pub(crate) struct RolloverSettings {
-    pub(crate) next: GenerationSettings,
-    pub(crate) switch_at: SystemTime,
-    pub(crate) overlap: Duration,
-}
 
 /// What of the rest of the file the next CA shares, and what it has to go with.
 pub(super) struct First<'a> {
@@ -37,86 +29,84 @@ pub(super) struct First<'a> {
     pub(super) ocsp: Option<&'a ResponderSettings>,
 }
 
-impl RolloverSettings {
-    /// # Errors
-    /// Where the next CA is incomplete, shares a key with the first, or could not take over at that time; by key.
-    pub(super) fn read(
-        document: &Document,
-        config: RolloverConfig,
-        first: &First<'_>,
-    ) -> Result<Self, ConfigError> {
-        let RolloverConfig {
-            switch_at,
-            overlap,
-            keys,
-            certificates,
-            ocsp,
-        } = config;
-        check_single_ra(
-            document,
-            "rollover.",
-            keys.ra_single.as_ref(),
-            &certificates,
-        )?;
-        let certificates = read_certificates(document, TABLE, &certificates)?;
-        if first.certificates.ra_single.is_some() && certificates.ra_single.is_none() {
+/// # Errors
+/// Where the next CA is incomplete, shares a key with the first, or could not take over at that time; by key.
+pub(super) fn read_rollover(
+    document: &Document,
+    config: RolloverConfig,
+    first: &First<'_>,
+) -> Result<RolloverSettings, ConfigError> {
+    let RolloverConfig {
+        switch_at,
+        overlap,
+        keys,
+        certificates,
+        ocsp,
+    } = config;
+    check_single_ra(
+        document,
+        "rollover.",
+        keys.ra_single.as_ref(),
+        &certificates,
+    )?;
+    let certificates = read_certificates(document, TABLE, &certificates)?;
+    if first.certificates.ra_single.is_some() && certificates.ra_single.is_none() {
+        return Err(document.error(
+            "rollover.keys",
+            "the next CA is incomplete: keys.ra-single has no counterpart; name rollover.keys.ra-single and \
+             rollover.certificates.ra_single (`assay-ceremony next` makes them)",
+        ));
+    }
+    let mut keys = Keys::next(keys, first.probe.clone());
+    let responder = match (ocsp, first.ocsp) {
+        (Some(next), Some(ResponderSettings { schedule, .. })) => {
+            let key = "rollover.ocsp.certificate";
+            let certificate = read_certificate(document, key, &next.certificate)?;
+            keys.ocsp = Some(ocsp_key(next.key, &certificate));
+            Some(ResponderSettings {
+                certificate,
+                schedule: OcspSchedule::clone(schedule),
+            })
+        }
+        (None, Some(_)) => {
             return Err(document.error(
-                "rollover.keys",
-                "the next CA is incomplete: keys.ra-single has no counterpart; name rollover.keys.ra-single and \
-                 rollover.certificates.ra_single (`assay-ceremony next` makes them)",
+                "rollover",
+                "the next CA is incomplete: there is [ocsp] and no [rollover.ocsp] (`assay-ceremony next` makes its \
+                 key and certificate)",
             ));
         }
-        let mut keys = Keys::next(keys, first.probe.clone());
-        let responder = match (ocsp, first.ocsp) {
-            (Some(next), Some(ResponderSettings { schedule, .. })) => {
-                let key = "rollover.ocsp.certificate";
-                let certificate = read_certificate(document, key, &next.certificate)?;
-                keys.ocsp = Some(ocsp_key(next.key, &certificate));
-                Some(ResponderSettings {
-                    certificate,
-                    schedule: OcspSchedule::clone(schedule),
-                })
-            }
-            (None, Some(_)) => {
-                return Err(document.error(
-                    "rollover",
-                    "the next CA is incomplete: there is [ocsp] and no [rollover.ocsp] (`assay-ceremony next` makes its \
-                     key and certificate)",
-                ));
-            }
-            (Some(_), None) => {
-                return Err(document.error(
-                    "rollover.ocsp",
-                    "there is no [ocsp], whose schedule it would follow: add that table, or take this one out",
-                ));
-            }
-            (None, None) => None,
-        };
-        check_keys(document, first, &certificates, responder.as_ref())?;
-        check_times(
-            document,
-            first.certificates,
-            &certificates,
-            switch_at,
-            overlap,
-        )?;
-        Ok(Self {
-            next: GenerationSettings {
-                ca_key_id: hex::encode(keys.ca_sign.id()),
-                hsm: keys.hsm(
-                    document,
-                    first.token,
-                    &certificates,
-                    first.log,
-                    first.audit_log,
-                ),
-                certificates,
-                ocsp: responder,
-            },
-            switch_at,
-            overlap,
-        })
-    }
+        (Some(_), None) => {
+            return Err(document.error(
+                "rollover.ocsp",
+                "there is no [ocsp], whose schedule it would follow: add that table, or take this one out",
+            ));
+        }
+        (None, None) => None,
+    };
+    check_keys(document, first, &certificates, responder.as_ref())?;
+    check_times(
+        document,
+        first.certificates,
+        &certificates,
+        switch_at,
+        overlap,
+    )?;
+    Ok(RolloverSettings {
+        next: GenerationSettings {
+            ca_key_id: hex::encode(keys.ca_sign.id()),
+            hsm: keys.hsm(
+                document,
+                first.token,
+                &certificates,
+                first.log,
+                first.audit_log,
+            ),
+            certificates,
+            ocsp: responder,
+        },
+        switch_at,
+        overlap,
+    })
 }
 
 /// The key of every certificate, which a worker proves to be the one in the token, is a key of its own.

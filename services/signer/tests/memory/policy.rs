@@ -1,7 +1,6 @@
 //! How a version of the policy comes into force, and how a profile is stopped.
 
 use assay_store::PolicyQuery;
-use assay_types::Timestamp;
 
 use std::time::Duration;
 
@@ -136,7 +135,7 @@ async fn a_version_that_expires_permits_nothing_any_more() {
     let stand = Stand::new().await;
     let device = Device::new();
     let mut brief = stand.propose(&devices()).await;
-    brief.proposal.expires = Timestamp::from_seconds(stand.clock.now() + 3_600);
+    brief.proposal.expires = stand.clock.now() + Duration::from_secs(3_600);
     stand.activate(&brief).await.unwrap();
     let challenge = stand.challenge(&subject("pump-1")).await;
     let message = device

@@ -35,7 +35,7 @@ async fn strangers_and_unknown_numbers_get_bad_cert_id() {
     let device = Device::new();
     let own = stand.enrol(&device, &subject("pump-1")).await;
     let (holder, stranger) = (device.holding(&own), Device::other());
-    let unknown = stand.ca.ca.der();
+    let unknown = stand.ca.ca.der().unwrap();
     for message_type in [GET_CERT, GET_CRL] {
         for (asker, about) in [(&stranger, &own), (&holder, &unknown)] {
             let query = asker.query(&stand.ca, message_type, about).await;

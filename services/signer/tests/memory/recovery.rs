@@ -33,7 +33,7 @@ async fn a_new_signer_finishes_an_open_intent_with_its_serial_and_the_device_col
     assert_eq!(issued["recovered"], true);
     // The same bytes, and the same CSR in a new message.
     let certificate = stand.send(&device, &message).await.certificate();
-    assert!(stand.ca.has_issued(&certificate));
+    assert!(stand.ca.has_issued(&certificate).unwrap());
     assert_eq!(stand.row(&certificate).await.serial, open[0].serial);
     let again = device.message(&stand.ca, PKCS_REQ, &csr).await;
     assert_eq!(

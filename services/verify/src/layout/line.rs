@@ -1,5 +1,5 @@
-use assay_audit::{MAX_EVIDENCE, canonical};
-use assay_types::Hash;
+use assay_audit::MAX_EVIDENCE;
+use assay_types::{CanonicalError, Hash, from_canonical, to_canonical};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,20 +29,6 @@ pub struct InventoryLine {
     pub sequence: u64,
 }
 
-/// Why bytes are no line of an export.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// Longer than its bound.
-    #[error("longer than any line of its kind")]
-    TooLong,
-    /// Not JSON, or not of this shape.
-    #[error("not a line of this file: {0}")]
-    Parse(String),
-    /// The same content in another form.
-    #[error("a line is canonical JSON: sorted keys, no spaces")]
-    NotCanonical,
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EvidenceWire {
@@ -56,36 +42,27 @@ impl EvidenceLine {
     ///
     /// # Errors
     /// Where the content is not canonical JSON, or longer than [`MAX_EVIDENCE`].
-    pub fn to_canonical(&self) -> Result<Vec<u8>, LineError> {
-        let content = serde_json::from_slice(&self.content).map_err(|error| parse(&error))?;
-        if self.content.len() > MAX_EVIDENCE {
-            return Err(LineError::TooLong);
-        }
-        let text = canonical(&content).map_err(|_| LineError::NotCanonical)?;
-        if text.as_bytes() != self.content {
-            return Err(LineError::NotCanonical);
-        }
-        write(&EvidenceWire {
-            content,
-            salt: Hash::from(self.salt),
-            sequence: self.sequence,
-        })
+    pub fn to_canonical(&self) -> Result<Vec<u8>, CanonicalError> {
+        to_canonical(
+            &EvidenceWire {
+                content: from_canonical(&self.content, MAX_EVIDENCE)?,
+                salt: Hash::from(self.salt),
+                sequence: self.sequence,
+            },
+            MAX_LINE,
+        )
     }
 
     /// Reads what [`EvidenceLine::to_canonical`] wrote, and nothing else.
     ///
     /// # Errors
-    /// [`LineError`].
-    pub fn parse(line: &[u8]) -> Result<Self, LineError> {
-        let wire: EvidenceWire = read(line)?;
-        let content = canonical(&wire.content).map_err(|_| LineError::NotCanonical)?;
-        if content.len() > MAX_EVIDENCE {
-            return Err(LineError::TooLong);
-        }
+    /// [`CanonicalError`].
+    pub fn parse(line: &[u8]) -> Result<Self, CanonicalError> {
+        let wire: EvidenceWire = from_canonical(line, MAX_LINE)?;
         Ok(Self {
             sequence: wire.sequence,
             salt: wire.salt.into(),
-            content: content.into_bytes(),
+            content: to_canonical(&wire.content, MAX_EVIDENCE)?,
         })
     }
 }
@@ -94,39 +71,16 @@ impl InventoryLine {
     /// Canonical JSON, without a line end.
     ///
     /// # Errors
-    /// [`LineError::TooLong`].
-    pub fn to_canonical(&self) -> Result<Vec<u8>, LineError> {
-        write(self)
+    /// [`CanonicalError::TooLong`].
+    pub fn to_canonical(&self) -> Result<Vec<u8>, CanonicalError> {
+        to_canonical(self, MAX_LINE)
     }
 
     /// Reads what [`InventoryLine::to_canonical`] wrote, and nothing else.
     ///
     /// # Errors
-    /// [`LineError`].
-    pub fn parse(line: &[u8]) -> Result<Self, LineError> {
-        read(line)
+    /// [`CanonicalError`].
+    pub fn parse(line: &[u8]) -> Result<Self, CanonicalError> {
+        from_canonical(line, MAX_LINE)
     }
-}
-
-fn write(line: &impl Serialize) -> Result<Vec<u8>, LineError> {
-    let text = canonical(line).map_err(|_| LineError::NotCanonical)?;
-    if text.len() > MAX_LINE {
-        return Err(LineError::TooLong);
-    }
-    Ok(text.into_bytes())
-}
-
-fn read<T: Serialize + for<'de> Deserialize<'de>>(line: &[u8]) -> Result<T, LineError> {
-    if line.len() > MAX_LINE {
-        return Err(LineError::TooLong);
-    }
-    let value: T = serde_json::from_slice(line).map_err(|error| parse(&error))?;
-    if write(&value)? != line {
-        return Err(LineError::NotCanonical);
-    }
-    Ok(value)
-}
-
-fn parse(error: &serde_json::Error) -> LineError {
-    LineError::Parse(error.to_string())
 }

@@ -1,5 +1,4 @@
-use assay_audit::canonical;
-use assay_types::Hash;
+use assay_types::{CanonicalError, Hash, from_canonical, to_canonical};
 use serde::{Deserialize, Serialize};
 
 use super::bundles_of;
@@ -35,18 +34,12 @@ pub struct ManifestFile {
     pub sha256: Hash,
 }
 
-/// Why bytes are no manifest.
+/// Why bytes are not a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Longer than [`MAX_MANIFEST`].
-    #[error("a manifest has at most {MAX_MANIFEST} octets")]
-    TooLong,
-    /// Not JSON, or not of this shape.
+    /// Not canonical JSON of this shape, or longer than [`MAX_MANIFEST`].
     #[error("not a manifest of an export: {0}")]
-    Parse(String),
-    /// The same content in another form.
-    #[error("a manifest is canonical JSON: sorted keys, no spaces")]
-    NotCanonical,
+    Form(#[from] CanonicalError),
     /// A format of another time.
     #[error("format: this release reads {FORMAT}, got `{0}`")]
     Format(String),
@@ -82,7 +75,7 @@ impl Manifest {
     /// What [`Manifest::parse`] would not take.
     pub fn to_canonical(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
-        self.write()
+        Ok(to_canonical(self, MAX_MANIFEST)?)
     }
 
     /// Reads what [`Manifest::to_canonical`] wrote, and nothing else.
@@ -90,24 +83,9 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        if bytes.len() > MAX_MANIFEST {
-            return Err(ManifestError::TooLong);
-        }
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Parse(error.to_string()))?;
+        let manifest: Self = from_canonical(bytes, MAX_MANIFEST)?;
         manifest.check()?;
-        if manifest.write()? != bytes {
-            return Err(ManifestError::NotCanonical);
-        }
         Ok(manifest)
-    }
-
-    fn write(&self) -> Result<Vec<u8>, ManifestError> {
-        let text = canonical(self).map_err(|_| ManifestError::NotCanonical)?;
-        if text.len() > MAX_MANIFEST {
-            return Err(ManifestError::TooLong);
-        }
-        Ok(text.into_bytes())
     }
 
     fn check(&self) -> Result<(), ManifestError> {

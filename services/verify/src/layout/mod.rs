@@ -28,7 +28,7 @@ mod manifest;
 mod place;
 pub mod trust;
 
-pub use line::{EvidenceLine, InventoryLine, LineError, MAX_LINE};
+pub use line::{EvidenceLine, InventoryLine, MAX_LINE};
 pub use manifest::{FORMAT, MAX_MANIFEST, Manifest, ManifestError, ManifestFile};
 pub use place::{NoPlace, Place};
 

@@ -239,7 +239,7 @@ impl Challenge {
     }
 }
 
-fn static_claims(profile: &Text) -> Result<Hash, assay_audit::Inexpressible> {
+fn static_claims(profile: &Text) -> Result<Hash, assay_types::CanonicalError> {
     let kind = assay_policy::ChallengeKind::Static;
     assay_decision::claims_sha256(kind, profile.as_str(), "", &[])
 }

@@ -138,7 +138,7 @@ impl Waiting {
         Self {
             sequence: seen.entry.sequence(),
             profile,
-            csr_sha256: evidence.map(|evidence| evidence.csr_sha256),
+            csr_sha256: evidence.map(Evidence::csr_digest),
             source_id: evidence.and_then(source_id),
             expires: approval.map(|approval| seen.entry.wall() + approval.expires),
             approvals: BTreeSet::new(),
@@ -213,7 +213,7 @@ impl Waiting {
         let profile = Text::from(evidence.profile.as_str());
         seen.same(CHECK, "evidence.profile", &self.profile, &profile);
         if let Some(csr) = &self.csr_sha256 {
-            let got = &evidence.csr_sha256;
+            let got = &evidence.csr_digest();
             seen.same(CHECK, "evidence.csr_sha256", csr, got);
         }
         if let (Some(wanted), Some(got)) = (&self.source_id, source_id(evidence)) {

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assay_audit::{Attachment, canonical};
-use assay_types::Timestamp;
+use assay_audit::Attachment;
+use assay_types::{Timestamp, canonical};
 use assay_verify::{Options, Verdict};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -291,7 +291,7 @@ fn what_of_evidence_nothing_else_tells_of_is_listed() {
                     canonical(&content).unwrap().into_bytes(),
                 );
                 if verdict(&parts) == Verdict::Proven {
-                    let kind = content["kind"].as_str().unwrap();
+                    let kind = content["verdict"]["kind"].as_str().unwrap();
                     let source = content["grant"]["source"]["kind"].as_str().unwrap();
                     found.insert(format!("{kind}, {source}: {pointer}"));
                 }

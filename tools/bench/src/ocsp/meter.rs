@@ -198,10 +198,14 @@ async fn scrape(http: &Http, url: &str) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&http.get(url).await?).into_owned())
 }
 
-/// Of a series without labels.
+/// Of the first series of this name, whatever its labels: there is one CA.
 fn value(text: &str, name: &str) -> Option<f64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let (labels, value) = rest.rsplit_once(' ')?;
+        let is_series = labels.is_empty() || labels.starts_with('{');
+        is_series.then(|| value.parse().ok()).flatten()
+    })
 }
 
 #[allow(
@@ -215,4 +219,17 @@ pub(super) fn count(signed: f64) -> u64 {
 
 fn lock(extremes: &Mutex<Extremes>) -> std::sync::MutexGuard<'_, Extremes> {
     extremes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_read_with_its_labels_and_without() {
+        let text = "# HELP assay_ocsp_due Responses.\nassay_ocsp_due_not 1\nassay_ocsp_due{ca=\"first\"} 7\nassay_total 3\n";
+        assert_eq!(value(text, "assay_ocsp_due"), Some(7.0));
+        assert_eq!(value(text, "assay_total"), Some(3.0));
+        assert_eq!(value(text, "assay_ocsp"), None);
+    }
 }

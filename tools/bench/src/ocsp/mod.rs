@@ -1,5 +1,6 @@
 //! `assay-bench ocsp`: whether the responses of a whole fleet are signed anew in time, and what that takes of the token.
 
+mod fill;
 mod floor;
 mod http;
 mod lookups;
@@ -30,8 +31,8 @@ const OVERLAP: u32 = 3;
 
 #[derive(Debug, Args)]
 #[command(long_about = "\
-Makes an installation with an OCSP responder in a temporary directory (--dir is not looked at), puts copies of a device's \
-certificate into its store, and measures the signer from outside: how long signing a response for each of them takes, \
+Makes an installation with an OCSP responder in a temporary directory (--dir is not looked at), enrols devices by a signer in \
+this process until its store has the certificates, and measures the signer from outside: how long signing a response for each of them takes, \
 then a whole cycle of refreshing, in which other devices enrol. From the beginning to the end relying parties ask the \
 frontend for the status of random certificates and verify it. At last as many signatures are asked of the token directly. \
 Times from one response to the next are as short as the rate allows, so that the cycle is seen; validity is three times \

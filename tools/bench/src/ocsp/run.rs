@@ -14,7 +14,7 @@ use super::party::Party;
 use super::report::{Cost, Cycle, Enrolments, Phase, Report, Scale};
 use super::stand::{Ready, Stand};
 use super::store::{self, OcspSurvey};
-use super::{HASHES, OcspBench, Plan, floor};
+use super::{HASHES, OcspBench, Plan, fill, floor};
 use crate::admin::Admin;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::keys;
@@ -71,8 +71,8 @@ pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Repo
     let loads = Loads::prepare(args, stand, &ready).await?;
     let plan = &Plan::of(args, loads.try_out(args).await?);
     stand.stop().await?;
-    output::note(&format!("copying {} certificates", plan.certificates));
-    let serials = fill(plan, stand).await?;
+    output::note(&format!("enrolling {} devices", plan.certificates));
+    let serials = fill::fill(stand, plan.certificates).await?;
     stand.set(plan)?;
 
     let ready = stand.start().await?;
@@ -311,14 +311,6 @@ impl Scene<'_> {
             .or_fail("looking at the store broke off")?
             .or_fail("the store cannot be read")
     }
-}
-
-async fn fill(plan: &Plan, stand: &Stand) -> Outcome<Vec<Vec<u8>>> {
-    let (state, copies) = (stand.state(), plan.certificates);
-    tokio::task::spawn_blocking(move || store::multiply(&state, copies))
-        .await
-        .or_fail("copying broke off")?
-        .or_fail("the store cannot be filled")
 }
 
 impl Cost {

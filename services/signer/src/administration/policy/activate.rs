@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use assay_audit::{Event, Text};
+use assay_issuance::{ActivePolicy, warn_of_single_ra};
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, CheckPolicyReply, CheckPolicyRequest,
 };
@@ -11,8 +12,6 @@ use assay_store::{ActivateOutcome, NewPolicy};
 use super::super::AdministrationService;
 use super::super::error::AdminError;
 use super::candidate::{Candidate, Ready};
-use crate::policies::ActivePolicy;
-use crate::ra::warn_of_single_ra;
 
 /// Says what activation would say, and changes nothing.
 pub(crate) async fn check(
@@ -22,7 +21,7 @@ pub(crate) async fn check(
 ) -> Result<CheckPolicyReply, AdminError> {
     let CheckPolicyRequest { proposal } = request;
     let candidate = Candidate::examine(service, proposal.unwrap_or_default()).await?;
-    let needed = service.terms.approvers.needed();
+    let needed = service.terms.approvers().needed();
     Ok(CheckPolicyReply {
         ready: candidate.verdict.is_ok(),
         problems: candidate.verdict.err().unwrap_or_default(),

@@ -20,15 +20,15 @@ pub(crate) async fn basis(
     Ok(PolicyBasisReply {
         number,
         predecessor: hash.map(hex::encode).unwrap_or_default(),
-        issuer: hex::encode(terms.issuer),
-        settings: terms.settings.clone().into_iter().collect(),
+        issuer: hex::encode(terms.issuer()),
+        settings: terms.settings().clone().into_iter().collect(),
         inventories: heads
             .into_iter()
             .map(|(profile, head)| (profile, hex::encode(head.hash)))
             .collect(),
-        approvals: u32::try_from(terms.approvers.needed()).unwrap_or(u32::MAX),
+        approvals: u32::try_from(terms.approvers().needed()).unwrap_or(u32::MAX),
         approvers: terms
-            .approvers
+            .approvers()
             .pinned()
             .iter()
             .map(|approver| PolicyApprover {

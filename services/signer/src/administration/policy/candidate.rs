@@ -46,7 +46,7 @@ impl Candidate {
             approvals,
         };
         let terms = &service.terms;
-        let examined = terms.approvers.examine(&signed, Purpose::Activation);
+        let examined = terms.approvers().examine(&signed, Purpose::Activation);
         let mut problems: Vec<String> = examined.problems.iter().map(ToString::to_string).collect();
         let bundle = Bundle::load(&files)
             .map_err(|errors| problems.extend(errors.iter().map(ToString::to_string)))
@@ -101,8 +101,7 @@ fn unserved(service: &AdministrationService, bundle: &Bundle) -> Vec<String> {
 /// A CA that cannot take over at its time.
 async fn untimely(service: &AdministrationService) -> Result<Option<String>, StoreError> {
     let (generations, now) = (&service.generations, service.recorder.now());
-    let untimely = generations.untimely(&service.store, now).await?;
-    Ok(untimely.map(|error| error.to_string()))
+    generations.untimely(&service.store, now).await
 }
 
 fn other_files(proposal: &Proposal, bundle: &Bundle) -> Option<String> {

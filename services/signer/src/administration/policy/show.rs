@@ -1,5 +1,6 @@
 //! Versions as they are kept.
 
+use assay_issuance::InForce;
 use assay_policy::Proposal;
 use assay_proto::v1::{
     GetPolicyReply, GetPolicyRequest, ListPoliciesReply, ListPoliciesRequest, PolicyFile,
@@ -11,7 +12,6 @@ use assay_store::PolicyQuery;
 use super::super::error::AdminError;
 use super::super::page::Paging;
 use super::super::{AdministrationService, known_profile, wire};
-use crate::policies::InForce;
 
 /// Newest first.
 pub(crate) async fn list(

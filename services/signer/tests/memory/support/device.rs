@@ -6,6 +6,7 @@ use assay_scep::{
     Decryptor, Digest, FailInfo, IssuerAndSerial, IssuerAndSubject, KeyTransport, Limits,
     MessageSigner, Nonce, PkiStatus,
 };
+use assay_software_token::Ca;
 use der::Encode;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -20,7 +21,6 @@ use zeroize::Zeroizing;
 
 use super::key;
 use super::seams::BEGIN;
-use super::token::Ca;
 
 pub(crate) const RENEWAL_REQ: &str = "17";
 pub(crate) const PKCS_REQ: &str = "19";
@@ -85,7 +85,7 @@ impl Device {
         let serial = BigNum::from_slice(&serial[..8]).unwrap();
         let serial = serial.to_asn1_integer().unwrap();
         builder.set_serial_number(&serial).unwrap();
-        let at = |seconds| Asn1Time::from_unix(BEGIN + seconds).unwrap();
+        let at = |seconds| Asn1Time::from_unix(BEGIN.seconds() + seconds).unwrap();
         builder.set_not_before(&at(0)).unwrap();
         builder.set_not_after(&at(86_400)).unwrap();
         builder.set_pubkey(&key).unwrap();
@@ -125,7 +125,7 @@ impl Device {
         transaction_id: &str,
     ) -> Message {
         let nonce = Nonce::random().unwrap().as_bytes().to_vec();
-        let recipient = ca.ra_enc.der();
+        let recipient = ca.ra_enc.der().unwrap();
         let mut builder =
             PkiMessageBuilder::new(&self.certificate, &recipient, transaction_id, &nonce);
         builder.message_type = message_type;
@@ -174,7 +174,7 @@ impl Device {
             Outcome::Busy(_) => return Answer::Busy,
         };
         let reply = CertRep::parse(&cert_rep, &Limits::default()).unwrap();
-        reply.verify(&ca.ra_sign.der()).unwrap();
+        reply.verify(&ca.ra_sign.der().unwrap()).unwrap();
         assert_eq!(reply.transaction_id().as_str(), message.transaction_id);
         let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
         assert_eq!(nonce, Some(message.nonce.as_slice()));

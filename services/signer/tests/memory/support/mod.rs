@@ -3,14 +3,13 @@
 mod device;
 mod people;
 mod seams;
-mod token;
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use assay_hsm::{HsmConfig, KeyRole, Token};
+use assay_issuance::{Environment, Prepared, StartFailure};
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{PkiOperationRequest, PublicFile, PublicInfoReply, PublicInfoRequest};
@@ -18,9 +17,10 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
 use assay_runtime::mtls::Peer;
 use assay_scep::FailInfo;
-use assay_signer::{Environment, Prepared, Settings, Signer, StartFailure};
+use assay_signer::{Settings, Signer};
+use assay_software_token::{Ca, People, SoftToken, write, write_ca};
 use assay_store::{CertificateRow, Options, Store};
-use assay_types::Serial;
+use assay_types::{Serial, Timestamp};
 use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
@@ -28,11 +28,10 @@ use tempfile::TempDir;
 use tonic::Request;
 use x509_cert::crl::CertificateList;
 
+pub(crate) use assay_software_token::Proposed;
 pub(crate) use device::{Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ};
-use people::People;
-pub(crate) use people::Proposed;
+pub(crate) use seams::BEGIN;
 use seams::{ManualClock, Seeded};
-pub(crate) use token::{Ca, SoftToken};
 
 /// One challenge a device.
 pub(crate) const DEVICES: &str = include_str!("../../../../../policy/demo/devices.toml");
@@ -50,19 +49,31 @@ fn key(name: &str) -> PKey<Private> {
     PKey::private_key_from_pem(&std::fs::read(path).unwrap()).unwrap()
 }
 
+/// When the certificates of CAs and people are valid.
+fn validity() -> assay_software_token::Validity {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    BEGIN - YEAR..BEGIN + YEAR * 10
+}
+
+/// A CA of this name; `prefix` names the keys of its RA among those of the folder.
+fn new_ca(name: &str, prefix: &str) -> Ca {
+    let key = |role: &str| key(&format!("{prefix}{role}"));
+    Ca::new(name, key("ra-decrypt"), key("ra-sign"), &validity()).unwrap()
+}
+
 /// The second CA, and when it takes over.
 struct Next {
     ca: Arc<Ca>,
     token: Arc<SoftToken>,
-    switch_at: i64,
+    switch_at: Timestamp,
     overlap: Duration,
 }
 
 /// How a signer is set up.
 #[derive(Default)]
 pub(crate) struct Setup {
-    /// Seconds from the beginning to the switch to a second CA, and the overlap.
-    pub(crate) rollover: Option<(i64, Duration)>,
+    /// When a second CA takes over, and the overlap.
+    pub(crate) rollover: Option<(Timestamp, Duration)>,
     /// Profiles, by name, in place of `devices`.
     pub(crate) profiles: Option<Vec<(&'static str, String)>>,
 }
@@ -96,16 +107,16 @@ impl Stand {
         let clock = Arc::new(ManualClock::new());
         let random = Arc::new(Seeded::new());
         let store = Store::in_memory(&Options::default()).unwrap();
-        let people = People::new();
+        let people = People::new(&validity()).unwrap();
         let log = PKey::generate_ed25519().unwrap();
-        let ca = Arc::new(Ca::new("First CA", ""));
-        let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone()));
-        let next = setup.rollover.map(|(after, overlap)| {
-            let ca = Arc::new(Ca::new("Next CA", "next-"));
+        let ca = Arc::new(new_ca("First CA", ""));
+        let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone()).unwrap());
+        let next = setup.rollover.map(|(switch_at, overlap)| {
+            let ca = Arc::new(new_ca("Next CA", "next-"));
             Next {
-                token: Arc::new(SoftToken::new(Arc::clone(&ca), log)),
+                token: Arc::new(SoftToken::new(Arc::clone(&ca), log).unwrap()),
                 ca,
-                switch_at: clock.now() + after,
+                switch_at,
                 overlap,
             }
         });
@@ -160,7 +171,7 @@ impl Stand {
 
     /// Everything that is due is done.
     pub(crate) async fn tend(&self) {
-        self.signer.tend().await.unwrap();
+        self.signer.issuance().tend().await.unwrap();
     }
 
     /// Time passes, and then everything that is due is done.
@@ -178,11 +189,11 @@ impl Stand {
         self.token.refuses_tbs.store(broken, Ordering::Relaxed);
     }
 
-    pub(crate) fn decryptions(&self) -> usize {
+    pub(crate) fn decryptions(&self) -> u64 {
         self.token.decryptions.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn tbs_signatures(&self) -> usize {
+    pub(crate) fn tbs_signatures(&self) -> u64 {
         self.token.tbs_signatures.load(Ordering::Relaxed)
     }
 
@@ -336,81 +347,29 @@ async fn start(
     tokens: &Tokens<'_>,
 ) -> Result<Signer, StartFailure> {
     let settings = Settings::load(&folder.path().join("signer.toml"))?;
-    let prepared = Prepared::new(settings, environment, false).await?;
-    prepared
+    let prepared = Prepared::new(settings.issuance, environment, false).await?;
+    let issuance = prepared
         .start(async |config: HsmConfig| {
             let mut keys = config.keys.into_iter();
             let key = keys.find(|key| key.role == KeyRole::CaSign).unwrap();
             let next = tokens.next;
-            let next = next.filter(|next| key.certificate == Some(next.ca.ca.der()));
+            let next = next.filter(|next| key.certificate == next.ca.ca.der().ok());
             let token = next.map_or(tokens.first, |next| &next.token);
             Ok(Arc::clone(token) as Arc<dyn Token>)
         })
-        .await
+        .await?;
+    Ok(Signer::new(issuance))
 }
 
 /// The configuration and the certificates that it names.
 fn write_files(folder: &TempDir, ca: &Ca, next: Option<&Next>, people: &People) {
-    let write = |name: &str, content: &[u8]| {
-        std::fs::write(folder.path().join(name), content).unwrap();
-    };
-    let certificates = |prefix: &str, ca: &Ca| {
-        write(&format!("{prefix}ca.pem"), &ca.ca.pem());
-        write(&format!("{prefix}ra-enc.pem"), &ca.ra_enc.pem());
-        write(&format!("{prefix}ra-sign.pem"), &ca.ra_sign.pem());
-        format!(
-            "ca = \"{prefix}ca.pem\"\nra_enc = \"{prefix}ra-enc.pem\"\nra_sign = \"{prefix}ra-sign.pem\"\n"
-        )
-    };
-    let uri = |role: &str, id: u8| {
-        format!("{role} = \"pkcs11:token=t;object=o;id=%{id:02x}?pin-source=file:/none\"\n")
-    };
-    let keys = |first: u8| {
-        [
-            uri("ra-decrypt", first),
-            uri("ra-sign", first + 1),
-            uri("ca-sign", first + 2),
-        ]
-        .concat()
-    };
-    let listener = |name: &str, allowed: &str| {
-        format!(
-            "[{name}]\nlisten = \"127.0.0.1:0\"\ncertificate = \"none\"\nprivate_key = \"none\"\ntrust_anchors = \"none\"\nallow = [\"{allowed}\"]\n"
-        )
-    };
-    let mut text = [
-        listener("enrolment", "assay://frontend/dmz"),
-        listener("administration", "assay://operator/first"),
-        "[token]\nmodule = \"none\"\n[keys]\n".to_owned(),
-        keys(1),
-        uri("log-sign", 4),
-        uri("probe", 5),
-        "[certificates]\n".to_owned(),
-        certificates("", ca),
-        "[state]\npath = \"none\"\nchallenge_key = \"challenge.key\"\n[ops]\nlisten = \"127.0.0.1:0\"\n".to_owned(),
-        "[audit]\norigin = \"log.example\"\n".to_owned(),
-        "[limits]\nrefusal_tick = \"5ms\"\nrefusal_rate = 100000\n".to_owned(),
-    ]
-    .concat();
+    let mut rollover = String::new();
     if let Some(next) = next {
-        let at = Duration::from_secs(next.switch_at.unsigned_abs());
-        let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at);
+        let at = next.switch_at;
         let overlap = next.overlap.as_secs();
-        text.push_str(&format!(
-            "[rollover]\nswitch_at = \"{at}\"\noverlap = \"{overlap}s\"\n[rollover.keys]\n{}[rollover.certificates]\n{}",
-            keys(17),
-            certificates("next-", &next.ca)
-        ));
+        rollover = format!("[rollover]\nswitch_at = \"{at}\"\noverlap = \"{overlap}s\"\n");
+        let files = write_ca(folder.path(), &next.ca, "next-", "rollover.", 17);
+        rollover.push_str(&files.unwrap());
     }
-    text.push_str(&format!("[policy]\napprovals = {}\n", people::APPROVALS));
-    for (person, pair) in people.all() {
-        write(&format!("{person}.pem"), &pair.pem());
-        text.push_str(&format!(
-            "[[policy.approver]]\nperson = \"{person}\"\ncertificate = \"{person}.pem\"\n"
-        ));
-    }
-    write("signer.toml", text.as_bytes());
-    write("challenge.key", &[7; 32]);
-    let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(folder.path().join("challenge.key"), mode).unwrap();
+    write(folder.path(), ca, people, &[7; 32], &rollover).unwrap();
 }

@@ -1,55 +1,22 @@
 //! What people do: operators administer, others propose and approve policy.
 
-use std::time::Duration;
-
 use assay_proto::Named;
 use assay_proto::v1::RevocationReason;
-use assay_types::Timestamp;
-use std::collections::BTreeSet;
 
-use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, sign_proposal};
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest, ChallengeItem,
     CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest, InventoryItem,
-    IssueChallengesRequest, PolicyBasisRequest, PolicyProposal, ReleaseCertificateRequest,
+    IssueChallengesRequest, PolicyBasisRequest, ReleaseCertificateRequest,
     RevokeCertificateRequest, RevokeChallengeRequest, StopProfileRequest,
 };
 use assay_runtime::identity::Role;
+use assay_software_token::Proposed;
 use tonic::Status;
 
-use super::token::Pair;
 use super::{Stand, by, serial};
 
-/// Approvals that a version needs beside its author.
-pub(super) const APPROVALS: usize = 2;
 const OPERATOR: &str = "first";
-
-/// Who may propose and approve.
-pub(super) struct People([(&'static str, Pair); 3]);
-
-impl People {
-    pub(super) fn new() -> Self {
-        Self(["author", "second", "third"].map(|name| (name, Pair::self_signed(name))))
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Pair)> {
-        self.0.iter().map(|(name, pair)| (*name, pair))
-    }
-
-    fn sign(&self, person: &str, text: &[u8]) -> Vec<u8> {
-        let (_, pair) = self.all().find(|(name, _)| *name == person).unwrap();
-        sign_proposal(text, &pair.certificate, &pair.key).unwrap()
-    }
-}
-
-/// A proposal before it is signed.
-#[derive(Clone)]
-pub(crate) struct Proposed {
-    files: Vec<PolicyFile>,
-    pub(crate) proposal: Proposal,
-    pub(crate) approvers: Vec<&'static str>,
-}
 
 impl Stand {
     fn operator<T>(message: T) -> tonic::Request<T> {
@@ -58,60 +25,10 @@ impl Stand {
 
     /// The next version, of these profiles, as the signer asks for it.
     pub(crate) async fn propose(&self, profiles: &[(&str, String)]) -> Proposed {
-        let files: Vec<PolicyFile> = profiles
-            .iter()
-            .map(|(name, text)| PolicyFile {
-                name: format!("{name}.toml"),
-                content: text.clone().into_bytes(),
-            })
-            .collect();
-        let bundle = Bundle::load(&files).unwrap();
         let request = Self::operator(PolicyBasisRequest::default());
         let basis = self.signer.administration().policy_basis(request).await;
         let basis = basis.unwrap().into_inner();
-        let hash = |text: &str| <[u8; 32]>::try_from(hex::decode(text).unwrap()).unwrap();
-        let heads = basis.inventories.iter();
-        let inventories = heads.map(|(name, head)| (ProfileName::parse(name).unwrap(), hash(head)));
-        let now = Timestamp::from_seconds(self.clock.now());
-        Proposed {
-            proposal: Proposal {
-                number: basis.number + 1,
-                predecessor: Some(basis.predecessor.as_str())
-                    .filter(|hash| !hash.is_empty())
-                    .map(hash),
-                files: bundle.file_hash,
-                model: bundle.model_hash,
-                issuer: hash(&basis.issuer),
-                not_before: now,
-                expires: now + Duration::from_secs(365 * 86_400),
-                ticket: "TEST-1".to_owned(),
-                resumes: BTreeSet::new(),
-                settings: basis.settings.into_iter().collect(),
-                inventories: inventories.collect(),
-            },
-            files,
-            approvers: vec!["second", "third"],
-        }
-    }
-
-    fn signed(&self, proposed: &Proposed) -> PolicyProposal {
-        let text = proposed.proposal.to_toml().into_bytes();
-        let approvers = proposed.approvers.iter();
-        PolicyProposal {
-            files: proposed
-                .files
-                .iter()
-                .map(|file| assay_proto::v1::PolicyFile {
-                    name: file.name.clone(),
-                    content: file.content.clone(),
-                })
-                .collect(),
-            author_signature: self.people.sign("author", &text),
-            approvals: approvers
-                .map(|name| self.people.sign(name, &text))
-                .collect(),
-            proposal: text,
-        }
+        Proposed::new(profiles, basis, self.clock.now()).unwrap()
     }
 
     pub(crate) async fn activate(
@@ -119,7 +36,7 @@ impl Stand {
         proposed: &Proposed,
     ) -> Result<ActivatePolicyReply, Status> {
         let request = ActivatePolicyRequest {
-            proposal: Some(self.signed(proposed)),
+            proposal: Some(self.people.sign(proposed).unwrap()),
         };
         let activated = self.signer.administration();
         let activated = activated.activate_policy(Self::operator(request)).await;
@@ -129,7 +46,7 @@ impl Stand {
     /// What activation would say.
     pub(crate) async fn check(&self, proposed: &Proposed) -> CheckPolicyReply {
         let request = CheckPolicyRequest {
-            proposal: Some(self.signed(proposed)),
+            proposal: Some(self.people.sign(proposed).unwrap()),
         };
         let checked = self.signer.administration();
         let checked = checked.check_policy(Self::operator(request)).await;

@@ -47,7 +47,8 @@ impl Report {
                 ),
             ),
             bound(
-                cycle.least_left_seconds >= float(overlap) / 2.0,
+                (float(overlap) / 2.0..=float(self.validity_seconds))
+                    .contains(&cycle.least_left_seconds),
                 format!(
                     "none has less left than half of the overlap, {} s: {:.0} s",
                     overlap / 2,

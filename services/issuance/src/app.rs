@@ -1,0 +1,378 @@
+//! Puts the parts together, in the order in which each may refuse to start.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_audit::{Event, Record};
+use assay_hsm::{HsmConfig, SignatureAlgorithm, StartError, Token};
+use assay_runtime::drain::Shutdown;
+use assay_runtime::ops::Readiness;
+use assay_runtime::telemetry;
+use assay_store::{IssuerRow, LogState, Store, StoreError};
+use assay_types::TimestampMillis;
+use openssl::hash::MessageDigest;
+
+use crate::admission::Admission;
+use crate::challenge_key::ChallengeKey;
+use crate::clock::{Clock, SignerClock};
+use crate::generation::{Generation, Place};
+use crate::issuing_ca::RaState;
+use crate::load_active::load_active;
+use crate::log::Log;
+use crate::pipeline::{Finish, LEAST_TICK, Pipeline, Refusals};
+use crate::policies::Policies;
+use crate::ra::warn_of_single_ra;
+use crate::random::Random;
+use crate::recorder::Recorder;
+use crate::rollover::{self, Generations, Rollover};
+use crate::settings::{CrlConfig, GenerationSettings, LimitsConfig, RolloverSettings, Settings};
+use crate::terms::Terms;
+use crate::upkeep::Upkeep;
+use crate::{expiry, log};
+
+/// Why the signer refused to start; its text says how to fix it.
+pub type StartFailure = Box<dyn Error>;
+
+/// What the signer stands on beside its tokens.
+pub struct Environment {
+    /// The state.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The source of serial numbers, challenges, salts and ids.
+    pub random: Arc<dyn Random>,
+    /// Ends its tasks.
+    pub shutdown: Shutdown,
+}
+
+/// The core of a signer that has proven its state and its policy and has not opened its tokens yet.
+pub struct Prepared {
+    settings: Settings,
+    environment: Environment,
+    audit_log: LogState,
+    challenge_key: ChallengeKey,
+    recorder: Arc<Recorder>,
+    policies: Policies,
+}
+
+/// What several contexts work on. Each takes of it what it needs, and keeps no more.
+pub struct Parts {
+    /// The state.
+    pub store: Store,
+    /// The policy in force, and the profiles that are stopped.
+    pub policies: Arc<Policies>,
+    /// What a version of the policy is held to.
+    pub terms: Arc<Terms>,
+    /// The CA, and the one that takes over.
+    pub generations: Arc<Generations>,
+    /// Makes audit records and tells the time.
+    pub recorder: Arc<Recorder>,
+    /// Makes challenges and finds them.
+    pub challenge_key: Arc<ChallengeKey>,
+    /// The source of randomness.
+    pub random: Arc<dyn Random>,
+    /// The log's head.
+    pub log: Arc<Log>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// The core of the signer: what answers requests, and what it does by itself.
+pub struct Issuance {
+    parts: Parts,
+    pipeline: Arc<Pipeline>,
+    upkeep: Arc<Upkeep>,
+    rollover: Arc<Rollover>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+}
+
+impl Prepared {
+    /// Holds the log to its hashes and its checkpoint and the policy in force to its approvals. `without_policy` leaves the
+    /// policy out.
+    ///
+    /// # Errors
+    /// Whatever makes the start unsafe.
+    pub async fn new(
+        settings: Settings,
+        environment: Environment,
+        without_policy: bool,
+    ) -> Result<Self, StartFailure> {
+        if settings.limits.refusal_tick < LEAST_TICK {
+            tracing::warn!("limits.refusal_tick is none: when a refusal leaves tells what failed");
+        }
+        let Environment {
+            store,
+            clock,
+            random,
+            shutdown: _,
+        } = &environment;
+        // Before anything is added to it, and before the token's PIN is used.
+        let audit_log = store.check_log().await??;
+        let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
+        let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
+        let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
+        let now = recorder.now();
+        let in_force = load_active(store, &settings.terms, without_policy, now).await?;
+        let policies = Policies::new(in_force, store.stops().await?);
+        Ok(Self {
+            settings,
+            environment,
+            audit_log,
+            challenge_key,
+            recorder,
+            policies,
+        })
+    }
+
+    /// Opens the token of each CA by `open`, and finishes what a former run left unfinished.
+    ///
+    /// # Errors
+    /// Whatever makes the start unsafe.
+    pub async fn start(
+        self,
+        open: impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+    ) -> Result<Issuance, StartFailure> {
+        let Self {
+            settings,
+            environment,
+            audit_log,
+            challenge_key,
+            recorder,
+            policies,
+        } = self;
+        let Environment {
+            store,
+            clock: _,
+            random,
+            shutdown,
+        } = environment;
+        let now = recorder.now();
+        if settings.first.ocsp.is_none() {
+            store.disable_ocsp().await?;
+        }
+        let (crl, first, rollover) = (settings.crl, settings.first, settings.rollover);
+        let generations = start_cas(first, rollover, crl, &store, &recorder, &open).await?;
+        let generations = Arc::new(generations);
+        for generation in generations.all() {
+            let ca = &generation.ca;
+            let kept = store.keep_issuer(IssuerRow {
+                ca_id: ca.id.clone(),
+                certificates: ca.issuers(),
+                since: recorder.timestamp(),
+            });
+            kept.await?;
+        }
+        for profile in policies.active().profiles() {
+            generations.serve(profile, now)?;
+            warn_of_single_ra(profile, now);
+        }
+        let log = Log::open(
+            store.clone(),
+            Arc::clone(&generations),
+            Arc::clone(&recorder),
+            settings.audit_log,
+            audit_log,
+        )?;
+        let parts = Parts {
+            store,
+            policies: Arc::new(policies),
+            terms: Arc::new(settings.terms),
+            generations,
+            recorder,
+            challenge_key: Arc::new(challenge_key),
+            random,
+            log: Arc::new(log),
+            admission: Arc::new(Admission::new(&settings.limits)),
+        };
+        Issuance::assemble(parts, &settings.limits, settings.keep_evidence, shutdown).await
+    }
+}
+
+impl Issuance {
+    async fn assemble(
+        parts: Parts,
+        limits: &LimitsConfig,
+        keep_evidence: Duration,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartFailure> {
+        let readiness = Readiness::waiting_for(&["token", "policy"]);
+        let finish = Arc::new(Finish::new(&parts));
+        let refusals = Arc::new(Refusals::new(&parts));
+        let pipeline = Pipeline::new(
+            &parts,
+            limits,
+            keep_evidence,
+            Arc::clone(&finish),
+            Arc::clone(&refusals),
+        )?;
+        let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
+        let started = Event::ServiceStarted {
+            schema: assay_store::VERSION,
+        };
+        let policy_hash = parts.policies.active().model_hash();
+        parts
+            .recorder
+            .append(&parts.store, policy_hash, started)
+            .await?;
+        // What a former run left unfinished is finished before anything new is begun.
+        upkeep.finish_open_intents().await;
+        Ok(Self {
+            pipeline: Arc::new(pipeline),
+            upkeep: Arc::new(upkeep),
+            rollover: Arc::new(Rollover::new(&parts, readiness.clone())),
+            parts,
+            readiness,
+            shutdown,
+        })
+    }
+
+    /// What it works on, for those who administer it and those who tell of it.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// What answers pkiMessages.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// What ends its tasks.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Whether it serves, and what is wrong if it does not.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Does once, now, what its tasks do by schedule: what is due of upkeep, of a rollover and of the log.
+    ///
+    /// # Errors
+    /// Where no checkpoint can be signed.
+    pub async fn tend(&self) -> Result<(), StartFailure> {
+        self.upkeep.look().await;
+        self.rollover.look().await;
+        let policy_hash = self.parts.policies.active().model_hash();
+        Ok(self.parts.log.checkpoint(policy_hash).await?)
+    }
+
+    /// Starts its tasks, which run until the shutdown.
+    pub fn watch(&self) {
+        let Self {
+            parts,
+            readiness,
+            shutdown,
+            ..
+        } = self;
+        shutdown.spawn(Arc::clone(&self.upkeep).run(shutdown.clone()));
+        shutdown.spawn(Arc::clone(&self.rollover).run(shutdown.clone()));
+        shutdown.spawn(log::watch(
+            Arc::clone(&parts.log),
+            Arc::clone(&parts.policies),
+            readiness.clone(),
+            shutdown.clone(),
+        ));
+        shutdown.spawn(expiry::watch(
+            parts.store.clone(),
+            Arc::clone(&parts.policies),
+            Arc::clone(&parts.recorder),
+            readiness.clone(),
+            shutdown.clone(),
+        ));
+        let responders = parts.generations.all();
+        for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
+            shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
+        }
+    }
+
+    /// Writes the end of this run to the log with a checkpoint over it, and closes the tokens. Everything that was accepted
+    /// is done by then.
+    ///
+    /// # Errors
+    /// Where the log cannot be written.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let recorded = self.last_records().await;
+        for generation in self.parts.generations.all() {
+            generation.hsm.shutdown().await;
+        }
+        recorded
+    }
+
+    async fn last_records(&self) -> Result<(), StoreError> {
+        let policy_hash = self.parts.policies.active().model_hash();
+        let stopped = Event::ServiceStopped {
+            cause: "signal".into(),
+        };
+        let Parts {
+            recorder,
+            store,
+            log,
+            ..
+        } = &self.parts;
+        log.close_counts(policy_hash).await?;
+        recorder.append(store, policy_hash, stopped).await?;
+        if let Err(error) = log.checkpoint(policy_hash).await {
+            // Nothing is lost: the next start signs for these records too.
+            let error = telemetry::chain(&error);
+            tracing::warn!(error, "the last records are not under a checkpoint yet");
+        }
+        Ok(())
+    }
+}
+
+/// The CA, and the one that takes over where there is one.
+async fn start_cas(
+    first: GenerationSettings,
+    rollover: Option<RolloverSettings>,
+    crl: CrlConfig,
+    store: &Store,
+    recorder: &Arc<Recorder>,
+    open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+) -> Result<Generations, StartFailure> {
+    let now = recorder.now();
+    let Some(rollover) = rollover else {
+        let (place, ra) = (Place::First, RaState::Answers);
+        let first = Generation::start(first, place, open, crl, ra, store, recorder).await?;
+        return Ok(Generations::single(first));
+    };
+    let RolloverSettings {
+        next,
+        switch_at,
+        overlap,
+    } = rollover;
+    // After the switch the old RA may end while the old CA still signs its lists.
+    let ra = if now < switch_at {
+        RaState::Answers
+    } else {
+        RaState::Ended
+    };
+    let (place, lists) = (Place::First, crl.clone());
+    let first = Generation::start(first, place, open, lists, ra, store, recorder).await?;
+    let (place, ra) = (Place::Next, RaState::Answers);
+    let next = Generation::start(next, place, open, crl, ra, store, recorder).await?;
+    let kept = store.find_rollover(next.ca.id.clone()).await?;
+    rollover::check_time(switch_at, kept, now)?;
+    Ok(Generations::with_next(first, next, switch_at, overlap))
+}
+
+/// Wall time of the newest audit record, 1970 in an empty log.
+async fn latest_record_ms(store: &Store) -> Result<TimestampMillis, StartFailure> {
+    let last = store.counts().await?.audit_records;
+    let newest = store.audit_after(last.saturating_sub(1), 1).await?;
+    match newest.first() {
+        Some(row) => Ok(Record::from_canonical(&row.record)?.draft.moment.wall_ms),
+        None => Ok(TimestampMillis::default()),
+    }
+}
+
+/// The hash of the CA's signature algorithm, for verification in software.
+pub(crate) fn digest_of(algorithm: SignatureAlgorithm) -> MessageDigest {
+    match algorithm {
+        SignatureAlgorithm::EcdsaWithSha256 | SignatureAlgorithm::Sha256WithRsa => {
+            MessageDigest::sha256()
+        }
+        SignatureAlgorithm::EcdsaWithSha384 => MessageDigest::sha384(),
+    }
+}

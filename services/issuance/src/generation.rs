@@ -1,0 +1,151 @@
+//! A CA at work: its keys in the token, its certificates, the lists and responses that it signs.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use assay_hsm::{HsmConfig, StartError, Token, WorkerHealth};
+use assay_policy::Profile;
+use assay_runtime::telemetry;
+use assay_scep::Algorithms;
+use assay_store::{CrlRow, Store};
+use assay_types::Serial;
+
+use crate::app::StartFailure;
+use crate::issuing_ca::{IssuingCa, RaState};
+use crate::ocsp::Ocsp;
+use crate::pipeline;
+use crate::recorder::Recorder;
+use crate::revocation::Revocation;
+use crate::settings::{CrlConfig, GenerationSettings};
+
+/// Which of the CAs, in `/readyz` and in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    First,
+    Next,
+}
+
+impl Place {
+    /// The value of a metric's label `ca`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Next => "next",
+        }
+    }
+
+    /// The name of a part in `/readyz`, of the two that there are.
+    pub(crate) fn component(self, names: [&'static str; 2]) -> &'static str {
+        let [first, next] = names;
+        match self {
+            Self::First => first,
+            Self::Next => next,
+        }
+    }
+}
+
+/// One CA with its RA. A signer has one, or two while the second takes over from the first.
+pub struct Generation {
+    pub(crate) place: Place,
+    pub(crate) ca: Arc<IssuingCa>,
+    /// Workers of its own, which hold its keys and no other CA's.
+    pub(crate) hsm: Arc<dyn Token>,
+    pub(crate) revocation: Revocation,
+    pub(crate) ocsp: Option<Arc<Ocsp>>,
+}
+
+impl Generation {
+    /// Opens its token by `open`, which proves keys and certificates.
+    ///
+    /// # Errors
+    /// Whatever makes its start unsafe.
+    pub(crate) async fn start(
+        settings: GenerationSettings,
+        place: Place,
+        open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+        crl: CrlConfig,
+        ra: RaState,
+        store: &Store,
+        recorder: &Arc<Recorder>,
+    ) -> Result<Self, StartFailure> {
+        let hsm = open(settings.hsm).await?;
+        let ca = Arc::new(IssuingCa::new(
+            settings.certificates,
+            settings.ca_key_id,
+            hsm.ca_signature_algorithm(),
+            ra,
+            recorder.now(),
+        )?);
+        let (store, recorder) = (store.clone(), Arc::clone(recorder));
+        let ocsp = match settings.ocsp {
+            Some(responder) => {
+                let (hsm, store) = (Arc::clone(&hsm), store.clone());
+                let recorder = Arc::clone(&recorder);
+                let ocsp = Ocsp::start(hsm, store, &ca, place, recorder, responder);
+                Some(Arc::new(ocsp.await?))
+            }
+            None => None,
+        };
+        let (of, keys) = (Arc::clone(&ca), Arc::clone(&hsm));
+        Ok(Self {
+            revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
+            place,
+            ca,
+            hsm,
+            ocsp,
+        })
+    }
+
+    /// Whether it is the CA that was there first.
+    pub fn is_first(&self) -> bool {
+        self.place == Place::First
+    }
+
+    /// The CA.
+    pub fn ca(&self) -> &IssuingCa {
+        &self.ca
+    }
+
+    /// Its responder, where there is one.
+    pub fn ocsp(&self) -> Option<&Ocsp> {
+        self.ocsp.as_deref()
+    }
+
+    /// How its workers are.
+    pub fn workers(&self) -> Vec<WorkerHealth> {
+        self.hsm.health().borrow().workers.clone()
+    }
+
+    /// What `profile` takes of this CA at `now`, in the terms of the protocol.
+    pub fn algorithms(&self, profile: &Profile, now: SystemTime) -> Algorithms {
+        pipeline::algorithms(profile, self.hsm.key_transports(), now)
+    }
+
+    /// The latest CRL; `None` only until the first is signed.
+    pub fn latest_crl(&self) -> Option<Arc<CrlRow>> {
+        self.revocation.latest()
+    }
+
+    /// Has a change of the status of `serial`, which is durable, shown at once: by a new response and a new list, whose
+    /// number is returned. Where no list can be signed now, the schedule signs one as soon as it can, and the number of
+    /// the latest one is returned.
+    pub async fn show_change(&self, serial: Serial, policy_hash: Option<[u8; 32]>) -> u64 {
+        let response = async {
+            if let Some(ocsp) = &self.ocsp {
+                ocsp.renew(serial).await;
+            }
+        };
+        let list = async {
+            match self.revocation.issue(policy_hash).await {
+                Ok(number) => number,
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::error!(error, "no CRL for a revocation yet");
+                    self.revocation.want();
+                    self.latest_crl().map_or(0, |latest| latest.number)
+                }
+            }
+        };
+        tokio::join!(response, list).1
+    }
+}

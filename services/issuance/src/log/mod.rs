@@ -1,0 +1,256 @@
+//! The log's head: which records are signed for, and by whom. Signing follows the records and never holds them up.
+
+mod counts;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use assay_audit::note::{Note, NoteError, Signature, VerifierKey};
+use assay_audit::tree::Frontier;
+use assay_audit::{Checkpoint, CheckpointError};
+use assay_hsm::OperationError;
+use assay_store::{LogState, MAX_LEAVES, NewCheckpoint, Store, StoreError};
+use tokio::sync::Mutex;
+
+pub(crate) use watch::watch;
+
+use crate::metrics;
+use crate::recorder::Recorder;
+use crate::rollover::Generations;
+use crate::settings::LogSettings;
+use counts::Counts;
+
+/// Why the log cannot be taken up at start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenLogError {
+    #[error("there is no log-sign key; make one with `assay-ceremony`")]
+    NoKey,
+    #[error("the log-sign key cannot sign as `{origin}`")]
+    Key {
+        origin: String,
+        #[source]
+        source: assay_audit::note::KeyError,
+    },
+    #[error(
+        "the checkpoint of size {size} in the state file is not one that the log-sign key signed as `{origin}`: audit.origin or keys.log-sign were changed, or the checkpoint was; put them back"
+    )]
+    Foreign {
+        size: u64,
+        origin: String,
+        #[source]
+        source: CheckpointError,
+    },
+    #[error(
+        "the checkpoint of size {size} in the state file was exchanged: its note tells another size or root"
+    )]
+    Exchanged { size: u64 },
+}
+
+/// Why there is no new checkpoint. The records stay; the next attempt signs for them too.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCheckpoint {
+    /// The state failed.
+    #[error("the log cannot be read or its checkpoint not written")]
+    Store(#[from] StoreError),
+    /// The token failed.
+    #[error("the token does not sign a checkpoint")]
+    Token(#[from] OperationError),
+    /// What was signed is no note.
+    #[error("the checkpoint is no note")]
+    Note(#[from] NoteError),
+    /// What was signed does not verify.
+    #[error("the checkpoint that the token signed does not hold")]
+    Wrong(#[from] CheckpointError),
+}
+
+/// The log of this signer.
+pub struct Log {
+    store: Store,
+    /// The workers that sign certificates; the first of them hold the log's key too.
+    generations: Arc<Generations>,
+    recorder: Arc<Recorder>,
+    key: VerifierKey,
+    settings: LogSettings,
+    head: Mutex<Head>,
+}
+
+/// What was signed last. Held while the next one is made, so that there is one line of heads.
+struct Head {
+    frontier: Frontier,
+    /// By the CA that workers sign for.
+    counts: [Counts; 2],
+    /// When all records were last known to be under a checkpoint.
+    complete: Instant,
+}
+
+impl Log {
+    /// Takes up the log where `state`, which holds, leaves it.
+    pub(crate) fn open(
+        store: Store,
+        generations: Arc<Generations>,
+        recorder: Arc<Recorder>,
+        settings: LogSettings,
+        state: LogState,
+    ) -> Result<Self, OpenLogError> {
+        let origin = &settings.origin;
+        let spki = &generations
+            .first()
+            .hsm
+            .log_key()
+            .ok_or(OpenLogError::NoKey)?
+            .spki_der;
+        let key = VerifierKey::from_spki(origin, spki).map_err(|source| OpenLogError::Key {
+            origin: origin.clone(),
+            source,
+        })?;
+        if let Some(newest) = &state.checkpoint {
+            let newest = &newest.checkpoint;
+            let opened = newest
+                .note
+                .parse()
+                .map_err(CheckpointError::from)
+                .and_then(|note| Checkpoint::open(&note, &key))
+                .map_err(|source| OpenLogError::Foreign {
+                    size: newest.size,
+                    origin: origin.clone(),
+                    source,
+                })?;
+            if (opened.size, opened.root) != (newest.size, newest.root) {
+                return Err(OpenLogError::Exchanged { size: newest.size });
+            }
+        }
+        let size = state.frontier.size();
+        let log = Self {
+            store,
+            generations,
+            recorder,
+            key,
+            settings,
+            head: Mutex::new(Head {
+                frontier: state.frontier,
+                counts: Default::default(),
+                complete: Instant::now(),
+            }),
+        };
+        let records = state.records;
+        tracing::info!(log = %log.key(), size, records, "the audit log holds");
+        Ok(log)
+    }
+
+    /// Whoever wants to check a checkpoint takes this key.
+    pub fn key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// The pinned witnesses.
+    pub fn witnesses(&self) -> &[VerifierKey] {
+        &self.settings.witnesses
+    }
+
+    /// Signs for all records that there are, if any are new.
+    ///
+    /// # Errors
+    /// Where nothing new is signed; the next attempt signs for these records too.
+    pub async fn checkpoint(&self, policy_hash: Option<[u8; 32]>) -> Result<(), NoCheckpoint> {
+        let mut head = self.head.lock().await;
+        let result = self.extend(&mut head, policy_hash).await;
+        if result.is_ok() {
+            head.complete = Instant::now();
+        }
+        metrics::log(head.frontier.size(), head.complete.elapsed());
+        result
+    }
+
+    /// Records the last counts of all workers, which sign no certificate and no CRL any more.
+    pub(crate) async fn close_counts(
+        &self,
+        policy_hash: Option<[u8; 32]>,
+    ) -> Result<(), StoreError> {
+        let mut head = self.head.lock().await;
+        self.record_counts(&mut head.counts, policy_hash, Span::Closing)
+            .await
+    }
+
+    async fn extend(
+        &self,
+        head: &mut Head,
+        policy_hash: Option<[u8; 32]>,
+    ) -> Result<(), NoCheckpoint> {
+        self.record_counts(&mut head.counts, policy_hash, Span::Running)
+            .await?;
+        let frontier = self.with_new_records(&head.frontier).await?;
+        if frontier.size() > head.frontier.size() {
+            self.sign(&frontier).await?;
+            head.frontier = frontier;
+        }
+        Ok(())
+    }
+
+    async fn record_counts(
+        &self,
+        counts: &mut [Counts; 2],
+        policy_hash: Option<[u8; 32]>,
+        span: Span,
+    ) -> Result<(), StoreError> {
+        for (generation, counts) in self.generations.all().zip(counts) {
+            let changed = counts.changed(&generation.hsm.worker_runs(), span);
+            if changed.is_empty() {
+                continue;
+            }
+            let drafts = changed
+                .iter()
+                .map(|count| self.recorder.draft(policy_hash, count.event()))
+                .collect();
+            self.store.append_audit(drafts).await?;
+            let ended = counts.written(changed);
+            generation.hsm.forget_runs(&ended);
+        }
+        Ok(())
+    }
+
+    async fn with_new_records(&self, signed: &Frontier) -> Result<Frontier, StoreError> {
+        let mut frontier = signed.clone();
+        loop {
+            let leaves = self.store.leaf_hashes(frontier.size(), MAX_LEAVES).await?;
+            let more = u32::try_from(leaves.len()) == Ok(MAX_LEAVES);
+            for leaf in leaves {
+                frontier.append(leaf);
+            }
+            if !more {
+                return Ok(frontier);
+            }
+        }
+    }
+
+    async fn sign(&self, frontier: &Frontier) -> Result<(), NoCheckpoint> {
+        let checkpoint = Checkpoint {
+            origin: self.settings.origin.clone(),
+            size: frontier.size(),
+            root: frontier.root(),
+        };
+        let text = checkpoint.to_string();
+        let signature = self.generations.first().hsm.sign_checkpoint(&text).await?;
+        let note = Note::new(&text, vec![Signature::new(&self.key, signature)])?;
+        Checkpoint::open(&note, &self.key)?;
+        // Proofs of every size that is signed can be made: the tree is written first.
+        self.store.extend_tree(checkpoint.size).await?;
+        self.store
+            .store_checkpoint(NewCheckpoint {
+                size: checkpoint.size,
+                root: checkpoint.root,
+                frontier: frontier.to_bytes(),
+                note: note.to_string(),
+                signed_at: self.recorder.timestamp(),
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Whether the workers continue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Span {
+    Running,
+    Closing,
+}

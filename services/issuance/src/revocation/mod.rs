@@ -1,0 +1,220 @@
+//! CRLs: signed in the token, full, numbered; at once on a revocation, and by schedule so that one is always fresh.
+
+mod list;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use assay_audit::Event;
+use assay_hsm::{OperationError, Token};
+use assay_runtime::ops::Readiness;
+use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
+use assay_types::{Hash, Timestamp};
+use x509_cert::ext::pkix::CrlReason as X509Reason;
+
+use crate::generation::Place;
+use crate::issuing_ca::{AssembleError, IssuingCa};
+use crate::metrics;
+use crate::recorder::Recorder;
+use crate::settings::CrlConfig;
+use list::{Edition, Entry};
+
+/// The names of this part in `/readyz`.
+const COMPONENTS: [&str; 2] = ["crl", "next-crl"];
+/// The request id of a CRL's token operation.
+const REQUEST_ID: &str = "crl";
+
+/// Makes the CA's CRLs and holds the latest.
+pub(crate) struct Revocation {
+    hsm: Arc<dyn Token>,
+    store: Store,
+    ca: Arc<IssuingCa>,
+    place: Place,
+    recorder: Arc<Recorder>,
+    schedule: CrlConfig,
+    latest: RwLock<Option<Arc<CrlRow>>>,
+    /// One list is made at a time: each takes the next number.
+    issuing: tokio::sync::Mutex<()>,
+    /// A change is not on any list yet.
+    wanted: AtomicBool,
+}
+
+/// Why there is no new CRL. The old one stays.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CrlError {
+    #[error("the store gave no entries, or does not keep the list")]
+    Store(#[from] StoreError),
+    #[error("the list cannot be encoded")]
+    Encoding(#[from] der::Error),
+    #[error("the list was not signed")]
+    Sign(#[from] OperationError),
+    #[error("the list was signed and thrown away")]
+    Assemble(#[from] AssembleError),
+    #[error("another list took number {0}")]
+    Outrun(u64),
+}
+
+impl Revocation {
+    pub(crate) async fn load(
+        hsm: Arc<dyn Token>,
+        store: Store,
+        ca: Arc<IssuingCa>,
+        place: Place,
+        recorder: Arc<Recorder>,
+        schedule: CrlConfig,
+    ) -> Result<Self, StoreError> {
+        let latest = store.latest_crl(ca.id.clone()).await?;
+        // What was revoked just before a crash may be on no list yet.
+        let listed_until = latest
+            .as_ref()
+            .map_or(Timestamp::MIN, |latest| latest.this_update);
+        let revoked = store.revoked_entries(ca.id.clone()).await?;
+        let wanted = revoked.iter().any(|entry| entry.revoked_at >= listed_until);
+        Ok(Self {
+            hsm,
+            store,
+            ca,
+            place,
+            recorder,
+            schedule,
+            latest: RwLock::new(latest.map(Arc::new)),
+            issuing: tokio::sync::Mutex::default(),
+            wanted: AtomicBool::new(wanted),
+        })
+    }
+
+    /// The latest CRL; `None` only until the first is signed.
+    pub(crate) fn latest(&self) -> Option<Arc<CrlRow>> {
+        self.latest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks for a new list as soon as one can be signed.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    /// Whether a change waits for a list, or the latest one is old enough for a new one.
+    pub(crate) fn is_due(&self) -> bool {
+        let now = self.recorder.timestamp();
+        self.wanted.load(Ordering::Acquire)
+            || self
+                .latest()
+                .is_none_or(|latest| latest.this_update + self.schedule.refresh <= now)
+    }
+
+    /// Says how old the latest list is, and warns where one is overdue.
+    pub(crate) fn tell(&self, readiness: &Readiness) {
+        let now = self.recorder.timestamp();
+        let component = self.place.component(COMPONENTS);
+        let Some(latest) = self.latest() else {
+            return readiness.tell(component, "none yet".to_owned());
+        };
+        let end = latest.next_update;
+        metrics::crl(
+            self.place,
+            now.seconds_since(latest.this_update),
+            end.seconds_since(now),
+        );
+        readiness.tell(
+            component,
+            format!(
+                "number {}, of {}, until {end}",
+                latest.number, latest.this_update
+            ),
+        );
+        // Half of the overlap is gone: what should have been signed again by now was not.
+        let overlap = self.schedule.validity.saturating_sub(self.schedule.refresh);
+        let late = end < now + overlap / 2;
+        readiness.warn(
+            component,
+            late.then(|| format!("the latest list ends {end} and no newer one could be signed")),
+        );
+    }
+
+    /// Signs a new list of everything revoked by now and returns its number.
+    pub(crate) async fn issue(&self, policy_hash: Option<[u8; 32]>) -> Result<u64, CrlError> {
+        let _one_at_a_time = self.issuing.lock().await;
+        // Before the entries are read: what is revoked from here on asks again.
+        let wanted = self.wanted.swap(false, Ordering::AcqRel);
+        let issued = self.issue_next(policy_hash).await;
+        if issued.is_err() && wanted {
+            self.want();
+        }
+        issued
+    }
+
+    async fn issue_next(&self, policy_hash: Option<[u8; 32]>) -> Result<u64, CrlError> {
+        let ca_id = self.ca.id.clone();
+        let number = self.store.next_crl_number(ca_id.clone()).await?;
+        let revoked = self.store.revoked_entries(ca_id.clone()).await?;
+        let this_update = self.recorder.timestamp();
+        let next_update = this_update + self.schedule.validity;
+        let edition = Edition {
+            number,
+            this_update: this_update.into(),
+            next_update: next_update.into(),
+        };
+        let entries: Vec<Entry> = revoked.iter().map(entry).collect();
+        let tbs = list::tbs(&self.ca.issuer, edition, &entries)?;
+        let signature = self.hsm.sign_tbs(REQUEST_ID, &tbs).await?;
+        let der = self.ca.assemble(&tbs, &signature)?;
+
+        let sha256 = openssl::sha::sha256(&der);
+        let event = Event::CrlIssued {
+            number,
+            crl_sha256: Hash::from(sha256),
+            this_update,
+            next_update,
+            entries: revoked.len() as u64,
+            key_id: self.ca.key_id.as_str().into(),
+            token_serial: self.hsm.token_serial().into(),
+        };
+        let new = NewCrl {
+            ca_id,
+            number,
+            der: der.clone(),
+            this_update,
+            next_update,
+        };
+        let draft = self.recorder.draft(policy_hash, event);
+        match self.store.insert_crl(new, vec![draft]).await? {
+            CrlOutcome::Kept => {}
+            CrlOutcome::Outrun { next } => return Err(CrlError::Outrun(next.saturating_sub(1))),
+        }
+        tracing::info!(number, entries = revoked.len(), "CRL issued");
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(CrlRow {
+            number,
+            der,
+            sha256,
+            this_update,
+            next_update,
+        }));
+        Ok(number)
+    }
+}
+
+fn entry(revoked: &RevokedEntry) -> Entry {
+    Entry {
+        serial: revoked.serial.as_bytes().to_vec(),
+        revoked_at: revoked.revoked_at.into(),
+        reason: x509_reason(revoked.reason),
+    }
+}
+
+/// As it stands on a list and in an OCSP response.
+pub(crate) fn x509_reason(reason: CrlReason) -> X509Reason {
+    match reason {
+        CrlReason::Unspecified => X509Reason::Unspecified,
+        CrlReason::KeyCompromise => X509Reason::KeyCompromise,
+        CrlReason::CaCompromise => X509Reason::CaCompromise,
+        CrlReason::AffiliationChanged => X509Reason::AffiliationChanged,
+        CrlReason::Superseded => X509Reason::Superseded,
+        CrlReason::CessationOfOperation => X509Reason::CessationOfOperation,
+        CrlReason::CertificateHold => X509Reason::CertificateHold,
+        CrlReason::PrivilegeWithdrawn => X509Reason::PrivilegeWithdrawn,
+        CrlReason::AaCompromise => X509Reason::AaCompromise,
+    }
+}

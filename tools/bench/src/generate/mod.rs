@@ -1,0 +1,94 @@
+//! `assay-bench generate`: a store of many certificates whose rows, log and tree verify, by keys of its own.
+
+mod clock;
+mod enrol;
+mod own;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use assay_console::files;
+use clap::Args;
+use serde::Serialize;
+
+pub(crate) use self::enrol::enrol;
+use self::own::Own;
+use crate::failure::Outcome;
+use crate::output::Output;
+
+const DAY: Duration = Duration::from_hours(24);
+
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Makes a directory with a store (signer.db) of as many certificates as asked for, an export of it (export), and the keys that \
+an auditor pins (the directory itself). Every certificate is enrolled by the signer's own code, over a token of software with \
+keys of its own that are gone afterwards: the log check at a signer's start and `assay-audit verify` accept it.
+
+Example:
+  assay-bench generate --certificates 100000 --days 365 --out store
+  assay-audit verify store/export --trust store")]
+pub(crate) struct Generate {
+    /// Number of certificates
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    certificates: u32,
+
+    /// Days over which their enrolments are spread; the last of them ends now
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3_650))]
+    days: u32,
+
+    /// Directory to make; it must not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// The store that was made.
+#[derive(Debug, Serialize)]
+struct Generated {
+    directory: String,
+    certificates: u64,
+    records: u64,
+    store_bytes: u64,
+    seconds: f64,
+    certificates_per_second: f64,
+}
+
+pub(super) async fn run(args: &Generate, out: Output) -> Outcome {
+    out.one(&generate(args).await?, Generated::lines)
+}
+
+async fn generate(args: &Generate) -> Outcome<Generated> {
+    files::make_dir(&args.out)?;
+    let own = Own::new(&args.out, DAY * args.days)?;
+    let signer = own.start().await?;
+    own.activate_policy(&signer).await?;
+    let start = Instant::now();
+    own.enrol(&signer, args.certificates).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    let received = own.export(&signer, &args.out.join("export")).await?;
+    own.stop(&signer).await?;
+    Ok(Generated {
+        directory: args.out.display().to_string(),
+        certificates: received.certificates,
+        records: received.size,
+        store_bytes: std::fs::metadata(own.state()).map_or(0, |file| file.len()),
+        seconds,
+        certificates_per_second: f64::from(args.certificates) / seconds,
+    })
+}
+
+impl Generated {
+    fn lines(&self) -> Vec<String> {
+        vec![
+            format!("directory     {}", self.directory),
+            format!("certificates  {}", self.certificates),
+            format!("records       {}", self.records),
+            format!("store         {} bytes", self.store_bytes),
+            format!(
+                "enrolled in   {:.1} s, {:.0} per second",
+                self.seconds, self.certificates_per_second
+            ),
+        ]
+    }
+}

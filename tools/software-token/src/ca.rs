@@ -1,0 +1,132 @@
+use std::ops::Range;
+
+use anyhow::Result;
+use assay_types::Timestamp;
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, PKeyRef, Private};
+use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
+use openssl::x509::{X509, X509Builder, X509NameBuilder};
+
+/// From notBefore to notAfter.
+pub type Validity = Range<Timestamp>;
+
+/// A key and its certificate.
+pub struct Pair {
+    /// The key.
+    pub key: PKey<Private>,
+    /// The certificate over it.
+    pub certificate: X509,
+}
+
+/// A CA and the two certificates of its RA.
+pub struct Ca {
+    /// The CA, P-256 and self-signed.
+    pub ca: Pair,
+    /// The key that requests are enveloped to.
+    pub ra_enc: Pair,
+    /// The key that signs replies.
+    pub ra_sign: Pair,
+}
+
+impl Pair {
+    /// A P-256 key with a certificate of its own.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn self_signed(name: &str, validity: &Validity) -> Result<Self> {
+        let key = p256()?;
+        let certificate = certificate(name, &key, None, validity)?;
+        Ok(Self { key, certificate })
+    }
+
+    /// The certificate, DER.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn der(&self) -> Result<Vec<u8>> {
+        Ok(self.certificate.to_der()?)
+    }
+}
+
+impl Ca {
+    /// A new CA of this name, whose RA has the given RSA keys.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn new(
+        name: &str,
+        ra_enc: PKey<Private>,
+        ra_sign: PKey<Private>,
+        validity: &Validity,
+    ) -> Result<Self> {
+        let key = p256()?;
+        let ca = Pair {
+            certificate: certificate(name, &key, None, validity)?,
+            key,
+        };
+        let ra = |role: &str, key: PKey<Private>| -> Result<Pair> {
+            let name = format!("{name} {role}");
+            let certificate = certificate(&name, &key, Some(&ca), validity)?;
+            Ok(Pair { key, certificate })
+        };
+        let (ra_enc, ra_sign) = (ra("ra-decrypt", ra_enc)?, ra("ra-sign", ra_sign)?);
+        Ok(Self {
+            ca,
+            ra_enc,
+            ra_sign,
+        })
+    }
+
+    /// Whether the CA's key signed this certificate, DER.
+    ///
+    /// # Errors
+    /// It is not a certificate, or OpenSSL fails.
+    pub fn has_issued(&self, certificate: &[u8]) -> Result<bool> {
+        Ok(X509::from_der(certificate)?.verify(&self.ca.key)?)
+    }
+}
+
+fn p256() -> Result<PKey<Private>> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    Ok(PKey::from_ec_key(EcKey::generate(&group)?)?)
+}
+
+/// Without an issuer it is a CA's.
+fn certificate(
+    name: &str,
+    key: &PKeyRef<Private>,
+    issuer: Option<&Pair>,
+    validity: &Validity,
+) -> Result<X509> {
+    let mut names = X509NameBuilder::new()?;
+    names.append_entry_by_nid(Nid::COMMONNAME, name)?;
+    let names = names.build();
+    let mut builder = X509Builder::new()?;
+    builder.set_version(2)?;
+    let digest = openssl::sha::sha256(name.as_bytes());
+    let (serial, _) = digest.split_at(size_of::<u64>());
+    let serial = BigNum::from_slice(serial)?.to_asn1_integer()?;
+    builder.set_serial_number(&serial)?;
+    builder.set_subject_name(&names)?;
+    let issuer_name = issuer.map_or(&*names, |issuer| issuer.certificate.subject_name());
+    builder.set_issuer_name(issuer_name)?;
+    builder.set_not_before(&*Asn1Time::from_unix(validity.start.seconds())?)?;
+    builder.set_not_after(&*Asn1Time::from_unix(validity.end.seconds())?)?;
+    builder.set_pubkey(key)?;
+    if issuer.is_none() {
+        builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
+        let mut usage = KeyUsage::new();
+        let usage = usage.critical().key_cert_sign().crl_sign().build()?;
+        builder.append_extension(usage)?;
+        let context = builder.x509v3_context(None, None);
+        let identifier = SubjectKeyIdentifier::new().build(&context)?;
+        builder.append_extension(identifier)?;
+    }
+    let signing = issuer.map_or(key, |issuer| &*issuer.key);
+    builder.sign(signing, MessageDigest::sha256())?;
+    Ok(builder.build())
+}

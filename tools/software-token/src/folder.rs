@@ -1,0 +1,98 @@
+//! The configuration of a signer and the files that it names.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{Ca, People};
+
+/// The name of the log.
+pub const ORIGIN: &str = "log.example";
+
+const HEAD: &str = r#"[enrolment]
+listen = "127.0.0.1:0"
+certificate = "none"
+private_key = "none"
+trust_anchors = "none"
+allow = ["assay://frontend/dmz"]
+[administration]
+listen = "127.0.0.1:0"
+certificate = "none"
+private_key = "none"
+trust_anchors = "none"
+allow = ["assay://operator/first"]
+[token]
+module = "none"
+[state]
+path = "signer.db"
+challenge_key = "challenge.key"
+[ops]
+listen = "127.0.0.1:0"
+[audit]
+origin = "@ORIGIN@"
+[limits]
+refusal_tick = "5ms"
+refusal_rate = 100000
+frontend_rate = 1000000
+"#;
+
+/// Writes `signer.toml` into a folder, the certificates that it names and a key for challenges. `more` is appended to it.
+///
+/// # Errors
+/// OpenSSL fails, or a file cannot be written.
+pub fn write(
+    folder: &Path,
+    ca: &Ca,
+    people: &People,
+    challenge_key: &[u8; 32],
+    more: &str,
+) -> Result<()> {
+    let head = HEAD.replace("@ORIGIN@", ORIGIN);
+    let text = [
+        &head,
+        &write_ca(folder, ca, "", "", 1)?,
+        &key("log-sign", 4),
+        &key("probe", 5),
+        &people.table(),
+        more,
+    ];
+    fs::write(folder.join("signer.toml"), text.concat())?;
+    for (person, pair) in people.all() {
+        let pem = pair.certificate.to_pem()?;
+        fs::write(folder.join(format!("{person}.pem")), pem)?;
+    }
+    let path = folder.join("challenge.key");
+    fs::write(&path, challenge_key)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(())
+}
+
+/// Writes the certificates of a CA into files that begin with `prefix`. Returns the tables for it, whose names begin with
+/// `table`, with keys by ids from `first` on.
+///
+/// # Errors
+/// OpenSSL fails, or a file cannot be written.
+pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) -> Result<String> {
+    let mut certificates = String::new();
+    for (name, pair) in [
+        ("ca", &ca.ca),
+        ("ra_enc", &ca.ra_enc),
+        ("ra_sign", &ca.ra_sign),
+    ] {
+        let file = format!("{prefix}{}.pem", name.replace('_', "-"));
+        fs::write(folder.join(&file), pair.certificate.to_pem()?)?;
+        certificates.push_str(&format!("{name} = \"{file}\"\n"));
+    }
+    let keys = ["ra-decrypt", "ra-sign", "ca-sign"];
+    let keys = keys.into_iter().zip(first..);
+    let keys: String = keys.map(|(role, id)| key(role, id)).collect();
+    Ok(format!(
+        "[{table}certificates]\n{certificates}[{table}keys]\n{keys}"
+    ))
+}
+
+fn key(role: &str, id: u8) -> String {
+    format!("{role} = \"pkcs11:token=t;object=o;id=%{id:02x}?pin-source=file:/none\"\n")
+}
