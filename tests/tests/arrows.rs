@@ -169,7 +169,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that exactly one crate of ours may lean on, and which; the benchmark and the harness look at a store's file from
-/// outside, and the shared types have the form of a column as an optional feature.
+/// outside, and the shared types say, where the store asks for it, how they are stored in a column.
 const WARDS: [(&str, &[&str]); 2] = [
     ("cryptoki", &["assay-pkcs11"]),
     (

@@ -62,7 +62,7 @@ pub struct Parts {
     pub store: Store,
     /// The policy in force, and the profiles that are stopped.
     pub policies: Arc<Policies>,
-    /// What a version of the policy is held to.
+    /// The terms that a version of the policy is checked against.
     pub terms: Arc<Terms>,
     /// The CA, and the one that takes over.
     pub generations: Arc<Generations>,
@@ -237,7 +237,7 @@ impl Issuance {
         &self.pipeline
     }
 
-    /// What ends its tasks.
+    /// Its tasks end with it.
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown
     }
@@ -295,7 +295,7 @@ impl Issuance {
     pub async fn stop(&self) -> Result<(), StoreError> {
         let recorded = self.last_records().await;
         for generation in self.parts.generations.all() {
-            generation.hsm.shutdown().await;
+            generation.token.shutdown().await;
         }
         recorded
     }

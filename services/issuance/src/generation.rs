@@ -49,7 +49,7 @@ pub struct Generation {
     pub(crate) place: Place,
     pub(crate) ca: Arc<IssuingCa>,
     /// Workers of its own, which hold its keys and no other CA's.
-    pub(crate) hsm: Arc<dyn Token>,
+    pub(crate) token: Arc<dyn Token>,
     pub(crate) revocation: Revocation,
     pub(crate) ocsp: Option<Arc<Ocsp>>,
 }
@@ -68,30 +68,30 @@ impl Generation {
         store: &Store,
         recorder: &Arc<Recorder>,
     ) -> Result<Self, StartFailure> {
-        let hsm = open(settings.hsm).await?;
+        let token = open(settings.hsm).await?;
         let ca = Arc::new(IssuingCa::new(
             settings.certificates,
             settings.ca_key_id,
-            hsm.ca_signature_algorithm(),
+            token.ca_signature_algorithm(),
             ra,
             recorder.now(),
         )?);
         let (store, recorder) = (store.clone(), Arc::clone(recorder));
         let ocsp = match settings.ocsp {
             Some(responder) => {
-                let (hsm, store) = (Arc::clone(&hsm), store.clone());
+                let (token, store) = (Arc::clone(&token), store.clone());
                 let recorder = Arc::clone(&recorder);
-                let ocsp = Ocsp::start(hsm, store, &ca, place, recorder, responder);
+                let ocsp = Ocsp::start(token, store, &ca, place, recorder, responder);
                 Some(Arc::new(ocsp.await?))
             }
             None => None,
         };
-        let (of, keys) = (Arc::clone(&ca), Arc::clone(&hsm));
+        let (of, keys) = (Arc::clone(&ca), Arc::clone(&token));
         Ok(Self {
             revocation: Revocation::load(keys, store, of, place, recorder, crl).await?,
             place,
             ca,
-            hsm,
+            token,
             ocsp,
         })
     }
@@ -113,12 +113,12 @@ impl Generation {
 
     /// How its workers are.
     pub fn workers(&self) -> Vec<WorkerHealth> {
-        self.hsm.health().borrow().workers.clone()
+        self.token.health().borrow().workers.clone()
     }
 
     /// What `profile` takes of this CA at `now`, in the terms of the protocol.
     pub fn algorithms(&self, profile: &Profile, now: SystemTime) -> Algorithms {
-        pipeline::algorithms(profile, self.hsm.key_transports(), now)
+        pipeline::algorithms(profile, self.token.key_transports(), now)
     }
 
     /// The latest CRL; `None` only until the first is signed.

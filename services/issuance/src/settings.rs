@@ -17,7 +17,7 @@ pub struct Settings {
     pub first: GenerationSettings,
     /// The CA that takes over, where there is one.
     pub rollover: Option<RolloverSettings>,
-    /// What a version of the policy is held to.
+    /// The terms that a version of the policy is checked against.
     pub terms: Terms,
     /// The file of the challenge key.
     pub challenge_key: PathBuf,

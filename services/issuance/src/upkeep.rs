@@ -70,7 +70,7 @@ impl Upkeep {
         let mut prune_interval = tokio::time::interval(PRUNE_INTERVAL);
         prune_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let health = self.generations.all();
-        let mut health: Vec<_> = health.map(|generation| generation.hsm.health()).collect();
+        let mut health: Vec<_> = health.map(|generation| generation.token.health()).collect();
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -94,7 +94,7 @@ impl Upkeep {
         self.look_at_clock().await;
         self.expire_requests().await;
         let mut generations = self.generations.all();
-        if generations.any(|generation| generation.hsm.health().borrow().ready) {
+        if generations.any(|generation| generation.token.health().borrow().ready) {
             self.finish_open_intents().await;
             self.revoke_superseded().await;
             self.refresh_crls().await;
@@ -188,7 +188,7 @@ impl Upkeep {
     async fn refresh_crls(&self) {
         for generation in self.generations.all() {
             let revocation = &generation.revocation;
-            if !revocation.is_due() || !generation.hsm.health().borrow().ready {
+            if !revocation.is_due() || !generation.token.health().borrow().ready {
                 continue;
             }
             let policy_hash = self.policies.active().model_hash();
@@ -215,8 +215,8 @@ impl Upkeep {
         let mut others = None;
         let mut was_ready = self.was_ready.lock().await;
         for (generation, was_ready) in generations.all().zip(&mut *was_ready) {
-            let health = generation.hsm.health().borrow().clone();
-            metrics::token(generation.place, &health, generation.hsm.queue_depth());
+            let health = generation.token.health().borrow().clone();
+            metrics::token(generation.place, &health, generation.token.queue_depth());
             let cause = health
                 .cause
                 .clone()
@@ -233,8 +233,8 @@ impl Upkeep {
                 continue;
             }
             let event = Event::TokenEvent {
-                token_label: generation.hsm.token_label().into(),
-                token_serial: generation.hsm.token_serial().into(),
+                token_label: generation.token.token_label().into(),
+                token_serial: generation.token.token_serial().into(),
                 change: if health.ready { "ready" } else { "lost" }.into(),
                 detail: if health.ready { String::new() } else { cause }.into(),
             };

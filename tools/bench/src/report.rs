@@ -1,4 +1,4 @@
-//! What a run of enrolments showed.
+//! The results of a run of enrolments.
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ struct OcspSection {
     certificate: PathBuf,
 }
 
-/// What the benchmark needs of an installation's signer.
+/// The settings of an installation's signer that the benchmark needs.
 pub(super) struct Signer {
     pub(super) ca: Vec<u8>,
     pub(super) ra_enc: X509,

@@ -35,7 +35,7 @@ pub(crate) struct TokenBench {
     pub(super) threads: Option<usize>,
 }
 
-/// What the token costs.
+/// The cost of the token.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TokenReport {
     enrolments: u64,

@@ -96,7 +96,7 @@ impl Log {
         let origin = &settings.origin;
         let spki = &generations
             .first()
-            .hsm
+            .token
             .log_key()
             .ok_or(OpenLogError::NoKey)?
             .spki_der;
@@ -194,7 +194,7 @@ impl Log {
         span: Span,
     ) -> Result<(), StoreError> {
         for (generation, counts) in self.generations.all().zip(counts) {
-            let changed = counts.changed(&generation.hsm.worker_runs(), span);
+            let changed = counts.changed(&generation.token.worker_runs(), span);
             if changed.is_empty() {
                 continue;
             }
@@ -204,7 +204,7 @@ impl Log {
                 .collect();
             self.store.append_audit(drafts).await?;
             let ended = counts.written(changed);
-            generation.hsm.forget_runs(&ended);
+            generation.token.forget_runs(&ended);
         }
         Ok(())
     }
@@ -230,7 +230,12 @@ impl Log {
             root: frontier.root(),
         };
         let text = checkpoint.to_string();
-        let signature = self.generations.first().hsm.sign_checkpoint(&text).await?;
+        let signature = self
+            .generations
+            .first()
+            .token
+            .sign_checkpoint(&text)
+            .await?;
         let note = Note::new(&text, vec![Signature::new(&self.key, signature)])?;
         Checkpoint::open(&note, &self.key)?;
         // Proofs of every size that is signed can be made: the tree is written first.

@@ -40,7 +40,7 @@ const LEAST_REFRESH: Duration = Duration::from_secs(5);
 
 /// The responder of one CA.
 pub struct Ocsp {
-    hsm: Arc<dyn Token>,
+    token: Arc<dyn Token>,
     store: Store,
     recorder: Arc<Recorder>,
     ca_id: String,
@@ -77,7 +77,7 @@ pub(crate) enum OcspError {
 impl Ocsp {
     /// From here on what is issued waits for a response.
     pub(crate) async fn start(
-        hsm: Arc<dyn Token>,
+        token: Arc<dyn Token>,
         store: Store,
         ca: &IssuingCa,
         place: Place,
@@ -88,7 +88,7 @@ impl Ocsp {
             certificate,
             schedule,
         } = settings;
-        let algorithm = hsm.ocsp_signature_algorithm().ok_or(OcspError::NoKey)?;
+        let algorithm = token.ocsp_signature_algorithm().ok_or(OcspError::NoKey)?;
         let responder = Responder::new(certificate, algorithm)?;
         let ca_id = ca.id.clone();
         store
@@ -101,7 +101,7 @@ impl Ocsp {
         Ok(Self {
             issuers: issuers(&ca.certificate, schedule.sha256)?,
             lookups: Lookups::new(schedule.lookup_rate),
-            hsm,
+            token,
             store,
             recorder,
             ca_id,
@@ -182,7 +182,7 @@ impl Ocsp {
                 next_update,
             }
             .to_der()?;
-            let signature = self.hsm.sign_ocsp(REQUEST_ID, priority, &data).await?;
+            let signature = self.token.sign_ocsp(REQUEST_ID, priority, &data).await?;
             self.responder.verify(&data, &signature)?;
             let basic = BasicResponse {
                 data,

@@ -86,7 +86,7 @@ impl Finish {
         if intent.tbs_digest != linted.digest() {
             return Err(FinishError::Digest);
         }
-        let Generation { ca, hsm, .. } = &*context.generation;
+        let Generation { ca, token, .. } = &*context.generation;
         let certificate = sign(
             &context.generation,
             &intent.tbs,
@@ -101,8 +101,8 @@ impl Finish {
         let outcome = Outcome::Success {
             certificates: ca.with_chain(certificate.clone(), chain),
         };
-        let algorithms = reply::algorithms(profile, hsm.key_transports(), now);
-        let built = reply::build(&**hsm, &algorithms, recipient, &outcome, context).await;
+        let algorithms = reply::algorithms(profile, token.key_transports(), now);
+        let built = reply::build(&**token, &algorithms, recipient, &outcome, context).await;
         let issued_at = self.recorder.timestamp();
         let event = Event::RequestIssued {
             request: context.request(),
@@ -235,7 +235,7 @@ async fn sign(
     if openssl::sha::sha256(tbs) != *digest {
         return Err(FinishError::Digest);
     }
-    let signature = generation.hsm.sign_tbs(request_id, tbs).await?;
+    let signature = generation.token.sign_tbs(request_id, tbs).await?;
     Ok(generation.ca.assemble(tbs, &signature)?)
 }
 
@@ -244,7 +244,7 @@ fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
         serial: intent.serial.to_string().into(),
         tbs_digest: intent.tbs_digest.into(),
         key_id: generation.ca.key_id.as_str().into(),
-        token_serial: generation.hsm.token_serial().into(),
+        token_serial: generation.token.token_serial().into(),
     }
 }
 

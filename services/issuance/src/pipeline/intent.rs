@@ -59,14 +59,14 @@ impl Enrolment {
         linted: &Linted,
         context: &RequestContext,
     ) -> Result<Opening, End> {
-        let Generation { ca, hsm, .. } = &*context.generation;
+        let Generation { ca, token, .. } = &*context.generation;
         let now = self.recorder.timestamp();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
             serial: serial.to_string().into(),
             tbs_digest: linted.digest().into(),
             key_id: ca.key_id.as_str().into(),
-            token_serial: hsm.token_serial().into(),
+            token_serial: token.token_serial().into(),
         };
         let event = Event::IntentOpened {
             request: context.request(),

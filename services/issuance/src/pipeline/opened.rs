@@ -79,7 +79,7 @@ impl Opener {
         context: &RequestContext,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Undecipherable>, End> {
         let key = RaKey {
-            token: &*context.generation.hsm,
+            token: &*context.generation.token,
             keys: context.ra.keys,
             request_id: &context.request_id,
         };

@@ -41,7 +41,7 @@ impl Pipeline {
         let asked = listed(request, context)?;
         request.check_algorithms(&reply::algorithms(
             profile,
-            context.generation.hsm.key_transports(),
+            context.generation.token.key_transports(),
             self.recorder.now(),
         ))?;
         request.verify()?;

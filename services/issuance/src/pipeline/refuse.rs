@@ -120,12 +120,12 @@ impl Refusals {
         };
         let algorithms = reply::algorithms(
             profile,
-            context.generation.hsm.key_transports(),
+            context.generation.token.key_transports(),
             self.recorder.now(),
         );
         let recipient = ReplyRecipient::by_key(request);
         let built = reply::build(
-            &*context.generation.hsm,
+            &*context.generation.token,
             &algorithms,
             recipient,
             &outcome,

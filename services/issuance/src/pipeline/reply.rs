@@ -84,7 +84,7 @@ pub(super) async fn of(
     context: &RequestContext,
     now: SystemTime,
 ) -> Result<Vec<u8>, End> {
-    let token = &*context.generation.hsm;
+    let token = &*context.generation.token;
     let algorithms = algorithms(profile, token.key_transports(), now);
     build(token, &algorithms, recipient, outcome, context)
         .await

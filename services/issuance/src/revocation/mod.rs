@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "crl";
 
 /// Makes the CA's CRLs and holds the latest.
 pub(crate) struct Revocation {
-    hsm: Arc<dyn Token>,
+    token: Arc<dyn Token>,
     store: Store,
     ca: Arc<IssuingCa>,
     place: Place,
@@ -56,7 +56,7 @@ pub(crate) enum CrlError {
 
 impl Revocation {
     pub(crate) async fn load(
-        hsm: Arc<dyn Token>,
+        token: Arc<dyn Token>,
         store: Store,
         ca: Arc<IssuingCa>,
         place: Place,
@@ -71,7 +71,7 @@ impl Revocation {
         let revoked = store.revoked_entries(ca.id.clone()).await?;
         let wanted = revoked.iter().any(|entry| entry.revoked_at >= listed_until);
         Ok(Self {
-            hsm,
+            token,
             store,
             ca,
             place,
@@ -159,7 +159,7 @@ impl Revocation {
         };
         let entries: Vec<Entry> = revoked.iter().map(entry).collect();
         let tbs = list::tbs(&self.ca.issuer, edition, &entries)?;
-        let signature = self.hsm.sign_tbs(REQUEST_ID, &tbs).await?;
+        let signature = self.token.sign_tbs(REQUEST_ID, &tbs).await?;
         let der = self.ca.assemble(&tbs, &signature)?;
 
         let sha256 = openssl::sha::sha256(&der);
@@ -170,7 +170,7 @@ impl Revocation {
             next_update,
             entries: revoked.len() as u64,
             key_id: self.ca.key_id.as_str().into(),
-            token_serial: self.hsm.token_serial().into(),
+            token_serial: self.token.token_serial().into(),
         };
         let new = NewCrl {
             ca_id,

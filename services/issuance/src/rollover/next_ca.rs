@@ -59,7 +59,7 @@ impl Next {
             };
             let ra = present.ca.ra(quirks);
             let signer = RaSigner {
-                token: &*present.hsm,
+                token: &*present.token,
                 ra,
             };
             let list = self.ca().ca_certificates(quirks);

@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::growing::Growing;
 use super::inconsistent;
 
-/// Takes an export item by item, and holds each to what came before: what the signer sends has to lead to the root
+/// Takes an export item by item, and checks each against those before it: what the signer sends has to lead to the root
 /// that the log's key signed.
 pub struct Receiver {
     folder: Folder,

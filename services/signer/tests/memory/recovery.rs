@@ -56,7 +56,7 @@ async fn while_the_token_is_away_an_intent_stays_open_and_is_finished_without_a_
 
 #[tokio::test]
 async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_once_more() {
-    let (stand, _, _, _) = interrupted().await;
+    let (stand, device, csr, _) = interrupted().await;
     let open = stand.store.open_intents(None).await.unwrap();
     let serial = open[0].serial.clone();
     stand.after(Duration::from_secs(3_600)).await;
@@ -65,7 +65,14 @@ async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_o
     let abandoned = stand.last("intent.abandoned").await;
     assert_eq!(abandoned["serial"], serial.to_string());
 
+    assert!(stand.records("request.issued").await.is_empty());
+
+    // The same CSR, with the challenge of what was given up, in a new message.
     stand.break_ca_key(false);
+    let again = device.message(&stand.ca, PKCS_REQ, &csr).await;
+    let certificate = stand.send(&device, &again).await.certificate();
+    assert_ne!(stand.row(&certificate).await.serial, serial);
+    assert_eq!(stand.records("request.issued").await.len(), 1);
     stand.after(Duration::from_secs(86_400)).await;
     let listed = stand
         .crl()
@@ -73,6 +80,6 @@ async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_o
         .tbs_cert_list
         .revoked_certificates
         .unwrap();
+    assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].serial_number.as_bytes(), serial.as_bytes());
-    assert!(stand.records("request.issued").await.is_empty());
 }

@@ -19,7 +19,7 @@ const IN_FLIGHT: usize = 2;
 /// More than that at the most sessions that a worker has.
 const QUEUE: usize = 256;
 
-/// What the token costs.
+/// The cost of the token.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Floor {
     pub(super) signatures: u64,

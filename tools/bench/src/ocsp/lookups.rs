@@ -34,7 +34,7 @@ pub(super) struct Lookups {
     task: JoinHandle<()>,
 }
 
-/// What was seen.
+/// The answers so far.
 #[derive(Default)]
 pub(super) struct Seen {
     answers: Vec<(Instant, Duration)>,

@@ -1,4 +1,4 @@
-//! What the processes cost and what the signer tells of its schedule, from outside.
+//! The cost of the processes, and the schedule as the signer reports it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::failure::{Failure, OrFail, Outcome};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// The worker tells its counts with each health probe, once a second.
+/// The worker tells its counts with each health probe, once per second.
 const TOLD: Duration = Duration::from_secs(10);
 /// The role of the responder's key.
 const ROLE: &str = "ocsp-sign";
@@ -177,7 +177,7 @@ impl Drop for Meter {
 
 async fn watch(http: Http, metrics: String, wal: PathBuf, extremes: Arc<Mutex<Extremes>>) {
     loop {
-        // A signer that does not answer is told of by whoever reads next.
+        // A signer that does not answer is reported by the next reading.
         let text = scrape(&http, &metrics).await.unwrap_or_default();
         let octets = std::fs::metadata(&wal).map_or(0, |file| file.len());
         {

@@ -61,7 +61,7 @@ impl OcspBench {
     }
 }
 
-/// What is run, and by which settings.
+/// The run and its settings.
 struct Plan {
     certificates: u32,
     rate: u32,

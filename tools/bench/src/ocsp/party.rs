@@ -56,7 +56,7 @@ impl Party {
         request.or_fail("a request cannot be built")
     }
 
-    /// What an answer to that request says at the time `now`.
+    /// Reads and verifies an answer to that request at the time `now`.
     pub(super) fn read(
         &self,
         hash: CertIdHash,

@@ -59,7 +59,7 @@ struct Scene<'a> {
     lookups: Lookups,
 }
 
-/// What came of the first signing.
+/// The result of the first signing.
 struct First {
     phase: Phase,
     survey: OcspSurvey,

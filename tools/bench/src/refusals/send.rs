@@ -21,7 +21,7 @@ use crate::server;
 /// Rounds that are sent and not noted: the first requests find handles, fill caches and open connections.
 const WARM_UP: usize = 4;
 
-/// What was seen of each cause.
+/// The observations for each cause.
 #[derive(Default)]
 pub(super) struct Seen {
     /// From the first octet of the request to the last of the reply.

@@ -1,4 +1,4 @@
-//! What the run showed, and which bounds were held.
+//! The results of the run, and which bounds were held.
 
 mod bounds;
 mod lines;
@@ -106,7 +106,7 @@ pub(super) struct Enrolments {
     responses_per_second: f64,
 }
 
-/// What a large store takes beside time.
+/// The size of a large store in files and in memory.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Scale {
     pub(super) store_octets: u64,
