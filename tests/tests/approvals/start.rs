@@ -1,13 +1,12 @@
-//! The demands that the signer makes on its policy when it starts, and for how long a version holds.
+//! The demands that the signer makes on its policy when it starts.
 
 use anyhow::{Context, Result};
 use assay_tests::installation::{Installation, binary, set};
-use assay_tests::operator::Operator;
 use assay_tests::tiers::Tiers;
-use assay_tests::{tool, wait};
+use assay_tests::tool;
 use tokio::process::Command;
 
-use crate::scene::{approved, enrol, number, proposed, status};
+use crate::scene::{approved, number, proposed, status};
 
 /// Starts the signer alone and takes the one line that it refuses with.
 async fn start_refused(installation: &Installation) -> Result<String> {
@@ -132,53 +131,6 @@ async fn every_key_of_the_policy_table_deleted_misspelt_or_doubled_is_named() ->
         }
     }
     assert_eq!(keys, 5);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_version_that_expires_permits_nothing_any_more() -> Result<()> {
-    let installation = Installation::start().await?;
-    let challenge = installation.challenge("CN=late,O=Example", &[]).await?;
-    // Within the days before an end that the signer warns in, and soon over.
-    let short = approved(&installation, &["--expires", "8s"]).await?;
-    installation.activate(&short).await?.succeeded()?;
-    let mut operator = Operator::connect(&installation.ready().dir).await?;
-    wait::until("the warning", wait::REACTION, async || {
-        let warnings = Operator::connect(&installation.ready().dir)
-            .await?
-            .status()
-            .await?
-            .warnings;
-        let told = warnings
-            .iter()
-            .any(|line| line.contains("expires in 0 days"));
-        Ok(told.then_some(()))
-    })
-    .await?;
-    wait::until("the end of the version", wait::REACTION, async || {
-        let status = Operator::connect(&installation.ready().dir)
-            .await?
-            .status()
-            .await?;
-        let over = status.causes.iter().any(|line| line.contains("expired"));
-        Ok((over && !status.ready).then_some(()))
-    })
-    .await?;
-    let before = operator.audit(0).await?.len() as u64;
-    enrol(
-        &installation,
-        installation.url("devices")?,
-        "late",
-        &challenge,
-    )
-    .await?
-    .failed()?;
-    let records = operator.audit(before).await?;
-    let refusal = records
-        .iter()
-        .find(|record| record.kind() == "request.refused")
-        .context("no refusal")?;
-    assert_eq!(refusal.text("rule"), "POL-03");
     Ok(())
 }
 

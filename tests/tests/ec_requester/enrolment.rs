@@ -80,37 +80,6 @@ fn path(file: &Path) -> Result<&str> {
     file.to_str().context("a path in UTF-8")
 }
 
-#[tokio::test]
-async fn a_retransmission_gets_the_stored_reply_and_an_equal_csr_the_same_certificate() -> Result<()>
-{
-    let mut scene = Scene::set().await?;
-    let challenge = scene.challenge("sensor-1").await?;
-    let device = Device::on_curve(P256, &challenge)?;
-    let csr = device.csr(&subject("sensor-1"), Some(&challenge), &[])?;
-    let message = device.pkcs_req(&scene.anchors, &csr).await?;
-    let url = scene.installation.url_of(PROFILE)?;
-    let first = http::post(&url, &message.bytes).await?;
-    let answer = device.read(&scene.anchors, &message, &first.body).await?;
-    let certificate = answer.certificate()?.to_vec();
-
-    let (signed, decrypted) = (
-        scene.operations("ca-sign").await?,
-        scene.operations("ra-decrypt").await?,
-    );
-    let second = http::post(&url, &message.bytes).await?;
-    assert_eq!(second.body, first.body, "byte for byte");
-    assert!((scene.operations("ra-decrypt").await? - decrypted).abs() < f64::EPSILON);
-
-    // What a device does whose first reply was lost with the signer: the challenge comes again, inside of the CSR.
-    let anew = device.pkcs_req(&scene.anchors, &csr).await?;
-    let (answer, record) = scene.post(PROFILE, &device, &anew).await?;
-    assert_eq!(answer.certificate()?, certificate);
-    assert_eq!(record.kind(), "request.replayed");
-    assert_eq!(record.text("reply_envelope"), "password");
-    assert!((scene.operations("ca-sign").await? - signed).abs() < f64::EPSILON);
-    Ok(())
-}
-
 /// Recovery finishes a certificate without its CertRep: nobody knows the challenge any more. The device brings it again.
 #[tokio::test]
 async fn a_reply_that_was_lost_is_made_anew_from_the_same_message() -> Result<()> {

@@ -1,8 +1,7 @@
-//! Requesters with elliptic-curve keys: enrolled and renewed, answered under their challenge, and refused where there is
-//! no such secret, before anything is signed.
+//! Requesters with elliptic-curve keys: replies opened by OpenSSL, our own client, and a signer that lost its replies. The
+//! in-memory tests of the signer cover what is refused.
 
 mod enrolment;
-mod refusals;
 mod renewal;
 
 use anyhow::{Context, Result};
@@ -36,16 +35,6 @@ impl Scene {
         })
     }
 
-    /// A device that was issued its first certificate, which it holds.
-    async fn enrol(&mut self, curve: Nid, name: &str) -> Result<Device> {
-        let challenge = self.challenge(name).await?;
-        let device = Device::on_curve(curve, &challenge)?;
-        let csr = device.csr(&subject(name), Some(&challenge), &[])?;
-        let message = device.pkcs_req(&self.anchors, &csr).await?;
-        let (answer, _) = self.post(PROFILE, &device, &message).await?;
-        Ok(device.holding(answer.certificate()?))
-    }
-
     async fn challenge(&self, name: &str) -> Result<String> {
         let subject = subject(name);
         self.installation.challenge_of(PROFILE, &subject).await
@@ -67,13 +56,6 @@ impl Scene {
             anyhow::bail!("not one terminal record: {records:?}");
         };
         Ok((answer, record.clone()))
-    }
-
-    /// Token operations so far in this role.
-    async fn operations(&self, role: &str) -> Result<f64> {
-        let metrics = self.metrics().await?;
-        let role = format!("role=\"{role}\"");
-        Ok(metrics.sum("assay_token_operation_seconds_count", &[&role]))
     }
 
     async fn metrics(&self) -> Result<Metrics> {

@@ -2,8 +2,6 @@
 //! processes, and the audit log must tell of it.
 
 mod challenges;
-mod queries;
-mod refused_renewals;
 mod renewal;
 mod revocation;
 mod struck_off;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use assay_proto::v1::ChallengeItem;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_store::CertificateState;
 use openssl::x509::X509;
@@ -109,7 +108,7 @@ async fn a_name_of_the_inventory_gets_one_certificate_under_the_shared_challenge
     let message = device.pkcs_req(&stand.ca, &name, &challenge).await;
     stand.refused("fleet", &device, &message, "CHA-05").await;
 
-    stand.add_to_inventory("truck-1").await;
+    stand.add_to_inventory("fleet", "truck-1").await;
     let message = device.pkcs_req(&stand.ca, &name, &challenge).await;
     let answer = stand.send_to("fleet", &stand.ca, &device, &message).await;
     assert!(stand.ca.has_issued(&answer.certificate()).unwrap());
@@ -317,11 +316,7 @@ async fn a_challenge_of_one_profile_is_of_no_use_under_another() {
     })
     .await;
     let device = Device::new();
-    let item = ChallengeItem {
-        subject: subject("pump-1"),
-        sans: Vec::new(),
-    };
-    let (_, challenge) = stand.issue("others", vec![item]).await;
+    let challenge = stand.challenge_of("others", &subject("pump-1")).await;
     let message = device
         .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
         .await;

@@ -2,11 +2,13 @@
 //! that repeats.
 #![cfg(test)]
 
+mod elliptic;
 mod enrolment;
 mod policy;
 mod queries;
 mod recovery;
 mod refusals;
+mod renewals;
 mod revocation;
 mod rollover;
 mod support;

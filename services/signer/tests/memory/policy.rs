@@ -106,9 +106,9 @@ async fn a_stop_holds_at_once_and_over_a_restart_until_an_approved_version_resum
     let message = device
         .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
         .await;
-    stand.stop("devices").await;
+    assert!(stand.stop("devices").await);
+    assert!(!stand.stop("devices").await, "it was stopped before");
     stand.refused("devices", &device, &message, "POL-04").await;
-    assert_eq!(stand.decryptions(), 0);
     stand.restart().await.unwrap();
     stand.refused("devices", &device, &message, "POL-04").await;
 
@@ -123,15 +123,17 @@ async fn a_stop_holds_at_once_and_over_a_restart_until_an_approved_version_resum
     resuming.approvers.pop();
     stand.activate(&resuming).await.unwrap_err();
     stand.refused("devices", &device, &message, "POL-04").await;
+    assert_eq!(stand.decryptions(), 0);
     resuming.approvers.push("third");
     stand.activate(&resuming).await.unwrap();
     let activated = stand.last("policy.activated").await;
     assert_eq!(activated["resumed"], serde_json::json!(["devices"]));
+    assert_eq!(stand.records("profile.stopped").await.len(), 1);
     stand.send(&device, &message).await.certificate();
 }
 
 #[tokio::test]
-async fn a_version_that_expires_permits_nothing_any_more() {
+async fn a_version_warns_before_it_expires_and_permits_nothing_any_more_after() {
     let stand = Stand::new().await;
     let device = Device::new();
     let mut brief = stand.propose(&devices()).await;
@@ -141,7 +143,15 @@ async fn a_version_that_expires_permits_nothing_any_more() {
     let message = device
         .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
         .await;
+    stand.tend().await;
+    let status = stand.status().await;
+    assert!(status.ready, "{:?}", status.causes);
+    let says = |lines: &[String], wanted| lines.iter().any(|line| line.contains(wanted));
+    assert!(says(&status.warnings, "version 2 expires in 0 days"));
     stand.after(Duration::from_secs(3_600)).await;
+    let status = stand.status().await;
+    assert!(!status.ready && says(&status.causes, "version 2 expired"));
+    assert!(!says(&status.warnings, "expires in"));
     stand.refused("devices", &device, &message, "POL-03").await;
     assert_eq!(stand.decryptions(), 0);
 }

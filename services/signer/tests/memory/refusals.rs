@@ -6,13 +6,9 @@ use assay_proto::v1::ChallengeItem;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_scep::FailInfo;
 
-use crate::support::{
-    Answer, DEVICES, Device, Message, PKCS_REQ, RENEWAL_REQ, Setup, Stand, changed, subject,
-};
+use crate::support::{Answer, DEVICES, Device, PKCS_REQ, Setup, Stand, changed, subject};
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Both message types by which a certificate may sign its own renewal.
-const EITHER: [&str; 2] = [RENEWAL_REQ, PKCS_REQ];
 
 #[tokio::test]
 async fn an_unknown_profile_and_a_malformed_message_get_no_cert_rep() {
@@ -118,93 +114,4 @@ async fn past_the_quota_of_a_name_nothing_is_issued_until_the_next_hour() {
         .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
         .await;
     stand.send(&other, &message).await.certificate();
-}
-
-#[tokio::test]
-async fn a_certificate_that_is_held_revoked_or_expired_renews_nothing() {
-    let stand = Stand::new().await;
-    let device = Device::new();
-    let certificate = stand.enrol(&device, &subject("pump-1")).await;
-    let holder = device.holding(&certificate);
-    let csr = Device::other().csr(&subject("pump-1"), None);
-    stand
-        .revoke(&certificate, "certificate-hold")
-        .await
-        .unwrap();
-    for message_type in EITHER {
-        let message = holder.message(&stand.ca, message_type, &csr).await;
-        stand.refused("devices", &holder, &message, "SIG-10").await;
-    }
-    stand.release(&certificate).await.unwrap();
-    let message = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
-    stand.send(&holder, &message).await.certificate();
-
-    let revoked = stand.enrol(&device, &subject("pump-3")).await;
-    let holder = device.holding(&revoked);
-    let csr = Device::other().csr(&subject("pump-3"), None);
-    stand.revoke(&revoked, "key-compromise").await.unwrap();
-    for message_type in EITHER {
-        let message = holder.message(&stand.ca, message_type, &csr).await;
-        stand.refused("devices", &holder, &message, "SIG-10").await;
-    }
-
-    let expiring = stand.enrol(&device, &subject("pump-2")).await;
-    let holder = device.holding(&expiring);
-    let csr = Device::other().csr(&subject("pump-2"), None);
-    stand.clock.advance(91 * DAY);
-    for message_type in EITHER {
-        let message = holder.message(&stand.ca, message_type, &csr).await;
-        stand.refused("devices", &holder, &message, "SIG-10").await;
-    }
-}
-
-#[tokio::test]
-async fn a_renewal_of_a_stranger_or_of_other_names_or_under_another_profile_is_refused() {
-    let others = changed(DEVICES, "");
-    let stand = Stand::with(Setup {
-        profiles: Some(vec![("devices", DEVICES.to_owned()), ("others", others)]),
-        ..Setup::default()
-    })
-    .await;
-    let (device, new) = (Device::new(), Device::other());
-    let certificate = stand.enrol(&device, &subject("pump-1")).await;
-    let holder = device.holding(&certificate);
-    let own = new.csr(&subject("pump-1"), None);
-    let message = new.message(&stand.ca, RENEWAL_REQ, &own).await;
-    stand.refused("devices", &new, &message, "SIG-09").await;
-
-    let other_name = new.csr(&subject("pump-2"), None);
-    let guessed = new.csr(&subject("pump-1"), Some("guessed"));
-    for message_type in EITHER {
-        let refuse = async |profile: &str, csr: &[u8], rule: &str| {
-            let message: Message = holder.message(&stand.ca, message_type, csr).await;
-            stand.refused(profile, &holder, &message, rule).await
-        };
-        refuse("devices", &other_name, "SUB-05").await;
-        refuse("devices", &guessed, "SIG-11").await;
-        refuse("others", &own, "REN-02").await;
-    }
-}
-
-#[tokio::test]
-async fn a_renewal_too_early_or_over_the_same_key_is_refused_where_the_profile_says_so() {
-    let late = changed(DEVICES, "[renewal]\nwindow = '1d'\nsame_key = false");
-    let stand = Stand::with(Setup {
-        profiles: Some(vec![("devices", changed(&late, "default = true"))]),
-        ..Setup::default()
-    })
-    .await;
-    let device = Device::new();
-    let certificate = stand.enrol(&device, &subject("pump-1")).await;
-    let holder = device.holding(&certificate);
-    let fresh = Device::other().csr(&subject("pump-1"), None);
-    let message = holder.message(&stand.ca, RENEWAL_REQ, &fresh).await;
-    stand.refused("devices", &holder, &message, "REN-04").await;
-
-    stand.clock.advance(89 * DAY + DAY / 2);
-    let same = device.csr(&subject("pump-1"), None);
-    let message = holder.message(&stand.ca, RENEWAL_REQ, &same).await;
-    stand.refused("devices", &holder, &message, "REN-05").await;
-    let message = holder.message(&stand.ca, RENEWAL_REQ, &fresh).await;
-    stand.send(&holder, &message).await.certificate();
 }

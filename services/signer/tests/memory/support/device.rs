@@ -4,18 +4,20 @@ use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_scep::client::{CertRep, PkiMessageBuilder, assemble_csr, new_csr_info};
 use assay_scep::{
     Decryptor, Digest, FailInfo, IssuerAndSerial, IssuerAndSubject, KeyTransport, Limits,
-    MessageSigner, Nonce, PkiStatus,
+    MessageSigner, Nonce, PkiStatus, Secret,
 };
 use assay_software_token::Ca;
 use der::Encode;
 use openssl::asn1::Asn1Time;
-use openssl::bn::BigNum;
+use openssl::bn::{BigNum, BigNumRef};
+use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::pkey::{PKey, Private};
+use openssl::nid::Nid;
+use openssl::pkey::{HasPublic, PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef};
 use x509_cert::name::Name;
 use zeroize::Zeroizing;
 
@@ -24,14 +26,17 @@ use super::seams::BEGIN;
 
 pub(crate) const RENEWAL_REQ: &str = "17";
 pub(crate) const PKCS_REQ: &str = "19";
-pub(crate) const CERT_POLL: &str = "20";
+const CERT_POLL: &str = "20";
 pub(crate) const GET_CERT: &str = "21";
 pub(crate) const GET_CRL: &str = "22";
 
-/// An RSA key with the certificate that its messages are signed under: a transient one, or one that was issued.
+/// A key with the certificate that its messages are signed under: a transient one, or one that was issued.
+#[derive(Clone)]
 pub(crate) struct Device {
     key: PKey<Private>,
     certificate: Vec<u8>,
+    /// Opens the replies where the key cannot decrypt.
+    challenge: Option<Secret>,
 }
 
 /// A pkiMessage, and what its answer must name.
@@ -72,40 +77,64 @@ impl Device {
         Self::with(key("other-device"))
     }
 
+    /// A new key on this curve. Replies are opened by the challenge.
+    pub(crate) fn on_curve(curve: Nid, challenge: &str) -> Self {
+        let group = EcGroup::from_curve_name(curve).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        Self::with(key).knowing(challenge)
+    }
+
     fn with(key: PKey<Private>) -> Self {
         let mut name = X509NameBuilder::new().unwrap();
         name.append_entry_by_text("CN", "transient").unwrap();
         let name = name.build();
-        let mut builder = X509Builder::new().unwrap();
-        builder.set_version(2).unwrap();
-        builder.set_subject_name(&name).unwrap();
-        builder.set_issuer_name(&name).unwrap();
         // Of its own, as the issuer's name is not: recipients are told apart by the two.
         let serial = openssl::sha::sha256(&key.public_key_to_der().unwrap());
         let serial = BigNum::from_slice(&serial[..8]).unwrap();
-        let serial = serial.to_asn1_integer().unwrap();
-        builder.set_serial_number(&serial).unwrap();
-        let at = |seconds| Asn1Time::from_unix(BEGIN.seconds() + seconds).unwrap();
-        builder.set_not_before(&at(0)).unwrap();
-        builder.set_not_after(&at(86_400)).unwrap();
-        builder.set_pubkey(&key).unwrap();
-        builder.sign(&key, MessageDigest::sha256()).unwrap();
-        let certificate = builder.build().to_der().unwrap();
-        Self { key, certificate }
+        Self {
+            certificate: signed_certificate(&name, &name, &serial, &key, &key),
+            key,
+            challenge: None,
+        }
+    }
+
+    /// The same device with another challenge to open its replies by.
+    pub(crate) fn knowing(&self, challenge: &str) -> Self {
+        Self {
+            challenge: Some(Secret::new(challenge.to_owned())),
+            ..self.clone()
+        }
+    }
+
+    /// The same key under a certificate of another CA that took the name of `ca`.
+    pub(crate) fn forged(&self, ca: &Ca, serial: &BigNumRef) -> Self {
+        let name = ca.ca.certificate.subject_name();
+        let certificate = signed_certificate(name, name, serial, &self.key, &key("decoy"));
+        self.holding(&certificate)
     }
 
     /// The same key under the certificate that it was issued.
     pub(crate) fn holding(&self, certificate: &[u8]) -> Self {
         Self {
-            key: self.key.clone(),
             certificate: certificate.to_vec(),
+            ..self.clone()
         }
     }
 
     pub(crate) fn csr(&self, subject: &str, challenge: Option<&str>) -> Vec<u8> {
+        self.csr_with(subject, challenge, &[])
+    }
+
+    /// A CSR with these extensions, each a whole DER Extension.
+    pub(crate) fn csr_with(
+        &self,
+        subject: &str,
+        challenge: Option<&str>,
+        extensions: &[Vec<u8>],
+    ) -> Vec<u8> {
         let subject: Name = subject.parse().unwrap();
         let spki = self.key.public_key_to_der().unwrap();
-        let info = new_csr_info(&subject.to_der().unwrap(), &spki, challenge, &[]);
+        let info = new_csr_info(&subject.to_der().unwrap(), &spki, challenge, extensions);
         assemble_csr(&info, Digest::Sha256, &self.signature(&info).unwrap())
     }
 
@@ -157,10 +186,22 @@ impl Device {
     /// GetCert or GetCRL about a certificate.
     pub(crate) async fn query(&self, ca: &Ca, message_type: &str, certificate: &[u8]) -> Message {
         let certificate = X509::from_der(certificate).unwrap();
-        let serial = certificate.serial_number().to_bn().unwrap().to_vec();
+        let serial = certificate.serial_number().to_bn().unwrap();
+        let issuer = certificate.issuer_name();
+        self.query_by(ca, message_type, issuer, &serial).await
+    }
+
+    /// GetCert or GetCRL about a serial number of this issuer.
+    pub(crate) async fn query_by(
+        &self,
+        ca: &Ca,
+        message_type: &str,
+        issuer: &X509NameRef,
+        serial: &BigNumRef,
+    ) -> Message {
         let content = IssuerAndSerial {
-            issuer_der: certificate.issuer_name().to_der().unwrap(),
-            serial,
+            issuer_der: issuer.to_der().unwrap(),
+            serial: serial.to_vec(),
         };
         self.message(ca, message_type, &content.to_der()).await
     }
@@ -173,29 +214,63 @@ impl Device {
             Outcome::UnknownProfile(_) => return Answer::UnknownProfile,
             Outcome::Busy(_) => return Answer::Busy,
         };
-        let reply = CertRep::parse(&cert_rep, &Limits::default()).unwrap();
-        reply.verify(&ca.ra_sign.der().unwrap()).unwrap();
-        assert_eq!(reply.transaction_id().as_str(), message.transaction_id);
-        let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
-        assert_eq!(nonce, Some(message.nonce.as_slice()));
-        match reply.status() {
-            PkiStatus::Failure => Answer::Refused(reply.fail_info().unwrap()),
-            PkiStatus::Pending => Answer::Pending,
-            PkiStatus::Success => match reply.open(self, &self.certificate).await.unwrap() {
-                Ok(certificates) if !certificates.is_empty() => {
-                    Answer::Issued(certificates.into_iter().next().unwrap())
+        let reply = message.verified(ca, &cert_rep);
+        let first = |certificates: Vec<_>| Answer::Issued(certificates.into_iter().next().unwrap());
+        match (reply.status(), &self.challenge) {
+            (PkiStatus::Failure, _) => Answer::Refused(reply.fail_info().unwrap()),
+            (PkiStatus::Pending, _) => Answer::Pending,
+            (PkiStatus::Success, Some(challenge)) => {
+                first(reply.open_with_password(challenge).unwrap())
+            }
+            (PkiStatus::Success, None) => {
+                match reply.open(self, &self.certificate).await.unwrap() {
+                    Ok(certificates) if !certificates.is_empty() => first(certificates),
+                    Ok(_) | Err(_) => {
+                        let crl = reply.open_crl(self, &self.certificate).await.unwrap();
+                        Answer::Crl(crl.unwrap())
+                    }
                 }
-                Ok(_) | Err(_) => {
-                    let crl = reply.open_crl(self, &self.certificate).await.unwrap();
-                    Answer::Crl(crl.unwrap())
-                }
-            },
+            }
         }
     }
 
     fn signature(&self, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
         Signer::new(MessageDigest::sha256(), &self.key)?.sign_oneshot_to_vec(octets)
     }
+}
+
+impl Message {
+    /// The CertRep, if it is the answer of this CA's RA to this very message.
+    pub(crate) fn verified(&self, ca: &Ca, cert_rep: &[u8]) -> CertRep {
+        let reply = CertRep::parse(cert_rep, &Limits::default()).unwrap();
+        reply.verify(&ca.ra_sign.der().unwrap()).unwrap();
+        assert_eq!(reply.transaction_id().as_str(), self.transaction_id);
+        let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
+        assert_eq!(nonce, Some(self.nonce.as_slice()));
+        reply
+    }
+}
+
+/// A certificate over `key`, DER, valid for a day from the beginning.
+fn signed_certificate(
+    subject: &X509NameRef,
+    issuer: &X509NameRef,
+    serial: &BigNumRef,
+    key: &PKeyRef<impl HasPublic>,
+    by: &PKeyRef<Private>,
+) -> Vec<u8> {
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_subject_name(subject).unwrap();
+    builder.set_issuer_name(issuer).unwrap();
+    let serial = serial.to_asn1_integer().unwrap();
+    builder.set_serial_number(&serial).unwrap();
+    let at = |seconds| Asn1Time::from_unix(BEGIN.seconds() + seconds).unwrap();
+    builder.set_not_before(&at(0)).unwrap();
+    builder.set_not_after(&at(86_400)).unwrap();
+    builder.set_pubkey(key).unwrap();
+    builder.sign(by, MessageDigest::sha256()).unwrap();
+    builder.build().to_der().unwrap()
 }
 
 impl MessageSigner for Device {

@@ -8,7 +8,8 @@ use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest, ChallengeItem,
     CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest, InventoryItem,
     IssueChallengesRequest, PolicyBasisRequest, ReleaseCertificateRequest,
-    RevokeCertificateRequest, RevokeChallengeRequest, StopProfileRequest,
+    RevokeCertificateRequest, RevokeChallengeRequest, StatusReply, StatusRequest,
+    StopProfileRequest,
 };
 use assay_runtime::identity::Role;
 use assay_software_token::Proposed;
@@ -53,23 +54,36 @@ impl Stand {
         checked.unwrap().into_inner()
     }
 
-    /// Stops a profile.
-    pub(crate) async fn stop(&self, profile: &str) {
+    /// Stops a profile, and says whether that changed anything.
+    pub(crate) async fn stop(&self, profile: &str) -> bool {
         let request = StopProfileRequest {
             profile: profile.to_owned(),
             reason: "a device was stolen".to_owned(),
         };
         let stopped = self.signer.administration();
-        stopped.stop_profile(Self::operator(request)).await.unwrap();
+        let stopped = stopped.stop_profile(Self::operator(request)).await;
+        stopped.unwrap().into_inner().changed
+    }
+
+    /// What the signer says of itself.
+    pub(crate) async fn status(&self) -> StatusReply {
+        let request = Self::operator(StatusRequest::default());
+        let status = self.signer.administration().status(request).await;
+        status.unwrap().into_inner()
     }
 
     /// A one-time challenge of `devices` for this subject.
     pub(crate) async fn challenge(&self, subject: &str) -> String {
+        self.challenge_of("devices", subject).await
+    }
+
+    /// A one-time challenge of `profile` for this subject.
+    pub(crate) async fn challenge_of(&self, profile: &str, subject: &str) -> String {
         let item = ChallengeItem {
             subject: subject.to_owned(),
             sans: Vec::new(),
         };
-        self.issue("devices", vec![item]).await.1
+        self.issue(profile, vec![item]).await.1
     }
 
     /// Id and secret of a one-time challenge of `profile`, or of a static one where no subject is given.
@@ -93,10 +107,10 @@ impl Stand {
         revoked.unwrap();
     }
 
-    /// Adds a name to the inventory of `fleet`.
-    pub(crate) async fn add_to_inventory(&self, name: &str) {
+    /// Adds a name to the inventory of `profile`.
+    pub(crate) async fn add_to_inventory(&self, profile: &str, name: &str) {
         let request = AddInventoryRequest {
-            profile: "fleet".to_owned(),
+            profile: profile.to_owned(),
             items: vec![InventoryItem {
                 name: name.to_owned(),
                 ..Default::default()
