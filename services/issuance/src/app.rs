@@ -20,6 +20,7 @@ use crate::generation::{Generation, Place};
 use crate::issuing_ca::RaState;
 use crate::load_active::load_active;
 use crate::log::Log;
+use crate::ocsp::Ocsp;
 use crate::pipeline::{Finish, LEAST_TICK, Pipeline, Refusals};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
@@ -247,15 +248,23 @@ impl Issuance {
         &self.readiness
     }
 
-    /// Does once, now, what its tasks do by schedule: what is due of upkeep, of a rollover and of the log.
+    /// Does once, now, what its tasks do by schedule: what is due of upkeep, of a rollover, of OCSP and of the log.
     ///
     /// # Errors
     /// Where no checkpoint can be signed.
     pub async fn tend(&self) -> Result<(), StartFailure> {
         self.upkeep.look().await;
         self.rollover.look().await;
+        for ocsp in self.responders() {
+            ocsp.look(&self.readiness).await;
+        }
         let policy_hash = self.parts.policies.active().model_hash();
         Ok(self.parts.log.checkpoint(policy_hash).await?)
+    }
+
+    fn responders(&self) -> impl Iterator<Item = &Arc<Ocsp>> {
+        let all = self.parts.generations.all();
+        all.filter_map(|generation| generation.ocsp.as_ref())
     }
 
     /// Starts its tasks, which run until the shutdown.
@@ -281,8 +290,7 @@ impl Issuance {
             readiness.clone(),
             shutdown.clone(),
         ));
-        let responders = parts.generations.all();
-        for ocsp in responders.filter_map(|generation| generation.ocsp.as_ref()) {
+        for ocsp in self.responders() {
             shutdown.spawn(Arc::clone(ocsp).run(readiness.clone(), shutdown.clone()));
         }
     }

@@ -11,7 +11,7 @@ mod statuses;
 
 use anyhow::Result;
 use assay_tests::device::{Anchors, Device};
-use assay_tests::installation::{Installation, set};
+use assay_tests::installation::Installation;
 use assay_tests::metrics::Metrics;
 use assay_tests::ocsp::Responder;
 use assay_tests::{http, wait};
@@ -30,18 +30,6 @@ impl Scene {
             responder: Responder::of(&installation)?,
             installation,
         })
-    }
-
-    /// The same with other settings in `[ocsp]`.
-    async fn with(settings: &[(&str, toml::Value)]) -> Result<Self> {
-        let mut scene = Self::set().await?;
-        scene.installation.stop().await?;
-        for (key, value) in settings {
-            let file = scene.installation.path("signer.toml");
-            set(&file, &["ocsp", key], value.clone())?;
-        }
-        scene.serve().await?;
-        Ok(scene)
     }
 
     async fn serve(&mut self) -> Result<()> {

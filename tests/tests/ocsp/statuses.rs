@@ -75,17 +75,6 @@ async fn the_responders_certificate_is_a_delegation_for_gnutls_too() -> Result<(
     Ok(())
 }
 
-/// At once, where no frontend has it in memory: the change was answered only when its response was signed.
-#[tokio::test]
-async fn a_change_is_signed_before_the_operator_is_answered() -> Result<()> {
-    let scene = Scene::set().await?;
-    let device = crate::enrol(&scene.installation, "pump-1").await?;
-    let revoke = ["cert", "revoke", &serial_hex(&device)?];
-    scene.installation.assay(&revoke).await?.succeeded()?;
-    assert_eq!(scene.responder.status(&device).await?, "unspecified");
-    Ok(())
-}
-
 #[tokio::test]
 async fn the_certificate_names_the_responder_and_a_get_gives_what_a_post_does() -> Result<()> {
     let scene = Scene::set().await?;

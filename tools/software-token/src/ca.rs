@@ -8,8 +8,10 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, PKeyRef, Private};
-use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use openssl::x509::extension::{
+    BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+};
+use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
 
 /// From notBefore to notAfter.
 pub type Validity = Range<Timestamp>;
@@ -22,7 +24,7 @@ pub struct Pair {
     pub certificate: X509,
 }
 
-/// A CA and the two certificates of its RA.
+/// A CA, its RA and its OCSP responder.
 pub struct Ca {
     /// The CA, P-256 and self-signed.
     pub ca: Pair,
@@ -30,6 +32,10 @@ pub struct Ca {
     pub ra_enc: Pair,
     /// The key that signs replies.
     pub ra_sign: Pair,
+    /// The key for both uses, where there is one.
+    pub ra_single: Option<Pair>,
+    /// The key that signs OCSP responses, P-256.
+    pub ocsp: Pair,
 }
 
 impl Pair {
@@ -39,7 +45,18 @@ impl Pair {
     /// OpenSSL fails.
     pub fn self_signed(name: &str, validity: &Validity) -> Result<Self> {
         let key = p256()?;
-        let certificate = certificate(name, &key, None, validity)?;
+        let certificate = certificate(name, &key, None, None, validity)?;
+        Ok(Self { key, certificate })
+    }
+
+    fn issue(
+        &self,
+        name: &str,
+        key: PKey<Private>,
+        purpose: Option<X509Extension>,
+        validity: &Validity,
+    ) -> Result<Self> {
+        let certificate = certificate(name, &key, Some(self), purpose, validity)?;
         Ok(Self { key, certificate })
     }
 
@@ -65,19 +82,29 @@ impl Ca {
     ) -> Result<Self> {
         let key = p256()?;
         let ca = Pair {
-            certificate: certificate(name, &key, None, validity)?,
+            certificate: certificate(name, &key, None, None, validity)?,
             key,
         };
-        let ra = |role: &str, key: PKey<Private>| -> Result<Pair> {
-            let name = format!("{name} {role}");
-            let certificate = certificate(&name, &key, Some(&ca), validity)?;
-            Ok(Pair { key, certificate })
-        };
-        let (ra_enc, ra_sign) = (ra("ra-decrypt", ra_enc)?, ra("ra-sign", ra_sign)?);
+        let name = |role: &str| format!("{name} {role}");
+        let purpose = ExtendedKeyUsage::new().other("OCSPSigning").build()?;
         Ok(Self {
+            ra_enc: ca.issue(&name("ra-decrypt"), ra_enc, None, validity)?,
+            ra_sign: ca.issue(&name("ra-sign"), ra_sign, None, validity)?,
+            ra_single: None,
+            ocsp: ca.issue(&name("ocsp-sign"), p256()?, Some(purpose), validity)?,
             ca,
-            ra_enc,
-            ra_sign,
+        })
+    }
+
+    /// The same CA with an RSA key for both uses.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn with_single_ra(self, key: PKey<Private>, validity: &Validity) -> Result<Self> {
+        let single = self.ca.issue("ra-single", key, None, validity)?;
+        Ok(Self {
+            ra_single: Some(single),
+            ..self
         })
     }
 
@@ -100,6 +127,7 @@ fn certificate(
     name: &str,
     key: &PKeyRef<Private>,
     issuer: Option<&Pair>,
+    purpose: Option<X509Extension>,
     validity: &Validity,
 ) -> Result<X509> {
     let mut names = X509NameBuilder::new()?;
@@ -125,6 +153,9 @@ fn certificate(
         let context = builder.x509v3_context(None, None);
         let identifier = SubjectKeyIdentifier::new().build(&context)?;
         builder.append_extension(identifier)?;
+    }
+    if let Some(purpose) = purpose {
+        builder.append_extension(purpose)?;
     }
     let signing = issuer.map_or(key, |issuer| &*issuer.key);
     builder.sign(signing, MessageDigest::sha256())?;

@@ -8,6 +8,9 @@ use anyhow::Result;
 
 use crate::{Ca, People};
 
+/// From the id of a CA's first key to that of its key for both uses of the RA.
+const SINGLE: u8 = 8;
+
 /// The name of the log.
 pub const ORIGIN: &str = "log.example";
 
@@ -76,17 +79,22 @@ pub fn write(
 /// OpenSSL fails, or a file cannot be written.
 pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) -> Result<String> {
     let mut certificates = String::new();
+    let single = ca.ra_single.as_ref();
     for (name, pair) in [
         ("ca", &ca.ca),
         ("ra_enc", &ca.ra_enc),
         ("ra_sign", &ca.ra_sign),
-    ] {
+    ]
+    .into_iter()
+    .chain(single.map(|pair| ("ra_single", pair)))
+    {
         let file = format!("{prefix}{}.pem", name.replace('_', "-"));
         fs::write(folder.join(&file), pair.certificate.to_pem()?)?;
         certificates.push_str(&format!("{name} = \"{file}\"\n"));
     }
     let keys = ["ra-decrypt", "ra-sign", "ca-sign"];
     let keys = keys.into_iter().zip(first..);
+    let keys = keys.chain(single.map(|_| ("ra-single", first + SINGLE)));
     let keys: String = keys.map(|(role, id)| key(role, id)).collect();
     Ok(format!(
         "[{table}certificates]\n{certificates}[{table}keys]\n{keys}"

@@ -2,12 +2,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use assay_hsm::{
     BadCiphertext, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
     Plaintext, Priority, RaKeys, SignatureAlgorithm, Token, WorkerRun,
 };
-use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
@@ -22,12 +21,14 @@ pub struct SoftToken {
     log: PKey<Private>,
     log_key: LogKey,
     health: watch::Sender<Health>,
-    /// While it is set, no certificate and no CRL is signed.
-    pub refuses_tbs: AtomicBool,
+    /// While it is set, no certificate, no CRL and no OCSP response is signed.
+    pub refuses: AtomicBool,
     /// Content-encryption keys that were to be decrypted.
     pub decryptions: AtomicU64,
     /// Signatures of the CA key.
     pub tbs_signatures: AtomicU64,
+    /// Signatures of the responder's key.
+    pub ocsp_signatures: AtomicU64,
 }
 
 impl SoftToken {
@@ -48,14 +49,27 @@ impl SoftToken {
             log,
             ca,
             health: watch::Sender::new(health),
-            refuses_tbs: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             decryptions: AtomicU64::new(0),
             tbs_signatures: AtomicU64::new(0),
+            ocsp_signatures: AtomicU64::new(0),
         })
     }
 
-    fn open(&self, ciphertext: &[u8]) -> Result<Result<Plaintext, BadCiphertext>, ErrorStack> {
-        let key = self.ca.ra_enc.key.rsa()?;
+    /// The key that decrypts and the key that signs.
+    fn ra(&self, keys: RaKeys) -> Result<(&PKey<Private>, &PKey<Private>)> {
+        match keys {
+            RaKeys::Pair => Ok((&self.ca.ra_enc.key, &self.ca.ra_sign.key)),
+            RaKeys::Single => {
+                let single = self.ca.ra_single.as_ref();
+                let single = single.context("there is no key for both uses")?;
+                Ok((&single.key, &single.key))
+            }
+        }
+    }
+
+    fn open(&self, ra: RaKeys, ciphertext: &[u8]) -> Result<Result<Plaintext, BadCiphertext>> {
+        let key = self.ra(ra)?.0.rsa()?;
         let mut octets = Zeroizing::new(vec![0; usize::try_from(key.size()).unwrap_or_default()]);
         let opened = key.private_decrypt(ciphertext, &mut octets, Padding::PKCS1);
         Ok(opened.map_err(|_| BadCiphertext).map(|length| {
@@ -63,15 +77,29 @@ impl SoftToken {
             Plaintext::new(octets)
         }))
     }
+
+    /// Signs with a key of the CA or the responder, and counts it.
+    fn sign<'a>(
+        &self,
+        key: &PKeyRef<Private>,
+        count: &AtomicU64,
+        octets: &[u8],
+    ) -> Operation<'a, Vec<u8>> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(OperationError::Deadline)));
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        done(signed(key, Digest::Sha256, octets))
+    }
 }
 
-fn signed(key: &PKeyRef<Private>, digest: Digest, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-    Signer::new(digest.into(), key)?.sign_oneshot_to_vec(octets)
+fn signed(key: &PKeyRef<Private>, digest: Digest, octets: &[u8]) -> Result<Vec<u8>> {
+    Ok(Signer::new(digest.into(), key)?.sign_oneshot_to_vec(octets)?)
 }
 
 /// The operation is done when it is asked for.
-fn done<'a, T: Send + 'a>(result: Result<T, ErrorStack>) -> Operation<'a, T> {
-    let refused = |error: ErrorStack| OperationError::Refused {
+fn done<'a, T: Send + 'a>(result: Result<T>) -> Operation<'a, T> {
+    let refused = |error: anyhow::Error| OperationError::Refused {
         reason: error.to_string(),
     };
     Box::pin(std::future::ready(result.map_err(refused)))
@@ -81,49 +109,42 @@ impl Token for SoftToken {
     fn decrypt<'a>(
         &'a self,
         _request_id: &'a str,
-        _ra: RaKeys,
+        ra: RaKeys,
         _transport: KeyTransport,
         ciphertext: &'a [u8],
     ) -> Operation<'a, Result<Plaintext, BadCiphertext>> {
         self.decryptions.fetch_add(1, Ordering::Relaxed);
-        done(self.open(ciphertext))
+        done(self.open(ra, ciphertext))
     }
 
     fn sign_reply<'a>(
         &'a self,
         _request_id: &'a str,
-        _ra: RaKeys,
+        ra: RaKeys,
         digest: Digest,
         signed_attributes: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
-        done(signed(&self.ca.ra_sign.key, digest, signed_attributes))
+        let key = self.ra(ra);
+        done(key.and_then(|(_, key)| signed(key, digest, signed_attributes)))
     }
 
     fn sign_tbs<'a>(&'a self, _request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>> {
-        if self.refuses_tbs.load(Ordering::Relaxed) {
-            return Box::pin(std::future::ready(Err(OperationError::Deadline)));
-        }
-        self.tbs_signatures.fetch_add(1, Ordering::Relaxed);
-        done(signed(&self.ca.ca.key, Digest::Sha256, tbs))
+        self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
     }
 
     fn sign_checkpoint<'a>(&'a self, note_text: &'a str) -> Operation<'a, Vec<u8>> {
-        done(
-            Signer::new_without_digest(&self.log)
-                .and_then(|mut signer| signer.sign_oneshot_to_vec(note_text.as_bytes())),
-        )
+        let signed = Signer::new_without_digest(&self.log)
+            .and_then(|mut signer| signer.sign_oneshot_to_vec(note_text.as_bytes()));
+        done(signed.map_err(Into::into))
     }
 
     fn sign_ocsp<'a>(
         &'a self,
         _request_id: &'a str,
         _priority: Priority,
-        _response_data: &'a [u8],
+        response_data: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
-        let refused = OperationError::Refused {
-            reason: "there is no responder".to_owned(),
-        };
-        Box::pin(std::future::ready(Err(refused)))
+        self.sign(&self.ca.ocsp.key, &self.ocsp_signatures, response_data)
     }
 
     fn log_key(&self) -> Option<&LogKey> {
@@ -135,7 +156,7 @@ impl Token for SoftToken {
     }
 
     fn ocsp_signature_algorithm(&self) -> Option<SignatureAlgorithm> {
-        None
+        Some(SignatureAlgorithm::EcdsaWithSha256)
     }
 
     fn key_transports(&self) -> &[KeyTransport] {

@@ -42,6 +42,15 @@ impl Ocsp {
         }
     }
 
+    /// Does once, now, what it does by schedule.
+    pub(crate) async fn look(self: &Arc<Self>, readiness: &Readiness) {
+        self.seed().await;
+        if let Err(error) = self.batch().await {
+            tracing::error!(error = chain(&error), "OCSP responses are not signed");
+        }
+        self.look_at_responses(readiness).await;
+    }
+
     async fn sign_what_is_due(self: &Arc<Self>) {
         self.seed().await;
         let mut told = None;
@@ -147,14 +156,18 @@ impl Ocsp {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let now = self.recorder.timestamp();
-            if let Err(error) = self.store.prune_ocsp(now).await {
-                tracing::warn!(%error, "responses for expired certificates cannot be removed");
-            }
-            match self.store.count_ocsp(self.ca_id.clone(), now).await {
-                Ok(counts) => self.tell(counts, now, readiness),
-                Err(error) => tracing::warn!(%error, "OCSP responses cannot be counted"),
-            }
+            self.look_at_responses(readiness).await;
+        }
+    }
+
+    async fn look_at_responses(&self, readiness: &Readiness) {
+        let now = self.recorder.timestamp();
+        if let Err(error) = self.store.prune_ocsp(now).await {
+            tracing::warn!(%error, "responses for expired certificates cannot be removed");
+        }
+        match self.store.count_ocsp(self.ca_id.clone(), now).await {
+            Ok(counts) => self.tell(counts, now, readiness),
+            Err(error) => tracing::warn!(%error, "OCSP responses cannot be counted"),
         }
     }
 

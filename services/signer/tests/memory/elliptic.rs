@@ -149,7 +149,7 @@ async fn queries_and_polls_by_an_elliptic_curve_key_are_refused_before_decryptio
     }
 }
 
-/// What comes out of the envelope may be anything: one answer without a text, for an elliptic-curve signer as for others.
+/// An envelope may contain anything. There is one answer without a text, for an elliptic-curve signer as for others.
 #[tokio::test]
 async fn every_failure_up_to_the_equality_of_keys_is_the_uniform_one() {
     let stand = stand().await;

@@ -4,6 +4,7 @@
 
 mod elliptic;
 mod enrolment;
+mod ocsp;
 mod policy;
 mod queries;
 mod recovery;

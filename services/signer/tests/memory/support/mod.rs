@@ -1,6 +1,7 @@
 //! A signer with one CA or two, its people and its devices.
 
 mod device;
+mod ocsp;
 mod people;
 mod seams;
 
@@ -30,6 +31,7 @@ use x509_cert::crl::CertificateList;
 
 pub(crate) use assay_software_token::Proposed;
 pub(crate) use device::{Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ};
+pub(crate) use ocsp::CertStatus;
 pub(crate) use seams::BEGIN;
 use seams::{ManualClock, Seeded};
 
@@ -74,6 +76,8 @@ struct Next {
 pub(crate) struct Setup {
     /// When a second CA takes over, and the overlap.
     pub(crate) rollover: Option<(Timestamp, Duration)>,
+    /// Further lines of the table `[ocsp]`, where there is a responder.
+    pub(crate) ocsp: Option<&'static str>,
     /// Profiles, by name, in place of `devices`.
     pub(crate) profiles: Option<Vec<(&'static str, String)>>,
 }
@@ -121,6 +125,9 @@ impl Stand {
             }
         });
         write_files(&folder, &ca, next.as_ref(), &people);
+        if let Some(lines) = setup.ocsp {
+            write_responder(&folder, &ca, lines);
+        }
         let shutdown = Shutdown::new();
         let tokens = Tokens {
             first: &token,
@@ -169,6 +176,12 @@ impl Stand {
         Ok(())
     }
 
+    /// Another signer over the same state, which has a responder.
+    pub(crate) async fn restart_with_responder(&mut self) {
+        write_responder(&self.folder, &self.ca, "");
+        self.restart().await.unwrap();
+    }
+
     /// Everything that is due is done.
     pub(crate) async fn tend(&self) {
         self.signer.issuance().tend().await.unwrap();
@@ -184,13 +197,17 @@ impl Stand {
         &self.next.as_ref().unwrap().ca
     }
 
-    /// No certificate and no CRL is signed from now on, or again.
+    /// No certificate, no CRL and no OCSP response is signed from now on, or again.
     pub(crate) fn break_ca_key(&self, broken: bool) {
-        self.token.refuses_tbs.store(broken, Ordering::Relaxed);
+        self.token.refuses.store(broken, Ordering::Relaxed);
     }
 
     pub(crate) fn decryptions(&self) -> u64 {
         self.token.decryptions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ocsp_signatures(&self) -> u64 {
+        self.token.ocsp_signatures.load(Ordering::Relaxed)
     }
 
     pub(crate) fn tbs_signatures(&self) -> u64 {
@@ -372,4 +389,15 @@ fn write_files(folder: &TempDir, ca: &Ca, next: Option<&Next>, people: &People) 
         rollover.push_str(&files.unwrap());
     }
     write(folder.path(), ca, people, &[7; 32], &rollover).unwrap();
+}
+
+/// Adds the table `[ocsp]`, with further lines, to the configuration.
+fn write_responder(folder: &TempDir, ca: &Ca, lines: &str) {
+    let pem = ca.ocsp.certificate.to_pem().unwrap();
+    std::fs::write(folder.path().join("ocsp.pem"), pem).unwrap();
+    let file = folder.path().join("signer.toml");
+    let key = "pkcs11:token=t;object=o;id=%20?pin-source=file:/none";
+    let table = format!("[ocsp]\nkey = \"{key}\"\ncertificate = \"ocsp.pem\"\n{lines}");
+    let text = std::fs::read_to_string(&file).unwrap() + &table;
+    std::fs::write(file, text).unwrap();
 }

@@ -65,7 +65,7 @@ impl Stand {
         stopped.unwrap().into_inner().changed
     }
 
-    /// What the signer says of itself.
+    /// The state of the signer.
     pub(crate) async fn status(&self) -> StatusReply {
         let request = Self::operator(StatusRequest::default());
         let status = self.signer.administration().status(request).await;
