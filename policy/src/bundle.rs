@@ -19,12 +19,9 @@ const EXTENSION: &str = "toml";
 /// The profiles in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// Every profile by name.
-    pub profiles: BTreeMap<ProfileName, Profile>,
-    /// SHA-256 over names and bytes of the files, by name.
-    pub file_hash: [u8; 32],
-    /// SHA-256 over the canonical model of every profile, by name: the same for files that mean the same.
-    pub model_hash: [u8; 32],
+    profiles: BTreeMap<ProfileName, Profile>,
+    file_hash: [u8; 32],
+    model_hash: [u8; 32],
 }
 
 /// A policy file: `NAME.toml` holds the profile NAME.
@@ -98,6 +95,21 @@ impl Bundle {
             file_hash: file_hash(files),
             model_hash,
         })
+    }
+
+    /// Every profile by name.
+    pub fn profiles(&self) -> &BTreeMap<ProfileName, Profile> {
+        &self.profiles
+    }
+
+    /// SHA-256 over names and bytes of the files, by name.
+    pub fn file_hash(&self) -> [u8; 32] {
+        self.file_hash
+    }
+
+    /// SHA-256 over the canonical model of every profile, by name: the same for files that mean the same.
+    pub fn model_hash(&self) -> [u8; 32] {
+        self.model_hash
     }
 
     /// Reads every `*.toml` of a directory, by name; other files are left alone.

@@ -84,11 +84,12 @@ impl fmt::Display for Change {
 
 /// Every difference between two versions, by profile; empty where they mean the same.
 pub fn diff(old: &Bundle, new: &Bundle) -> Vec<Change> {
-    let names: BTreeSet<&ProfileName> = old.profiles.keys().chain(new.profiles.keys()).collect();
+    let names: BTreeSet<&ProfileName> =
+        old.profiles().keys().chain(new.profiles().keys()).collect();
     names
         .into_iter()
         .flat_map(
-            |name| match (old.profiles.get(name), new.profiles.get(name)) {
+            |name| match (old.profiles().get(name), new.profiles().get(name)) {
                 (Some(old), Some(new)) => diff_profiles(old, new),
                 (Some(old), None) => vec![whole(old, DiffLine::no_longer(describe::grant(old)))],
                 (None, Some(new)) => vec![whole(new, DiffLine::newly(describe::grant(new)))],

@@ -72,7 +72,7 @@ fn load(name: &str, text: &str) -> Result<[u8; 32], Vec<LoadError>> {
         name: name.to_owned(),
         content: text.as_bytes().to_vec(),
     }])
-    .map(|bundle| bundle.model_hash)
+    .map(|bundle| bundle.model_hash())
 }
 
 /// Of every key of every file.

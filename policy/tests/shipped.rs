@@ -10,7 +10,7 @@ use support::bundle;
 
 fn names(bundle: &Bundle) -> Vec<&str> {
     bundle
-        .profiles
+        .profiles()
         .keys()
         .map(assay_policy::ProfileName::as_str)
         .collect()
@@ -49,7 +49,7 @@ fn examples_load() {
         names(&bundle),
         ["smime", "tls-server", "vpn-gateway", "wifi-device"]
     );
-    for profile in bundle.profiles.values() {
+    for profile in bundle.profiles().values() {
         assert_eq!(profile.names_one_ca(), None, "{}", profile.name());
         assert!(!profile.crl_distribution_points().is_empty());
     }

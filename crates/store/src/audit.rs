@@ -103,13 +103,8 @@ pub(crate) fn append(connection: &Connection, drafts: Vec<Draft>) -> Result<u64,
         let record = draft.at(last);
         let bytes = record.to_canonical()?;
         connection.change(
-            "INSERT INTO audit (sequence, kind, record, leaf_hash) VALUES (?1, ?2, ?3, ?4)",
-            params![
-                last.cast_signed(),
-                record.draft.event.kind(),
-                bytes,
-                Hash::of_leaf(&bytes).as_bytes()
-            ],
+            "INSERT INTO audit (sequence, record, leaf_hash) VALUES (?1, ?2, ?3)",
+            params![last.cast_signed(), bytes, Hash::of_leaf(&bytes).as_bytes()],
         )?;
         if let Some(attachment) = attachment {
             attachments::keep(connection, last, &attachment)?;

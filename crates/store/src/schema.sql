@@ -193,7 +193,8 @@ CREATE TABLE stops (
 
 CREATE TABLE audit (
     sequence  INTEGER PRIMARY KEY CHECK (sequence >= 1),
-    kind      TEXT NOT NULL,
+    -- Of the record itself, so that no index can name another.
+    kind      TEXT NOT NULL AS (json_extract(CAST(record AS TEXT), '$.kind')) VIRTUAL,
     -- Canonical JSON; a leaf of the log is at most 4 KiB.
     record    BLOB NOT NULL CHECK (length(record) BETWEEN 2 AND 4096),
     leaf_hash BLOB NOT NULL CHECK (length(leaf_hash) = 32)

@@ -35,7 +35,7 @@ pub use log::{Log, NoCheckpoint};
 pub use metrics::describe as describe_metrics;
 pub use ocsp::{Ocsp, OcspAnswer};
 pub use pipeline::{Answer, Pipeline, Received, Waiting};
-pub use policies::{ActivePolicy, InForce, Policies};
+pub use policies::{ActivePolicy, Changing, InForce, NotApproved, Policies};
 pub use ra::warn_of_single_ra;
 pub use random::{OpenSslRandom, Random};
 pub use recorder::Recorder;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use assay_policy::{Bundle, PolicyFile, Purpose, SignedProposal};
 use assay_store::{Store, StoreError};
 
-use crate::policies::ActivePolicy;
+use crate::policies::{ActivePolicy, NotApproved};
 use crate::terms::Terms;
 
 /// What an operator does where a version cannot come into force again but nothing is damaged.
@@ -79,17 +79,17 @@ pub(crate) async fn load_active(
         number,
         problems: lines(&errors),
     })?;
-    if proposal.number != number || proposal.files != bundle.file_hash {
+    if proposal.number != number {
         return Err(LoadActiveError::Altered { number });
     }
-    if proposal.model != bundle.model_hash {
-        return Err(LoadActiveError::Bundle {
+    match ActivePolicy::new(&approved, bundle, approval) {
+        Ok(active) => Ok(Some(active)),
+        Err(NotApproved::Files) => Err(LoadActiveError::Altered { number }),
+        Err(other @ NotApproved::Model) => Err(LoadActiveError::Bundle {
             number,
-            problems: "its files mean something else in this release".to_owned(),
-        });
+            problems: other.to_string(),
+        }),
     }
-    let expires = proposal.expires;
-    Ok(Some(ActivePolicy::new(number, bundle, expires, approval)))
 }
 
 /// Several errors as one text.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use assay_policy::{Bundle, Profile};
+use assay_policy::{Approved, Bundle, Profile};
 use assay_store::Stop;
 use assay_types::Timestamp;
 use tokio::sync::{Mutex, MutexGuard};
@@ -30,6 +30,22 @@ pub struct Policies {
 /// Before the first activation nothing is in force: every profile is unknown.
 type Active = Option<ActivePolicy>;
 
+/// The right to change the policy in force and the stops, held by one task at a time.
+pub struct Changing<'a> {
+    _held: MutexGuard<'a, ()>,
+}
+
+/// An approval is of other files than those that are to come into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotApproved {
+    /// The files differ.
+    #[error("the files are not those that were approved")]
+    Files,
+    /// The files mean something else to this release than to the one that proposed them.
+    #[error("the files mean something else in this release")]
+    Model,
+}
+
 /// The policy in force as one request sees it, to its end.
 #[derive(Clone)]
 pub struct InForce(Arc<Active>);
@@ -51,17 +67,19 @@ impl Policies {
     }
 
     /// Held from the change in the store to the change here, so that both see changes in one order.
-    pub async fn change(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().await
+    pub async fn change(&self) -> Changing<'_> {
+        Changing {
+            _held: self.changing.lock().await,
+        }
     }
 
     /// Puts `policy` in force for every request that begins from now on.
-    pub fn activate(&self, policy: ActivePolicy, _changing: &MutexGuard<'_, ()>) {
+    pub fn activate(&self, policy: ActivePolicy, _changing: &Changing<'_>) {
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Some(policy));
     }
 
     /// Takes what the store says over.
-    pub fn set_stops(&self, stops: Vec<Stop>, _changing: &MutexGuard<'_, ()>) {
+    pub fn set_stops(&self, stops: Vec<Stop>, _changing: &Changing<'_>) {
         *self.stops.write().unwrap_or_else(PoisonError::into_inner) = by_profile(stops);
     }
 
@@ -74,14 +92,28 @@ impl Policies {
 }
 
 impl ActivePolicy {
-    /// A version that is in force until `expires`.
-    pub fn new(number: u64, bundle: Bundle, expires: Timestamp, approval: Approval) -> Self {
-        Self {
-            number,
-            bundle,
-            expires,
-            approval,
+    /// The version that was approved; `bundle` is its files.
+    ///
+    /// # Errors
+    /// [`NotApproved`] where `bundle` is of other files.
+    pub fn new(
+        approved: &Approved,
+        bundle: Bundle,
+        approval: Approval,
+    ) -> Result<Self, NotApproved> {
+        let proposal = approved.proposal();
+        if proposal.files != bundle.file_hash() {
+            return Err(NotApproved::Files);
         }
+        if proposal.model != bundle.model_hash() {
+            return Err(NotApproved::Model);
+        }
+        Ok(Self {
+            number: proposal.number,
+            bundle,
+            expires: proposal.expires,
+            approval,
+        })
     }
 }
 
@@ -91,7 +123,7 @@ impl InForce {
         let bundle = self.bundle()?;
         match name {
             "" => bundle.default_profile(),
-            name => bundle.profiles.get(name),
+            name => bundle.profile(name),
         }
     }
 
@@ -99,7 +131,7 @@ impl InForce {
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         self.bundle()
             .into_iter()
-            .flat_map(|bundle| bundle.profiles.values())
+            .flat_map(|bundle| bundle.profiles().values())
     }
 
     /// 0 before the first activation.
@@ -122,7 +154,7 @@ impl InForce {
 
     /// SHA-256 over the canonical model; what audit records name.
     pub fn model_hash(&self) -> Option<[u8; 32]> {
-        self.bundle().map(|bundle| bundle.model_hash)
+        self.bundle().map(|bundle| bundle.model_hash())
     }
 
     fn bundle(&self) -> Option<&Bundle> {

@@ -81,7 +81,7 @@ impl Versions {
                 findings,
             };
             if let Some(version) = reader.version(&paths, approvers, issuers) {
-                let model = Hash::from(version.bundle.model_hash);
+                let model = Hash::from(version.bundle.model_hash());
                 versions.by_model.entry(model).or_insert(number);
                 versions.by_number.insert(number, version);
             }
@@ -191,8 +191,8 @@ impl Reader<'_> {
         findings.same(check, &place, "number", &self.number, &proposal.number);
         let hash = |bytes: [u8; 32]| Hash::from(bytes);
         for (member, wanted, got) in [
-            ("files", bundle.file_hash, proposal.files),
-            ("model", bundle.model_hash, proposal.model),
+            ("files", bundle.file_hash(), proposal.files),
+            ("model", bundle.model_hash(), proposal.model),
         ] {
             findings.same(check, &place, member, &hash(wanted), &hash(got));
         }

@@ -137,7 +137,7 @@ async fn every_decision_is_made_again_from_what_the_database_keeps() -> Result<(
         let evidence = Evidence::open(&salt, &content, hash)?;
         let in_force = record.draft.context.policy_hash;
         let mut policies = policies.iter();
-        let bundle = policies.find(|bundle| in_force == Some(Hash::from(bundle.model_hash)));
+        let bundle = policies.find(|bundle| in_force == Some(Hash::from(bundle.model_hash())));
         let bundle = bundle.context("decided under another policy")?;
         let (decided, recorded) = (evidence.decided_ms, record.draft.moment.wall_ms);
         ensure!(

@@ -104,8 +104,8 @@ impl Proposed {
             proposal: Proposal {
                 number: basis.number + 1,
                 predecessor: predecessor.map(hash).transpose()?,
-                files: bundle.file_hash,
-                model: bundle.model_hash,
+                files: bundle.file_hash(),
+                model: bundle.model_hash(),
                 issuer: hash(&basis.issuer)?,
                 not_before: now,
                 expires: now + YEAR,

@@ -73,9 +73,9 @@ async fn the_log_can_only_grow() {
         .await
         .unwrap();
     for forbidden in [
-        "UPDATE audit SET kind = 'x' WHERE sequence = 1",
+        "UPDATE audit SET record = '{}' WHERE sequence = 1",
         "DELETE FROM audit WHERE sequence = 2",
-        "INSERT INTO audit SELECT 9, kind, record, leaf_hash FROM audit LIMIT 1",
+        "INSERT INTO audit (sequence, record, leaf_hash) SELECT 9, record, leaf_hash FROM audit LIMIT 1",
     ] {
         assert!(
             fixture.sqlite().execute_batch(forbidden).is_err(),
@@ -83,6 +83,24 @@ async fn the_log_can_only_grow() {
         );
     }
     assert_eq!(whole_log(&fixture.store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_who_writes_the_file_gives_a_record_another_kind() {
+    let fixture = Fixture::new();
+    fixture
+        .store
+        .append_audit(vec![clock_step()])
+        .await
+        .unwrap();
+    let sqlite = fixture.sqlite();
+    sqlite
+        .execute_batch("DROP TRIGGER audit_is_never_changed")
+        .unwrap();
+    let error = sqlite
+        .execute_batch("UPDATE audit SET kind = 'token.event'")
+        .unwrap_err();
+    assert!(error.to_string().contains("generated column"), "{error}");
 }
 
 #[tokio::test]

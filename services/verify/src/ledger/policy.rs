@@ -131,14 +131,24 @@ impl Followed {
         };
         let check = Check::Versions;
         let bundle = &version.bundle;
-        seen.same(check, "file_hash", &Hash::from(bundle.file_hash), file_hash);
+        seen.same(
+            check,
+            "file_hash",
+            &Hash::from(bundle.file_hash()),
+            file_hash,
+        );
         seen.same(
             check,
             "model_hash",
-            &Hash::from(bundle.model_hash),
+            &Hash::from(bundle.model_hash()),
             model_hash,
         );
-        seen.same(check, "profiles", &(bundle.profiles.len() as u64), profiles);
+        seen.same(
+            check,
+            "profiles",
+            &(bundle.profiles().len() as u64),
+            profiles,
+        );
         let shown = |hash: Option<Hash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
         seen.same(
             check,

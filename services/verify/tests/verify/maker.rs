@@ -251,8 +251,8 @@ impl Maker {
         let proposal = Proposal {
             number,
             predecessor: self.predecessor,
-            files: bundle.file_hash,
-            model: bundle.model_hash,
+            files: bundle.file_hash(),
+            model: bundle.model_hash(),
             issuer: keys().ca_sha256(ca),
             not_before: self.now() - Duration::from_secs(60),
             expires: self.now() + 30 * DAY,
@@ -284,14 +284,14 @@ impl Maker {
         }
         put.insert(Place::Proposal(number).to_string(), text.clone());
         self.predecessor = Some(sha256(&text));
-        self.policy_hash = Some(bundle.model_hash);
+        self.policy_hash = Some(bundle.model_hash());
         let texts = |names: &[&str]| names.iter().map(|name| Text::from(*name)).collect();
         let sequence = self.record(Event::PolicyActivated {
             actor: APPROVER.into(),
             number,
-            file_hash: bundle.file_hash.into(),
-            model_hash: bundle.model_hash.into(),
-            profiles: bundle.profiles.len() as u64,
+            file_hash: bundle.file_hash().into(),
+            model_hash: bundle.model_hash().into(),
+            profiles: bundle.profiles().len() as u64,
             proposal_sha256: self.predecessor.map(Hash::from),
             author: Some(author.name.into()),
             approvers: texts(&[approvers[0].name, approvers[1].name]),

@@ -63,9 +63,9 @@ impl From<&Bundle> for Checked {
     fn from(bundle: &Bundle) -> Self {
         Self {
             good: true,
-            profiles: bundle.profiles.keys().map(ToString::to_string).collect(),
-            file_hash: Some(hex::encode(bundle.file_hash)),
-            model_hash: Some(hex::encode(bundle.model_hash)),
+            profiles: bundle.profiles().keys().map(ToString::to_string).collect(),
+            file_hash: Some(hex::encode(bundle.file_hash())),
+            model_hash: Some(hex::encode(bundle.model_hash())),
             errors: Vec::new(),
         }
     }

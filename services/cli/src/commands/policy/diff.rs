@@ -56,7 +56,7 @@ pub(super) fn changes(old: &Named, new: &Named) -> Vec<Change> {
         (Some(_) | None, None) | (None, Some(_)) => Vec::new(),
     };
     let only = |named: &Named| {
-        let mut profiles = named.bundle.profiles.values();
+        let mut profiles = named.bundle.profiles().values();
         let first = profiles.next().cloned();
         first.filter(|_| named.is_file && profiles.next().is_none())
     };
@@ -92,7 +92,7 @@ impl Differences {
         let changes: Vec<ChangeView> = changes(old, new).iter().map(ChangeView::from).collect();
         Self {
             equal: changes.is_empty(),
-            same_files: old.bundle.file_hash == new.bundle.file_hash,
+            same_files: old.bundle.file_hash() == new.bundle.file_hash(),
             changes,
         }
     }

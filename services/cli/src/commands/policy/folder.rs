@@ -96,7 +96,7 @@ impl Folder {
         let proposal = Proposal::parse(&text).or_fail("the proposal cannot be read")?;
         let policy = self.files()?;
         let bundle = load(&policy)?;
-        if bundle.file_hash != proposal.files || bundle.model_hash != proposal.model {
+        if bundle.file_hash() != proposal.files || bundle.model_hash() != proposal.model {
             return Err(Failure::failed(format!(
                 "the files in {} are not those of the proposal",
                 self.0.join("files").display()

@@ -108,8 +108,8 @@ pub(crate) fn propose(
             "" => None,
             hash => Some(sha256("predecessor", hash)?),
         },
-        files: bundle.file_hash,
-        model: bundle.model_hash,
+        files: bundle.file_hash(),
+        model: bundle.model_hash(),
         issuer: sha256("issuer", &basis.issuer)?,
         not_before: SystemTime::now().into(),
         expires: wanted.expires.into(),
@@ -129,7 +129,7 @@ pub(crate) fn propose(
         directory: folder.path().to_owned(),
         sha256: hex::encode(Proposal::sha256(text.as_bytes())),
         expires: proposal.expires.to_string(),
-        profiles: bundle.profiles.keys().map(ToString::to_string).collect(),
+        profiles: bundle.profiles().keys().map(ToString::to_string).collect(),
         approvals_needed: basis.approvals,
     })
 }

@@ -49,6 +49,8 @@ pub(crate) async fn activate(
             return Err(AdminError::Invalid(problems.join("\n")));
         }
     };
+    let active = ActivePolicy::new(&approved, bundle, service.terms.approval())
+        .map_err(|error| AdminError::Invalid(error.to_string()))?;
     let reply = ActivatePolicyReply {
         number,
         file_hash: hex::encode(new.file_hash),
@@ -79,10 +81,6 @@ pub(crate) async fn activate(
             "another version came into force meanwhile; propose the files again".to_owned(),
         ));
     }
-    let now = service.recorder.now();
-    for profile in bundle.profiles.values() {
-        warn_of_single_ra(profile, now);
-    }
     let policies = &service.policies;
     policies.set_stops(service.store.stops().await?, &changing);
     // What it decides shall come after a signed head that holds its activation. A token that does not sign this signs no
@@ -91,10 +89,11 @@ pub(crate) async fn activate(
         let error = assay_runtime::telemetry::chain(&error);
         tracing::warn!(number, error, "no checkpoint over the activation yet");
     }
-    let expires = approved.proposal().expires;
-    let approval = service.terms.approval();
-    let active = ActivePolicy::new(number, bundle, expires, approval);
     policies.activate(active, &changing);
+    let now = service.recorder.now();
+    for profile in policies.active().profiles() {
+        warn_of_single_ra(profile, now);
+    }
     tracing::info!(
         number,
         actor,
@@ -117,11 +116,11 @@ fn new_policy(
     let new = NewPolicy {
         number: proposal.number,
         predecessor: proposal.predecessor,
-        file_hash: ready.bundle.file_hash,
-        model_hash: ready.bundle.model_hash,
+        file_hash: ready.bundle.file_hash(),
+        model_hash: ready.bundle.model_hash(),
         profiles: ready
             .bundle
-            .profiles
+            .profiles()
             .keys()
             .map(ToString::to_string)
             .collect(),

@@ -92,7 +92,7 @@ pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<[u8; 32]>) {
 fn unserved(service: &AdministrationService, bundle: &Bundle) -> Vec<String> {
     let now = service.recorder.now();
     bundle
-        .profiles
+        .profiles()
         .values()
         .flat_map(|profile| service.generations.unserved(profile, now))
         .collect()
@@ -105,14 +105,14 @@ async fn untimely(service: &AdministrationService) -> Result<Option<String>, Sto
 }
 
 fn other_files(proposal: &Proposal, bundle: &Bundle) -> Option<String> {
-    if proposal.files != bundle.file_hash {
+    if proposal.files != bundle.file_hash() {
         return Some(format!(
             "files: the proposal is of the files {}, these are {}",
             hex::encode(proposal.files),
-            hex::encode(bundle.file_hash)
+            hex::encode(bundle.file_hash())
         ));
     }
-    (proposal.model != bundle.model_hash).then(|| {
+    (proposal.model != bundle.model_hash()).then(|| {
         "model: the files mean something else to this release than to the one that proposed them; propose them again"
             .to_owned()
     })

@@ -95,7 +95,7 @@ pub(super) fn run(args: &ExplainArgs, dir: Option<&Path>, out: Output) -> Outcom
 
 fn profile<'a>(bundle: &'a Bundle, name: &str) -> Outcome<&'a Profile> {
     bundle.profile(name).ok_or_else(|| {
-        let known: Vec<String> = bundle.profiles.keys().map(ToString::to_string).collect();
+        let known: Vec<String> = bundle.profiles().keys().map(ToString::to_string).collect();
         Failure::usage(format!("the policy has no profile `{name}`"))
             .next(format!("its profiles are {}", known.join(", ")))
     })
