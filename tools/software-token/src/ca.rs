@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use anyhow::Result;
+use assay_types::Timestamp;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -15,8 +16,8 @@ use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
 /// As many as fit into 8 octets of a positive INTEGER.
 const SERIAL_BITS: i32 = 63;
 
-/// From notBefore to notAfter, Unix seconds.
-pub type Validity = Range<i64>;
+/// From notBefore to notAfter.
+pub type Validity = Range<Timestamp>;
 
 /// A key and its certificate.
 #[derive(Clone)]
@@ -149,8 +150,8 @@ fn certificate(
     builder.set_subject_name(&names)?;
     let issuer_name = issuer.map_or(&*names, |issuer| issuer.certificate.subject_name());
     builder.set_issuer_name(issuer_name)?;
-    builder.set_not_before(&*Asn1Time::from_unix(validity.start)?)?;
-    builder.set_not_after(&*Asn1Time::from_unix(validity.end)?)?;
+    builder.set_not_before(&*Asn1Time::from_unix(validity.start.seconds())?)?;
+    builder.set_not_after(&*Asn1Time::from_unix(validity.end.seconds())?)?;
     builder.set_pubkey(key)?;
     if issuer.is_none() {
         builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;

@@ -274,7 +274,7 @@ fn signed_certificate(
     builder.set_issuer_name(issuer).unwrap();
     let serial = serial.to_asn1_integer().unwrap();
     builder.set_serial_number(&serial).unwrap();
-    let at = |seconds| Asn1Time::from_unix(BEGIN + seconds).unwrap();
+    let at = |seconds| Asn1Time::from_unix(BEGIN.seconds() + seconds).unwrap();
     builder.set_not_before(&at(0)).unwrap();
     builder.set_not_after(&at(86_400)).unwrap();
     builder.set_pubkey(key).unwrap();
