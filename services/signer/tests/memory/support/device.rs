@@ -17,7 +17,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
-use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef};
+use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef, X509Ref};
 use x509_cert::name::Name;
 use zeroize::Zeroizing;
 
@@ -249,6 +249,15 @@ impl Message {
         assert_eq!(nonce, Some(self.nonce.as_slice()));
         reply
     }
+}
+
+/// A certificate that names the same recipient and holds a key that the signer has not.
+pub(crate) fn of_another_key(certificate: &X509Ref) -> X509 {
+    let serial = certificate.serial_number().to_bn().unwrap();
+    let (subject, issuer) = (certificate.subject_name(), certificate.issuer_name());
+    let decoy = key("decoy");
+    let der = signed_certificate(subject, issuer, &serial, &decoy, &decoy);
+    X509::from_der(&der).unwrap()
 }
 
 /// A certificate over `key`, DER, valid for a day from the beginning.

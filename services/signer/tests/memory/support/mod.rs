@@ -30,7 +30,9 @@ use tonic::Request;
 use x509_cert::crl::CertificateList;
 
 pub(crate) use assay_software_token::Proposed;
-pub(crate) use device::{Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ};
+pub(crate) use device::{
+    Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ, of_another_key,
+};
 pub(crate) use ocsp::CertStatus;
 pub(crate) use seams::BEGIN;
 use seams::{ManualClock, Seeded};
@@ -76,6 +78,8 @@ struct Next {
 pub(crate) struct Setup {
     /// When a second CA takes over, and the overlap.
     pub(crate) rollover: Option<(Timestamp, Duration)>,
+    /// Whether the first CA has a key for both uses of the RA.
+    pub(crate) single_ra: bool,
     /// Further lines of the table `[ocsp]`, where there is a responder.
     pub(crate) ocsp: Option<&'static str>,
     /// Profiles, by name, in place of `devices`.
@@ -113,7 +117,12 @@ impl Stand {
         let store = Store::in_memory(&Options::default()).unwrap();
         let people = People::new(&validity()).unwrap();
         let log = PKey::generate_ed25519().unwrap();
-        let ca = Arc::new(new_ca("First CA", ""));
+        let mut ca = new_ca("First CA", "");
+        if setup.single_ra {
+            let single = ca.with_single_ra(key("ra-single"), &validity());
+            ca = single.unwrap();
+        }
+        let ca = Arc::new(ca);
         let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone()).unwrap());
         let next = setup.rollover.map(|(switch_at, overlap)| {
             let ca = Arc::new(new_ca("Next CA", "next-"));
@@ -180,6 +189,17 @@ impl Stand {
     pub(crate) async fn restart_with_responder(&mut self) {
         write_responder(&self.folder, &self.ca, "");
         self.restart().await.unwrap();
+    }
+
+    /// Another signer over the same state, which has no key for both uses.
+    pub(crate) async fn restart_without_single_ra(&mut self) -> Result<(), StartFailure> {
+        let file = self.folder.path().join("signer.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let of_single =
+            |line: &&str| line.starts_with("ra-single") || line.starts_with("ra_single");
+        let others: Vec<_> = text.lines().filter(|line| !of_single(line)).collect();
+        std::fs::write(file, others.join("\n")).unwrap();
+        self.restart().await
     }
 
     /// Everything that is due is done.
