@@ -142,7 +142,7 @@ async fn a_log_that_nobody_touched_holds_at_every_stage() {
 const UNGUARDED: &str = "DROP TRIGGER audit_is_never_cut; DROP TRIGGER audit_is_never_changed;";
 
 /// A record of another content with the leaf hash that goes with it.
-const FORGED: &[u8] = b"{\"forged\":true}";
+const FORGED: &[u8] = b"{\"kind\":\"forged\"}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_altered_is_named() {
@@ -155,12 +155,12 @@ async fn what_was_altered_is_named() {
     };
     let cases = [
         (
-            "UPDATE audit SET record = x'7b7d' WHERE sequence = 300".to_owned(),
+            "UPDATE audit SET record = x'7b226b696e64223a2278227d' WHERE sequence = 300".to_owned(),
             LogFault::Record(300),
         ),
         // After the checkpoint as well.
         (
-            "UPDATE audit SET record = x'7b7d' WHERE sequence = 608".to_owned(),
+            "UPDATE audit SET record = x'7b226b696e64223a2278227d' WHERE sequence = 608".to_owned(),
             LogFault::Record(608),
         ),
         (forge(300), LogFault::Tree(300)),
