@@ -234,20 +234,88 @@ fn no_library_and_no_service_links_a_tool() -> Result<()> {
     Ok(())
 }
 
+/// The table of folders in ARCHITECTURE.md is in dependency order, and leaves no crate out.
+#[test]
+fn each_crate_depends_only_on_rows_above_it() -> Result<()> {
+    let workspace = metadata()?;
+    let text = std::fs::read_to_string(root()?.join("ARCHITECTURE.md"))?;
+    let rows: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("/` |"))
+        .map(|(folder, _)| folder)
+        .collect();
+    let mut places = BTreeMap::new();
+    for package in workspace.workspace_packages() {
+        let folder = package.manifest_path.parent().context("a folder")?;
+        let folder = folder.strip_prefix(&workspace.workspace_root)?;
+        let place = rows.iter().position(|row| folder == *row);
+        let place = place.with_context(|| format!("{folder} has no row in ARCHITECTURE.md"))?;
+        places.insert(package.name.as_str(), place);
+    }
+    let mut wrong = Vec::new();
+    for package in workspace.workspace_packages() {
+        let own = places.get(package.name.as_str());
+        for dependency in &package.dependencies {
+            let is_built_in = dependency.kind != DependencyKind::Development;
+            let other = places.get(dependency.name.as_str());
+            if is_built_in && other.is_some() && other >= own {
+                wrong.push(format!("{} -> {}", package.name, dependency.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not above: {wrong:#?}");
+    Ok(())
+}
+
 /// What parses messages of devices is the signer's alone: the frontend hands them on unread.
 #[test]
 fn the_frontend_has_no_parser_of_messages() -> Result<()> {
+    let names = linked("assay-frontend")?;
+    assert!(names.contains("assay-scep-http"), "{names:?}");
+    for parser in ["assay-scep", "cms"] {
+        assert!(!names.contains(parser), "the frontend links {parser}");
+    }
+    Ok(())
+}
+
+/// Whoever checks a log builds no more than that: no service, connection, token or store.
+#[test]
+fn the_auditor_builds_alone() -> Result<()> {
+    let names = linked("assay-auditor")?;
+    assert!(names.contains("assay-verify"), "{names:?}");
+    for absent in [
+        "assay-hsm",
+        "assay-issuance",
+        "assay-operator",
+        "assay-pkcs11",
+        "assay-proto",
+        "assay-runtime",
+        "assay-signer",
+        "assay-store",
+        "cryptoki",
+        "prost",
+        "rusqlite",
+        "rustls",
+        "tonic",
+    ] {
+        assert!(!names.contains(absent), "assay-audit links {absent}");
+    }
+    Ok(())
+}
+
+/// Names of the packages that a program of ours links, its own included.
+fn linked(program: &str) -> Result<BTreeSet<String>> {
     let graph = MetadataCommand::new()
         .manifest_path(root()?.join("Cargo.toml"))
         .exec()?;
     let nodes = &graph.resolve.as_ref().context("a build graph")?.nodes;
-    let frontend = graph
+    let program = graph
         .workspace_packages()
         .into_iter()
-        .find(|package| package.name == "assay-frontend")
-        .context("a frontend")?;
-    let mut linked = BTreeSet::from([&frontend.id]);
-    let mut open = vec![&frontend.id];
+        .find(|package| package.name == program)
+        .with_context(|| format!("no package {program}"))?;
+    let mut linked = BTreeSet::from([&program.id]);
+    let mut open = vec![&program.id];
     while let Some(id) = open.pop() {
         let node = nodes.iter().find(|node| node.id == *id).context("a node")?;
         for dependency in &node.deps {
@@ -260,12 +328,10 @@ fn the_frontend_has_no_parser_of_messages() -> Result<()> {
             }
         }
     }
-    let names: BTreeSet<&str> = linked.iter().map(|id| graph[*id].name.as_str()).collect();
-    assert!(names.contains("assay-scep-http"), "{names:?}");
-    for parser in ["assay-scep", "cms"] {
-        assert!(!names.contains(parser), "the frontend links {parser}");
-    }
-    Ok(())
+    Ok(linked
+        .into_iter()
+        .map(|id| graph[id].name.to_string())
+        .collect())
 }
 
 #[test]
