@@ -29,20 +29,6 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// A hash function of a signature or a CMS digest. MD5 cannot be named.
-    HashAlgorithm {
-        /// SHA-1, FIPS 180-4.
-        Sha1 = "sha1",
-        /// SHA-256.
-        Sha256 = "sha256",
-        /// SHA-384.
-        Sha384 = "sha384",
-        /// SHA-512.
-        Sha512 = "sha512",
-    }
-}
-
-words! {
     /// A content-encryption algorithm of the CMS envelope. Single DES and RC2 cannot be named.
     ContentCipher {
         /// Three-key triple DES, RFC 3370 section 5.1.

@@ -4,11 +4,11 @@ mod request;
 
 use std::time::SystemTime;
 
+use assay_types::Digest;
 use const_oid::ObjectIdentifier;
 
 pub use request::RequestedExtension;
 
-use crate::algorithm::HashAlgorithm;
 use crate::grant::Grant;
 use crate::key::PublicKeyFacts;
 use crate::san::SubjectAltName;
@@ -40,9 +40,9 @@ pub struct Facts {
     /// Requested extensions that the signer overrides: key identifiers. For counters only.
     pub ignored_extensions: usize,
     /// Hash of the CSR's signature.
-    pub csr_digest: HashAlgorithm,
+    pub csr_digest: Digest,
     /// Hash of the CMS signature.
-    pub message_digest: HashAlgorithm,
+    pub message_digest: Digest,
     /// What authorises the request; `None` where nothing does.
     pub grant: Option<Grant>,
 }

@@ -31,8 +31,8 @@ mod san;
 mod tbs;
 mod text;
 
-pub use algorithm::{ContentCipher, HashAlgorithm, KeyTransport, KeyUsageBit};
-pub use assay_types::Curve;
+pub use algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
+pub use assay_types::{Curve, Digest};
 pub use attribute::StringEncoding;
 pub use bundle::{Bundle, PolicyFile, ReadError};
 pub use diff::{Bearing, Change, Effect, diff, diff_profiles, diff_proposals};

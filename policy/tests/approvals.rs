@@ -13,6 +13,7 @@ use assay_policy::{
     Approver, Approvers, ApproversError, Problem, Proposal, Purpose, SignatureError,
     SignedProposal, sign_proposal,
 };
+use assay_types::Timestamp;
 use openssl::asn1::{Asn1Integer, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -105,8 +106,8 @@ fn text(number: u64) -> Vec<u8> {
         files: [2; 32],
         model: [3; 32],
         issuer: [4; 32],
-        not_before: 1_800_000_000,
-        expires: 1_900_000_000,
+        not_before: Timestamp::from_seconds(1_800_000_000),
+        expires: Timestamp::from_seconds(1_900_000_000),
         ticket: "CHG-1".to_owned(),
         resumes: std::collections::BTreeSet::new(),
         settings: std::collections::BTreeMap::new(),

@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{
-    Attribute, ClaimedNames, Facts, Grant, HashAlgorithm, Profile, PublicKeyFacts, Renewed, Source,
+    Attribute, ClaimedNames, Facts, Grant, Profile, PublicKeyFacts, Renewed, Source,
     SubjectAltName, decide,
 };
+use assay_types::Digest;
 use const_oid::ObjectIdentifier;
 use proptest::prelude::*;
 use support::{now, profile, san};
@@ -96,8 +97,8 @@ fn permitted(facts: &Facts) -> bool {
         && facts.basic_constraints_ca != Some(true)
         && facts.other_extensions.is_empty()
         && facts.malformed.is_empty()
-        && facts.message_digest != HashAlgorithm::Sha1
-        && facts.csr_digest != HashAlgorithm::Sha1
+        && facts.message_digest != Digest::Sha1
+        && facts.csr_digest != Digest::Sha1
         && keys()
             .iter()
             .any(|(key, sound)| *sound && *key == facts.key)
@@ -305,7 +306,7 @@ fn apply(mutation: &Mutation, facts: &mut Facts) {
         Mutation::Ca(ca) => facts.basic_constraints_ca = *ca,
         Mutation::OtherExtension => facts.other_extensions.push("1.2.3.4".parse().unwrap()),
         Mutation::Digests { message, csr } => {
-            let all = HashAlgorithm::ALL;
+            let all = Digest::ALL;
             facts.message_digest = all[message % all.len()];
             facts.csr_digest = all[csr % all.len()];
         }

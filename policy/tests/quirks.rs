@@ -5,9 +5,8 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use assay_policy::{
-    ContentCipher, Facts, HashAlgorithm, Profile, Quirk, Quirks, decide, explain, tbs,
-};
+use assay_policy::{ContentCipher, Facts, Profile, Quirk, Quirks, decide, explain, tbs};
+use assay_types::Digest;
 use support::{changed_profile, issuer, now, serial};
 
 const QUIRKS: &str = "[renewal]
@@ -30,11 +29,7 @@ fn without_the_table_nothing_is_excepted() {
     let profile = support::profile("demo", "devices");
     assert_eq!(profile.quirks_at(now()), Quirks::default());
     assert_eq!(profile.quirks_at(now()).active().count(), 0);
-    assert!(
-        !profile
-            .message_digests(now())
-            .contains(&HashAlgorithm::Sha1)
-    );
+    assert!(!profile.message_digests(now()).contains(&Digest::Sha1));
     assert!(
         !profile
             .ciphers(now())
@@ -73,8 +68,8 @@ fn what_is_advertised_and_what_is_enforced_end_together() {
     );
     let with = |time| {
         (
-            profile.message_digests(time).contains(&HashAlgorithm::Sha1),
-            profile.csr_digests(time).contains(&HashAlgorithm::Sha1),
+            profile.message_digests(time).contains(&Digest::Sha1),
+            profile.csr_digests(time).contains(&Digest::Sha1),
             profile.ciphers(time).contains(&ContentCipher::TripleDesCbc),
         )
     };
@@ -84,8 +79,8 @@ fn what_is_advertised_and_what_is_enforced_end_together() {
     let sha1 = |time| {
         let mut facts = support::device();
         facts.now = time;
-        facts.message_digest = HashAlgorithm::Sha1;
-        facts.csr_digest = HashAlgorithm::Sha1;
+        facts.message_digest = Digest::Sha1;
+        facts.csr_digest = Digest::Sha1;
         let refusals = explain(&profile, &facts);
         refusals
             .iter()
@@ -99,10 +94,10 @@ fn what_is_advertised_and_what_is_enforced_end_together() {
 #[test]
 fn an_algorithm_outside_the_lists_names_the_exception_it_needs() {
     let profile = devices("allow_sha1 = true\nallow_3des = true");
-    for digest in HashAlgorithm::ALL {
-        let excepted = Quirk::of_digest(*digest).is_some();
-        assert_eq!(excepted, *digest == HashAlgorithm::Sha1);
-        assert!(profile.message_digests(now()).contains(digest));
+    for digest in Digest::ALL {
+        let excepted = Quirk::of_digest(digest).is_some();
+        assert_eq!(excepted, digest == Digest::Sha1);
+        assert!(profile.message_digests(now()).contains(&digest));
     }
     for cipher in ContentCipher::ALL {
         let excepted = Quirk::of_cipher(*cipher).is_some();

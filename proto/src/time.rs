@@ -1,13 +1,11 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use assay_types::TimestampMillis;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can express.
-const LAST_SECOND: i64 = 253_402_300_799;
 const NANOS: u32 = 1_000_000_000;
-const NANOS_PER_MILLI: i32 = 1_000_000;
 
 /// `google.protobuf.Timestamp`. Prints as RFC 3339 text in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
@@ -26,31 +24,9 @@ pub struct Timestamp {
 pub struct NoTime(Timestamp);
 
 impl Timestamp {
-    /// The moment of these Unix seconds.
-    pub fn at(seconds: i64) -> Self {
-        Self { seconds, nanos: 0 }
-    }
-
-    /// Unix seconds; parts of a second are cut off.
-    ///
-    /// # Errors
-    /// Where it is before 1970 or after 9999, or the nanoseconds are more than a second.
-    pub fn unix_seconds(self) -> Result<i64, NoTime> {
-        self.check().map(|time| time.seconds)
-    }
-
-    /// Milliseconds since the Unix epoch; smaller parts are cut off.
-    ///
-    /// # Errors
-    /// As for [`Self::unix_seconds`].
-    pub fn unix_ms(self) -> Result<i64, NoTime> {
-        let Self { seconds, nanos } = self.check()?;
-        Ok(seconds * 1_000 + i64::from(nanos / NANOS_PER_MILLI))
-    }
-
     fn check(self) -> Result<Self, NoTime> {
         let nanos = u32::try_from(self.nanos).is_ok_and(|nanos| nanos < NANOS);
-        if nanos && (0..=LAST_SECOND).contains(&self.seconds) {
+        if nanos && (0..=assay_types::Timestamp::LAST.seconds()).contains(&self.seconds) {
             Ok(self)
         } else {
             Err(NoTime(self))
@@ -58,11 +34,37 @@ impl Timestamp {
     }
 }
 
+impl From<assay_types::Timestamp> for Timestamp {
+    fn from(time: assay_types::Timestamp) -> Self {
+        Self {
+            seconds: time.seconds(),
+            nanos: 0,
+        }
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     /// Whole seconds; 1970 for what is before.
     fn from(time: SystemTime) -> Self {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::at(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        assay_types::Timestamp::from(time).into()
+    }
+}
+
+impl TryFrom<Timestamp> for assay_types::Timestamp {
+    type Error = NoTime;
+
+    /// Drops fractions of a second.
+    fn try_from(time: Timestamp) -> Result<Self, NoTime> {
+        Ok(Self::from_seconds(time.check()?.seconds))
+    }
+}
+
+impl TryFrom<Timestamp> for TimestampMillis {
+    type Error = NoTime;
+
+    /// Drops fractions of a millisecond.
+    fn try_from(time: Timestamp) -> Result<Self, NoTime> {
+        SystemTime::try_from(time).map(Self::from)
     }
 }
 
@@ -144,9 +146,13 @@ mod tests {
 
     use super::*;
 
+    fn at(seconds: i64) -> Timestamp {
+        assay_types::Timestamp::from_seconds(seconds).into()
+    }
+
     #[test]
     fn a_time_prints_as_rfc_3339_and_is_read_back() {
-        let time = Timestamp::at(1_700_000_000);
+        let time = at(1_700_000_000);
         assert_eq!(time.to_string(), "2023-11-14T22:13:20Z");
         let json = serde_json::to_string(&time).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20Z\"");
@@ -156,14 +162,18 @@ mod tests {
             nanos: 250_000_000,
         };
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.250000000Z");
-        assert_eq!(time.unix_ms(), Ok(1_700_000_000_250));
+        assert_eq!(
+            TimestampMillis::try_from(time),
+            Ok(TimestampMillis::from_millis(1_700_000_000_250))
+        );
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
+        let last = assay_types::Timestamp::LAST;
         let wrong = [
-            Timestamp::at(-1),
-            Timestamp::at(LAST_SECOND + 1),
+            at(-1),
+            at(last.seconds() + 1),
             Timestamp {
                 seconds: 1,
                 nanos: 1_000_000_000,
@@ -174,15 +184,21 @@ mod tests {
             },
         ];
         for time in wrong {
-            assert_eq!(time.unix_seconds(), Err(NoTime(time)));
-            assert_eq!(time.unix_ms(), Err(NoTime(time)));
+            assert_eq!(assay_types::Timestamp::try_from(time), Err(NoTime(time)));
+            assert_eq!(TimestampMillis::try_from(time), Err(NoTime(time)));
             assert!(
                 time.to_string()
                     .ends_with("is not a time from 1970 to 9999")
             );
         }
-        assert_eq!(Timestamp::at(0).unix_seconds(), Ok(0));
-        assert_eq!(Timestamp::at(LAST_SECOND).unix_seconds(), Ok(LAST_SECOND));
+        assert_eq!(
+            assay_types::Timestamp::try_from(at(0)),
+            Ok(assay_types::Timestamp::default())
+        );
+        assert_eq!(
+            assay_types::Timestamp::try_from(Timestamp::from(last)),
+            Ok(last)
+        );
     }
 
     #[test]

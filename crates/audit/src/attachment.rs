@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use assay_types::{Hash, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::{Draft, Event};
-use assay_types::Hash;
 
 /// Octets of evidence at most.
 pub const MAX_EVIDENCE: usize = 64 * 1024;
@@ -17,8 +17,8 @@ pub struct Attachment {
     pub salt: [u8; 32],
     /// At most [`MAX_EVIDENCE`] octets.
     pub content: Vec<u8>,
-    /// Unix seconds; pruned after that.
-    pub keep_until: i64,
+    /// When it may be pruned.
+    pub keep_until: Timestamp,
 }
 
 impl Attachment {

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use assay_types::Hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::note::{Note, NoteError, SignatureError, VerifierKey};
-use assay_types::Hash;
 
 /// Octets of an origin.
 pub const MAX_ORIGIN: usize = 200;

@@ -1,7 +1,7 @@
+use assay_types::{Hash, Timestamp, TimestampMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::Text;
-use assay_types::Hash;
 
 /// What a record tells of. The `request.*` events are terminal: each admitted request ends in exactly one of them, or in
 /// the count of a `refusals.aggregate`.
@@ -69,10 +69,10 @@ pub enum Event {
         ca_sha256: Hash,
         /// SHA-256 of the present CA's certificate.
         predecessor_sha256: Hash,
-        /// Unix seconds from which the next one is the present one.
-        switch_at: i64,
-        /// Unix seconds until which requests to the RA of the old one are answered.
-        answered_until: i64,
+        /// When the next one becomes the present one.
+        switch_at: Timestamp,
+        /// Until when requests to the RA of the old one are answered.
+        answered_until: Timestamp,
     },
     /// The announced CA took over.
     #[serde(rename = "ca.switched")]
@@ -118,9 +118,9 @@ pub enum Event {
         /// RFC 4514 subject; absent for a static challenge.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<Text>,
-        /// Unix seconds; absent where it does not expire.
+        /// When it expires; absent where it does not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        expires_at: Option<i64>,
+        expires_at: Option<Timestamp>,
         /// SHA-256 of the canonical JSON of what it is bound to: profile, subject, names.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         claims_sha256: Option<Hash>,
@@ -182,9 +182,9 @@ pub enum Event {
         serial: Text,
         /// Serial of the new one, hex.
         successor: Text,
-        /// Unix seconds at which the old one is to be revoked; absent where it is kept.
+        /// When the old one is to be revoked; absent where it is kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        revoke_at: Option<i64>,
+        revoke_at: Option<Timestamp>,
     },
     /// A CRL was signed.
     #[serde(rename = "crl.issued")]
@@ -193,10 +193,10 @@ pub enum Event {
         number: u64,
         /// SHA-256 of the DER CRL.
         crl_sha256: Hash,
-        /// Unix seconds.
-        this_update: i64,
-        /// Unix seconds.
-        next_update: i64,
+        /// thisUpdate.
+        this_update: Timestamp,
+        /// nextUpdate.
+        next_update: Timestamp,
         /// Certificates listed.
         entries: u64,
         /// CKA_ID of the CA key, hex.
@@ -357,10 +357,10 @@ pub enum Event {
     RefusalsAggregate {
         /// Identity of the frontend.
         peer: Text,
-        /// Wall clock of the first, milliseconds since the epoch.
-        from_ms: i64,
-        /// Wall clock of the last, milliseconds since the epoch.
-        to_ms: i64,
+        /// Wall clock of the first.
+        from_ms: TimestampMillis,
+        /// Wall clock of the last.
+        to_ms: TimestampMillis,
         /// How many ended in a FAILURE.
         refused: u64,
         /// How many were malformed.

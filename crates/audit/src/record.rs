@@ -1,4 +1,4 @@
-use assay_types::{CanonicalError, Hash, from_canonical, to_canonical};
+use assay_types::{CanonicalError, Hash, TimestampMillis, from_canonical, to_canonical};
 use serde::{Deserialize, Serialize};
 
 use crate::{Attachment, Event, Text};
@@ -23,8 +23,8 @@ pub struct Context {
 /// When it happened, by both clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Moment {
-    /// Milliseconds since the Unix epoch, by the signer's clock.
-    pub wall_ms: i64,
+    /// By the signer's clock.
+    pub wall_ms: TimestampMillis,
     /// Milliseconds since the boot of `boot_id`; never goes back.
     pub monotonic_ms: u64,
 }

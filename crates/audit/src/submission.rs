@@ -1,10 +1,10 @@
 //! The body of add-checkpoint (C2SP tlog-witness): `old SIZE`, lines of a consistency proof, an empty line, a checkpoint.
 
+use assay_types::Hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::note::{MAX_NOTE, Note, NoteError};
-use assay_types::Hash;
 
 /// Most lines of a proof.
 const MAX_LINES: usize = 63;

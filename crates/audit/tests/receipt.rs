@@ -12,7 +12,7 @@ use assay_audit::{
     Checkpoint, Context, Draft, Event, Issuance, Moment, Receipt, ReceiptError, Record, Request,
     Text,
 };
-use assay_types::{CanonicalError, Hash};
+use assay_types::{CanonicalError, Hash, TimestampMillis};
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 
@@ -43,7 +43,7 @@ fn record(sequence: u64, event: Event) -> Record {
             policy_hash: None,
         },
         moment: Moment {
-            wall_ms: 1,
+            wall_ms: TimestampMillis::from_millis(1),
             monotonic_ms: 1,
         },
         event,

@@ -4,7 +4,7 @@ use assay_audit::{
     Attachment, Context, Draft, Event, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, Request,
     Text,
 };
-use assay_types::{CanonicalError, Hash};
+use assay_types::{CanonicalError, Hash, Timestamp, TimestampMillis};
 use proptest::prelude::*;
 
 fn draft(event: Event) -> Draft {
@@ -16,7 +16,7 @@ fn draft(event: Event) -> Draft {
             policy_hash: None,
         },
         moment: Moment {
-            wall_ms: 1_700_000_000_123,
+            wall_ms: TimestampMillis::from_millis(1_700_000_000_123),
             monotonic_ms: 5,
         },
         event,
@@ -66,7 +66,7 @@ fn a_record_holds_the_salted_hash_of_its_evidence_and_nothing_else_of_it() {
     let attachment = Attachment {
         salt: [7; 32],
         content: b"evidence".to_vec(),
-        keep_until: 1,
+        keep_until: Timestamp::from_seconds(1),
     };
     let salted = Hash::of(&[&[7; 32][..], b"evidence"].concat());
     let refused = draft(Event::RequestRefused {
@@ -111,8 +111,8 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::CaAnnounced {
             ca_sha256: hash,
             predecessor_sha256: hash,
-            switch_at: 1,
-            answered_until: 2,
+            switch_at: Timestamp::from_seconds(1),
+            answered_until: Timestamp::from_seconds(2),
         },
         Event::CaSwitched {
             ca_sha256: hash,
@@ -152,7 +152,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             challenge_kind: "one-time".into(),
             profile: text.clone(),
             subject: None,
-            expires_at: Some(1),
+            expires_at: Some(Timestamp::from_seconds(1)),
             claims_sha256: Some(hash),
         },
         Event::ChallengeRevoked {
@@ -183,13 +183,13 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::CertificateSuperseded {
             serial: text.clone(),
             successor: text.clone(),
-            revoke_at: Some(1),
+            revoke_at: Some(Timestamp::from_seconds(1)),
         },
         Event::CrlIssued {
             number: 1,
             crl_sha256: hash,
-            this_update: 2,
-            next_update: 3,
+            this_update: Timestamp::from_seconds(2),
+            next_update: Timestamp::from_seconds(3),
             entries: 4,
             key_id: text.clone(),
             token_serial: text.clone(),
@@ -261,8 +261,8 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         },
         Event::RefusalsAggregate {
             peer: text,
-            from_ms: 1,
-            to_ms: 2,
+            from_ms: TimestampMillis::from_millis(1),
+            to_ms: TimestampMillis::from_millis(2),
             refused: 3,
             malformed: 4,
         },

@@ -142,7 +142,7 @@ impl ResponseData {
 }
 
 fn from_time(time: GeneralizedTime) -> Timestamp {
-    Timestamp::default().plus(time.to_unix_duration())
+    Timestamp::default() + time.to_unix_duration()
 }
 
 /// In whole seconds (RFC 5019 section 2.2.4).

@@ -1,4 +1,5 @@
 use assay_audit::Draft;
+use assay_types::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::pending::{self, PendingRow, PendingState, select};
@@ -29,8 +30,8 @@ pub struct PendingDecision {
     pub note: String,
     /// Whether two operators must approve it.
     pub four_eyes: bool,
-    /// Unix seconds.
-    pub at: i64,
+    /// When this happens.
+    pub at: Timestamp,
 }
 
 /// The outcome of a decision. All but the first three left the store as it was.
@@ -65,8 +66,8 @@ pub struct ApprovalRow {
     pub verdict: PendingVerdict,
     /// In his words.
     pub note: String,
-    /// Unix seconds.
-    pub decided_at: i64,
+    /// When it was decided.
+    pub decided_at: Timestamp,
 }
 
 impl Store {
@@ -107,7 +108,7 @@ impl Store {
         .await
     }
 
-    /// Closes requests that wait, or were approved and not polled, until `now` (Unix seconds) or longer than they may, and
+    /// Closes requests that wait, or were approved and not polled, until `now` or longer than they may, and
     /// gives back what was reserved for them. At most [`PRUNE_BATCH`], so call again while it is not 0. `audit` is called
     /// for each.
     ///
@@ -115,7 +116,7 @@ impl Store {
     /// Where it is not on disk.
     pub async fn expire_pending(
         &self,
-        now: i64,
+        now: Timestamp,
         audit: impl Fn(&PendingRow) -> Draft + Send + 'static,
     ) -> Result<usize, StoreError> {
         self.write(move |connection| {
@@ -190,7 +191,7 @@ fn close(
     connection: &Connection,
     row: &PendingRow,
     state: PendingState,
-    at: i64,
+    at: Timestamp,
 ) -> Result<(), StoreError> {
     connection.change(
         "UPDATE pending SET state = ?2, decided_at = ?3 WHERE id = ?1",

@@ -1,4 +1,5 @@
 use assay_audit::Attachment;
+use assay_types::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::StoreError;
@@ -23,7 +24,11 @@ pub(crate) fn keep(
 }
 
 /// Removes what nobody has to keep any longer at `now`, at most `batch` rows; the records stay as they are.
-pub(crate) fn prune(connection: &Connection, now: i64, batch: u32) -> Result<usize, StoreError> {
+pub(crate) fn prune(
+    connection: &Connection,
+    now: Timestamp,
+    batch: u32,
+) -> Result<usize, StoreError> {
     connection.change(
         "DELETE FROM evidence WHERE sequence IN
              (SELECT sequence FROM evidence WHERE keep_until < ?1 ORDER BY keep_until LIMIT ?2)",

@@ -1,5 +1,5 @@
 use assay_audit::Draft;
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, TimestampMillis};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
@@ -28,8 +28,8 @@ pub struct AuditQuery {
     pub serial: Option<Serial>,
     /// transactionID that it names.
     pub transaction_id: Option<String>,
-    /// Its time, in milliseconds since the Unix epoch by the signer's clock.
-    pub recorded_ms: Span,
+    /// Its time by the signer's clock.
+    pub recorded: Span<TimestampMillis>,
     /// Only records before this sequence number.
     pub before: Option<u64>,
     /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
@@ -70,7 +70,7 @@ impl Store {
                 profile,
                 serial,
                 transaction_id,
-                recorded_ms: Span { from, to },
+                recorded: Span { from, to },
                 before: end,
                 rows,
             } = query;

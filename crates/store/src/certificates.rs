@@ -1,9 +1,9 @@
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Sql, Texts, text_column};
 use crate::{CrlReason, Page, Span, Store, StoreError};
-use assay_types::Serial;
 
 /// How far a serial has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +85,12 @@ pub struct CertificateRow {
     pub subject: String,
     /// Typed subject alternative names.
     pub sans: Vec<String>,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
-    /// Unix seconds at which it was issued or given up; `None` while its intent is open.
-    pub closed_at: Option<i64>,
+    /// notBefore.
+    pub not_before: Timestamp,
+    /// notAfter.
+    pub not_after: Timestamp,
+    /// When it was issued or given up; `None` while its intent is open.
+    pub closed_at: Option<Timestamp>,
     /// DER; `None` unless issued.
     pub der: Option<Vec<u8>>,
     /// SHA-256 of `der`.
@@ -101,12 +101,12 @@ pub struct CertificateRow {
     pub transaction_id: String,
     /// Model hash of the policy that permitted it.
     pub policy_hash: [u8; 32],
-    /// Unix seconds since which it is revoked or on hold.
-    pub revoked_at: Option<i64>,
+    /// Since when it is revoked or on hold.
+    pub revoked_at: Option<Timestamp>,
     /// Why; `None` also for an intent that was given up.
     pub revocation_reason: Option<CrlReason>,
-    /// Unix seconds at which it is to be revoked.
-    pub revoke_at: Option<i64>,
+    /// When it is to be revoked.
+    pub revoke_at: Option<Timestamp>,
     /// The certificate that it renews.
     pub renewal_of: Option<Serial>,
     /// The latest certificate that renewed it.
@@ -216,16 +216,16 @@ fn list_sql(query: &CertificateQuery) -> String {
 pub struct Census {
     /// Certificates that are neither expired nor revoked.
     pub in_force: u64,
-    /// Unix seconds at which the last of them ends; `None` where there is none.
-    pub last_not_after: Option<i64>,
+    /// When the last of them ends; `None` where there is none.
+    pub last_not_after: Option<Timestamp>,
 }
 
 impl Store {
-    /// Counts the CA's certificates in force at `now` (Unix seconds). Looks at all of them.
+    /// Counts the CA's certificates in force at `now`. Looks at all of them.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn census(&self, ca_id: String, now: i64) -> Result<Census, StoreError> {
+    pub async fn census(&self, ca_id: String, now: Timestamp) -> Result<Census, StoreError> {
         self.read(move |connection| {
             let found = connection.find(
                 "SELECT count(*), max(not_after) FROM certificates
@@ -260,7 +260,7 @@ pub(crate) fn find_equal_csr(
     ca_id: &str,
     signer_spki_sha256: &[u8; 32],
     csr_digest: &[u8; 32],
-    since: i64,
+    since: Timestamp,
 ) -> Result<Option<CertificateRow>, StoreError> {
     connection.find(
         "SELECT * FROM certificates

@@ -1,10 +1,10 @@
 use assay_audit::Draft;
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Sql, Texts, text_column};
 use crate::{Page, Span, Store, StoreError, audit};
-use assay_types::Serial;
 
 /// How often a challenge may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +75,8 @@ pub struct ChallengeQuery {
     pub serial: Option<Serial>,
     /// When it was issued.
     pub issued: Span,
-    /// Unix seconds.
-    pub now: i64,
+    /// The present time.
+    pub now: Timestamp,
     /// Only those before this position.
     pub before: Option<u64>,
     /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
@@ -100,10 +100,10 @@ pub struct NewChallenge {
     pub subject_der: Option<Vec<u8>>,
     /// The subject alternative names that it allows, typed texts.
     pub sans: Vec<String>,
-    /// Unix seconds.
-    pub issued_at: i64,
-    /// Unix seconds; required for a one-time challenge.
-    pub expires_at: Option<i64>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it expires; required for a one-time challenge.
+    pub expires_at: Option<Timestamp>,
     /// Identity of the operator.
     pub issued_by: String,
 }
@@ -123,10 +123,10 @@ pub struct ChallengeRow {
     pub subject_der: Option<Vec<u8>>,
     /// The subject alternative names that it allows.
     pub sans: Vec<String>,
-    /// Unix seconds.
-    pub issued_at: i64,
-    /// Unix seconds.
-    pub expires_at: Option<i64>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
     /// Identity of the operator.
     pub issued_by: String,
     /// Whether it can still be used.
@@ -231,8 +231,8 @@ impl Store {
 }
 
 impl ChallengeRow {
-    /// State and expiry in one, at `now` (Unix seconds).
-    pub fn status(&self, now: i64) -> ChallengeStatus {
+    /// State and expiry in one, at `now`.
+    pub fn status(&self, now: Timestamp) -> ChallengeStatus {
         match self.state {
             ChallengeState::Open if self.expires_at.is_some_and(|end| end <= now) => {
                 ChallengeStatus::Expired
@@ -285,7 +285,7 @@ pub(crate) fn spend(
     connection: &Connection,
     id: &str,
     serial: &Serial,
-    now: i64,
+    now: Timestamp,
 ) -> Result<bool, StoreError> {
     connection.change_one(
         "UPDATE challenges SET state = 'spent', serial = ?2

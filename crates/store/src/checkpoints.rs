@@ -1,4 +1,4 @@
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::audit::AuditRow;
@@ -23,8 +23,8 @@ pub struct NewCheckpoint {
     pub frontier: Vec<u8>,
     /// The signed note with the log's own signature.
     pub note: String,
-    /// Unix seconds.
-    pub signed_at: i64,
+    /// When it was signed.
+    pub signed_at: Timestamp,
 }
 
 /// A checkpoint with what witnesses said to it.

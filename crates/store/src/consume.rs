@@ -1,5 +1,8 @@
 //! What authorises a certificate: used up by its permit, so that it cannot authorise another.
 
+use std::time::Duration;
+
+use assay_types::{Serial, Timestamp};
 use rusqlite::Connection;
 
 use crate::reserve::{self, Columns};
@@ -7,7 +10,6 @@ use crate::{
     CertificateState, ChallengeKind, ChallengeState, PendingState, PermitOutcome, PermitWrite,
     StoreError, certificates, challenges, inventory, pending,
 };
-use assay_types::Serial;
 
 /// What authorises a certificate and must be used up with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,8 @@ pub enum Consume {
     Renewal {
         /// Its serial.
         old: Serial,
-        /// Seconds from the issue of the new one to the revocation of the old one; `None` keeps it.
-        revoke_after: Option<i64>,
+        /// From the issue of the new one to the revocation of the old one; `None` keeps it.
+        revoke_after: Option<Duration>,
         /// A one-time challenge that goes with it, by its public id, where the reply is enveloped under it.
         challenge: Option<String>,
     },
@@ -40,10 +42,10 @@ pub enum Consume {
     },
 }
 
-/// For which profile and when (Unix seconds) something is to be used.
+/// For which profile and when something is to be used.
 pub(crate) struct Claim<'a> {
     pub(crate) profile: &'a str,
-    pub(crate) now: i64,
+    pub(crate) now: Timestamp,
 }
 
 /// What the certificate's row tells of its authorisation, so that it can be given back.
@@ -96,7 +98,7 @@ pub(crate) fn consume(
 pub(crate) fn check_renewal(
     connection: &Connection,
     old: &Serial,
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<PermitOutcome>, StoreError> {
     let issued =
         certificates::find(connection, old)?.filter(|row| row.state == CertificateState::Issued);
@@ -161,7 +163,7 @@ fn spend_one_time(
     connection: &Connection,
     id: &str,
     serial: &Serial,
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<PermitOutcome>, StoreError> {
     if challenges::spend(connection, id, serial, now)? {
         return Ok(None);

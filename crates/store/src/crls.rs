@@ -1,5 +1,5 @@
 use assay_audit::Draft;
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
@@ -20,10 +20,10 @@ pub struct NewCrl {
     pub number: u64,
     /// DER.
     pub der: Vec<u8>,
-    /// Unix seconds.
-    pub this_update: i64,
-    /// Unix seconds.
-    pub next_update: i64,
+    /// thisUpdate.
+    pub this_update: Timestamp,
+    /// nextUpdate.
+    pub next_update: Timestamp,
 }
 
 /// A CRL as it is kept.
@@ -35,10 +35,10 @@ pub struct CrlRow {
     pub der: Vec<u8>,
     /// SHA-256 of `der`.
     pub sha256: [u8; 32],
-    /// Unix seconds.
-    pub this_update: i64,
-    /// Unix seconds.
-    pub next_update: i64,
+    /// thisUpdate.
+    pub this_update: Timestamp,
+    /// nextUpdate.
+    pub next_update: Timestamp,
 }
 
 /// Whether a CRL is kept.
@@ -58,8 +58,8 @@ pub enum CrlOutcome {
 pub struct RevokedEntry {
     /// Of the certificate.
     pub serial: Serial,
-    /// Unix seconds.
-    pub revoked_at: i64,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
     /// [`CrlReason::Unspecified`] for an intent that was given up.
     pub reason: CrlReason,
 }

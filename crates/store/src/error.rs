@@ -1,11 +1,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use assay_types::CanonicalError;
+use assay_types::{CanonicalError, Serial};
 use rusqlite::ErrorCode;
 
 use crate::{MAX_CRL_ENTRIES, MAX_ROWS};
-use assay_types::Serial;
 
 /// Why the store did not open.
 #[derive(Debug, thiserror::Error)]

@@ -1,3 +1,5 @@
+use assay_types::Timestamp;
+
 use crate::{CertificateRow, ChallengeRow, InventoryRow, PendingRow, Store, StoreError};
 use crate::{certificates, challenges, inventory, pending};
 
@@ -10,8 +12,8 @@ pub struct EvidenceQuery {
     pub signer_spki_sha256: [u8; 32],
     /// SHA-256 of the CSR.
     pub csr_digest: [u8; 32],
-    /// Unix seconds since which an equal CSR is a retransmission.
-    pub retransmit_since: i64,
+    /// Since when an equal CSR is a retransmission.
+    pub retransmit_since: Timestamp,
     /// Keyed hash of the challenge that came with it.
     pub challenge: Option<[u8; 32]>,
     /// Profile and name to look up in the inventory.

@@ -1,5 +1,6 @@
 use std::ops::RangeInclusive;
 
+use assay_types::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::certificates::read;
@@ -17,12 +18,12 @@ pub struct ExpiringQuery {
     pub subject: Option<String>,
     /// With this typed subject alternative name among others.
     pub san: Option<String>,
-    /// The span in which notAfter lies, Unix seconds.
-    pub span: RangeInclusive<i64>,
+    /// The span in which notAfter lies.
+    pub span: RangeInclusive<Timestamp>,
     /// Also those that were renewed.
     pub renewed: bool,
-    /// Only those that come after this notAfter (Unix seconds) and position in the order of the answer.
-    pub after: Option<(i64, u64)>,
+    /// Only those that come after this notAfter and position in the order of the answer.
+    pub after: Option<(Timestamp, u64)>,
     /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
     pub rows: u32,
 }
@@ -30,8 +31,8 @@ pub struct ExpiringQuery {
 /// What is to be counted of each profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpirySpan {
-    /// The span in which notAfter lies, Unix seconds.
-    pub span: RangeInclusive<i64>,
+    /// The span in which notAfter lies.
+    pub span: RangeInclusive<Timestamp>,
     /// Those that were renewed, or those that were not.
     pub renewed: bool,
 }
@@ -77,7 +78,7 @@ impl Store {
     pub async fn list_expiring(
         &self,
         query: ExpiringQuery,
-    ) -> Result<Page<CertificateRow, (i64, u64)>, StoreError> {
+    ) -> Result<Page<CertificateRow, (Timestamp, u64)>, StoreError> {
         self.read(move |connection| list(connection, query)).await
     }
 
@@ -111,7 +112,7 @@ impl Store {
 fn list(
     connection: &Connection,
     query: ExpiringQuery,
-) -> Result<Page<CertificateRow, (i64, u64)>, StoreError> {
+) -> Result<Page<CertificateRow, (Timestamp, u64)>, StoreError> {
     let sql = list_sql(&query);
     let ExpiringQuery {
         profile,
@@ -183,7 +184,7 @@ mod tests {
             profile: profile.map(str::to_owned),
             subject: None,
             san: None,
-            span: 0..=WITHIN,
+            span: Timestamp::default()..=Timestamp::from_seconds(WITHIN),
             renewed: false,
             after: None,
             rows: 0,
@@ -299,7 +300,7 @@ mod tests {
         let san = |query: &mut ExpiringQuery| query.san = Some("dns:b".to_owned());
         for filter in [&subject as &dyn Fn(&mut ExpiringQuery), &san] {
             let mut query = query(None);
-            query.span = 0..=WITHIN + 40_000;
+            query.span = Timestamp::default()..=Timestamp::from_seconds(WITHIN + 40_000);
             query.renewed = true;
             filter(&mut query);
             let mut pages = Vec::new();

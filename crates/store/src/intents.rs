@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use assay_audit::{Draft, Request};
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use crate::sql::{Json, MAX_ROWS, Sql, Texts};
+use crate::sql::{Json, MAX_ROWS, Sql, Texts, duration};
 use crate::{
     Store, StoreError, TransactionKey, audit, challenges, inventory, quirks, reserve, revocations,
     transactions,
@@ -17,8 +19,8 @@ pub struct Completion {
     pub certificate: Vec<u8>,
     /// The CertRep for the intent's pkiMessage; `None` where recovery has nobody to answer.
     pub cert_rep: Option<Vec<u8>>,
-    /// Unix seconds.
-    pub issued_at: i64,
+    /// When it was issued.
+    pub issued_at: Timestamp,
     /// The record that ends the request.
     pub audit: Vec<Draft>,
 }
@@ -44,22 +46,22 @@ pub struct OpenIntent {
     pub subject: String,
     /// Typed subject alternative names.
     pub sans: Vec<String>,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
+    /// notBefore.
+    pub not_before: Timestamp,
+    /// notAfter.
+    pub not_after: Timestamp,
     /// Model hash of the policy that permitted it.
     pub policy_hash: [u8; 32],
-    /// Unix seconds.
-    pub created_at: i64,
-    /// Unix seconds after which it is given up.
-    pub expires_at: i64,
+    /// When the request came.
+    pub created_at: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
     /// For the record that ends the request.
     pub request: Request,
     /// The certificate that it renews.
     pub renewal_of: Option<Serial>,
-    /// Seconds from its issue to the revocation of that one; `None` keeps it.
-    pub revoke_after: Option<i64>,
+    /// From its issue to the revocation of that one; `None` keeps it.
+    pub revoke_after: Option<Duration>,
     /// The request that waited for it.
     pub pending_id: Option<String>,
 }
@@ -124,7 +126,7 @@ impl Store {
     pub async fn fail_intent(
         &self,
         serial: Serial,
-        now: i64,
+        now: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<u64, StoreError> {
         self.write(move |connection| {
@@ -143,16 +145,16 @@ impl Store {
         .await
     }
 
-    /// Intents without a result that were opened before `created_before` (Unix seconds; `None` for all), oldest first; at
+    /// Intents without a result that were opened before `created_before` (`None` for all), oldest first; at
     /// most [`MAX_ROWS`].
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn open_intents(
         &self,
-        created_before: Option<i64>,
+        created_before: Option<Timestamp>,
     ) -> Result<Vec<OpenIntent>, StoreError> {
-        let before = created_before.unwrap_or(i64::MAX);
+        let before = created_before.unwrap_or(Timestamp::MAX);
         self.read(move |connection| {
             connection.list(
                 "SELECT * FROM certificates WHERE state = 'intent' AND created_at < ?1
@@ -168,7 +170,7 @@ impl Store {
 struct Closed {
     request_digest: [u8; 32],
     renewal_of: Option<Serial>,
-    revoke_after: Option<i64>,
+    revoke_after: Option<Duration>,
     profile: String,
     subject: String,
     request: Request,
@@ -184,7 +186,7 @@ struct Abandoned {
 fn abandon(
     connection: &Connection,
     serial: &Serial,
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<Abandoned>, StoreError> {
     connection.find(
         "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?2
@@ -206,7 +208,7 @@ fn read_closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
     Ok(Closed {
         request_digest: row.get("request_digest")?,
         renewal_of: row.get("renewal_of")?,
-        revoke_after: row.get("revoke_after")?,
+        revoke_after: duration(row, "revoke_after")?,
         profile: row.get("profile")?,
         subject: row.get("subject")?,
         request: row.get::<_, Json<Request>>("request")?.0,
@@ -235,7 +237,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OpenIntent> {
         expires_at: row.get("expires_at")?,
         request: row.get::<_, Json<Request>>("request")?.0,
         renewal_of: row.get("renewal_of")?,
-        revoke_after: row.get("revoke_after")?,
+        revoke_after: duration(row, "revoke_after")?,
         pending_id: row.get("pending_id")?,
     })
 }

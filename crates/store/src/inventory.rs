@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use assay_audit::{Draft, InventoryChange};
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::page;
@@ -28,8 +28,8 @@ pub struct InventoryRow {
     pub serial: Option<Serial>,
     /// The waiting request that the name is kept for.
     pub pending_id: Option<String>,
-    /// Unix seconds.
-    pub added_at: i64,
+    /// When it was added.
+    pub added_at: Timestamp,
     /// Identity of the operator.
     pub added_by: String,
 }
@@ -86,8 +86,8 @@ pub struct ChangeRequest {
     pub profile: String,
     /// Identity of the operator.
     pub by: String,
-    /// Unix seconds.
-    pub at: i64,
+    /// When this happens.
+    pub at: Timestamp,
 }
 
 /// Names the exact state of an inventory.

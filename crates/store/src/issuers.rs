@@ -1,4 +1,4 @@
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::{MAX_ROWS, Sql};
@@ -11,8 +11,8 @@ pub struct IssuerRow {
     pub ca_id: String,
     /// DER: the CA certificate, then those above it.
     pub certificates: Vec<Vec<u8>>,
-    /// Unix seconds, when it was first kept.
-    pub since: i64,
+    /// When it was first kept.
+    pub since: Timestamp,
 }
 
 impl Store {

@@ -1,7 +1,7 @@
 //! The signer's durable state: one SQLite file, one writer, group commit.
 //!
 //! Whoever gets `Ok` from a method that writes may rely on the change being on disk, its audit records with it. Times are
-//! given by the caller, in Unix seconds. A file holds the queries of a group of tables.
+//! given by the caller. A file holds the queries of a group of tables.
 
 mod approvals;
 mod attachments;

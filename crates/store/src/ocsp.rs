@@ -1,4 +1,4 @@
-use assay_types::{CertIdHash, Serial};
+use assay_types::{CertIdHash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
@@ -8,7 +8,7 @@ use crate::{CrlReason, PRUNE_BATCH, Store, StoreError};
 const SEED_BATCH: u32 = 2_000;
 
 /// As the schema's trigger writes it into `refresh_at`.
-const CHANGED: i64 = 0;
+const CHANGED: Timestamp = Timestamp::from_seconds(0);
 
 /// A certificate whose response is to be signed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct DueResponse {
     pub version: i64,
     /// Whether somebody waits for it: its status changed since the last one.
     pub changed: bool,
-    /// Unix seconds and reason, where it is revoked, on hold or given up.
-    pub revoked: Option<(i64, CrlReason)>,
+    /// Time and reason, where it is revoked, on hold or given up.
+    pub revoked: Option<(Timestamp, CrlReason)>,
 }
 
 /// A response to be kept: a BasicOCSPResponse (RFC 6960 section 4.2.1) without certificates, for each hash algorithm.
@@ -34,12 +34,12 @@ pub struct SignedResponse {
     pub sha1: Vec<u8>,
     /// DER, for a CertID of SHA-256; `None` where none is signed.
     pub sha256: Option<Vec<u8>>,
-    /// Unix seconds.
-    pub this_update: i64,
-    /// Unix seconds.
-    pub next_update: i64,
-    /// Unix seconds from which it is due again.
-    pub refresh_at: i64,
+    /// thisUpdate.
+    pub this_update: Timestamp,
+    /// nextUpdate.
+    pub next_update: Timestamp,
+    /// When it is due again.
+    pub refresh_at: Timestamp,
 }
 
 /// What is known of a serial to whoever asks for its status.
@@ -60,10 +60,10 @@ pub struct OcspRow {
     pub response: Vec<u8>,
     /// DER of the responder that signed it.
     pub certificate: Vec<u8>,
-    /// Unix seconds.
-    pub this_update: i64,
-    /// Unix seconds.
-    pub next_update: i64,
+    /// thisUpdate.
+    pub this_update: Timestamp,
+    /// nextUpdate.
+    pub next_update: Timestamp,
 }
 
 /// How the responses of a CA stand.
@@ -75,8 +75,8 @@ pub struct OcspCounts {
     pub waiting: u64,
     /// Of them those that are to be signed by now, the waiting ones included.
     pub due: u64,
-    /// nextUpdate of the response that is due the longest, Unix seconds; `None` where none is signed.
-    pub next_update: Option<i64>,
+    /// nextUpdate of the response that is due the longest; `None` where none is signed.
+    pub next_update: Option<Timestamp>,
 }
 
 impl Store {
@@ -122,7 +122,7 @@ impl Store {
         &self,
         ca_id: String,
         after: i64,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
         self.write(move |connection| {
             let last = connection.find(
@@ -154,7 +154,7 @@ impl Store {
     pub async fn due_ocsp(
         &self,
         ca_id: String,
-        now: i64,
+        now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueResponse>, StoreError> {
         self.read(move |connection| {
@@ -220,11 +220,11 @@ impl Store {
         .await
     }
 
-    /// Puts off to `until` (Unix seconds) what cannot be signed now, unless its status changed since it was due.
+    /// Puts off to `until` what cannot be signed now, unless its status changed since it was due.
     ///
     /// # Errors
     /// Where it is not on disk.
-    pub async fn defer_ocsp(&self, due: DueResponse, until: i64) -> Result<(), StoreError> {
+    pub async fn defer_ocsp(&self, due: DueResponse, until: Timestamp) -> Result<(), StoreError> {
         self.write(move |connection| {
             connection.change(
                 "UPDATE ocsp_responses SET refresh_at = ?3 WHERE serial = ?1 AND version = ?2",
@@ -235,7 +235,7 @@ impl Store {
         .await
     }
 
-    /// The response for a certificate of the CA that has not expired at `now` (Unix seconds).
+    /// The response for a certificate of the CA that has not expired at `now`.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -244,7 +244,7 @@ impl Store {
         ca_id: String,
         serial: Serial,
         hash: CertIdHash,
-        now: i64,
+        now: Timestamp,
     ) -> Result<OcspFound, StoreError> {
         self.read(move |connection| {
             let found = connection.find(
@@ -262,13 +262,17 @@ impl Store {
         .await
     }
 
-    /// How the responses of the CA stand at `now` (Unix seconds).
+    /// How the responses of the CA stand at `now`.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn count_ocsp(&self, ca_id: String, now: i64) -> Result<OcspCounts, StoreError> {
+    pub async fn count_ocsp(
+        &self,
+        ca_id: String,
+        now: Timestamp,
+    ) -> Result<OcspCounts, StoreError> {
         self.read(move |connection| {
-            let all = count(connection, &ca_id, i64::MAX)?;
+            let all = count(connection, &ca_id, Timestamp::MAX)?;
             let due = count(connection, &ca_id, now)?;
             let waiting = connection.find(
                 "SELECT count(*) FROM ocsp_responses WHERE ca_id = ?1 AND sha1 IS NULL",
@@ -291,12 +295,12 @@ impl Store {
         .await
     }
 
-    /// Removes responses for certificates that expired before `now` (Unix seconds), at most [`PRUNE_BATCH`]; returns how
+    /// Removes responses for certificates that expired before `now`, at most [`PRUNE_BATCH`]; returns how
     /// many.
     ///
     /// # Errors
     /// Where it is not on disk.
-    pub async fn prune_ocsp(&self, now: i64) -> Result<usize, StoreError> {
+    pub async fn prune_ocsp(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.write(move |connection| {
             connection.change(
                 "DELETE FROM ocsp_responses WHERE serial IN
@@ -309,7 +313,7 @@ impl Store {
 }
 
 /// Those to be signed again by `until`.
-fn count(connection: &Connection, ca_id: &str, until: i64) -> Result<u64, StoreError> {
+fn count(connection: &Connection, ca_id: &str, until: Timestamp) -> Result<u64, StoreError> {
     let found = connection.find(
         "SELECT count(*) FROM ocsp_responses WHERE ca_id = ?1 AND refresh_at <= ?2",
         params![ca_id, until],
@@ -323,9 +327,9 @@ fn read_due(row: &Row<'_>) -> rusqlite::Result<DueResponse> {
     Ok(DueResponse {
         serial: row.get("serial")?,
         version: row.get("version")?,
-        changed: row.get::<_, i64>("refresh_at")? == CHANGED,
+        changed: row.get::<_, Timestamp>("refresh_at")? == CHANGED,
         revoked: row
-            .get::<_, Option<i64>>("revoked_at")?
+            .get::<_, Option<Timestamp>>("revoked_at")?
             .map(|at| (at, reason.unwrap_or(CrlReason::Unspecified))),
     })
 }
@@ -335,7 +339,7 @@ fn without_row(
     connection: &Connection,
     serial: &Serial,
     ca_id: &str,
-    now: i64,
+    now: Timestamp,
 ) -> Result<OcspFound, StoreError> {
     let known = connection.find(
         "SELECT 1 FROM certificates
@@ -347,9 +351,9 @@ fn without_row(
     Ok(known.map_or(OcspFound::Unknown, |()| OcspFound::Waiting))
 }
 
-fn read_found(row: &Row<'_>, hash: CertIdHash, now: i64) -> rusqlite::Result<OcspFound> {
-    let signed_at: Option<i64> = row.get("this_update")?;
-    let next_update: Option<i64> = row.get("next_update")?;
+fn read_found(row: &Row<'_>, hash: CertIdHash, now: Timestamp) -> rusqlite::Result<OcspFound> {
+    let signed_at: Option<Timestamp> = row.get("this_update")?;
+    let next_update: Option<Timestamp> = row.get("next_update")?;
     let response: Option<Vec<u8>> = row.get(match hash {
         CertIdHash::Sha1 => "sha1",
         CertIdHash::Sha256 => "sha256",

@@ -1,3 +1,4 @@
+use assay_types::Timestamp;
 use rusqlite::{Connection, Params, Row};
 
 use crate::StoreError;
@@ -15,13 +16,13 @@ pub struct Page<T, C = u64> {
     pub next: Option<C>,
 }
 
-/// A filter by time, Unix seconds unless a query says otherwise. What is not set does not bound.
+/// A filter by time. What is not set does not bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct Span<T = Timestamp> {
     /// The first moment.
-    pub from: Option<i64>,
+    pub from: Option<T>,
     /// The first moment that is too late.
-    pub to: Option<i64>,
+    pub to: Option<T>,
 }
 
 /// Steps through the rows of `sql`, which have their filters' verdict in the column `hit`, until the page is full or

@@ -1,10 +1,10 @@
 use assay_audit::Request;
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
 use crate::sql::{Json, Sql, Texts, text_column};
 use crate::{Page, Reserve, Span, Store, StoreError, TransactionKey};
-use assay_types::Serial;
 
 /// How far a request that was answered with PENDING has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +66,12 @@ pub struct PendingRow {
     pub request: Request,
     /// The PENDING that was sent.
     pub cert_rep: Option<Vec<u8>>,
-    /// Unix seconds.
-    pub created_at: i64,
-    /// Unix seconds.
-    pub expires_at: i64,
-    /// Unix seconds at which it was approved, denied or expired.
-    pub decided_at: Option<i64>,
+    /// When the request came.
+    pub created_at: Timestamp,
+    /// When it expires.
+    pub expires_at: Timestamp,
+    /// When it was approved, denied or expired.
+    pub decided_at: Option<Timestamp>,
     /// Identities of the operators who approved it so far, sorted.
     pub approvals: Vec<String>,
     /// Of its certificate or intent.

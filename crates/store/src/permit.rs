@@ -1,15 +1,15 @@
 use assay_audit::{Draft, Request};
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::certificates::{self, CertificateRow, CertificateState};
 use crate::consume::{self, Consume, Used};
-use crate::sql::Sql;
+use crate::sql::{Sql, seconds};
 use crate::writer::Verdict;
 use crate::{
     PendingState, QuotaCharge, Store, StoreError, TransactionKey, audit, policies, quotas, stops,
     transactions,
 };
-use assay_types::Serial;
 
 /// Everything that must be true and durable before the CA key is used.
 #[derive(Debug, Clone)]
@@ -26,10 +26,10 @@ pub struct PermitWrite {
     pub consume: Consume,
     /// Charged by this permit.
     pub quotas: Vec<QuotaCharge>,
-    /// Unix seconds.
-    pub now: i64,
-    /// An equal CSR issued at this time (Unix seconds) or later is a retransmission.
-    pub retransmit_since: i64,
+    /// The present time.
+    pub now: Timestamp,
+    /// An equal CSR issued at this time or later is a retransmission.
+    pub retransmit_since: Timestamp,
     /// Appended with it.
     pub audit: Vec<Draft>,
 }
@@ -49,14 +49,14 @@ pub struct NewIntent {
     pub subject: String,
     /// Typed subject alternative names.
     pub sans: Vec<String>,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
+    /// notBefore.
+    pub not_before: Timestamp,
+    /// notAfter.
+    pub not_after: Timestamp,
     /// Model hash of the policy that permitted it.
     pub policy_hash: [u8; 32],
-    /// Unix seconds after which recovery gives it up.
-    pub expires_at: i64,
+    /// When recovery gives it up.
+    pub expires_at: Timestamp,
     /// For the record that ends the request, should another run have to write it.
     pub request: Request,
 }
@@ -237,7 +237,7 @@ fn insert_intent(
             permit.now,
             intent.expires_at,
             used.columns.renewal_of,
-            used.columns.revoke_after,
+            used.columns.revoke_after.map(seconds),
             used.pending_id,
         ],
     )?;

@@ -1,5 +1,5 @@
 use assay_audit::Draft;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
@@ -34,10 +34,10 @@ pub struct NewPolicy {
     pub approvals: Vec<Vec<u8>>,
     /// Stopped profiles that issue again, where they were stopped before `not_before`.
     pub resumes: Vec<String>,
-    /// Unix seconds from which the proposal holds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub activated_at: i64,
+    /// When the proposal begins to hold.
+    pub not_before: Timestamp,
+    /// When it came into force.
+    pub activated_at: Timestamp,
     /// Identity of the operator.
     pub activated_by: String,
 }
@@ -68,8 +68,8 @@ pub struct PolicyInfo {
     pub author: String,
     /// People whose approvals counted.
     pub approvers: Vec<String>,
-    /// Unix seconds.
-    pub activated_at: i64,
+    /// When it came into force.
+    pub activated_at: Timestamp,
     /// Identity of the operator.
     pub activated_by: String,
     /// Whether it is the newest.

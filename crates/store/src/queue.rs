@@ -1,7 +1,8 @@
 use assay_audit::{Draft, Request};
+use assay_types::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::sql::Sql;
+use crate::sql::{Sql, seconds};
 use crate::writer::Verdict;
 use crate::{
     PermitOutcome, Reserve, Store, StoreError, TransactionKey, audit, certificates, pending,
@@ -43,12 +44,12 @@ pub struct PendingWrite {
     pub request: Request,
     /// The PENDING for its pkiMessage, for byte-identical retransmissions.
     pub cert_rep: Option<Vec<u8>>,
-    /// Unix seconds.
-    pub created_at: i64,
-    /// Unix seconds at which it is denied by time.
-    pub expires_at: i64,
-    /// An equal CSR issued at this time (Unix seconds) or later is a retransmission.
-    pub retransmit_since: i64,
+    /// When the request came.
+    pub created_at: Timestamp,
+    /// When it is denied by time.
+    pub expires_at: Timestamp,
+    /// An equal CSR issued at this time or later is a retransmission.
+    pub retransmit_since: Timestamp,
     /// Appended with it.
     pub audit: Vec<Draft>,
 }
@@ -129,7 +130,7 @@ fn insert(connection: &Connection, request: &PendingWrite) -> Result<(), StoreEr
             reserve.challenge_id,
             reserve.inventory_name,
             reserve.renewal_of,
-            reserve.revoke_after,
+            reserve.revoke_after.map(seconds),
             request.cert_rep,
             request.created_at,
             request.expires_at,

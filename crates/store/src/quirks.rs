@@ -1,4 +1,5 @@
 use assay_audit::Text;
+use assay_types::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::page::page;
@@ -16,10 +17,10 @@ pub struct QuirkRow {
     pub device: String,
     /// How often.
     pub uses: u64,
-    /// Unix seconds.
-    pub first_at: i64,
-    /// Unix seconds.
-    pub last_at: i64,
+    /// When it was first used.
+    pub first_at: Timestamp,
+    /// When it was last used.
+    pub last_at: Timestamp,
 }
 
 /// Profile, exception and device: what a row is found by.
@@ -86,7 +87,7 @@ pub(crate) fn count(
     profile: &str,
     device: &str,
     quirks: &[Text],
-    at: i64,
+    at: Timestamp,
 ) -> Result<(), StoreError> {
     for quirk in quirks {
         connection.change(

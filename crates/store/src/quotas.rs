@@ -1,3 +1,4 @@
+use assay_types::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::StoreError;
@@ -8,8 +9,8 @@ use crate::sql::Sql;
 pub struct QuotaCharge {
     /// The thing that is counted: for example a profile, or a name in a profile.
     pub key: String,
-    /// Unix seconds at which the window began.
-    pub window_start: i64,
+    /// When the window began.
+    pub window_start: Timestamp,
     /// Certificates in the window at most.
     pub limit: u32,
 }

@@ -1,17 +1,17 @@
 //! The rows of challenges and inventory names while they are kept for a request that waits.
 
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::StoreError;
 use crate::sql::Sql;
-use assay_types::Serial;
 
 /// Keeps a one-time challenge for a request that waits; `false` if it cannot be used any more.
 pub(crate) fn keep_challenge(
     connection: &Connection,
     id: &str,
     pending_id: &str,
-    now: i64,
+    now: Timestamp,
 ) -> Result<bool, StoreError> {
     connection.change_one(
         "UPDATE challenges SET state = 'reserved', pending_id = ?2

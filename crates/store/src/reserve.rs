@@ -1,11 +1,13 @@
 //! What authorises a request that waits: kept for it, so that nothing else can use it meanwhile.
 
+use std::time::Duration;
+
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, Row};
 
 use crate::consume::{self, Claim};
-use crate::sql::Sql;
+use crate::sql::{Sql, duration};
 use crate::{PendingRow, PendingWrite, PermitOutcome, StoreError, pending, reservations};
-use assay_types::Serial;
 
 /// What authorises a request that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub enum Reserve {
     Renewal {
         /// Its serial.
         old: Serial,
-        /// Seconds from the issue of the new one to the revocation of the old one; `None` keeps it.
-        revoke_after: Option<i64>,
+        /// From the issue of the new one to the revocation of the old one; `None` keeps it.
+        revoke_after: Option<Duration>,
     },
 }
 
@@ -37,7 +39,7 @@ pub(crate) struct Columns {
     pub(crate) challenge_id: Option<String>,
     pub(crate) inventory_name: Option<String>,
     pub(crate) renewal_of: Option<Serial>,
-    pub(crate) revoke_after: Option<i64>,
+    pub(crate) revoke_after: Option<Duration>,
 }
 
 impl Reserve {
@@ -63,7 +65,7 @@ impl Reserve {
 
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         if let Some(old) = row.get("renewal_of")? {
-            let revoke_after = row.get("revoke_after")?;
+            let revoke_after = duration(row, "revoke_after")?;
             return Ok(Self::Renewal { old, revoke_after });
         }
         let id = row.get("challenge_id")?;
@@ -111,7 +113,7 @@ pub(crate) fn consume(
     connection: &Connection,
     pending: &PendingRow,
     serial: &Serial,
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<PermitOutcome>, StoreError> {
     match &pending.reserve {
         Reserve::OneTime { id } => {

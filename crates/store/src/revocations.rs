@@ -1,10 +1,10 @@
 use assay_audit::Draft;
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::certificates::{self, CertificateState};
 use crate::sql::{MAX_ROWS, Sql};
 use crate::{CertificateRow, CrlReason, Store, StoreError, audit};
-use assay_types::Serial;
 
 /// The outcome of a revocation or a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum ReleaseOutcome {
 }
 
 impl Store {
-    /// Revokes a certificate at `at` (Unix seconds). One on hold may be revoked for good; it then keeps the time of its
+    /// Revokes a certificate at `at`. One on hold may be revoked for good; it then keeps the time of its
     /// hold, since which nobody should have trusted it. `audit` is appended only if something changed.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Store {
         &self,
         serial: Serial,
         reason: CrlReason,
-        at: i64,
+        at: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<RevokeOutcome, StoreError> {
         if reason == CrlReason::CertificateHold {
@@ -66,7 +66,7 @@ impl Store {
     pub async fn hold(
         &self,
         serial: Serial,
-        at: i64,
+        at: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<RevokeOutcome, StoreError> {
         self.write(move |connection| {
@@ -110,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn due_revocations(&self, now: i64) -> Result<Vec<CertificateRow>, StoreError> {
+    pub async fn due_revocations(&self, now: Timestamp) -> Result<Vec<CertificateRow>, StoreError> {
         self.read(move |connection| {
             connection.list(
                 "SELECT * FROM certificates WHERE revoke_at <= ?1 ORDER BY revoke_at LIMIT ?2",
@@ -127,7 +127,7 @@ pub(crate) fn supersede(
     connection: &Connection,
     old: &Serial,
     new: &Serial,
-    revoke_at: Option<i64>,
+    revoke_at: Option<Timestamp>,
 ) -> Result<(), StoreError> {
     connection.change(
         "UPDATE certificates SET superseded_by = ?2,

@@ -1,18 +1,19 @@
 use assay_audit::Draft;
+use assay_types::Timestamp;
 use rusqlite::{Row, params};
 
 use crate::sql::Sql;
 use crate::{Store, StoreError, audit};
 
-/// A next CA that was announced to devices. Times are Unix seconds.
+/// A next CA that was announced to devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RolloverRow {
     /// When it takes over, as announced last.
-    pub switch_at: i64,
+    pub switch_at: Timestamp,
     /// When devices could first learn of it.
-    pub announced_at: i64,
+    pub announced_at: Timestamp,
     /// When it took over.
-    pub switched_at: Option<i64>,
+    pub switched_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -35,8 +36,8 @@ impl Store {
     pub async fn announce_rollover(
         &self,
         ca_id: String,
-        switch_at: i64,
-        now: i64,
+        switch_at: Timestamp,
+        now: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
@@ -61,7 +62,7 @@ impl Store {
     pub async fn switch_rollover(
         &self,
         ca_id: String,
-        now: i64,
+        now: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::de::DeserializeOwned;
@@ -66,6 +68,17 @@ pub(crate) fn limit(asked: u32) -> Result<u32, StoreError> {
         1..=MAX_ROWS => Ok(asked),
         asked => Err(StoreError::TooManyRows { asked }),
     }
+}
+
+/// A duration as its column holds it, in seconds.
+pub(crate) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Reads what [`seconds`] made.
+pub(crate) fn duration(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Duration>> {
+    let seconds = row.get::<_, Option<i64>>(column)?;
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
 }
 
 /// A value that serde reads from one column.

@@ -1,4 +1,5 @@
 use assay_audit::Draft;
+use assay_types::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
@@ -12,8 +13,8 @@ pub struct Stop {
     pub profile: String,
     /// The operator's words.
     pub reason: String,
-    /// Unix seconds.
-    pub stopped_at: i64,
+    /// When it was stopped.
+    pub stopped_at: Timestamp,
     /// Identity of the operator.
     pub stopped_by: String,
 }
@@ -61,7 +62,7 @@ pub(crate) fn is_stopped(connection: &Connection, profile: &str) -> Result<bool,
 pub(crate) fn lift(
     connection: &Connection,
     profiles: &[String],
-    until: i64,
+    until: Timestamp,
 ) -> Result<Vec<String>, StoreError> {
     let mut lifted = Vec::new();
     for profile in profiles {

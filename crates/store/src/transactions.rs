@@ -1,9 +1,9 @@
 use assay_audit::Draft;
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
 use crate::{CertificateState, Store, StoreError, audit};
-use assay_types::Serial;
 
 /// What makes a transaction: an ID alone is the client's choice, and clients derive it from their key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,8 +29,8 @@ pub struct TransactionRow {
     pub serial: Serial,
     /// The CertRep sent, unless it was pruned or never sent.
     pub cert_rep: Option<Vec<u8>>,
-    /// Unix seconds.
-    pub created_at: i64,
+    /// When the request came.
+    pub created_at: Timestamp,
 }
 
 /// A CertRep as it was sent.
@@ -72,7 +72,7 @@ impl Store {
         &self,
         request_digest: [u8; 32],
         reply: Reply,
-        stored_at: i64,
+        stored_at: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<u64, StoreError> {
         self.write(move |connection| {
@@ -111,7 +111,7 @@ pub(crate) fn bind(
     request_digest: &[u8; 32],
     csr_digest: &[u8; 32],
     serial: &Serial,
-    now: i64,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     connection.change(
         "INSERT INTO transactions (ca_id, signer_spki_sha256, transaction_id,
@@ -138,7 +138,7 @@ pub(crate) fn keep_reply(
     request_digest: &[u8; 32],
     serial: &Serial,
     cert_rep: &[u8],
-    stored_at: i64,
+    stored_at: Timestamp,
 ) -> Result<(), StoreError> {
     connection.change(
         "INSERT INTO replies (request_digest, serial, cert_rep, stored_at)

@@ -1,3 +1,4 @@
+use assay_types::Timestamp;
 use rusqlite::params;
 
 use crate::sql::Sql;
@@ -9,12 +10,12 @@ pub const PRUNE_BATCH: u32 = 500;
 /// What is old enough to go. Certificates, challenges and audit records stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// CertReps stored before this time, Unix seconds.
-    pub replies_before: i64,
-    /// Quota windows that began before this time, Unix seconds.
-    pub quotas_before: i64,
-    /// Evidence that is to be kept until before this time, Unix seconds.
-    pub evidence_until: i64,
+    /// CertReps stored before this time.
+    pub replies_before: Timestamp,
+    /// Quota windows that began before this time.
+    pub quotas_before: Timestamp,
+    /// Evidence that is to be kept until before this time.
+    pub evidence_until: Timestamp,
 }
 
 impl Store {

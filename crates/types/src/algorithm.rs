@@ -4,8 +4,9 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{SECP_256_R_1, SECP_384_R_1, SECP_521_R_1};
 use serde::{Deserialize, Serialize};
 
-/// A hash function of signatures and of RSAES-OAEP. Displays as in GetCACaps: `SHA-256`. MD5 is not one of them.
+/// A hash function of signatures and of RSAES-OAEP. Displays as in policy files: `sha256`. MD5 is not one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Digest {
     /// SHA-1: for OAEP, and in signatures only where a profile allows it.
     Sha1,
@@ -21,21 +22,29 @@ impl Digest {
     /// All of them.
     pub const ALL: [Digest; 4] = [Digest::Sha1, Digest::Sha256, Digest::Sha384, Digest::Sha512];
 
-    /// The name as in GetCACaps (RFC 8894 section 3.5.2).
+    /// The word that policy files and evidence use.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Digest::Sha1 => "SHA-1",
-            Digest::Sha256 => "SHA-256",
-            Digest::Sha384 => "SHA-384",
-            Digest::Sha512 => "SHA-512",
+            Digest::Sha1 => "sha1",
+            Digest::Sha256 => "sha256",
+            Digest::Sha384 => "sha384",
+            Digest::Sha512 => "sha512",
         }
+    }
+
+    /// The digest of this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Digest::ALL
+            .into_iter()
+            .find(|digest| digest.as_str() == word)
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.as_str())
     }
 }
 
@@ -137,6 +146,16 @@ impl From<Curve> for openssl::nid::Nid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_is_found_by_its_word_and_no_other_is() {
+        for digest in Digest::ALL {
+            assert_eq!(Digest::named(&digest.to_string()), Some(digest));
+        }
+        for wrong in ["md5", "SHA256", "sha-256", ""] {
+            assert_eq!(Digest::named(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_curve_is_found_by_its_oid_and_no_other_is() {

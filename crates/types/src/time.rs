@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -35,18 +36,6 @@ impl Timestamp {
         self.0
     }
 
-    /// The time `duration` later. Fractions of a second are dropped.
-    #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(whole_seconds(duration)))
-    }
-
-    /// The time `duration` earlier. Fractions of a second are dropped.
-    #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(whole_seconds(duration)))
-    }
-
     /// How long ago `earlier` was at this time; zero where `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -54,10 +43,40 @@ impl Timestamp {
         Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
     }
 
+    /// How far this time and `other` are apart.
+    #[must_use]
+    pub fn abs_diff(self, other: Self) -> Duration {
+        Duration::from_secs(self.0.abs_diff(other.0))
+    }
+
+    /// Seconds from `earlier` to this time; negative where `earlier` is later.
+    #[must_use]
+    pub const fn seconds_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Time since 1970-01-01T00:00:00Z; zero for times before.
     #[must_use]
     pub fn since_epoch(self) -> Duration {
         self.since(Self::default())
+    }
+}
+
+/// Fractions of a second are dropped.
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(whole_seconds(duration)))
+    }
+}
+
+/// Fractions of a second are dropped.
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_seconds(duration)))
     }
 }
 
@@ -94,6 +113,9 @@ impl fmt::Display for Timestamp {
 pub struct TimestampMillis(i64);
 
 impl TimestampMillis {
+    /// After every other time.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The time this many milliseconds after 1970-01-01T00:00:00Z, or before it where the number is negative.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
@@ -112,16 +134,10 @@ impl TimestampMillis {
         Timestamp(self.0.div_euclid(1_000))
     }
 
-    /// The time `duration` later. Fractions of a millisecond are dropped.
+    /// How far this time and `other` are apart.
     #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(whole_millis(duration)))
-    }
-
-    /// The time `duration` earlier. Fractions of a millisecond are dropped.
-    #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(whole_millis(duration)))
+    pub fn abs_diff(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
     }
 
     /// How long ago `earlier` was at this time; zero where `earlier` is later.
@@ -129,6 +145,24 @@ impl TimestampMillis {
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
         Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
+}
+
+/// Fractions of a millisecond are dropped.
+impl Add<Duration> for TimestampMillis {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(whole_millis(duration)))
+    }
+}
+
+/// Fractions of a millisecond are dropped.
+impl Sub<Duration> for TimestampMillis {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(duration)))
     }
 }
 
@@ -151,7 +185,7 @@ impl From<SystemTime> for TimestampMillis {
 /// Times before 1970 become 1970-01-01T00:00:00Z, times after 9999 the last millisecond of that year.
 impl From<TimestampMillis> for SystemTime {
     fn from(time: TimestampMillis) -> Self {
-        let last = TimestampMillis::from(Timestamp::LAST).plus(Duration::from_millis(999));
+        let last = TimestampMillis::from(Timestamp::LAST) + Duration::from_millis(999);
         UNIX_EPOCH + time.min(last).since(TimestampMillis::default())
     }
 }
@@ -231,12 +265,12 @@ mod tests {
     #[test]
     fn arithmetic_saturates() {
         let long = Duration::from_secs(u64::MAX);
-        assert_eq!(NOW.plus(long).seconds(), i64::MAX);
+        assert_eq!((NOW + long).seconds(), i64::MAX);
         let earliest = Timestamp::from_seconds(i64::MIN);
-        assert_eq!(earliest.minus(long), earliest);
-        assert_eq!(NOW.since(NOW.plus(Duration::from_secs(1))), Duration::ZERO);
+        assert_eq!(earliest - long, earliest);
+        assert_eq!(NOW.since(NOW + Duration::from_secs(1)), Duration::ZERO);
         assert_eq!(
-            NOW.since(NOW.minus(Duration::from_secs(7))),
+            NOW.since(NOW - Duration::from_secs(7)),
             Duration::from_secs(7)
         );
         assert_eq!(
@@ -257,11 +291,11 @@ mod tests {
         assert_eq!(exact.seconds(), NOW);
         assert_eq!(exact.to_string(), "2023-11-14T22:13:20.999Z");
         assert_eq!(
-            TimestampMillis::from(NOW).plus(Duration::from_millis(999)),
+            TimestampMillis::from(NOW) + Duration::from_millis(999),
             exact
         );
         assert_eq!(exact.since(NOW.into()), Duration::from_millis(999));
-        assert_eq!(exact.minus(Duration::from_millis(999)), NOW.into());
+        assert_eq!(exact - Duration::from_millis(999), NOW.into());
         assert_eq!(
             TimestampMillis::from_millis(-1).seconds(),
             Timestamp::from_seconds(-1)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use assay_types::Timestamp;
 use serde_json::Value;
 
 use super::words::{Words, shown};
@@ -66,7 +65,6 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
         settings,
         inventories,
     } = proposal;
-    let time = |seconds: &i64| Timestamp::from_seconds(*seconds).to_string();
     let mut all = BTreeMap::from([
         ("proposal.number".to_owned(), Value::from(*number)),
         (
@@ -75,8 +73,11 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
         ),
         ("proposal.issuer".to_owned(), hex::encode(issuer).into()),
         ("proposal.ticket".to_owned(), ticket.as_str().into()),
-        ("proposal.not_before".to_owned(), time(not_before).into()),
-        ("proposal.expires".to_owned(), time(expires).into()),
+        (
+            "proposal.not_before".to_owned(),
+            not_before.to_string().into(),
+        ),
+        ("proposal.expires".to_owned(), expires.to_string().into()),
     ]);
     for (name, value) in settings {
         all.insert(format!("proposal.settings.{name}"), value.as_str().into());

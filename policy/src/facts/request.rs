@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use assay_types::Digest;
 use const_oid::db::rfc5280 as oids;
 use const_oid::{AssociatedOid, ObjectIdentifier};
 use der::asn1::{Any, SetOfVec};
@@ -12,7 +13,6 @@ use x509_cert::ext::pkix::{
 };
 
 use super::{Attribute, Facts, Malformed};
-use crate::algorithm::HashAlgorithm;
 use crate::grant::Grant;
 use crate::key::PublicKeyFacts;
 use crate::san::SubjectAltName;
@@ -46,8 +46,8 @@ impl Facts {
         extensions: &[RequestedExtension<'_>],
         profile: &str,
         now: SystemTime,
-        csr_digest: HashAlgorithm,
-        message_digest: HashAlgorithm,
+        csr_digest: Digest,
+        message_digest: Digest,
         grant: Option<Grant>,
     ) -> Self {
         let mut facts = Self {

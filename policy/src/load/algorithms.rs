@@ -1,12 +1,14 @@
 //! The table `algorithms`.
 
+use assay_types::Digest;
+
 use super::reader::{Reader, Section};
-use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport};
+use crate::algorithm::{ContentCipher, KeyTransport};
 use crate::profile::{AlgorithmRules, Quirk};
 
 /// Every value of a type, and the word of each.
 type Words<T> = (&'static [T], fn(T) -> &'static str);
-const DIGESTS: Words<HashAlgorithm> = (HashAlgorithm::ALL, HashAlgorithm::as_str);
+const DIGESTS: Words<Digest> = (&Digest::ALL, Digest::as_str);
 const CIPHERS: Words<ContentCipher> = (ContentCipher::ALL, ContentCipher::as_str);
 const KEY_TRANSPORTS: Words<KeyTransport> = (KeyTransport::ALL, KeyTransport::as_str);
 

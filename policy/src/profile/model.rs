@@ -2,16 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use assay_types::{Curve, Digest};
 use const_oid::ObjectIdentifier;
 use serde::Serialize;
 
 use super::Quotas;
-use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport, KeyUsageBit};
+use crate::algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 use crate::attribute::StringEncoding;
 use crate::canonical;
 use crate::san::SanKind;
 use crate::text;
-use assay_types::Curve;
 
 /// Which version of the profile this is, and who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,9 +52,9 @@ pub(crate) enum ChallengeRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct AlgorithmRules {
     #[serde(serialize_with = "canonical::set")]
-    pub(crate) message_digests: Vec<HashAlgorithm>,
+    pub(crate) message_digests: Vec<Digest>,
     #[serde(serialize_with = "canonical::set")]
-    pub(crate) csr_digests: Vec<HashAlgorithm>,
+    pub(crate) csr_digests: Vec<Digest>,
     #[serde(rename = "content_ciphers", serialize_with = "canonical::set")]
     pub(crate) ciphers: Vec<ContentCipher>,
     #[serde(serialize_with = "canonical::set")]

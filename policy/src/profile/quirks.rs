@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use assay_types::{Curve, Digest};
 use serde::Serialize;
 
 use super::Profile;
-use crate::algorithm::{ContentCipher, HashAlgorithm, KeyTransport};
+use crate::algorithm::{ContentCipher, KeyTransport};
 use crate::canonical;
-use assay_types::Curve;
 
 crate::algorithm::words! {
     /// The name of an exception: its key in a policy file, and its label where uses are counted.
@@ -28,10 +28,10 @@ crate::algorithm::words! {
 
 impl Quirk {
     /// The exception that a message or CSR with this digest needs.
-    pub fn of_digest(digest: HashAlgorithm) -> Option<Self> {
+    pub fn of_digest(digest: Digest) -> Option<Self> {
         match digest {
-            HashAlgorithm::Sha1 => Some(Self::AllowSha1),
-            HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512 => None,
+            Digest::Sha1 => Some(Self::AllowSha1),
+            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => None,
         }
     }
 
@@ -118,12 +118,12 @@ impl Profile {
     }
 
     /// Digests allowed for the CMS signature at `now`.
-    pub fn message_digests(&self, now: SystemTime) -> Vec<HashAlgorithm> {
+    pub fn message_digests(&self, now: SystemTime) -> Vec<Digest> {
         self.with_sha1(&self.algorithms.message_digests, now)
     }
 
     /// Digests allowed for the CSR's signature at `now`.
-    pub fn csr_digests(&self, now: SystemTime) -> Vec<HashAlgorithm> {
+    pub fn csr_digests(&self, now: SystemTime) -> Vec<Digest> {
         self.with_sha1(&self.algorithms.csr_digests, now)
     }
 
@@ -146,9 +146,9 @@ impl Profile {
         &self.keys.curves
     }
 
-    fn with_sha1(&self, listed: &[HashAlgorithm], now: SystemTime) -> Vec<HashAlgorithm> {
+    fn with_sha1(&self, listed: &[Digest], now: SystemTime) -> Vec<Digest> {
         let quirk = self.quirks_at(now).allow_sha1;
         let listed = listed.iter().copied();
-        listed.chain(quirk.then_some(HashAlgorithm::Sha1)).collect()
+        listed.chain(quirk.then_some(Digest::Sha1)).collect()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_types::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::fields::{Fields, ProposalError};
@@ -33,10 +33,10 @@ pub struct Proposal {
     pub model: [u8; 32],
     /// SHA-256 of the issuing CA's DER certificate.
     pub issuer: [u8; 32],
-    /// Unix seconds from which it may be in force.
-    pub not_before: i64,
-    /// Unix seconds from which it is not in force any more.
-    pub expires: i64,
+    /// When it may come into force.
+    pub not_before: Timestamp,
+    /// When it ceases to be in force.
+    pub expires: Timestamp,
     /// The change ticket.
     pub ticket: String,
     /// Profiles that were stopped and are to issue again.
@@ -139,8 +139,8 @@ impl Proposal {
             hex::encode(self.files),
             hex::encode(self.model),
             hex::encode(self.issuer),
-            rfc3339(self.not_before),
-            rfc3339(self.expires),
+            self.not_before,
+            self.expires,
             self.ticket,
             resumes.join(", "),
         );
@@ -172,12 +172,6 @@ fn text_bounds(most: usize) -> String {
     format!("1 to {most} characters without quotes, backslashes and control characters")
 }
 
-fn rfc3339(seconds: i64) -> String {
-    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    let time: SystemTime = UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH);
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 mod tests {
@@ -191,8 +185,8 @@ mod tests {
             files: [2; 32],
             model: [3; 32],
             issuer: [4; 32],
-            not_before: 1_800_000_000,
-            expires: 1_900_000_000,
+            not_before: Timestamp::from_seconds(1_800_000_000),
+            expires: Timestamp::from_seconds(1_900_000_000),
             ticket: "CHG-42: Gerät".to_owned(),
             resumes: [name("devices")].into(),
             settings: [("limits.intent_ttl".to_owned(), "1h".to_owned())].into(),

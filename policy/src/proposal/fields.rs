@@ -1,8 +1,8 @@
 //! The closed schema of a proposal: every key is asked for once, and none is left over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::UNIX_EPOCH;
 
+use assay_types::Timestamp;
 use toml::{Table, Value};
 
 use crate::profile::ProfileName;
@@ -95,13 +95,11 @@ impl Fields {
             .ok_or_else(|| self.wrong(key, format!("{SHA256}, or \"\" for the first version")))
     }
 
-    pub(super) fn time(&mut self, key: &str) -> Result<i64, ProposalError> {
+    pub(super) fn time(&mut self, key: &str) -> Result<Timestamp, ProposalError> {
         let text = self.text(key)?;
         humantime::parse_rfc3339(&text)
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_secs()).ok())
-            .ok_or_else(|| self.wrong(key, "a time such as \"2027-01-01T00:00:00Z\""))
+            .map(Timestamp::from)
+            .map_err(|_| self.wrong(key, "a time such as \"2027-01-01T00:00:00Z\""))
     }
 
     pub(super) fn profiles(&mut self, key: &str) -> Result<BTreeSet<ProfileName>, ProposalError> {

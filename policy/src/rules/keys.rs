@@ -1,9 +1,9 @@
 //! ALG and KEY: hashes of the request's signatures, and the key to certify.
 
+use assay_types::{Curve, Digest};
+
 use super::{Case, Verdict, list};
-use crate::algorithm::HashAlgorithm;
 use crate::key::{KeyAlgorithm, weakness};
-use assay_types::Curve;
 
 /// FIPS 186-5 section 5.4 (e): an exponent is below 2^256; bounds the cost of every verification to come.
 const MAX_EXPONENT_OCTETS: usize = 32;
@@ -130,7 +130,7 @@ fn rsa_modulus(case: &Case<'_>, check: impl Fn(&[u8]) -> Verdict) -> Verdict {
     }
 }
 
-fn listed_digest(field: &str, allowed: &[HashAlgorithm], got: HashAlgorithm) -> Verdict {
+fn listed_digest(field: &str, allowed: &[Digest], got: Digest) -> Verdict {
     if allowed.contains(&got) {
         Ok(())
     } else {

@@ -14,9 +14,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use assay_policy::{
-    Attribute, Facts, Field, FieldState, Grant, HashAlgorithm, InventoryEntry, Malformed, Profile,
-    PublicKeyFacts, RULES, Refusal, RuleId, SubjectAltName, decide, explain, fields,
+    Attribute, Facts, Field, FieldState, Grant, InventoryEntry, Malformed, Profile, PublicKeyFacts,
+    RULES, Refusal, RuleId, SubjectAltName, decide, explain, fields,
 };
+use assay_types::Digest;
 use const_oid::ObjectIdentifier;
 use support::{bundle, dn, now, profile, san};
 
@@ -130,12 +131,12 @@ const DEVICES: &[Case] = &[
     ),
     (
         "ALG-01",
-        |f| f.message_digest = HashAlgorithm::Sha1,
+        |f| f.message_digest = Digest::Sha1,
         "message digest: wanted sha256, sha384, sha512, got sha1",
     ),
     (
         "ALG-02",
-        |f| f.csr_digest = HashAlgorithm::Sha1,
+        |f| f.csr_digest = Digest::Sha1,
         "CSR digest: wanted sha256, sha384, sha512, got sha1",
     ),
     (
@@ -537,7 +538,7 @@ fn what_may_vary_is_permitted() {
             f.extended_key_usage = Some(vec![const_oid::db::rfc5280::ID_KP_CLIENT_AUTH]);
         }),
         ("CA:FALSE", |f| f.basic_constraints_ca = Some(false)),
-        ("SHA-512", |f| f.csr_digest = HashAlgorithm::Sha512),
+        ("SHA-512", |f| f.csr_digest = Digest::Sha512),
         ("a longer key", |f| set_key(f, &support::rsa(3072))),
         ("the last second of the challenge", |f| {
             f.now = now() + Duration::from_secs(59);

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use assay_policy::{
-    ClaimedNames, Claims, Facts, HashAlgorithm, InventoryEntry, Profile, Renewed, Source, decide,
-};
+use assay_policy::{ClaimedNames, Claims, Facts, InventoryEntry, Profile, Renewed, Source, decide};
+use assay_types::Digest;
 
 use super::support::{self, changed_profile, dn, profile, renewed, san};
 use super::{Case, UTF8, entry, refusal, set_cn, set_key};
@@ -86,11 +85,7 @@ pub(crate) const DEVICES: &[Case] = &[
         "got CA:TRUE",
     ),
     ("POL-01", |f| f.profile = "fleet".into(), "wanted devices"),
-    (
-        "ALG-01",
-        |f| f.message_digest = HashAlgorithm::Sha1,
-        "got sha1",
-    ),
+    ("ALG-01", |f| f.message_digest = Digest::Sha1, "got sha1"),
     ("KEY-02", |f| set_key(f, &support::rsa(1024)), "got 1024"),
 ];
 

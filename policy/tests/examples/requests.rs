@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use assay_policy::{Attribute, Facts, HashAlgorithm, Profile, RequestedExtension, StringEncoding};
+use assay_policy::{Attribute, Facts, Profile, RequestedExtension, StringEncoding};
+use assay_types::Digest;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280 as oids;
 
@@ -76,8 +77,8 @@ fn parsed(subject_der: &[u8], extensions: &[(ObjectIdentifier, &[u8])]) -> Vec<C
         &extensions,
         "devices",
         support::now(),
-        HashAlgorithm::Sha256,
-        HashAlgorithm::Sha256,
+        Digest::Sha256,
+        Digest::Sha256,
         support::one_time("devices", SUBJECT, &[NAME]),
     );
     vec![(devices(), facts)]
@@ -94,7 +95,7 @@ fn sha1(allowed: &str) -> Vec<Case> {
     let to = format!("[quirks]\nallow_sha1 = {allowed}\n\n[certificate]\n");
     let profile = changed_profile("demo", "devices", "[certificate]\n", &to);
     let mut facts = device();
-    facts.message_digest = HashAlgorithm::Sha1;
+    facts.message_digest = Digest::Sha1;
     vec![(profile, facts)]
 }
 
@@ -153,7 +154,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         parsed(b"\x30\x02\x31\x00", &[(oids::ID_CE_SUBJECT_ALT_NAME, SAN)])
     }),
     ("ALG-01", Passes, "a pkiMessage signed with SHA-256", || {
-        with(|f| f.message_digest = HashAlgorithm::Sha256)
+        with(|f| f.message_digest = Digest::Sha256)
     }),
     (
         "ALG-01",
@@ -162,7 +163,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         || sha1("true"),
     ),
     ("ALG-01", Refused, "a pkiMessage signed with SHA-1", || {
-        with(|f| f.message_digest = HashAlgorithm::Sha1)
+        with(|f| f.message_digest = Digest::Sha1)
     }),
     (
         "ALG-01",
@@ -171,10 +172,10 @@ pub(super) const EXAMPLES: &[Example] = &[
         || sha1("{ value = true, until = 2026-11-22T00:00:00Z }"),
     ),
     ("ALG-02", Passes, "a CSR signed with SHA-512", || {
-        with(|f| f.csr_digest = HashAlgorithm::Sha512)
+        with(|f| f.csr_digest = Digest::Sha512)
     }),
     ("ALG-02", Refused, "a CSR signed with SHA-1", || {
-        with(|f| f.csr_digest = HashAlgorithm::Sha1)
+        with(|f| f.csr_digest = Digest::Sha1)
     }),
     ("SUB-01", Passes, "`device-1` as PrintableString", || {
         with_cn(PRINTABLE, "device-1")

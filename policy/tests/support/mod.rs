@@ -10,9 +10,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{
-    Bundle, ClaimedNames, Claims, Dn, Facts, Grant, HashAlgorithm, InventoryEntry, Issuer, Profile,
+    Bundle, ClaimedNames, Claims, Dn, Facts, Grant, InventoryEntry, Issuer, Profile,
     PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName,
 };
+use assay_types::Digest;
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
 use openssl::ec::{EcGroup, EcKey, PointConversionForm};
 use openssl::nid::Nid;
@@ -93,8 +94,8 @@ pub(crate) fn request(
         &[],
         profile,
         now(),
-        HashAlgorithm::Sha256,
-        HashAlgorithm::Sha256,
+        Digest::Sha256,
+        Digest::Sha256,
         grant,
     );
     if !sans.is_empty() {

@@ -6,7 +6,8 @@ use assay_audit::note::{Algorithm, Note, VerifierKey};
 use assay_audit::{Event, Receipt};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
-use assay_console::output::{self, Output};
+use assay_console::output::Output;
+use assay_types::Timestamp;
 use clap::Args;
 use openssl::x509::X509;
 use serde::Serialize;
@@ -107,7 +108,7 @@ fn verify(args: &ReceiptArgs) -> Outcome<Proven> {
             .context
             .policy_hash
             .map(|hash| hash.to_string()),
-        recorded_at: output::time(moment.wall_ms / 1_000),
+        recorded_at: moment.wall_ms.seconds().to_string(),
         cosigned,
     })
 }
@@ -119,10 +120,11 @@ fn cosignature(witness: &VerifierKey, note: &Note) -> Outcome<Cosigned> {
         .map_err(|failure| {
             failure.next("fetch the receipt again after `assay audit cosign` went to that witness")
         })?;
-    let at = time.and_then(|time| i64::try_from(time).ok()).unwrap_or(0);
+    let seconds = time.and_then(|time| i64::try_from(time).ok());
+    let at = seconds.map(Timestamp::from_seconds);
     Ok(Cosigned {
         witness: witness.name().to_owned(),
-        at: output::time(at),
+        at: at.map(|at| at.to_string()).unwrap_or_default(),
     })
 }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, SystemTime};
 
 use comfy_table::presets;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
@@ -158,17 +157,6 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// Unix seconds as RFC 3339 text; empty for 0, which the contract uses for "never".
-pub fn time(seconds: i64) -> String {
-    match u64::try_from(seconds) {
-        Ok(0) | Err(_) => String::new(),
-        Ok(seconds) => {
-            humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-                .to_string()
-        }
-    }
-}
-
 fn write_out(bytes: &[u8]) -> Outcome {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -186,11 +174,5 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
         assert_eq!(printable("Ä ok"), "Ä ok");
-    }
-
-    #[test]
-    fn times_are_rfc_3339_and_never_is_empty() {
-        assert_eq!(time(1_700_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(time(0), "");
     }
 }

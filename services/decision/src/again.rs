@@ -8,7 +8,7 @@ use assay_types::Hash;
 use crate::ca::Ca;
 use crate::deviation::Deviation;
 use crate::evidence::{Evidence, Permitted, Verdict};
-use crate::facts::{facts, hash, moment, unix};
+use crate::facts::facts;
 
 /// What the evidence and the policy come to: the same as was recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,7 +35,7 @@ pub fn decide_again(evidence: &Evidence, bundle: &Bundle, ca: &Ca) -> Result<Der
         .profile(&evidence.profile)
         .ok_or_else(|| Deviation::Profile(evidence.profile.clone()))?;
     let csr = read_csr(evidence)?;
-    let now = moment(evidence.decided_ms);
+    let now = std::time::SystemTime::from(evidence.decided_ms);
     let facts = facts(
         &csr,
         &evidence.profile,
@@ -77,7 +77,7 @@ pub(crate) fn read_csr(evidence: &Evidence) -> Result<Csr, Deviation> {
         csr.verify_proof_of_possession()
             .map_err(Deviation::ProofOfPossession)?;
     }
-    let found = hash(csr.signature_digest());
+    let found = csr.signature_digest();
     if found != evidence.csr_hash {
         return Err(Deviation::CsrHash {
             recorded: evidence.csr_hash.as_str(),
@@ -112,8 +112,8 @@ fn rebuild(
             given: ca.sha256,
         });
     }
-    let (not_before, not_after) = profile.validity(moment(evidence.decided_ms), &ca.issuer);
-    let derived = (unix(not_before), unix(not_after));
+    let (not_before, not_after) = profile.validity(evidence.decided_ms.into(), &ca.issuer);
+    let derived = (not_before.into(), not_after.into());
     let recorded = (permitted.not_before, permitted.not_after);
     if derived != recorded {
         return Err(Deviation::Validity { recorded, derived });
@@ -157,7 +157,7 @@ fn lint(evidence: &Evidence, tbs: &[u8], expected: &Expected, ca: &Ca) -> Result
         ca_issuers: &expected.ca_issuers,
         ocsp: &expected.ocsp,
         max_validity: expected.max_validity,
-        now: moment(evidence.decided_ms),
+        now: evidence.decided_ms.into(),
     };
     assay_lint::check(tbs, &expectation)
         .map(drop)

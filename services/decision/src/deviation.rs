@@ -3,7 +3,7 @@
 use assay_lint::Finding;
 use assay_policy::{SanError, TbsError};
 use assay_scep::CsrError;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 /// Why a decision made again is not the one that was recorded.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +63,12 @@ pub enum Deviation {
         given: Hash,
     },
     /// The profile gives another validity at that time.
-    #[error("validity: recorded {recorded:?}, the profile gives {derived:?}")]
+    #[error("validity: recorded {} to {}, the profile gives {} to {}", .recorded.0, .recorded.1, .derived.0, .derived.1)]
     Validity {
-        /// NotBefore and NotAfter in the evidence, Unix seconds.
-        recorded: (i64, i64),
+        /// NotBefore and NotAfter in the evidence.
+        recorded: (Timestamp, Timestamp),
         /// NotBefore and NotAfter by profile, issuer and time of decision.
-        derived: (i64, i64),
+        derived: (Timestamp, Timestamp),
     },
     /// Names that the profile permits cannot be encoded.
     #[error("names: they cannot be encoded")]

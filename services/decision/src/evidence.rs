@@ -1,12 +1,13 @@
 //! What is kept of a decision: enough to make it again, and no secret.
 
 use assay_audit::{Attachment, MAX_EVIDENCE};
-use assay_policy::{Facts, Grant, HashAlgorithm, Tbs};
-use assay_types::{CanonicalError, Hash, from_canonical, to_canonical};
+use assay_policy::{Facts, Grant, Tbs};
+use assay_types::{
+    CanonicalError, Digest, Hash, Timestamp, TimestampMillis, from_canonical, to_canonical,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::binary;
-use crate::facts::{moment_ms, unix};
 
 /// Who builds TBSCertificates here; another builder may come to other bytes.
 pub const BUILDER: &str = concat!("assay ", env!("CARGO_PKG_VERSION"));
@@ -17,8 +18,8 @@ pub const BUILDER: &str = concat!("assay ", env!("CARGO_PKG_VERSION"));
 pub struct Evidence {
     /// The profile that decided.
     pub profile: String,
-    /// The signer's clock, milliseconds since the Unix epoch.
-    pub decided_ms: i64,
+    /// The signer's clock.
+    pub decided_ms: TimestampMillis,
     /// DER of the CSR without its challengePassword.
     #[serde(with = "binary::base64")]
     pub csr: Vec<u8>,
@@ -26,9 +27,9 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csr_sha256: Option<Hash>,
     /// Hash of the CMS signature.
-    pub message_hash: HashAlgorithm,
+    pub message_hash: Digest,
     /// Hash of the CSR's signature.
-    pub csr_hash: HashAlgorithm,
+    pub csr_hash: Digest,
     /// What authorised it; `None` where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
@@ -61,10 +62,10 @@ pub struct Permitted {
     /// Content octets of the serial number.
     #[serde(with = "binary::hexadecimal")]
     pub serial: Vec<u8>,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
+    /// notBefore.
+    pub not_before: Timestamp,
+    /// notAfter.
+    pub not_after: Timestamp,
     /// SHA-256 of the CA certificate.
     pub issuer_sha256: Hash,
     /// SHA-256 of the TBSCertificate.
@@ -78,8 +79,8 @@ impl Permitted {
     pub fn new(tbs: &Tbs, issuer_sha256: Hash) -> Self {
         Self {
             serial: tbs.serial().to_vec(),
-            not_before: unix(tbs.not_before()),
-            not_after: unix(tbs.not_after()),
+            not_before: tbs.not_before().into(),
+            not_after: tbs.not_after().into(),
             issuer_sha256,
             tbs_digest: Hash::from(tbs.digest()),
             builder: BUILDER.to_owned(),
@@ -110,7 +111,7 @@ impl Evidence {
         let (kept, came) = (Hash::of(&csr), Hash::from(csr_sha256));
         Self {
             profile: facts.profile.clone(),
-            decided_ms: moment_ms(facts.now),
+            decided_ms: facts.now.into(),
             csr,
             csr_sha256: (kept != came).then_some(came),
             message_hash: facts.message_digest,
@@ -158,7 +159,7 @@ impl Evidence {
     pub fn seal(
         &self,
         salt: [u8; 32],
-        keep_until: i64,
+        keep_until: Timestamp,
     ) -> Result<(Attachment, Hash), CanonicalError> {
         let attachment = Attachment {
             salt,

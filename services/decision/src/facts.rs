@@ -1,16 +1,17 @@
 //! From the terms of SCEP to the terms of policy: the only place where the two meet.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use assay_policy::{Facts, Grant, HashAlgorithm, RequestedExtension};
-use assay_scep::{Csr, Digest};
+use assay_policy::{Facts, Grant, RequestedExtension};
+use assay_scep::Csr;
+use assay_types::Digest;
 
 /// Everything that a decision may look at.
 pub fn facts(
     csr: &Csr,
     profile: &str,
     now: SystemTime,
-    message_digest: HashAlgorithm,
+    message_digest: Digest,
     grant: Option<Grant>,
 ) -> Facts {
     let extensions: Vec<RequestedExtension<'_>> = csr
@@ -27,43 +28,8 @@ pub fn facts(
         &extensions,
         profile,
         now,
-        hash(csr.signature_digest()),
+        csr.signature_digest(),
         message_digest,
         grant,
     )
-}
-
-/// A digest of a message in the terms of policy.
-pub fn hash(digest: Digest) -> HashAlgorithm {
-    match digest {
-        Digest::Sha1 => HashAlgorithm::Sha1,
-        Digest::Sha256 => HashAlgorithm::Sha256,
-        Digest::Sha384 => HashAlgorithm::Sha384,
-        Digest::Sha512 => HashAlgorithm::Sha512,
-    }
-}
-
-/// A hash algorithm by the name under which it was kept.
-pub fn named_hash(name: &str) -> Option<HashAlgorithm> {
-    HashAlgorithm::ALL
-        .iter()
-        .copied()
-        .find(|algorithm| algorithm.as_str() == name)
-}
-
-/// The time of a decision; the epoch for what is before it.
-pub fn moment(ms: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
-}
-
-/// Milliseconds since the Unix epoch, as the signer's clock counts.
-pub fn moment_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Seconds since the Unix epoch.
-pub fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -20,6 +20,6 @@ pub use again::{Derived, decide_again};
 pub use ca::{Ca, CaError};
 pub use deviation::Deviation;
 pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};
-pub use facts::{facts, hash, moment, moment_ms, named_hash, unix};
+pub use facts::facts;
 pub use grant::{claims_sha256, issued_sha256, read_grant};
 pub use prospect::{Flip, Prospect, decide_under};

@@ -5,7 +5,7 @@ use assay_policy::{Bundle, Refusal, explain};
 use crate::again::read_csr;
 use crate::deviation::Deviation;
 use crate::evidence::{Evidence, Verdict};
-use crate::facts::{facts, moment};
+use crate::facts::facts;
 
 /// The rule of a policy's own term: a draft is judged as if it had been in force.
 const IN_FORCE: &str = "POL-02";
@@ -37,7 +37,7 @@ pub fn decide_under(evidence: &Evidence, bundle: &Bundle) -> Result<Prospect, De
     let facts = facts(
         &csr,
         &evidence.profile,
-        moment(evidence.decided_ms),
+        evidence.decided_ms.into(),
         evidence.message_hash,
         evidence.grant.clone(),
     );

@@ -10,6 +10,7 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
 use assay_store::{IssuerRow, LogState, Store, StoreError};
+use assay_types::TimestampMillis;
 use openssl::hash::MessageDigest;
 
 use crate::admission::Admission;
@@ -159,7 +160,7 @@ impl Prepared {
             let kept = store.keep_issuer(IssuerRow {
                 ca_id: ca.id.clone(),
                 certificates: ca.issuers(),
-                since: recorder.now_seconds(),
+                since: recorder.timestamp(),
             });
             kept.await?;
         }
@@ -364,13 +365,13 @@ async fn start_cas(
     Ok(Generations::with_next(first, next, switch_at, overlap))
 }
 
-/// Wall time of the newest audit record, 0 in an empty log.
-async fn latest_record_ms(store: &Store) -> Result<i64, StartFailure> {
+/// Wall time of the newest audit record, 1970 in an empty log.
+async fn latest_record_ms(store: &Store) -> Result<TimestampMillis, StartFailure> {
     let last = store.counts().await?.audit_records;
     let newest = store.audit_after(last.saturating_sub(1), 1).await?;
     match newest.first() {
         Some(row) => Ok(Record::from_canonical(&row.record)?.draft.moment.wall_ms),
-        None => Ok(0),
+        None => Ok(TimestampMillis::default()),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use assay_audit::Moment;
+use assay_types::TimestampMillis;
 
 /// A wall clock that moved this far against the monotonic one since the last look was set by somebody.
 const STEP: i64 = 2_000;
@@ -52,10 +53,10 @@ pub(crate) struct SignerClock {
 
 impl SignerClock {
     /// `latest` is the newest time that the audit log knows: no later record may be older.
-    pub(crate) fn new(source: Arc<dyn Clock>, latest: i64) -> Self {
+    pub(crate) fn new(source: Arc<dyn Clock>, latest: TimestampMillis) -> Self {
         let clock = Self {
             source,
-            latest: AtomicI64::new(latest),
+            latest: AtomicI64::new(latest.millis()),
             offset: AtomicI64::new(0),
         };
         clock
@@ -66,19 +67,20 @@ impl SignerClock {
 
     /// Now, or the newest time ever given where the wall clock was set back.
     pub(crate) fn now(&self) -> SystemTime {
-        let ms = self.now_ms();
-        UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs())
+        self.timestamp_millis().into()
     }
 
-    /// Seconds since the Unix epoch.
-    pub(crate) fn now_seconds(&self) -> i64 {
-        self.now_ms() / 1_000
+    /// The same in milliseconds.
+    pub(crate) fn timestamp_millis(&self) -> TimestampMillis {
+        let wall = self.wall_ms();
+        let latest = self.latest.fetch_max(wall, Ordering::Relaxed);
+        TimestampMillis::from_millis(latest.max(wall))
     }
 
     /// Both clocks, for a record.
     pub(crate) fn moment(&self) -> Moment {
         Moment {
-            wall_ms: self.now_ms(),
+            wall_ms: self.timestamp_millis(),
             monotonic_ms: self.monotonic_ms().unsigned_abs(),
         }
     }
@@ -90,28 +92,19 @@ impl SignerClock {
         (delta.abs() >= STEP).then_some(delta)
     }
 
-    fn now_ms(&self) -> i64 {
-        let wall = self.wall_ms();
-        self.latest.fetch_max(wall, Ordering::Relaxed).max(wall)
-    }
-
     fn wall_ms(&self) -> i64 {
-        let wall = self.source.wall();
-        ms(wall.duration_since(UNIX_EPOCH).unwrap_or_default())
+        TimestampMillis::from(self.source.wall()).millis()
     }
 
     fn monotonic_ms(&self) -> i64 {
-        ms(self.source.monotonic())
+        i64::try_from(self.source.monotonic().as_millis()).unwrap_or(i64::MAX)
     }
-}
-
-fn ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 
@@ -130,18 +123,24 @@ mod tests {
 
     fn clock(latest: i64) -> (Arc<Set>, SignerClock) {
         let set = Arc::new(Set(Mutex::new((1_000_000, 0))));
-        (Arc::clone(&set), SignerClock::new(set, latest))
+        (
+            Arc::clone(&set),
+            SignerClock::new(set, TimestampMillis::from_millis(latest)),
+        )
     }
 
     #[test]
     fn time_is_never_older_than_the_log_nor_than_it_was() {
         let (_, clock_behind) = clock(1_060_000);
-        assert_eq!(clock_behind.moment().wall_ms, 1_060_000);
+        assert_eq!(clock_behind.moment().wall_ms.millis(), 1_060_000);
         let (set, clock) = clock(0);
-        assert_eq!(clock.moment().wall_ms, 1_000_000);
+        assert_eq!(clock.moment().wall_ms.millis(), 1_000_000);
         *set.0.lock().unwrap() = (400_000, 5);
         let moment = clock.moment();
-        assert_eq!((moment.wall_ms, moment.monotonic_ms), (1_000_000, 5));
+        assert_eq!(
+            (moment.wall_ms.millis(), moment.monotonic_ms),
+            (1_000_000, 5)
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_store::{ExpirySpan, Store, StoreError};
+use assay_types::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use crate::metrics;
@@ -18,11 +19,11 @@ use crate::recorder::Recorder;
 const COMPONENT: &str = "expiry";
 /// How often it is counted: often beside the shortest span that is told, seldom beside what a count costs.
 const INTERVAL: Duration = Duration::from_secs(30);
-const SECONDS_A_DAY: i64 = 86_400;
+const DAY: Duration = Duration::from_secs(86_400);
 /// Days ahead by which certificates are counted, and the label of each.
-const AHEAD: [(i64, &str); 3] = [(1, "1d"), (WEEK, "7d"), (30, "30d")];
+const AHEAD: [(u32, &str); 3] = [(1, "1d"), (WEEK, "7d"), (30, "30d")];
 /// Days of the span that `/readyz` tells, ahead and back.
-const WEEK: i64 = 7;
+const WEEK: u32 = 7;
 
 /// Counts until the shutdown.
 pub(crate) async fn watch(
@@ -39,7 +40,7 @@ pub(crate) async fn watch(
             () = shutdown.requested() => return,
             _ = interval.tick() => {}
         }
-        let now = recorder.now_seconds();
+        let now = recorder.timestamp();
         match count(&store, &policies.active(), now).await {
             Ok(counts) => tell(&counts, &readiness),
             Err(error) => tracing::warn!(%error, "what ends soon cannot be counted"),
@@ -60,11 +61,10 @@ struct Counts {
 async fn count(
     store: &Store,
     in_force: &InForce,
-    now: i64,
+    now: Timestamp,
 ) -> Result<BTreeMap<String, Counts>, StoreError> {
-    let days = |days: i64| days.saturating_mul(SECONDS_A_DAY);
-    let back = now.saturating_sub(days(WEEK))..=now.saturating_sub(1);
-    let ahead = AHEAD.map(|(end, _)| now..=now.saturating_add(days(end)));
+    let back = now - WEEK * DAY..=now - Duration::from_secs(1);
+    let ahead = AHEAD.map(|(end, _)| now..=now + end * DAY);
     let spans = std::iter::once(back).chain(ahead);
     let spans = spans.map(|span| ExpirySpan {
         span,

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use assay_policy::{Bundle, Profile};
 use assay_store::Stop;
+use assay_types::Timestamp;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::terms::Approval;
@@ -13,8 +14,8 @@ use crate::terms::Approval;
 pub struct ActivePolicy {
     number: u64,
     bundle: Bundle,
-    /// Unix seconds from which it is not in force any more.
-    expires: i64,
+    /// When it ceases to be in force.
+    expires: Timestamp,
     approval: Approval,
 }
 
@@ -73,8 +74,8 @@ impl Policies {
 }
 
 impl ActivePolicy {
-    /// `expires` is in Unix seconds.
-    pub fn new(number: u64, bundle: Bundle, expires: i64, approval: Approval) -> Self {
+    /// A version that is in force until `expires`.
+    pub fn new(number: u64, bundle: Bundle, expires: Timestamp, approval: Approval) -> Self {
         Self {
             number,
             bundle,
@@ -106,8 +107,8 @@ impl InForce {
         self.0.as_ref().as_ref().map_or(0, |active| active.number)
     }
 
-    /// Unix seconds; `None` before the first activation.
-    pub fn expires(&self) -> Option<i64> {
+    /// When it ceases to be in force; `None` before the first activation.
+    pub fn expires(&self) -> Option<Timestamp> {
         self.0.as_ref().as_ref().map(|active| active.expires)
     }
 

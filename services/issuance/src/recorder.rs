@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use assay_audit::{Context, Draft, Event};
 use assay_store::{Store, StoreError};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 use openssl::error::ErrorStack;
 
 use crate::clock::SignerClock;
@@ -43,14 +43,14 @@ impl Recorder {
         self.clock.now()
     }
 
-    /// Now, in seconds since the Unix epoch.
-    pub fn now_seconds(&self) -> i64 {
-        self.clock.now_seconds()
+    /// The same in whole seconds.
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp_millis().seconds()
     }
 
-    /// Now, in milliseconds since the Unix epoch.
-    pub fn now_ms(&self) -> i64 {
-        self.clock.moment().wall_ms
+    /// The same in milliseconds.
+    pub fn timestamp_millis(&self) -> TimestampMillis {
+        self.clock.timestamp_millis()
     }
 
     /// By how many milliseconds the wall clock was stepped since the last call, if it was.

@@ -23,10 +23,10 @@ const SCHEDULE: &str = "assay://signer/schedule";
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often old rows are removed.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
-/// Seconds that a CertRep is kept for a byte-identical retransmission; devices come back after weeks in a drawer.
-const REPLY_RETENTION: i64 = 30 * 86_400;
-/// Seconds that a quota's window is kept: windows are of one hour.
-const QUOTA_RETENTION: i64 = 2 * 3_600;
+/// How long a CertRep is kept for a byte-identical retransmission; devices come back after weeks in a drawer.
+const REPLY_RETENTION: Duration = Duration::from_secs(30 * 86_400);
+/// How long a quota's window is kept: windows are of one hour.
+const QUOTA_RETENTION: Duration = Duration::from_secs(2 * 3_600);
 const SECONDS_A_DAY: i64 = 86_400;
 /// Days before the policy in force expires from which it is told: time for people to approve the next one.
 const EXPIRY_WARNING_DAYS: i64 = 14;
@@ -104,10 +104,10 @@ impl Upkeep {
     /// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; a batch at a
     /// time, so that no enrolment waits for it.
     async fn prune(&self) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let retention = Retention {
-            replies_before: now.saturating_sub(REPLY_RETENTION),
-            quotas_before: now.saturating_sub(QUOTA_RETENTION),
+            replies_before: now - REPLY_RETENTION,
+            quotas_before: now - QUOTA_RETENTION,
             evidence_until: now,
         };
         match self.store.prune(retention).await {
@@ -119,7 +119,7 @@ impl Upkeep {
 
     /// Finishes each open intent that no request in this process is working on.
     pub(crate) async fn finish_open_intents(&self) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let open = match self.store.open_intents(None).await {
             Ok(open) => open,
             Err(error) => return tracing::error!(%error, "open intents cannot be read"),
@@ -136,7 +136,7 @@ impl Upkeep {
 
     /// Revokes what was superseded once its grace period is over.
     async fn revoke_superseded(&self) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let due = match self.store.due_revocations(now).await {
             Ok(due) => due,
             Err(error) => return tracing::error!(%error, "due revocations cannot be read"),
@@ -170,7 +170,7 @@ impl Upkeep {
 
     /// Ends what waited too long; what it had reserved is free again.
     async fn expire_requests(&self) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let policy_hash = self.policies.active().model_hash();
         let recorder = Arc::clone(&self.recorder);
         let expired = self.store.expire_pending(now, move |row| {
@@ -244,7 +244,7 @@ impl Upkeep {
     }
 
     fn look_at_policy(&self) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let in_force = self.policies.active();
         let Some(expires) = in_force.expires() else {
             return self.readiness.set_cause(
@@ -261,7 +261,7 @@ impl Upkeep {
             );
         }
         self.readiness.clear("policy");
-        let left = (expires - now) / SECONDS_A_DAY;
+        let left = expires.seconds_since(now) / SECONDS_A_DAY;
         let soon = left < EXPIRY_WARNING_DAYS;
         self.readiness.warn(
             "policy",

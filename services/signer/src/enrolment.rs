@@ -9,7 +9,6 @@ use assay_issuance::{
     Answer, Generation, Generations, Issuance, Ocsp, Pipeline, Policies, Received, Recorder, Stage,
 };
 use assay_policy::Profile;
-use assay_proto::Timestamp;
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
@@ -258,7 +257,7 @@ fn files_of(generation: &Generation) -> Vec<PublicFile> {
         content_type: "application/pkix-crl".to_owned(),
         content: crl.der.clone(),
         max_age_seconds: CRL_MAX_AGE_SECONDS,
-        last_modified: Some(Timestamp::at(crl.this_update)),
+        last_modified: Some(crl.this_update.into()),
         further_paths: further_paths("crl/ca.crl"),
     }));
     files

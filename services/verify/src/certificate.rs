@@ -2,7 +2,7 @@
 
 use assay_audit::{Event, Record, Text};
 use assay_policy::{Dn, SubjectAltName};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
@@ -119,9 +119,8 @@ fn certified(certificate: &Certificate, issuers: &[&Issuer]) -> Option<Certified
         Some(extension) => SubjectAltName::list_from_der(extension.extn_value.as_bytes()).ok()?,
     };
     let names: Vec<String> = sans.iter().map(ToString::to_string).collect();
-    let not_after = tbs.validity().not_after.to_unix_duration().as_secs();
     Some(Certified {
-        not_after: i64::try_from(not_after).ok()?,
+        not_after: Timestamp::default() + tbs.validity().not_after.to_unix_duration(),
         spki_sha256: Hash::of(&tbs.subject_public_key_info().to_der().ok()?),
         subject: Dn::from_name(tbs.subject())
             .ok()

@@ -1,13 +1,17 @@
 //! A record with what belongs to it.
 
+use std::time::Duration;
+
 use assay_audit::{Event, Record, Request};
 use assay_decision::Evidence;
 use assay_policy::{Dn, StringEncoding};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 
-/// Milliseconds between a decision and its record, or a record and the next one in the log, at most: requests are made
+/// The longest time between a decision and its record, or a record and the next one in the log: requests are made
 /// at the same time, and one may wait for the token or the disk while others pass it.
-pub(crate) const SLACK_MS: i64 = 120_000;
+pub(crate) const SLACK: Duration = Duration::from_millis(SLACK_MS);
+/// [`SLACK`] in milliseconds.
+pub(crate) const SLACK_MS: u64 = 120_000;
 
 /// One record of a bundle that is held.
 #[derive(Debug)]
@@ -32,8 +36,7 @@ pub(crate) enum EvidenceState {
 /// What a renewal is compared with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Certified {
-    /// Unix seconds.
-    pub(crate) not_after: i64,
+    pub(crate) not_after: Timestamp,
     /// Of the SubjectPublicKeyInfo.
     pub(crate) spki_sha256: Hash,
     /// As [`subject_hash`]; `None` for one that no policy names.
@@ -51,13 +54,12 @@ impl Entry {
         self.record.sequence
     }
 
-    pub(crate) fn wall_ms(&self) -> i64 {
+    pub(crate) fn wall_ms(&self) -> TimestampMillis {
         self.record.draft.moment.wall_ms
     }
 
-    /// Unix seconds.
-    pub(crate) fn wall(&self) -> i64 {
-        self.wall_ms().div_euclid(1_000)
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.wall_ms().seconds()
     }
 
     pub(crate) fn evidence(&self) -> Option<&Evidence> {

@@ -1,9 +1,7 @@
 //! The CAs that a version of the policy names: the one that issues, and the one that takes over from it.
 
-use std::time::UNIX_EPOCH;
-
 use assay_policy::Proposal;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 /// Settings of a proposal that approve the next CA: SHA-256 of its certificate in hex, when it takes over (RFC 3339), and how
 /// long after that the CA before still issues.
@@ -22,10 +20,10 @@ pub(crate) struct Named {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Next {
     pub(crate) issuer: Hash,
-    /// Unix seconds from which it is the one that GetCACert names.
-    pub(crate) switch_at: i64,
-    /// Unix seconds from which the CA before issues no more.
-    pub(crate) end: i64,
+    /// When it becomes the one that GetCACert names.
+    pub(crate) switch_at: Timestamp,
+    /// When the CA before ceases to issue.
+    pub(crate) end: Timestamp,
 }
 
 /// A setting that does not say what it should.
@@ -75,20 +73,16 @@ fn next(proposal: &Proposal) -> Result<Option<Next>, Wrong> {
     let issuer: Hash = text.parse().map_err(|_| wrong(ISSUER, wanted, text))?;
     let wanted = "a time of RFC 3339";
     let text = read(SWITCH_AT, wanted)?;
-    let switch_at = humantime::parse_rfc3339(text)
-        .ok()
-        .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
-        .ok_or_else(|| wrong(SWITCH_AT, wanted, text))?;
+    let switch_at = humantime::parse_rfc3339(text).map_err(|_| wrong(SWITCH_AT, wanted, text))?;
     let wanted = "a duration such as 30days";
     let text = read(OVERLAP, wanted)?;
     let end = humantime::parse_duration(text)
         .ok()
         .and_then(|overlap| switch_at.checked_add(overlap))
-        .and_then(|end| i64::try_from(end.as_secs()).ok())
         .ok_or_else(|| wrong(OVERLAP, wanted, text))?;
     Ok(Some(Next {
         issuer,
-        switch_at: i64::try_from(switch_at.as_secs()).unwrap_or(i64::MAX),
-        end,
+        switch_at: switch_at.into(),
+        end: end.into(),
     }))
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use assay_audit::{Event, MAX_RECORD, Record, Request, Text};
-use assay_decision::{Derived, Evidence, Verdict, decide_again, moment};
+use assay_decision::{Derived, Evidence, Verdict, decide_again};
 use assay_policy::{Grant, Profile, Quirk, Source};
 use openssl::x509::X509;
 
 use crate::Check;
 use crate::certificate;
-use crate::entry::{Entry, EvidenceState, SLACK_MS};
+use crate::entry::{Entry, EvidenceState, SLACK};
 use crate::issuers::Issuers;
 use crate::layout::{EvidenceLine, Place, first_of};
 use crate::report::{Finding, Findings};
@@ -314,10 +314,7 @@ fn agree(record: &Record, evidence: &Evidence, findings: &mut Findings) {
         }
     }
     let wall_ms = record.draft.moment.wall_ms;
-    let (from, until) = (
-        evidence.decided_ms,
-        evidence.decided_ms.saturating_add(SLACK_MS),
-    );
+    let (from, until) = (evidence.decided_ms, evidence.decided_ms + SLACK);
     findings.hold(
         (from..=until).contains(&wall_ms),
         Check::Times,
@@ -397,9 +394,9 @@ fn quirks(
     profile: &Profile,
     findings: &mut Findings,
 ) {
-    let now = profile.quirks_at(moment(evidence.decided_ms));
+    let now = profile.quirks_at(evidence.decided_ms.into());
     // One may have ended while the request was at work.
-    let before = profile.quirks_at(moment(evidence.decided_ms.saturating_sub(SLACK_MS)));
+    let before = profile.quirks_at((evidence.decided_ms - SLACK).into());
     let digests = [evidence.message_hash, evidence.csr_hash];
     for quirk in Quirk::ALL.iter().copied() {
         let named = request

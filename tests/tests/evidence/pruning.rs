@@ -1,10 +1,11 @@
 //! Evidence has its time; the log has none.
 
 use anyhow::Result;
-use assay_decision::{Evidence, Verdict, moment_ms};
+use assay_decision::{Evidence, Verdict};
 use assay_tests::device::{Anchors, Answer, Device};
 use assay_tests::installation::{Installation, set};
 use assay_tests::wait;
+use assay_types::Timestamp;
 
 use crate::{kept, log};
 
@@ -38,11 +39,11 @@ async fn evidence_goes_when_its_time_is_over_and_the_log_and_the_signer_stay() -
     let Verdict::Permit(permitted) = Evidence::from_canonical(&rows[&permit].1)?.verdict else {
         anyhow::bail!("the later one is no permit");
     };
-    assert_eq!(rows[&permit].2, permitted.not_after + 1);
+    assert_eq!(rows[&permit].2, permitted.not_after.seconds() + 1);
 
     let until = rows[&refusal].2;
     wait::until("its time", wait::REACTION, async || {
-        let now = moment_ms(std::time::SystemTime::now()) / 1_000;
+        let now = Timestamp::from(std::time::SystemTime::now()).seconds();
         Ok((now > until).then_some(()))
     })
     .await?;

@@ -10,13 +10,13 @@ use assay_tests::operator::Operator;
 use assay_tests::tool::{command, run};
 use assay_tests::wait;
 
-use crate::{IN_FORCE, ca_certificates, certificate, installation, legacy};
+use crate::{ca_certificates, certificate, installation, legacy};
 
 const PACKAGE: &str = "strongswan-pki";
 
 #[tokio::test]
 async fn strongswan_enrols_with_the_one_certificate_that_get_ca_cert_gives() -> Result<()> {
-    let installation = installation(IN_FORCE).await?;
+    let installation = installation().await?;
     let url = installation.url_of("single")?;
     let ra = fetch(&installation, &url).await?;
     let key = installation.scratch().join("gateway.key");
@@ -49,7 +49,7 @@ async fn strongswan_enrols_with_the_one_certificate_that_get_ca_cert_gives() -> 
 
 #[tokio::test]
 async fn our_client_enrols_and_who_needed_the_key_is_counted_and_known_by_name() -> Result<()> {
-    let installation = installation(IN_FORCE).await?;
+    let installation = installation().await?;
     let ready = installation.ready();
     let expected = [
         pem(&certificate(&installation)?)?,

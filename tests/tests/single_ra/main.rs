@@ -1,25 +1,21 @@
-//! One RA certificate for both uses, for devices that cannot tell two apart: whoever addresses it is answered by it, on
-//! the profiles that say so and until they say so no more.
+//! One RA certificate for both uses, for devices that cannot tell two apart: strongSwan and our own client enrol by it.
 
-mod addressed;
 mod clients;
-mod sunset;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use assay_tests::device::Anchors;
 use assay_tests::http;
-use assay_tests::installation::{Installation, pem};
+use assay_tests::installation::Installation;
 use serde_json::Value;
 
 const IN_FORCE: &str = "[quirks]\nsingle_ra = true\n";
 
 /// An installation with the key, and the profile `single` with the exception.
-async fn installation(quirks: &str) -> Result<Installation> {
+async fn installation() -> Result<Installation> {
     let installation = Installation::start_with(&["--single-ra"]).await?;
     installation
-        .add_profile("single", "devices", quirks)
+        .add_profile("single", "devices", IN_FORCE)
         .await?;
     Ok(installation)
 }
@@ -27,15 +23,6 @@ async fn installation(quirks: &str) -> Result<Installation> {
 fn certificate(installation: &Installation) -> Result<PathBuf> {
     let file = installation.ready().ra_single_pem.clone();
     file.context("made without --single-ra")
-}
-
-/// What a device knows that was given the one certificate.
-fn single(installation: &Installation) -> Result<Anchors> {
-    let certificate = pem(&certificate(installation)?)?;
-    Ok(Anchors {
-        ra_enc: certificate.clone(),
-        ra_sign: certificate,
-    })
 }
 
 /// The certificates of GetCACert, in their order.

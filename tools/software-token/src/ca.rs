@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use anyhow::Result;
+use assay_types::Timestamp;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -12,10 +13,14 @@ use openssl::x509::extension::{
 };
 use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
 
-/// From notBefore to notAfter, Unix seconds.
-pub type Validity = Range<i64>;
+/// As many as fit into 8 octets of a positive INTEGER.
+const SERIAL_BITS: i32 = 63;
+
+/// From notBefore to notAfter.
+pub type Validity = Range<Timestamp>;
 
 /// A key and its certificate.
+#[derive(Clone)]
 pub struct Pair {
     /// The key.
     pub key: PKey<Private>,
@@ -24,6 +29,7 @@ pub struct Pair {
 }
 
 /// A CA, its RA and its OCSP responder.
+#[derive(Clone)]
 pub struct Ca {
     /// The CA, P-256 and self-signed.
     pub ca: Pair,
@@ -136,13 +142,16 @@ fn certificate(
     builder.set_version(2)?;
     let digest = openssl::sha::sha256(name.as_bytes());
     let (serial, _) = digest.split_at(size_of::<u64>());
-    let serial = BigNum::from_slice(serial)?.to_asn1_integer()?;
-    builder.set_serial_number(&serial)?;
+    let mut serial = BigNum::from_slice(serial)?;
+    // All are of one length, and so are messages that name them.
+    serial.mask_bits(SERIAL_BITS)?;
+    serial.set_bit(SERIAL_BITS - 1)?;
+    builder.set_serial_number(&*serial.to_asn1_integer()?)?;
     builder.set_subject_name(&names)?;
     let issuer_name = issuer.map_or(&*names, |issuer| issuer.certificate.subject_name());
     builder.set_issuer_name(issuer_name)?;
-    builder.set_not_before(&*Asn1Time::from_unix(validity.start)?)?;
-    builder.set_not_after(&*Asn1Time::from_unix(validity.end)?)?;
+    builder.set_not_before(&*Asn1Time::from_unix(validity.start.seconds())?)?;
+    builder.set_not_after(&*Asn1Time::from_unix(validity.end.seconds())?)?;
     builder.set_pubkey(key)?;
     if issuer.is_none() {
         builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, sign_proposal};
 use assay_proto::v1::{self, PolicyBasisReply, PolicyProposal};
+use assay_types::Timestamp;
 
 use crate::{Pair, Validity};
 
@@ -13,7 +15,7 @@ pub const APPROVALS: usize = 2;
 const AUTHOR: &str = "author";
 const APPROVERS: [&str; APPROVALS] = ["second", "third"];
 /// How long a proposal may be activated.
-const YEAR: i64 = 365 * 86_400;
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// Who may propose and approve.
 pub struct People(Vec<(&'static str, Pair)>);
@@ -84,7 +86,11 @@ impl Proposed {
     ///
     /// # Errors
     /// The profiles are wrong, or the basis is not as a signer states it.
-    pub fn new(profiles: &[(&str, String)], basis: PolicyBasisReply, now: i64) -> Result<Self> {
+    pub fn new(
+        profiles: &[(&str, String)],
+        basis: PolicyBasisReply,
+        now: Timestamp,
+    ) -> Result<Self> {
         let file = |(name, text): &(&str, String)| PolicyFile {
             name: format!("{name}.toml"),
             content: text.clone().into_bytes(),

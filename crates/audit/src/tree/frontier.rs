@@ -1,6 +1,5 @@
-use sha2::{Digest, Sha256};
-
 use assay_types::Hash;
+use sha2::{Digest, Sha256};
 
 /// A tree of which only the hashes are kept that later leaves need: those of its perfect subtrees, largest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

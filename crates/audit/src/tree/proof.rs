@@ -1,6 +1,7 @@
+use assay_types::Hash;
+
 use super::Frontier;
 use super::split;
-use assay_types::Hash;
 
 /// Where the hashes of perfect subtrees come from.
 pub trait Nodes {

@@ -3,6 +3,7 @@ use assay_store::{
     PendingDecision, PendingState, PendingVerdict, PermitOutcome, PermitWrite, Polled, Reserve,
     Store, StoreError,
 };
+use assay_types::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -14,7 +15,7 @@ fn decision(number: u64, approver: &str, verdict: PendingVerdict) -> PendingDeci
         verdict,
         note: "seen the device".to_owned(),
         four_eyes: true,
-        at: NOW + 1,
+        at: NOW + secs(1),
     }
 }
 
@@ -151,7 +152,7 @@ async fn a_denial_closes_and_frees_the_challenge_once() {
     assert!(matches!(taken, PermitOutcome::Recorded { .. }));
     let again = decide(store, denial()).await;
     assert_eq!(again, DecideOutcome::Closed(PendingState::Denied));
-    let expired = store.expire_pending(i64::MAX, |_| clock_step()).await;
+    let expired = store.expire_pending(Timestamp::MAX, |_| clock_step()).await;
     assert_eq!(expired.unwrap(), 0);
     assert_eq!(challenge_state(&fixture, 1).await, ChallengeState::Spent);
     let refused = store.permit(of_approval(1)).await.unwrap();
@@ -193,7 +194,7 @@ async fn without_its_audit_record_nothing_is_decided_or_expired() {
         let refused = store.decide_pending(decision(1, "a", verdict), |_| clock_step());
         assert!(matches!(refused.await, Err(StoreError::Sql(_))));
     }
-    let refused = store.expire_pending(i64::MAX, |_| clock_step()).await;
+    let refused = store.expire_pending(Timestamp::MAX, |_| clock_step()).await;
     assert!(matches!(refused, Err(StoreError::Sql(_))));
     let row = store.find_pending_by_id("pending 1".to_owned()).await;
     let row = row.unwrap().unwrap();

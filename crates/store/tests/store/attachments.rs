@@ -1,15 +1,16 @@
 use assay_audit::{Attachment, Draft, Event, Issuance, Record};
 use assay_store::{PRUNE_BATCH, Retention, Store};
+use assay_types::Timestamp;
 
 use crate::support::*;
 
 const FOREVER: Retention = Retention {
-    replies_before: 0,
-    quotas_before: 0,
-    evidence_until: 0,
+    replies_before: Timestamp::MIN,
+    quotas_before: Timestamp::MIN,
+    evidence_until: Timestamp::MIN,
 };
 
-fn attachment(number: u64, keep_until: i64) -> Attachment {
+fn attachment(number: u64, keep_until: Timestamp) -> Attachment {
     Attachment {
         salt: digest(&format!("salt {number}")),
         content: format!("evidence {number}").into_bytes(),
@@ -18,7 +19,7 @@ fn attachment(number: u64, keep_until: i64) -> Attachment {
 }
 
 /// A record of a decision with its evidence.
-fn decided(number: u64, keep_until: i64) -> Draft {
+fn decided(number: u64, keep_until: Timestamp) -> Draft {
     draft(Event::IntentOpened {
         request: request(),
         issuance: Issuance {
@@ -92,13 +93,17 @@ async fn where_evidence_cannot_be_kept_nothing_is_permitted() {
 async fn pruning_removes_evidence_whose_time_is_over_and_leaves_the_log_as_it_is() {
     let fixture = Fixture::new();
     let store = &fixture.store;
-    let drafts = vec![decided(1, NOW), decided(2, NOW + 1), decided(3, NOW + 2)];
+    let drafts = vec![
+        decided(1, NOW),
+        decided(2, NOW + secs(1)),
+        decided(3, NOW + secs(2)),
+    ];
     store.append_audit(drafts).await.unwrap();
     let before = store.audit_after(0, 0).await.unwrap();
     assert_eq!(store.prune(FOREVER).await.unwrap(), 0);
 
     let retention = Retention {
-        evidence_until: NOW + 2,
+        evidence_until: NOW + secs(2),
         ..FOREVER
     };
     assert_eq!(store.prune(retention).await.unwrap(), 2);
@@ -120,7 +125,7 @@ async fn a_pruning_takes_a_batch_at_most() {
     let drafts = (1..=many).map(|number| decided(number, NOW)).collect();
     store.append_audit(drafts).await.unwrap();
     let retention = Retention {
-        evidence_until: NOW + 1,
+        evidence_until: NOW + secs(1),
         ..FOREVER
     };
     assert_eq!(

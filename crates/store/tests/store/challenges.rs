@@ -1,6 +1,7 @@
 use assay_store::{
     ChallengeQuery, ChallengeState, ChallengeStatus, MAX_ROWS, Revocation, StoreError,
 };
+use assay_types::Timestamp;
 
 use crate::support::*;
 
@@ -105,7 +106,7 @@ async fn challenges_are_listed_by_profile_and_state() {
     // Nothing but the time makes an open one an expired one; a static one without an end stays.
     assert_eq!(ids(of(ChallengeStatus::Expired)).await, [""; 0]);
     let later = |query| ChallengeQuery {
-        now: i64::MAX,
+        now: Timestamp::MAX,
         ..query
     };
     assert_eq!(ids(later(of(ChallengeStatus::Expired))).await, ["c", "a"]);

@@ -1,19 +1,21 @@
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use assay_store::{CertificateRow, Consume, CrlReason, ExpiringQuery, ExpirySpan, PermitWrite};
+use assay_types::Timestamp;
 
 use crate::support::*;
 
-const DAY: i64 = 24 * HOUR;
+const DAY: Duration = secs(86_400);
 
-fn ending(number: u64, profile: &str, not_after: i64, consume: Consume) -> PermitWrite {
+fn ending(number: u64, profile: &str, not_after: Timestamp, consume: Consume) -> PermitWrite {
     let mut write = permit(number, consume);
     write.intent.profile = profile.to_owned();
     write.intent.not_after = not_after;
     write
 }
 
-async fn issue(fixture: &Fixture, number: u64, profile: &str, not_after: i64) {
+async fn issue(fixture: &Fixture, number: u64, profile: &str, not_after: Timestamp) {
     let consume = fixture.challenge(&format!("challenge {number}")).await;
     let write = ending(number, profile, not_after, consume);
     fixture.store.permit(write).await.unwrap();
@@ -32,7 +34,7 @@ async fn renew(fixture: &Fixture, number: u64, old: u64) {
     fixture.store.complete(completion(number)).await.unwrap();
 }
 
-fn within(span: RangeInclusive<i64>) -> ExpiringQuery {
+fn within(span: RangeInclusive<Timestamp>) -> ExpiringQuery {
     ExpiringQuery {
         profile: None,
         subject: None,
@@ -60,7 +62,7 @@ async fn fixture() -> Fixture {
     let fixture = Fixture::new();
     for number in [6, 1, 5, 2, 4, 3] {
         let profile = if number == 5 { "fleet" } else { "devices" };
-        issue(&fixture, number, profile, NOW + number.cast_signed() * DAY).await;
+        issue(&fixture, number, profile, NOW + secs(number * 86_400)).await;
     }
     renew(&fixture, 20, 2).await;
     let store = &fixture.store;
@@ -101,7 +103,7 @@ async fn a_span_holds_its_first_second_and_its_last() {
     let first = NOW + DAY;
     let last = NOW + 6 * DAY;
     assert_eq!(numbers(&fixture, within(first..=last)).await, [1, 5, 6]);
-    let inner = within(first + 1..=last - 1);
+    let inner = within(first + secs(1)..=last - secs(1));
     assert_eq!(numbers(&fixture, inner).await, [5]);
     #[allow(clippy::reversed_empty_ranges, reason = "what a caller may give")]
     let none = within(last..=first);
@@ -144,7 +146,7 @@ async fn the_counts_are_those_of_the_lists_by_profile() {
         span(false, NOW..=NOW + DAY),
         span(false, NOW..=NOW + 30 * DAY),
         span(true, NOW..=NOW + 30 * DAY),
-        span(false, NOW - DAY..=NOW - 1),
+        span(false, NOW - DAY..=NOW - secs(1)),
     ];
     let store = &fixture.store;
     let counted = store.count_expiring(None, spans.clone()).await.unwrap();

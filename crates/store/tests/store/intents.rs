@@ -2,6 +2,7 @@ use assay_store::{
     CertificateQuery, CertificateState, CertificateStatus, ChallengeState, Consume, CrlReason,
     EvidenceQuery, PermitOutcome, Reply, Retention, Span, StoreError,
 };
+use assay_types::Timestamp;
 
 use crate::support::*;
 
@@ -68,7 +69,7 @@ async fn an_open_intent_holds_all_that_recovery_needs() {
     let fixture = Fixture::new();
     for number in 0..3 {
         let mut write = permit(number, fixture.challenge(&number.to_string()).await);
-        write.now = NOW + number.cast_signed();
+        write.now = NOW + secs(number);
         fixture.store.permit(write).await.unwrap();
     }
     let fixture = fixture.reopen();
@@ -84,7 +85,7 @@ async fn an_open_intent_holds_all_that_recovery_needs() {
     assert_eq!(intent.request_digest, wanted.request_digest);
     assert_eq!(intent.request, wanted.intent.request);
     assert_eq!(intent.expires_at, wanted.intent.expires_at);
-    let old = store.open_intents(Some(NOW + 1)).await.unwrap();
+    let old = store.open_intents(Some(NOW + secs(1))).await.unwrap();
     assert_eq!(old.len(), 1);
 }
 
@@ -139,13 +140,13 @@ async fn an_abandoned_intent_counts_as_revoked_and_frees_its_challenge_once() {
     let consume = fixture.challenge("c").await;
     store.permit(permit(1, consume.clone())).await.unwrap();
     store
-        .fail_intent(serial(1), NOW + 5, vec![clock_step()])
+        .fail_intent(serial(1), NOW + secs(5), vec![clock_step()])
         .await
         .unwrap();
     let row = store.find_certificate(serial(1)).await.unwrap().unwrap();
     assert_eq!(
         (row.state, row.revoked_at),
-        (CertificateState::Abandoned, Some(NOW + 5))
+        (CertificateState::Abandoned, Some(NOW + secs(5)))
     );
 
     let mut again = permit(1, consume.clone());
@@ -239,7 +240,7 @@ async fn certificates_are_found_by_each_filter_and_by_all_of_them() {
         transaction_id: Some(row.transaction_id.clone()),
         closed: Span {
             from: row.closed_at,
-            to: row.closed_at.map(|at| at + 1),
+            to: row.closed_at.map(|at| at + secs(1)),
         },
         before: None,
         rows: 0,
@@ -269,13 +270,13 @@ async fn replies_are_pruned_by_age_and_certificates_stay() {
         let consume = fixture.challenge(&number.to_string()).await;
         store.permit(permit(number, consume)).await.unwrap();
         let mut done = completion(number);
-        done.issued_at = NOW + number.cast_signed();
+        done.issued_at = NOW + secs(number);
         store.complete(done).await.unwrap();
     }
     let retention = Retention {
-        replies_before: NOW + 2,
-        quotas_before: NOW + 1,
-        evidence_until: 0,
+        replies_before: NOW + secs(2),
+        quotas_before: NOW + secs(1),
+        evidence_until: Timestamp::MIN,
     };
     assert_eq!(store.prune(retention).await.unwrap(), 2 + 1);
     assert_eq!(store.prune(retention).await.unwrap(), 0);

@@ -1,8 +1,9 @@
 use assay_store::IssuerRow;
+use assay_types::Timestamp;
 
 use crate::support::*;
 
-fn issuer(ca_id: &str, certificates: &[&str], since: i64) -> IssuerRow {
+fn issuer(ca_id: &str, certificates: &[&str], since: Timestamp) -> IssuerRow {
     IssuerRow {
         ca_id: ca_id.to_owned(),
         certificates: certificates
@@ -20,7 +21,7 @@ async fn a_ca_is_kept_once_and_for_good_in_the_order_of_coming() {
     assert_eq!(store.issuers().await.unwrap(), []);
     // Names and hashes of the later one sort before the first.
     let first = issuer("bb", &["first", "root"], NOW);
-    let second = issuer("aa", &["second", "middle", "root"], NOW + 5);
+    let second = issuer("aa", &["second", "middle", "root"], NOW + secs(5));
     assert!(store.keep_issuer(first.clone()).await.unwrap());
     assert!(store.keep_issuer(second.clone()).await.unwrap());
     let again = issuer("bb", &["first", "root"], NOW + HOUR);

@@ -1,5 +1,5 @@
 use assay_store::{CrlReason, DueResponse, OcspFound, SignedResponse};
-use assay_types::CertIdHash;
+use assay_types::{CertIdHash, Timestamp};
 
 use crate::support::*;
 
@@ -19,12 +19,12 @@ async fn enable(fixture: &Fixture) {
     enabled.await.unwrap();
 }
 
-async fn due(fixture: &Fixture, now: i64) -> Vec<DueResponse> {
+async fn due(fixture: &Fixture, now: Timestamp) -> Vec<DueResponse> {
     let due = fixture.store.due_ocsp(CA.to_owned(), now, 100);
     due.await.unwrap()
 }
 
-fn signed(due: &DueResponse, at: i64) -> SignedResponse {
+fn signed(due: &DueResponse, at: Timestamp) -> SignedResponse {
     SignedResponse {
         serial: due.serial.clone(),
         version: due.version,
@@ -37,7 +37,7 @@ fn signed(due: &DueResponse, at: i64) -> SignedResponse {
 }
 
 /// Signs all that is due, and says how many that were.
-async fn sign(fixture: &Fixture, at: i64) -> usize {
+async fn sign(fixture: &Fixture, at: Timestamp) -> usize {
     let due = due(fixture, at).await;
     let responses = due.iter().map(|due| signed(due, at)).collect();
     let kept = fixture.store.keep_ocsp(RESPONDER, responses).await.unwrap();
@@ -45,7 +45,7 @@ async fn sign(fixture: &Fixture, at: i64) -> usize {
     kept
 }
 
-async fn find(fixture: &Fixture, number: u64, now: i64) -> OcspFound {
+async fn find(fixture: &Fixture, number: u64, now: Timestamp) -> OcspFound {
     let found = fixture
         .store
         .find_ocsp(CA.to_owned(), serial(number), CertIdHash::Sha1, now);
@@ -70,7 +70,7 @@ async fn a_certificate_waits_for_a_response_from_its_issue_on() {
     assert_eq!(sign(&fixture, NOW).await, 1);
     let found = find(&fixture, 1, NOW).await;
     assert_eq!(response(found), format!("sha1 at {NOW}").into_bytes());
-    assert_eq!(due(&fixture, NOW + HOUR - 1).await, []);
+    assert_eq!(due(&fixture, NOW + HOUR - secs(1)).await, []);
     assert_eq!(due(&fixture, NOW + HOUR).await.len(), 1);
     let other = fixture
         .store
@@ -114,16 +114,16 @@ async fn a_change_of_status_withdraws_the_response_at_once_and_goes_first() {
     sign(&fixture, NOW).await;
     fixture.issued(3).await;
     let store = &fixture.store;
-    let held = store.hold(serial(2), NOW + 5, vec![]);
+    let held = store.hold(serial(2), NOW + secs(5), vec![]);
     held.await.unwrap();
     assert_eq!(find(&fixture, 2, NOW).await, OcspFound::Waiting);
     let list = due(&fixture, NOW + 2 * HOUR).await;
     let order: Vec<_> = list.iter().map(|due| due.serial.clone()).collect();
     assert_eq!(order, [serial(2), serial(3), serial(1)]);
-    let hold = Some((NOW + 5, CrlReason::CertificateHold));
+    let hold = Some((NOW + secs(5), CrlReason::CertificateHold));
     assert_eq!(list[0].revoked, hold);
 
-    sign(&fixture, NOW + 6).await;
+    sign(&fixture, NOW + secs(6)).await;
     store.release(serial(2), vec![]).await.unwrap();
     assert_eq!(find(&fixture, 2, NOW).await, OcspFound::Waiting);
     let of_it = store.due_ocsp_of(serial(2)).await.unwrap().unwrap();
@@ -151,10 +151,13 @@ async fn an_intent_that_was_given_up_is_told_of_as_revoked() {
     let fixture = fixture().await;
     let intent = fixture.challenge("open").await;
     fixture.store.permit(permit(1, intent)).await.unwrap();
-    let failed = fixture.store.fail_intent(serial(1), NOW + 7, vec![]);
+    let failed = fixture.store.fail_intent(serial(1), NOW + secs(7), vec![]);
     failed.await.unwrap();
-    let list = due(&fixture, NOW + 7).await;
-    assert_eq!(list[0].revoked, Some((NOW + 7, CrlReason::Unspecified)));
+    let list = due(&fixture, NOW + secs(7)).await;
+    assert_eq!(
+        list[0].revoked,
+        Some((NOW + secs(7), CrlReason::Unspecified))
+    );
 }
 
 #[tokio::test]
@@ -168,7 +171,7 @@ async fn a_response_is_for_its_hash_algorithm_and_ends_with_next_update_and_cert
     assert_eq!(sha256.await.unwrap(), OcspFound::Unknown);
     let stale = NOW + 3 * HOUR;
     assert_eq!(find(&fixture, 1, stale).await, OcspFound::Waiting);
-    let expired = NOW + 24 * HOUR + 1;
+    let expired = NOW + 24 * HOUR + secs(1);
     assert_eq!(find(&fixture, 1, expired).await, OcspFound::Unknown);
     assert_eq!(due(&fixture, expired).await, []);
     assert_eq!(fixture.store.prune_ocsp(expired).await.unwrap(), 1);
@@ -185,7 +188,11 @@ async fn the_counts_tell_what_waits_and_what_runs_out_first() {
     sign(&fixture, NOW).await;
     fixture.issued(3).await;
     let put_off = due(&fixture, NOW).await.remove(0);
-    fixture.store.defer_ocsp(put_off, NOW + 60).await.unwrap();
+    fixture
+        .store
+        .defer_ocsp(put_off, NOW + secs(60))
+        .await
+        .unwrap();
     let counts = |now| fixture.store.count_ocsp(CA.to_owned(), now);
     let now = counts(NOW).await.unwrap();
     assert_eq!((now.all, now.waiting, now.due), (3, 1, 0));

@@ -117,7 +117,7 @@ async fn a_store_in_memory_is_one_for_its_clones_and_none_for_another() {
     let row = IssuerRow {
         ca_id: "a".to_owned(),
         certificates: vec![vec![1]],
-        since: 1,
+        since: NOW,
     };
     store.clone().keep_issuer(row.clone()).await.unwrap();
     assert_eq!(store.issuers().await.unwrap(), [row]);

@@ -1,6 +1,7 @@
 use assay_store::{
     ChallengeState, Consume, PendingQuery, PendingState, PermitOutcome, Polled, Reserve, StoreError,
 };
+use assay_types::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -235,14 +236,15 @@ async fn what_waits_too_long_expires_once_and_gives_back_what_it_reserved() {
         pending(13, renewal(1)),
         pending(14, one_time_of(&fixture, "later").await),
     ];
-    writes.last_mut().unwrap().expires_at += 1;
+    let last = writes.last_mut().unwrap();
+    last.expires_at = last.expires_at + secs(1);
     for write in writes {
         assert!(recorded(&store.queue(write).await.unwrap()));
     }
     let before = store.counts().await.unwrap().audit_records;
     let end = NOW + 24 * HOUR;
     let expire = |now| store.expire_pending(now, |_| clock_step());
-    assert_eq!(expire(end - 1).await.unwrap(), 0);
+    assert_eq!(expire(end - secs(1)).await.unwrap(), 0);
     assert_eq!(expire(end).await.unwrap(), 3);
     assert_eq!(expire(end).await.unwrap(), 0);
     assert_eq!(store.counts().await.unwrap().audit_records, before + 3);
@@ -290,13 +292,13 @@ async fn a_poll_finds_the_latest_request_of_its_transaction() {
     };
     assert_eq!(row.id, "pending 1");
     store
-        .expire_pending(i64::MAX, |_| clock_step())
+        .expire_pending(Timestamp::MAX, |_| clock_step())
         .await
         .unwrap();
 
     let mut last = permit(3, fixture.challenge("last").await);
     last.transaction = key.clone();
-    last.now = NOW + 1;
+    last.now = NOW + secs(1);
     store.permit(last).await.unwrap();
     assert!(matches!(
         poll().await.unwrap(),

@@ -117,7 +117,7 @@ async fn a_challenge_expires_at_its_time() {
     let outcome = fixture.store.permit(late).await.unwrap();
     assert_eq!(outcome, PermitOutcome::ChallengeExpired);
     let mut in_time = permit(1, consume);
-    in_time.now = NOW + HOUR - 1;
+    in_time.now = NOW + HOUR - secs(1);
     assert!(recorded(&fixture.store.permit(in_time).await.unwrap()));
 }
 
@@ -175,7 +175,7 @@ async fn a_full_quota_refuses_and_leaves_everything_as_it_was() {
     next_window
         .quotas
         .iter_mut()
-        .for_each(|quota| quota.window_start += HOUR);
+        .for_each(|quota| quota.window_start = quota.window_start + HOUR);
     assert!(recorded(&fixture.store.permit(next_window).await.unwrap()));
 }
 
@@ -248,7 +248,7 @@ async fn an_equal_csr_of_the_same_key_is_not_permitted_twice_in_the_window() {
     foreign.intent.serial = serial(3);
     assert!(recorded(&store.permit(foreign).await.unwrap()));
 
-    again.retransmit_since = NOW + 1;
+    again.retransmit_since = NOW + secs(1);
     assert!(recorded(&store.permit(again).await.unwrap()));
 }
 

@@ -1,7 +1,7 @@
 use assay_store::{
     ActivateOutcome, Consume, NewPolicy, PermitOutcome, PermitWrite, PolicyQuery, Stop,
 };
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 use crate::support::*;
 
@@ -118,7 +118,7 @@ async fn of_two_activations_of_one_number_one_loses() {
     );
 }
 
-fn stop(profile: &str, at: i64) -> Stop {
+fn stop(profile: &str, at: Timestamp) -> Stop {
     Stop {
         profile: profile.to_owned(),
         reason: "a stolen laptop".to_owned(),
@@ -133,15 +133,15 @@ async fn a_stop_holds_over_a_restart_until_a_version_of_after_it_resumes_it() {
     activate(&fixture, policy(1, "first")).await;
     for (profile, at, new) in [
         ("devices", NOW, true),
-        ("devices", NOW + 5, false),
-        ("fleet", NOW + 9, true),
+        ("devices", NOW + secs(5), false),
+        ("fleet", NOW + secs(9), true),
     ] {
         let stopped = fixture.store.stop_profile(stop(profile, at), clock_step());
         assert_eq!(stopped.await.unwrap(), new);
     }
     activate(&fixture, policy(2, "second")).await;
     let fixture = fixture.reopen();
-    let stopped = [stop("devices", NOW), stop("fleet", NOW + 9)];
+    let stopped = [stop("devices", NOW), stop("fleet", NOW + secs(9))];
     assert_eq!(fixture.store.stops().await.unwrap(), stopped);
     let resuming = NewPolicy {
         resumes: vec!["devices".to_owned(), "fleet".to_owned()],
@@ -151,7 +151,7 @@ async fn a_stop_holds_over_a_restart_until_a_version_of_after_it_resumes_it() {
     assert_eq!(resumed, Some(vec!["devices".to_owned()]));
     assert_eq!(
         fixture.store.stops().await.unwrap(),
-        [stop("fleet", NOW + 9)]
+        [stop("fleet", NOW + secs(9))]
     );
 }
 

@@ -1,9 +1,10 @@
 use assay_store::{Consume, QuirkQuery};
+use assay_types::Timestamp;
 
 use crate::support::*;
 
 /// Issues certificate `number` for `CN=number`; its request needed an exception.
-async fn issued_with(fixture: &Fixture, number: u64, consume: Consume, at: i64) {
+async fn issued_with(fixture: &Fixture, number: u64, consume: Consume, at: Timestamp) {
     let mut write = permit(number, consume);
     write.intent.request.quirks = vec!["allow_sha1".into()];
     write.intent.subject = format!("CN={}", number % 10);
@@ -21,7 +22,7 @@ async fn certificates_that_needed_an_exception_are_counted_by_device() {
         id: "fleet".to_owned(),
         name: "1".to_owned(),
     };
-    for (number, at) in [(2, NOW), (12, NOW + 1), (1, NOW), (22, NOW + 2)] {
+    for (number, at) in [(2, NOW), (12, NOW + secs(1)), (1, NOW), (22, NOW + secs(2))] {
         let consume = fixture.challenge(&format!("challenge {number}")).await;
         issued_with(&fixture, number, consume, at).await;
     }
@@ -42,7 +43,10 @@ async fn certificates_that_needed_an_exception_are_counted_by_device() {
         .iter()
         .map(|row| (row.device.as_str(), row.uses, row.first_at, row.last_at))
         .collect();
-    assert_eq!(rows, [("CN=1", 1, NOW, NOW), ("CN=2", 3, NOW, NOW + 2)]);
+    assert_eq!(
+        rows,
+        [("CN=1", 1, NOW, NOW), ("CN=2", 3, NOW, NOW + secs(2))]
+    );
     assert_eq!(list(None, 0, None).await.unwrap().rows.len(), 3);
     let first = list(None, 2, None).await.unwrap();
     assert_eq!(first.rows.len(), 2);

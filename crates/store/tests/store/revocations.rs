@@ -1,16 +1,19 @@
+use std::time::Duration;
+
 use std::collections::BTreeSet;
 
 use assay_store::{
     CertificateState, Consume, CrlOutcome, CrlReason, NewCrl, PermitOutcome, ReleaseOutcome,
     RevokeOutcome, StoreError,
 };
+use assay_types::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::support::*;
 
 const CA: &str = "ca";
 
-fn renewal(old: u64, revoke_after: Option<i64>) -> Consume {
+fn renewal(old: u64, revoke_after: Option<Duration>) -> Consume {
     Consume::Renewal {
         old: serial(old),
         revoke_after,
@@ -18,7 +21,7 @@ fn renewal(old: u64, revoke_after: Option<i64>) -> Consume {
     }
 }
 
-fn crl(number: u64, this_update: i64) -> NewCrl {
+fn crl(number: u64, this_update: Timestamp) -> NewCrl {
     NewCrl {
         ca_id: CA.to_owned(),
         number,
@@ -28,7 +31,7 @@ fn crl(number: u64, this_update: i64) -> NewCrl {
     }
 }
 
-async fn listed(fixture: &Fixture) -> Vec<(assay_types::Serial, i64, CrlReason)> {
+async fn listed(fixture: &Fixture) -> Vec<(assay_types::Serial, Timestamp, CrlReason)> {
     let entries = fixture.store.revoked_entries(CA.to_owned()).await.unwrap();
     entries
         .into_iter()
@@ -44,7 +47,8 @@ async fn a_certificate_is_revoked_once_and_that_is_recorded_once() {
     let open = permit(2, fixture.challenge("open").await);
     store.permit(open).await.unwrap();
     let before = store.counts().await.unwrap().audit_records;
-    let revoke = |number, reason| store.revoke(serial(number), reason, NOW + 1, vec![clock_step()]);
+    let revoke =
+        |number, reason| store.revoke(serial(number), reason, NOW + secs(1), vec![clock_step()]);
 
     let first = revoke(1, CrlReason::KeyCompromise).await.unwrap();
     assert_eq!(first, RevokeOutcome::Revoked);
@@ -60,7 +64,7 @@ async fn a_certificate_is_revoked_once_and_that_is_recorded_once() {
     let row = fixture.certificate(1).await;
     assert_eq!(
         (row.revoked_at, row.revocation_reason),
-        (Some(NOW + 1), Some(CrlReason::KeyCompromise))
+        (Some(NOW + secs(1)), Some(CrlReason::KeyCompromise))
     );
 }
 
@@ -73,29 +77,32 @@ async fn a_hold_is_released_or_made_final_from_its_own_time() {
     let release = || store.release(serial(1), vec![clock_step()]);
 
     assert_eq!(release().await.unwrap(), ReleaseOutcome::NotHeld);
-    assert_eq!(hold(NOW + 1).await.unwrap(), RevokeOutcome::Revoked);
-    assert_eq!(hold(NOW + 2).await.unwrap(), RevokeOutcome::AlreadyRevoked);
+    assert_eq!(hold(NOW + secs(1)).await.unwrap(), RevokeOutcome::Revoked);
+    assert_eq!(
+        hold(NOW + secs(2)).await.unwrap(),
+        RevokeOutcome::AlreadyRevoked
+    );
     assert_eq!(
         listed(&fixture).await,
-        [(serial(1), NOW + 1, CrlReason::CertificateHold)]
+        [(serial(1), NOW + secs(1), CrlReason::CertificateHold)]
     );
     assert_eq!(release().await.unwrap(), ReleaseOutcome::Released);
     assert_eq!(listed(&fixture).await, []);
 
     let held = store
-        .revoke(serial(1), CrlReason::CertificateHold, NOW + 3, vec![])
+        .revoke(serial(1), CrlReason::CertificateHold, NOW + secs(3), vec![])
         .await
         .unwrap();
     assert_eq!(held, RevokeOutcome::Revoked);
     let last = store
-        .revoke(serial(1), CrlReason::KeyCompromise, NOW + 4, vec![])
+        .revoke(serial(1), CrlReason::KeyCompromise, NOW + secs(4), vec![])
         .await
         .unwrap();
     assert_eq!(last, RevokeOutcome::Revoked);
     assert_eq!(release().await.unwrap(), ReleaseOutcome::NotHeld);
     assert_eq!(
         listed(&fixture).await,
-        [(serial(1), NOW + 3, CrlReason::KeyCompromise)]
+        [(serial(1), NOW + secs(3), CrlReason::KeyCompromise)]
     );
     let unknown = store.release(serial(9), vec![]).await.unwrap();
     assert_eq!(unknown, ReleaseOutcome::NotFound);
@@ -134,11 +141,11 @@ async fn only_a_certificate_that_stands_can_be_renewed() {
         .unwrap();
 
     for (old, late, outcome) in [
-        (9, 0, PermitOutcome::OldUnknown),
-        (4, 0, PermitOutcome::OldUnknown),
-        (2, 0, PermitOutcome::OldRevoked),
-        (3, 0, PermitOutcome::OldRevoked),
-        (1, 24 * HOUR + 1, PermitOutcome::OldExpired),
+        (9, Duration::ZERO, PermitOutcome::OldUnknown),
+        (4, Duration::ZERO, PermitOutcome::OldUnknown),
+        (2, Duration::ZERO, PermitOutcome::OldRevoked),
+        (3, Duration::ZERO, PermitOutcome::OldRevoked),
+        (1, 24 * HOUR + secs(1), PermitOutcome::OldExpired),
     ] {
         let mut write = permit(10, renewal(old, None));
         write.now = NOW + late;
@@ -195,24 +202,24 @@ async fn a_scheduled_revocation_comes_due_once_also_on_hold_and_is_not_put_off()
     let fixture = Fixture::new();
     let store = &fixture.store;
     fixture.issued(1).await;
-    for (number, after) in [(11, 10), (12, HOUR)] {
+    for (number, after) in [(11, secs(10)), (12, HOUR)] {
         let write = permit(number, renewal(1, Some(after)));
         store.permit(write).await.unwrap();
         store.complete(completion(number)).await.unwrap();
     }
-    store.hold(serial(1), NOW + 5, vec![]).await.unwrap();
-    assert_eq!(store.due_revocations(NOW + 9).await.unwrap(), []);
-    let due = store.due_revocations(NOW + 10).await.unwrap();
+    store.hold(serial(1), NOW + secs(5), vec![]).await.unwrap();
+    assert_eq!(store.due_revocations(NOW + secs(9)).await.unwrap(), []);
+    let due = store.due_revocations(NOW + secs(10)).await.unwrap();
     let due: Vec<_> = due.into_iter().map(|row| row.serial).collect();
     assert_eq!(due, [serial(1)]);
     store
-        .revoke(serial(1), CrlReason::Superseded, NOW + 10, vec![])
+        .revoke(serial(1), CrlReason::Superseded, NOW + secs(10), vec![])
         .await
         .unwrap();
-    assert_eq!(store.due_revocations(i64::MAX).await.unwrap(), []);
+    assert_eq!(store.due_revocations(Timestamp::MAX).await.unwrap(), []);
     assert_eq!(
         listed(&fixture).await,
-        [(serial(1), NOW + 5, CrlReason::Superseded)]
+        [(serial(1), NOW + secs(5), CrlReason::Superseded)]
     );
 }
 
@@ -221,14 +228,17 @@ async fn a_certificate_revoked_before_it_is_superseded_is_not_scheduled() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     fixture.issued(1).await;
-    store.permit(permit(11, renewal(1, Some(1)))).await.unwrap();
+    store
+        .permit(permit(11, renewal(1, Some(secs(1)))))
+        .await
+        .unwrap();
     store
         .revoke(serial(1), CrlReason::KeyCompromise, NOW, vec![])
         .await
         .unwrap();
     store.complete(completion(11)).await.unwrap();
     assert_eq!(fixture.certificate(1).await.superseded_by, Some(serial(11)));
-    assert_eq!(store.due_revocations(i64::MAX).await.unwrap(), []);
+    assert_eq!(store.due_revocations(Timestamp::MAX).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -238,20 +248,28 @@ async fn an_expired_certificate_is_listed_once_after_its_end() {
     fixture.issued(1).await;
     let given_up = permit(2, fixture.challenge("given up").await);
     store.permit(given_up).await.unwrap();
-    store.fail_intent(serial(2), NOW + 2, vec![]).await.unwrap();
     store
-        .revoke(serial(1), CrlReason::CessationOfOperation, NOW + 1, vec![])
+        .fail_intent(serial(2), NOW + secs(2), vec![])
+        .await
+        .unwrap();
+    store
+        .revoke(
+            serial(1),
+            CrlReason::CessationOfOperation,
+            NOW + secs(1),
+            vec![],
+        )
         .await
         .unwrap();
     let all = [
-        (serial(1), NOW + 1, CrlReason::CessationOfOperation),
-        (serial(2), NOW + 2, CrlReason::Unspecified),
+        (serial(1), NOW + secs(1), CrlReason::CessationOfOperation),
+        (serial(2), NOW + secs(2), CrlReason::Unspecified),
     ];
     let row = fixture.certificate(2).await;
     assert_eq!(row.state, CertificateState::Abandoned);
 
     let end = NOW + 24 * HOUR;
-    for (number, this_update) in [(1, end - 1), (2, end), (3, end + 1)] {
+    for (number, this_update) in [(1, end - secs(1)), (2, end), (3, end + secs(1))] {
         assert_eq!(listed(&fixture).await, all, "before CRL {number}");
         let outcome = store.insert_crl(crl(number, this_update), vec![]).await;
         assert_eq!(outcome.unwrap(), CrlOutcome::Kept);

@@ -1,21 +1,21 @@
 use assay_audit::{Draft, Event};
 use assay_store::RolloverRow;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 use crate::support::*;
 
 const NEXT: &str = "next";
 
-fn record(switch_at: i64) -> Vec<Draft> {
+fn record(switch_at: Timestamp) -> Vec<Draft> {
     vec![draft(Event::CaAnnounced {
         ca_sha256: Hash::of(b"next"),
         predecessor_sha256: Hash::of(b"first"),
         switch_at,
-        answered_until: switch_at + 1,
+        answered_until: switch_at + secs(1),
     })]
 }
 
-async fn announce(fixture: &Fixture, switch_at: i64, now: i64) -> bool {
+async fn announce(fixture: &Fixture, switch_at: Timestamp, now: Timestamp) -> bool {
     let record = record(switch_at);
     let announced = fixture
         .store
@@ -23,10 +23,10 @@ async fn announce(fixture: &Fixture, switch_at: i64, now: i64) -> bool {
     announced.await.unwrap()
 }
 
-async fn switch(fixture: &Fixture, now: i64) -> bool {
+async fn switch(fixture: &Fixture, now: Timestamp) -> bool {
     let switched = fixture
         .store
-        .switch_rollover(NEXT.to_owned(), now, record(0));
+        .switch_rollover(NEXT.to_owned(), now, record(NOW));
     switched.await.unwrap()
 }
 
@@ -45,19 +45,28 @@ async fn an_announcement_is_kept_and_may_move_until_the_switch_which_stands() {
     assert_eq!(kept(&fixture).await, None);
     assert!(!switch(&fixture, NOW).await, "nobody was told");
 
-    assert!(announce(&fixture, NOW + 100, NOW).await);
-    assert!(!announce(&fixture, NOW + 100, NOW + 1).await, "once");
-    assert!(announce(&fixture, NOW + 50, NOW + 2).await, "moved");
-    assert!(!switch(&fixture, NOW + 49).await, "too early");
-    assert!(switch(&fixture, NOW + 51).await);
-    assert!(!switch(&fixture, NOW + 52).await, "once");
-    assert!(!announce(&fixture, NOW + 500, NOW + 60).await, "it stands");
+    assert!(announce(&fixture, NOW + secs(100), NOW).await);
+    assert!(
+        !announce(&fixture, NOW + secs(100), NOW + secs(1)).await,
+        "once"
+    );
+    assert!(
+        announce(&fixture, NOW + secs(50), NOW + secs(2)).await,
+        "moved"
+    );
+    assert!(!switch(&fixture, NOW + secs(49)).await, "too early");
+    assert!(switch(&fixture, NOW + secs(51)).await);
+    assert!(!switch(&fixture, NOW + secs(52)).await, "once");
+    assert!(
+        !announce(&fixture, NOW + secs(500), NOW + secs(60)).await,
+        "it stands"
+    );
 
     let fixture = fixture.reopen();
     let row = RolloverRow {
-        switch_at: NOW + 50,
+        switch_at: NOW + secs(50),
         announced_at: NOW,
-        switched_at: Some(NOW + 51),
+        switched_at: Some(NOW + secs(51)),
     };
     assert_eq!(kept(&fixture).await, Some(row));
     assert_eq!(records(&fixture).await - before, 3, "a record each");

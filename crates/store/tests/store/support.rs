@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use assay_audit::{Context, Draft, Event, Moment, Request};
 use assay_store::{
@@ -6,11 +7,15 @@ use assay_store::{
     InventoryHead, InventoryItem, NO_CHANGES, NewChallenge, NewIntent, Options, PendingWrite,
     PermitWrite, QuotaCharge, Reserve, Store, TransactionKey,
 };
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, Timestamp};
 use tempfile::TempDir;
 
-pub(crate) const NOW: i64 = 1_800_000_000;
-pub(crate) const HOUR: i64 = 3600;
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(crate) const HOUR: Duration = secs(3_600);
+
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 /// A store in a directory of its own.
 pub(crate) struct Fixture {
@@ -145,7 +150,7 @@ pub(crate) fn draft(event: Event) -> Draft {
             policy_hash: None,
         },
         moment: Moment {
-            wall_ms: NOW * 1000,
+            wall_ms: NOW.into(),
             monotonic_ms: 1,
         },
         event,

@@ -13,6 +13,7 @@ use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{AuditRecord, ListAuditReply, ListAuditRequest};
+use assay_types::TimestampMillis;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -137,5 +138,6 @@ const COLUMNS: &[Column<Value>] = &[
 
 fn time(record: &Value) -> String {
     let ms = record.get("wall_ms").and_then(Value::as_i64);
-    ms.map_or_else(String::new, |ms| assay_console::output::time(ms / 1_000))
+    ms.map(|ms| TimestampMillis::from_millis(ms).seconds().to_string())
+        .unwrap_or_default()
 }

@@ -1,25 +1,25 @@
 //! `assay policy impact`, on evidence as the signer keeps it.
 
-use assay_decision::{Evidence, Permitted, Verdict, facts, moment};
-use assay_policy::{
-    Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, SubjectAltName, decide,
-};
+use std::time::Duration;
+
+use assay_decision::{Evidence, Permitted, Verdict, facts};
+use assay_policy::{Bundle, ClaimedNames, Dn, Grant, InventoryEntry, SubjectAltName, decide};
 use assay_scep::{Csr, Limits};
-use assay_types::Hash;
+use assay_types::{Digest, Hash, TimestampMillis};
 use serde_json::json;
 
 use crate::support::*;
 use crate::tier;
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
-const NOW_MS: i64 = 1_795_305_600_123;
+const NOW: TimestampMillis = TimestampMillis::from_millis(1_795_305_600_123);
 const SALT: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// A kind of request; each is recorded many times.
 struct Request {
     profile: &'static str,
     csr: Vec<u8>,
-    message_hash: HashAlgorithm,
+    message_hash: Digest,
     /// Of the one-time challenge; `None` for the shared one.
     challenge: Option<(&'static str, &'static [&'static str])>,
 }
@@ -36,7 +36,7 @@ impl Request {
                         .map(|san| san.parse::<SubjectAltName>().unwrap())
                         .collect(),
                 };
-                let expires = moment(NOW_MS + 60_000 - NOW_MS % 1000);
+                let expires = (NOW.seconds() + Duration::from_secs(60)).into();
                 Grant::one_time(format!("c-{id}"), profile, names, expires)
             }
             None => {
@@ -56,7 +56,7 @@ impl Request {
         let facts = facts(
             &csr,
             self.profile,
-            moment(NOW_MS),
+            NOW.into(),
             self.message_hash,
             self.grant(0),
         );
@@ -66,8 +66,8 @@ impl Request {
             },
             Ok(_) => Verdict::Permit(Permitted {
                 serial: vec![0x5a; 17],
-                not_before: NOW_MS / 1000,
-                not_after: NOW_MS / 1000 + 86_400,
+                not_before: NOW.seconds(),
+                not_after: NOW.seconds() + Duration::from_secs(86_400),
                 issuer_sha256: Hash::of(b"issuer"),
                 tbs_digest: Hash::of(b"tbs"),
                 builder: "assay".to_owned(),
@@ -125,15 +125,15 @@ fn ten(desk: &Desk) -> Vec<Request> {
         message_hash,
         challenge: Some(challenge),
     };
-    let sha256 = HashAlgorithm::Sha256;
+    let sha256 = Digest::Sha256;
     let mut requests: Vec<Request> = (0..5).map(|_| request(&good, sha256, DEVICE)).collect();
     requests.extend([
         request(&der("sha384.csr", device, &one, "sha384"), sha256, DEVICE),
         request(&der("two.csr", device, &two, "sha256"), sha256, TWO_NAMES),
-        request(&good, HashAlgorithm::Sha1, DEVICE),
+        request(&good, Digest::Sha1, DEVICE),
         request(
             &der("other.csr", "/O=Example/CN=device-2", &one, "sha256"),
-            HashAlgorithm::Sha1,
+            Digest::Sha1,
             DEVICE,
         ),
         Request {

@@ -1,9 +1,13 @@
 //! Deciding again: equal where nothing was altered, a name for what was.
 
+use std::time::Duration;
+
 use assay_decision::{Ca, Derived, Deviation, Evidence, Verdict, decide_again};
 use assay_types::Hash;
 
 use crate::support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 fn again(case: &Case, evidence: &Evidence) -> Result<Derived, Deviation> {
     decide_again(evidence, &bundle(case.directory), &ca())
@@ -104,7 +108,7 @@ fn a_csr_that_was_kept_with_its_challenge_is_named() {
 #[test]
 fn another_hash_of_the_csr_deviates() {
     let (case, mut evidence) = first();
-    evidence.csr_hash = assay_policy::HashAlgorithm::Sha512;
+    evidence.csr_hash = assay_types::Digest::Sha512;
     deviates(again(&case, &evidence), "csr_hash");
 }
 
@@ -131,9 +135,9 @@ fn another_profile_or_policy_deviates() {
 fn another_time_deviates() {
     let (case, mut evidence) = first();
     // A second moves the validity; the challenge expires after a minute.
-    evidence.decided_ms += 1_000;
+    evidence.decided_ms = evidence.decided_ms + SECOND;
     deviates(again(&case, &evidence), "validity");
-    evidence.decided_ms += 60_000;
+    evidence.decided_ms = evidence.decided_ms + Duration::from_secs(60);
     deviates(again(&case, &evidence), "decision");
 }
 
@@ -148,8 +152,14 @@ fn another_certificate_than_was_permitted_deviates() {
         change(permitted);
         again(&case, &evidence)
     };
-    deviates(altered(&|it| it.not_after += 1), "validity");
-    deviates(altered(&|it| it.not_before -= 1), "validity");
+    deviates(
+        altered(&|it| it.not_after = it.not_after + SECOND),
+        "validity",
+    );
+    deviates(
+        altered(&|it| it.not_before = it.not_before - SECOND),
+        "validity",
+    );
     deviates(altered(&|it| it.serial[3] ^= 1), "tbs_digest");
     deviates(altered(&|it| it.serial.truncate(8)), "tbs");
     deviates(

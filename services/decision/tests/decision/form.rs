@@ -3,10 +3,10 @@
 use assay_audit::MAX_EVIDENCE;
 use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, claims_sha256, issued_sha256};
 use assay_policy::{
-    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, HashAlgorithm, InventoryEntry, Rdn,
-    Renewed, SubjectAltName,
+    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, InventoryEntry, Rdn, Renewed,
+    SubjectAltName,
 };
-use assay_types::{CanonicalError, Hash};
+use assay_types::{CanonicalError, Digest, Hash, Timestamp, TimestampMillis};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -15,9 +15,12 @@ const SALT: [u8; 32] = [9; 32];
 
 #[test]
 fn every_flipped_bit_of_sealed_evidence_is_found() {
-    let (attachment, hash) = permits()[0].evidence().seal(SALT, 7).unwrap();
+    let (attachment, hash) = permits()[0]
+        .evidence()
+        .seal(SALT, Timestamp::from_seconds(7))
+        .unwrap();
     assert_eq!(hash, attachment.hash());
-    assert_eq!(attachment.keep_until, 7);
+    assert_eq!(attachment.keep_until.seconds(), 7);
     Evidence::open(&attachment.salt, &attachment.content, &hash).unwrap();
     for at in 0..attachment.content.len() {
         let mut content = attachment.content.clone();
@@ -58,7 +61,7 @@ fn evidence_past_its_bound_is_refused_in_both_directions() {
     let mut evidence = permits()[0].evidence();
     evidence.csr = vec![0; MAX_EVIDENCE];
     assert!(matches!(
-        evidence.seal(SALT, 0),
+        evidence.seal(SALT, Timestamp::default()),
         Err(CanonicalError::TooLong { .. })
     ));
     assert!(matches!(
@@ -202,8 +205,8 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![
         (
             prop::collection::vec(any::<u8>(), 0..20),
-            any::<i64>(),
-            any::<i64>(),
+            any::<i64>().prop_map(Timestamp::from_seconds),
+            any::<i64>().prop_map(Timestamp::from_seconds),
             any::<[u8; 32]>(),
             any::<[u8; 32]>(),
             text()
@@ -223,8 +226,8 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     ]
 }
 
-fn algorithm() -> impl Strategy<Value = HashAlgorithm> {
-    prop::sample::select(HashAlgorithm::ALL)
+fn algorithm() -> impl Strategy<Value = Digest> {
+    prop::sample::select(Digest::ALL.to_vec())
 }
 
 proptest! {
@@ -233,7 +236,7 @@ proptest! {
         grant in prop::option::of(grant()),
         verdict in verdict(),
         profile in text(),
-        decided_ms in any::<i64>(),
+        decided_ms in any::<i64>().prop_map(TimestampMillis::from_millis),
         csr in prop::collection::vec(any::<u8>(), 0..200),
         csr_sha256 in any::<Option<[u8; 32]>>(),
         message_hash in algorithm(),

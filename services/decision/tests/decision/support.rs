@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use assay_decision::{Ca, Evidence, Permitted, Verdict, facts, moment};
+use assay_decision::{Ca, Evidence, Permitted, Verdict, facts};
 use assay_policy::{
-    Bundle, ClaimedNames, Dn, Grant, HashAlgorithm, InventoryEntry, PublicKeyFacts, Renewed,
-    StringEncoding, SubjectAltName, decide, tbs,
+    Bundle, ClaimedNames, Dn, Grant, InventoryEntry, PublicKeyFacts, Renewed, StringEncoding,
+    SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
-use assay_scep::{Csr, Digest, Limits};
+use assay_scep::{Csr, Limits};
+use assay_types::{Digest, TimestampMillis};
 use der::Encode;
 use der::asn1::OctetString;
 use openssl::asn1::Asn1Time;
@@ -26,7 +27,7 @@ use openssl::x509::{X509Builder, X509NameBuilder};
 use x509_cert::ext::Extension;
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
-pub(crate) const NOW_MS: i64 = 1_795_305_600_123;
+pub(crate) const NOW: TimestampMillis = TimestampMillis::from_millis(1_795_305_600_123);
 
 pub(crate) const CHALLENGE: &str = "correct-horse-battery-staple";
 
@@ -69,7 +70,7 @@ pub(crate) fn ca_certificate(name: &str) -> Vec<u8> {
     builder.set_issuer_name(&subject).unwrap();
     builder.set_pubkey(&key).unwrap();
     let year = 31_536_000;
-    let seconds = NOW_MS / 1000;
+    let seconds = NOW.seconds().seconds();
     for (at, end) in [(seconds - year, false), (seconds + 10 * year, true)] {
         let time = Asn1Time::from_unix(at).unwrap();
         if end {
@@ -129,7 +130,7 @@ pub(crate) fn names(texts: &[&str]) -> Vec<SubjectAltName> {
 }
 
 pub(crate) fn later(seconds: u64) -> SystemTime {
-    moment(NOW_MS / 1000 * 1000) + Duration::from_secs(seconds)
+    (NOW.seconds() + Duration::from_secs(seconds)).into()
 }
 
 fn claimed(subject: &str, sans: &[&str]) -> ClaimedNames {
@@ -191,8 +192,8 @@ impl Case {
         let facts = facts(
             &self.csr,
             self.profile,
-            moment(NOW_MS),
-            HashAlgorithm::Sha256,
+            NOW.into(),
+            Digest::Sha256,
             self.grant.clone(),
         );
         let ca = ca();

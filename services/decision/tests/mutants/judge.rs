@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use assay_decision::{facts, named_hash};
+use assay_decision::facts;
 use assay_policy::{Bundle, Dn, Issuer, PolicyFile, StringEncoding, decide as decide_policy, tbs};
 use assay_scep::{Csr, Limits};
+use assay_types::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ pub(crate) fn decide(pair: &Pair) -> Option<Ours> {
         Ok(csr) => csr,
         Err(error) => return Some(refused(format!("SCEP:{error}"))),
     };
-    let hash = named_hash(pair.message_hash).unwrap();
+    let hash = Digest::named(pair.message_hash).unwrap();
     let facts = facts(&csr, &pair.asked, at(pair.now), hash, grant);
     let permit = match decide_policy(profile, &facts) {
         Ok(permit) => permit,

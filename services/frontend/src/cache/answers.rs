@@ -181,8 +181,8 @@ impl TryFrom<ProfileInfo> for Profile {
 
 #[cfg(test)]
 mod tests {
-    use assay_proto::Timestamp;
     use assay_proto::v1::PublicFile;
+    use assay_types::Timestamp;
 
     use super::*;
 
@@ -213,7 +213,7 @@ mod tests {
             content_type: "application/pkix-crl".to_owned(),
             content: vec![0x30],
             max_age_seconds: 60,
-            last_modified: Some(Timestamp::at(1_700_000_000)),
+            last_modified: Some(Timestamp::from_seconds(1_700_000_000).into()),
             further_paths: vec!["crl/other.crl".to_owned()],
         };
         let with = |path| PublicInfoReply {

@@ -96,17 +96,17 @@ fn octets(status: &Status) -> usize {
 #[cfg(test)]
 mod tests {
     use assay_ocsp::Issuer;
-    use assay_proto::Timestamp;
     use assay_proto::v1::OcspSigned;
     use assay_types::CertIdHash;
+    use assay_types::Timestamp;
 
     use super::*;
 
     fn status(octets: usize) -> Arc<Status> {
         let signed = OcspSigned {
             response: vec![0x30; octets],
-            this_update: Some(Timestamp::at(1_700_000_000)),
-            next_update: Some(Timestamp::at(1_700_000_060)),
+            this_update: Some(Timestamp::from_seconds(1_700_000_000).into()),
+            next_update: Some(Timestamp::from_seconds(1_700_000_060).into()),
             max_age_seconds: 300,
         };
         Arc::new(Status::try_from(signed).unwrap())

@@ -1,5 +1,7 @@
 //! The CRL as relying parties fetch it, with the caching of RFC 9110 and RFC 9111.
 
+use assay_types::Timestamp;
+
 use crate::stand::{Answer, CRL, Stand, answers, exchange};
 
 const PATH: &str = "/crl/ca.crl";
@@ -123,7 +125,9 @@ async fn a_new_crl_replaces_the_old_and_survives_the_signer() {
     let old = ask(&stand, "GET", "").await;
     let known = format!("If-None-Match: {}\r\n", old.header("etag").unwrap());
 
-    stand.signer.publish_crl("one more", 1_699_920_000);
+    stand
+        .signer
+        .publish_crl("one more", Timestamp::from_seconds(1_699_920_000));
     let answer = answers("the new list", async || {
         let answer = ask(&stand, "GET", &known).await;
         (answer.status == 200).then_some(answer)

@@ -1,9 +1,9 @@
 //! OCSP as relying parties ask for it: RFC 6960 appendix A, RFC 5019 sections 5 and 6.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use assay_proto::Timestamp;
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspSigned};
+use assay_types::Timestamp;
 
 use crate::stand::{Answer, Stand, answers, exchange};
 
@@ -11,7 +11,7 @@ const SHA1: &[u8] = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
 const SERIAL: &[u8] = &[0x12, 0x34, 0x56];
 const RESPONSE: &[u8] = b"a signed response";
 /// Mon, 13 Nov 2023 00:00:00 GMT
-const THIS_UPDATE: i64 = 1_699_833_600;
+const THIS_UPDATE: Timestamp = Timestamp::from_seconds(1_699_833_600);
 const MALFORMED: &[u8] = &[0x30, 3, 0x0a, 1, 1];
 const TRY_LATER: &[u8] = &[0x30, 3, 0x0a, 1, 3];
 const UNAUTHORIZED: &[u8] = &[0x30, 3, 0x0a, 1, 6];
@@ -43,22 +43,21 @@ fn about(serial: &[u8]) -> Vec<u8> {
     request(&[&single(7, serial)], &[])
 }
 
-fn in_seconds(seconds: u64) -> i64 {
-    let then = SystemTime::now() + Duration::from_secs(seconds);
-    i64::try_from(then.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+fn in_seconds(seconds: u64) -> Timestamp {
+    Timestamp::from(SystemTime::now()) + Duration::from_secs(seconds)
 }
 
-fn signed(next_update: i64) -> OcspSigned {
+fn signed(next_update: Timestamp) -> OcspSigned {
     OcspSigned {
         response: RESPONSE.to_vec(),
-        this_update: Some(Timestamp::at(THIS_UPDATE)),
-        next_update: Some(Timestamp::at(next_update)),
+        this_update: Some(THIS_UPDATE.into()),
+        next_update: Some(next_update.into()),
         max_age_seconds: 300,
     }
 }
 
 /// A frontend whose signer has one response.
-async fn stand(next_update: i64) -> Stand {
+async fn stand(next_update: Timestamp) -> Stand {
     let stand = Stand::start("").await;
     stand.signer.sign(SERIAL, signed(next_update));
     stand.signer.answer_for(&[OcspIssuer {
@@ -95,7 +94,7 @@ async fn get_and_post_give_the_response_with_what_caches_need() {
         stand.post("/ocsp", &about(SERIAL)).await,
         get(&stand, &about(SERIAL)).await,
     );
-    let expires = UNIX_EPOCH + Duration::from_secs(next_update.unsigned_abs());
+    let expires = next_update.into();
     for answer in [&post, &get] {
         assert_eq!((answer.status, answer.body.as_slice()), (200, RESPONSE));
         for (name, value) in [

@@ -25,6 +25,7 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
 use assay_runtime::mtls::{self, AllowList, Server, TlsFiles};
 use assay_runtime::ready::Ready;
+use assay_types::Timestamp;
 use pki::Anchor;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -46,7 +47,7 @@ pub(crate) const CAPABILITIES: &str = "AES\nPOSTPKIOperation\nSCEPStandard\nSHA-
 
 pub(crate) const CRL: &str = "a list of certificates";
 /// Mon, 13 Nov 2023 00:00:00 GMT
-const CRL_TIME: i64 = 1_699_833_600;
+const CRL_TIME: Timestamp = Timestamp::from_seconds(1_699_833_600);
 
 /// The signer of this stand.
 #[derive(Clone, Default)]
@@ -73,7 +74,7 @@ struct Ocsp {
 #[derive(Clone, Copy)]
 struct Crl {
     content: &'static str,
-    last_modified: i64,
+    last_modified: Timestamp,
 }
 
 impl Default for State {
@@ -97,7 +98,7 @@ impl Signer {
         self.0.profiles.lock().unwrap().push(profile);
     }
 
-    pub(crate) fn publish_crl(&self, content: &'static str, last_modified: i64) {
+    pub(crate) fn publish_crl(&self, content: &'static str, last_modified: Timestamp) {
         *self.0.crl.lock().unwrap() = Crl {
             content,
             last_modified,
@@ -214,7 +215,7 @@ impl Crl {
             content_type: "application/pkix-crl".to_owned(),
             content: self.content.as_bytes().to_vec(),
             max_age_seconds: 300,
-            last_modified: Some(assay_proto::Timestamp::at(self.last_modified)),
+            last_modified: Some(self.last_modified.into()),
             further_paths: Vec::new(),
         }
     }

@@ -246,7 +246,7 @@ impl Log {
                 root: checkpoint.root,
                 frontier: frontier.to_bytes(),
                 note: note.to_string(),
-                signed_at: self.recorder.now_seconds(),
+                signed_at: self.recorder.timestamp(),
             })
             .await?;
         Ok(())

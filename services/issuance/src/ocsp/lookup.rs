@@ -3,7 +3,7 @@
 use assay_ocsp::{BasicResponse, Issuer};
 use assay_runtime::buckets::Buckets;
 use assay_store::{OcspFound, OcspRow};
-use assay_types::{CertIdHash, Serial};
+use assay_types::{CertIdHash, Serial, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::Ocsp;
@@ -21,10 +21,10 @@ pub enum OcspAnswer {
     Signed {
         /// OCSPResponse, DER.
         response: Vec<u8>,
-        /// Unix seconds.
-        this_update: i64,
-        /// Unix seconds.
-        next_update: i64,
+        /// thisUpdate.
+        this_update: Timestamp,
+        /// nextUpdate.
+        next_update: Timestamp,
     },
     /// No unexpired certificate has the serial.
     Unknown,
@@ -74,7 +74,7 @@ impl Ocsp {
         if !self.lookups.frontends.take(&frontend.to_owned()) {
             return busy;
         }
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         match self
             .store
             .find_ocsp(self.ca_id.clone(), serial, hash, now)

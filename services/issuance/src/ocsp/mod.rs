@@ -7,7 +7,7 @@ mod responder;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use assay_hsm::{OperationError, Priority, Token};
 use assay_ocsp::{BasicResponse, CertId, Issuer, ResponseData, Status};
@@ -33,10 +33,10 @@ const REQUEST_ID: &str = "ocsp";
 
 /// Responses are spread over this part of the time from one to the next, so that those of one day do not all come due in
 /// one hour for ever.
-const SPREAD: i64 = 4;
+const SPREAD: u32 = 4;
 
 /// A response is not signed again sooner than this, however near its responder's end is.
-const LEAST_REFRESH: i64 = 5;
+const LEAST_REFRESH: Duration = Duration::from_secs(5);
 
 /// The responder of one CA.
 pub struct Ocsp {
@@ -147,18 +147,16 @@ impl Ocsp {
         due: &DueResponse,
         priority: Priority,
     ) -> Result<SignedResponse, OcspError> {
-        let this_update = self.recorder.now_seconds();
-        let end = seconds_of(self.responder.not_after);
-        let next_update = this_update
-            .saturating_add(seconds(self.schedule.validity))
-            .min(end);
+        let this_update = self.recorder.timestamp();
+        let end = self.responder.not_after.into();
+        let next_update = (this_update + self.schedule.validity).min(end);
         if next_update <= this_update {
             return Err(OcspError::ResponderExpired);
         }
         let status = match due.revoked {
             None => Status::Good,
             Some((at, reason)) => Status::Revoked {
-                at: Timestamp::from_seconds(at),
+                at,
                 reason: Some(x509_reason(reason)),
             },
         };
@@ -174,14 +172,14 @@ impl Ocsp {
         for issuer in &self.issuers {
             let data = ResponseData {
                 responder: self.responder.key_hash.to_vec(),
-                produced_at: Timestamp::from_seconds(this_update),
+                produced_at: this_update,
                 cert_id: CertId {
                     issuer: issuer.clone(),
                     serial: due.serial.as_bytes().to_vec(),
                 },
                 status,
-                this_update: Timestamp::from_seconds(this_update),
-                next_update: Timestamp::from_seconds(next_update),
+                this_update,
+                next_update,
             }
             .to_der()?;
             let signature = self.token.sign_ocsp(REQUEST_ID, priority, &data).await?;
@@ -203,17 +201,22 @@ impl Ocsp {
     }
 
     /// By schedule, a little earlier by serial; and in time before an end that the responder's own certificate sets.
-    fn refresh_at(&self, serial: &Serial, this_update: i64, next_update: i64) -> i64 {
-        let refresh = seconds(self.schedule.refresh);
+    fn refresh_at(
+        &self,
+        serial: &Serial,
+        this_update: Timestamp,
+        next_update: Timestamp,
+    ) -> Timestamp {
+        let refresh = self.schedule.refresh;
         let share = match serial.as_bytes() {
-            [.., a, b] => i64::from(u16::from_be_bytes([*a, *b])),
+            [.., a, b] => u32::from(u16::from_be_bytes([*a, *b])),
             [_] | [] => 0,
         };
-        let earlier = (refresh / SPREAD).saturating_mul(share) >> u16::BITS;
+        let earlier = (refresh / SPREAD).saturating_mul(share) / (1 << u16::BITS);
         let after = (refresh - earlier)
-            .min((next_update - this_update) / 2)
+            .min(next_update.since(this_update) / 2)
             .max(LEAST_REFRESH);
-        this_update.saturating_add(after)
+        this_update + after
     }
 }
 
@@ -227,16 +230,4 @@ fn issuers(ca: &[u8], with_sha256: bool) -> Result<Vec<Issuer>, OcspError> {
         issuers.push(of_sha256);
     }
     Ok(issuers)
-}
-
-fn unix(seconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-}
-
-fn seconds_of(time: SystemTime) -> i64 {
-    seconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

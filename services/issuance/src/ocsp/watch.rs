@@ -8,10 +8,11 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry::chain;
 use assay_store::{DueResponse, OcspCounts, SignedResponse};
+use assay_types::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Ocsp, OcspError, seconds, seconds_of, unix};
+use super::{Ocsp, OcspError};
 use crate::metrics;
 
 /// The names of this part in `/readyz`.
@@ -24,8 +25,8 @@ const AT_A_TIME: usize = 4;
 const IDLE: Duration = Duration::from_millis(500);
 /// After a batch of which nothing was signed.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
-/// How long what cannot be signed by itself keeps out of the way of the others, seconds.
-const PUT_OFF: i64 = 60;
+/// How long what cannot be signed by itself keeps out of the way of the others.
+const PUT_OFF: Duration = Duration::from_secs(60);
 /// How often the responses are counted, and those of expired certificates removed.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 const SECONDS_A_DAY: i64 = 86_400;
@@ -79,7 +80,7 @@ impl Ocsp {
     async fn seed(&self) {
         let mut after = Some(0);
         while let Some(position) = after {
-            let now = self.recorder.now_seconds();
+            let now = self.recorder.timestamp();
             let seeded = self.store.seed_ocsp(self.ca_id.clone(), position, now);
             match seeded.await {
                 Ok(next) => after = next,
@@ -94,7 +95,7 @@ impl Ocsp {
     /// Signs and keeps a batch, and says how many responses that were. A crash loses one batch at most, which is then due
     /// again.
     async fn batch(self: &Arc<Self>) -> Result<u32, OcspError> {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let due = self
             .store
             .due_ocsp(self.ca_id.clone(), now, BATCH.min(self.schedule.rate));
@@ -142,7 +143,7 @@ impl Ocsp {
             Ok(signed) => Ok(Some(signed)),
             Err(OcspError::Sign(error)) if error.is_permanent() => {
                 tracing::error!(serial = %due.serial, %error, "an OCSP response is not signed");
-                let until = self.recorder.now_seconds().saturating_add(PUT_OFF);
+                let until = self.recorder.timestamp() + PUT_OFF;
                 self.store.defer_ocsp(due, until).await?;
                 Ok(None)
             }
@@ -160,7 +161,7 @@ impl Ocsp {
     }
 
     async fn look_at_responses(&self, readiness: &Readiness) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         if let Err(error) = self.store.prune_ocsp(now).await {
             tracing::warn!(%error, "responses for expired certificates cannot be removed");
         }
@@ -170,41 +171,38 @@ impl Ocsp {
         }
     }
 
-    fn tell(&self, counts: OcspCounts, now: i64, readiness: &Readiness) {
+    fn tell(&self, counts: OcspCounts, now: Timestamp, readiness: &Readiness) {
         let component = self.place.component(COMPONENTS);
-        let end = seconds_of(self.responder.not_after);
-        let left = counts.next_update.map(|next| next.saturating_sub(now));
-        metrics::ocsp(self.place, counts, left, end.saturating_sub(now));
-        let time = |at: i64| humantime::format_rfc3339_seconds(unix(at)).to_string();
+        let end = Timestamp::from(self.responder.not_after);
+        let left = counts.next_update.map(|next| next.seconds_since(now));
+        metrics::ocsp(self.place, counts, left, end.seconds_since(now));
         let first_end = counts
             .next_update
             .map_or("nothing is signed".to_owned(), |next| {
-                format!("the first ends {}", time(next))
+                format!("the first ends {next}")
             });
         readiness.tell(
             component,
             format!(
-                "{} responses, {} due, {} unsigned, {first_end}; responder until {}",
-                counts.all,
-                counts.due,
-                counts.waiting,
-                time(end)
+                "{} responses, {} due, {} unsigned, {first_end}; responder until {end}",
+                counts.all, counts.due, counts.waiting,
             ),
         );
-        readiness.warn(component, self.warning(counts, left, end, now));
+        readiness.warn(component, self.warning(counts, end, now));
     }
 
-    fn warning(&self, counts: OcspCounts, left: Option<i64>, end: i64, now: i64) -> Option<String> {
+    fn warning(&self, counts: OcspCounts, end: Timestamp, now: Timestamp) -> Option<String> {
         const RENEW: &str = "renew it by `assay-ceremony ocsp` and restart the signer";
-        let days = (end - now) / SECONDS_A_DAY;
+        let days = end.seconds_since(now) / SECONDS_A_DAY;
         if end <= now {
             return Some(format!(
                 "the responder's certificate has ended, nothing is signed: {RENEW}"
             ));
         }
         // Half of the overlap is gone: what should have been signed again by now was not.
-        let overlap = seconds(self.schedule.validity.saturating_sub(self.schedule.refresh));
-        if left.is_some_and(|left| left < overlap / 2) && end - now >= overlap {
+        let overlap = self.schedule.validity.saturating_sub(self.schedule.refresh);
+        let is_late = |next: Timestamp| next < now + overlap / 2;
+        if counts.next_update.is_some_and(is_late) && end >= now + overlap {
             return Some(format!(
                 "{} responses are due and the first of them ends soon: see the token's health, or raise ocsp.rate",
                 counts.due

@@ -6,6 +6,7 @@ use std::time::Duration;
 use assay_policy::{Profile, Quirk};
 use assay_scep::{Envelope, Request};
 use assay_store::Store;
+use assay_types::Timestamp;
 
 use super::issue::Candidate;
 use super::opened::Opener;
@@ -60,10 +61,9 @@ impl Enrolment {
         }
     }
 
-    /// Unix seconds since which an equal CSR of the same key gets the certificate issued before.
-    pub(super) fn retransmit_since(&self) -> i64 {
-        let window = i64::try_from(self.retransmit_window.as_secs()).unwrap_or(i64::MAX);
-        self.recorder.now_seconds().saturating_sub(window)
+    /// Since when an equal CSR of the same key gets the certificate issued before.
+    pub(super) fn retransmit_since(&self) -> Timestamp {
+        self.recorder.timestamp() - self.retransmit_window
     }
 
     /// PKCSReq and RenewalReq: from an envelope to a candidate for a certificate.

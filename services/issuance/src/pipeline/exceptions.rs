@@ -8,7 +8,7 @@ use crate::ra::Ra;
 
 /// What the message itself needs.
 pub(super) fn of_message(request: &Request, envelope: &Envelope) -> impl Iterator<Item = Quirk> {
-    let digest = request.digest().map(assay_decision::hash);
+    let digest = request.digest();
     let digest = digest.and_then(Quirk::of_digest);
     digest
         .into_iter()

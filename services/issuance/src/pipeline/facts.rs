@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use assay_policy::{Facts, HashAlgorithm, Profile};
+use assay_policy::{Facts, Profile};
 use assay_scep::{FailInfo, Request};
+use assay_types::Digest;
 
 use super::End;
 use super::opened::Opened;
@@ -27,13 +28,12 @@ pub(super) fn collect(
         &opened.csr,
         profile.name().as_str(),
         now,
-        assay_decision::hash(message_digest),
+        message_digest,
         None,
     ))
 }
 
 /// A hash algorithm by the name under which it was kept.
-pub(super) fn named_hash(name: &str) -> Result<HashAlgorithm, End> {
-    assay_decision::named_hash(name)
-        .ok_or_else(|| End::deferred("the queue names an unknown hash algorithm"))
+pub(super) fn named_hash(name: &str) -> Result<Digest, End> {
+    Digest::named(name).ok_or_else(|| End::deferred("the queue names an unknown hash algorithm"))
 }

@@ -8,7 +8,7 @@ use assay_hsm::OperationError;
 use assay_policy::Profile;
 use assay_scep::{Outcome, ReplyError};
 use assay_store::{Completion, OpenIntent, Store, StoreError};
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, Serial, Timestamp};
 
 use super::RequestContext;
 use super::intent::Intent;
@@ -103,7 +103,7 @@ impl Finish {
         };
         let algorithms = reply::algorithms(profile, token.key_transports(), now);
         let built = reply::build(&**token, &algorithms, recipient, &outcome, context).await;
-        let issued_at = self.recorder.now_seconds();
+        let issued_at = self.recorder.timestamp();
         let event = Event::RequestIssued {
             request: context.request(),
             issuance: intent.issuance,
@@ -138,7 +138,7 @@ impl Finish {
     pub(crate) async fn recover(
         &self,
         intent: OpenIntent,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Recovered, FinishError> {
         let Some(_at_work) = self.claim(&intent.serial) else {
             return Ok(Recovered::AtWork);
@@ -162,7 +162,7 @@ impl Finish {
         generation: &Generation,
         intent: OpenIntent,
         certificate: Vec<u8>,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Recovered, FinishError> {
         let (profile, renewal) = (intent.profile.clone(), intent.renewal_of.is_some());
         let superseded = intent.renewal_of.clone().map(|serial| {
@@ -201,7 +201,7 @@ impl Finish {
         generation: &Generation,
         intent: OpenIntent,
         error: &FinishError,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Recovered, FinishError> {
         let event = Event::IntentAbandoned {
             issuance: issuance(generation, &intent),

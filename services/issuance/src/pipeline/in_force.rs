@@ -10,7 +10,7 @@ impl Pipeline {
     /// A version that expired permits nothing, and a stopped profile neither, whatever is asked of it. The store asks
     /// about the stop once more when it records a permit.
     pub(super) fn check_in_force(&self, policy: &InForce, profile: &Profile) -> Result<(), End> {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         if policy.expires().is_none_or(|expires| expires <= now) {
             let detail = format!("version {}, which expired", policy.number());
             return Err(SignerRule::PolicyExpired.refusal(&detail));

@@ -3,7 +3,7 @@
 use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};
 use assay_store::{NewIntent, PermitWrite, QuotaCharge, TransactionKey};
-use assay_types::Serial;
+use assay_types::{Serial, Timestamp};
 
 use super::enrol::Enrolment;
 use super::finish::AtWork;
@@ -60,7 +60,7 @@ impl Enrolment {
         context: &RequestContext,
     ) -> Result<Opening, End> {
         let Generation { ca, token, .. } = &*context.generation;
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
             serial: serial.to_string().into(),
@@ -100,10 +100,10 @@ impl Enrolment {
                     profile: profile.name().to_string(),
                     subject: names.subject,
                     sans: names.sans,
-                    not_before: unix(tbs.not_before()),
-                    not_after: unix(tbs.not_after()),
+                    not_before: tbs.not_before().into(),
+                    not_after: tbs.not_after().into(),
                     policy_hash: context.policy_hash.unwrap_or_default(),
-                    expires_at: now.saturating_add(seconds(self.intent_ttl)),
+                    expires_at: now + self.intent_ttl,
                     request: context.request(),
                 },
                 consume: candidate.consume,
@@ -130,8 +130,9 @@ impl Enrolment {
     }
 }
 
-fn quotas(profile: &Profile, subject: &str, now: i64) -> Vec<QuotaCharge> {
-    let window_start = now - now.rem_euclid(QUOTA_WINDOW);
+fn quotas(profile: &Profile, subject: &str, now: Timestamp) -> Vec<QuotaCharge> {
+    let seconds = now.seconds();
+    let window_start = Timestamp::from_seconds(seconds - seconds.rem_euclid(QUOTA_WINDOW));
     let name = profile.name();
     let limits = profile.quotas();
     vec![
@@ -146,15 +147,4 @@ fn quotas(profile: &Profile, subject: &str, now: i64) -> Vec<QuotaCharge> {
             limit: limits.name_per_hour,
         },
     ]
-}
-
-fn unix(time: std::time::SystemTime) -> i64 {
-    seconds(
-        time.duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
-}
-
-fn seconds(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -33,9 +33,8 @@ impl Enrolment {
         self.random.fill(&mut id)?;
         let id = hex::encode(id);
         let cert_rep = self.pending(profile, recipient, context).await?;
-        let now = self.recorder.now_seconds();
-        let lifetime = i64::try_from(approval.expires.as_secs()).unwrap_or(i64::MAX);
-        let expires_at = now.saturating_add(lifetime);
+        let now = self.recorder.timestamp();
+        let expires_at = now + approval.expires;
         let evidence = candidate.kept.pending(&candidate.facts, &id, expires_at)?;
         let event = Event::RequestPending {
             request: context.request(),

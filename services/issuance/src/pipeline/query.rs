@@ -121,7 +121,7 @@ impl Query {
     async fn holder(&self, request: &Request) -> Result<CertificateRow, End> {
         issued_to(&self.store, request.signer()?)
             .await?
-            .filter(|row| is_in_force(row, self.recorder.now_seconds()))
+            .filter(|row| is_in_force(row, self.recorder.timestamp()))
             .ok_or_else(|| {
                 SignerRule::UnknownCertificate.refusal("a signer that holds none in force")
             })

@@ -7,6 +7,7 @@ use assay_audit::{Attachment, Event};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
 use assay_store::{Store, StoreError};
+use assay_types::TimestampMillis;
 
 use super::reply_recipient::ReplyRecipient;
 use super::rule::SignerRule;
@@ -234,8 +235,8 @@ impl Refusals {
         evidence: Option<Box<Attachment>>,
         kind: Kind,
     ) -> Result<(), StoreError> {
-        let now_ms = self.recorder.now_ms();
-        if context.challenge_id.is_none() && !self.counted.single(&context.peer, kind, now_ms) {
+        let now = self.recorder.timestamp_millis();
+        if context.challenge_id.is_none() && !self.counted.single(&context.peer, kind, now) {
             return Ok(());
         }
         let mut draft = self.recorder.draft(context.policy_hash, event);
@@ -305,27 +306,27 @@ struct Counts {
 }
 
 struct Count {
-    from_ms: i64,
-    to_ms: i64,
+    from: TimestampMillis,
+    to: TimestampMillis,
     refused: u64,
     malformed: u64,
 }
 
 impl Aggregate {
     /// Whether this one gets a record of its own; else it is counted.
-    fn single(&self, peer: &str, kind: Kind, now_ms: i64) -> bool {
+    fn single(&self, peer: &str, kind: Kind, now: TimestampMillis) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.recorded_singly < SINGLE_RECORDS_PER_SECOND {
             counts.recorded_singly += 1;
             return true;
         }
         let count = counts.by_peer.entry(peer.to_owned()).or_insert(Count {
-            from_ms: now_ms,
-            to_ms: now_ms,
+            from: now,
+            to: now,
             refused: 0,
             malformed: 0,
         });
-        count.to_ms = now_ms;
+        count.to = now;
         match kind {
             Kind::Refused => count.refused += 1,
             Kind::Malformed => count.malformed += 1,
@@ -349,8 +350,8 @@ impl Aggregate {
             .into_iter()
             .map(|(peer, count)| Event::RefusalsAggregate {
                 peer: peer.into(),
-                from_ms: count.from_ms,
-                to_ms: count.to_ms,
+                from_ms: count.from,
+                to_ms: count.to,
                 refused: count.refused,
                 malformed: count.malformed,
             })
@@ -362,11 +363,13 @@ impl Aggregate {
 mod tests {
     use super::*;
 
+    const NOW: TimestampMillis = TimestampMillis::from_millis(7);
+
     #[test]
     fn past_the_bound_refusals_are_counted_and_none_is_lost() {
         let aggregate = Aggregate::default();
         let singles = (0..80)
-            .filter(|_| aggregate.single("assay://frontend/a", Kind::Refused, 7))
+            .filter(|_| aggregate.single("assay://frontend/a", Kind::Refused, NOW))
             .count();
         assert_eq!(singles, 50);
         assert!(matches!(
@@ -377,7 +380,7 @@ mod tests {
                 ..
             }]
         ));
-        assert!(aggregate.single("assay://frontend/a", Kind::Refused, 8));
+        assert!(aggregate.single("assay://frontend/a", Kind::Refused, NOW));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Enrolment {
         profile: &Profile,
         context: &RequestContext,
     ) -> Result<Option<Vec<u8>>, End> {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let waiting = self
             .store
             .find_pending_by_request(context.request_digest)
@@ -111,7 +111,7 @@ impl Enrolment {
         };
         let event = replayed(&context, Answer::SameCertificate, &stored);
         let draft = self.recorder.draft(context.policy_hash, event);
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         self.store
             .store_reply(context.request_digest, stored, now, vec![draft])
             .await?;

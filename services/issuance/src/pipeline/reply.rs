@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use assay_hsm::{OperationError, Token};
-use assay_policy::{ContentCipher, HashAlgorithm, KeyTransport as PolicyTransport, Profile};
+use assay_policy::{ContentCipher, KeyTransport as PolicyTransport, Profile};
 use assay_scep::{
-    Algorithms, Cipher, Digest, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError,
-    cert_rep,
+    Algorithms, Cipher, KeyTransport, MessageSigner, Outcome, ReplyContext, ReplyError, cert_rep,
 };
+use assay_types::Digest;
 
 use super::reply_recipient::ReplyRecipient;
 use super::{End, RequestContext};
@@ -30,11 +30,7 @@ pub(crate) fn algorithms(
     now: SystemTime,
 ) -> Algorithms {
     Algorithms {
-        digests: profile
-            .message_digests(now)
-            .into_iter()
-            .map(digest)
-            .collect(),
+        digests: profile.message_digests(now),
         ciphers: profile.ciphers(now).into_iter().map(cipher).collect(),
         key_transports: key_transports
             .iter()
@@ -113,15 +109,6 @@ impl MessageSigner for RaSigner<'_> {
             .reply_verifies(digest.into(), signed_attributes, &signature)
             .then_some(signature)
             .ok_or(SignError::Signature)
-    }
-}
-
-fn digest(algorithm: HashAlgorithm) -> Digest {
-    match algorithm {
-        HashAlgorithm::Sha1 => Digest::Sha1,
-        HashAlgorithm::Sha256 => Digest::Sha256,
-        HashAlgorithm::Sha384 => Digest::Sha384,
-        HashAlgorithm::Sha512 => Digest::Sha512,
     }
 }
 

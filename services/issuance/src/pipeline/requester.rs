@@ -2,7 +2,7 @@
 
 use assay_scep::{Request, SignerCertificate};
 use assay_store::{CertificateRow, CertificateState, Store};
-use assay_types::Serial;
+use assay_types::{Serial, Timestamp};
 
 use super::End;
 use super::enrol::Enrolment;
@@ -33,7 +33,7 @@ impl Enrolment {
         let row = issued_to(&self.store, signer)
             .await?
             .ok_or_else(|| SignerRule::RenewalSigner.refusal("another one"))?;
-        if !is_in_force(&row, self.recorder.now_seconds()) {
+        if !is_in_force(&row, self.recorder.timestamp()) {
             let detail = format!("certificate {}, which is not", row.serial);
             return Err(SignerRule::RenewalInForce.refusal(&detail));
         }
@@ -55,7 +55,7 @@ pub(super) async fn issued_to(
     }))
 }
 
-/// Whether a certificate is neither revoked nor expired at `now`, Unix seconds.
-pub(super) fn is_in_force(row: &CertificateRow, now: i64) -> bool {
+/// Whether a certificate is neither revoked nor expired at `now`.
+pub(super) fn is_in_force(row: &CertificateRow, now: Timestamp) -> bool {
     row.revoked_at.is_none() && row.not_after >= now
 }

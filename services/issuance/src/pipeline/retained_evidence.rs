@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use assay_audit::Attachment;
-use assay_decision::{Evidence, Permitted, Verdict, unix};
+use assay_decision::{Evidence, Permitted, Verdict};
 use assay_policy::{Facts, Refusal, Tbs};
 use assay_scep::{Csr, FailInfo};
 use assay_store::PendingRow;
-use assay_types::{CanonicalError, Hash};
+use assay_types::{CanonicalError, Hash, Timestamp};
 use openssl::error::ErrorStack;
 
 use super::End;
@@ -61,18 +61,18 @@ impl RetainedEvidence {
     /// Of a certificate: kept beyond its end.
     pub(super) fn permit(&self, facts: &Facts, tbs: &Tbs, ca: &[u8]) -> Result<Attachment, End> {
         let permitted = Permitted::new(tbs, Hash::of(ca));
-        let until = unix(tbs.not_after());
+        let until = tbs.not_after().into();
         let pending_id = self.pending_id.clone();
         self.seal(facts, pending_id, Verdict::Permit(permitted), until)
             .map_err(unkept)
     }
 
-    /// Of a place in the queue, as `id`: kept beyond `expires_at`, Unix seconds.
+    /// Of a place in the queue, as `id`: kept beyond `expires_at`.
     pub(super) fn pending(
         &self,
         facts: &Facts,
         id: &str,
-        expires_at: i64,
+        expires_at: Timestamp,
     ) -> Result<Attachment, End> {
         self.seal(facts, Some(id.to_owned()), Verdict::Pending, expires_at)
             .map_err(unkept)
@@ -89,7 +89,7 @@ impl RetainedEvidence {
             && facts.grant.is_some()
         {
             let pending_id = self.pending_id.clone();
-            let sealed = self.seal(facts, pending_id, verdict, unix(facts.now));
+            let sealed = self.seal(facts, pending_id, verdict, facts.now.into());
             refused.evidence = sealed.ok().map(Box::new);
         }
         end
@@ -100,9 +100,8 @@ impl RetainedEvidence {
         facts: &Facts,
         pending_id: Option<String>,
         verdict: Verdict,
-        until: i64,
+        until: Timestamp,
     ) -> Result<Attachment, CanonicalError> {
-        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
         let evidence = Evidence::new(
             facts,
             self.csr.clone(),
@@ -110,7 +109,7 @@ impl RetainedEvidence {
             pending_id,
             verdict,
         );
-        let (attachment, _) = evidence.seal(self.salt, until.saturating_add(keep))?;
+        let (attachment, _) = evidence.seal(self.salt, until + self.keep)?;
         Ok(attachment)
     }
 }

@@ -1,7 +1,7 @@
 //! What authorises a request, and what of it a certificate uses up.
 
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use assay_audit::Event;
 use assay_policy::{
@@ -12,7 +12,7 @@ use assay_scep::SignerCertificate;
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve, Store,
 };
-use assay_types::Serial;
+use assay_types::{Serial, Timestamp};
 
 use super::End;
 
@@ -102,7 +102,7 @@ pub(super) async fn reserved(
             let kept: KeptNames = serde_json::from_str(&row.evidence).map_err(End::deferred)?;
             let names = names(&kept.subject, &kept.sans)?;
             // While it is reserved its own expiry rests; the request's counts.
-            let expires = unix(row.expires_at);
+            let expires = row.expires_at.into();
             Ok(Grant::one_time(id.clone(), issued_for, names, expires))
         }
         Reserve::Static { id, name: _ } => {
@@ -137,8 +137,8 @@ pub(super) fn keep_names(grant: Option<&Grant>) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Superseded {
     pub(super) serial: Serial,
-    /// Seconds from the successor's issue to its own revocation; `None` keeps it.
-    pub(super) revoke_after: Option<i64>,
+    /// From the successor's issue to its own revocation; `None` keeps it.
+    pub(super) revoke_after: Option<Duration>,
 }
 
 impl Superseded {
@@ -157,23 +157,21 @@ impl Superseded {
             .transpose()
     }
 
-    /// Tells of it when `successor` is issued at `issued_at`, Unix seconds.
-    pub(super) fn event(&self, successor: &Serial, issued_at: i64) -> Event {
+    /// Tells of it when `successor` is issued at `issued_at`.
+    pub(super) fn event(&self, successor: &Serial, issued_at: Timestamp) -> Event {
         Event::CertificateSuperseded {
             serial: self.serial.to_string().into(),
             successor: successor.to_string().into(),
-            revoke_at: self
-                .revoke_after
-                .map(|seconds| issued_at.saturating_add(seconds)),
+            revoke_at: self.revoke_after.map(|after| issued_at + after),
         }
     }
 }
 
-/// Seconds until the old certificate of a renewal is revoked.
-fn revoke_after(profile: &Profile) -> Option<i64> {
+/// How long the old certificate of a renewal stays in force.
+fn revoke_after(profile: &Profile) -> Option<Duration> {
     match profile.renewal()?.supersede {
         Supersede::Keep => None,
-        Supersede::RevokeAfter(grace) => i64::try_from(grace.as_secs()).ok(),
+        Supersede::RevokeAfter(grace) => Some(grace),
     }
 }
 
@@ -190,7 +188,7 @@ pub(super) fn challenge(row: ChallengeRow, inventory: Option<InventoryRow>) -> R
     } = row;
     Ok(match kind {
         ChallengeKind::OneTime => {
-            let expires = unix(expires_at.unwrap_or_default());
+            let expires = expires_at.unwrap_or_default().into();
             Grant::one_time(id, profile, names(&subject, &sans)?, expires)
         }
         ChallengeKind::Static => Grant::shared(id, profile, inventory.map(entry)),
@@ -212,7 +210,7 @@ pub(super) fn renewal(old: &CertificateRow, inventory: Option<InventoryRow>) -> 
         renewed,
         old.profile.clone(),
         names(&old.subject, &old.sans)?,
-        unix(old.not_after),
+        old.not_after.into(),
         inventory.map(entry),
     ))
 }
@@ -236,8 +234,4 @@ pub(super) fn names(subject: &str, sans: &[String]) -> Result<ClaimedNames, End>
             .collect::<Result<_, _>>()
             .map_err(End::deferred)?,
     })
-}
-
-fn unix(seconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }

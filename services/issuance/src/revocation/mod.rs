@@ -4,13 +4,12 @@ mod list;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_audit::Event;
 use assay_hsm::{OperationError, Token};
 use assay_runtime::ops::Readiness;
 use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
 use crate::generation::Place;
@@ -68,7 +67,7 @@ impl Revocation {
         // What was revoked just before a crash may be on no list yet.
         let listed_until = latest
             .as_ref()
-            .map_or(i64::MIN, |latest| latest.this_update);
+            .map_or(Timestamp::MIN, |latest| latest.this_update);
         let revoked = store.revoked_entries(ca.id.clone()).await?;
         let wanted = revoked.iter().any(|entry| entry.revoked_at >= listed_until);
         Ok(Self {
@@ -99,39 +98,36 @@ impl Revocation {
 
     /// Whether a change waits for a list, or the latest one is old enough for a new one.
     pub(crate) fn is_due(&self) -> bool {
-        let refresh = seconds(self.schedule.refresh);
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         self.wanted.load(Ordering::Acquire)
             || self
                 .latest()
-                .is_none_or(|latest| latest.this_update.saturating_add(refresh) <= now)
+                .is_none_or(|latest| latest.this_update + self.schedule.refresh <= now)
     }
 
     /// Says how old the latest list is, and warns where one is overdue.
     pub(crate) fn tell(&self, readiness: &Readiness) {
-        let now = self.recorder.now_seconds();
+        let now = self.recorder.timestamp();
         let component = self.place.component(COMPONENTS);
         let Some(latest) = self.latest() else {
             return readiness.tell(component, "none yet".to_owned());
         };
-        let time = |at| humantime::format_rfc3339_seconds(unix(at)).to_string();
-        let end = time(latest.next_update);
+        let end = latest.next_update;
         metrics::crl(
             self.place,
-            now.saturating_sub(latest.this_update),
-            latest.next_update.saturating_sub(now),
+            now.seconds_since(latest.this_update),
+            end.seconds_since(now),
         );
         readiness.tell(
             component,
             format!(
                 "number {}, of {}, until {end}",
-                latest.number,
-                time(latest.this_update)
+                latest.number, latest.this_update
             ),
         );
         // Half of the overlap is gone: what should have been signed again by now was not.
-        let overlap = seconds(self.schedule.validity.saturating_sub(self.schedule.refresh));
-        let late = latest.next_update.saturating_sub(now) < overlap / 2;
+        let overlap = self.schedule.validity.saturating_sub(self.schedule.refresh);
+        let late = end < now + overlap / 2;
         readiness.warn(
             component,
             late.then(|| format!("the latest list ends {end} and no newer one could be signed")),
@@ -154,12 +150,12 @@ impl Revocation {
         let ca_id = self.ca.id.clone();
         let number = self.store.next_crl_number(ca_id.clone()).await?;
         let revoked = self.store.revoked_entries(ca_id.clone()).await?;
-        let this_update = self.recorder.now_seconds();
-        let next_update = this_update.saturating_add(seconds(self.schedule.validity));
+        let this_update = self.recorder.timestamp();
+        let next_update = this_update + self.schedule.validity;
         let edition = Edition {
             number,
-            this_update: unix(this_update),
-            next_update: unix(next_update),
+            this_update: this_update.into(),
+            next_update: next_update.into(),
         };
         let entries: Vec<Entry> = revoked.iter().map(entry).collect();
         let tbs = list::tbs(&self.ca.issuer, edition, &entries)?;
@@ -203,7 +199,7 @@ impl Revocation {
 fn entry(revoked: &RevokedEntry) -> Entry {
     Entry {
         serial: revoked.serial.as_bytes().to_vec(),
-        revoked_at: unix(revoked.revoked_at),
+        revoked_at: revoked.revoked_at.into(),
         reason: x509_reason(revoked.reason),
     }
 }
@@ -221,12 +217,4 @@ pub(crate) fn x509_reason(reason: CrlReason) -> X509Reason {
         CrlReason::PrivilegeWithdrawn => X509Reason::PrivilegeWithdrawn,
         CrlReason::AaCompromise => X509Reason::AaCompromise,
     }
-}
-
-fn unix(seconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

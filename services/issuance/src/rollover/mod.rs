@@ -9,7 +9,7 @@ mod plan;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use assay_policy::{Profile, Quirks};
 use assay_scep::Request;
@@ -261,7 +261,7 @@ pub(crate) fn check_time(
         None if past => Err(RolloverError::NeverAnnounced(text(switch_at))),
         None => Ok(()),
         Some(kept) => {
-            let told = unix(kept.switch_at);
+            let told = SystemTime::from(kept.switch_at);
             if told == switch_at {
                 Ok(())
             } else if kept.switched_at.is_some() || told <= now {
@@ -279,14 +279,4 @@ pub(crate) fn check_time(
             }
         }
     }
-}
-
-fn unix(seconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-}
-
-/// Whole Unix seconds.
-fn seconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }

@@ -8,7 +8,7 @@ use der::Decode;
 use openssl::sha::sha256;
 use x509_cert::Certificate;
 
-use super::{Generations, Next, Stage, seconds, unix};
+use super::{Generations, Next, Stage};
 use crate::generation::Generation;
 use crate::policies::InForce;
 
@@ -74,7 +74,7 @@ impl Generations {
         let mut issuers = Vec::new();
         for generation in self.all() {
             let ca_id = generation.ca.id.clone();
-            let census = store.census(ca_id, seconds(now)).await?;
+            let census = store.census(ca_id, now.into()).await?;
             issuers.push(self.part(generation, stage, census));
         }
         let Some(next) = &self.next else {
@@ -135,7 +135,7 @@ impl Generations {
                     .to_owned(),
             );
         }
-        let told = kept.map_or(now, |kept| unix(kept.announced_at));
+        let told = kept.map_or(now, |kept| kept.announced_at.into());
         let notice = switch_at.duration_since(told).unwrap_or_default();
         if notice < SHORT_NOTICE {
             warnings.push(format!(
@@ -143,7 +143,7 @@ impl Generations {
                 humantime::format_duration(Duration::from_secs(notice.as_secs()))
             ));
         }
-        let expires = policy.expires().map(unix);
+        let expires = policy.expires().map(SystemTime::from);
         if let Some(expires) = expires.filter(|expires| *expires < switch_at) {
             warnings.push(format!(
                 "version {} of the policy expires {}, before the switch: nothing is issued from then on until a new one is \
@@ -192,7 +192,7 @@ fn steps(
     approved: bool,
 ) -> Vec<PlannedStep> {
     let step = |at: SystemTime, what: String| PlannedStep { at: Some(at), what };
-    let announced = kept.map(|kept| unix(kept.announced_at));
+    let announced = kept.map(|kept| kept.announced_at.into());
     let mut steps = vec![PlannedStep {
         at: announced.filter(|_| approved),
         what: "devices are told: GetNextCACert, signed by the present RA, and its capability; requests to the next RA are \
@@ -218,7 +218,7 @@ fn steps(
     ));
     if let Some(last) = first.census.last_not_after {
         steps.push(step(
-            unix(last),
+            last.into(),
             format!(
                 "the last of {} certificates that the old CA has issued by now ends",
                 first.census.in_force

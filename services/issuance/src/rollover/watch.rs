@@ -9,11 +9,11 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry::chain;
 use assay_store::{Store, StoreError};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
-use super::{Generations, Next, Stage, seconds};
+use super::{Generations, Next, Stage};
 use crate::app::Parts;
 use crate::metrics;
 use crate::policies::Policies;
@@ -96,21 +96,20 @@ impl Rollover {
     }
 
     async fn announce(&self, next: &Next) -> Result<(), StoreError> {
-        let switch_at = seconds(next.switch_at);
+        let switch_at = Timestamp::from(next.switch_at);
         let event = Event::CaAnnounced {
             ca_sha256: Hash::of(&next.ca().certificate),
             predecessor_sha256: Hash::of(&self.generations.first.ca.certificate),
             switch_at,
-            answered_until: seconds(next.answered_until()),
+            answered_until: next.answered_until().into(),
         };
         let announced = self.store.announce_rollover(
             next.ca().id.clone(),
             switch_at,
-            self.recorder.now_seconds(),
+            self.recorder.timestamp(),
             vec![self.draft(event)],
         );
         if announced.await? {
-            let switch_at = humantime::format_rfc3339_seconds(next.switch_at);
             tracing::info!(%switch_at, "the next CA is announced");
         }
         Ok(())
@@ -123,7 +122,7 @@ impl Rollover {
         };
         let switched = self.store.switch_rollover(
             next.ca().id.clone(),
-            self.recorder.now_seconds(),
+            self.recorder.timestamp(),
             vec![self.draft(event)],
         );
         if switched.await? {
@@ -141,10 +140,11 @@ impl Rollover {
         let now = self.recorder.now();
         let approved = self.policies.active().approves_next_ca();
         let stage = self.generations.stage(approved, now);
-        let text = humantime::format_rfc3339_seconds;
-        let (switch_at, until) = (text(next.switch_at), text(next.answered_until()));
+        let now = Timestamp::from(now);
+        let switch_at = Timestamp::from(next.switch_at);
+        let until = Timestamp::from(next.answered_until());
         metrics::rollover(
-            seconds(next.switch_at).saturating_sub(seconds(now)),
+            switch_at.seconds_since(now),
             stage == Stage::Announced && next.is_signed(),
         );
         let detail = match stage {
@@ -162,7 +162,7 @@ impl Rollover {
         self.readiness.tell(COMPONENT, detail);
         self.readiness.warn(
             COMPONENT,
-            warning(&self.generations, next, stage, failure, seconds(now)),
+            warning(&self.generations, next, stage, failure, now),
         );
     }
 }
@@ -172,18 +172,18 @@ fn warning(
     next: &Next,
     stage: Stage,
     failure: Option<&str>,
-    now: i64,
+    now: Timestamp,
 ) -> Option<String> {
     if let Some(failure) = failure {
         return Some(format!("the rollover waits: {failure}"));
     }
-    let days = seconds(next.switch_at).saturating_sub(now) / SECONDS_A_DAY;
+    let days = Timestamp::from(next.switch_at).seconds_since(now) / SECONDS_A_DAY;
     match stage {
         Stage::Single => Some(format!(
             "the next CA is approved by no version in force, and is to take over in {days} days: propose, approve and \
              activate one (`assay policy propose`)"
         )),
-        Stage::Over if seconds(generations.first.ca.issuer.not_after) <= now => Some(
+        Stage::Over if Timestamp::from(generations.first.ca.issuer.not_after) <= now => Some(
             "the old CA has ended: finish the rollover (`assay-ceremony next finish`)".to_owned(),
         ),
         Stage::Announced | Stage::Overlap | Stage::Over => None,

@@ -29,7 +29,7 @@ pub(super) async fn list(
         profile: known_profile(service, profile).await?,
         serial: wire::serial(&serial)?,
         transaction_id: wire::text(transaction_id),
-        recorded_ms: wire::span_ms(recorded)?,
+        recorded: wire::span(recorded)?,
         before: paging.after,
         rows: paging.rows,
     };

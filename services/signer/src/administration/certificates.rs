@@ -1,6 +1,5 @@
 //! The issued index.
 
-use assay_proto::Timestamp;
 use assay_proto::v1::{
     CertificateInfo, GetCertificateReply, GetCertificateRequest, ListCertificatesReply,
     ListCertificatesRequest,
@@ -97,14 +96,14 @@ pub(super) fn info(row: CertificateRow) -> CertificateInfo {
         profile,
         subject,
         sans,
-        not_before: Some(Timestamp::at(not_before)),
-        not_after: Some(Timestamp::at(not_after)),
-        issued_at: closed_at.map(Timestamp::at),
+        not_before: Some(not_before.into()),
+        not_after: Some(not_after.into()),
+        issued_at: closed_at.map(Into::into),
         sha256: sha256.map(hex::encode).unwrap_or_default(),
         transaction_id,
         policy_hash: hex::encode(policy_hash),
         state: state.into(),
-        revoked_at: revoked_at.map(Timestamp::at),
+        revoked_at: revoked_at.map(Into::into),
         revocation_reason: revocation_reason.map(|reason| wire::revocation_reason(reason).into()),
         superseded_by: superseded_by
             .map(|serial| serial.to_string())

@@ -7,12 +7,12 @@ use assay_audit::{Draft, Event};
 use assay_decision::claims_sha256;
 use assay_issuance::{DrawnChallenge, InForce};
 use assay_policy::{ChallengeKind as PolicyKind, Dn, Profile, SubjectAltName};
-use assay_proto::Timestamp;
 use assay_proto::v1::{
     ChallengeInfo, ChallengeItem, IssueChallengesReply, IssueChallengesRequest, IssuedChallenge,
     ListChallengesReply, ListChallengesRequest, RevokeChallengeReply, RevokeChallengeRequest,
 };
 use assay_store::{ChallengeKind, ChallengeQuery, ChallengeRow, NewChallenge, Revocation};
+use assay_types::Timestamp;
 
 use super::error::AdminError;
 use super::page::Paging;
@@ -54,7 +54,7 @@ pub(super) async fn issue(
             actor,
             &drawn,
             bound,
-            service.recorder.now_seconds(),
+            service.recorder.timestamp(),
             expires_at,
         );
         records.push(record(service, &in_force, &row)?);
@@ -85,7 +85,7 @@ pub(super) async fn list(
         serial,
         issued,
     } = request;
-    let now = service.recorder.now_seconds();
+    let now = service.recorder.timestamp();
     let query = ChallengeQuery {
         profile: known_profile(service, profile).await?,
         status: wire::challenge_status(state)?,
@@ -180,12 +180,12 @@ fn check_kind(
     }
 }
 
-/// Unix seconds; a static challenge without a time to live stays until it is revoked.
+/// A static challenge without a time to live stays until it is revoked.
 fn expiry(
     service: &AdministrationService,
     profile: &Profile,
     ttl: Option<Duration>,
-) -> Result<Option<i64>, AdminError> {
+) -> Result<Option<Timestamp>, AdminError> {
     let longest = profile.challenge_ttl_max();
     let ttl = match (ttl, profile.challenge_kind()) {
         (None, PolicyKind::Static) => return Ok(None),
@@ -203,8 +203,7 @@ fn expiry(
             humantime::format_duration(longest)
         )));
     }
-    let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-    Ok(Some(service.recorder.now_seconds().saturating_add(ttl)))
+    Ok(Some(service.recorder.timestamp() + ttl))
 }
 
 /// What a one-time challenge allows: checked against the profile, so that none is issued that could never be used.
@@ -241,8 +240,8 @@ fn row(
     actor: &str,
     drawn: &DrawnChallenge,
     bound: Option<Bound>,
-    issued_at: i64,
-    expires_at: Option<i64>,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
 ) -> NewChallenge {
     let (kind, subject, sans) = match bound {
         Some(Bound { subject, sans }) => (
@@ -290,7 +289,7 @@ fn record(
     Ok(service.recorder.draft(in_force.model_hash(), event))
 }
 
-fn info(row: ChallengeRow, now: i64) -> ChallengeInfo {
+fn info(row: ChallengeRow, now: Timestamp) -> ChallengeInfo {
     let status = row.status(now);
     let ChallengeRow {
         id,
@@ -313,8 +312,8 @@ fn info(row: ChallengeRow, now: i64) -> ChallengeInfo {
         state: wire::challenge_state(status).into(),
         subject,
         sans,
-        issued_at: Some(Timestamp::at(issued_at)),
-        expires_at: expires_at.map(Timestamp::at),
+        issued_at: Some(issued_at.into()),
+        expires_at: expires_at.map(Into::into),
         issued_by,
         serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use assay_proto::Duration;
 use assay_proto::v1::{
     CountExpiringReply, CountExpiringRequest, ExpiringCount, ListExpiringReply, ListExpiringRequest,
 };
-use assay_proto::{Duration, Timestamp};
 use assay_store::{ExpiringQuery, ExpirySpan};
+use assay_types::Timestamp;
 
 use super::certificates::info;
 use super::error::AdminError;
@@ -18,7 +19,7 @@ use super::{AdministrationService, known_profile, wire};
 const MAX_WITHIN: u64 = 100 * 366 * 86_400;
 
 /// Where a list continues: the moment from which its span is counted, and notAfter and position of the last row.
-type Cursor = (i64, i64, u64);
+type Cursor = (Timestamp, Timestamp, u64);
 
 /// Soonest first.
 pub(super) async fn list(
@@ -40,7 +41,7 @@ pub(super) async fn list(
     let within = span(within)?;
     let profile = known_profile(service, profile).await?;
     let (at, after) = match paging.after {
-        None => (service.recorder.now_seconds(), None),
+        None => (service.recorder.timestamp(), None),
         Some((at, not_after, position)) => (at, Some((not_after, position))),
     };
     let query = ExpiringQuery {
@@ -62,7 +63,7 @@ pub(super) async fn list(
         .map(|(not_after, position)| (at, not_after, position));
     Ok(ListExpiringReply {
         certificates: found.rows.into_iter().map(info).collect(),
-        at: Some(Timestamp::at(at)),
+        at: Some(at.into()),
         page: paging.reply(next)?,
     })
 }
@@ -76,7 +77,7 @@ pub(super) async fn count(
     let CountExpiringRequest { profile, within } = request;
     let within = span(within)?;
     let profile = known_profile(service, profile).await?;
-    let at = service.recorder.now_seconds();
+    let at = service.recorder.timestamp();
     let counted = |renewed, span| ExpirySpan { span, renewed };
     let spans = vec![
         counted(false, ahead(at, within)),
@@ -107,27 +108,27 @@ pub(super) async fn count(
     });
     Ok(CountExpiringReply {
         counts: counts.collect(),
-        at: Some(Timestamp::at(at)),
+        at: Some(at.into()),
     })
 }
 
 /// A certificate is good to the last second that it names (RFC 5280 section 4.1.2.5).
-fn ahead(at: i64, within: i64) -> RangeInclusive<i64> {
-    at..=at.saturating_add(within)
+fn ahead(at: Timestamp, within: std::time::Duration) -> RangeInclusive<Timestamp> {
+    at..=at + within
 }
 
-fn before(at: i64, within: i64) -> RangeInclusive<i64> {
-    at.saturating_sub(within)..=at.saturating_sub(1)
+fn before(at: Timestamp, within: std::time::Duration) -> RangeInclusive<Timestamp> {
+    at - within..=at - std::time::Duration::from_secs(1)
 }
 
 /// Whole seconds.
-fn span(within: Option<Duration>) -> Result<i64, AdminError> {
+fn span(within: Option<Duration>) -> Result<std::time::Duration, AdminError> {
     let within = wire::duration(within)?.unwrap_or_default();
     let seconds = within.as_secs();
-    match i64::try_from(seconds) {
-        Ok(whole) if (1..=MAX_WITHIN).contains(&seconds) => Ok(whole),
-        _ => Err(AdminError::Invalid(format!(
+    if !(1..=MAX_WITHIN).contains(&seconds) {
+        return Err(AdminError::Invalid(format!(
             "wanted a time of 1 s to 100 years, not {seconds} s"
-        ))),
+        )));
     }
+    Ok(std::time::Duration::from_secs(seconds))
 }

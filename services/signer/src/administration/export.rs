@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use assay_proto::Timestamp;
 use assay_proto::v1::export_item::Item;
 use assay_proto::v1::{
     ExportHead, ExportInventoryChange, ExportIssuer, ExportItem, ExportLeaf, ExportPolicy,
     ExportRequest,
 };
 use assay_store::{CheckpointRow, ExportRow, Span, Store, StoreError};
+use assay_types::TimestampMillis;
 use serde::Deserialize;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::mpsc::{Sender, channel};
@@ -58,7 +58,7 @@ pub(super) async fn stream(
     request: ExportRequest,
 ) -> Result<Items, AdminError> {
     let ExportRequest { recorded, cosigned } = request;
-    let wanted = wanted(wire::span_ms(recorded)?);
+    let wanted = wanted(wire::span(recorded)?);
     let turn = Arc::clone(&service.exports.0)
         .try_acquire_owned()
         .map_err(|_| AdminError::Busy("another export is being made; one is made at a time"))?;
@@ -100,18 +100,18 @@ async fn checkpoint(store: &Store, cosigned: bool) -> Result<CheckpointRow, Admi
     found.ok_or_else(|| AdminError::WrongState(none.to_owned()))
 }
 
-/// Milliseconds since the epoch; `None` for all.
-fn wanted(Span { from, to }: Span) -> Option<Range<i64>> {
+/// `None` for all.
+fn wanted(Span { from, to }: Span<TimestampMillis>) -> Option<Range<TimestampMillis>> {
     if from.is_none() && to.is_none() {
         return None;
     }
-    Some(from.unwrap_or(0)..to.unwrap_or(i64::MAX))
+    Some(from.unwrap_or_default()..to.unwrap_or(TimestampMillis::MAX))
 }
 
 struct Export {
     store: Store,
     size: u64,
-    wanted: Option<Range<i64>>,
+    wanted: Option<Range<TimestampMillis>>,
     out: Sender<Result<ExportItem, Status>>,
     /// Set where the stream ends because nobody took from it.
     stalled: Arc<AtomicBool>,
@@ -175,7 +175,7 @@ impl Export {
         let policy = policy.ok_or_else(|| lost(&format!("policy {number}")))?;
         let item = ExportPolicy {
             number,
-            activated_at: Some(Timestamp::at(policy.info.activated_at)),
+            activated_at: Some(policy.info.activated_at.into()),
             activated_by: policy.info.activated_by.clone(),
             proposal: Some(as_proposed(policy).1),
         };
@@ -270,11 +270,11 @@ impl Export {
     }
 }
 
-fn is_wanted(record: &[u8], wanted: &Range<i64>) -> bool {
+fn is_wanted(record: &[u8], wanted: &Range<TimestampMillis>) -> bool {
     #[derive(Deserialize)]
     struct Head {
         kind: String,
-        wall_ms: i64,
+        wall_ms: TimestampMillis,
     }
     // A record that tells no time is told whole: whoever reads it will see what is wrong with it.
     serde_json::from_slice(record).map_or(true, |head: Head| {

@@ -2,7 +2,6 @@
 
 use assay_audit::{Draft, Event, InventoryChange};
 use assay_policy::{ChallengeKind, Dn, Profile};
-use assay_proto::Timestamp;
 use assay_proto::v1::{
     AddInventoryReply, AddInventoryRequest, InventoryInfo, InventoryItem as Item,
     ListInventoryReply, ListInventoryRequest, RemoveInventoryReply, RemoveInventoryRequest,
@@ -248,7 +247,7 @@ fn change(
     let request = ChangeRequest {
         profile: profile.name().to_string(),
         by: actor.to_owned(),
-        at: service.recorder.now_seconds(),
+        at: service.recorder.timestamp(),
     };
     let recorder = std::sync::Arc::clone(&service.recorder);
     let policy_hash = service.policies.active().model_hash();
@@ -281,7 +280,7 @@ fn info(row: InventoryRow) -> InventoryInfo {
         name,
         spki_sha256: spki_sha256.map(hex::encode).unwrap_or_default(),
         serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
-        added_at: Some(Timestamp::at(added_at)),
+        added_at: Some(added_at.into()),
         added_by,
         state: state.into(),
     }

@@ -1,7 +1,6 @@
 //! Exceptions and the devices that needed them.
 
 use assay_policy::Quirk;
-use assay_proto::Timestamp;
 use assay_proto::v1::{LegacyUse, ListLegacyReply, ListLegacyRequest};
 use assay_store::{QuirkQuery, QuirkRow};
 
@@ -51,13 +50,13 @@ pub(super) async fn list(
                 allowed: rules.is_some_and(|(rules, quirk)| rules.quirks_at(now).has(*quirk)),
                 until: rules
                     .and_then(|(rules, quirk)| rules.sunset(*quirk))
-                    .map(Timestamp::from),
+                    .map(Into::into),
                 profile,
                 quirk,
                 device,
                 uses,
-                first_at: Some(Timestamp::at(first_at)),
-                last_at: Some(Timestamp::at(last_at)),
+                first_at: Some(first_at.into()),
+                last_at: Some(last_at.into()),
             }
         })
         .collect();

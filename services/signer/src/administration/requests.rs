@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use assay_audit::Event;
 use assay_policy::verdicts;
+use assay_proto::Named;
 use assay_proto::v1::{
     DecideRequestReply, DecideRequestRequest, GetRequestReply, GetRequestRequest,
     ListRequestsReply, ListRequestsRequest, RequestInfo, RuleVerdict,
 };
-use assay_proto::{Named, Timestamp};
 use assay_store::{DecideOutcome, PendingDecision, PendingQuery, PendingRow, PendingVerdict};
 
 use super::error::AdminError;
@@ -114,7 +114,7 @@ pub(super) async fn decide(
         },
         note: String::new(),
         four_eyes: required == FOUR_EYES,
-        at: recorder.now_seconds(),
+        at: recorder.timestamp(),
     };
     let outcome = service
         .store
@@ -194,8 +194,8 @@ async fn info(service: &AdministrationService, row: PendingRow) -> Result<Reques
         subject: row.subject,
         sans: row.sans,
         transaction_id: row.transaction.transaction_id,
-        created_at: Some(Timestamp::at(row.created_at)),
-        expires_at: Some(Timestamp::at(row.expires_at)),
+        created_at: Some(row.created_at.into()),
+        expires_at: Some(row.expires_at.into()),
         serial: row
             .serial
             .map(|serial| serial.to_string())

@@ -36,7 +36,7 @@ pub(super) async fn revoke(
     let draft = service
         .recorder
         .draft(service.policies.active().model_hash(), event);
-    let now = service.recorder.now_seconds();
+    let now = service.recorder.timestamp();
     let changed = match service
         .store
         .revoke(parsed.clone(), reason, now, vec![draft])

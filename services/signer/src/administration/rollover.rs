@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use assay_issuance::{PlannedCa, PlannedStep};
-use assay_proto::Timestamp;
 use assay_proto::v1::{PlanRolloverReply, PlanRolloverRequest, RolloverCa, RolloverStep};
 
 use super::error::AdminError;
@@ -45,13 +44,13 @@ fn ca(part: PlannedCa) -> RolloverCa {
         named: part.named,
         answers: part.answers,
         certificates: part.census.in_force,
-        last_not_after: part.census.last_not_after.map(Timestamp::at),
+        last_not_after: part.census.last_not_after.map(Into::into),
     }
 }
 
 fn step(step: PlannedStep) -> RolloverStep {
     RolloverStep {
-        at: step.at.map(Timestamp::from),
+        at: step.at.map(Into::into),
         what: step.what,
     }
 }

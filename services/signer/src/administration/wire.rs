@@ -1,5 +1,6 @@
 //! Where values of the contract meet those of the domain: filters, times, and each enum once for each direction.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use assay_issuance::Stage;
@@ -40,7 +41,7 @@ pub(super) fn serial(value: &str) -> Result<Option<Serial>, AdminError> {
     filter(value, "serial", Serial::from_str)
 }
 
-fn filter<T, E: std::fmt::Display>(
+fn filter<T, E: Display>(
     value: &str,
     what: &str,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -58,31 +59,20 @@ pub(super) fn required_serial(value: &str) -> Result<Serial, AdminError> {
     value.parse().map_err(wrong)
 }
 
-/// A filter by time in Unix seconds.
-pub(super) fn span(range: Option<TimeRange>) -> Result<Span, AdminError> {
-    bounds(range, Timestamp::unix_seconds)
-}
-
-/// A filter by time in milliseconds since the Unix epoch.
-pub(super) fn span_ms(range: Option<TimeRange>) -> Result<Span, AdminError> {
-    bounds(range, Timestamp::unix_ms)
-}
-
-fn bounds(
-    range: Option<TimeRange>,
-    read: impl Fn(Timestamp) -> Result<i64, NoTime>,
-) -> Result<Span, AdminError> {
+/// A filter by time.
+pub(super) fn span<T>(range: Option<TimeRange>) -> Result<Span<T>, AdminError>
+where
+    T: TryFrom<Timestamp, Error = NoTime> + PartialOrd + Display,
+{
     let TimeRange { from, to } = range.unwrap_or_default();
-    if let (Some(from), Some(to)) = (from, to)
-        && read(to).map_err(no_time)? <= read(from).map_err(no_time)?
-    {
-        return Err(AdminError::Invalid(format!(
-            "the range ends at {to}, no later than it begins at {from}"
-        )));
-    }
-    let read = |time: Option<Timestamp>| time.map(&read).transpose().map_err(no_time);
+    let read = |time: Option<Timestamp>| time.map(T::try_from).transpose().map_err(no_time);
     let (from, to) = (read(from)?, read(to)?);
-    Ok(Span { from, to })
+    match (from, to) {
+        (Some(from), Some(to)) if to <= from => Err(AdminError::Invalid(format!(
+            "the range ends at {to}, no later than it begins at {from}"
+        ))),
+        (from, to) => Ok(Span { from, to }),
+    }
 }
 
 pub(super) fn no_time(error: NoTime) -> AdminError {
@@ -297,17 +287,18 @@ mod tests {
 
     #[test]
     fn a_range_that_holds_nothing_is_refused() {
-        let range = |from: Option<i64>, to: Option<i64>| {
-            let (from, to) = (from.map(Timestamp::at), to.map(Timestamp::at));
-            span(Some(TimeRange { from, to }))
+        let time = |seconds| Some(assay_types::Timestamp::from_seconds(seconds));
+        let range = |from: Option<assay_types::Timestamp>, to: Option<assay_types::Timestamp>| {
+            let (from, to) = (from.map(Into::into), to.map(Into::into));
+            span::<assay_types::Timestamp>(Some(TimeRange { from, to }))
         };
-        let (from, to) = (Some(5), Some(6));
+        let (from, to) = (time(5), time(6));
         assert_eq!(range(from, to).unwrap(), Span { from, to });
         assert_eq!(range(None, None).unwrap(), Span::default());
         let refused = range(to, from).unwrap_err().to_string();
         let both = "ends at 1970-01-01T00:00:05Z, no later than it begins at 1970-01-01T00:00:06Z";
         assert!(refused.contains(both), "{refused}");
         assert!(range(to, to).is_err());
-        assert!(range(Some(-1), None).is_err());
+        assert!(range(time(-1), None).is_err());
     }
 }

@@ -2,7 +2,6 @@
 
 use assay_issuance::OcspAnswer;
 use assay_ocsp::Issuer;
-use assay_proto::Timestamp;
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{Busy, OcspHash, OcspIssuer, OcspSigned, OcspUnknown, OcspWaiting};
 use assay_types::CertIdHash;
@@ -45,8 +44,8 @@ pub(super) fn outcome(answer: OcspAnswer) -> Outcome {
             next_update,
         } => Outcome::Signed(OcspSigned {
             response,
-            this_update: Some(Timestamp::at(this_update)),
-            next_update: Some(Timestamp::at(next_update)),
+            this_update: Some(this_update.into()),
+            next_update: Some(next_update.into()),
             max_age_seconds: MAX_AGE_SECONDS,
         }),
         OcspAnswer::Unknown => Outcome::Unknown(OcspUnknown {}),

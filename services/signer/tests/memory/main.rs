@@ -12,4 +12,5 @@ mod refusals;
 mod renewals;
 mod revocation;
 mod rollover;
+mod single_ra;
 mod support;

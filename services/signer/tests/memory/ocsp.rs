@@ -11,7 +11,7 @@ use crate::support::{CertStatus, Device, Setup, Stand, serial, subject};
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Unless the configuration says otherwise.
-const VALIDITY: i64 = 3 * 86_400;
+const VALIDITY: Duration = Duration::from_secs(3 * 86_400);
 
 async fn stand(lines: &'static str) -> Stand {
     Stand::with(Setup {

@@ -76,7 +76,7 @@ async fn a_version_of_another_place_time_or_signer_is_refused() {
     wrong.proposal.number += 1;
     refused(&stand, &wrong, "number:").await;
     let mut wrong = proposed.clone();
-    wrong.proposal.not_before += 10;
+    wrong.proposal.not_before = wrong.proposal.not_before + Duration::from_secs(10);
     refused(&stand, &wrong, "not_before:").await;
     let mut wrong = proposed.clone();
     wrong.proposal.issuer = [9; 32];
@@ -89,7 +89,7 @@ async fn a_version_of_another_place_time_or_signer_is_refused() {
     wrong.proposal.files = [9; 32];
     refused(&stand, &wrong, "files:").await;
     let mut wrong = proposed.clone();
-    wrong.proposal.expires = wrong.proposal.not_before + 5;
+    wrong.proposal.expires = wrong.proposal.not_before + Duration::from_secs(5);
     stand.clock.advance(Duration::from_secs(5));
     refused(&stand, &wrong, "expires:").await;
 
@@ -137,7 +137,7 @@ async fn a_version_warns_before_it_expires_and_permits_nothing_any_more_after() 
     let stand = Stand::new().await;
     let device = Device::new();
     let mut brief = stand.propose(&devices()).await;
-    brief.proposal.expires = stand.clock.now() + 3_600;
+    brief.proposal.expires = stand.clock.now() + Duration::from_secs(3_600);
     stand.activate(&brief).await.unwrap();
     let challenge = stand.challenge(&subject("pump-1")).await;
     let message = device

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use assay_scep::{SignerCertificate, parse_ca_certificates, parse_next_ca_certificates};
 
-use crate::support::{Answer, Device, RENEWAL_REQ, Setup, Stand, subject};
+use crate::support::{Answer, BEGIN, Device, RENEWAL_REQ, Setup, Stand, subject};
 
-const DAY: i64 = 86_400;
 const SWITCH: Duration = Duration::from_secs(10 * 86_400);
 const OVERLAP: Duration = Duration::from_secs(5 * 86_400);
 
 async fn stand() -> Stand {
     Stand::with(Setup {
-        rollover: Some((10 * DAY, OVERLAP)),
+        rollover: Some((BEGIN + SWITCH, OVERLAP)),
         ..Setup::default()
     })
     .await
@@ -120,7 +119,7 @@ async fn a_restart_after_the_switch_goes_on_and_the_old_ca_keeps_listing_what_it
 #[tokio::test]
 async fn a_signer_that_never_announced_the_next_ca_does_not_start_past_its_time() {
     let late = Stand::start(Setup {
-        rollover: Some((-1, OVERLAP)),
+        rollover: Some((BEGIN - Duration::from_secs(1), OVERLAP)),
         ..Setup::default()
     })
     .await;

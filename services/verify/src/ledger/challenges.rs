@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 
 use assay_audit::{Event, Text};
-use assay_decision::{issued_sha256, unix};
-use assay_types::Hash;
+use assay_decision::issued_sha256;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 
 use super::{Seen, given_up};
 use crate::Check;
-use crate::entry::SLACK_MS;
+use crate::entry::SLACK;
 
 const CHECK: Check = Check::Challenges;
 const ONE_TIME: &str = "one-time";
@@ -26,7 +26,7 @@ struct Challenge {
     kind: Text,
     profile: Text,
     subject: Option<Text>,
-    expires_at: Option<i64>,
+    expires_at: Option<Timestamp>,
     claims_sha256: Option<Hash>,
     state: State,
     /// A certificate that came to nothing freed it, which happens once.
@@ -133,7 +133,7 @@ impl Challenges {
             return;
         };
         let id = Text::from(grant.source().id());
-        let expires = claims.expires.map(unix);
+        let expires = claims.expires.map(Timestamp::from);
         let Some(challenge) = self.known.get_mut(&id) else {
             let wanted = "a challenge that was issued";
             return seen.missing(CHECK, "source.id", wanted, &id);
@@ -198,8 +198,13 @@ impl Challenges {
 }
 
 impl Challenge {
-    fn in_time(&self, seen: &mut Seen<'_>, expires: Option<i64>, decided_ms: i64) {
-        let shown = |at: Option<i64>| at.map_or("never".to_owned(), |at| at.to_string());
+    fn in_time(
+        &self,
+        seen: &mut Seen<'_>,
+        expires: Option<Timestamp>,
+        decided_ms: TimestampMillis,
+    ) {
+        let shown = |at: Option<Timestamp>| at.map_or("never".to_owned(), |at| at.to_string());
         if self.kind.as_str() == ONE_TIME {
             seen.same(
                 CHECK,
@@ -211,10 +216,8 @@ impl Challenge {
         if !seen.entry.is_permit() {
             return;
         }
-        let decided = decided_ms.div_euclid(1_000);
-        let in_time = self
-            .expires_at
-            .is_none_or(|at| decided < at.saturating_add(SLACK_MS / 1_000));
+        let decided = decided_ms.seconds();
+        let in_time = self.expires_at.is_none_or(|at| decided < at + SLACK);
         let wanted = format!("before {}", shown(self.expires_at));
         seen.hold(in_time, CHECK, "decided_ms", wanted, decided_ms);
     }

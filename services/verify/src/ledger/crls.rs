@@ -6,10 +6,7 @@ use super::Seen;
 use super::index::Index;
 use super::issuing_keys::IssuingKeys;
 use crate::Check;
-use crate::entry::SLACK_MS;
-
-/// Seconds of [`SLACK_MS`].
-const SLACK: i64 = SLACK_MS / 1_000;
+use crate::entry::SLACK;
 
 #[derive(Default)]
 pub(super) struct Crls {

@@ -1,16 +1,16 @@
 //! What was issued: which certificates there are, which are in force, and which took the place of which.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use assay_audit::{Event, Text};
-use assay_decision::unix;
 use assay_policy::{Source, Supersede};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 use super::Seen;
 use super::intents::Intent;
 use crate::Check;
-use crate::entry::{Certified, SLACK_MS, names_hash, subject_hash};
+use crate::entry::{Certified, SLACK, names_hash, subject_hash};
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 
@@ -41,8 +41,8 @@ struct Issued {
     profile: Text,
     certified: Option<Certified>,
     state: State,
-    /// Unix seconds at which it is to be revoked, as it was superseded.
-    revoke_at: Option<i64>,
+    /// When it is to be revoked, as it was superseded.
+    revoke_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ enum Next {
         sequence: u64,
         old: Text,
         new: Text,
-        /// Seconds until the old one is revoked.
-        grace: Option<i64>,
+        /// How long the old one stays in force.
+        grace: Option<Duration>,
     },
 }
 
@@ -107,13 +107,14 @@ impl Index {
             ) => {
                 seen.same(check, "serial", &old, serial);
                 seen.same(check, "successor", &new, successor);
-                let due = grace.map(|grace| seen.entry.wall().saturating_add(grace));
+                let due = grace.map(|grace| seen.entry.wall() + grace);
                 let right = match (due, revoke_at) {
                     (None, None) => true,
-                    (Some(due), Some(at)) => due.abs_diff(at) <= SLACK_MS.unsigned_abs() / 1_000,
+                    (Some(due), Some(at)) => due.abs_diff(at) <= SLACK,
                     (Some(_), None) | (None, Some(_)) => false,
                 };
-                let shown = |at: Option<i64>| at.map_or("none".to_owned(), |at| at.to_string());
+                let shown =
+                    |at: Option<Timestamp>| at.map_or("none".to_owned(), |at| at.to_string());
                 seen.hold(right, check, "revoke_at", shown(due), shown(revoke_at));
                 self.supersede(serial, revoke_at);
             }
@@ -178,7 +179,7 @@ impl Index {
         }
     }
 
-    fn supersede(&mut self, old: &Text, revoke_at: Option<i64>) {
+    fn supersede(&mut self, old: &Text, revoke_at: Option<Timestamp>) {
         if let Some(old) = self.issued.get_mut(old)
             && old.state != State::Revoked
         {
@@ -223,12 +224,12 @@ impl Index {
             let wanted = "the names of the certificate";
             seen.hold(same, check, "claims.names.sans", wanted, sans.join(" "));
         }
-        let Some(not_after) = claims.expires.map(unix) else {
+        let Some(not_after) = claims.expires.map(Timestamp::from) else {
             return;
         };
         seen.same(check, "claims.expires", &certified.not_after, &not_after);
         if seen.entry.is_permit() {
-            let decided = evidence.decided_ms.div_euclid(1_000);
+            let decided = evidence.decided_ms.seconds();
             let wanted = format!("until {not_after}, when the old one ended");
             seen.hold(decided <= not_after, check, "decided_ms", wanted, decided);
         }
@@ -278,7 +279,7 @@ impl Index {
             seen.same(check, "reason", &superseded, reason);
             let due = issued
                 .revoke_at
-                .is_some_and(|at| at <= seen.entry.wall() + 1);
+                .is_some_and(|at| at <= seen.entry.wall() + Duration::from_secs(1));
             if !due {
                 let wanted = "one whose time after a renewal is over";
                 seen.missing(check, "serial", wanted, serial);
@@ -341,7 +342,7 @@ fn next(seen: &Seen<'_>, intent: Option<&Intent>, new: Text, versions: &Versions
     };
     let grace = match renewal.supersede {
         Supersede::Keep => None,
-        Supersede::RevokeAfter(grace) => i64::try_from(grace.as_secs()).ok(),
+        Supersede::RevokeAfter(grace) => Some(grace),
     };
     Next::Superseded {
         sequence: seen.entry.sequence(),

@@ -4,19 +4,18 @@ use std::collections::HashMap;
 
 use assay_audit::{Event, Issuance, Request, Text};
 use assay_policy::{Grant, Source};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 use super::{End, Seen};
 use crate::Check;
-use crate::entry::SLACK_MS;
+use crate::entry::SLACK;
 use crate::report::{Finding, Findings};
 
 /// An intent that is open.
 #[derive(Debug)]
 pub(crate) struct Intent {
     sequence: u64,
-    /// Unix seconds.
-    opened: i64,
+    opened: Timestamp,
     request: Request,
     issuance: Issuance,
     policy_hash: Option<Hash>,
@@ -129,7 +128,7 @@ impl Intents {
 
     /// One that is open for long may be of a certificate that nobody told of.
     pub(super) fn finish(&self, end: End, findings: &mut Findings) {
-        let long = |intent: &&Intent| end.wall.saturating_sub(intent.opened) > SLACK_MS / 1_000;
+        let long = |intent: &&Intent| end.wall > intent.opened + SLACK;
         for intent in self.open.values().filter(long) {
             let wanted = "a record of what became of it";
             let got = "none until the end of the log";

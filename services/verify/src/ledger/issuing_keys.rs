@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_audit::{Event, Issuance, Text};
 use assay_decision::Verdict;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 
 use super::Seen;
 use crate::Check;
-use crate::entry::SLACK_MS;
+use crate::entry::SLACK;
 use crate::issuers::Issuers;
 use crate::named::{Named, Next};
 
@@ -45,8 +45,8 @@ pub(super) struct Line {
     used: bool,
     /// Of its latest CRL; 0 before the first.
     pub(super) crl_number: u64,
-    /// Unix seconds, of its latest CRL.
-    pub(super) this_update: i64,
+    /// Of its latest CRL.
+    pub(super) this_update: Timestamp,
 }
 
 impl<'a> IssuingKeys<'a> {
@@ -107,8 +107,8 @@ impl<'a> IssuingKeys<'a> {
             };
             if let Some(next) = told.hold(seen, named) {
                 let wall_ms = seen.entry.record.draft.moment.wall_ms;
-                let earliest = next.switch_at.saturating_mul(1_000);
-                let right = wall_ms >= earliest.saturating_sub(SLACK_MS);
+                let earliest = TimestampMillis::from(next.switch_at);
+                let right = wall_ms >= earliest - SLACK;
                 seen.hold(
                     right,
                     CHECK,
@@ -239,7 +239,7 @@ impl<'a> IssuingKeys<'a> {
                     key_sha256: key,
                     used: false,
                     crl_number: 0,
-                    this_update: 0,
+                    this_update: Timestamp::default(),
                 });
                 self.lines.len() - 1
             }
@@ -290,8 +290,8 @@ fn decided(seen: &mut Seen<'_>, named: Option<&Named>) -> Vec<Hash> {
     let member = "issuer_sha256";
     seen.hold(all.contains(&ca), CHECK, member, list(all.into_iter()), ca);
     if let Some(next) = named.next.filter(|_| ca == named.issuer) {
-        let decided = evidence.decided_ms.div_euclid(1_000);
-        let right = decided < next.end.saturating_add(SLACK_MS / 1_000);
+        let decided = evidence.decided_ms.seconds();
+        let right = decided < next.end + SLACK;
         let wanted = format!("before {}, when the next CA is the only one", next.end);
         seen.hold(right, CHECK, "decided_ms", wanted, decided);
     }

@@ -15,6 +15,7 @@ mod runs;
 use std::fmt;
 
 use assay_audit::{Event, Text};
+use assay_types::Timestamp;
 
 use crate::entry::{Entry, EvidenceState};
 use crate::issuers::Issuers;
@@ -44,8 +45,7 @@ pub(crate) struct Ledger<'a> {
 /// The clocks of the last record.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct End {
-    /// Unix seconds.
-    pub(crate) wall: i64,
+    pub(crate) wall: Timestamp,
     /// Milliseconds since its run began.
     pub(crate) monotonic_ms: u64,
 }

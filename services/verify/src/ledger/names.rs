@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use assay_audit::{Event, InventoryChange, Text};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 use serde::{Deserialize, Serialize};
 
 use super::{Seen, given_up};
-use crate::entry::SLACK_MS;
+use crate::entry::SLACK;
 use crate::layout::{InventoryLine, MAX_LINE, Place};
 use crate::report::{Finding, Findings};
 use crate::{Check, ExportFiles};
@@ -50,15 +50,15 @@ enum State {
     Free,
     Reserved(Text),
     Used(Text),
-    /// Struck off; wall time in milliseconds.
-    Gone(i64),
+    /// Struck off.
+    Gone(Timestamp),
 }
 
 /// What is hashed of a change.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
-    at: i64,
+    at: Timestamp,
     by: String,
     names: Vec<(String, Option<Hash>)>,
     operation: InventoryChange,
@@ -145,7 +145,7 @@ impl<'a> Names<'a> {
             seen.missing(check, "claims.inventory.spki_sha256", pin, got);
         }
         if let State::Gone(at) = name.state
-            && seen.entry.wall_ms() > at.saturating_add(SLACK_MS)
+            && seen.entry.wall_ms() > TimestampMillis::from(at) + SLACK
         {
             let got = format!("`{}`, which was struck off", entry.name);
             seen.missing(check, "claims.inventory.name", "a name that is there", got);
@@ -315,7 +315,6 @@ impl<'a> Inventory<'a> {
 
     fn apply(&mut self, seen: &mut Seen<'_>, content: Content) {
         let check = Check::Inventories;
-        let at_ms = content.at.saturating_mul(1_000);
         for (text, pin) in content.names {
             let known = self.names.get_mut(&text);
             let state = known.as_ref().map(|name| name.state.clone());
@@ -345,7 +344,7 @@ impl<'a> Inventory<'a> {
                         seen.missing(check, "names", "names that are there and not kept", got);
                     }
                     if let Some(name) = known {
-                        name.state = State::Gone(at_ms);
+                        name.state = State::Gone(content.at);
                     }
                 }
             }
@@ -376,15 +375,12 @@ fn as_told(seen: &mut Seen<'_>, content: &Content, head: Hash) {
         format_args!("{:?}", content.operation),
         format_args!("{change:?}"),
     );
-    let apart = seen
-        .entry
-        .wall_ms()
-        .abs_diff(content.at.saturating_mul(1_000));
+    let apart = seen.entry.wall_ms().abs_diff(content.at.into());
     seen.hold(
-        apart <= SLACK_MS.unsigned_abs(),
+        apart <= SLACK,
         Check::Times,
         "wall_ms",
-        format_args!("about {} s, when the change was made", content.at),
+        format_args!("about {}, when the change was made", content.at),
         seen.entry.wall_ms(),
     );
 }

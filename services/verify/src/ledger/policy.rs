@@ -3,25 +3,22 @@
 use std::collections::{BTreeSet, HashMap};
 
 use assay_audit::{Event, Text};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 
 use super::Seen;
 use super::names::Names;
 use crate::Check;
-use crate::entry::SLACK_MS;
+use crate::entry::SLACK;
 use crate::layout::Place;
 use crate::named::Named;
 use crate::report::Findings;
 use crate::versions::{Version, Versions};
 
-/// Seconds by which a time in a proposal and one in a record may lie beside each other.
-const SLACK: i64 = SLACK_MS / 1_000;
-
 #[derive(Default)]
 pub(crate) struct Followed {
     last: Option<Last>,
     /// Model hash of every version that came into force, with the wall time at which the next one did.
-    replaced_ms: HashMap<Hash, Option<i64>>,
+    replaced: HashMap<Hash, Option<TimestampMillis>>,
     told: BTreeSet<u64>,
     stopped: BTreeSet<Text>,
     /// The run, and the version that it has in force: none before the first, or where it was started without.
@@ -32,7 +29,7 @@ struct Last {
     number: u64,
     sha256: Option<Hash>,
     model: Hash,
-    expires: i64,
+    expires: Timestamp,
 }
 
 impl Followed {
@@ -88,7 +85,7 @@ impl Followed {
         let next = self.last.as_ref().map_or(1, |last| last.number + 1);
         seen.same(check, "number", &next, &number);
         self.told.insert(number);
-        let mut expires = i64::MIN;
+        let mut expires = Timestamp::MIN;
         match versions.get(number) {
             None => {
                 let wanted = format!("a version {number} in the export, whole and right");
@@ -110,9 +107,9 @@ impl Followed {
         self.resumed(seen, versions.get(number));
         let wall_ms = seen.entry.wall_ms();
         if let Some(last) = &self.last {
-            self.replaced_ms.insert(last.model, Some(wall_ms));
+            self.replaced.insert(last.model, Some(wall_ms));
         }
-        self.replaced_ms.insert(model_hash, None);
+        self.replaced.insert(model_hash, None);
         self.last = Some(Last {
             number,
             sha256: proposal_sha256,
@@ -168,14 +165,10 @@ impl Followed {
         let check = Check::Approvals;
         let (proposal, now) = (&version.proposal, seen.entry.wall());
         seen.hold(
-            proposal.not_before <= now.saturating_add(SLACK)
-                && now < proposal.expires.saturating_add(SLACK),
+            proposal.not_before <= now + SLACK && now < proposal.expires + SLACK,
             check,
             "wall_ms",
-            format_args!(
-                "from {} until {} (Unix seconds)",
-                proposal.not_before, proposal.expires
-            ),
+            format_args!("from {} until {}", proposal.not_before, proposal.expires),
             now,
         );
         let Some(approved) = &version.approved else {
@@ -235,8 +228,8 @@ impl Followed {
         let Some((_, wanted)) = known.filter(|_| !free) else {
             return;
         };
-        let late = named.and_then(|named| self.replaced_ms.get(&named).copied().flatten());
-        let late = late.is_some_and(|at| seen.entry.wall_ms() <= at.saturating_add(SLACK_MS));
+        let late = named.and_then(|named| self.replaced.get(&named).copied().flatten());
+        let late = late.is_some_and(|at| seen.entry.wall_ms() <= at + SLACK);
         let shown = |hash: &Option<Hash>| hash.map_or("none".to_owned(), |it| it.to_string());
         let (right, got) = (named == *wanted || late, shown(&named));
         let wanted = shown(wanted);
@@ -258,20 +251,23 @@ impl Followed {
             let wanted = wanted.unwrap_or_else(|| "no version".to_owned());
             seen.same(check, "policy_hash", &wanted, &named.to_string());
         } else {
-            let late = match self.replaced_ms.get(&named) {
+            let late = match self.replaced.get(&named) {
                 None => false,
                 // A certificate is finished under the version that permitted it.
                 Some(Some(_)) if closes(&draft.event) => true,
-                Some(Some(at)) => seen.entry.wall_ms() <= at.saturating_add(SLACK_MS),
+                Some(Some(at)) => seen.entry.wall_ms() <= *at + SLACK,
                 Some(None) => true,
             };
             let wanted = "a version that was in force";
             seen.hold(late, check, "policy_hash", wanted, named);
         }
         if permits {
-            let expires = self.last.as_ref().map_or(i64::MIN, |last| last.expires);
+            let expires = self
+                .last
+                .as_ref()
+                .map_or(Timestamp::MIN, |last| last.expires);
             seen.hold(
-                seen.entry.wall() < expires.saturating_add(SLACK),
+                seen.entry.wall() < expires + SLACK,
                 check,
                 "wall_ms",
                 format_args!("before {expires}, when the version expired"),

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use assay_audit::{Event, Text};
-use assay_decision::{Evidence, unix};
-use assay_types::Hash;
+use assay_decision::Evidence;
+use assay_types::{Hash, Timestamp};
 
 use super::{End, Seen};
 use crate::Check;
-use crate::entry::SLACK_MS;
+use crate::entry::{SLACK, SLACK_MS};
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 
@@ -30,8 +30,8 @@ struct Waiting {
     /// As it was queued, where that is held.
     csr_sha256: Option<Hash>,
     source_id: Option<Text>,
-    /// Unix seconds, but for the time between the decision and its record.
-    expires: Option<i64>,
+    /// But for the time between the decision and its record.
+    expires: Option<Timestamp>,
     approvals: BTreeSet<Text>,
     state: State,
     /// A certificate that came to nothing gave its approval back, which happens once.
@@ -97,15 +97,12 @@ impl Queue {
 
     /// A run ends what waited too long within a second; one that was not there for long may not have come to it.
     pub(super) fn finish(&self, end: End, whole: bool, findings: &mut Findings) {
-        if end.monotonic_ms < SLACK_MS.unsigned_abs() {
+        if end.monotonic_ms < SLACK_MS {
             return;
         }
         for (id, waiting) in &self.known {
             let over = matches!(waiting.state, State::Waiting | State::Approved);
-            let due = waiting
-                .expires
-                .map(|at| at.saturating_add(SLACK_MS / 1_000));
-            if over && due.is_some_and(|due| due < end.wall) {
+            if over && waiting.expires.is_some_and(|at| at + SLACK < end.wall) {
                 let wanted = format!("a record of what became of request {id}");
                 let got = "none until the end of the log";
                 let at = waiting.sequence;
@@ -138,13 +135,12 @@ impl Waiting {
         let approval = version
             .and_then(|version| version.bundle.profile(profile.as_str()))
             .and_then(|profile| profile.approval());
-        let lifetime = approval.and_then(|approval| i64::try_from(approval.expires.as_secs()).ok());
         Self {
             sequence: seen.entry.sequence(),
             profile,
             csr_sha256: evidence.map(Evidence::csr_digest),
             source_id: evidence.and_then(source_id),
-            expires: lifetime.map(|lifetime| seen.entry.wall().saturating_add(lifetime)),
+            expires: approval.map(|approval| seen.entry.wall() + approval.expires),
             approvals: BTreeSet::new(),
             state: State::Waiting,
             freed: false,
@@ -186,7 +182,7 @@ impl Waiting {
         };
         self.go_on(seen, &[State::Waiting], next);
         if let Some(expires) = self.expires {
-            let late = seen.entry.wall() > expires.saturating_add(SLACK_MS / 1_000);
+            let late = seen.entry.wall() > expires + SLACK;
             let wanted = format!("before {expires}, when it expired");
             seen.hold(!late, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
         }
@@ -202,7 +198,7 @@ impl Waiting {
 
     fn is_over(&self, seen: &mut Seen<'_>) {
         if let Some(expires) = self.expires {
-            let early = seen.entry.wall() < expires.saturating_sub(SLACK_MS / 1_000);
+            let early = seen.entry.wall() < expires - SLACK;
             let wanted = format!("after {expires}, when it expired");
             seen.hold(!early, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
         }
@@ -224,8 +220,7 @@ impl Waiting {
             seen.same(CHECK, "evidence.source", wanted, &got);
         }
         let Some(expires) = self.expires else { return };
-        let slack = SLACK_MS / 1_000;
-        let late = seen.entry.wall() > expires.saturating_add(slack);
+        let late = seen.entry.wall() > expires + SLACK;
         let wanted = format!("before {expires}, when it expired");
         seen.hold(!late, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
         // A challenge's own expiry rests while the request waits.
@@ -234,8 +229,8 @@ impl Waiting {
             .as_ref()
             .filter(|grant| grant.source().challenge_kind().is_some());
         if let Some(until) = challenge.and_then(|grant| grant.claims().expires) {
-            let until = unix(until);
-            let same = expires.abs_diff(until) <= slack.unsigned_abs();
+            let until = until.into();
+            let same = expires.abs_diff(until) <= SLACK;
             let wanted = format!("about {expires}, when the request expires");
             seen.hold(same, CHECK, "evidence.claims.expires", wanted, until);
         }

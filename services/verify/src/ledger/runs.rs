@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use assay_audit::{Context, Event, Text};
-use assay_types::Hash;
+use assay_types::{Hash, TimestampMillis};
 
 use super::Seen;
 use crate::Check;
-use crate::entry::SLACK_MS;
+use crate::entry::{SLACK, SLACK_MS};
 use crate::report::{Finding, Findings};
 
 /// Milliseconds by which the wall clock moves against the monotonic one where it was set by somebody.
@@ -23,7 +23,7 @@ pub(super) struct Runs {
     seen: HashSet<Hash>,
     run: Option<Run>,
     /// The newest wall time of all records.
-    latest_ms: Option<i64>,
+    latest: Option<TimestampMillis>,
     /// Records are missing since the last one.
     gap: bool,
 }
@@ -61,6 +61,7 @@ impl Runs {
         self.wall(seen);
         let offset = moment
             .wall_ms
+            .millis()
             .saturating_sub(i64::try_from(moment.monotonic_ms).unwrap_or(i64::MAX));
         let same = self
             .run
@@ -132,15 +133,15 @@ impl Runs {
 
     fn wall(&mut self, seen: &mut Seen<'_>) {
         let wall_ms = seen.entry.wall_ms();
-        let latest = self.latest_ms.unwrap_or(wall_ms);
+        let latest = self.latest.unwrap_or(wall_ms);
         seen.hold(
-            wall_ms.saturating_add(SLACK_MS) >= latest,
+            wall_ms + SLACK >= latest,
             Check::Clocks,
             "wall_ms",
             format_args!("{latest} or later, but for {SLACK_MS} ms"),
             wall_ms,
         );
-        self.latest_ms = Some(latest.max(wall_ms));
+        self.latest = Some(latest.max(wall_ms));
     }
 }
 
@@ -148,7 +149,7 @@ impl Run {
     fn clocks(&mut self, seen: &mut Seen<'_>, offset: i64, gap: bool) {
         let mono = seen.entry.record.draft.moment.monotonic_ms;
         seen.hold(
-            mono.saturating_add(SLACK_MS.unsigned_abs()) >= self.latest_mono,
+            mono.saturating_add(SLACK_MS) >= self.latest_mono,
             Check::Clocks,
             "monotonic_ms",
             format_args!("{} or later, but for {SLACK_MS} ms", self.latest_mono),

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use assay_audit::{
     Answer, Context, Draft, Event, InventoryChange, Issuance, Moment, Request, Text,
 };
-use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts, moment};
+use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts};
 use assay_policy::{
-    Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, HashAlgorithm, InventoryEntry,
-    PolicyFile, ProfileName, Proposal, PublicKeyFacts, Renewed, Source, StringEncoding,
-    SubjectAltName, decide, tbs,
+    Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, InventoryEntry, PolicyFile, ProfileName,
+    Proposal, PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName, decide, tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
-use assay_scep::{Csr, Digest, Limits};
-use assay_types::Hash;
+use assay_scep::{Csr, Limits};
+use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
 use assay_verify::layout::{EvidenceLine, InventoryLine, Place};
 use der::asn1::{Any, BitString, OctetString};
 use der::{Decode, Encode, Sequence};
@@ -31,7 +30,7 @@ use crate::keys::{FIRST, NEXT, RENEWED, STRANGER, keys};
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
 pub(crate) const NOW_MS: i64 = 1_795_305_600_123;
 
-const DAY: i64 = 86_400;
+const DAY: Duration = Duration::from_secs(86_400);
 const OPERATOR: &str = "assay://operator/olga";
 const APPROVER: &str = "assay://approver/ada";
 
@@ -64,7 +63,7 @@ struct Issued {
     profile: String,
     subject: Dn,
     sans: Vec<SubjectAltName>,
-    not_after: i64,
+    not_after: Timestamp,
     spki_sha256: [u8; 32],
     ca: usize,
 }
@@ -76,7 +75,7 @@ pub(crate) struct Opened {
     tbs: Vec<u8>,
     /// The CA whose key signs it.
     pub(crate) signer: usize,
-    renews: Option<(String, Option<i64>)>,
+    renews: Option<(String, Option<Duration>)>,
     issued: Issued,
     policy_hash: Option<[u8; 32]>,
 }
@@ -161,7 +160,7 @@ impl Maker {
                 policy_hash: policy_hash.map(Hash::from),
             },
             moment: Moment {
-                wall_ms: self.wall_ms,
+                wall_ms: self.wall(),
                 monotonic_ms: self.mono,
             },
             event,
@@ -212,8 +211,14 @@ impl Maker {
         self.record(Event::ClockStep { delta_ms });
     }
 
-    fn now(&self) -> i64 {
-        self.wall_ms / 1_000
+    /// The wall clock.
+    pub(crate) fn wall(&self) -> TimestampMillis {
+        TimestampMillis::from_millis(self.wall_ms)
+    }
+
+    /// The same in seconds.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.wall().seconds()
     }
 
     /// A number that was not given before, as hex of 17 octets that make a serial number.
@@ -249,7 +254,7 @@ impl Maker {
             files: bundle.file_hash,
             model: bundle.model_hash,
             issuer: keys().ca_sha256(ca),
-            not_before: self.now() - 60,
+            not_before: self.now() - Duration::from_secs(60),
             expires: self.now() + 30 * DAY,
             ticket: "CHG-1".to_owned(),
             resumes: resumes.iter().map(|profile| name(profile)).collect(),
@@ -306,7 +311,7 @@ impl Maker {
 
     /// A one-time challenge; what it authorises.
     pub(crate) fn challenge(&mut self, profile: &str, subject: &str, sans: &[&str]) -> Grant {
-        let (id, expires) = (self.id(), self.now() + 3_600);
+        let (id, expires) = (self.id(), self.now() + Duration::from_secs(3_600));
         let texts: Vec<String> = sans.iter().map(ToString::to_string).collect();
         let subject = dn(subject);
         let text = subject.to_string();
@@ -322,7 +327,7 @@ impl Maker {
         });
         let sans = names(&texts);
         let bound = ClaimedNames { subject, sans };
-        Grant::one_time(id, profile.to_owned(), bound, seconds(expires))
+        Grant::one_time(id, profile.to_owned(), bound, expires.into())
     }
 
     pub(crate) fn revoke_challenge(&mut self, grant: &Grant) {
@@ -352,6 +357,7 @@ impl Maker {
     pub(crate) fn inventory(&mut self, profile: &str, change: InventoryChange, names: &[&str]) {
         let before = self.heads.get(profile).copied();
         let before = before.unwrap_or_else(|| Hash::from([0; 32]));
+        let at = self.now();
         let lines = self
             .parts
             .inventories
@@ -359,7 +365,7 @@ impl Maker {
             .or_default();
         let listed: Vec<(&str, Option<&str>)> = names.iter().map(|name| (*name, None)).collect();
         let content = serde_json::json!({
-            "at": self.wall_ms / 1_000,
+            "at": at,
             "by": OPERATOR,
             "names": listed,
             "operation": change,
@@ -414,8 +420,8 @@ impl Maker {
         let facts = facts(
             &csr,
             asks.profile,
-            moment(self.wall_ms),
-            HashAlgorithm::Sha256,
+            self.wall().into(),
+            Digest::Sha256,
             asks.grant.clone(),
         );
         (csr, facts)
@@ -470,7 +476,7 @@ impl Maker {
         let salt = sha256(self.draw().as_bytes());
         let whole = sha256(csr.der());
         let evidence = Evidence::new(facts, csr.without_challenge(), whole, pending_id, verdict);
-        let (_, hash) = evidence.seal(salt, 0).unwrap();
+        let (_, hash) = evidence.seal(salt, Timestamp::default()).unwrap();
         (evidence, salt, hash)
     }
 
@@ -549,7 +555,7 @@ impl Maker {
                 profile: asks.profile.to_owned(),
                 subject,
                 sans,
-                not_after: assay_decision::unix(until),
+                not_after: until.into(),
                 spki_sha256: PublicKeyFacts::from_spki(csr.spki_der()).spki_sha256(),
                 ca: self.present,
             },
@@ -616,7 +622,7 @@ impl Maker {
             subject: old.subject,
             sans: old.sans,
         };
-        Grant::renewal(renewed, old.profile, names, seconds(old.not_after), None)
+        Grant::renewal(renewed, old.profile, names, old.not_after.into(), None)
     }
 
     /// What a CRL of this CA lists.
@@ -718,11 +724,6 @@ impl Maker {
         };
         Grant::shared(id.to_owned(), profile.to_owned(), Some(entry))
     }
-
-    /// The wall clock, Unix seconds.
-    pub(crate) fn seconds(&self) -> i64 {
-        self.now()
-    }
 }
 
 /// The shipped files of these tests: a one-time challenge with renewals that revoke, a static one with an inventory, and
@@ -751,10 +752,6 @@ pub(crate) fn files(ticket: &str) -> Vec<PolicyFile> {
         content,
     })
     .collect()
-}
-
-pub(crate) fn seconds(unix: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(unix.cast_unsigned())
 }
 
 pub(crate) fn dn(text: &str) -> Dn {

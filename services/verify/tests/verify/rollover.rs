@@ -1,9 +1,10 @@
 //! One CA takes over from another: what both issued is proven, and no mix of them is.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use assay_audit::Event;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp, TimestampMillis};
 use assay_verify::{Check, Options, Report, Verdict, Where};
 
 use crate::export::Parts;
@@ -17,20 +18,20 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// What approves [`NEXT`]: it takes over in 24 hours, and the first CA issues for 24 hours more.
 fn next_ca() -> Vec<(&'static str, String)> {
-    let switch_at = crate::maker::seconds(switch_at());
     vec![
         ("rollover.issuer", hex::encode(keys().ca_sha256(NEXT))),
         ("rollover.overlap", "1day".to_owned()),
-        ("rollover.switch_at", rfc3339(switch_at)),
+        ("rollover.switch_at", switch_at().to_string()),
     ]
 }
 
 /// What is changed in a record, perhaps to another hash.
 type Alteration = fn(&mut Event, Hash);
 
-/// Unix seconds.
-fn switch_at() -> i64 {
-    NOW_MS / 1_000 + 86_400
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn switch_at() -> Timestamp {
+    TimestampMillis::from_millis(NOW_MS).seconds() + DAY
 }
 
 /// Devices were told of [`NEXT`].
@@ -39,7 +40,7 @@ fn announced() -> Event {
         ca_sha256: keys().ca_sha256(NEXT).into(),
         predecessor_sha256: keys().ca_sha256(FIRST).into(),
         switch_at: switch_at(),
-        answered_until: switch_at() + 86_400,
+        answered_until: switch_at() + DAY,
     }
 }
 
@@ -49,10 +50,6 @@ fn switched() -> Event {
         ca_sha256: keys().ca_sha256(NEXT).into(),
         predecessor_sha256: keys().ca_sha256(FIRST).into(),
     }
-}
-
-fn rfc3339(time: std::time::SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// A run under a version that names both.
@@ -185,7 +182,7 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
         (
             |event, _| {
                 if let Event::CaAnnounced { switch_at, .. } = event {
-                    *switch_at += 1;
+                    *switch_at = *switch_at + Duration::from_secs(1);
                 }
             },
             "switch_at",
@@ -193,7 +190,7 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
         (
             |event, _| {
                 if let Event::CaAnnounced { answered_until, .. } = event {
-                    *answered_until -= 1;
+                    *answered_until = *answered_until - Duration::from_secs(1);
                 }
             },
             "answered_until",

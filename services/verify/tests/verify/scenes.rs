@@ -1,12 +1,14 @@
 //! Logs for the tests: a small one with a record of every kind, and a large one.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use assay_audit::{Event, InventoryChange, Request};
 use assay_policy::{Claims, Grant};
+use assay_types::TimestampMillis;
 
 use crate::export::Parts;
-use crate::maker::{Asks, Maker, files, seconds};
+use crate::maker::{Asks, Maker, files};
 
 pub(crate) const DEVICE: &str = "CN=device-1,O=Example";
 const SAN: &str = "dns:a.example.com";
@@ -114,7 +116,7 @@ fn approval(maker: &mut Maker) {
     let denied = maker.queue(&queued());
     maker.deny(&denied);
     let id = maker.queue(&queued());
-    let expires = maker.seconds() + 7 * 86_400;
+    let expires = maker.now() + Duration::from_secs(7 * 86_400);
     let request = maker.request("smime", "20");
     maker.record(Event::RequestPolled {
         request,
@@ -122,7 +124,7 @@ fn approval(maker: &mut Maker) {
     });
     maker.approve(&id, &["olga", "otto"]);
     let claims = Claims {
-        expires: Some(seconds(expires)),
+        expires: Some(expires.into()),
         ..by.claims().clone()
     };
     let by = Grant::from_parts(by.source().clone(), claims).unwrap();
@@ -184,11 +186,11 @@ fn ends(maker: &mut Maker, serial: &str) {
         request,
         detail: "no transactionID".into(),
     });
-    let now = maker.seconds() * 1_000;
+    let now = TimestampMillis::from(maker.now());
     maker.record(Event::RefusalsAggregate {
         peer: "assay://frontend/dmz1".into(),
-        from_ms: now - 900,
-        to_ms: now - 100,
+        from_ms: now - Duration::from_millis(900),
+        to_ms: now - Duration::from_millis(100),
         refused: 12,
         malformed: 3,
     });

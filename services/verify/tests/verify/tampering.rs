@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_audit::Attachment;
-use assay_types::canonical;
+use assay_types::{Timestamp, canonical};
 use assay_verify::{Options, Verdict};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -253,7 +253,7 @@ fn reseal(parts: &mut Parts, sequence: u64, content: Vec<u8>) {
     let attachment = Attachment {
         salt: line.salt,
         content: line.content.clone(),
-        keep_until: 0,
+        keep_until: Timestamp::default(),
     };
     let at = usize::try_from(sequence - 1).unwrap();
     let mut record: Value = serde_json::from_slice(&parts.records[at]).unwrap();

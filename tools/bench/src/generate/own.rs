@@ -29,7 +29,7 @@ use crate::files;
 /// The profile of the demo whose devices have a challenge each.
 const DEVICES: &str = include_str!("../../../../policy/demo/devices.toml");
 const BITS: u32 = 2_048;
-const YEAR: i64 = 365 * 86_400;
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Certificates between two rounds of scheduled work, at most: a checkpoint covers them, and CRLs are never late by more.
 const BATCH: u32 = 1_000;
 
@@ -49,7 +49,7 @@ impl Own {
         let what = "cannot make the keys of the store";
         let clock = Arc::new(Forwarded::new(span));
         let begin = now(&clock);
-        let validity = begin - YEAR..begin + 20 * YEAR;
+        let validity = begin - YEAR..begin + YEAR * 20;
         let (ra_enc, ra_sign) = (rsa().or_fail(what)?, rsa().or_fail(what)?);
         let ca = Ca::new("Generated CA", ra_enc, ra_sign, &validity).or_fail(what)?;
         let people = People::new(&validity).or_fail(what)?;
@@ -162,6 +162,6 @@ fn rsa() -> Result<PKey<Private>, openssl::error::ErrorStack> {
     PKey::from_rsa(Rsa::generate(BITS)?)
 }
 
-fn now(clock: &Forwarded) -> i64 {
-    Timestamp::from(clock.wall()).seconds()
+fn now(clock: &Forwarded) -> Timestamp {
+    clock.wall().into()
 }

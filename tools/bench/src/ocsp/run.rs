@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use assay_scep_client::{CaCertificates, Url};
+use assay_types::Timestamp;
 
 use super::http::Http;
 use super::lookups::{Lookups, Requester};
@@ -182,11 +183,11 @@ impl Scene<'_> {
         let deadline = before.at + Duration::from_secs_f64(patience);
         let wanted = f64::from(self.plan.certificates);
         let mut signed = self.meter.wait_for(wanted, deadline).await?;
-        let mut survey = self.survey(0).await?;
+        let mut survey = self.survey(Timestamp::default()).await?;
         while signed && (survey.unsigned > 0 || survey.all <= u64::from(self.plan.certificates)) {
             signed = Instant::now() < deadline;
             tokio::time::sleep(LOOK / 4).await;
-            survey = self.survey(0).await?;
+            survey = self.survey(Timestamp::default()).await?;
         }
         if !signed {
             return Err(Failure::failed(format!(
@@ -199,11 +200,11 @@ impl Scene<'_> {
         self.lookups.all_are_signed();
         output::note(&format!(
             "all are signed, {} s after the first; enrolling without a refresh",
-            survey.this_update.1 - survey.this_update.0
+            survey.this_update.1.seconds_since(survey.this_update.0)
         ));
         let phase = Phase::new(
             // Whole seconds, the last of them included.
-            seconds_between(survey.this_update.0, survey.this_update.1 + 1),
+            seconds_between(survey.this_update.0, survey.this_update.1) + 1.0,
             after.signed,
             after.operations,
             Cost::between(&before, &after),
@@ -227,8 +228,8 @@ impl Scene<'_> {
     /// Nothing is signed until the first response is due again. Returns the latency of statuses meanwhile.
     async fn idle(&mut self, first: &OcspSurvey) -> Outcome<(usize, Latency)> {
         let begin = Instant::now();
-        let next = first.this_update.0 + seconds(self.plan.quiet());
-        let left = next - now();
+        let next = first.this_update.0 + self.plan.quiet();
+        let left = next.seconds_since(now());
         let Ok(left @ 1..) = u64::try_from(left) else {
             return Err(Failure::failed(format!(
                 "refreshing began {} s before the enrolments without it were done",
@@ -253,7 +254,7 @@ impl Scene<'_> {
         self.meter.reset();
         let begin = self.meter.read().await?;
         let wanted = f64::from(self.plan.certificates);
-        let patience = seconds_between(now(), first.next_update) + LEAST_PATIENCE;
+        let patience = seconds_between(now(), first.next_update).max(1.0) + LEAST_PATIENCE;
         let deadline = begin.at + Duration::from_secs_f64(patience);
         let late = || Failure::failed("the responses are not signed again in time");
 
@@ -303,7 +304,7 @@ impl Scene<'_> {
         Ok((phase, cycle, wave))
     }
 
-    async fn survey(&self, until: i64) -> Outcome<OcspSurvey> {
+    async fn survey(&self, until: Timestamp) -> Outcome<OcspSurvey> {
         let state: PathBuf = self.stand.state();
         tokio::task::spawn_blocking(move || store::survey(&state, until))
             .await
@@ -335,19 +336,10 @@ impl Cost {
     }
 }
 
-fn now() -> i64 {
-    seconds(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
+fn now() -> Timestamp {
+    SystemTime::now().into()
 }
 
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "times of this run")]
-fn seconds_between(from: i64, to: i64) -> f64 {
-    (to - from).max(1) as f64
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.since(from).as_secs_f64()
 }

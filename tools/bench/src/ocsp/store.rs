@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use assay_types::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 /// All OCSP responses of a state file.
@@ -13,14 +14,14 @@ pub(super) struct OcspSurvey {
     pub(super) unsigned: u64,
     /// Of them those whose response was signed at the time asked for or before.
     pub(super) old: u64,
-    /// First and last thisUpdate, Unix seconds; 0 where nothing is signed.
-    pub(super) this_update: (i64, i64),
-    /// First nextUpdate, Unix seconds; 0 where nothing is signed.
-    pub(super) next_update: i64,
+    /// First and last thisUpdate; 1970 where nothing is signed.
+    pub(super) this_update: (Timestamp, Timestamp),
+    /// First nextUpdate; 1970 where nothing is signed.
+    pub(super) next_update: Timestamp,
 }
 
-/// Looks at every response; `until` (Unix seconds) separates the old ones from the new. A signer may have the file open.
-pub(super) fn survey(path: &Path, until: i64) -> rusqlite::Result<OcspSurvey> {
+/// Looks at every response; `until` separates the old ones from the new. A signer may have the file open.
+pub(super) fn survey(path: &Path, until: Timestamp) -> rusqlite::Result<OcspSurvey> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.query_row(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use assay_console::failure::{Failure, Outcome};
 use assay_console::files;
-use assay_console::output::{self, Output};
+use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
 use assay_policy::{Bundle, PolicyFile, Proposal, diff, diff_proposals};
@@ -71,8 +71,8 @@ pub(crate) fn approve(
     Ok(Approval {
         number: proposal.number,
         ticket: proposal.ticket,
-        not_before: output::time(proposal.not_before),
-        expires: output::time(proposal.expires),
+        not_before: proposal.not_before.to_string(),
+        expires: proposal.expires.to_string(),
         resumes: proposal.resumes.iter().map(ToString::to_string).collect(),
         files: policy.into_iter().map(|file| file.name).collect(),
         changes,

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
-use assay_console::output::{self, Output};
+use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
 use assay_policy::{PolicyFile, ProfileName, Proposal};
@@ -111,8 +111,8 @@ pub(crate) fn propose(
         files: bundle.file_hash,
         model: bundle.model_hash,
         issuer: sha256("issuer", &basis.issuer)?,
-        not_before: unix(SystemTime::now()),
-        expires: unix(wanted.expires),
+        not_before: SystemTime::now().into(),
+        expires: wanted.expires.into(),
         ticket: wanted.ticket.clone(),
         resumes: wanted.resumes.iter().cloned().collect::<BTreeSet<_>>(),
         settings: basis.settings.clone(),
@@ -128,7 +128,7 @@ pub(crate) fn propose(
         number: proposal.number,
         directory: folder.path().to_owned(),
         sha256: hex::encode(Proposal::sha256(text.as_bytes())),
-        expires: output::time(proposal.expires),
+        expires: proposal.expires.to_string(),
         profiles: bundle.profiles.keys().map(ToString::to_string).collect(),
         approvals_needed: basis.approvals,
     })
@@ -159,11 +159,6 @@ fn sha256(key: &str, text: &str) -> Outcome<[u8; 32]> {
     hex::decode_to_slice(text, &mut hash)
         .map_err(|_| Failure::usage(format!("the basis has no SHA-256 in {key}")))?;
     Ok(hash)
-}
-
-fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn profile(text: &str) -> Result<ProfileName, String> {

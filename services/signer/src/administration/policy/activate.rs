@@ -137,7 +137,7 @@ fn new_policy(
         approvals: candidate.signed.approvals,
         resumes: proposal.resumes.iter().map(ToString::to_string).collect(),
         not_before: proposal.not_before,
-        activated_at: service.recorder.now_seconds(),
+        activated_at: service.recorder.timestamp(),
         activated_by: actor.to_owned(),
     };
     Ok((new, ready))

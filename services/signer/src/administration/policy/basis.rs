@@ -1,6 +1,5 @@
 //! What the next proposal must say.
 
-use assay_proto::Timestamp;
 use assay_proto::v1::{PolicyApprover, PolicyBasisReply, PolicyBasisRequest, StoppedProfile};
 
 use super::super::AdministrationService;
@@ -43,7 +42,7 @@ pub(crate) async fn basis(
             .map(|stop| StoppedProfile {
                 profile: stop.profile,
                 reason: stop.reason,
-                stopped_at: Some(Timestamp::at(stop.stopped_at)),
+                stopped_at: Some(stop.stopped_at.into()),
                 stopped_by: stop.stopped_by,
             })
             .collect(),

@@ -141,7 +141,7 @@ async fn place(
             text(hash)
         ));
     }
-    let now = service.recorder.now_seconds();
+    let now = service.recorder.timestamp();
     if now < proposal.not_before {
         problems.push("not_before: it may not come into force yet".to_owned());
     }

@@ -2,7 +2,6 @@
 
 use assay_issuance::InForce;
 use assay_policy::Proposal;
-use assay_proto::Timestamp;
 use assay_proto::v1::{
     GetPolicyReply, GetPolicyRequest, ListPoliciesReply, ListPoliciesRequest, PolicyFile,
     PolicyInfo, PolicyProposal,
@@ -111,7 +110,7 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
         number,
         file_hash: hex::encode(file_hash),
         model_hash: hex::encode(model_hash),
-        activated_at: Some(Timestamp::at(activated_at)),
+        activated_at: Some(activated_at.into()),
         activated_by,
         // The newest one is not in force where the signer was started without it.
         active: number == in_force.number(),
@@ -123,7 +122,7 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
             .unwrap_or_default(),
         author,
         approvers,
-        not_before: read.as_ref().map(|read| Timestamp::at(read.not_before)),
-        expires: read.as_ref().map(|read| Timestamp::at(read.expires)),
+        not_before: read.as_ref().map(|read| read.not_before.into()),
+        expires: read.as_ref().map(|read| read.expires.into()),
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn stop(
     let stop = Stop {
         profile,
         reason,
-        stopped_at: service.recorder.now_seconds(),
+        stopped_at: service.recorder.timestamp(),
         stopped_by: actor.to_owned(),
     };
     let name = stop.profile.clone();

@@ -17,7 +17,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
-use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef};
+use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef, X509Ref};
 use x509_cert::name::Name;
 use zeroize::Zeroizing;
 
@@ -251,6 +251,15 @@ impl Message {
     }
 }
 
+/// A certificate that names the same recipient and holds a key that the signer has not.
+pub(crate) fn of_another_key(certificate: &X509Ref) -> X509 {
+    let serial = certificate.serial_number().to_bn().unwrap();
+    let (subject, issuer) = (certificate.subject_name(), certificate.issuer_name());
+    let decoy = key("decoy");
+    let der = signed_certificate(subject, issuer, &serial, &decoy, &decoy);
+    X509::from_der(&der).unwrap()
+}
+
 /// A certificate over `key`, DER, valid for a day from the beginning.
 fn signed_certificate(
     subject: &X509NameRef,
@@ -265,7 +274,7 @@ fn signed_certificate(
     builder.set_issuer_name(issuer).unwrap();
     let serial = serial.to_asn1_integer().unwrap();
     builder.set_serial_number(&serial).unwrap();
-    let at = |seconds| Asn1Time::from_unix(BEGIN + seconds).unwrap();
+    let at = |seconds| Asn1Time::from_unix(BEGIN.seconds() + seconds).unwrap();
     builder.set_not_before(&at(0)).unwrap();
     builder.set_not_after(&at(86_400)).unwrap();
     builder.set_pubkey(key).unwrap();

@@ -21,7 +21,7 @@ use assay_scep::FailInfo;
 use assay_signer::{Settings, Signer};
 use assay_software_token::{Ca, People, SoftToken, write, write_ca};
 use assay_store::{CertificateRow, Options, Store};
-use assay_types::Serial;
+use assay_types::{Serial, Timestamp};
 use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
@@ -30,9 +30,12 @@ use tonic::Request;
 use x509_cert::crl::CertificateList;
 
 pub(crate) use assay_software_token::Proposed;
-pub(crate) use device::{Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ};
+pub(crate) use device::{
+    Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ, of_another_key,
+};
 pub(crate) use ocsp::CertStatus;
-use seams::{BEGIN, ManualClock, Seeded};
+pub(crate) use seams::BEGIN;
+use seams::{ManualClock, Seeded};
 
 /// One challenge a device.
 pub(crate) const DEVICES: &str = include_str!("../../../../../policy/demo/devices.toml");
@@ -52,8 +55,8 @@ fn key(name: &str) -> PKey<Private> {
 
 /// When the certificates of CAs and people are valid.
 fn validity() -> assay_software_token::Validity {
-    const YEAR: i64 = 365 * 86_400;
-    BEGIN - YEAR..BEGIN + 10 * YEAR
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    BEGIN - YEAR..BEGIN + YEAR * 10
 }
 
 /// A CA of this name; `prefix` names the keys of its RA among those of the folder.
@@ -66,15 +69,17 @@ fn new_ca(name: &str, prefix: &str) -> Ca {
 struct Next {
     ca: Arc<Ca>,
     token: Arc<SoftToken>,
-    switch_at: i64,
+    switch_at: Timestamp,
     overlap: Duration,
 }
 
 /// How a signer is set up.
 #[derive(Default)]
 pub(crate) struct Setup {
-    /// Seconds from the beginning to the switch to a second CA, and the overlap.
-    pub(crate) rollover: Option<(i64, Duration)>,
+    /// When a second CA takes over, and the overlap.
+    pub(crate) rollover: Option<(Timestamp, Duration)>,
+    /// Whether the first CA has a key for both uses of the RA.
+    pub(crate) single_ra: bool,
     /// Further lines of the table `[ocsp]`, where there is a responder.
     pub(crate) ocsp: Option<&'static str>,
     /// Profiles, by name, in place of `devices`.
@@ -112,14 +117,19 @@ impl Stand {
         let store = Store::in_memory(&Options::default()).unwrap();
         let people = People::new(&validity()).unwrap();
         let log = PKey::generate_ed25519().unwrap();
-        let ca = Arc::new(new_ca("First CA", ""));
+        let mut ca = new_ca("First CA", "");
+        if setup.single_ra {
+            let single = ca.with_single_ra(key("ra-single"), &validity());
+            ca = single.unwrap();
+        }
+        let ca = Arc::new(ca);
         let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone()).unwrap());
-        let next = setup.rollover.map(|(after, overlap)| {
+        let next = setup.rollover.map(|(switch_at, overlap)| {
             let ca = Arc::new(new_ca("Next CA", "next-"));
             Next {
                 token: Arc::new(SoftToken::new(Arc::clone(&ca), log).unwrap()),
                 ca,
-                switch_at: clock.now() + after,
+                switch_at,
                 overlap,
             }
         });
@@ -179,6 +189,17 @@ impl Stand {
     pub(crate) async fn restart_with_responder(&mut self) {
         write_responder(&self.folder, &self.ca, "");
         self.restart().await.unwrap();
+    }
+
+    /// Another signer over the same state, which has no key for both uses.
+    pub(crate) async fn restart_without_single_ra(&mut self) -> Result<(), StartFailure> {
+        let file = self.folder.path().join("signer.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let of_single =
+            |line: &&str| line.starts_with("ra-single") || line.starts_with("ra_single");
+        let others: Vec<_> = text.lines().filter(|line| !of_single(line)).collect();
+        std::fs::write(file, others.join("\n")).unwrap();
+        self.restart().await
     }
 
     /// Everything that is due is done.
@@ -381,8 +402,7 @@ async fn start(
 fn write_files(folder: &TempDir, ca: &Ca, next: Option<&Next>, people: &People) {
     let mut rollover = String::new();
     if let Some(next) = next {
-        let at = Duration::from_secs(next.switch_at.unsigned_abs());
-        let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at);
+        let at = next.switch_at;
         let overlap = next.overlap.as_secs();
         rollover = format!("[rollover]\nswitch_at = \"{at}\"\noverlap = \"{overlap}s\"\n");
         let files = write_ca(folder.path(), &next.ca, "next-", "rollover.", 17);

@@ -4,6 +4,7 @@ use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::ocsp_response_reply::Outcome;
 use assay_proto::v1::{OcspHash, OcspIssuer, OcspResponseRequest, OcspSigned};
 use assay_runtime::identity::Role;
+use assay_types::Timestamp;
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::ocsp::{
@@ -48,8 +49,11 @@ impl Stand {
             .await
     }
 
-    /// The status of a certificate in the responses of both hashes, with thisUpdate and nextUpdate in Unix seconds.
-    pub(crate) async fn ocsp_status(&self, certificate: &[u8]) -> (CertStatus, i64, i64) {
+    /// The status of a certificate in the responses of both hashes, with thisUpdate and nextUpdate.
+    pub(crate) async fn ocsp_status(
+        &self,
+        certificate: &[u8],
+    ) -> (CertStatus, Timestamp, Timestamp) {
         let mut said = Vec::new();
         for (hash, digest) in [
             (OcspHash::Sha1, MessageDigest::sha1()),
@@ -71,7 +75,7 @@ impl Stand {
         signed: &OcspSigned,
         certificate: &[u8],
         digest: MessageDigest,
-    ) -> (CertStatus, i64, i64) {
+    ) -> (CertStatus, Timestamp, Timestamp) {
         let response = OcspResponse::from_der(&signed.response).unwrap();
         assert_eq!(response.status(), OcspResponseStatus::SUCCESSFUL);
         let response = response.basic().unwrap();
@@ -86,8 +90,8 @@ impl Stand {
         let id = OcspCertId::from_cert(digest, &certificate, ca).unwrap();
         let said = response.find_status(&id).unwrap();
         let [this_update, next_update] =
-            [signed.this_update, signed.next_update].map(|time| time.unwrap().seconds);
-        let text = |seconds| Asn1Time::from_unix(seconds).unwrap().to_string();
+            [signed.this_update, signed.next_update].map(|time| time.unwrap().try_into().unwrap());
+        let text = |time: Timestamp| Asn1Time::from_unix(time.seconds()).unwrap().to_string();
         assert_eq!(said.this_update.to_string(), text(this_update));
         assert_eq!(said.next_update().unwrap().to_string(), text(next_update));
         let status = match said.status {

@@ -7,7 +7,7 @@ use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
     ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest, ChallengeItem,
     CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest, InventoryItem,
-    IssueChallengesRequest, PolicyBasisRequest, ReleaseCertificateRequest,
+    IssueChallengesRequest, ListLegacyRequest, PolicyBasisRequest, ReleaseCertificateRequest,
     RevokeCertificateRequest, RevokeChallengeRequest, StatusReply, StatusRequest,
     StopProfileRequest,
 };
@@ -70,6 +70,18 @@ impl Stand {
         let request = Self::operator(StatusRequest::default());
         let status = self.signer.administration().status(request).await;
         status.unwrap().into_inner()
+    }
+
+    /// The devices that needed an exception of this profile, and whether it still allows it.
+    pub(crate) async fn legacy(&self, profile: &str) -> Vec<(String, bool)> {
+        let request = ListLegacyRequest {
+            profile: profile.to_owned(),
+            ..Default::default()
+        };
+        let listed = self.signer.administration();
+        let listed = listed.list_legacy(Self::operator(request)).await;
+        let uses = listed.unwrap().into_inner().uses.into_iter();
+        uses.map(|legacy| (legacy.device, legacy.allowed)).collect()
     }
 
     /// A one-time challenge of `devices` for this subject.

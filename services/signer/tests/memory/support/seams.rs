@@ -2,17 +2,18 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use assay_issuance::{Clock, Random};
+use assay_types::Timestamp;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::sha::sha256;
 
 use super::key;
 
-/// Unix seconds at which each test begins: 2030-01-01T00:00:00Z.
-pub(crate) const BEGIN: i64 = 1_893_456_000;
+/// The time at which each test begins: 2030-01-01T00:00:00Z.
+pub(crate) const BEGIN: Timestamp = Timestamp::from_seconds(1_893_456_000);
 
 /// A clock that is advanced by hand.
 pub(crate) struct ManualClock(Mutex<Duration>);
@@ -26,15 +27,14 @@ impl ManualClock {
         *self.0.lock().unwrap() += by;
     }
 
-    /// Unix seconds.
-    pub(crate) fn now(&self) -> i64 {
-        BEGIN + i64::try_from(self.monotonic().as_secs()).unwrap()
+    pub(crate) fn now(&self) -> Timestamp {
+        BEGIN + self.monotonic()
     }
 }
 
 impl Clock for ManualClock {
     fn wall(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(BEGIN.unsigned_abs()) + self.monotonic()
+        SystemTime::from(BEGIN) + self.monotonic()
     }
 
     fn monotonic(&self) -> Duration {

@@ -2,7 +2,6 @@
 
 use super::super::{HASHES, Plan};
 use super::{Bound, Report, float};
-use crate::output::time;
 
 /// The first signing may take so many times what the rate says: commits and looks between two batches.
 const SIGNING_BOUND: f64 = 1.25;
@@ -44,9 +43,7 @@ impl Report {
                 cycle.old_left == 0 && cycle.replaced_at < cycle.first_next_update,
                 format!(
                     "all are replaced before the first nextUpdate, {}: {} left at {}",
-                    time(cycle.first_next_update),
-                    cycle.old_left,
-                    time(cycle.replaced_at)
+                    cycle.first_next_update, cycle.old_left, cycle.replaced_at
                 ),
             ),
             bound(
@@ -154,8 +151,8 @@ mod tests {
         let plan = Plan::of(&args, Duration::from_secs(10));
         let cycle = Cycle {
             old_left: 0,
-            first_next_update: 1_700_000_900,
-            replaced_at: 1_700_000_400,
+            first_next_update: Timestamp::from_seconds(1_700_000_900),
+            replaced_at: Timestamp::from_seconds(1_700_000_400),
             least_left_seconds: float(plan.validity.as_secs()) * 0.6,
             operations_in_all: 404_100,
             signed_in_all: 202_000.0,

@@ -1,7 +1,6 @@
 //! The report as people read it.
 
 use super::{Phase, Report, float};
-use crate::output::time;
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -111,8 +110,7 @@ impl Report {
             ),
             format!(
                 "window              the first response ends {}, the last was replaced {}",
-                time(cycle.first_next_update),
-                time(cycle.replaced_at)
+                cycle.first_next_update, cycle.replaced_at
             ),
             format!(
                 "a day of refresh 1d {:.0} operations ({:.1}/s), {:.0} s of the worker's CPU, {:.3} % of one core (computed)",

@@ -5,6 +5,7 @@ mod lines;
 
 use std::time::Duration;
 
+use assay_types::Timestamp;
 use serde::Serialize;
 
 use super::floor::Floor;
@@ -76,15 +77,15 @@ pub(super) struct Statuses {
     p99_ms: f64,
 }
 
-/// The refresh against its window. Times are Unix seconds.
+/// The refresh against its window.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Cycle {
     /// Responses of the first signing that were never replaced.
     pub(super) old_left: u64,
     /// When the first of them ended, or would have.
-    pub(super) first_next_update: i64,
+    pub(super) first_next_update: Timestamp,
     /// When the last of them had been replaced.
-    pub(super) replaced_at: i64,
+    pub(super) replaced_at: Timestamp,
     /// What any response had left at least, as the signer counts, seconds.
     pub(super) least_left_seconds: f64,
     /// Since the signer's start.

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use assay_console::failure::{Exit, Failure, Outcome};
 use assay_console::output::{self, Column, Output};
-use assay_decision::{facts, unix};
+use assay_decision::facts;
 use assay_operator::installation::Installation;
 use assay_policy::{
-    Approval, Bundle, Facts, Field, HashAlgorithm, Issuer, Profile, Refusal, decide, explain,
-    fields,
+    Approval, Bundle, Facts, Field, Issuer, Profile, Refusal, decide, explain, fields,
 };
+use assay_types::{Digest, Timestamp};
 use clap::Args;
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ pub(crate) struct ExplainArgs {
 
     /// Hash of the signature over the SCEP message that brings the CSR
     #[arg(long, value_name = "HASH", default_value = "sha256", value_parser = hash)]
-    message_hash: HashAlgorithm,
+    message_hash: Digest,
 }
 
 pub(super) fn run(args: &ExplainArgs, dir: Option<&Path>, out: Output) -> Outcome {
@@ -108,12 +108,9 @@ fn time(text: &str) -> Result<SystemTime, String> {
         .map_err(|_| "wanted a time such as 2027-02-01 or 2027-02-01T12:00:00Z".to_owned())
 }
 
-fn hash(text: &str) -> Result<HashAlgorithm, String> {
-    assay_decision::named_hash(text).ok_or_else(|| {
-        let known: Vec<&str> = HashAlgorithm::ALL
-            .iter()
-            .map(|hash| hash.as_str())
-            .collect();
+fn hash(text: &str) -> Result<Digest, String> {
+    Digest::named(text).ok_or_else(|| {
+        let known: Vec<&str> = Digest::ALL.iter().map(|hash| hash.as_str()).collect();
         format!("wanted one of {}", known.join(", "))
     })
 }
@@ -171,8 +168,8 @@ impl Explained {
         let certificate = decide(profile, facts).ok().map(|permit| Certificate {
             subject: permit.subject().to_string(),
             sans: permit.sans().iter().map(ToString::to_string).collect(),
-            not_before: output::time(unix(not_before)),
-            not_after: output::time(unix(not_after)),
+            not_before: Timestamp::from(not_before).to_string(),
+            not_after: Timestamp::from(not_after).to_string(),
             crl_distribution_points: profile.crl_distribution_points().to_vec(),
             ca_issuers: profile.ca_issuers().to_vec(),
             ocsp: profile.ocsp().to_vec(),
@@ -192,7 +189,7 @@ impl Explained {
         Self {
             profile: profile.name().to_string(),
             version: profile.version(),
-            at: output::time(unix(facts.now)),
+            at: Timestamp::from(facts.now).to_string(),
             outcome,
             fields: fields(profile, facts).iter().map(FieldView::from).collect(),
             certificate,

@@ -7,6 +7,7 @@ use assay_console::failure::{Failure, Outcome};
 use assay_console::progress::Progress;
 use assay_decision::{Evidence, Flip, Prospect, Verdict, decide_under};
 use assay_policy::{Bundle, Claims, Grant};
+use assay_types::TimestampMillis;
 
 use super::record::{Fault, Line, Records};
 
@@ -69,7 +70,7 @@ impl Counts {
 /// A request that fares otherwise.
 pub(super) struct Flipped {
     pub(super) sequence: u64,
-    pub(super) decided_ms: i64,
+    pub(super) decided_ms: TimestampMillis,
     pub(super) profile: String,
     pub(super) flip: Flip,
     /// What it was authorised for.

@@ -1,7 +1,7 @@
 //! What flips: totals by profile, by rule, and the requests themselves.
 
 use assay_console::failure::Outcome;
-use assay_console::output::{self, Column, Output};
+use assay_console::output::{Column, Output};
 use assay_decision::Flip;
 use serde::Serialize;
 
@@ -181,7 +181,7 @@ impl From<&Flipped> for FlipRow {
         } = flipped;
         Self {
             sequence: *sequence,
-            decided_at: output::time(decided_ms.div_euclid(1000)),
+            decided_at: decided_ms.seconds().to_string(),
             profile: profile.clone(),
             flip: word(*flip),
             rule_then: rule_then.clone(),
