@@ -19,7 +19,7 @@ use assay_tests::process::Service;
 use assay_tests::store;
 use assay_tests::tiers::Tiers;
 use assay_tests::wait;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use tokio::process::Command;
@@ -127,11 +127,11 @@ impl Witness {
         Ok(Self { private, key })
     }
 
-    fn cosign(&self, time: u64, text: &str) -> Result<String> {
+    fn cosign(&self, time: Timestamp, text: &str) -> Result<String> {
         let message = cosigned(time, text);
         let signed =
             Signer::new_without_digest(&self.private)?.sign_oneshot_to_vec(message.as_bytes())?;
-        let octets = [time.to_be_bytes().as_slice(), &signed].concat();
+        let octets = [time.seconds().to_be_bytes().as_slice(), &signed].concat();
         Ok(Signature::new(&self.key, octets).to_string())
     }
 }
@@ -174,10 +174,14 @@ async fn heads_follow_the_records_and_continue_each_other_over_a_restart() -> Re
     // Idle, the head stays: a witness may cosign it.
     let (note, head) = log.head().await?;
     let size = head.size;
-    let line = witness.cosign(1_800_000_000, note.text())?;
+    let time = Timestamp::from_seconds(1_800_000_000);
+    let line = witness.cosign(time, note.text())?;
     for (wrong, size) in [
-        (Witness::new(WITNESS)?.cosign(1, note.text())?, size),
-        (witness.cosign(1, &note.text().replacen('a', "b", 1))?, size),
+        (Witness::new(WITNESS)?.cosign(time, note.text())?, size),
+        (
+            witness.cosign(time, &note.text().replacen('a', "b", 1))?,
+            size,
+        ),
         (line.clone(), size + 1_000),
     ] {
         let request = AddCosignatureRequest { size, line: wrong };
@@ -194,7 +198,7 @@ async fn heads_follow_the_records_and_continue_each_other_over_a_restart() -> Re
     let proven = receipt.verify(&log.key, &certificate)?;
     assert_eq!(proven, head);
     let note = Note::from_str(&receipt.checkpoint)?;
-    assert_eq!(witness.key.verify(&note)?, Some(1_800_000_000));
+    assert_eq!(witness.key.verify(&note)?, Some(time));
     assert!(receipt.verify(&log.key, b"another").is_err());
     assert!(log.receipt("0102030405").await.is_err());
     Ok(())

@@ -10,7 +10,7 @@ use assay_audit::note::{
     Algorithm, KeyError, Note, NoteError, Signature, SignatureError, VerifierKey, cosigned,
 };
 use assay_audit::{Checkpoint, CheckpointError};
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
@@ -72,9 +72,9 @@ impl Log {
         Signature::new(&self.key, octets)
     }
 
-    fn cosign(&self, time: u64, text: &str) -> Signature {
+    fn cosign(&self, time: Timestamp, text: &str) -> Signature {
         let line = self.sign(&cosigned(time, text));
-        let octets = [&time.to_be_bytes()[..], line.octets()].concat();
+        let octets = [&time.seconds().to_be_bytes()[..], line.octets()].concat();
         Signature::new(&self.key, octets)
     }
 }
@@ -227,13 +227,14 @@ fn a_cosignature_tells_its_time_and_covers_it() {
         "a key of another type has another id"
     );
     let text = checkpoint(3).to_string();
-    let lines = vec![log.sign(&text), witness.cosign(1_700_000_000, &text)];
+    let time = Timestamp::from_seconds(1_700_000_000);
+    let lines = vec![log.sign(&text), witness.cosign(time, &text)];
     let note: Note = Note::new(&text, lines)
         .unwrap()
         .to_string()
         .parse()
         .unwrap();
-    assert_eq!(witness.key.verify(&note), Ok(Some(1_700_000_000)));
+    assert_eq!(witness.key.verify(&note), Ok(Some(time)));
     let mut octets = note.signatures()[1].octets().to_vec();
     octets[7] ^= 1;
     let later = Signature::new(&witness.key, octets);

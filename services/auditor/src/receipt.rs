@@ -7,7 +7,6 @@ use assay_audit::{Event, Receipt};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
-use assay_types::Timestamp;
 use clap::Args;
 use openssl::x509::X509;
 use serde::Serialize;
@@ -120,11 +119,9 @@ fn cosignature(witness: &VerifierKey, note: &Note) -> Outcome<Cosigned> {
         .map_err(|failure| {
             failure.next("fetch the receipt again after `assay audit cosign` went to that witness")
         })?;
-    let seconds = time.and_then(|time| i64::try_from(time).ok());
-    let at = seconds.map(Timestamp::from_seconds);
     Ok(Cosigned {
         witness: witness.name().to_owned(),
-        at: at.map(|at| at.to_string()).unwrap_or_default(),
+        at: time.map(|time| time.to_string()).unwrap_or_default(),
     })
 }
 

@@ -9,6 +9,7 @@ use assay_audit::note::{Note, VerifierKey, cosigned};
 use assay_tests::installation::{Installation, pem};
 use assay_tests::tool;
 use assay_tests::wait;
+use assay_types::Timestamp;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 use tempfile::TempDir;
@@ -84,7 +85,8 @@ async fn a_cosignature_comes_back_and_holds_for_openssl_and_for_receipts_offline
         .octets()
         .split_first_chunk()
         .context("a cosignature has a time")?;
-    let message = cosigned(u64::from_be_bytes(*time), note.text());
+    let time = Timestamp::from_seconds(i64::from_be_bytes(*time));
+    let message = cosigned(time, note.text());
     assert!(openssl_verifies(&public, message.as_bytes(), octets).await?);
 
     is_whole(&installation, &trust, &witness)?;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use assay_audit::note::{Signature, VerifierKey};
+use assay_types::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -21,7 +22,7 @@ async fn a_rollback_and_a_fork_are_refused_also_after_a_kill() -> Result<()> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let line = Signature::from_str(answer.text().trim_end())?;
     let time = key.verify_line(log.note(5)?.text(), &line)?;
-    ensure!(time.is_some_and(|time| time > 1_700_000_000));
+    ensure!(time.is_some_and(|time| time > Timestamp::from_seconds(1_700_000_000)));
 
     witness.kill().await?;
     let url = witness.start(&log.key.to_string()).await?;

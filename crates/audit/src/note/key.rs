@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use assay_types::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openssl::hash::MessageDigest;
@@ -154,11 +155,11 @@ impl VerifierKey {
         [a, b, c, d]
     }
 
-    /// The key's one signature in the note, verified; for a cosignature with its time, Unix seconds.
+    /// The key's one signature in the note, verified; for a cosignature with its time.
     ///
     /// # Errors
     /// [`SignatureError`].
-    pub fn verify(&self, note: &Note) -> Result<Option<u64>, SignatureError> {
+    pub fn verify(&self, note: &Note) -> Result<Option<Timestamp>, SignatureError> {
         let mut by_it = note.signatures().iter().filter(|line| line.is_by(self));
         let signature = by_it.next().ok_or(SignatureError::Missing)?;
         if by_it.next().is_some() {
@@ -175,7 +176,7 @@ impl VerifierKey {
         &self,
         text: &str,
         signature: &Signature,
-    ) -> Result<Option<u64>, SignatureError> {
+    ) -> Result<Option<Timestamp>, SignatureError> {
         if !signature.is_by(self) {
             return Err(SignatureError::Missing);
         }
@@ -188,7 +189,8 @@ impl VerifierKey {
                     .octets()
                     .split_first_chunk::<TIME>()
                     .ok_or(SignatureError::Wrong)?;
-                let time = u64::from_be_bytes(*time);
+                let seconds = i64::try_from(u64::from_be_bytes(*time));
+                let time = Timestamp::from_seconds(seconds.map_err(|_| SignatureError::Wrong)?);
                 (Some(time), octets, cosigned(time, text))
             }
         };
@@ -212,9 +214,10 @@ impl VerifierKey {
     }
 }
 
-/// What a witness signs at `time`, Unix seconds (C2SP tlog-cosignature).
-pub fn cosigned(time: u64, checkpoint: &str) -> String {
-    format!("cosignature/v1\ntime {time}\n{checkpoint}")
+/// What a witness signs at `time` (C2SP tlog-cosignature).
+pub fn cosigned(time: Timestamp, checkpoint: &str) -> String {
+    let seconds = time.seconds();
+    format!("cosignature/v1\ntime {seconds}\n{checkpoint}")
 }
 
 fn ed25519(public: &[u8]) -> Option<PKey<Public>> {

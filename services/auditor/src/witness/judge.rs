@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use assay_audit::note::{Note, Signature, VerifierKey};
 use assay_audit::tree::{Frontier, ProofError, verify_consistency};
 use assay_audit::{Checkpoint, CheckpointError, Submission, SubmissionError};
+use assay_types::Timestamp;
 
 use super::key::WitnessKey;
 use super::memory::Memory;
@@ -75,8 +76,8 @@ impl Witness {
         (origins.len(), memory.len())
     }
 
-    /// Judges the body of an add-checkpoint at `now`, Unix seconds. Blocks until the checkpoint is on disk.
-    pub(super) fn add_checkpoint(&self, body: &[u8], now: u64) -> Result<Cosigned, Refusal> {
+    /// Judges the body of an add-checkpoint at `now`. Blocks until the checkpoint is on disk.
+    pub(super) fn add_checkpoint(&self, body: &[u8], now: Timestamp) -> Result<Cosigned, Refusal> {
         let Submission { old, proof, note } =
             Submission::parse(body).map_err(Refusal::Malformed)?;
         let (checkpoint, note) = self.open(&note)?;

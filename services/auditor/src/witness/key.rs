@@ -9,6 +9,7 @@ use assay_audit::note::{Algorithm, Signature, VerifierKey, cosigned};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
+use assay_types::Timestamp;
 use clap::Args;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::sign::Signer;
@@ -121,14 +122,14 @@ impl WitnessKey {
         &self.public
     }
 
-    /// The line of a cosignature at `time`, Unix seconds, on the text of a checkpoint.
+    /// The line of a cosignature at `time` on the text of a checkpoint.
     pub(super) fn cosign(
         &self,
-        time: u64,
+        time: Timestamp,
         text: &str,
     ) -> Result<Signature, openssl::error::ErrorStack> {
         let mut signer = Signer::new_without_digest(&self.private)?;
-        let mut octets = time.to_be_bytes().to_vec();
+        let mut octets = time.seconds().to_be_bytes().to_vec();
         octets.extend(signer.sign_oneshot_to_vec(cosigned(time, text).as_bytes())?);
         Ok(Signature::new(&self.public, octets))
     }
@@ -150,9 +151,11 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let key = WitnessKey::read(&args.out).unwrap();
         assert_eq!(key.public().name(), "witness.example/a");
-        let line = key.cosign(7, "log\n1\nroot\n").unwrap();
+        let line = key
+            .cosign(Timestamp::from_seconds(7), "log\n1\nroot\n")
+            .unwrap();
         let time = key.public().verify_line("log\n1\nroot\n", &line);
-        assert_eq!(time.unwrap(), Some(7));
+        assert_eq!(time.unwrap(), Some(Timestamp::from_seconds(7)));
         assert!(key.public().verify_line("log\n2\nroot\n", &line).is_err());
 
         run(&args, Output::new(true)).unwrap_err();

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use assay_audit::MAX_SUBMISSION;
 use assay_console::failure::{Failure, OrFail, Outcome};
@@ -184,9 +184,7 @@ async fn respond(
     };
     // It writes to the disk and waits for it.
     let judged = tokio::task::spawn_blocking(move || {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map(|now| now.as_secs()).unwrap_or_default();
-        witness.add_checkpoint(&body, now)
+        witness.add_checkpoint(&body, SystemTime::now().into())
     });
     match judged.await {
         Ok(Ok(Cosigned { checkpoint, line })) => {

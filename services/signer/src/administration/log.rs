@@ -8,7 +8,7 @@ use assay_proto::v1::{
     GetReceiptReply, GetReceiptRequest, ProveConsistencyReply, ProveConsistencyRequest,
 };
 use assay_store::CheckpointRow;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 
 use super::error::AdminError;
 use super::{AdministrationService, wire};
@@ -87,7 +87,13 @@ pub(super) async fn cosign(
         .add_cosignature(size, witness.name().to_owned(), signature.to_string())
         .await?
         .ok_or_else(gone)?;
-    tracing::info!(size, witness = witness.name(), time, actor, "cosigned");
+    tracing::info!(
+        size,
+        witness = witness.name(),
+        time = time.map(Timestamp::seconds),
+        actor,
+        "cosigned"
+    );
     Ok(AddCosignatureReply { cosignatures })
 }
 

@@ -1,10 +1,11 @@
 use std::convert::Infallible;
 use std::path::Path;
+use std::time::Duration;
 
 use assay_audit::note::Algorithm;
 use assay_audit::tree::{Nodes, consistency_proof};
 use assay_console::output::Output;
-use assay_types::Hash;
+use assay_types::{Hash, Timestamp};
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 
@@ -12,6 +13,10 @@ use super::super::key::{self, KeyArgs};
 use super::*;
 
 const ORIGIN: &str = "log.example/one";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds)
+}
 
 /// A log of our own: leaves and a key.
 struct Log {
@@ -103,12 +108,13 @@ fn a_log_that_grows_is_cosigned_at_each_size_across_restarts() {
     for size in [0, 1, 2, 2, 7, 8, 31, 32, 40] {
         // Each time anew, as after a crash.
         let witness = witness(dir.path(), &[&log]);
-        let made = witness.add_checkpoint(&log.body(old, size), 1_000 + size);
+        let now = at(1_000) + Duration::from_secs(size);
+        let made = witness.add_checkpoint(&log.body(old, size), now);
         let Cosigned { checkpoint, line } = made.unwrap();
         assert_eq!(checkpoint.size, size);
         let text = log.note(size).text().to_owned();
         let time = witness.key().verify_line(&text, &line).unwrap();
-        assert_eq!(time, Some(1_000 + size));
+        assert_eq!(time, Some(now));
         old = size;
     }
 }
@@ -119,10 +125,10 @@ fn what_contradicts_an_earlier_checkpoint_is_never_cosigned() {
     let log = Log::new(ORIGIN, 40);
     let fork = log.forked(5);
     let first = witness(dir.path(), &[&log]);
-    first.add_checkpoint(&log.body(0, 20), 1).unwrap();
+    first.add_checkpoint(&log.body(0, 20), at(1)).unwrap();
     drop(first);
     let witness = witness(dir.path(), &[&log]);
-    let refused = |body: &[u8]| witness.add_checkpoint(body, 2).unwrap_err();
+    let refused = |body: &[u8]| witness.add_checkpoint(body, at(2)).unwrap_err();
     // Back to fewer records, whatever is said of the old size.
     for old in [0, 10, 19] {
         let refusal = refused(&log.body(old, 19));
@@ -145,7 +151,7 @@ fn what_contradicts_an_earlier_checkpoint_is_never_cosigned() {
     with_proof.splice(7..7, format!("{}\n", "A".repeat(43) + "=").into_bytes());
     let refusal = refused(&with_proof);
     assert!(matches!(refusal, Refusal::Inconsistent(_)), "{refusal}");
-    witness.add_checkpoint(&log.body(20, 40), 3).unwrap();
+    witness.add_checkpoint(&log.body(20, 40), at(3)).unwrap();
 }
 
 #[test]
@@ -154,7 +160,7 @@ fn only_a_log_that_is_watched_over_and_its_own_signature_count() {
     let log = Log::new(ORIGIN, 4);
     let (stranger, impostor) = (Log::new("log.example/two", 4), Log::new(ORIGIN, 4));
     let witness = witness(dir.path(), &[&log]);
-    let refused = |body: &[u8]| witness.add_checkpoint(body, 2).unwrap_err();
+    let refused = |body: &[u8]| witness.add_checkpoint(body, at(2)).unwrap_err();
     assert!(matches!(
         refused(&stranger.body(0, 4)),
         Refusal::UnknownLog(origin) if origin == "log.example/two"
@@ -189,7 +195,7 @@ fn foreign_signatures_are_passed_over_and_not_kept() {
         note,
     };
     witness
-        .add_checkpoint(body.to_body().as_bytes(), 1)
+        .add_checkpoint(body.to_body().as_bytes(), at(1))
         .unwrap();
     let state = dir.path().join("state");
     let kept = state.join(format!("{}.checkpoint", Hash::of(ORIGIN.as_bytes())));
@@ -203,7 +209,7 @@ fn a_memory_that_was_touched_or_is_in_use_is_refused() {
     let logs = [log.key.clone(), other.key];
     let state = dir.path().join("state");
     let first = witness(dir.path(), &[&log]);
-    first.add_checkpoint(&log.body(0, 4), 1).unwrap();
+    first.add_checkpoint(&log.body(0, 4), at(1)).unwrap();
     let failure = Memory::open(&state, &logs).err().unwrap().to_string();
     assert!(failure.contains("a witness that runs"), "{failure}");
     drop(first);
