@@ -91,11 +91,10 @@ async fn generate(args: &Generate) -> Outcome<Generated> {
 fn make_dir(path: &Path) -> Outcome {
     let made = DirBuilder::new().mode(0o700).create(path);
     made.map_err(|error| {
-        let next = match error.kind() {
-            ErrorKind::AlreadyExists => {
-                "nothing is ever overwritten: name another directory with --out"
-            }
-            _ => "see that the directory around it exists, is yours and has room",
+        let next = if error.kind() == ErrorKind::AlreadyExists {
+            "nothing is ever overwritten: name another directory with --out"
+        } else {
+            "see that the directory around it exists, is yours and has room"
         };
         let what = format!("cannot make the directory {}", path.display());
         Failure::usage(what).because(error).next(next)

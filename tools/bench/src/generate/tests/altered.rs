@@ -124,7 +124,7 @@ async fn noticed(own: &Own, trust: &Path, export: &Path) -> (By, String) {
     let report = verified(trust, export);
     let by = match report.verdict {
         Verdict::Proven => By::Nobody,
-        _ => By::Verification,
+        Verdict::Bad | Verdict::Incomplete => By::Verification,
     };
     (by, format!("{:?}", report.bad))
 }
