@@ -89,7 +89,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 bench() {
-    "$assay_bench" --dir "$dir/demo" "$@"
+    ASSAY_DIR=$dir/demo "$assay_bench" "$@"
 }
 
 start

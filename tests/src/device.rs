@@ -210,17 +210,10 @@ impl Device {
     pub fn on_curve(curve: Nid, challenge: &str) -> Result<Self> {
         let group = EcGroup::from_curve_name(curve)?;
         let device = Self::of_key(PKey::from_ec_key(EcKey::generate(&group)?)?)?;
-        Ok(device.knowing(challenge))
-    }
-
-    /// The same device with another challenge to open its replies by.
-    #[must_use]
-    pub fn knowing(&self, challenge: &str) -> Self {
-        Self {
-            key: self.key.clone(),
-            certificate: self.certificate.clone(),
+        Ok(Self {
             challenge: Some(Secret::new(challenge.to_owned())),
-        }
+            ..device
+        })
     }
 
     fn of_key(key: PKey<Private>) -> Result<Self> {

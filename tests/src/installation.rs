@@ -208,7 +208,9 @@ impl Installation {
     ///
     /// When it cannot be started, or does not end in time.
     pub async fn bench(&self, arguments: &[&str]) -> Result<Ran> {
-        self.run("assay-bench", arguments).await
+        let mut command = Command::new(binary("assay-bench")?);
+        command.args(arguments).arg("--dir").arg(&self.ready.dir);
+        tool::run(&mut command, &[]).await
     }
 
     async fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran> {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
@@ -234,38 +235,89 @@ fn no_library_and_no_service_links_a_tool() -> Result<()> {
     Ok(())
 }
 
-/// What parses messages of devices is the signer's alone: the frontend hands them on unread.
+/// The table of folders in ARCHITECTURE.md is in dependency order, and leaves no crate out.
 #[test]
-fn the_frontend_has_no_parser_of_messages() -> Result<()> {
-    let graph = MetadataCommand::new()
-        .manifest_path(root()?.join("Cargo.toml"))
-        .exec()?;
-    let nodes = &graph.resolve.as_ref().context("a build graph")?.nodes;
-    let frontend = graph
-        .workspace_packages()
-        .into_iter()
-        .find(|package| package.name == "assay-frontend")
-        .context("a frontend")?;
-    let mut linked = BTreeSet::from([&frontend.id]);
-    let mut open = vec![&frontend.id];
-    while let Some(id) = open.pop() {
-        let node = nodes.iter().find(|node| node.id == *id).context("a node")?;
-        for dependency in &node.deps {
-            let is_linked = dependency
-                .dep_kinds
-                .iter()
-                .any(|kind| kind.kind == DependencyKind::Normal);
-            if is_linked && linked.insert(&dependency.pkg) {
-                open.push(&dependency.pkg);
+fn each_crate_depends_only_on_rows_above_it() -> Result<()> {
+    let workspace = metadata()?;
+    let text = std::fs::read_to_string(root()?.join("ARCHITECTURE.md"))?;
+    let rows: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("/` |"))
+        .map(|(folder, _)| folder)
+        .collect();
+    let mut places = BTreeMap::new();
+    for package in workspace.workspace_packages() {
+        let folder = package.manifest_path.parent().context("a folder")?;
+        let folder = folder.strip_prefix(&workspace.workspace_root)?;
+        let place = rows.iter().position(|row| folder == *row);
+        let place = place.with_context(|| format!("{folder} has no row in ARCHITECTURE.md"))?;
+        places.insert(package.name.as_str(), place);
+    }
+    let mut wrong = Vec::new();
+    for package in workspace.workspace_packages() {
+        let own = places.get(package.name.as_str());
+        for dependency in &package.dependencies {
+            let is_built_in = dependency.kind != DependencyKind::Development;
+            let other = places.get(dependency.name.as_str());
+            if is_built_in && other.is_some() && other >= own {
+                wrong.push(format!("{} -> {}", package.name, dependency.name));
             }
         }
     }
-    let names: BTreeSet<&str> = linked.iter().map(|id| graph[*id].name.as_str()).collect();
+    assert!(wrong.is_empty(), "not above: {wrong:#?}");
+    Ok(())
+}
+
+/// What parses messages of devices is the signer's alone: the frontend hands them on unread.
+#[test]
+fn the_frontend_has_no_parser_of_messages() -> Result<()> {
+    let names = linked("assay-frontend")?;
     assert!(names.contains("assay-scep-http"), "{names:?}");
     for parser in ["assay-scep", "cms"] {
         assert!(!names.contains(parser), "the frontend links {parser}");
     }
     Ok(())
+}
+
+/// The auditor's program needs no service, no connection, no token and no store.
+#[test]
+fn the_auditor_builds_alone() -> Result<()> {
+    let names = linked("assay-auditor")?;
+    assert!(names.contains("assay-verify"), "{names:?}");
+    for absent in [
+        "assay-hsm",
+        "assay-issuance",
+        "assay-operator",
+        "assay-pkcs11",
+        "assay-proto",
+        "assay-runtime",
+        "assay-signer",
+        "assay-store",
+        "cryptoki",
+        "prost",
+        "rusqlite",
+        "rustls",
+        "tonic",
+    ] {
+        assert!(!names.contains(absent), "assay-audit links {absent}");
+    }
+    Ok(())
+}
+
+/// Names of the packages that a program of ours links when it is built alone, its own included. `cargo metadata` would
+/// give the features that the whole workspace asks for.
+fn linked(program: &str) -> Result<BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = Command::new(cargo)
+        .current_dir(root()?)
+        .args(["tree", "--package", program])
+        .args(["--edges", "normal", "--prefix", "none", "--locked"])
+        .output()?;
+    let said = String::from_utf8_lossy(&tree.stderr);
+    ensure!(tree.status.success(), "cargo tree: {said}");
+    let lines = String::from_utf8(tree.stdout)?;
+    let names = lines.lines().filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
 }
 
 #[test]

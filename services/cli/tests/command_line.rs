@@ -202,10 +202,77 @@ fn wrong_usage_is_told_before_anything_is_asked() -> Result<()> {
             "key-compromise",
         ),
         (&["request", "list", "--state", "lost"], "expired"),
+        (&["policy", "show", "0"], "0 is not in 1.."),
+        (
+            &["cert", "list", "--transaction", "über"],
+            "1 to 255 printable ASCII characters",
+        ),
+        (
+            &["audit", "list", "--transaction", &"a".repeat(256)],
+            "1 to 255 printable ASCII characters",
+        ),
     ] {
         let run = assay(arguments)?;
         assert_eq!(run.status.code(), Some(2), "{arguments:?}: {}", said(&run));
         assert!(said(&run).contains(told), "{arguments:?}: {}", said(&run));
+    }
+    Ok(())
+}
+
+/// A script whose variable is not set must not get, or act on, the whole list.
+#[test]
+fn an_empty_filter_is_wrong_usage() -> Result<()> {
+    let lists: [(&[&str], &[&str]); 8] = [
+        (
+            &["cert", "list"],
+            &[
+                "--profile",
+                "--subject",
+                "--san",
+                "--serial",
+                "--transaction",
+                "--page",
+            ],
+        ),
+        (
+            &["cert", "expiring"],
+            &["--profile", "--subject", "--san", "--page"],
+        ),
+        (
+            &["request", "list"],
+            &[
+                "--profile",
+                "--subject",
+                "--san",
+                "--serial",
+                "--transaction",
+                "--page",
+            ],
+        ),
+        (
+            &["challenge", "list"],
+            &["--profile", "--subject", "--san", "--serial", "--page"],
+        ),
+        (
+            &["inventory", "list", "--profile", "fleet"],
+            &["--serial", "--page"],
+        ),
+        (&["legacy", "list"], &["--profile", "--subject", "--page"]),
+        (&["policy", "history"], &["--profile", "--page"]),
+        (
+            &["audit", "list"],
+            &["--profile", "--serial", "--transaction", "--page"],
+        ),
+    ];
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().to_string_lossy();
+    for (command, filters) in lists {
+        for filter in filters {
+            let run = assay(&[&["--dir", &path], command, &[filter, ""]].concat())?;
+            assert_eq!(run.status.code(), Some(2), "{command:?} {filter}");
+            let said = said(&run);
+            assert!(said.contains(filter), "{command:?} {filter}: {said}");
+        }
     }
     Ok(())
 }

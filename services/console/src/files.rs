@@ -72,6 +72,25 @@ pub fn make_dir(path: &Path) -> Outcome {
         .or_fail(format!("cannot make the directory {}", path.display()))
 }
 
+/// Makes a directory that must not exist, closed to others; its parents are made where they are missing.
+///
+/// # Errors
+/// Something of that name exists, or the directory cannot be made.
+pub fn make_new_dir(path: &Path) -> Outcome {
+    if let Some(parent) = path.parent() {
+        make_dir(parent)?;
+    }
+    let made = fs::DirBuilder::new().mode(0o700).create(path);
+    made.map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            Failure::failed(format!("{} exists", path.display()))
+                .next("nothing is ever overwritten: name another directory")
+        } else {
+            Failure::failed(format!("cannot make the directory {}", path.display())).because(error)
+        }
+    })
+}
+
 /// Reads a whole file.
 ///
 /// # Errors
@@ -142,6 +161,22 @@ mod tests {
             "{failure}"
         );
         assert_eq!(fs::read(&path).unwrap(), b"first");
+    }
+
+    /// A link that leads nowhere is something of that name too.
+    #[test]
+    fn a_new_directory_is_never_one_that_exists() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("a/b"), dir.path().join("link"));
+        make_new_dir(&path).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [path, link] {
+            let failure = make_new_dir(&path).unwrap_err().to_string();
+            assert!(
+                failure.contains("exists\n  next: nothing is ever overwritten"),
+                "{failure}"
+            );
+        }
     }
 
     #[test]

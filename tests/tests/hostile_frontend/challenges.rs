@@ -1,6 +1,6 @@
-//! Challenges of others, spent ones, and one used many times at once.
+//! One challenge, used many times at once.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_tests::device::{Device, extension};
 
@@ -8,83 +8,6 @@ use crate::Scene;
 
 /// More at once than the signer works on at once.
 const PARALLEL_USES: usize = 100;
-
-#[tokio::test]
-async fn a_challenge_opens_no_other_profile_than_its_own() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    scene.installation.add_to_inventory(&["sensor-1"]).await?;
-    let device = Device::new()?;
-
-    let one_time = scene
-        .installation
-        .challenge("CN=sensor-1,O=Example", &[])
-        .await?;
-    let csr = device.csr("CN=sensor-1,O=Example", Some(&one_time), &[])?;
-    let message = device.pkcs_req(&scene.anchors, &csr).await?;
-    scene.refused("fleet", &device, &message).await?;
-
-    let fleet = scene.installation.ready().fleet_challenge.clone();
-    let csr = device.csr("CN=sensor-1,O=Example", Some(&fleet), &[])?;
-    let message = device.pkcs_req(&scene.anchors, &csr).await?;
-    scene.refused("devices", &device, &message).await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_challenge_of_another_device_or_of_nobody_is_refused() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    let device = Device::new()?;
-    let theirs = scene
-        .installation
-        .challenge("CN=sensor-2,O=Example", &[])
-        .await?;
-    for challenge in [
-        Some(theirs.as_str()),
-        Some("a-challenge-that-was-never-issued"),
-        Some(""),
-        None,
-    ] {
-        let csr = device.csr("CN=sensor-1,O=Example", challenge, &[])?;
-        let message = device.pkcs_req(&scene.anchors, &csr).await?;
-        scene
-            .refused("devices", &device, &message)
-            .await
-            .with_context(|| format!("{challenge:?}"))?;
-    }
-    // The refusals spent nothing of the device that the challenge belongs to.
-    let csr = device.csr("CN=sensor-2,O=Example", Some(&theirs), &[])?;
-    let message = device.pkcs_req(&scene.anchors, &csr).await?;
-    let (cert_rep, record) = scene.send("devices", &message).await?;
-    device
-        .read(&scene.anchors, &message, &cert_rep)
-        .await?
-        .certificate()?;
-    assert_eq!(record.kind(), "request.issued");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_spent_challenge_is_refused_for_another_csr() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    let challenge = scene
-        .installation
-        .challenge("CN=sensor-1,O=Example", &[])
-        .await?;
-    let device = Device::new()?;
-    let csr = device.csr("CN=sensor-1,O=Example", Some(&challenge), &[])?;
-    let message = device.pkcs_req(&scene.anchors, &csr).await?;
-    let (cert_rep, _) = scene.send("devices", &message).await?;
-    device
-        .read(&scene.anchors, &message, &cert_rep)
-        .await?
-        .certificate()?;
-
-    let thief = Device::new()?;
-    let csr = thief.csr("CN=sensor-1,O=Example", Some(&challenge), &[])?;
-    let message = thief.pkcs_req(&scene.anchors, &csr).await?;
-    scene.refused("devices", &thief, &message).await?;
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_hundred_parallel_uses_of_a_challenge_issue_one_certificate() -> Result<()> {

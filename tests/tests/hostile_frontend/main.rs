@@ -5,13 +5,11 @@
 mod challenges;
 mod credentials;
 mod messages;
-mod policy;
 
 use anyhow::{Context, Result, bail};
 use assay_proto::v1::pki_operation_reply::Outcome;
-use assay_scep::FailInfo;
 use assay_tests::audit::{Record, terminal};
-use assay_tests::device::{Anchors, Answer, Device, Message};
+use assay_tests::device::{Anchors, Message};
 use assay_tests::frontend::HostileFrontend;
 use assay_tests::installation::Installation;
 use assay_tests::metrics::Metrics;
@@ -57,26 +55,6 @@ impl Scene {
             hex::encode(sha256(&message.bytes))
         );
         Ok((cert_rep, record.clone()))
-    }
-
-    /// The message must be refused with badRequest by a named rule, and nothing must have been issued.
-    async fn refused(
-        &mut self,
-        profile: &str,
-        device: &Device,
-        message: &Message,
-    ) -> Result<Record> {
-        let before = self.issued().await?;
-        let (cert_rep, record) = self.send(profile, message).await?;
-        let answer = device.read(&self.anchors, message, &cert_rep).await?;
-        assert_eq!(answer, Answer::Refused(FailInfo::BadRequest));
-        assert_eq!(record.kind(), "request.refused", "{record:?}");
-        assert!(
-            !record.text("rule").is_empty(),
-            "a refusal names its rule: {record:?}"
-        );
-        assert_eq!(self.issued().await?, before);
-        Ok(record)
     }
 
     async fn issued(&mut self) -> Result<usize> {

@@ -8,6 +8,7 @@ use super::cpu::Pids;
 use super::report::{Latency, Report};
 use super::token::{self, TokenBench};
 use super::{keys, load, server};
+use crate::At;
 use crate::admin::Admin;
 use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
@@ -15,6 +16,9 @@ use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct EnrolBench {
+    #[command(flatten)]
+    pub(super) at: At,
+
     /// Requests to send, each with a key and a name of its own; making 1,000 keys takes minutes, once
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     requests: u32,
@@ -62,6 +66,7 @@ pub(super) async fn run(args: &EnrolBench, installation: &Installation, out: Out
     let failures = load::judge(sent, &loaded, &ca).await;
     let token = token::run(
         &TokenBench {
+            at: args.at.clone(),
             enrolments: args.token_enrolments,
             threads: None,
         },

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use assay_console::{failure, files, generated, output, program, progress};
 use assay_operator::{admin, installation, process};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::Outcome;
 use crate::installation::Installation;
@@ -36,16 +36,26 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "assay-bench", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
-    /// Directory of the installation [default: the current one, else ./assay-demo]
-    #[arg(long, global = true, env = "ASSAY_DIR", value_name = "DIR")]
-    dir: Option<PathBuf>,
-
     /// Print one JSON value instead of text
     #[arg(long, global = true)]
     json: bool,
 
     #[command(subcommand)]
     command: Command,
+}
+
+/// The installation that a subcommand measures, or keeps its keys in.
+#[derive(Debug, Clone, Args)]
+struct At {
+    /// Directory of the installation [default: the current one, else ./assay-demo]
+    #[arg(long, env = "ASSAY_DIR", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl At {
+    fn find(&self) -> Outcome<Installation> {
+        Installation::find(self.dir.as_deref())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,15 +88,14 @@ fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> Outcome {
     let out = Output::new(cli.json);
-    let installation = || Installation::find(cli.dir.as_deref());
     match cli.command {
         Command::Token(args) => {
-            let report = token::run(&args, &installation()?).await?;
+            let report = token::run(&args, &args.at.find()?).await?;
             out.one(&report, token::TokenReport::lines)
         }
-        Command::Enrol(args) => enrol::run(&args, &installation()?, out).await,
-        Command::Other(args) => other::run(&args, &installation()?, out).await,
-        Command::Refusals(args) => refusals::run(&args, &installation()?, out).await,
+        Command::Enrol(args) => enrol::run(&args, &args.at.find()?, out).await,
+        Command::Other(args) => other::run(&args, &args.at.find()?, out).await,
+        Command::Refusals(args) => refusals::run(&args, &args.at.find()?, out).await,
         Command::Ocsp(args) => ocsp::run(&args, out).await,
         Command::Generate(args) => generate::run(&args, out).await,
         Command::Completions(args) => generated::completions(&args, Cli::command(), out),

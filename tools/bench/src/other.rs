@@ -9,12 +9,16 @@ use serde::Serialize;
 use super::load::Sent;
 use super::report::Latency;
 use super::{keys, load, server};
+use crate::At;
 use crate::failure::Outcome;
 use crate::installation::Installation;
 use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct OtherBench {
+    #[command(flatten)]
+    pub(super) at: At,
+
     /// Its SCEP URL
     #[arg(long)]
     url: String,

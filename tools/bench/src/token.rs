@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::cpu;
 use super::settings::Signer;
+use crate::At;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::installation::Installation;
 use crate::progress::Progress;
@@ -26,6 +27,9 @@ const IN_FLIGHT: usize = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenBench {
+    #[command(flatten)]
+    pub(super) at: At,
+
     /// Enrolments' worth of operations (three each)
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) enrolments: u64,

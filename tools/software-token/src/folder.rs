@@ -1,10 +1,11 @@
 //! The configuration of a signer and the files that it names.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{Ca, People};
 
@@ -44,7 +45,7 @@ frontend_rate = 1000000
 /// Writes `signer.toml` into a folder, the certificates that it names and a key for challenges. `more` is appended to it.
 ///
 /// # Errors
-/// OpenSSL fails, or a file cannot be written.
+/// OpenSSL fails, or a file exists or cannot be written.
 pub fn write(
     folder: &Path,
     ca: &Ca,
@@ -61,22 +62,19 @@ pub fn write(
         &people.table(),
         more,
     ];
-    fs::write(folder.join("signer.toml"), text.concat())?;
+    create(&folder.join("signer.toml"), text.concat().as_bytes(), 0o644)?;
     for (person, pair) in people.all() {
         let pem = pair.certificate.to_pem()?;
-        fs::write(folder.join(format!("{person}.pem")), pem)?;
+        create(&folder.join(format!("{person}.pem")), &pem, 0o644)?;
     }
-    let path = folder.join("challenge.key");
-    fs::write(&path, challenge_key)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(())
+    create(&folder.join("challenge.key"), challenge_key, 0o600)
 }
 
 /// Writes the certificates of a CA into files that begin with `prefix`. Returns the tables for it, whose names begin with
 /// `table`, with keys by ids from `first` on.
 ///
 /// # Errors
-/// OpenSSL fails, or a file cannot be written.
+/// OpenSSL fails, or a file exists or cannot be written.
 pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) -> Result<String> {
     let mut certificates = String::new();
     let single = ca.ra_single.as_ref();
@@ -89,7 +87,7 @@ pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) ->
     .chain(single.map(|pair| ("ra_single", pair)))
     {
         let file = format!("{prefix}{}.pem", name.replace('_', "-"));
-        fs::write(folder.join(&file), pair.certificate.to_pem()?)?;
+        create(&folder.join(&file), &pair.certificate.to_pem()?, 0o644)?;
         certificates.push_str(&format!("{name} = \"{file}\"\n"));
     }
     let keys = ["ra-decrypt", "ra-sign", "ca-sign"];
@@ -99,6 +97,15 @@ pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) ->
     Ok(format!(
         "[{table}certificates]\n{certificates}[{table}keys]\n{keys}"
     ))
+}
+
+/// Writes a file that must not exist.
+fn create(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let file = options.open(path);
+    let written = file.and_then(|mut file| file.write_all(content));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn key(role: &str, id: u8) -> String {

@@ -76,7 +76,8 @@ impl People {
         })
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Pair)> {
+    /// Each person's name, with the key and the certificate.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Pair)> {
         self.0.iter().map(|(name, pair)| (*name, pair))
     }
 }

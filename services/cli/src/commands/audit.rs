@@ -18,11 +18,11 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::list::{PageArgs, RangeArgs};
+use super::list::{PageArgs, RangeArgs, filter, transaction};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// List records, newest first
+    /// List records, newest first; --json prints them as they are stored, with times in milliseconds since 1970
     List(ListArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     Cosign(cosign::CosignArgs),
@@ -36,16 +36,16 @@ pub(crate) struct ListArgs {
     kind: Option<String>,
 
     /// Only records that name this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     /// Only records that name the certificate with this serial number, hex, with or without colons
-    #[arg(long, default_value = "", hide_default_value = true)]
-    serial: String,
+    #[arg(long, value_parser = filter())]
+    serial: Option<String>,
 
     /// Only records that name this SCEP transaction
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
-    transaction: String,
+    #[arg(long, value_name = "ID", value_parser = transaction)]
+    transaction: Option<String>,
 
     #[command(flatten)]
     recorded: RangeArgs,
@@ -76,9 +76,9 @@ async fn list(args: ListArgs, installation: &Installation, out: Output) -> Outco
     let request = |page| ListAuditRequest {
         page,
         kind: args.kind.clone().unwrap_or_default(),
-        profile: args.profile.clone(),
-        serial: args.serial.clone(),
-        transaction_id: args.transaction.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
+        serial: args.serial.clone().unwrap_or_default(),
+        transaction_id: args.transaction.clone().unwrap_or_default(),
         recorded: args.recorded.into(),
     };
     let call = AdministrationClient::list_audit;

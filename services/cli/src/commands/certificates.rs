@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use openssl::x509::X509;
 use serde::Serialize;
 
-use super::list::{NameArgs, PageArgs, RangeArgs, named, time_text};
+use super::list::{NameArgs, PageArgs, RangeArgs, filter, named, time_text, transaction};
 use super::{expiring, revocation};
 
 #[derive(Debug, Subcommand)]
@@ -35,8 +35,8 @@ pub(crate) enum CertCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only certificates of this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     /// Only certificates in this state
     #[arg(long, value_parser = named::<CertificateState>())]
@@ -46,12 +46,12 @@ pub(crate) struct ListArgs {
     names: NameArgs,
 
     /// Only the certificate with this serial number, hex, with or without colons
-    #[arg(long, default_value = "", hide_default_value = true)]
-    serial: String,
+    #[arg(long, value_parser = filter())]
+    serial: Option<String>,
 
     /// Only certificates of this SCEP transaction
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
-    transaction: String,
+    #[arg(long, value_name = "ID", value_parser = transaction)]
+    transaction: Option<String>,
 
     #[command(flatten)]
     issued: RangeArgs,
@@ -85,12 +85,12 @@ pub(crate) async fn run(command: CertCommand, installation: &Installation, out: 
 async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
     let request = |page| ListCertificatesRequest {
         page,
-        profile: args.profile.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
         state: args.state.unwrap_or_default().into(),
-        subject: args.names.subject.clone(),
-        san: args.names.san.clone(),
-        serial: args.serial.clone(),
-        transaction_id: args.transaction.clone(),
+        subject: args.names.subject.clone().unwrap_or_default(),
+        san: args.names.san.clone().unwrap_or_default(),
+        serial: args.serial.clone().unwrap_or_default(),
+        transaction_id: args.transaction.clone().unwrap_or_default(),
         issued: args.issued.into(),
     };
     let call = AdministrationClient::list_certificates;

@@ -16,7 +16,7 @@ use assay_proto::v1::{
 };
 use clap::{Args, Subcommand};
 
-use super::list::{NameArgs, PageArgs, RangeArgs, named, time_text};
+use super::list::{NameArgs, PageArgs, RangeArgs, filter, named, time_text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChallengeCommand {
@@ -38,7 +38,7 @@ pub(crate) struct IssueArgs {
     #[arg(long, required_unless_present_any = ["from", "static_challenge"])]
     subject: Option<String>,
 
-    /// Subject alternative name that it allows: dns:, ip:, email:, uri: or upn:; repeat for more
+    /// Subject alternative name that it allows: dns:, ip:, email:, uri:, upn: or other:; repeat for more
     #[arg(long = "san", value_name = "TYPE:VALUE", requires = "subject")]
     sans: Vec<String>,
 
@@ -58,8 +58,8 @@ pub(crate) struct IssueArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only challenges for this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     /// Only challenges in this state
     #[arg(long, value_parser = named::<ChallengeState>())]
@@ -69,8 +69,8 @@ pub(crate) struct ListArgs {
     names: NameArgs,
 
     /// Only the challenge that was spent on the certificate with this serial number, hex
-    #[arg(long, default_value = "", hide_default_value = true)]
-    serial: String,
+    #[arg(long, value_parser = filter())]
+    serial: Option<String>,
 
     #[command(flatten)]
     issued: RangeArgs,
@@ -142,11 +142,11 @@ fn request(args: IssueArgs) -> Outcome<IssueChallengesRequest> {
 async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
     let request = |page| ListChallengesRequest {
         page,
-        profile: args.profile.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
         state: args.state.unwrap_or_default().into(),
-        subject: args.names.subject.clone(),
-        san: args.names.san.clone(),
-        serial: args.serial.clone(),
+        subject: args.names.subject.clone().unwrap_or_default(),
+        san: args.names.san.clone().unwrap_or_default(),
+        serial: args.serial.clone().unwrap_or_default(),
         issued: args.issued.into(),
     };
     let call = AdministrationClient::list_challenges;

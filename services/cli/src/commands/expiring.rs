@@ -13,7 +13,7 @@ use assay_proto::v1::{
 use clap::Args;
 use serde::Serialize;
 
-use super::list::{FromArgs, Listed, NameArgs, fetch, time_text};
+use super::list::{FromArgs, Listed, NameArgs, fetch, filter, time_text};
 
 const EXAMPLES: &str = "\
 Certificates that were renewed are left out, as are those that are revoked or on hold. Renewed means by their holder, under the \
@@ -35,8 +35,8 @@ pub(crate) struct ExpiringArgs {
     within: Duration,
 
     /// Only certificates of this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     #[command(flatten)]
     names: NameArgs,
@@ -94,12 +94,12 @@ async fn certificates(args: &ExpiringArgs, admin: &mut Admin) -> Outcome<Listed<
     let page = async |page: PageRequest| {
         let request = ListExpiringRequest {
             page: Some(page),
-            profile: args.profile.clone(),
+            profile: args.profile.clone().unwrap_or_default(),
             within: Some(args.within.into()),
             renewed: args.renewed,
             expired: args.expired,
-            subject: args.names.subject.clone(),
-            san: args.names.san.clone(),
+            subject: args.names.subject.clone().unwrap_or_default(),
+            san: args.names.san.clone().unwrap_or_default(),
         };
         let call = AdministrationClient::list_expiring;
         let reply = admin.call(request, call).await?;
@@ -110,7 +110,7 @@ async fn certificates(args: &ExpiringArgs, admin: &mut Admin) -> Outcome<Listed<
         });
         Ok((rows.collect(), reply.page))
     };
-    fetch(limit, args.from.token.clone(), page).await
+    fetch(limit, args.from.token.clone().unwrap_or_default(), page).await
 }
 
 fn seconds(time: Option<Timestamp>) -> i64 {
@@ -120,7 +120,7 @@ fn seconds(time: Option<Timestamp>) -> i64 {
 /// Whether any will end that was not renewed.
 async fn summarise(args: &ExpiringArgs, admin: &mut Admin, out: Output) -> Outcome<bool> {
     let request = CountExpiringRequest {
-        profile: args.profile.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
         within: Some(args.within.into()),
     };
     let reply = admin
@@ -138,11 +138,11 @@ async fn summarise(args: &ExpiringArgs, admin: &mut Admin, out: Output) -> Outco
 impl ExpiringArgs {
     /// Says it of an empty list.
     fn nothing(&self) -> String {
-        let of = match self.profile.as_str() {
-            "" => String::new(),
-            profile => format!(" of profile {profile}"),
+        let of = match &self.profile {
+            None => String::new(),
+            Some(profile) => format!(" of profile {profile}"),
         };
-        let named = if self.names.subject.is_empty() && self.names.san.is_empty() {
+        let named = if self.names.subject.is_none() && self.names.san.is_none() {
             ""
         } else {
             " of this name"
@@ -152,7 +152,7 @@ impl ExpiringArgs {
         } else {
             " without having been renewed"
         };
-        let further = if self.from.token.is_empty() {
+        let further = if self.from.token.is_none() {
             ""
         } else {
             " further"

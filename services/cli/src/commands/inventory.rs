@@ -17,7 +17,7 @@ use assay_proto::v1::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::list::{PageArgs, RangeArgs, named, time_text};
+use super::list::{PageArgs, RangeArgs, filter, named, time_text};
 
 /// Names sent in one call, which is all or none: well below a megabyte of names of usual length.
 const BATCH: usize = 10_000;
@@ -64,8 +64,8 @@ pub(crate) struct ListArgs {
     state: Option<InventoryState>,
 
     /// Only the name that the certificate with this serial number was issued for, hex
-    #[arg(long, default_value = "", hide_default_value = true)]
-    serial: String,
+    #[arg(long, value_parser = filter())]
+    serial: Option<String>,
 
     #[command(flatten)]
     added: RangeArgs,
@@ -159,7 +159,7 @@ async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
         page,
         profile: args.profile.clone(),
         state: args.state.unwrap_or_default().into(),
-        serial: args.serial.clone(),
+        serial: args.serial.clone().unwrap_or_default(),
         added: args.added.into(),
     };
     let call = AdministrationClient::list_inventory;

@@ -8,7 +8,7 @@ use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{LegacyUse, ListLegacyReply, ListLegacyRequest};
 use clap::{Args, Subcommand};
 
-use super::list::{PageArgs, RangeArgs, time_text};
+use super::list::{PageArgs, RangeArgs, filter, time_text};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LegacyCommand {
@@ -19,12 +19,12 @@ pub(crate) enum LegacyCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only devices of this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     /// Only the device with this subject, RFC 4514
-    #[arg(long, default_value = "", hide_default_value = true)]
-    subject: String,
+    #[arg(long, value_parser = filter())]
+    subject: Option<String>,
 
     #[command(flatten)]
     last: RangeArgs,
@@ -42,8 +42,8 @@ pub(crate) async fn run(
     let admin = Admin::connect(installation).await?;
     let request = |page| ListLegacyRequest {
         page,
-        profile: args.profile.clone(),
-        subject: args.subject.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
+        subject: args.subject.clone().unwrap_or_default(),
         last: args.last.into(),
     };
     let call = AdministrationClient::list_legacy;

@@ -7,8 +7,9 @@ use assay_console::output::{self, Column, Output};
 use assay_operator::admin::{Admin, Client};
 use assay_proto::v1::{PageReply, PageRequest, TimeRange};
 use assay_proto::{MAX_PAGE, Named, Timestamp};
+use assay_scep::{Limits, TransactionId};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tonic::{Request, Response, Status};
 
@@ -25,13 +26,8 @@ pub(crate) struct PageArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FromArgs {
     /// Continue a list where it stopped: the token that it ended with. Repeat the filters
-    #[arg(
-        long = "page",
-        value_name = "TOKEN",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(super) token: String,
+    #[arg(long = "page", value_name = "TOKEN", value_parser = filter())]
+    pub(super) token: Option<String>,
 }
 
 /// A filter by time.
@@ -50,17 +46,12 @@ pub(crate) struct RangeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NameArgs {
     /// Only what has this subject, RFC 4514
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(super) subject: String,
+    #[arg(long, value_parser = filter())]
+    pub(super) subject: Option<String>,
 
-    /// Only what has this subject alternative name: dns:, ip:, email:, uri: or upn:
-    #[arg(
-        long,
-        value_name = "TYPE:VALUE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(super) san: String,
+    /// Only what has this subject alternative name: dns:, ip:, email:, uri:, upn: or other:
+    #[arg(long, value_name = "TYPE:VALUE", value_parser = filter())]
+    pub(super) san: Option<String>,
 }
 
 /// Rows of one list, from one page or several.
@@ -80,7 +71,12 @@ impl PageArgs {
         rows: impl Fn(A) -> (Vec<T>, Option<PageReply>),
     ) -> Outcome<Listed<T>> {
         let page = async |page| Ok(rows(admin.call(request(Some(page)), &call).await?));
-        fetch(self.limit as usize, self.from.token, page).await
+        fetch(
+            self.limit as usize,
+            self.from.token.unwrap_or_default(),
+            page,
+        )
+        .await
     }
 }
 
@@ -128,6 +124,23 @@ impl<T> Listed<T> {
 impl From<RangeArgs> for Option<TimeRange> {
     fn from(RangeArgs { from, to }: RangeArgs) -> Self {
         (from.is_some() || to.is_some()).then_some(TimeRange { from, to })
+    }
+}
+
+/// A filter by text. An empty one, as from a variable that is not set, would list everything, and is refused.
+pub(super) fn filter() -> impl TypedValueParser<Value = String> {
+    NonEmptyStringValueParser::new()
+}
+
+/// A filter by transaction: a value that a SCEP message can have.
+pub(super) fn transaction(text: &str) -> Result<String, String> {
+    let limits = Limits::default();
+    match TransactionId::new(text, &limits) {
+        Some(id) => Ok(id.as_str().to_owned()),
+        None => Err(format!(
+            "a transactionID has 1 to {} printable ASCII characters",
+            limits.transaction_id
+        )),
     }
 }
 

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use openssl::x509::X509Req;
 use serde::Serialize;
 
-use super::list::{NameArgs, PageArgs, RangeArgs, time_text};
+use super::list::{NameArgs, PageArgs, RangeArgs, filter, time_text, transaction};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {
@@ -34,19 +34,19 @@ pub(crate) struct ListArgs {
     state: RequestState,
 
     /// Only requests for this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     #[command(flatten)]
     names: NameArgs,
 
     /// Only the request that the certificate with this serial number was issued for, hex
-    #[arg(long, default_value = "", hide_default_value = true)]
-    serial: String,
+    #[arg(long, value_parser = filter())]
+    serial: Option<String>,
 
     /// Only requests of this SCEP transaction
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
-    transaction: String,
+    #[arg(long, value_name = "ID", value_parser = transaction)]
+    transaction: Option<String>,
 
     #[command(flatten)]
     created: RangeArgs,
@@ -104,12 +104,12 @@ pub(crate) async fn run(
 async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
     let request = |page| ListRequestsRequest {
         page,
-        profile: args.profile.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
         state: args.state.into(),
-        subject: args.names.subject.clone(),
-        san: args.names.san.clone(),
-        serial: args.serial.clone(),
-        transaction_id: args.transaction.clone(),
+        subject: args.names.subject.clone().unwrap_or_default(),
+        san: args.names.san.clone().unwrap_or_default(),
+        serial: args.serial.clone().unwrap_or_default(),
+        transaction_id: args.transaction.clone().unwrap_or_default(),
         created: args.created.into(),
     };
     let call = AdministrationClient::list_requests;

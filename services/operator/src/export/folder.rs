@@ -32,7 +32,7 @@ impl Folder {
                 "another export to the same place is on its way, or one was cut off: then remove it",
             ));
         }
-        files::make_dir(&partial)?;
+        files::make_new_dir(&partial)?;
         Ok(Self {
             name: name.to_owned(),
             dirs: BTreeSet::from([partial.clone()]),

@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use assay_scep::FailInfo;
-use der::Encode;
-use der::asn1::{Ia5String, OctetString};
-use der::oid::AssociatedOid;
 use openssl::bn::BigNum;
 use openssl::x509::X509;
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::support::{
-    DEVICES, Device, FLEET, PKCS_REQ, RENEWAL_REQ, Setup, Stand, changed, subject,
+    DEVICES, Device, FLEET, PKCS_REQ, RENEWAL_REQ, Setup, Stand, changed, dns_names, subject,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -99,7 +93,7 @@ async fn a_renewal_of_other_names_or_under_another_profile_or_a_wrong_challenge_
     let holder = device.holding(&certificate);
     let own = new.csr(&subject("pump-1"), None);
     let other_name = new.csr(&subject("pump-2"), None);
-    let names = dns_name("pump-1.example.com");
+    let names = dns_names(&["pump-1.example.com"]);
     let one_more_name = new.csr_with(&subject("pump-1"), None, &[names]);
     let guessed = new.csr(&subject("pump-1"), Some("guessed"));
     for (profile, csr, rule) in [
@@ -124,17 +118,6 @@ async fn a_renewal_of_other_names_or_under_another_profile_or_a_wrong_challenge_
     assert_eq!(fail_info, FailInfo::BadRequest);
     let message = new.message(&stand.ca, PKCS_REQ, &csr).await;
     stand.send(&new, &message).await.certificate();
-}
-
-/// A whole DER Extension (RFC 5280 section 4.2.1.6).
-fn dns_name(name: &str) -> Vec<u8> {
-    let name = GeneralName::DnsName(Ia5String::new(name).unwrap());
-    let extension = Extension {
-        extn_id: SubjectAltName::OID,
-        critical: false,
-        extn_value: OctetString::new(SubjectAltName(vec![name]).to_der().unwrap()).unwrap(),
-    };
-    extension.to_der().unwrap()
 }
 
 /// The policy in force runs whole: a profile that turned to an inventory renews what the inventory names.

@@ -133,9 +133,9 @@ async fn post(enrolment: &EnrolmentService, pki_message: Vec<u8>) -> Outcome {
     if reply.status() == PkiStatus::Success {
         return Ok(());
     }
-    let reason = reply.fail_info();
+    let (reason, rule) = (reply.fail_info(), reply.fail_info_text());
     Err(Failure::failed(format!(
-        "a request was refused: {reason:?}"
+        "a request was refused: {reason:?}, {rule:?}"
     )))
 }
 

@@ -6,25 +6,31 @@ mod own;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use assay_console::files;
 use clap::Args;
 use serde::Serialize;
 
 pub(crate) use self::enrol::enrol;
 use self::own::Own;
-use crate::failure::Outcome;
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::output::Output;
 
 const DAY: Duration = Duration::from_hours(24);
+const MAX_DAYS: u32 = 3_650;
 
 #[derive(Debug, Args)]
 #[command(long_about = "\
-Makes a directory with a store (signer.db) of as many certificates as asked for, an export of it (export), and the keys that \
-an auditor pins (the directory itself). Every certificate is enrolled by the signer's own code, over a token of software with \
-keys of its own that are gone afterwards: the log check at a signer's start and `assay-audit verify` accept it.
+Makes a directory with a store (signer.db) of as many certificates as asked for, an export of it (export), and what an auditor \
+pins (ca.pem, log.vkey, approvers.toml and the certificates of the approvers). Every certificate is enrolled by the signer's \
+own code: the log check at a signer's start and `assay-audit verify` accept it.
+
+No secret stays. The private keys are in memory alone, and the signer's configuration and the key of its challenges in a \
+directory under TMPDIR that is removed at the end. A store without its keys cannot be served: it is for reading.
 
 Example:
   assay-bench generate --certificates 100000 --days 365 --out store
@@ -35,10 +41,10 @@ pub(crate) struct Generate {
     certificates: u32,
 
     /// Days over which their enrolments are spread; the last of them ends now
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3_650))]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_DAYS)))]
     days: u32,
 
-    /// Directory to make; it must not exist yet
+    /// Directory to make; it must not exist yet, its parent must
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -59,7 +65,7 @@ pub(super) async fn run(args: &Generate, out: Output) -> Outcome {
 }
 
 async fn generate(args: &Generate) -> Outcome<Generated> {
-    files::make_dir(&args.out)?;
+    make_dir(&args.out)?;
     let own = Own::new(&args.out, DAY * args.days)?;
     let signer = own.start().await?;
     own.activate_policy(&signer).await?;
@@ -68,13 +74,30 @@ async fn generate(args: &Generate) -> Outcome<Generated> {
     let seconds = start.elapsed().as_secs_f64();
     let received = own.export(&signer, &args.out.join("export")).await?;
     own.stop(&signer).await?;
+    // Closes the store, which puts the WAL back into the file.
+    drop(signer);
+    let file = std::fs::metadata(&own.state).or_fail("the store cannot be read")?;
     Ok(Generated {
         directory: args.out.display().to_string(),
         certificates: received.certificates,
         records: received.size,
-        store_bytes: std::fs::metadata(own.state()).map_or(0, |file| file.len()),
+        store_bytes: file.len(),
         seconds,
         certificates_per_second: f64::from(args.certificates) / seconds,
+    })
+}
+
+/// Makes a directory that must not exist.
+fn make_dir(path: &Path) -> Outcome {
+    let made = DirBuilder::new().mode(0o700).create(path);
+    made.map_err(|error| {
+        let next = if error.kind() == ErrorKind::AlreadyExists {
+            "nothing is ever overwritten: name another directory with --out"
+        } else {
+            "see that the directory around it exists, is yours and has room"
+        };
+        let what = format!("cannot make the directory {}", path.display());
+        Failure::usage(what).because(error).next(next)
     })
 }
 

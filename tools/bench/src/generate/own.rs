@@ -18,6 +18,7 @@ use assay_store::{Options, Store};
 use assay_types::Timestamp;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
+use tempfile::TempDir;
 use tokio_stream::StreamExt;
 
 use super::DAY;
@@ -28,6 +29,11 @@ use crate::files;
 
 /// The profile of the demo whose devices have a challenge each.
 const DEVICES: &str = include_str!("../../../../policy/demo/devices.toml");
+/// The beginning of that profile, and one that is before all that is generated.
+const BEGINS: [&str; 2] = [
+    "not_before = 2025-01-01T00:00:00Z",
+    "not_before = 2000-01-01T00:00:00Z",
+];
 const BITS: u32 = 2_048;
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Certificates between two rounds of scheduled work, at most: a checkpoint covers them, and CRLs are never late by more.
@@ -35,16 +41,19 @@ const BATCH: u32 = 1_000;
 
 /// Everything around the signer.
 pub(super) struct Own {
-    folder: PathBuf,
+    /// What the signer reads, and nobody after it.
+    configuration: TempDir,
+    /// The file of the store.
+    pub(super) state: PathBuf,
     ca: Arc<Ca>,
     people: People,
     token: Arc<SoftToken>,
-    clock: Arc<Forwarded>,
+    pub(super) clock: Arc<Forwarded>,
     span: Duration,
 }
 
 impl Own {
-    /// Makes the keys, and the files in an empty folder. The clock begins `span` ago.
+    /// Makes the keys, and what an auditor pins in an empty folder. The clock begins `span` ago.
     pub(super) fn new(folder: &Path, span: Duration) -> Outcome<Self> {
         let what = "cannot make the keys of the store";
         let clock = Arc::new(Forwarded::new(span));
@@ -53,33 +62,35 @@ impl Own {
         let (ra_enc, ra_sign) = (rsa().or_fail(what)?, rsa().or_fail(what)?);
         let ca = Ca::new("Generated CA", ra_enc, ra_sign, &validity).or_fail(what)?;
         let people = People::new(&validity).or_fail(what)?;
+        let ca_certificate = ca.ca.certificate.to_pem().or_fail(what)?;
         let log = PKey::generate_ed25519().or_fail(what)?;
         let mut challenge_key = [0; 32];
         openssl::rand::rand_bytes(&mut challenge_key).or_fail(what)?;
-        assay_software_token::write(folder, &ca, &people, &challenge_key, "")
+        let configuration = TempDir::with_prefix("assay-bench-generate-");
+        let configuration = configuration.or_fail("cannot make a directory in TMPDIR")?;
+        assay_software_token::write(configuration.path(), &ca, &people, &challenge_key, "")
             .or_fail("cannot write the configuration")?;
         let log_key = log.public_key_to_der().or_fail(what)?;
         let log_key = VerifierKey::from_spki(ORIGIN, &log_key).or_fail(what)?;
-        // With ca.pem and the people's certificates they are the trust directory of an auditor.
-        for (name, content) in [
-            ("log.vkey", format!("{log_key}\n")),
-            ("approvers.toml", people.table()),
-        ] {
-            files::create(&folder.join(name), content.as_bytes(), files::PUBLIC)?;
+        let create =
+            |name: &str, content: &[u8]| files::create(&folder.join(name), content, files::PUBLIC);
+        create("ca.pem", &ca_certificate)?;
+        create("log.vkey", format!("{log_key}\n").as_bytes())?;
+        create("approvers.toml", people.table().as_bytes())?;
+        for (person, pair) in people.all() {
+            let pem = pair.certificate.to_pem().or_fail(what)?;
+            create(&format!("{person}.pem"), &pem)?;
         }
         let ca = Arc::new(ca);
         Ok(Self {
-            folder: folder.to_owned(),
+            configuration,
+            state: folder.join("signer.db"),
             token: Arc::new(SoftToken::new(Arc::clone(&ca), log).or_fail(what)?),
             ca,
             people,
             clock,
             span,
         })
-    }
-
-    pub(super) fn state(&self) -> PathBuf {
-        self.folder.join("signer.db")
     }
 
     /// A signer over the store as it is, which it checks.
@@ -90,9 +101,9 @@ impl Own {
     }
 
     async fn prepare(&self) -> Result<Signer, StartFailure> {
-        let settings = Settings::load(&self.folder.join("signer.toml"))?;
+        let settings = Settings::load(&self.configuration.path().join("signer.toml"))?;
         let environment = Environment {
-            store: Store::open(&self.state(), &Options::default())?,
+            store: Store::open(&self.state, &Options::default())?,
             clock: self.clock.clone(),
             random: Arc::new(OpenSslRandom),
             shutdown: Shutdown::new(),
@@ -107,9 +118,13 @@ impl Own {
         let administration = signer.administration();
         let request = by(Role::Operator, PolicyBasisRequest::default())?;
         let basis = administration.policy_basis(request).await.or_fail(what)?;
-        let profiles = [("devices", DEVICES.to_owned())];
+        let [from, to] = BEGINS;
+        let profiles = [("devices", DEVICES.replacen(from, to, 1))];
         let proposed = Proposed::new(&profiles, basis.into_inner(), now(&self.clock));
-        let proposal = self.people.sign(&proposed.or_fail(what)?).or_fail(what)?;
+        let mut proposed = proposed.or_fail(what)?;
+        // The last devices enrol under it too.
+        proposed.proposal.expires = proposed.proposal.expires + self.span;
+        let proposal = self.people.sign(&proposed).or_fail(what)?;
         let request = ActivatePolicyRequest {
             proposal: Some(proposal),
         };

@@ -15,6 +15,7 @@ use self::cause::Cause;
 use self::forge::Forge;
 use self::report::Report;
 use super::{keys, server};
+use crate::At;
 use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
 use crate::output::Output;
@@ -24,6 +25,9 @@ const KEYS: usize = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct RefusalsBench {
+    #[command(flatten)]
+    pub(super) at: At,
+
     /// Requests for each cause; the default takes twenty minutes
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     repetitions: u32,

@@ -112,8 +112,8 @@ fn saved(file: &Path) -> Outcome<(Note, Checkpoint)> {
 
 /// A PEM public key gets its name from the checkpoint, which it then has to have signed.
 fn read_log_key(file: &Path, origin: &str) -> Outcome<VerifierKey> {
-    let hint = "the ceremony writes certificates/log-key.pem; for an older installation take the token's public key \
-                of log-sign, PEM, and give it with --log-key";
+    let hint = "the ceremony writes certificates/log-key.pem; if it is lost, take the token's public key of log-sign, \
+                PEM, and give it with --log-key";
     let text = files::read_text(file).next(hint)?;
     if let Ok(key) = text.trim().parse() {
         return Ok(key);
@@ -206,6 +206,7 @@ impl Trust {
         let create = |name: &str, content: &[u8]| {
             files::create(&directory.join(name), content, files::PUBLIC)
         };
+        files::make_new_dir(directory)?;
         files::make_dir(&directory.join("approvers"))?;
         create("log.vkey", format!("{}\n", self.log).as_bytes())?;
         create("checkpoint", self.checkpoint.to_string().as_bytes())?;

@@ -59,7 +59,7 @@ pub(crate) struct EnrolArgs {
     #[arg(long, value_parser = Dn::parse_rfc4514, required_unless_present_any = ["renew", "resume"])]
     pub(super) subject: Option<Dn>,
 
-    /// Subject alternative name: dns:, ip:, email:, uri: or upn:; repeat for more
+    /// Subject alternative name: dns:, ip:, email:, uri:, upn: or other:; repeat for more
     #[arg(long = "san", value_name = "TYPE:VALUE")]
     pub(super) sans: Vec<SubjectAltName>,
 

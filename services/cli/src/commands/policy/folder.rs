@@ -68,10 +68,7 @@ impl Folder {
 
     /// Makes the directory, which must not exist, with the author's signature.
     pub(super) fn create(&self, policy: &[PolicyFile], text: &[u8], author: &[u8]) -> Outcome {
-        if self.0.exists() {
-            return Err(Failure::failed(format!("{} exists", self.0.display()))
-                .next("nothing is ever overwritten: name another directory with -o"));
-        }
+        files::make_new_dir(&self.0)?;
         let folder = self.0.join("files");
         files::make_dir(&folder)?;
         files::make_dir(&self.0.join("approvals"))?;

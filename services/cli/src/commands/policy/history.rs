@@ -8,13 +8,13 @@ use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{ListPoliciesReply, ListPoliciesRequest, PolicyInfo};
 use clap::Args;
 
-use super::super::list::{PageArgs, RangeArgs, time_text};
+use super::super::list::{PageArgs, RangeArgs, filter, time_text};
 
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// Only versions that have this profile
-    #[arg(long, default_value = "", hide_default_value = true)]
-    profile: String,
+    #[arg(long, value_parser = filter())]
+    profile: Option<String>,
 
     #[command(flatten)]
     activated: RangeArgs,
@@ -27,7 +27,7 @@ pub(super) async fn run(args: HistoryArgs, installation: &Installation, out: Out
     let admin = Admin::connect(installation).await?;
     let request = |page| ListPoliciesRequest {
         page,
-        profile: args.profile.clone(),
+        profile: args.profile.clone().unwrap_or_default(),
         activated: args.activated.into(),
     };
     let call = AdministrationClient::list_policies;

@@ -17,7 +17,8 @@ use super::history::lines;
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The version
+    /// Number of the version, as `assay policy history` shows it
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     number: u64,
 
     /// Write its files, its proposal and the signatures to this directory, which is made

@@ -8,6 +8,7 @@ use assay_scep::{
 };
 use assay_software_token::Ca;
 use der::Encode;
+use der::asn1::{Ia5String, OctetString};
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, BigNumRef};
 use openssl::ec::{EcGroup, EcKey};
@@ -18,6 +19,9 @@ use openssl::pkey::{HasPublic, PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
 use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef, X509Ref};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
 use zeroize::Zeroizing;
 
@@ -249,6 +253,23 @@ impl Message {
         assert_eq!(nonce, Some(self.nonce.as_slice()));
         reply
     }
+}
+
+/// A requested extension, whole: OID, critical flag and the DER of the value.
+pub(crate) fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+    let extension = Extension {
+        extn_id: oid.parse().unwrap(),
+        critical,
+        extn_value: OctetString::new(value).unwrap(),
+    };
+    extension.to_der().unwrap()
+}
+
+/// subjectAltName with dNSNames, as a requested extension.
+pub(crate) fn dns_names(names: &[&str]) -> Vec<u8> {
+    let name = |name: &&str| GeneralName::DnsName(Ia5String::new(*name).unwrap());
+    let names = SubjectAltName(names.iter().map(name).collect());
+    extension("2.5.29.17", false, &names.to_der().unwrap())
 }
 
 /// A certificate that names the same recipient and holds a key that the signer has not.

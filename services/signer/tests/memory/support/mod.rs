@@ -31,7 +31,8 @@ use x509_cert::crl::CertificateList;
 
 pub(crate) use assay_software_token::Proposed;
 pub(crate) use device::{
-    Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ, of_another_key,
+    Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ, dns_names, extension,
+    of_another_key,
 };
 pub(crate) use ocsp::CertStatus;
 pub(crate) use seams::BEGIN;
@@ -290,6 +291,8 @@ impl Stand {
         let records = self.records("request.refused").await;
         assert_eq!(records.len(), refusals + 1);
         assert_eq!(records[refusals]["rule"], rule);
+        let digest = hex::encode(openssl::sha::sha256(&message.bytes));
+        assert_eq!(records[refusals]["request_digest"], digest);
         assert_eq!(self.store.counts().await.unwrap().certificates, before);
         fail_info
     }

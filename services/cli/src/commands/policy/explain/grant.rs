@@ -34,7 +34,7 @@ pub(super) struct GrantArgs {
     #[arg(long, value_name = "DN", value_parser = Dn::parse_rfc4514, conflicts_with_all = ["renewal_of", "inventory_name"])]
     challenge_subject: Option<Dn>,
 
-    /// and for this subject alternative name: dns:, ip:, email:, uri: or upn:; repeat for more
+    /// and for this subject alternative name: dns:, ip:, email:, uri:, upn: or other:; repeat for more
     #[arg(
         long = "challenge-san",
         value_name = "TYPE:VALUE",
