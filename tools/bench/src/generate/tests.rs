@@ -17,7 +17,7 @@ struct Made {
     own: Own,
 }
 
-/// Enrols so many over so many days.
+/// Enrols `certificates` devices over `days` days.
 async fn made(certificates: u32, days: u32) -> Made {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store");
