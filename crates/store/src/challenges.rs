@@ -73,6 +73,8 @@ pub struct ChallengeQuery {
     pub san: Option<String>,
     /// The certificate that it was spent on.
     pub serial: Option<Serial>,
+    /// The SCEP transaction that it was spent in, or that reserves it.
+    pub transaction_id: Option<String>,
     /// When it was issued.
     pub issued: Span,
     /// The present time.
@@ -182,6 +184,7 @@ impl Store {
                 subject,
                 san,
                 serial,
+                transaction_id,
                 issued: Span { from, to },
                 now,
                 before: end,
@@ -194,11 +197,16 @@ impl Store {
                      AND (?3 IS NULL OR subject = ?3)
                      AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
                      AND (?5 IS NULL OR coalesce(serial = ?5, false))
-                     AND (?6 IS NULL OR issued_at >= ?6) AND (?7 IS NULL OR issued_at < ?7) AS hit
+                     AND (?6 IS NULL OR issued_at >= ?6) AND (?7 IS NULL OR issued_at < ?7)
+                     AND (?10 IS NULL
+                          OR EXISTS (SELECT 1 FROM certificates c WHERE c.serial = challenges.serial AND c.transaction_id = ?10)
+                          OR EXISTS (SELECT 1 FROM pending p WHERE p.id = challenges.pending_id AND p.transaction_id = ?10)) AS hit
                  FROM challenges WHERE {of_profile} AND position < ?9 ORDER BY position DESC"
             );
             let end = before(end);
-            let params = params![profile, status, subject, san, serial, from, to, now, end];
+            let params = params![
+                profile, status, subject, san, serial, from, to, now, end, transaction_id
+            ];
             let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("position")?.cast_unsigned());
             page(connection, &sql, params, rows, cursor, read)
         })

@@ -56,6 +56,8 @@ text_column!(InventoryStatus {
 pub struct InventoryQuery {
     /// Whose inventory it is.
     pub profile: String,
+    /// The name, whole.
+    pub name: Option<String>,
     /// Its status.
     pub status: Option<InventoryStatus>,
     /// What the static challenge was used for.
@@ -259,24 +261,28 @@ impl Store {
         &self,
         query: InventoryQuery,
     ) -> Result<Page<InventoryRow, String>, StoreError> {
-        const LIST: &str = "SELECT *,
-                 (?2 IS NULL OR iif(serial IS NOT NULL, 'used', iif(pending_id IS NULL, 'unused', 'reserved')) = ?2)
-                 AND (?3 IS NULL OR coalesce(serial = ?3, false))
-                 AND (?4 IS NULL OR added_at >= ?4) AND (?5 IS NULL OR added_at < ?5) AS hit
-             FROM inventory WHERE profile = ?1 AND name > ?6 ORDER BY name";
         self.read(move |connection| {
             let InventoryQuery {
                 profile,
+                name,
                 status,
                 serial,
                 added: Span { from, to },
                 after,
                 rows,
             } = query;
+            let named = if name.is_some() { "name = ?7" } else { "?7 IS NULL" };
+            let sql = format!(
+                "SELECT *,
+                     (?2 IS NULL OR iif(serial IS NOT NULL, 'used', iif(pending_id IS NULL, 'unused', 'reserved')) = ?2)
+                     AND (?3 IS NULL OR coalesce(serial = ?3, false))
+                     AND (?4 IS NULL OR added_at >= ?4) AND (?5 IS NULL OR added_at < ?5) AS hit
+                 FROM inventory WHERE profile = ?1 AND name > ?6 AND {named} ORDER BY name"
+            );
             // No name is empty.
             let after = after.unwrap_or_default();
-            let params = params![profile, status, serial, from, to, after];
-            page(connection, LIST, params, rows, |row| row.get("name"), read)
+            let params = params![profile, status, serial, from, to, after, name];
+            page(connection, &sql, params, rows, |row| row.get("name"), read)
         })
         .await
     }

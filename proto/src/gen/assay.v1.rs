@@ -858,6 +858,9 @@ pub struct ListChallengesRequest {
     /// When it was issued.
     #[prost(message, optional, tag = "7")]
     pub issued: ::core::option::Option<TimeRange>,
+    /// The SCEP transaction that it was spent in, or that reserves it.
+    #[prost(string, tag = "8")]
+    pub transaction_id: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -970,6 +973,9 @@ pub struct ListInventoryRequest {
     /// When the name was added.
     #[prost(message, optional, tag = "5")]
     pub added: ::core::option::Option<TimeRange>,
+    /// The name, whole.
+    #[prost(string, tag = "6")]
+    pub name: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]

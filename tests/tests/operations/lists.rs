@@ -196,6 +196,9 @@ async fn what_is_asked_for_is_found_and_nothing_else() -> Result<()> {
         let rows = json(&installation, &[&["cert", "list"][..], &filter].concat()).await?;
         assert!(rows.contains(device), "{filter:?}");
     }
+    let spent = found(&["--transaction", transaction]).await?;
+    assert_eq!(spent.len(), 1);
+    assert_eq!(spent[0]["serial"], serial);
     let issued = [
         "audit",
         "list",

@@ -59,6 +59,14 @@ async fn ten_thousand_names_are_added_and_those_present_are_only_counted() {
     assert_eq!(names, ["device 09999", "device 10000"]);
     assert_eq!(rows[0].spki_sha256, None);
     assert_eq!(rows[1].spki_sha256, Some(digest("10000")));
+    // Beyond the rows that one page looks through.
+    let page = store.list_inventory(InventoryQuery {
+        name: Some("device 10001".to_owned()),
+        ..of("fleet")
+    });
+    let page = page.await.unwrap();
+    let names: Vec<_> = page.rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!((names, page.next), (vec!["device 10001"], None));
     let other = store.list_inventory(of("other")).await.unwrap();
     assert_eq!((other.rows, other.next), (vec![], None));
 }

@@ -1,5 +1,6 @@
 use assay_store::{
-    ChallengeState, Consume, PendingQuery, PendingState, PermitOutcome, Polled, Reserve, StoreError,
+    ChallengeQuery, ChallengeState, Consume, PendingQuery, PendingState, PermitOutcome, Polled,
+    Reserve, StoreError,
 };
 use assay_types::Timestamp;
 use tokio::task::JoinSet;
@@ -94,6 +95,17 @@ async fn a_reserved_challenge_serves_nothing_else_and_cannot_be_taken_back() {
     let row = find_challenge(store, digest("c")).await.unwrap();
     assert_eq!(row.state, ChallengeState::Reserved);
     assert_eq!(row.pending_id.as_deref(), Some("pending 1"));
+    let found = async |transaction: &str| {
+        let query = ChallengeQuery {
+            transaction_id: Some(transaction.to_owned()),
+            ..ChallengeQuery::default()
+        };
+        let page = store.list_challenges(query).await.unwrap();
+        let ids: Vec<_> = page.rows.into_iter().map(|row| row.id).collect();
+        ids
+    };
+    assert_eq!(found("transaction 1").await, ["c"]);
+    assert_eq!(found("transaction 2").await, [""; 0]);
     let revoked = store.revoke_challenge("c".to_owned(), vec![]).await;
     assert_eq!(
         revoked.unwrap(),

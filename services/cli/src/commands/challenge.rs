@@ -16,7 +16,7 @@ use assay_proto::v1::{
 };
 use clap::{Args, Subcommand};
 
-use super::list::{NameArgs, PageArgs, RangeArgs, filter, named, time_text};
+use super::list::{NameArgs, PageArgs, RangeArgs, filter, named, time_text, transaction};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChallengeCommand {
@@ -71,6 +71,10 @@ pub(crate) struct ListArgs {
     /// Only the challenge that was spent on the certificate with this serial number, hex
     #[arg(long, value_parser = filter())]
     serial: Option<String>,
+
+    /// Only the challenge that was spent in this SCEP transaction, or that its request reserves
+    #[arg(long, value_name = "ID", value_parser = transaction)]
+    transaction: Option<String>,
 
     #[command(flatten)]
     issued: RangeArgs,
@@ -147,6 +151,7 @@ async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
         subject: args.names.subject.clone().unwrap_or_default(),
         san: args.names.san.clone().unwrap_or_default(),
         serial: args.serial.clone().unwrap_or_default(),
+        transaction_id: args.transaction.clone().unwrap_or_default(),
         issued: args.issued.into(),
     };
     let call = AdministrationClient::list_challenges;

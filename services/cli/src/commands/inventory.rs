@@ -59,6 +59,10 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     profile: String,
 
+    /// Only this name, or that of this whole RFC 4514 subject
+    #[arg(long, value_parser = filter())]
+    name: Option<String>,
+
     /// Only names in this state
     #[arg(long, value_parser = named::<InventoryState>())]
     state: Option<InventoryState>,
@@ -158,6 +162,7 @@ async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
     let request = |page| ListInventoryRequest {
         page,
         profile: args.profile.clone(),
+        name: args.name.clone().unwrap_or_default(),
         state: args.state.unwrap_or_default().into(),
         serial: args.serial.clone().unwrap_or_default(),
         added: args.added.into(),

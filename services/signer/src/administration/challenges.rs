@@ -84,6 +84,7 @@ pub(super) async fn list(
         san,
         serial,
         issued,
+        transaction_id,
     } = request;
     let now = service.recorder.timestamp();
     let query = ChallengeQuery {
@@ -92,6 +93,7 @@ pub(super) async fn list(
         subject: wire::subject(&subject)?,
         san: wire::san(&san)?,
         serial: wire::serial(&serial)?,
+        transaction_id: wire::text(transaction_id),
         issued: wire::span(issued)?,
         now,
         before: paging.after,

@@ -110,11 +110,14 @@ pub(super) async fn list(
         state,
         serial,
         added,
+        name,
     } = request;
     let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
+    let name = wire::text(name).map(|name| exact_name(profile, &name).map_err(AdminError::Invalid));
     let query = InventoryQuery {
         profile: profile.name().to_string(),
+        name: name.transpose()?,
         status: wire::inventory_status(state)?,
         serial: wire::serial(&serial)?,
         added: wire::span(added)?,
