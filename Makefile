@@ -26,7 +26,7 @@ help:
 	@echo '             another number with SOAK_RUNS=4'
 	@echo 'make bench   release binaries on a machine that does nothing else: enrolments beside the token alone and beside'
 	@echo '             scepserver, refusals by cause and time, OCSP responses of 100,000 certificates refreshed in time;'
-	@echo '             about 35 minutes, 20 of them for the 10,000 refusals a cause and 10 for OCSP; less with'
+	@echo '             about an hour: 20 minutes of it for the 10,000 refusals a cause, and OCSP enrols its certificates; less with'
 	@echo '             BENCH_REQUESTS=100 BENCH_REFUSALS=1000 BENCH_OCSP=5000'
 	@echo 'make fuzz    ten minutes of fuzzing for each parser of what strangers send; continues where it ended'
 
