@@ -50,7 +50,7 @@ impl Store {
     /// Locks the state file at `path` and opens it, or makes it. Blocks for the time of that.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] where another process has it open; else what must be mended first.
+    /// [`OpenError::Locked`] where another process has it open; else what must be repaired first.
     pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         let lock = Lock::take(path)?;
         let connection = schema::open_writer(path)?;

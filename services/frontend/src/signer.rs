@@ -103,7 +103,7 @@ fn answer(reply: PkiOperationReply) -> Result<Answer, Refusal> {
 }
 
 /// A device may try again where the signer or the way to it is at fault for a while; a refusal of this tier itself is
-/// for its operator to mend.
+/// for its operator to repair.
 fn refusal(code: Code) -> Refusal {
     match code {
         Code::Unavailable

@@ -14,7 +14,7 @@ const REFUSED: u8 = 2;
 ///
 /// It listens for frontends (Enrolment) and for operators (Administration), both over mutual TLS, and starts the worker
 /// processes that alone load the PKCS#11 library. It refuses to start on anything unsafe, in one line that says how to
-/// mend it. SIGTERM or SIGINT drains and stops it.
+/// fix it. SIGTERM or SIGINT drains and stops it.
 #[derive(Parser)]
 #[command(
     version,

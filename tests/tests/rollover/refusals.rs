@@ -1,4 +1,4 @@
-//! What cannot go well is refused at start, or before it comes into force, in one line that says how to mend it.
+//! What cannot go well is refused at start, or before it comes into force, in one line that says how to fix it.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -153,7 +153,7 @@ impl SessionThread {
             match wire::decode::<Request<'_>>(&request) {
                 Ok(request) => self.answer(&request),
                 // The parent is this very program; a frame that cannot be read is a fault that
-                // no answer mends.
+                // no answer repairs.
                 Err(error) => {
                     tracing::error!(%error, "request not understood");
                     break;

@@ -37,7 +37,7 @@ pub(crate) async fn run(command: ConfigCommand, dir: Option<&Path>, out: Output)
         0 => Ok(()),
         bad => Err(
             Failure::usage(format!("{bad} of {} files cannot be used", rows.len()))
-                .next("mend what is said above and check again"),
+                .next("correct what is said above and check again"),
         ),
     }
 }

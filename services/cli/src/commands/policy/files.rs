@@ -117,7 +117,7 @@ pub(super) fn faulty(errors: &[LoadError]) -> Failure {
         output::note(&error.to_string());
     }
     Failure::failed(format!("{} in the policy", count(errors.len(), "error")))
-        .next("mend them and check again")
+        .next("correct them and check again")
 }
 
 pub(super) fn count(n: usize, noun: &str) -> String {
