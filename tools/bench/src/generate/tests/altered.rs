@@ -59,6 +59,11 @@ fn altered(column: &str, value: Value) -> Value {
         _ => None,
     };
     match (other, value) {
+        // A policy that means the same, but is not the file that was signed.
+        (None, Value::Blob(mut file)) if column == "policy_files.content" => {
+            file.extend_from_slice(b"# another file\n");
+            Value::Blob(file)
+        }
         (Some(other), _) => Value::Text(other.to_owned()),
         (None, Value::Integer(number)) => Value::Integer(number + 1_000_000),
         (None, Value::Text(text)) => Value::Text(other_text(text)),
@@ -132,7 +137,26 @@ async fn noticed(own: &Own, trust: &Path, export: &Path) -> (By, String) {
 }
 
 /// Columns whose alteration is noticed, and a part of what is then said.
-const NOTICED: [(&str, &str, By, &str); 5] = [
+const NOTICED: [(&str, &str, By, &str); 9] = [
+    (
+        "policy_files",
+        "content",
+        By::Start,
+        "is not what was approved",
+    ),
+    ("policies", "proposal", By::Start, "is not approved by"),
+    (
+        "policies",
+        "author_signature",
+        By::Start,
+        "is not approved by",
+    ),
+    (
+        "policy_approvals",
+        "signature",
+        By::Start,
+        "is not approved by",
+    ),
     ("audit", "sequence", By::Start, "is missing"),
     ("audit", "record", By::Start, "its hash differs"),
     ("audit", "leaf_hash", By::Start, "its hash differs"),
