@@ -228,7 +228,7 @@ impl Issuance {
         })
     }
 
-    /// What it works on, for those who administer it and those who tell of it.
+    /// Its parts, for the services that frontends and people call.
     pub fn parts(&self) -> &Parts {
         &self.parts
     }

@@ -67,7 +67,7 @@ fn check_key(leaf: &X509, key_pem: &[u8], path: &Path) -> Outcome {
 
 fn check_chain(leaf: &X509, above: &[X509], anchors_pem: &[u8], role: Role) -> Outcome {
     let anchors =
-        X509::stack_from_pem(anchors_pem).or_fail("the anchors are no PEM certificates")?;
+        X509::stack_from_pem(anchors_pem).or_fail("the anchors are not PEM certificates")?;
     let purpose = match role {
         Role::Signer => X509PurposeId::SSL_SERVER,
         Role::Frontend | Role::Operator | Role::Approver | Role::Auditor => {

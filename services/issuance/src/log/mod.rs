@@ -56,7 +56,7 @@ pub enum NoCheckpoint {
     /// The token failed.
     #[error("the token does not sign a checkpoint")]
     Token(#[from] OperationError),
-    /// What was signed is no note.
+    /// The signed text is not a note.
     #[error("the checkpoint is no note")]
     Note(#[from] NoteError),
     /// What was signed does not verify.

@@ -52,7 +52,7 @@ impl Lookups {
 }
 
 impl Ocsp {
-    /// The response of `serial` that a frontend asks for; `None` where it is of another CA than `issuer`, or is no serial.
+    /// The response for `serial`; `None` where `issuer` is another CA or `serial` is not a serial number.
     pub async fn answer(
         &self,
         frontend: &str,

@@ -152,7 +152,7 @@ impl Client {
     }
 }
 
-/// Reads a PEM bundle. What in it is no anchor is passed over, as is usual with bundles of the web.
+/// Reads a PEM bundle. Certificates that cannot be anchors are skipped, as is usual with the bundles of browsers.
 fn read_anchors(path: &Path) -> Outcome<RootCertStore> {
     let what = || format!("{} holds no trust anchors", path.display());
     let hint = "name a PEM bundle with --anchors";
