@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use assay_types::Hash;
 use sha2::{Digest, Sha256};
 
 use crate::load::{self, LoadError, LoadRule};
@@ -20,8 +21,8 @@ const EXTENSION: &str = "toml";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     profiles: BTreeMap<ProfileName, Profile>,
-    file_hash: [u8; 32],
-    model_hash: [u8; 32],
+    file_hash: Hash,
+    model_hash: Hash,
 }
 
 /// A policy file: `NAME.toml` holds the profile NAME.
@@ -103,12 +104,12 @@ impl Bundle {
     }
 
     /// SHA-256 over names and bytes of the files, by name.
-    pub fn file_hash(&self) -> [u8; 32] {
+    pub fn file_hash(&self) -> Hash {
         self.file_hash
     }
 
     /// SHA-256 over the canonical model of every profile, by name: the same for files that mean the same.
-    pub fn model_hash(&self) -> [u8; 32] {
+    pub fn model_hash(&self) -> Hash {
         self.model_hash
     }
 
@@ -176,7 +177,7 @@ fn second_default(profiles: &BTreeMap<ProfileName, Profile>) -> Option<LoadError
     ))
 }
 
-fn file_hash(files: &[PolicyFile]) -> [u8; 32] {
+fn file_hash(files: &[PolicyFile]) -> Hash {
     let by_name: BTreeMap<&str, &[u8]> = files
         .iter()
         .map(|file| (file.name.as_str(), file.content.as_slice()))
@@ -188,13 +189,13 @@ fn file_hash(files: &[PolicyFile]) -> [u8; 32] {
             hasher.update(part);
         }
     }
-    hasher.finalize().into()
+    hasher.into()
 }
 
-fn model_hash(profiles: &BTreeMap<ProfileName, Profile>) -> [u8; 32] {
+fn model_hash(profiles: &BTreeMap<ProfileName, Profile>) -> Hash {
     let mut hasher = Sha256::new();
     for profile in profiles.values() {
-        hasher.update(profile.hash);
+        hasher.update(profile.hash.as_bytes());
     }
-    hasher.finalize().into()
+    hasher.into()
 }

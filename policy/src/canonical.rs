@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use assay_types::{CanonicalError, Timestamp, canonical};
+use assay_types::{CanonicalError, Hash, Timestamp, canonical};
 use const_oid::ObjectIdentifier;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -26,10 +26,10 @@ impl Profile {
         settings
     }
 
-    pub(crate) fn canonical_hash(&self) -> Result<[u8; 32], CanonicalError> {
+    pub(crate) fn canonical_hash(&self) -> Result<Hash, CanonicalError> {
         let model = canonical(self)?;
         let hasher = Sha256::new().chain_update(DOMAIN);
-        Ok(hasher.chain_update(model).finalize().into())
+        Ok(hasher.chain_update(model).into())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use assay_types::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::dn::Dn;
@@ -56,8 +57,7 @@ pub struct Renewed {
     /// Its serial number, in hexadecimal.
     pub serial: String,
     /// SHA-256 of its DER SubjectPublicKeyInfo.
-    #[serde(with = "text::hash")]
-    pub spki_sha256: [u8; 32],
+    pub spki_sha256: Hash,
 }
 
 /// What may be issued on the word of a source. The rules compare the request and the profile with it.
@@ -101,12 +101,8 @@ pub struct InventoryEntry {
     /// Exact value of the attribute that the profile takes from its inventory.
     pub name: String,
     /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo.
-    #[serde(
-        default,
-        with = "text::optional_hash",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub spki_sha256: Option<[u8; 32]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spki_sha256: Option<Hash>,
     /// Whether this name had its certificate under the static challenge already.
     pub already_issued: bool,
 }

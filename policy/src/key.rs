@@ -6,10 +6,9 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION};
 use der::asn1::{AnyRef, BitStringRef, Uint};
 use der::{Decode, Encode, Sequence};
-use sha2::{Digest, Sha256};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use assay_types::Curve;
+use assay_types::{Curve, Hash};
 
 /// A subject public key. Only [`PublicKeyFacts::from_spki`] makes one, so the parts always belong to the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +79,8 @@ impl PublicKeyFacts {
     }
 
     /// SHA-256 of the DER SubjectPublicKeyInfo.
-    pub fn spki_sha256(&self) -> [u8; 32] {
-        Sha256::digest(&self.spki_der).into()
+    pub fn spki_sha256(&self) -> Hash {
+        Hash::of(&self.spki_der)
     }
 
     /// Algorithm and parameters.

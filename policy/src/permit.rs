@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use assay_types::Hash;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280 as oids;
 
@@ -15,7 +16,7 @@ use crate::san::{SanError, SubjectAltName};
 /// neither copied nor stored.
 #[derive(Debug)]
 pub struct Permit {
-    pub(crate) profile_hash: [u8; 32],
+    pub(crate) profile_hash: Hash,
     pub(crate) subject: Dn,
     pub(crate) subject_der: Vec<u8>,
     pub(crate) sans: Vec<SubjectAltName>,

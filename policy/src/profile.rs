@@ -9,6 +9,7 @@ mod renewal;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use assay_types::Hash;
 use const_oid::ObjectIdentifier;
 use serde::Serialize;
 
@@ -84,7 +85,7 @@ pub struct Profile {
     pub(crate) quirks: QuirkRules,
     /// SHA-256 of the canonical model of this profile.
     #[serde(skip)]
-    pub(crate) hash: [u8; 32],
+    pub(crate) hash: Hash,
 }
 
 crate::algorithm::words! {
@@ -123,7 +124,7 @@ impl Profile {
     }
 
     /// SHA-256 of the predecessor's file, if the file names one.
-    pub fn predecessor(&self) -> Option<&[u8; 32]> {
+    pub fn predecessor(&self) -> Option<&Hash> {
         self.header.predecessor.as_ref()
     }
 

@@ -4,9 +4,9 @@ mod extensions;
 
 use std::time::{Duration, SystemTime};
 
+use assay_types::Hash;
 use der::asn1::{Any, Uint};
 use der::{Decode, Encode, Sequence};
-use sha2::{Digest, Sha256};
 use x509_cert::certificate::Rfc5280;
 use x509_cert::ext::Extension;
 use x509_cert::time::{Time, Validity};
@@ -147,8 +147,8 @@ impl Tbs {
     }
 
     /// SHA-256 of the DER.
-    pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.der).into()
+    pub fn digest(&self) -> Hash {
+        Hash::of(&self.der)
     }
 
     /// Big-endian content of the serial number.

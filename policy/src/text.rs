@@ -43,44 +43,6 @@ pub(crate) mod list {
     }
 }
 
-/// A SHA-256 in lowercase hexadecimal.
-pub(crate) mod hash {
-    use super::{Deserialize, Deserializer, Serialize, Serializer};
-    use assay_types::Hash;
-
-    pub(crate) fn serialize<S: Serializer>(
-        hash: &[u8; 32],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        Hash::from(*hash).serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<[u8; 32], D::Error> {
-        Hash::deserialize(deserializer).map(Into::into)
-    }
-}
-
-/// Such a hash, where there is one.
-pub(crate) mod optional_hash {
-    use super::{Deserialize, Deserializer, Serialize, Serializer};
-    use assay_types::Hash;
-
-    pub(crate) fn serialize<S: Serializer>(
-        hash: &Option<[u8; 32]>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        hash.map(Hash::from).serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<[u8; 32]>, D::Error> {
-        Ok(Option::<Hash>::deserialize(deserializer)?.map(Into::into))
-    }
-}
-
 /// A time in Unix seconds, where there is one.
 pub(crate) mod seconds {
     use super::{Deserialize, Deserializer, Serialize, Serializer};

@@ -13,7 +13,7 @@ use assay_policy::{
     Approver, Approvers, ApproversError, Problem, Proposal, Purpose, SignatureError,
     SignedProposal, sign_proposal,
 };
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 use openssl::asn1::{Asn1Integer, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -102,10 +102,10 @@ fn rsa(bits: u32) -> PKey<Private> {
 fn text(number: u64) -> Vec<u8> {
     let proposal = Proposal {
         number,
-        predecessor: Some([1; 32]),
-        files: [2; 32],
-        model: [3; 32],
-        issuer: [4; 32],
+        predecessor: Some([1; 32].into()),
+        files: [2; 32].into(),
+        model: [3; 32].into(),
+        issuer: [4; 32].into(),
         not_before: Timestamp::from_seconds(1_800_000_000),
         expires: Timestamp::from_seconds(1_900_000_000),
         ticket: "CHG-1".to_owned(),
@@ -195,7 +195,7 @@ fn an_author_and_two_others_bring_a_version_into_force_by_either_tool() {
         assert_eq!(approved.author(), "author");
         assert_eq!(approved.approvers(), ["approver-1", "approver-2"]);
         assert_eq!(approved.proposal().number, 2);
-        assert_eq!(approved.sha256(), Proposal::sha256(&board.proposal));
+        assert_eq!(approved.sha256(), Hash::of(&board.proposal));
     }
 }
 

@@ -13,6 +13,7 @@ mod every_key;
 use std::path::Path;
 
 use assay_policy::{Bundle, LoadError, LoadRule, PolicyFile};
+use assay_types::Hash;
 use every_key::{Key, keys};
 
 /// Keys that may be left out, and what a file without them means: what it would say, or nothing where a table or list
@@ -67,7 +68,7 @@ fn shipped() -> Vec<PolicyFile> {
     files
 }
 
-fn load(name: &str, text: &str) -> Result<[u8; 32], Vec<LoadError>> {
+fn load(name: &str, text: &str) -> Result<Hash, Vec<LoadError>> {
     Bundle::load(&[PolicyFile {
         name: name.to_owned(),
         content: text.as_bytes().to_vec(),

@@ -77,7 +77,7 @@ impl Log {
             .into_inner()
             .hashes
             .into_iter()
-            .map(|hash| Ok(Hash::from(<[u8; 32]>::try_from(hash.as_slice())?)))
+            .map(|hash| Ok(Hash::try_from(hash.as_slice())?))
             .collect::<Result<_>>()?;
         verify_consistency(from.size, &from.root, to.size, &to.root, &proof)?;
         Ok(())

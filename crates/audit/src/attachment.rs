@@ -24,12 +24,10 @@ pub struct Attachment {
 impl Attachment {
     /// SHA-256(salt || content): what the record holds.
     pub fn hash(&self) -> Hash {
-        Hash::from(<[u8; 32]>::from(
-            Sha256::new()
-                .chain_update(self.salt)
-                .chain_update(&self.content)
-                .finalize(),
-        ))
+        Sha256::new()
+            .chain_update(self.salt)
+            .chain_update(&self.content)
+            .into()
     }
 }
 

@@ -87,11 +87,10 @@ impl FromStr for Checkpoint {
             return Err(CheckpointError::Origin);
         }
         let root = BASE64.decode(root).map_err(|_| CheckpointError::Text)?;
-        let root: [u8; 32] = root.try_into().map_err(|_| CheckpointError::Text)?;
         let checkpoint = Self {
             origin: origin.to_owned(),
             size: size.parse().map_err(|_| CheckpointError::Text)?,
-            root: Hash::from(root),
+            root: Hash::try_from(root.as_slice()).map_err(|_| CheckpointError::Text)?,
         };
         // Signs, leading zeros and other spellings of the same number.
         if checkpoint.to_string() != text {

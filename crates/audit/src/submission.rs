@@ -75,9 +75,9 @@ impl Submission {
             let hash = BASE64
                 .decode(line)
                 .ok()
-                .and_then(|octets| <[u8; 32]>::try_from(octets).ok())
+                .and_then(|octets| Hash::try_from(octets.as_slice()).ok())
                 .ok_or(SubmissionError::Proof(proof.len() + 2))?;
-            proof.push(Hash::from(hash));
+            proof.push(hash);
         }
         Ok(Self {
             old,

@@ -1,10 +1,10 @@
 //! What GetCACert gave: the CA, and the RA's two certificates, told apart by their key usage.
 
 use assay_scep::SignerCertificate;
+use assay_types::Hash;
 use der::Decode;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Public};
-use openssl::sha::sha256;
 use openssl::x509::{X509, X509Crl};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
@@ -100,7 +100,7 @@ impl CaCertificates {
     ///
     /// # Errors
     /// One of the two does not hold.
-    pub fn check(&self, expected_ca: Option<[u8; 32]>) -> Result<()> {
+    pub fn check(&self, expected_ca: Option<Hash>) -> Result<()> {
         for ra in [&self.encryption, &self.signature] {
             if *ra != self.ca {
                 self.verify(&X509::from_der(ra).map_err(Error::ca_certificates)?)?;
@@ -108,15 +108,15 @@ impl CaCertificates {
         }
         match expected_ca {
             Some(expected) if expected != self.fingerprint() => Err(Error::OtherCa {
-                fingerprint: hex::encode(self.fingerprint()),
+                fingerprint: self.fingerprint().to_string(),
             }),
             Some(_) | None => Ok(()),
         }
     }
 
     /// SHA-256 of the CA certificate.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        sha256(&self.ca)
+    pub fn fingerprint(&self) -> Hash {
+        Hash::of(&self.ca)
     }
 
     /// Subject of the CA, DER.

@@ -13,6 +13,7 @@ mod request;
 
 use std::time::Duration;
 
+use assay_types::Hash;
 use hyper::body::Bytes;
 
 pub use ca::CaCertificates;
@@ -52,7 +53,7 @@ impl Session {
     ///
     /// # Errors
     /// The server cannot be reached, or its certificates cannot be used.
-    pub async fn open(url: &Url, expected_ca: Option<[u8; 32]>) -> Result<Self> {
+    pub async fn open(url: &Url, expected_ca: Option<Hash>) -> Result<Self> {
         let mut connection = Connection::open(url).await?;
         let ca = CaCertificates::fetch(&mut connection).await?;
         ca.check(expected_ca)?;

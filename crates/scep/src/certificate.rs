@@ -1,6 +1,6 @@
 //! Certificates as raw parts: no path validation, no opinion on versions, serials or dates.
 
-use openssl::sha::sha256;
+use assay_types::Hash;
 
 use crate::{
     Curve, Refusal,
@@ -49,8 +49,8 @@ impl SignerCertificate {
 
     /// SHA-256 of the SubjectPublicKeyInfo: with the transactionID it names a transaction.
     #[must_use]
-    pub fn spki_sha256(&self) -> [u8; 32] {
-        sha256(self.spki_der())
+    pub fn spki_sha256(&self) -> Hash {
+        Hash::of(self.spki_der())
     }
 
     /// Subject Name, DER.

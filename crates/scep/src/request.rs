@@ -1,6 +1,6 @@
 //! A pkiMessage as a server receives it.
 
-use openssl::sha::sha256;
+use assay_types::Hash;
 
 use crate::{
     Algorithms, Digest, Envelope, Limits, Malformed, MessageType, Nonce, Refusal,
@@ -15,7 +15,7 @@ use crate::{
 /// [`Request::envelope`]; nothing of the message counts before it verified.
 #[derive(Debug, Clone)]
 pub struct Request {
-    digest_sha256: [u8; 32],
+    digest_sha256: Hash,
     message: SignedMessage,
     message_type: String,
     transaction_id: TransactionId,
@@ -44,7 +44,7 @@ impl Request {
             None => Err(Refusal::bad_request("envelope-missing")),
         };
         Ok(Request {
-            digest_sha256: sha256(bytes),
+            digest_sha256: Hash::of(bytes),
             message_type: attributes
                 .printable(&oid::MESSAGE_TYPE)
                 .unwrap_or_default()
@@ -78,7 +78,7 @@ impl Request {
 
     /// SHA-256 of the message as received.
     #[must_use]
-    pub fn digest_sha256(&self) -> [u8; 32] {
+    pub fn digest_sha256(&self) -> Hash {
         self.digest_sha256
     }
 

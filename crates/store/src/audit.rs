@@ -14,7 +14,7 @@ pub struct AuditRow {
     /// Canonical JSON.
     pub record: Vec<u8>,
     /// RFC 6962 leaf hash of `record`.
-    pub leaf_hash: [u8; 32],
+    pub leaf_hash: Hash,
 }
 
 /// Which records are listed. What is not set filters nothing; each filter holds a member of the record to a value.
@@ -104,7 +104,7 @@ pub(crate) fn append(connection: &Connection, drafts: Vec<Draft>) -> Result<u64,
         let bytes = record.to_canonical()?;
         connection.change(
             "INSERT INTO audit (sequence, record, leaf_hash) VALUES (?1, ?2, ?3)",
-            params![last.cast_signed(), bytes, Hash::of_leaf(&bytes).as_bytes()],
+            params![last.cast_signed(), bytes, Hash::of_leaf(&bytes)],
         )?;
         if let Some(attachment) = attachment {
             attachments::keep(connection, last, &attachment)?;

@@ -1,4 +1,4 @@
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
@@ -94,13 +94,13 @@ pub struct CertificateRow {
     /// DER; `None` unless issued.
     pub der: Option<Vec<u8>>,
     /// SHA-256 of `der`.
-    pub sha256: Option<[u8; 32]>,
+    pub sha256: Option<Hash>,
     /// SHA-256 of the SubjectPublicKeyInfo that signed the pkiMessage.
-    pub signer_spki_sha256: [u8; 32],
+    pub signer_spki_sha256: Hash,
     /// transactionID of the pkiMessage.
     pub transaction_id: String,
     /// Model hash of the policy that permitted it.
-    pub policy_hash: [u8; 32],
+    pub policy_hash: Hash,
     /// Since when it is revoked or on hold.
     pub revoked_at: Option<Timestamp>,
     /// Why; `None` also for an intent that was given up.
@@ -258,8 +258,8 @@ pub(crate) fn find(
 pub(crate) fn find_equal_csr(
     connection: &Connection,
     ca_id: &str,
-    signer_spki_sha256: &[u8; 32],
-    csr_digest: &[u8; 32],
+    signer_spki_sha256: &Hash,
+    csr_digest: &Hash,
     since: Timestamp,
 ) -> Result<Option<CertificateRow>, StoreError> {
     connection.find(

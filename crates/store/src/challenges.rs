@@ -1,6 +1,7 @@
 use assay_audit::Draft;
 use assay_types::{Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Row, ToSql, params};
 
 use crate::page::{before, page};
 use crate::sql::{Sql, Texts, text_column};
@@ -85,13 +86,29 @@ pub struct ChallengeQuery {
     pub rows: u32,
 }
 
+/// HMAC-SHA-256 of a challenge's secret. Its key lies outside the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyedHash([u8; 32]);
+
+impl From<[u8; 32]> for KeyedHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl ToSql for KeyedHash {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
 /// A challenge to be kept: never the secret, only a keyed hash to find it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewChallenge {
     /// Public id, unique.
     pub id: String,
     /// Keyed hash of the secret, unique.
-    pub lookup: [u8; 32],
+    pub lookup: KeyedHash,
     /// How often it may be used.
     pub kind: ChallengeKind,
     /// The one profile it is for.
@@ -276,7 +293,7 @@ fn insert(connection: &Connection, challenge: &NewChallenge) -> Result<(), Store
 
 pub(crate) fn find_by_lookup(
     connection: &Connection,
-    lookup: &[u8; 32],
+    lookup: &KeyedHash,
 ) -> Result<Option<ChallengeRow>, StoreError> {
     connection.find("SELECT * FROM challenges WHERE lookup = ?1", [lookup], read)
 }

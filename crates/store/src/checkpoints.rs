@@ -191,7 +191,7 @@ fn one(
 fn read(row: &Row<'_>) -> rusqlite::Result<NewCheckpoint> {
     Ok(NewCheckpoint {
         size: row.get::<_, i64>("size")?.cast_unsigned(),
-        root: Hash::from(row.get::<_, [u8; 32]>("root")?),
+        root: row.get("root")?,
         frontier: row.get("frontier")?,
         note: row.get("note")?,
         signed_at: row.get("signed_at")?,

@@ -34,7 +34,7 @@ pub struct CrlRow {
     /// DER.
     pub der: Vec<u8>,
     /// SHA-256 of `der`.
-    pub sha256: [u8; 32],
+    pub sha256: Hash,
     /// thisUpdate.
     pub this_update: Timestamp,
     /// nextUpdate.
@@ -121,7 +121,7 @@ impl Store {
                     crl.ca_id,
                     number,
                     crl.der,
-                    Hash::of(&crl.der).as_bytes(),
+                    Hash::of(&crl.der),
                     crl.this_update,
                     crl.next_update
                 ],

@@ -1,6 +1,6 @@
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 
-use crate::{CertificateRow, ChallengeRow, InventoryRow, PendingRow, Store, StoreError};
+use crate::{CertificateRow, ChallengeRow, InventoryRow, KeyedHash, PendingRow, Store, StoreError};
 use crate::{certificates, challenges, inventory, pending};
 
 /// What a decision on a decrypted request needs to know, asked at once.
@@ -9,13 +9,13 @@ pub struct EvidenceQuery {
     /// The CA.
     pub ca_id: String,
     /// SHA-256 of the SubjectPublicKeyInfo that signed the pkiMessage.
-    pub signer_spki_sha256: [u8; 32],
+    pub signer_spki_sha256: Hash,
     /// SHA-256 of the CSR.
-    pub csr_digest: [u8; 32],
+    pub csr_digest: Hash,
     /// Since when an equal CSR is a retransmission.
     pub retransmit_since: Timestamp,
     /// Keyed hash of the challenge that came with it.
-    pub challenge: Option<[u8; 32]>,
+    pub challenge: Option<KeyedHash>,
     /// Profile and name to look up in the inventory.
     pub inventory: Option<(String, String)>,
 }

@@ -1,3 +1,4 @@
+use assay_types::Hash;
 use rusqlite::{Row, params};
 
 use crate::sql::{Sql, limit};
@@ -24,7 +25,7 @@ pub struct InventoryChangeRow {
     /// JSON, byte for byte as it was hashed.
     pub content: String,
     /// Head of the chain with this change.
-    pub hash: [u8; 32],
+    pub hash: Hash,
 }
 
 /// How far the versions and inventories go that the first records of the log tell of.

@@ -33,13 +33,13 @@ pub struct OpenIntent {
     /// Its transaction.
     pub transaction: TransactionKey,
     /// SHA-256 of the pkiMessage.
-    pub request_digest: [u8; 32],
+    pub request_digest: Hash,
     /// SHA-256 of the CSR.
-    pub csr_digest: [u8; 32],
+    pub csr_digest: Hash,
     /// Exactly what is to be signed.
     pub tbs: Vec<u8>,
     /// SHA-256 of `tbs`.
-    pub tbs_digest: [u8; 32],
+    pub tbs_digest: Hash,
     /// Profile that permitted it.
     pub profile: String,
     /// RFC 4514 text.
@@ -51,7 +51,7 @@ pub struct OpenIntent {
     /// notAfter.
     pub not_after: Timestamp,
     /// Model hash of the policy that permitted it.
-    pub policy_hash: [u8; 32],
+    pub policy_hash: Hash,
     /// When the request came.
     pub created_at: Timestamp,
     /// When it is given up.
@@ -85,7 +85,7 @@ impl Store {
                     params![
                         serial,
                         completion.certificate,
-                        Hash::of(&completion.certificate).as_bytes(),
+                        Hash::of(&completion.certificate),
                         completion.issued_at
                     ],
                     read_closed,
@@ -168,7 +168,7 @@ impl Store {
 }
 
 struct Closed {
-    request_digest: [u8; 32],
+    request_digest: Hash,
     renewal_of: Option<Serial>,
     revoke_after: Option<Duration>,
     profile: String,

@@ -14,7 +14,7 @@ pub struct InventoryItem {
     /// The exact value.
     pub name: String,
     /// Pins the device's key: SHA-256 of its DER SubjectPublicKeyInfo.
-    pub spki_sha256: Option<[u8; 32]>,
+    pub spki_sha256: Option<Hash>,
 }
 
 /// A name as it is kept.
@@ -23,7 +23,7 @@ pub struct InventoryRow {
     /// The exact value.
     pub name: String,
     /// SHA-256 of the pinned SubjectPublicKeyInfo.
-    pub spki_sha256: Option<[u8; 32]>,
+    pub spki_sha256: Option<Hash>,
     /// What the static challenge was used for; `None` while it may be used.
     pub serial: Option<Serial>,
     /// The waiting request that the name is kept for.
@@ -98,13 +98,13 @@ pub struct InventoryHead {
     /// Number of changes so far.
     pub sequence: u64,
     /// Chain of hashes over them.
-    pub hash: [u8; 32],
+    pub hash: Hash,
 }
 
 /// The head of an inventory that was never changed.
 pub const NO_CHANGES: InventoryHead = InventoryHead {
     sequence: 0,
-    hash: [0; 32],
+    hash: Hash::ZERO,
 };
 
 /// The outcome of a change.
@@ -171,7 +171,7 @@ impl Store {
                     ],
                 )?;
                 if new == 1 {
-                    added.push((item.name, item.spki_sha256.map(hex::encode)));
+                    added.push((item.name, item.spki_sha256.map(String::from)));
                 }
             }
             let change = chain(connection, &request, InventoryChange::Add, names, &added)?;
@@ -315,7 +315,7 @@ impl Store {
     pub async fn had_inventory_head(
         &self,
         profile: String,
-        hash: [u8; 32],
+        hash: Hash,
     ) -> Result<bool, StoreError> {
         self.read(move |connection| {
             let found = connection.find(
@@ -431,10 +431,10 @@ fn chain(
             "names": names,
             "operation": operation,
         }))?;
-        let linked = [head.hash.as_slice(), content.as_bytes()].concat();
+        let linked = [head.hash.as_bytes().as_slice(), content.as_bytes()].concat();
         head = InventoryHead {
             sequence: head.sequence + 1,
-            hash: Hash::of(&linked).into(),
+            hash: Hash::of(&linked),
         };
         connection.change(
             "INSERT INTO inventory_changes (profile, sequence, content, hash)

@@ -26,7 +26,7 @@ impl Store {
         let Some(certificate) = issuer.certificates.first() else {
             return Ok(false);
         };
-        let sha256 = <[u8; 32]>::from(Hash::of(certificate));
+        let sha256 = Hash::of(certificate);
         self.write(move |connection| {
             let new = connection.change(
                 "INSERT INTO issuers (sha256, ca_id, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
@@ -63,7 +63,7 @@ impl Store {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<([u8; 32], IssuerRow)> {
+fn read(row: &Row<'_>) -> rusqlite::Result<(Hash, IssuerRow)> {
     let issuer = IssuerRow {
         ca_id: row.get("ca_id")?,
         certificates: Vec::new(),
@@ -72,11 +72,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<([u8; 32], IssuerRow)> {
     Ok((row.get("sha256")?, issuer))
 }
 
-fn whole(
-    connection: &Connection,
-    sha256: [u8; 32],
-    row: IssuerRow,
-) -> Result<IssuerRow, StoreError> {
+fn whole(connection: &Connection, sha256: Hash, row: IssuerRow) -> Result<IssuerRow, StoreError> {
     let certificates = connection.list(
         "SELECT certificate FROM issuer_certificates WHERE issuer = ?1 ORDER BY place",
         [sha256],

@@ -51,8 +51,8 @@ pub use certificates::{
     Census, CertificateQuery, CertificateRow, CertificateState, CertificateStatus,
 };
 pub use challenges::{
-    ChallengeKind, ChallengeQuery, ChallengeRow, ChallengeState, ChallengeStatus, NewChallenge,
-    Revocation,
+    ChallengeKind, ChallengeQuery, ChallengeRow, ChallengeState, ChallengeStatus, KeyedHash,
+    NewChallenge, Revocation,
 };
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
 pub use consume::Consume;

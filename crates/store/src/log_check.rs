@@ -88,7 +88,7 @@ fn check(connection: &Connection) -> Result<Result<LogState, LogFault>, StoreErr
             return Ok(Err(LogFault::Missing(sequence)));
         }
         let leaf = Hash::of_leaf(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
-        if *leaf.as_bytes() != row.get::<_, [u8; 32]>(2)? {
+        if leaf != row.get::<_, Hash>(2)? {
             return Ok(Err(LogFault::Record(sequence)));
         }
         if !tile.holds(connection, frontier.size(), &leaf)? {

@@ -1,4 +1,4 @@
-use assay_types::{CertIdHash, Serial, Timestamp};
+use assay_types::{CertIdHash, Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
@@ -87,7 +87,7 @@ impl Store {
     pub async fn enable_ocsp(
         &self,
         ca_id: String,
-        sha256: [u8; 32],
+        sha256: Hash,
         certificate: Vec<u8>,
     ) -> Result<(), StoreError> {
         self.write(move |connection| {
@@ -193,7 +193,7 @@ impl Store {
     /// Where they are not on disk; then none of them must be handed out.
     pub async fn keep_ocsp(
         &self,
-        responder: [u8; 32],
+        responder: Hash,
         signed: Vec<SignedResponse>,
     ) -> Result<usize, StoreError> {
         self.write(move |connection| {

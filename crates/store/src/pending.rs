@@ -1,5 +1,5 @@
 use assay_audit::Request;
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::page::{before, page};
@@ -39,9 +39,9 @@ pub struct PendingRow {
     /// Its transaction.
     pub transaction: TransactionKey,
     /// SHA-256 of the pkiMessage.
-    pub request_digest: [u8; 32],
+    pub request_digest: Hash,
     /// SHA-256 of the whole CSR, as it came.
-    pub csr_digest: [u8; 32],
+    pub csr_digest: Hash,
     /// DER, without its challengePassword.
     pub csr: Vec<u8>,
     /// DER certificate of the pkiMessage's signer.
@@ -108,7 +108,7 @@ impl Store {
     /// Where the store cannot be read.
     pub async fn find_pending_by_request(
         &self,
-        request_digest: [u8; 32],
+        request_digest: Hash,
     ) -> Result<Option<PendingRow>, StoreError> {
         self.read(move |connection| {
             connection.find(
@@ -202,8 +202,8 @@ pub(crate) fn find_latest(
 pub(crate) fn find_equal_csr(
     connection: &Connection,
     ca_id: &str,
-    signer_spki_sha256: &[u8; 32],
-    csr_digest: &[u8; 32],
+    signer_spki_sha256: &Hash,
+    csr_digest: &Hash,
 ) -> Result<Option<PendingRow>, StoreError> {
     connection.find(
         &select(

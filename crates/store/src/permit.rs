@@ -1,5 +1,5 @@
 use assay_audit::{Draft, Request};
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::certificates::{self, CertificateRow, CertificateState};
@@ -17,9 +17,9 @@ pub struct PermitWrite {
     /// Bound by this permit.
     pub transaction: TransactionKey,
     /// SHA-256 of the pkiMessage.
-    pub request_digest: [u8; 32],
+    pub request_digest: Hash,
     /// SHA-256 of the CSR.
-    pub csr_digest: [u8; 32],
+    pub csr_digest: Hash,
     /// What will be signed.
     pub intent: NewIntent,
     /// What authorises it, used up by this permit.
@@ -42,7 +42,7 @@ pub struct NewIntent {
     /// Whole DER TBSCertificate.
     pub tbs: Vec<u8>,
     /// SHA-256 of `tbs`.
-    pub tbs_digest: [u8; 32],
+    pub tbs_digest: Hash,
     /// Profile that permitted it.
     pub profile: String,
     /// RFC 4514 text.
@@ -54,7 +54,7 @@ pub struct NewIntent {
     /// notAfter.
     pub not_after: Timestamp,
     /// Model hash of the policy that permitted it.
-    pub policy_hash: [u8; 32],
+    pub policy_hash: Hash,
     /// When recovery gives it up.
     pub expires_at: Timestamp,
     /// For the record that ends the request, should another run have to write it.

@@ -13,11 +13,11 @@ pub struct NewPolicy {
     /// One more than that of the version in force.
     pub number: u64,
     /// SHA-256 of the proposal of the version in force; `None` before the first.
-    pub predecessor: Option<[u8; 32]>,
+    pub predecessor: Option<Hash>,
     /// SHA-256 over the files.
-    pub file_hash: [u8; 32],
+    pub file_hash: Hash,
     /// SHA-256 over the canonical model.
-    pub model_hash: [u8; 32],
+    pub model_hash: Hash,
     /// Names of its profiles.
     pub profiles: Vec<String>,
     /// Names and contents, byte for byte.
@@ -57,9 +57,9 @@ pub struct PolicyInfo {
     /// Only rises.
     pub number: u64,
     /// SHA-256 over the files.
-    pub file_hash: [u8; 32],
+    pub file_hash: Hash,
     /// SHA-256 over the canonical model.
-    pub model_hash: [u8; 32],
+    pub model_hash: Hash,
     /// Names of its profiles.
     pub profiles: Vec<String>,
     /// The text that was signed.
@@ -193,14 +193,11 @@ const ONE: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS acti
 
 /// Whether the newest version is still the one of this model, where there is any: what was decided under another is not
 /// recorded any more.
-pub(crate) fn is_newest(
-    connection: &Connection,
-    model_hash: &[u8; 32],
-) -> Result<bool, StoreError> {
+pub(crate) fn is_newest(connection: &Connection, model_hash: &Hash) -> Result<bool, StoreError> {
     let newest = connection.find(
         "SELECT model_hash FROM policies ORDER BY number DESC LIMIT 1",
         [],
-        |row| row.get::<_, [u8; 32]>(0),
+        |row| row.get::<_, Hash>(0),
     )?;
     Ok(newest.is_none_or(|newest| newest == *model_hash))
 }
@@ -208,7 +205,7 @@ pub(crate) fn is_newest(
 /// The check and the insertion are one transaction: of two versions of the same number the second does not follow.
 fn follows(connection: &Connection, policy: &NewPolicy) -> Result<bool, StoreError> {
     let newest = connection.find(&format!("{LIST} LIMIT 1"), [], read)?;
-    let hash = |info: &PolicyInfo| <[u8; 32]>::from(Hash::of(&info.proposal));
+    let hash = |info: &PolicyInfo| Hash::of(&info.proposal);
     let number = newest.as_ref().map_or(0, |info| info.number);
     Ok(policy.number == number + 1 && policy.predecessor == newest.as_ref().map(hash))
 }

@@ -1,5 +1,5 @@
 use assay_audit::{Draft, Request};
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::sql::{Sql, seconds};
@@ -17,9 +17,9 @@ pub struct PendingWrite {
     /// Bound by it.
     pub transaction: TransactionKey,
     /// SHA-256 of the pkiMessage.
-    pub request_digest: [u8; 32],
+    pub request_digest: Hash,
     /// SHA-256 of the whole CSR, as it came.
-    pub csr_digest: [u8; 32],
+    pub csr_digest: Hash,
     /// DER, without its challengePassword.
     pub csr: Vec<u8>,
     /// DER certificate of the pkiMessage's signer, to which the reply will be enveloped.

@@ -1,5 +1,5 @@
 use assay_audit::Draft;
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::sql::Sql;
@@ -11,7 +11,7 @@ pub struct TransactionKey {
     /// Names the CA, short and stable.
     pub ca_id: String,
     /// SHA-256 of the DER SubjectPublicKeyInfo of the pkiMessage's signer.
-    pub signer_spki_sha256: [u8; 32],
+    pub signer_spki_sha256: Hash,
     /// RFC 8894 section 3.2.1.1.
     pub transaction_id: String,
 }
@@ -20,9 +20,9 @@ pub struct TransactionKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionRow {
     /// SHA-256 of the pkiMessage.
-    pub request_digest: [u8; 32],
+    pub request_digest: Hash,
     /// SHA-256 of the CSR.
-    pub csr_digest: [u8; 32],
+    pub csr_digest: Hash,
     /// How far it has come.
     pub state: CertificateState,
     /// Of its certificate or intent.
@@ -47,7 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn find_reply(&self, request_digest: [u8; 32]) -> Result<Option<Reply>, StoreError> {
+    pub async fn find_reply(&self, request_digest: Hash) -> Result<Option<Reply>, StoreError> {
         self.read(move |connection| {
             connection.find(
                 "SELECT serial, cert_rep FROM replies WHERE request_digest = ?1",
@@ -70,7 +70,7 @@ impl Store {
     /// Where it is not on disk.
     pub async fn store_reply(
         &self,
-        request_digest: [u8; 32],
+        request_digest: Hash,
         reply: Reply,
         stored_at: Timestamp,
         audit: Vec<Draft>,
@@ -108,8 +108,8 @@ pub(crate) fn find(
 pub(crate) fn bind(
     connection: &Connection,
     key: &TransactionKey,
-    request_digest: &[u8; 32],
-    csr_digest: &[u8; 32],
+    request_digest: &Hash,
+    csr_digest: &Hash,
     serial: &Serial,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -135,7 +135,7 @@ pub(crate) fn bind(
 
 pub(crate) fn keep_reply(
     connection: &Connection,
-    request_digest: &[u8; 32],
+    request_digest: &Hash,
     serial: &Serial,
     cert_rep: &[u8],
     stored_at: Timestamp,

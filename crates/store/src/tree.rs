@@ -131,7 +131,7 @@ fn leaves(connection: &Connection, after: u64, limit: u64) -> Result<Vec<Hash>, 
     connection.list(
         "SELECT leaf_hash FROM audit WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
         params![after.cast_signed(), limit.cast_signed()],
-        |row| row.get(0).map(|hash: [u8; 32]| Hash::from(hash)),
+        |row| row.get(0),
     )
 }
 

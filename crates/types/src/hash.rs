@@ -1,3 +1,4 @@
+use std::array::TryFromSliceError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +11,9 @@ use sha2::{Digest as _, Sha256};
 pub struct Hash([u8; 32]);
 
 impl Hash {
+    /// What stands before the first link of a chain of hashes, and where nothing was hashed yet.
+    pub const ZERO: Self = Self([0; 32]);
+
     /// SHA-256 of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -53,9 +57,24 @@ impl From<[u8; 32]> for Hash {
     }
 }
 
-impl From<Hash> for [u8; 32] {
+/// What was hashed piece by piece.
+impl From<Sha256> for Hash {
+    fn from(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
+    }
+}
+
+impl TryFrom<&[u8]> for Hash {
+    type Error = TryFromSliceError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, TryFromSliceError> {
+        bytes.try_into().map(Self)
+    }
+}
+
+impl From<Hash> for Vec<u8> {
     fn from(hash: Hash) -> Self {
-        hash.0
+        hash.0.into()
     }
 }
 

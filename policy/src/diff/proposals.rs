@@ -69,9 +69,9 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
         ("proposal.number".to_owned(), Value::from(*number)),
         (
             "proposal.predecessor".to_owned(),
-            predecessor.map(hex::encode).into(),
+            predecessor.map(String::from).into(),
         ),
-        ("proposal.issuer".to_owned(), hex::encode(issuer).into()),
+        ("proposal.issuer".to_owned(), issuer.to_string().into()),
         ("proposal.ticket".to_owned(), ticket.as_str().into()),
         (
             "proposal.not_before".to_owned(),
@@ -85,7 +85,7 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
     for (profile, head) in inventories {
         all.insert(
             format!("proposal.inventories.{profile}"),
-            hex::encode(head).into(),
+            head.to_string().into(),
         );
     }
     all

@@ -8,7 +8,7 @@ use crate::profile::{
     AlgorithmRules, Approval, CertificateRules, ChallengeKind, ChallengeRule, Enrolment, Header,
     KeyRules, Profile, ProfileName, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
 };
-use assay_types::{CanonicalError, Curve};
+use assay_types::{CanonicalError, Curve, Hash};
 
 /// Ten years: no challenge, static or not, is meant for longer.
 const MAX_CHALLENGE_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -17,7 +17,6 @@ const MAX_QUOTA: u64 = 1_000_000_000;
 /// RFC 8894 leaves RSA sizes open; 2048 is the least that NIST SP 800-57 allows, 8192 the most clients can make.
 const MIN_RSA_BITS: u64 = 2048;
 const MAX_RSA_BITS: u64 = 8192;
-const SHA256_OCTETS: usize = 32;
 
 pub(super) struct Parts {
     header: Header,
@@ -58,7 +57,7 @@ impl Parts {
             renewal,
             approval,
             quirks,
-            hash: [0; 32],
+            hash: Hash::ZERO,
         };
         profile.hash = profile.canonical_hash()?;
         Ok(profile)
@@ -309,10 +308,12 @@ pub(super) fn positive_duration(
     Some(duration)
 }
 
-fn sha256(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<[u8; SHA256_OCTETS]> {
+fn sha256(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Hash> {
     let text = item.text(reader)?;
-    hex::decode(text)
-        .ok()
-        .and_then(|octets| octets.try_into().ok())
-        .or_else(|| item.refuse(reader, "wanted a SHA-256 as 64 hexadecimal digits"))
+    text.parse().ok().or_else(|| {
+        item.refuse(
+            reader,
+            "wanted a SHA-256 as 64 lowercase hexadecimal digits",
+        )
+    })
 }

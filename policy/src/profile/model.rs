@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use assay_types::{Curve, Digest};
+use assay_types::{Curve, Digest, Hash};
 use const_oid::ObjectIdentifier;
 use serde::Serialize;
 
@@ -23,8 +23,7 @@ pub(crate) struct Header {
     #[serde(serialize_with = "canonical::time")]
     pub(crate) expires: SystemTime,
     pub(crate) ticket: String,
-    #[serde(serialize_with = "text::optional_hash::serialize")]
-    pub(crate) predecessor: Option<[u8; 32]>,
+    pub(crate) predecessor: Option<Hash>,
     pub(crate) default: bool,
 }
 

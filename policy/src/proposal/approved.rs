@@ -4,6 +4,7 @@ use super::approvers::{Approver, Approvers, Purpose};
 use super::document::Proposal;
 use super::signature::{self, SignatureError};
 use super::{MAX_APPROVALS, ProposalError};
+use assay_types::Hash;
 
 /// A proposal with the signatures that came with it. Nothing in it is proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Examined {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approved {
     proposal: Proposal,
-    sha256: [u8; 32],
+    sha256: Hash,
     author: String,
     approvers: Vec<String>,
 }
@@ -186,7 +187,7 @@ impl Examined {
     pub fn approved(self) -> Result<Approved, Vec<Problem>> {
         match (self.proposal, self.author) {
             (Some(proposal), Some(author)) if self.problems.is_empty() => Ok(Approved {
-                sha256: Proposal::sha256(&self.bytes),
+                sha256: Hash::of(&self.bytes),
                 proposal,
                 author,
                 approvers: self.approvers,
@@ -214,7 +215,7 @@ impl Approved {
     }
 
     /// SHA-256 of the text that was signed.
-    pub fn sha256(&self) -> [u8; 32] {
+    pub fn sha256(&self) -> Hash {
         self.sha256
     }
 

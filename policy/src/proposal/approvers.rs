@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use assay_types::Hash;
 use openssl::error::ErrorStack;
 use openssl::x509::X509;
-use sha2::{Digest, Sha256};
 
 use super::{MAX_APPROVALS, signature};
 
@@ -23,7 +23,7 @@ pub struct Approver {
     /// Counts for versions activated before, for no new one.
     pub retired: bool,
     /// SHA-256 of the DER SubjectPublicKeyInfo.
-    pub spki_sha256: [u8; 32],
+    pub spki_sha256: Hash,
     pub(super) x509: X509,
 }
 
@@ -127,7 +127,7 @@ impl Approver {
             person: person.to_owned(),
             certificate: certificate.to_vec(),
             retired,
-            spki_sha256: Sha256::digest(key.public_key_to_der().map_err(unreadable)?).into(),
+            spki_sha256: Hash::of(&key.public_key_to_der().map_err(unreadable)?),
             x509,
         })
     }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use assay_types::Timestamp;
-use sha2::{Digest, Sha256};
+use assay_types::{Hash, Timestamp};
 
 use super::fields::{Fields, ProposalError};
 use crate::profile::ProfileName;
@@ -26,13 +25,13 @@ pub struct Proposal {
     /// One more than that of the version in force.
     pub number: u64,
     /// SHA-256 of the proposal of the version in force; `None` where there was none.
-    pub predecessor: Option<[u8; 32]>,
+    pub predecessor: Option<Hash>,
     /// [`crate::Bundle::file_hash`] of its files.
-    pub files: [u8; 32],
+    pub files: Hash,
     /// [`crate::Bundle::model_hash`] of its files.
-    pub model: [u8; 32],
+    pub model: Hash,
     /// SHA-256 of the issuing CA's DER certificate.
-    pub issuer: [u8; 32],
+    pub issuer: Hash,
     /// When it may come into force.
     pub not_before: Timestamp,
     /// When it ceases to be in force.
@@ -44,7 +43,7 @@ pub struct Proposal {
     /// The signer's settings that bear on what is issued, by name.
     pub settings: BTreeMap<String, String>,
     /// Head of each inventory's chain as it was when the version was proposed.
-    pub inventories: BTreeMap<ProfileName, [u8; 32]>,
+    pub inventories: BTreeMap<ProfileName, Hash>,
 }
 
 impl Proposal {
@@ -124,7 +123,7 @@ impl Proposal {
     /// The one text of this proposal.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
-        let predecessor = self.predecessor.map(hex::encode).unwrap_or_default();
+        let predecessor = self.predecessor.map(String::from).unwrap_or_default();
         let resumes: Vec<String> = self
             .resumes
             .iter()
@@ -136,9 +135,9 @@ impl Proposal {
             "format = {FORMAT}\nnumber = {}\npredecessor = \"{predecessor}\"\nfiles = \"{}\"\nmodel = \"{}\"\n\
              issuer = \"{}\"\nnot_before = \"{}\"\nexpires = \"{}\"\nticket = \"{}\"\nresumes = [{}]\n\n[settings]\n",
             self.number,
-            hex::encode(self.files),
-            hex::encode(self.model),
-            hex::encode(self.issuer),
+            self.files,
+            self.model,
+            self.issuer,
             self.not_before,
             self.expires,
             self.ticket,
@@ -149,14 +148,9 @@ impl Proposal {
         }
         text.push_str("\n[inventories]\n");
         for (profile, head) in &self.inventories {
-            let _ = writeln!(text, "\"{profile}\" = \"{}\"", hex::encode(head));
+            let _ = writeln!(text, "\"{profile}\" = \"{head}\"");
         }
         text
-    }
-
-    /// SHA-256 of the text: what the next version names as its predecessor.
-    pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-        Sha256::digest(bytes).into()
     }
 }
 
@@ -181,16 +175,16 @@ mod tests {
         let name = |text| ProfileName::parse(text).unwrap();
         Proposal {
             number: 3,
-            predecessor: Some([1; 32]),
-            files: [2; 32],
-            model: [3; 32],
-            issuer: [4; 32],
+            predecessor: Some([1; 32].into()),
+            files: [2; 32].into(),
+            model: [3; 32].into(),
+            issuer: [4; 32].into(),
             not_before: Timestamp::from_seconds(1_800_000_000),
             expires: Timestamp::from_seconds(1_900_000_000),
             ticket: "CHG-42: Gerät".to_owned(),
             resumes: [name("devices")].into(),
             settings: [("limits.intent_ttl".to_owned(), "1h".to_owned())].into(),
-            inventories: [(name("fleet"), [5; 32])].into(),
+            inventories: [(name("fleet"), [5; 32].into())].into(),
         }
     }
 

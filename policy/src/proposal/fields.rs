@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 use toml::{Table, Value};
 
 use crate::profile::ProfileName;
@@ -79,20 +79,20 @@ impl Fields {
         Ok(text)
     }
 
-    pub(super) fn hash(&mut self, key: &str) -> Result<[u8; 32], ProposalError> {
+    pub(super) fn hash(&mut self, key: &str) -> Result<Hash, ProposalError> {
         let text = self.text(key)?;
-        sha256(&text).ok_or_else(|| self.wrong(key, SHA256))
+        text.parse().map_err(|_| self.wrong(key, SHA256))
     }
 
     /// `""` is none.
-    pub(super) fn optional_hash(&mut self, key: &str) -> Result<Option<[u8; 32]>, ProposalError> {
+    pub(super) fn optional_hash(&mut self, key: &str) -> Result<Option<Hash>, ProposalError> {
         let text = self.text(key)?;
         if text.is_empty() {
             return Ok(None);
         }
-        let hash = sha256(&text);
-        hash.map(Some)
-            .ok_or_else(|| self.wrong(key, format!("{SHA256}, or \"\" for the first version")))
+        text.parse()
+            .map(Some)
+            .map_err(|_| self.wrong(key, format!("{SHA256}, or \"\" for the first version")))
     }
 
     pub(super) fn time(&mut self, key: &str) -> Result<Timestamp, ProposalError> {
@@ -135,11 +135,11 @@ impl Fields {
     }
 
     /// A table of hashes, by profile.
-    pub(super) fn hashes(self) -> Result<BTreeMap<ProfileName, [u8; 32]>, ProposalError> {
+    pub(super) fn hashes(self) -> Result<BTreeMap<ProfileName, Hash>, ProposalError> {
         self.each(|fields, name, value| {
             let profile = ProfileName::parse(name)
                 .ok_or_else(|| fields.wrong(name, "the name of a profile for a key"))?;
-            let head = value.as_str().and_then(sha256);
+            let head = value.as_str().and_then(|text| text.parse().ok());
             Ok((profile, head.ok_or_else(|| fields.wrong(name, SHA256))?))
         })
     }
@@ -174,9 +174,3 @@ impl Fields {
 }
 
 const SHA256: &str = "a SHA-256 of 64 lowercase hex digits";
-
-fn sha256(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash).ok()?;
-    Some(hash)
-}

@@ -144,11 +144,9 @@ pub(super) fn pinned_key(case: &Case<'_>) -> Verdict {
     };
     let got = case.facts.key.spki_sha256();
     match entry.spki_sha256 {
-        Some(wanted) if wanted != got => Err(format!(
-            "key: wanted SPKI SHA-256 {}, got {}",
-            hex::encode(wanted),
-            hex::encode(got)
-        )),
+        Some(wanted) if wanted != got => {
+            Err(format!("key: wanted SPKI SHA-256 {wanted}, got {got}"))
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -362,7 +362,7 @@ const FLEET: &[Case] = &[
     ),
     (
         "CHA-06",
-        |f| entry(f, |it| it.spki_sha256 = Some([0; 32])),
+        |f| entry(f, |it| it.spki_sha256 = Some([0; 32].into())),
         "wanted SPKI SHA-256 0000",
     ),
     (

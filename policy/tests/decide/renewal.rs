@@ -98,7 +98,7 @@ pub(crate) const FLEET: &[Case] = &[
     ),
     (
         "CHA-06",
-        |f| entry(f, |it| it.spki_sha256 = Some([0; 32])),
+        |f| entry(f, |it| it.spki_sha256 = Some([0; 32].into())),
         "wanted SPKI SHA-256 0000",
     ),
     (

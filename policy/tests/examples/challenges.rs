@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use assay_policy::{Facts, Grant, InventoryEntry, Profile, Source};
+use assay_types::Hash;
 
 use super::requests::{device, devices};
 use super::support::{self, changed_profile, profile, rsa};
@@ -29,7 +30,7 @@ fn fleet(change: impl FnOnce(&mut Facts)) -> Vec<Case> {
     vec![(profile("demo", "fleet"), facts)]
 }
 
-fn entry(pin: Option<[u8; 32]>, issued: bool) -> Option<InventoryEntry> {
+fn entry(pin: Option<Hash>, issued: bool) -> Option<InventoryEntry> {
     Some(InventoryEntry {
         name: "device-1".to_owned(),
         spki_sha256: pin,
@@ -197,7 +198,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         Refused,
         "under `fleet`, another key than the pinned one, in a renewal too: pin the new key, or none, before",
         || {
-            let other = entry(Some([9; 32]), false);
+            let other = entry(Some([9; 32].into()), false);
             [fleet_with(other.clone(), SUBJECT), fleet_again(other)].concat()
         },
     ),

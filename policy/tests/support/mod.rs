@@ -13,7 +13,7 @@ use assay_policy::{
     Bundle, ClaimedNames, Claims, Dn, Facts, Grant, InventoryEntry, Issuer, Profile,
     PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName,
 };
-use assay_types::Digest;
+use assay_types::{Digest, Hash};
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
 use openssl::ec::{EcGroup, EcKey, PointConversionForm};
 use openssl::nid::Nid;
@@ -120,7 +120,7 @@ pub(crate) fn one_time(profile: &str, subject: &str, sans: &[&str]) -> Option<Gr
     ))
 }
 
-pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Option<Grant> {
+pub(crate) fn inventory(profile: &str, name: &str, pin: Option<Hash>) -> Option<Grant> {
     let entry = InventoryEntry {
         name: name.to_owned(),
         spki_sha256: pin,
@@ -134,7 +134,7 @@ pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Opt
 pub(crate) fn renewed(profile: &str, subject: &str, sans: &[&str]) -> Option<Grant> {
     let renewed = Renewed {
         serial: "1f".to_owned(),
-        spki_sha256: [1; 32],
+        spki_sha256: [1; 32].into(),
     };
     let not_after = now() + Duration::from_secs(30 * 86_400);
     let names = names(subject, sans);

@@ -127,7 +127,7 @@ fn rebuild(
         not_before,
         not_after,
     )?;
-    let digest = Hash::from(tbs.digest());
+    let digest = tbs.digest();
     if digest != permitted.tbs_digest {
         return Err(Deviation::TbsDigest {
             recorded: permitted.tbs_digest,

@@ -82,7 +82,7 @@ impl Permitted {
             not_before: tbs.not_before().into(),
             not_after: tbs.not_after().into(),
             issuer_sha256,
-            tbs_digest: Hash::from(tbs.digest()),
+            tbs_digest: tbs.digest(),
             builder: BUILDER.to_owned(),
         }
     }
@@ -104,11 +104,11 @@ impl Evidence {
     pub fn new(
         facts: &Facts,
         csr: Vec<u8>,
-        csr_sha256: [u8; 32],
+        csr_sha256: Hash,
         pending_id: Option<String>,
         verdict: Verdict,
     ) -> Self {
-        let (kept, came) = (Hash::of(&csr), Hash::from(csr_sha256));
+        let (kept, came) = (Hash::of(&csr), csr_sha256);
         Self {
             profile: facts.profile.clone(),
             decided_ms: facts.now.into(),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use assay_store::KeyedHash;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
@@ -27,7 +28,7 @@ pub struct DrawnChallenge {
     /// What the device brings.
     pub secret: Zeroizing<String>,
     /// What the database knows of it.
-    pub lookup: [u8; KEY_BYTES],
+    pub lookup: KeyedHash,
 }
 
 /// Why the key cannot be used; each says what would be right.
@@ -79,10 +80,10 @@ impl ChallengeKey {
     }
 
     /// What the database knows of a challenge.
-    pub(crate) fn lookup(&self, challenge: &[u8]) -> Result<[u8; KEY_BYTES], ErrorStack> {
+    pub(crate) fn lookup(&self, challenge: &[u8]) -> Result<KeyedHash, ErrorStack> {
         let mut lookup = [0; KEY_BYTES];
         Signer::new(MessageDigest::sha256(), &self.0)?.sign_oneshot(&mut lookup, challenge)?;
-        Ok(lookup)
+        Ok(lookup.into())
     }
 
     /// Draws a challenge: lowercase hex, so that it fits every DirectoryString and any keyboard.

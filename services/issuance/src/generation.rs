@@ -8,7 +8,7 @@ use assay_policy::Profile;
 use assay_runtime::telemetry;
 use assay_scep::Algorithms;
 use assay_store::{CrlRow, Store};
-use assay_types::Serial;
+use assay_types::{Hash, Serial};
 
 use crate::app::StartFailure;
 use crate::issuing_ca::{IssuingCa, RaState};
@@ -129,7 +129,7 @@ impl Generation {
     /// Has a change of the status of `serial`, which is durable, shown at once: by a new response and a new list, whose
     /// number is returned. Where no list can be signed now, the schedule signs one as soon as it can, and the number of
     /// the latest one is returned.
-    pub async fn show_change(&self, serial: Serial, policy_hash: Option<[u8; 32]>) -> u64 {
+    pub async fn show_change(&self, serial: Serial, policy_hash: Option<Hash>) -> u64 {
         let response = async {
             if let Some(ocsp) = &self.ocsp {
                 ocsp.renew(serial).await;

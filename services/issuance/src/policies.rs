@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use assay_policy::{Approved, Bundle, Profile};
 use assay_store::Stop;
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::terms::Approval;
@@ -153,7 +153,7 @@ impl InForce {
     }
 
     /// SHA-256 over the canonical model; what audit records name.
-    pub fn model_hash(&self) -> Option<[u8; 32]> {
+    pub fn model_hash(&self) -> Option<Hash> {
         self.bundle().map(|bundle| bundle.model_hash())
     }
 

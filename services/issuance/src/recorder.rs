@@ -21,7 +21,7 @@ pub struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(
-        config_hash: [u8; 32],
+        config_hash: Hash,
         clock: SignerClock,
         random: &dyn Random,
     ) -> Result<Self, ErrorStack> {
@@ -31,7 +31,7 @@ impl Recorder {
             context: Context {
                 boot_id: hex::encode(boot_id).into(),
                 binary: env!("CARGO_PKG_VERSION").into(),
-                config_hash: Hash::from(config_hash),
+                config_hash,
                 policy_hash: None,
             },
             clock,
@@ -64,10 +64,10 @@ impl Recorder {
     }
 
     /// `event`, as it happens now under the policy of this model hash.
-    pub fn draft(&self, policy_hash: Option<[u8; 32]>, event: Event) -> Draft {
+    pub fn draft(&self, policy_hash: Option<Hash>, event: Event) -> Draft {
         Draft {
             context: Context {
-                policy_hash: policy_hash.map(Hash::from),
+                policy_hash,
                 ..self.context.clone()
             },
             moment: self.clock.moment(),
@@ -80,7 +80,7 @@ impl Recorder {
     pub(crate) async fn append(
         &self,
         store: &Store,
-        policy_hash: Option<[u8; 32]>,
+        policy_hash: Option<Hash>,
         event: Event,
     ) -> Result<(), StoreError> {
         let draft = self.draft(policy_hash, event);

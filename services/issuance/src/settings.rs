@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use assay_audit::note::VerifierKey;
 use assay_hsm::HsmConfig;
 use assay_runtime::config::duration;
+use assay_types::Hash;
 use serde::Deserialize;
 
 use crate::terms::Terms;
@@ -30,7 +31,7 @@ pub struct Settings {
     /// Limits of requests.
     pub limits: LimitsConfig,
     /// SHA-256 of the configuration file's bytes: goes into every audit record.
-    pub config_hash: [u8; 32],
+    pub config_hash: Hash,
 }
 
 /// What one CA runs on.

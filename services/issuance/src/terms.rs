@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use assay_policy::{Approvers, Proposal};
+use assay_types::Hash;
 
 use crate::settings::{LimitsConfig, RolloverSettings};
 
@@ -17,7 +18,7 @@ const OVERLAP: &str = "rollover.overlap";
 pub struct Terms {
     pub(crate) approvers: Approvers,
     /// SHA-256 of the CA's DER certificate.
-    issuer: [u8; 32],
+    issuer: Hash,
     /// Settings that bear on what is issued, by name.
     settings: BTreeMap<String, String>,
 }
@@ -32,7 +33,7 @@ impl Terms {
     ) -> Self {
         Self {
             approvers,
-            issuer: openssl::sha::sha256(ca),
+            issuer: Hash::of(ca),
             settings: bearing(limits)
                 .into_iter()
                 .chain(rollover.into_iter().flat_map(next_ca))
@@ -46,7 +47,7 @@ impl Terms {
     }
 
     /// SHA-256 of the CA's DER certificate.
-    pub fn issuer(&self) -> &[u8; 32] {
+    pub fn issuer(&self) -> &Hash {
         &self.issuer
     }
 
@@ -74,7 +75,7 @@ impl Terms {
         let mut said = proposal.clone();
         if has_switched(proposal, now) {
             let next = proposal.settings.get(NEXT_ISSUER);
-            let finished = next == Some(&hex::encode(self.issuer));
+            let finished = next == Some(&self.issuer.to_string());
             if !finished || self.approval() == Approval::OfBoth {
                 return Err(differences);
             }
@@ -107,17 +108,12 @@ impl Terms {
     }
 }
 
-fn compare(
-    issuer: &[u8; 32],
-    settings: &BTreeMap<String, String>,
-    proposal: &Proposal,
-) -> Vec<String> {
+fn compare(issuer: &Hash, settings: &BTreeMap<String, String>, proposal: &Proposal) -> Vec<String> {
     let mut lines = Vec::new();
     if proposal.issuer != *issuer {
         lines.push(format!(
-            "issuer: it is for the CA certificate {}, this signer's is {}",
-            hex::encode(proposal.issuer),
-            hex::encode(issuer)
+            "issuer: it is for the CA certificate {}, this signer's is {issuer}",
+            proposal.issuer
         ));
     }
     let names = proposal.settings.keys().chain(settings.keys());
@@ -158,7 +154,7 @@ fn is_rollover(name: &str) -> bool {
 
 /// Which CA issues is approved with the profiles, the next one as well as the first.
 fn next_ca(rollover: &RolloverSettings) -> [(String, String); 3] {
-    let issuer = hex::encode(openssl::sha::sha256(&rollover.next.certificates.ca));
+    let issuer = Hash::of(&rollover.next.certificates.ca).to_string();
     let switch_at = humantime::format_rfc3339_seconds(rollover.switch_at).to_string();
     let overlap = humantime::format_duration(rollover.overlap).to_string();
     [

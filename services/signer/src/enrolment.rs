@@ -20,6 +20,7 @@ use assay_proto::v1::{
 use assay_runtime::drain::Shutdown;
 use assay_runtime::mtls;
 use assay_scep::Algorithms;
+use assay_types::Hash;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -166,7 +167,7 @@ impl Public {
             .map(|profile| self.profile_info(profile, stage, now))
             .collect::<Result<Vec<_>, _>>()?;
         let mut hasher = openssl::sha::Sha256::new();
-        hasher.update(&in_force.model_hash().unwrap_or_default());
+        hasher.update(in_force.model_hash().unwrap_or(Hash::ZERO).as_bytes());
         // An exception may end while the policy stays.
         for profile in &profiles {
             hasher.update(profile.capabilities.as_bytes());
@@ -176,7 +177,7 @@ impl Public {
         for generation in self.generations.all() {
             hasher.update(generation.ca().certificate());
             if let Some(crl) = generation.latest_crl() {
-                hasher.update(&crl.sha256);
+                hasher.update(crl.sha256.as_bytes());
             }
         }
         let ocsp_issuers = self.ocsp_issuers();

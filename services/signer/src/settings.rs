@@ -132,7 +132,7 @@ impl Settings {
                 keep_evidence: config.audit.keep_evidence,
                 audit_log,
                 limits: config.limits,
-                config_hash: openssl::sha::sha256(document.text().as_bytes()),
+                config_hash: assay_types::Hash::of(document.text().as_bytes()),
             },
             state: document.folder().join(config.state.path),
             ops: config.ops,

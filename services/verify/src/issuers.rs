@@ -113,7 +113,7 @@ impl Issuers {
 
     /// CA keys, each once however many certificates it has.
     pub(crate) fn keys(&self) -> usize {
-        let keys: BTreeSet<&[u8; 32]> = self.0.iter().map(|it| it.key_sha256.as_bytes()).collect();
+        let keys: BTreeSet<&Hash> = self.0.iter().map(|it| &it.key_sha256).collect();
         keys.len()
     }
 }

@@ -144,7 +144,7 @@ fn digest(
         hasher.update(part);
         octets += read as u64;
     }
-    Ok((octets, Hash::from(<[u8; 32]>::from(hasher.finalize()))))
+    Ok((octets, Hash::from(hasher)))
 }
 
 /// The files by what they are; each must have a place in an export of this size.

@@ -41,7 +41,7 @@ impl Named {
             Ok(next) => (next, None),
             Err(wrong) => (None, Some(wrong)),
         };
-        let issuer = Hash::from(proposal.issuer);
+        let issuer = proposal.issuer;
         (Self { issuer, next }, wrong)
     }
 

@@ -81,7 +81,7 @@ impl Versions {
                 findings,
             };
             if let Some(version) = reader.version(&paths, approvers, issuers) {
-                let model = Hash::from(version.bundle.model_hash());
+                let model = version.bundle.model_hash();
                 versions.by_model.entry(model).or_insert(number);
                 versions.by_number.insert(number, version);
             }
@@ -140,7 +140,7 @@ impl Reader<'_> {
             author,
             approvals,
         };
-        let sha256 = Hash::from(Proposal::sha256(&signed.proposal));
+        let sha256 = Hash::of(&signed.proposal);
         let parsed = self.proposal(&signed, &bundle)?;
         let named = self.named(&parsed, issuers);
         let approved = self.approved(&signed, approvers);
@@ -189,12 +189,11 @@ impl Reader<'_> {
         let check = Check::Versions;
         let findings = &mut *self.findings;
         findings.same(check, &place, "number", &self.number, &proposal.number);
-        let hash = |bytes: [u8; 32]| Hash::from(bytes);
         for (member, wanted, got) in [
             ("files", bundle.file_hash(), proposal.files),
             ("model", bundle.model_hash(), proposal.model),
         ] {
-            findings.same(check, &place, member, &hash(wanted), &hash(got));
+            findings.same(check, &place, member, &wanted, &got);
         }
         Some(proposal)
     }

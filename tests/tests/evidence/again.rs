@@ -12,7 +12,6 @@ use assay_tests::device::{Anchors, Answer, Device, dns_names};
 use assay_tests::installation::{Installation, pem};
 use assay_tests::query::RENEWAL_REQ;
 use assay_tests::store;
-use assay_types::Hash;
 use openssl::x509::X509;
 
 use crate::{kept, log};
@@ -137,7 +136,7 @@ async fn every_decision_is_made_again_from_what_the_database_keeps() -> Result<(
         let evidence = Evidence::open(&salt, &content, hash)?;
         let in_force = record.draft.context.policy_hash;
         let mut policies = policies.iter();
-        let bundle = policies.find(|bundle| in_force == Some(Hash::from(bundle.model_hash())));
+        let bundle = policies.find(|bundle| in_force == Some(bundle.model_hash()));
         let bundle = bundle.context("decided under another policy")?;
         let (decided, recorded) = (evidence.decided_ms, record.draft.moment.wall_ms);
         ensure!(

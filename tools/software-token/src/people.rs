@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, sign_proposal};
 use assay_proto::v1::{self, PolicyBasisReply, PolicyProposal};
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 
 use crate::{Pair, Validity};
 
@@ -125,7 +125,6 @@ fn profile(name: &str) -> Result<ProfileName> {
     ProfileName::parse(name).with_context(|| format!("no profile is called {name}"))
 }
 
-fn hash(text: &str) -> Result<[u8; 32]> {
-    let octets = hex::decode(text)?;
-    octets.as_slice().try_into().context("a hash of 32 octets")
+fn hash(text: &str) -> Result<Hash> {
+    Ok(text.parse()?)
 }

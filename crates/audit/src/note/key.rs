@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openssl::hash::MessageDigest;
@@ -141,17 +141,16 @@ impl VerifierKey {
     /// What tells it from other keys of the name.
     pub fn id(&self) -> [u8; KEY_ID] {
         let digest = Sha256::new();
-        let digest: [u8; 32] = match self.algorithm {
+        let hash: Hash = match self.algorithm {
             Algorithm::Ed25519 | Algorithm::CosignatureV1 => digest
                 .chain_update(&self.name)
                 .chain_update([b'\n', self.algorithm.octet()])
                 .chain_update(&self.public)
-                .finalize()
                 .into(),
             // By the key alone, as in RFC 6962, section 3.2.
-            Algorithm::EcdsaP256 => digest.chain_update(&self.public).finalize().into(),
+            Algorithm::EcdsaP256 => digest.chain_update(&self.public).into(),
         };
-        let [a, b, c, d, ..] = digest;
+        let [a, b, c, d, ..] = *hash.as_bytes();
         [a, b, c, d]
     }
 

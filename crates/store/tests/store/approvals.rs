@@ -56,7 +56,7 @@ fn of_approval(number: u64) -> PermitWrite {
 }
 
 async fn challenge_state(fixture: &Fixture, number: u64) -> ChallengeState {
-    let lookup = digest(&format!("reserved {number}"));
+    let lookup = keyed(&format!("reserved {number}"));
     let row = find_challenge(&fixture.store, lookup).await;
     row.unwrap().state
 }

@@ -1,6 +1,6 @@
 use assay_audit::{Attachment, Draft, Event, Issuance, Record};
 use assay_store::{PRUNE_BATCH, Retention, Store};
-use assay_types::Timestamp;
+use assay_types::{Hash, Timestamp};
 
 use crate::support::*;
 
@@ -12,7 +12,7 @@ const FOREVER: Retention = Retention {
 
 fn attachment(number: u64, keep_until: Timestamp) -> Attachment {
     Attachment {
-        salt: digest(&format!("salt {number}")),
+        salt: *digest(&format!("salt {number}")).as_bytes(),
         content: format!("evidence {number}").into_bytes(),
         keep_until,
     }
@@ -24,7 +24,7 @@ fn decided(number: u64, keep_until: Timestamp) -> Draft {
         request: request(),
         issuance: Issuance {
             serial: number.to_string().into(),
-            tbs_digest: digest("tbs").into(),
+            tbs_digest: digest("tbs"),
             key_id: "01".into(),
             token_serial: "1".into(),
         },
@@ -44,7 +44,7 @@ async fn kept(store: &Store) -> Vec<(u64, [u8; 32], Vec<u8>)> {
         .collect()
 }
 
-async fn recorded_hash(store: &Store, sequence: u64) -> Option<assay_types::Hash> {
+async fn recorded_hash(store: &Store, sequence: u64) -> Option<Hash> {
     let rows = store.audit_after(sequence - 1, 1).await.unwrap();
     let record = Record::from_canonical(&rows[0].record).unwrap();
     record.draft.event.evidence().copied()

@@ -56,7 +56,7 @@ async fn the_log_has_no_gaps_however_jobs_mix_and_fail() {
     assert_eq!(rows.len(), 1 + 1 + 30 * 2);
     for (sequence, row) in (1_u64..).zip(&rows) {
         assert_eq!(row.sequence, sequence);
-        assert_eq!(row.leaf_hash, <[u8; 32]>::from(Hash::of_leaf(&row.record)));
+        assert_eq!(row.leaf_hash, Hash::of_leaf(&row.record));
         assert_eq!(
             Record::from_canonical(&row.record).unwrap().sequence,
             sequence

@@ -21,7 +21,7 @@ async fn a_thousand_challenges_are_kept_whole_or_not_at_all() {
 
     challenges.iter_mut().for_each(|challenge| {
         challenge.id.insert(0, 'x');
-        challenge.lookup = digest(&challenge.id);
+        challenge.lookup = keyed(&challenge.id);
     });
     challenges.last_mut().unwrap().id = "0".to_owned();
     fixture
@@ -29,7 +29,7 @@ async fn a_thousand_challenges_are_kept_whole_or_not_at_all() {
         .insert_challenges(challenges, vec![clock_step()])
         .await
         .unwrap_err();
-    assert_eq!(find_challenge(&fixture.store, digest("x0")).await, None);
+    assert_eq!(find_challenge(&fixture.store, keyed("x0")).await, None);
     assert_eq!(fixture.store.counts().await.unwrap().audit_records, 1000);
 }
 
@@ -37,7 +37,7 @@ async fn a_thousand_challenges_are_kept_whole_or_not_at_all() {
 async fn a_challenge_comes_back_as_it_was_given() {
     let fixture = Fixture::new();
     fixture.challenge("c").await;
-    let row = find_challenge(&fixture.store, digest("c")).await.unwrap();
+    let row = find_challenge(&fixture.store, keyed("c")).await.unwrap();
     let given = one_time("c");
     assert_eq!((row.id, row.profile), (given.id, given.profile));
     assert_eq!(
@@ -46,7 +46,7 @@ async fn a_challenge_comes_back_as_it_was_given() {
     );
     assert_eq!((row.sans, row.expires_at), (given.sans, given.expires_at));
     assert_eq!((row.state, row.serial), (ChallengeState::Open, None));
-    assert_eq!(find_challenge(&fixture.store, digest("d")).await, None);
+    assert_eq!(find_challenge(&fixture.store, keyed("d")).await, None);
 }
 
 #[tokio::test]

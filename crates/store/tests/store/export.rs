@@ -11,11 +11,11 @@ fn issued(number: u64) -> Event {
         request: request(),
         issuance: Issuance {
             serial: serial(number).to_string().as_str().into(),
-            tbs_digest: Hash::from(digest("tbs")),
+            tbs_digest: digest("tbs"),
             key_id: "01".into(),
             token_serial: "t".into(),
         },
-        certificate_sha256: Hash::from(digest("certificate")),
+        certificate_sha256: digest("certificate"),
         recovered: false,
     }
 }
@@ -79,7 +79,7 @@ async fn what_came_after_the_checkpoint_is_not_told() {
             change: assay_audit::InventoryChange::Add,
             names: 2,
             inventory_sequence: sequence,
-            inventory_hash: Hash::from(digest("head")),
+            inventory_hash: digest("head"),
         })
     };
     let first = fixture.store.append_audit(vec![change(1)]).await.unwrap();
@@ -107,5 +107,5 @@ async fn what_came_after_the_checkpoint_is_not_told() {
         changes[0].content
     );
     let chained = [&[0; 32][..], changes[0].content.as_bytes()].concat();
-    assert_eq!(Hash::of(&chained).as_bytes(), &changes[0].hash);
+    assert_eq!(Hash::of(&chained), changes[0].hash);
 }

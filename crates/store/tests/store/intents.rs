@@ -41,7 +41,7 @@ async fn a_completed_intent_is_a_certificate_with_its_reply() {
     assert_eq!(row.sha256, Some(digest("certificate 1")));
     assert_eq!(row.revoked_at, None);
     assert_eq!(row.sans, ["dns:1.example"]);
-    let challenge = find_challenge(store, digest("c")).await.unwrap();
+    let challenge = find_challenge(store, keyed("c")).await.unwrap();
     assert_eq!(challenge.serial, Some(serial(1)));
     assert!(store.open_intents(None).await.unwrap().is_empty());
     assert_eq!(store.counts().await.unwrap().certificates, 1);
@@ -105,7 +105,7 @@ async fn a_recovered_certificate_is_answered_when_the_client_asks_again() {
         signer_spki_sha256: write.transaction.signer_spki_sha256,
         csr_digest: write.csr_digest,
         retransmit_since: NOW - HOUR,
-        challenge: Some(digest("c")),
+        challenge: Some(keyed("c")),
         inventory: None,
     };
     let evidence = store.evidence(query).await.unwrap();
@@ -160,7 +160,7 @@ async fn an_abandoned_intent_counts_as_revoked_and_frees_its_challenge_once() {
         .fail_intent(serial(2), NOW, vec![clock_step()])
         .await
         .unwrap();
-    let challenge = find_challenge(store, digest("c")).await.unwrap();
+    let challenge = find_challenge(store, keyed("c")).await.unwrap();
     assert_eq!(challenge.state, ChallengeState::Spent);
     let third = store.permit(permit(3, consume)).await.unwrap();
     assert_eq!(third, PermitOutcome::ChallengeSpent);

@@ -97,8 +97,8 @@ async fn the_head_is_the_chain_over_all_changes_and_goes_into_the_record() {
     let contents = statement
         .query_map([], |row| row.get::<_, String>(0))
         .unwrap();
-    let chained = contents.fold([0; 32], |hash: [u8; 32], content| {
-        Hash::of(&[hash.as_slice(), content.unwrap().as_bytes()].concat()).into()
+    let chained = contents.fold(Hash::ZERO, |hash, content| {
+        Hash::of(&[hash.as_bytes().as_slice(), content.unwrap().as_bytes()].concat())
     });
     let head = inventory_head(store).await;
     assert_eq!((head.sequence, head.hash), (2, chained));

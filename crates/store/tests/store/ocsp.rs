@@ -1,10 +1,10 @@
 use assay_store::{CrlReason, DueResponse, OcspFound, SignedResponse};
-use assay_types::{CertIdHash, Timestamp};
+use assay_types::{CertIdHash, Hash, Timestamp};
 
 use crate::support::*;
 
 const CA: &str = "ca";
-const RESPONDER: [u8; 32] = [9; 32];
+const RESPONDER: Hash = Hash::ZERO;
 
 async fn fixture() -> Fixture {
     let fixture = Fixture::new();

@@ -19,7 +19,7 @@ async fn an_empty_file_gets_the_schema() {
     assert_eq!(mode & 0o777, 0o600);
     fixture.challenge("c").await;
     let fixture = fixture.reopen();
-    assert!(find_challenge(&fixture.store, digest("c")).await.is_some());
+    assert!(find_challenge(&fixture.store, keyed("c")).await.is_some());
 }
 
 #[test]

@@ -92,7 +92,7 @@ async fn a_reserved_challenge_serves_nothing_else_and_cannot_be_taken_back() {
     assert_eq!(store.queue(pending(2, reserve)).await.unwrap(), kept);
     let direct = Consume::OneTime { id: "c".to_owned() };
     assert_eq!(store.permit(permit(2, direct)).await.unwrap(), kept);
-    let row = find_challenge(store, digest("c")).await.unwrap();
+    let row = find_challenge(store, keyed("c")).await.unwrap();
     assert_eq!(row.state, ChallengeState::Reserved);
     assert_eq!(row.pending_id.as_deref(), Some("pending 1"));
     let found = async |transaction: &str| {
@@ -178,7 +178,7 @@ async fn an_equal_csr_of_the_same_key_is_queued_once() {
         }
     );
     assert_eq!(store.counts().await.unwrap(), before);
-    let row = find_challenge(store, digest("second")).await;
+    let row = find_challenge(store, keyed("second")).await;
     assert_eq!(row.unwrap().state, ChallengeState::Open);
 
     again.transaction.signer_spki_sha256 = digest("another key");
@@ -232,7 +232,7 @@ async fn without_its_audit_record_nothing_is_queued() {
             .rows,
         []
     );
-    let row = find_challenge(&fixture.store, digest("c")).await;
+    let row = find_challenge(&fixture.store, keyed("c")).await;
     assert_eq!(row.unwrap().state, ChallengeState::Open);
 }
 
@@ -269,7 +269,7 @@ async fn what_waits_too_long_expires_once_and_gives_back_what_it_reserved() {
         .map(|row| row.id)
         .collect();
     assert_eq!(expired, ["pending 13", "pending 12", "pending 11"]);
-    let challenge = find_challenge(store, digest("c")).await.unwrap();
+    let challenge = find_challenge(store, keyed("c")).await.unwrap();
     assert_eq!(
         (challenge.state, challenge.pending_id),
         (ChallengeState::Open, None)

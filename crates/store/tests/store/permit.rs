@@ -160,7 +160,7 @@ async fn a_full_quota_refuses_and_leaves_everything_as_it_was() {
         );
     }
     assert_eq!(fixture.store.counts().await.unwrap(), before);
-    let row = find_challenge(&fixture.store, digest("c")).await.unwrap();
+    let row = find_challenge(&fixture.store, keyed("c")).await.unwrap();
     assert_eq!(row.state, ChallengeState::Open);
     let used: i64 = fixture
         .sqlite()
@@ -288,7 +288,7 @@ async fn a_serial_is_never_used_twice() {
         fixture.store.permit(second).await,
         Err(StoreError::Sql(_))
     ));
-    let row = find_challenge(&fixture.store, digest("second"))
+    let row = find_challenge(&fixture.store, keyed("second"))
         .await
         .unwrap();
     assert_eq!(row.state, ChallengeState::Open);

@@ -4,8 +4,8 @@ use std::time::Duration;
 use assay_audit::{Context, Draft, Event, Moment, Request};
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, ChangeRequest, Completion, Consume, EvidenceQuery,
-    InventoryHead, InventoryItem, NO_CHANGES, NewChallenge, NewIntent, Options, PendingWrite,
-    PermitWrite, QuotaCharge, Reserve, Store, TransactionKey,
+    InventoryHead, InventoryItem, KeyedHash, NO_CHANGES, NewChallenge, NewIntent, Options,
+    PendingWrite, PermitWrite, QuotaCharge, Reserve, Store, TransactionKey,
 };
 use assay_types::{Hash, Serial, Timestamp};
 use tempfile::TempDir;
@@ -114,7 +114,7 @@ pub(crate) fn open(path: &Path) -> Store {
 }
 
 /// The challenge with this keyed hash, as the decision on a request is told of it.
-pub(crate) async fn find_challenge(store: &Store, lookup: [u8; 32]) -> Option<ChallengeRow> {
+pub(crate) async fn find_challenge(store: &Store, lookup: KeyedHash) -> Option<ChallengeRow> {
     let query = EvidenceQuery {
         ca_id: "ca".to_owned(),
         signer_spki_sha256: digest("nobody"),
@@ -133,8 +133,12 @@ pub(crate) async fn inventory_head(store: &Store) -> InventoryHead {
     fleet.map_or(NO_CHANGES, |(_, head)| head)
 }
 
-pub(crate) fn digest(text: &str) -> [u8; 32] {
-    Hash::of(text.as_bytes()).into()
+pub(crate) fn digest(text: &str) -> Hash {
+    Hash::of(text.as_bytes())
+}
+
+pub(crate) fn keyed(text: &str) -> KeyedHash {
+    (*digest(text).as_bytes()).into()
 }
 
 pub(crate) fn serial(number: u64) -> Serial {
@@ -166,7 +170,7 @@ pub(crate) fn clock_step() -> Draft {
 pub(crate) fn one_time(name: &str) -> NewChallenge {
     NewChallenge {
         id: name.to_owned(),
-        lookup: digest(name),
+        lookup: keyed(name),
         kind: ChallengeKind::OneTime,
         profile: "devices".to_owned(),
         subject: "CN=a,O=Example".to_owned(),

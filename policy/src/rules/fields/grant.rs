@@ -120,12 +120,12 @@ fn entry(
     }
     let Some(entry) = entry else { return };
     let wanted = match entry.spki_sha256 {
-        Some(pinned) => format!("SHA-256 {}", hex::encode(pinned)),
+        Some(pinned) => format!("SHA-256 {pinned}"),
         None if case.profile.accept_shared_secret() => "any".to_owned(),
         None => "a pinned one".to_owned(),
     };
     let got = match entry.spki_sha256 {
-        Some(_) => format!("SHA-256 {}", hex::encode(case.facts.key.spki_sha256())),
+        Some(_) => format!("SHA-256 {}", case.facts.key.spki_sha256()),
         None => "none is pinned".to_owned(),
     };
     sheet.row("inventory's key", wanted, got, key_rules);

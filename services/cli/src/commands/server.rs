@@ -5,6 +5,7 @@ use std::path::Path;
 use assay_console::failure::{Next, OrFail, Outcome};
 use assay_operator::installation::Installation;
 use assay_scep_client::{Session, Url};
+use assay_types::Hash;
 use clap::Args;
 
 use crate::device::Explain;
@@ -37,7 +38,7 @@ impl ServerArgs {
         url.explained()
     }
 
-    pub(super) fn expected_ca(&self) -> Outcome<Option<[u8; 32]>> {
+    pub(super) fn expected_ca(&self) -> Outcome<Option<Hash>> {
         self.ca_fingerprint.as_deref().map(fingerprint).transpose()
     }
 
@@ -49,11 +50,10 @@ impl ServerArgs {
     }
 }
 
-pub(super) fn fingerprint(text: &str) -> Outcome<[u8; 32]> {
-    let digits: String = text.chars().filter(|c| *c != ':').collect();
-    let mut octets = [0; 32];
-    hex::decode_to_slice(&digits, &mut octets)
+pub(super) fn fingerprint(text: &str) -> Outcome<Hash> {
+    let digits = text.replace(':', "").to_ascii_lowercase();
+    digits
+        .parse()
         .or_usage(format!("{text:?} is no SHA-256 fingerprint"))
-        .next("give 64 hex digits, with or without colons")?;
-    Ok(octets)
+        .next("give 64 hex digits, with or without colons")
 }

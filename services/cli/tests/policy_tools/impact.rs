@@ -74,7 +74,7 @@ impl Request {
             }),
         };
         let sha256 = openssl::sha::sha256(&self.csr);
-        Evidence::new(&facts, self.csr.clone(), sha256, None, verdict)
+        Evidence::new(&facts, self.csr.clone(), sha256.into(), None, verdict)
     }
 }
 

@@ -167,7 +167,7 @@ fn entry() -> impl Strategy<Value = Option<InventoryEntry>> {
         (text(), prop::option::of(any::<[u8; 32]>()), any::<bool>()).prop_map(
             |(name, spki_sha256, already_issued)| InventoryEntry {
                 name,
-                spki_sha256,
+                spki_sha256: spki_sha256.map(Into::into),
                 already_issued,
             },
         ),
@@ -182,7 +182,7 @@ fn grant() -> impl Strategy<Value = Grant> {
     let seconds = || (0..4_000_000_000_u64).prop_map(moment_of);
     let renewed = (text(), any::<[u8; 32]>()).prop_map(|(serial, spki_sha256)| Renewed {
         serial,
-        spki_sha256,
+        spki_sha256: spki_sha256.into(),
     });
     prop_oneof![
         (text(), text(), claimed(), seconds())

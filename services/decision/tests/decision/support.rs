@@ -11,7 +11,7 @@ use assay_policy::{
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Limits};
-use assay_types::{Digest, TimestampMillis};
+use assay_types::{Digest, Hash, TimestampMillis};
 use der::Encode;
 use der::asn1::OctetString;
 use openssl::asn1::Asn1Time;
@@ -96,7 +96,7 @@ pub(crate) fn key() -> &'static PKey<Private> {
     KEY.get_or_init(|| PKey::from_rsa(Rsa::generate(3072).unwrap()).unwrap())
 }
 
-pub(crate) fn pin() -> [u8; 32] {
+pub(crate) fn pin() -> Hash {
     PublicKeyFacts::from_spki(&key().public_key_to_der().unwrap()).spki_sha256()
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn one_time(profile: &str, subject: &str, sans: &[&str]) -> Option<Gr
     Some(Grant::one_time(id, profile, names, later(60)))
 }
 
-pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Option<Grant> {
+pub(crate) fn inventory(profile: &str, name: &str, pin: Option<Hash>) -> Option<Grant> {
     let entry = InventoryEntry {
         name: name.to_owned(),
         spki_sha256: pin,
@@ -159,7 +159,7 @@ pub(crate) fn inventory(profile: &str, name: &str, pin: Option<[u8; 32]>) -> Opt
 pub(crate) fn renewal(profile: &str, subject: &str, sans: &[&str]) -> Option<Grant> {
     let renewed = Renewed {
         serial: "4a".repeat(17),
-        spki_sha256: [1; 32],
+        spki_sha256: [1; 32].into(),
     };
     let names = claimed(subject, sans);
     let not_after = later(20 * 86_400);
@@ -212,7 +212,7 @@ impl Case {
         Evidence::new(
             &facts,
             self.csr.without_challenge(),
-            openssl::sha::sha256(self.csr.der()),
+            Hash::of(self.csr.der()),
             self.pending_id.clone(),
             verdict,
         )

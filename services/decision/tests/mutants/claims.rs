@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use assay_policy::{ClaimedNames, Dn, Grant, InventoryEntry, Renewed};
+use assay_types::Hash;
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,14 +26,14 @@ pub(crate) struct Claims {
     pub(crate) expires: u64,
     /// Of the renewed certificate.
     pub(crate) not_after: u64,
-    pub(crate) old_key: [u8; 32],
+    pub(crate) old_key: Hash,
     pub(crate) entry: Option<Entry>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) name: String,
-    pub(crate) pin: Option<[u8; 32]>,
+    pub(crate) pin: Option<Hash>,
     pub(crate) issued: bool,
 }
 
@@ -84,7 +85,7 @@ impl Claims {
             })
             .collect();
         let entry = self.entry.as_ref().map(|entry| {
-            let pin = entry.pin.map(hex::encode);
+            let pin = entry.pin;
             json!({ "name": entry.name, "pin": pin, "issued": entry.issued })
         });
         let names = json!({ "subject": rdns, "sans": self.sans });
@@ -94,7 +95,7 @@ impl Claims {
             Kind::Renewal => json!({
                 "kind": "renewal",
                 "not_after": self.not_after,
-                "old_key": hex::encode(self.old_key),
+                "old_key": self.old_key.to_string(),
                 "entry": entry,
             }),
             Kind::None => return json!({ "kind": "none" }),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use openssl::sha::sha256;
+use assay_types::Hash;
 
 use crate::claims::{Claims, Entry, Kind};
 use crate::keys::key;
@@ -122,7 +122,7 @@ fn pair(
                 .collect(),
             expires: NOW + 60,
             not_after: NOW + 20 * DAY,
-            old_key: sha256(&key("a third RSA 3072")),
+            old_key: Hash::of(&key("a third RSA 3072")),
             entry: None,
         },
     }
@@ -131,7 +131,7 @@ fn pair(
 fn with_entry(mut pair: Pair, name: &str, pinned: bool) -> Pair {
     pair.claims.entry = Some(Entry {
         name: name.to_owned(),
-        pin: pinned.then(|| sha256(&pair.key)),
+        pin: pinned.then(|| Hash::of(&pair.key)),
         issued: false,
     });
     pair

@@ -11,6 +11,7 @@ use assay_audit::tree::Frontier;
 use assay_audit::{Checkpoint, CheckpointError};
 use assay_hsm::OperationError;
 use assay_store::{LogState, MAX_LEAVES, NewCheckpoint, Store, StoreError};
+use assay_types::Hash;
 use tokio::sync::Mutex;
 
 pub(crate) use watch::watch;
@@ -152,7 +153,7 @@ impl Log {
     ///
     /// # Errors
     /// Where nothing new is signed; the next attempt signs for these records too.
-    pub async fn checkpoint(&self, policy_hash: Option<[u8; 32]>) -> Result<(), NoCheckpoint> {
+    pub async fn checkpoint(&self, policy_hash: Option<Hash>) -> Result<(), NoCheckpoint> {
         let mut head = self.head.lock().await;
         let result = self.extend(&mut head, policy_hash).await;
         if result.is_ok() {
@@ -163,20 +164,13 @@ impl Log {
     }
 
     /// Records the last counts of all workers, which sign no certificate and no CRL any more.
-    pub(crate) async fn close_counts(
-        &self,
-        policy_hash: Option<[u8; 32]>,
-    ) -> Result<(), StoreError> {
+    pub(crate) async fn close_counts(&self, policy_hash: Option<Hash>) -> Result<(), StoreError> {
         let mut head = self.head.lock().await;
         self.record_counts(&mut head.counts, policy_hash, Span::Closing)
             .await
     }
 
-    async fn extend(
-        &self,
-        head: &mut Head,
-        policy_hash: Option<[u8; 32]>,
-    ) -> Result<(), NoCheckpoint> {
+    async fn extend(&self, head: &mut Head, policy_hash: Option<Hash>) -> Result<(), NoCheckpoint> {
         self.record_counts(&mut head.counts, policy_hash, Span::Running)
             .await?;
         let frontier = self.with_new_records(&head.frontier).await?;
@@ -190,7 +184,7 @@ impl Log {
     async fn record_counts(
         &self,
         counts: &mut [Counts; 2],
-        policy_hash: Option<[u8; 32]>,
+        policy_hash: Option<Hash>,
         span: Span,
     ) -> Result<(), StoreError> {
         for (generation, counts) in self.generations.all().zip(counts) {

@@ -3,10 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use assay_hsm::SignatureAlgorithm;
+use assay_types::Hash;
 use der::Decode;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
-use openssl::sha::{sha1, sha256};
+use openssl::sha::sha1;
 use openssl::sign::Verifier;
 use openssl::x509::X509;
 use x509_cert::Certificate;
@@ -17,7 +18,7 @@ use crate::app::digest_of;
 pub(super) struct Responder {
     /// DER.
     pub(super) certificate: Vec<u8>,
-    pub(super) sha256: [u8; 32],
+    pub(super) sha256: Hash,
     /// SHA-1 of the public key: its ResponderID.
     pub(super) key_hash: [u8; 20],
     pub(super) not_after: SystemTime,
@@ -35,7 +36,7 @@ impl Responder {
         let tbs = parsed.tbs_certificate();
         let spki = tbs.subject_public_key_info();
         Ok(Self {
-            sha256: sha256(&certificate),
+            sha256: Hash::of(&certificate),
             key_hash: sha1(spki.subject_public_key.raw_bytes()),
             not_after: UNIX_EPOCH + tbs.validity().not_after.to_unix_duration(),
             key: X509::from_der(&certificate)?.public_key()?,

@@ -229,10 +229,10 @@ impl Finish {
 async fn sign(
     generation: &Generation,
     tbs: &[u8],
-    digest: &[u8; 32],
+    digest: &Hash,
     request_id: &str,
 ) -> Result<Vec<u8>, FinishError> {
-    if openssl::sha::sha256(tbs) != *digest {
+    if Hash::of(tbs) != *digest {
         return Err(FinishError::Digest);
     }
     let signature = generation.token.sign_tbs(request_id, tbs).await?;
@@ -242,7 +242,7 @@ async fn sign(
 fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
     Issuance {
         serial: intent.serial.to_string().into(),
-        tbs_digest: intent.tbs_digest.into(),
+        tbs_digest: intent.tbs_digest,
         key_id: generation.ca.key_id.as_str().into(),
         token_serial: generation.token.token_serial().into(),
     }

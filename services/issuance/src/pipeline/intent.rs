@@ -3,7 +3,7 @@
 use assay_audit::{Event, Issuance};
 use assay_policy::{Permit, Profile, Tbs};
 use assay_store::{NewIntent, PermitWrite, QuotaCharge, TransactionKey};
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 
 use super::enrol::Enrolment;
 use super::finish::AtWork;
@@ -21,7 +21,7 @@ const QUOTA_WINDOW: i64 = 3_600;
 pub(crate) struct Intent {
     pub(super) serial: Serial,
     pub(super) tbs: Vec<u8>,
-    pub(super) tbs_digest: [u8; 32],
+    pub(super) tbs_digest: Hash,
     pub(super) issuance: Issuance,
     pub(super) supersedes: Option<Superseded>,
     pub(super) _at_work: AtWork,
@@ -64,7 +64,7 @@ impl Enrolment {
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
         let issuance = Issuance {
             serial: serial.to_string().into(),
-            tbs_digest: linted.digest().into(),
+            tbs_digest: linted.digest(),
             key_id: ca.key_id.as_str().into(),
             token_serial: token.token_serial().into(),
         };
@@ -102,7 +102,7 @@ impl Enrolment {
                     sans: names.sans,
                     not_before: tbs.not_before().into(),
                     not_after: tbs.not_after().into(),
-                    policy_hash: context.policy_hash.unwrap_or_default(),
+                    policy_hash: context.policy_hash.unwrap_or(Hash::ZERO),
                     expires_at: now + self.intent_ttl,
                     request: context.request(),
                 },

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use assay_policy::{Facts, Permit, Profile, decide};
 use assay_store::Consume;
+use assay_types::Hash;
 
 use super::enrol::Enrolment;
 use super::intent::{Names, Opening};
@@ -16,8 +17,8 @@ use crate::random::Random;
 /// A request that was authenticated and opened, with what authorises it. Whether it gets a certificate is decided here.
 pub(super) struct Candidate {
     pub(super) facts: Facts,
-    pub(super) signer_spki_sha256: [u8; 32],
-    pub(super) csr_sha256: [u8; 32],
+    pub(super) signer_spki_sha256: Hash,
+    pub(super) csr_sha256: Hash,
     /// What the certificate uses up.
     pub(super) consume: Consume,
     /// For the evidence of the decision.

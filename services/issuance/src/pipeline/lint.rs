@@ -4,17 +4,18 @@ use std::time::SystemTime;
 
 use assay_lint::Expectation;
 use assay_policy::{Expected, Tbs};
+use assay_types::Hash;
 
 use super::End;
 use crate::issuing_ca::IssuingCa;
 
 /// The digest of a TBS that passed. Made by [`check`] only.
 pub(super) struct Linted {
-    digest: [u8; 32],
+    digest: Hash,
 }
 
 impl Linted {
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(super) fn digest(&self) -> Hash {
         self.digest
     }
 }
@@ -44,7 +45,7 @@ pub(super) fn check(
     };
     match assay_lint::check(tbs.der(), &expectation) {
         Ok(report) => Ok(Linted {
-            digest: report.digest,
+            digest: report.digest.into(),
         }),
         Err(findings) => {
             let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();

@@ -10,6 +10,7 @@ use assay_policy::Profile;
 use assay_scep::{
     Csr, Decryptor, Envelope, KeyTransport, Limits, Request, SignerCertificate, Undecipherable,
 };
+use assay_types::Hash;
 use zeroize::Zeroizing;
 
 use super::decoy::{Decoy, NoDecoy};
@@ -21,7 +22,7 @@ use crate::app::Parts;
 /// A CSR whose sender holds the key, with the certificate that the reply will be enveloped to.
 pub(super) struct Opened {
     pub(super) csr: Csr,
-    pub(super) csr_sha256: [u8; 32],
+    pub(super) csr_sha256: Hash,
     pub(super) signer: SignerCertificate,
 }
 
@@ -66,7 +67,7 @@ impl Opener {
         }
         let csr = csr?;
         Ok(Opened {
-            csr_sha256: openssl::sha::sha256(csr.der()),
+            csr_sha256: Hash::of(csr.der()),
             csr,
             signer,
         })

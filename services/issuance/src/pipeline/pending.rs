@@ -4,6 +4,7 @@ use assay_audit::Event;
 use assay_policy::{Approval, Profile};
 use assay_scep::{Outcome, Request};
 use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Polled, TransactionKey};
+use assay_types::Hash;
 
 use super::enrol::Enrolment;
 use super::issue::Candidate;
@@ -196,7 +197,7 @@ impl Enrolment {
     }
 }
 
-fn transaction(signer_spki_sha256: [u8; 32], context: &RequestContext) -> TransactionKey {
+fn transaction(signer_spki_sha256: Hash, context: &RequestContext) -> TransactionKey {
     TransactionKey {
         ca_id: context.generation.ca.id.clone(),
         signer_spki_sha256,

@@ -7,7 +7,7 @@ use assay_audit::{Attachment, Event};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
 use assay_store::{Store, StoreError};
-use assay_types::TimestampMillis;
+use assay_types::{Hash, TimestampMillis};
 
 use super::reply_recipient::ReplyRecipient;
 use super::rule::SignerRule;
@@ -249,7 +249,7 @@ impl Refusals {
     }
 
     /// Writes what was only counted; called once a second.
-    pub(crate) async fn flush(&self, policy_hash: Option<[u8; 32]>) {
+    pub(crate) async fn flush(&self, policy_hash: Option<Hash>) {
         for event in self.counted.take() {
             let recorded = self.recorder.append(&self.store, policy_hash, event);
             if let Err(error) = recorded.await {

@@ -15,9 +15,9 @@ use crate::ra::Ra;
 pub(crate) struct RequestContext {
     pub(crate) peer: String,
     pub(crate) request_id: String,
-    pub(crate) request_digest: [u8; 32],
+    pub(crate) request_digest: Hash,
     pub(crate) profile: String,
-    pub(crate) policy_hash: Option<[u8; 32]>,
+    pub(crate) policy_hash: Option<Hash>,
     pub(crate) transaction_id: Option<String>,
     pub(crate) message_type: Option<String>,
     /// The CA that answers: the one whose RA the message is enveloped to.
@@ -38,7 +38,7 @@ impl RequestContext {
         Self {
             peer: received.frontend.to_string(),
             request_id: received.request_id.clone(),
-            request_digest: openssl::sha::sha256(&received.pki_message),
+            request_digest: Hash::of(&received.pki_message),
             profile: received.profile.clone(),
             policy_hash: None,
             transaction_id: None,
@@ -66,7 +66,7 @@ impl RequestContext {
             peer: self.peer.as_str().into(),
             peer_certificate_sha256: None,
             request_id: Some(self.request_id.as_str().into()),
-            request_digest: Hash::from(self.request_digest),
+            request_digest: self.request_digest,
             transaction_id: self.transaction_id.as_deref().map(Into::into),
             message_type: self.message_type.as_deref().map(Into::into),
             profile: Some(self.profile.as_str().into()),

@@ -20,7 +20,7 @@ const SALT_BYTES: usize = 32;
 pub(super) struct RetainedEvidence {
     /// DER, without its challengePassword.
     csr: Vec<u8>,
-    csr_sha256: [u8; 32],
+    csr_sha256: Hash,
     /// The waiting request that was approved.
     pending_id: Option<String>,
     /// Goes into the hash of the evidence.

@@ -135,7 +135,7 @@ impl Revocation {
     }
 
     /// Signs a new list of everything revoked by now and returns its number.
-    pub(crate) async fn issue(&self, policy_hash: Option<[u8; 32]>) -> Result<u64, CrlError> {
+    pub(crate) async fn issue(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {
         let _one_at_a_time = self.issuing.lock().await;
         // Before the entries are read: what is revoked from here on asks again.
         let wanted = self.wanted.swap(false, Ordering::AcqRel);
@@ -146,7 +146,7 @@ impl Revocation {
         issued
     }
 
-    async fn issue_next(&self, policy_hash: Option<[u8; 32]>) -> Result<u64, CrlError> {
+    async fn issue_next(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {
         let ca_id = self.ca.id.clone();
         let number = self.store.next_crl_number(ca_id.clone()).await?;
         let revoked = self.store.revoked_entries(ca_id.clone()).await?;
@@ -162,10 +162,10 @@ impl Revocation {
         let signature = self.token.sign_tbs(REQUEST_ID, &tbs).await?;
         let der = self.ca.assemble(&tbs, &signature)?;
 
-        let sha256 = openssl::sha::sha256(&der);
+        let sha256 = Hash::of(&der);
         let event = Event::CrlIssued {
             number,
-            crl_sha256: Hash::from(sha256),
+            crl_sha256: sha256,
             this_update,
             next_update,
             entries: revoked.len() as u64,

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use assay_policy::Profile;
 use assay_store::{Census, RolloverRow, Store, StoreError};
+use assay_types::Hash;
 use der::Decode;
-use openssl::sha::sha256;
 use x509_cert::Certificate;
 
 use super::{Generations, Next, Stage};
@@ -32,9 +32,9 @@ pub struct PlannedCa {
     /// Its name.
     pub subject: String,
     /// Of its DER certificate.
-    pub ca_sha256: [u8; 32],
+    pub ca_sha256: Hash,
     /// Of its RA's DER certificates.
-    pub ra_sha256: Vec<[u8; 32]>,
+    pub ra_sha256: Vec<Hash>,
     /// Its certificate's begin.
     pub not_before: SystemTime,
     /// Its certificate's end.
@@ -102,8 +102,8 @@ impl Generations {
         let is = |other: &Generation| other.ca.id == ca.id;
         PlannedCa {
             subject: subject(&ca.certificate),
-            ca_sha256: sha256(&ca.certificate),
-            ra_sha256: ra.iter().map(|der| sha256(der)).collect(),
+            ca_sha256: Hash::of(&ca.certificate),
+            ra_sha256: ra.iter().map(|der| Hash::of(der)).collect(),
             not_before: ca.issuer.not_before,
             not_after: ca.issuer.not_after,
             ra_not_after: ra
@@ -232,8 +232,8 @@ fn steps(
     steps
 }
 
-fn short(hash: &[u8; 32]) -> String {
-    hex::encode(hash).chars().take(16).collect()
+fn short(hash: &Hash) -> String {
+    hash.to_string().chars().take(16).collect()
 }
 
 fn subject(der: &[u8]) -> String {

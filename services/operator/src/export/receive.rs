@@ -232,12 +232,11 @@ impl Receiver {
         if path.parse::<Place>().ok() != Some(place) {
             return Err(inconsistent("an inventory has no profile's name"));
         }
-        let hash: [u8; 32] = hash
-            .try_into()
+        let hash = Hash::try_from(hash.as_slice())
             .map_err(|_| inconsistent("the head of an inventory has not 32 octets"))?;
         let line = InventoryLine {
             content,
-            hash: Hash::from(hash),
+            hash,
             sequence,
         };
         let line = line
@@ -269,10 +268,9 @@ impl Receiver {
             )));
         }
         let hash = if leaf.record.is_empty() {
-            let hash: [u8; 32] = leaf.leaf_hash.as_slice().try_into().map_err(|_| {
+            Hash::try_from(leaf.leaf_hash.as_slice()).map_err(|_| {
                 inconsistent(format!("record {sequence} has neither content nor hash"))
-            })?;
-            Hash::from(hash)
+            })?
         } else {
             Hash::of_leaf(&leaf.record)
         };

@@ -201,7 +201,7 @@ impl Export {
                 profile: profile.clone(),
                 sequence: change.sequence,
                 content: change.content,
-                hash: change.hash.to_vec(),
+                hash: change.hash.into(),
             };
             self.send(Item::InventoryChange(item)).await?;
         }

@@ -10,14 +10,13 @@ use assay_proto::v1::{
 use assay_store::{
     Change, ChangeRequest, InventoryItem, InventoryQuery, InventoryRow, RemoveOutcome,
 };
+use assay_types::Hash;
 
 use super::challenges::named;
 use super::error::AdminError;
 use super::page::Paging;
 use super::{AdministrationService, MAX_ITEMS, wire};
 
-/// Octets of a SHA-256.
-const DIGEST_BYTES: usize = 32;
 /// Unknown names that an error tells; of a long list the rest is counted.
 const NAMES_TOLD: usize = 10;
 
@@ -223,17 +222,13 @@ fn exact_name(profile: &Profile, text: &str) -> Result<String, String> {
     }
 }
 
-fn pin(text: &str) -> Result<Option<[u8; DIGEST_BYTES]>, String> {
+fn pin(text: &str) -> Result<Option<Hash>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    hex::decode(text)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(Some)
-        .ok_or_else(|| {
-            "a pinned key is the SHA-256 of its DER SubjectPublicKeyInfo, 64 hex digits".to_owned()
-        })
+    text.to_ascii_lowercase().parse().map(Some).map_err(|_| {
+        "a pinned key is the SHA-256 of its DER SubjectPublicKeyInfo, 64 hex digits".to_owned()
+    })
 }
 
 fn at(index: usize, name: &str, text: &str) -> AdminError {
@@ -262,7 +257,7 @@ fn change(
             change,
             names: done.changed,
             inventory_sequence: done.head.sequence,
-            inventory_hash: done.head.hash.into(),
+            inventory_hash: done.head.hash,
         };
         recorder.draft(policy_hash, event)
     };
@@ -281,7 +276,7 @@ fn info(row: InventoryRow) -> InventoryInfo {
     } = row;
     InventoryInfo {
         name,
-        spki_sha256: spki_sha256.map(hex::encode).unwrap_or_default(),
+        spki_sha256: spki_sha256.map(String::from).unwrap_or_default(),
         serial: serial.map(|serial| serial.to_string()).unwrap_or_default(),
         added_at: Some(added_at.into()),
         added_by,

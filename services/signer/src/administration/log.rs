@@ -8,7 +8,7 @@ use assay_proto::v1::{
     GetReceiptReply, GetReceiptRequest, ProveConsistencyReply, ProveConsistencyRequest,
 };
 use assay_store::CheckpointRow;
-use assay_types::{Hash, Timestamp};
+use assay_types::Timestamp;
 
 use super::error::AdminError;
 use super::{AdministrationService, wire};
@@ -125,7 +125,7 @@ pub(super) async fn receipt(
             ))
         })?;
     let size = checkpoint.checkpoint.size;
-    let (index, leaf) = (sequence - 1, Hash::from(row.leaf_hash));
+    let (index, leaf) = (sequence - 1, row.leaf_hash);
     let proof = store.inclusion_proof(index, size).await?;
     // Nobody shall carry home what will not hold.
     verify_inclusion(&leaf, index, size, &proof, &checkpoint.checkpoint.root).map_err(damaged)?;

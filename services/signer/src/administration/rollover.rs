@@ -36,8 +36,8 @@ pub(super) async fn plan(
 fn ca(part: PlannedCa) -> RolloverCa {
     RolloverCa {
         subject: part.subject,
-        ca_sha256: hex::encode(part.ca_sha256),
-        ra_sha256: part.ra_sha256.iter().map(hex::encode).collect(),
+        ca_sha256: part.ca_sha256.to_string(),
+        ra_sha256: part.ra_sha256.into_iter().map(String::from).collect(),
         not_before: Some(part.not_before.into()),
         not_after: Some(part.not_after.into()),
         ra_not_after: Some(part.ra_not_after.into()),

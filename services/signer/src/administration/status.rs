@@ -25,7 +25,7 @@ pub(super) async fn show(
         warnings: service.readiness.warnings(),
         workers: workers.map(worker).collect(),
         policy_number: in_force.number(),
-        policy_hash: in_force.model_hash().map(hex::encode).unwrap_or_default(),
+        policy_hash: in_force.model_hash().map(String::from).unwrap_or_default(),
         open_intents: counts.open_intents,
         certificates: counts.certificates,
     })

@@ -70,7 +70,7 @@ async fn a_version_of_another_place_time_or_signer_is_refused() {
     let stand = Stand::new().await;
     let proposed = stand.propose(&devices()).await;
     let mut wrong = proposed.clone();
-    wrong.proposal.predecessor = Some([9; 32]);
+    wrong.proposal.predecessor = Some([9; 32].into());
     refused(&stand, &wrong, "predecessor:").await;
     let mut wrong = proposed.clone();
     wrong.proposal.number += 1;
@@ -79,14 +79,14 @@ async fn a_version_of_another_place_time_or_signer_is_refused() {
     wrong.proposal.not_before = wrong.proposal.not_before + Duration::from_secs(10);
     refused(&stand, &wrong, "not_before:").await;
     let mut wrong = proposed.clone();
-    wrong.proposal.issuer = [9; 32];
+    wrong.proposal.issuer = [9; 32].into();
     refused(&stand, &wrong, "issuer:").await;
     let mut wrong = proposed.clone();
     let settings = &mut wrong.proposal.settings;
     settings.insert("limits.intent_ttl".to_owned(), "2h".to_owned());
     refused(&stand, &wrong, "settings.limits.intent_ttl:").await;
     let mut wrong = proposed.clone();
-    wrong.proposal.files = [9; 32];
+    wrong.proposal.files = [9; 32].into();
     refused(&stand, &wrong, "files:").await;
     let mut wrong = proposed.clone();
     wrong.proposal.expires = wrong.proposal.not_before + Duration::from_secs(5);

@@ -61,7 +61,7 @@ impl EvidenceLine {
         let wire: EvidenceWire = from_canonical(line, MAX_LINE)?;
         Ok(Self {
             sequence: wire.sequence,
-            salt: wire.salt.into(),
+            salt: *wire.salt.as_bytes(),
             content: to_canonical(&wire.content, MAX_EVIDENCE)?,
         })
     }

@@ -213,7 +213,7 @@ impl Index {
             return;
         };
         let spki = &certified.spki_sha256;
-        let got = Hash::from(renewed.spki_sha256);
+        let got = renewed.spki_sha256;
         seen.same(check, "source.spki_sha256", spki, &got);
         if let Some(names) = &claims.names {
             let wanted = "the subject of the certificate";

@@ -140,7 +140,7 @@ impl<'a> Names<'a> {
             return;
         };
         let shown = |pin: Option<Hash>| pin.map_or("none".to_owned(), |pin| pin.to_string());
-        let (pin, got) = (shown(name.pin), shown(entry.spki_sha256.map(Hash::from)));
+        let (pin, got) = (shown(name.pin), shown(entry.spki_sha256));
         if pin != got {
             seen.missing(check, "claims.inventory.spki_sha256", pin, got);
         }
@@ -232,7 +232,7 @@ impl<'a> Inventory<'a> {
         Self {
             lines: export.open(&path).ok().map(Lines::new),
             sequence: 0,
-            head: Hash::from([0; 32]),
+            head: Hash::ZERO,
             heads: HashSet::new(),
             names: HashMap::new(),
         }

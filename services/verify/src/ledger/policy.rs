@@ -96,8 +96,7 @@ impl Followed {
                 self.same_as_recorded(seen, version);
                 self.approved(seen, version);
                 for (profile, head) in &version.proposal.inventories {
-                    let head = Hash::from(*head);
-                    if !names.had(profile.as_str(), &head) {
+                    if !names.had(profile.as_str(), head) {
                         let wanted = format!("a head that the inventory of {profile} had");
                         seen.missing(check, "proposal_sha256", wanted, head);
                     }
@@ -131,18 +130,8 @@ impl Followed {
         };
         let check = Check::Versions;
         let bundle = &version.bundle;
-        seen.same(
-            check,
-            "file_hash",
-            &Hash::from(bundle.file_hash()),
-            file_hash,
-        );
-        seen.same(
-            check,
-            "model_hash",
-            &Hash::from(bundle.model_hash()),
-            model_hash,
-        );
+        seen.same(check, "file_hash", &bundle.file_hash(), file_hash);
+        seen.same(check, "model_hash", &bundle.model_hash(), model_hash);
         seen.same(
             check,
             "profiles",
@@ -161,7 +150,7 @@ impl Followed {
             check,
             "predecessor of the proposal",
             &shown(predecessor),
-            &shown(version.proposal.predecessor.map(Hash::from)),
+            &shown(version.proposal.predecessor),
         );
     }
 

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use assay_audit::note::VerifierKey;
 use assay_policy::{Approver, Approvers, sign_proposal};
+use assay_types::Hash;
 use assay_verify::Trust;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -115,8 +116,8 @@ impl Keys {
     }
 
     /// SHA-256 of the CA's certificate.
-    pub(crate) fn ca_sha256(&self, ca: usize) -> [u8; 32] {
-        sha256(&self.chain(ca)[0])
+    pub(crate) fn ca_sha256(&self, ca: usize) -> Hash {
+        Hash::of(&self.chain(ca)[0])
     }
 
     /// What an auditor of this installation has pinned; the next CA with the first.

@@ -45,8 +45,8 @@ pub(crate) struct Maker {
     boots: u64,
     drawn: u64,
     policy: Option<(u64, Bundle)>,
-    policy_hash: Option<[u8; 32]>,
-    predecessor: Option<[u8; 32]>,
+    policy_hash: Option<Hash>,
+    predecessor: Option<Hash>,
     heads: BTreeMap<String, Hash>,
     issued: BTreeMap<String, Issued>,
     /// By key id.
@@ -64,7 +64,7 @@ struct Issued {
     subject: Dn,
     sans: Vec<SubjectAltName>,
     not_after: Timestamp,
-    spki_sha256: [u8; 32],
+    spki_sha256: Hash,
     ca: usize,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Opened {
     pub(crate) signer: usize,
     renews: Option<(String, Option<Duration>)>,
     issued: Issued,
-    policy_hash: Option<[u8; 32]>,
+    policy_hash: Option<Hash>,
 }
 
 /// A request on its way.
@@ -150,14 +150,14 @@ impl Maker {
         self.record_under(self.policy_hash, event)
     }
 
-    fn record_under(&mut self, policy_hash: Option<[u8; 32]>, event: Event) -> u64 {
+    fn record_under(&mut self, policy_hash: Option<Hash>, event: Event) -> u64 {
         let sequence = self.parts.records.len() as u64 + 1;
         let record = Draft {
             context: Context {
                 boot_id: format!("{:016x}", self.boots).as_str().into(),
                 binary: "0.1.0".into(),
                 config_hash: Hash::of(b"signer.toml"),
-                policy_hash: policy_hash.map(Hash::from),
+                policy_hash,
             },
             moment: Moment {
                 wall_ms: self.wall(),
@@ -283,16 +283,16 @@ impl Maker {
             put.insert(place, file.content.clone());
         }
         put.insert(Place::Proposal(number).to_string(), text.clone());
-        self.predecessor = Some(sha256(&text));
+        self.predecessor = Some(Hash::of(&text));
         self.policy_hash = Some(bundle.model_hash());
         let texts = |names: &[&str]| names.iter().map(|name| Text::from(*name)).collect();
         let sequence = self.record(Event::PolicyActivated {
             actor: APPROVER.into(),
             number,
-            file_hash: bundle.file_hash().into(),
-            model_hash: bundle.model_hash().into(),
+            file_hash: bundle.file_hash(),
+            model_hash: bundle.model_hash(),
             profiles: bundle.profiles().len() as u64,
-            proposal_sha256: self.predecessor.map(Hash::from),
+            proposal_sha256: self.predecessor,
             author: Some(author.name.into()),
             approvers: texts(&[approvers[0].name, approvers[1].name]),
             resumed: texts(resumes),
@@ -356,7 +356,7 @@ impl Maker {
 
     pub(crate) fn inventory(&mut self, profile: &str, change: InventoryChange, names: &[&str]) {
         let before = self.heads.get(profile).copied();
-        let before = before.unwrap_or_else(|| Hash::from([0; 32]));
+        let before = before.unwrap_or(Hash::ZERO);
         let at = self.now();
         let lines = self
             .parts
@@ -474,7 +474,7 @@ impl Maker {
         verdict: Verdict,
     ) -> (Evidence, [u8; 32], Hash) {
         let salt = sha256(self.draw().as_bytes());
-        let whole = sha256(csr.der());
+        let whole = Hash::of(csr.der());
         let evidence = Evidence::new(facts, csr.without_challenge(), whole, pending_id, verdict);
         let (_, hash) = evidence.seal(salt, Timestamp::default()).unwrap();
         (evidence, salt, hash)
@@ -530,7 +530,7 @@ impl Maker {
         let request = self.asked(asks);
         let issuance = Issuance {
             serial: hex::encode(&serial).as_str().into(),
-            tbs_digest: Hash::from(tbs.digest()),
+            tbs_digest: tbs.digest(),
             key_id: self.key_ids[self.present].as_str().into(),
             token_serial: "7a6f".into(),
         };

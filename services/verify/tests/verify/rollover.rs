@@ -19,7 +19,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// What approves [`NEXT`]: it takes over in 24 hours, and the first CA issues for 24 hours more.
 fn next_ca() -> Vec<(&'static str, String)> {
     vec![
-        ("rollover.issuer", hex::encode(keys().ca_sha256(NEXT))),
+        ("rollover.issuer", keys().ca_sha256(NEXT).to_string()),
         ("rollover.overlap", "1day".to_owned()),
         ("rollover.switch_at", switch_at().to_string()),
     ]
@@ -37,8 +37,8 @@ fn switch_at() -> Timestamp {
 /// Devices were told of [`NEXT`].
 fn announced() -> Event {
     Event::CaAnnounced {
-        ca_sha256: keys().ca_sha256(NEXT).into(),
-        predecessor_sha256: keys().ca_sha256(FIRST).into(),
+        ca_sha256: keys().ca_sha256(NEXT),
+        predecessor_sha256: keys().ca_sha256(FIRST),
         switch_at: switch_at(),
         answered_until: switch_at() + DAY,
     }
@@ -47,8 +47,8 @@ fn announced() -> Event {
 /// [`NEXT`] took over.
 fn switched() -> Event {
     Event::CaSwitched {
-        ca_sha256: keys().ca_sha256(NEXT).into(),
-        predecessor_sha256: keys().ca_sha256(FIRST).into(),
+        ca_sha256: keys().ca_sha256(NEXT),
+        predecessor_sha256: keys().ca_sha256(FIRST),
     }
 }
 
@@ -153,7 +153,7 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
         maker.record(record);
         assert_found(&maker.parts.export().verify(), Check::IssuingCas, member);
     };
-    let other: Hash = keys().ca_sha256(STRANGER).into();
+    let other = keys().ca_sha256(STRANGER);
     let altered = |alter: Alteration| {
         let mut event = announced();
         alter(&mut event, other);
@@ -202,7 +202,7 @@ fn what_is_said_of_a_takeover_is_held_to_the_version_in_force() {
     found(switched(), 23, "wall_ms");
     let stranger = Event::CaSwitched {
         ca_sha256: other,
-        predecessor_sha256: keys().ca_sha256(FIRST).into(),
+        predecessor_sha256: keys().ca_sha256(FIRST),
     };
     found(stranger, 25, "ca_sha256");
 

@@ -14,13 +14,11 @@ pub(crate) fn root(leaves: &[Hash]) -> Hash {
         many => {
             let left = many.len().next_power_of_two() / 2;
             let (left, right) = (root(&many[..left]), root(&many[left..]));
-            Hash::from(<[u8; 32]>::from(
-                Sha256::new()
-                    .chain_update([1])
-                    .chain_update(left.as_bytes())
-                    .chain_update(right.as_bytes())
-                    .finalize(),
-            ))
+            Sha256::new()
+                .chain_update([1])
+                .chain_update(left.as_bytes())
+                .chain_update(right.as_bytes())
+                .into()
         }
     }
 }

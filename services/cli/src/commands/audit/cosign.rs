@@ -179,11 +179,7 @@ async fn prove(admin: &mut Admin, old: u64, size: u64) -> Outcome<Vec<Hash>> {
     reply
         .hashes
         .iter()
-        .map(|hash| {
-            <[u8; 32]>::try_from(hash.as_slice())
-                .map(Hash::from)
-                .or_fail("the signer sent no proof")
-        })
+        .map(|hash| Hash::try_from(hash.as_slice()).or_fail("the signer sent no proof"))
         .collect()
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: EnrolArgs, dir: Option<&Path>, out: Output) -> Out
     let order = Order::of(&args)?;
     let trusted = args.server.expected_ca()?;
     let mut session = Session::open(&url, trusted).await.explained()?;
-    let present = hex::encode(session.ca.fingerprint());
+    let present = session.ca.fingerprint().to_string();
     if args.next_ca {
         session.go_over().await.explained()?;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use assay_console::failure::{Next, OrFail, Outcome};
 use assay_console::files;
 use assay_scep_client::{self as client, Credential, DeviceKey, Prepared, Session, Url, Verdict};
+use assay_types::Hash;
 use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -40,7 +41,7 @@ pub(super) struct Patience {
 /// What polls are made of, read once.
 pub(super) struct Poller {
     url: Url,
-    expected_ca: [u8; 32],
+    expected_ca: Hash,
     transaction_id: String,
     signer: Credential,
     key: DeviceKey,

@@ -10,6 +10,7 @@ use assay_operator::installation::Installation;
 use assay_policy::{Bundle, PolicyFile, Proposal, diff, diff_proposals};
 use assay_proto::v1::GetPolicyRequest;
 use assay_proto::v1::administration_client::AdministrationClient;
+use assay_types::Hash;
 use clap::Args;
 use serde::Serialize;
 
@@ -76,7 +77,7 @@ pub(crate) fn approve(
         resumes: proposal.resumes.iter().map(ToString::to_string).collect(),
         files: policy.into_iter().map(|file| file.name).collect(),
         changes,
-        sha256: hex::encode(Proposal::sha256(&text)),
+        sha256: Hash::of(&text).to_string(),
         signature: file,
     })
 }

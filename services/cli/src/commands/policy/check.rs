@@ -64,8 +64,8 @@ impl From<&Bundle> for Checked {
         Self {
             good: true,
             profiles: bundle.profiles().keys().map(ToString::to_string).collect(),
-            file_hash: Some(hex::encode(bundle.file_hash())),
-            model_hash: Some(hex::encode(bundle.model_hash())),
+            file_hash: Some(bundle.file_hash().to_string()),
+            model_hash: Some(bundle.model_hash().to_string()),
             errors: Vec::new(),
         }
     }

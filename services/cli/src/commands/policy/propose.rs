@@ -11,6 +11,7 @@ use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
 use assay_policy::{PolicyFile, ProfileName, Proposal};
 use assay_proto::v1::PolicyBasisReply;
+use assay_types::Hash;
 use clap::Args;
 use serde::Serialize;
 
@@ -127,7 +128,7 @@ pub(crate) fn propose(
     Ok(Proposed {
         number: proposal.number,
         directory: folder.path().to_owned(),
-        sha256: hex::encode(Proposal::sha256(text.as_bytes())),
+        sha256: Hash::of(text.as_bytes()).to_string(),
         expires: proposal.expires.to_string(),
         profiles: bundle.profiles().keys().map(ToString::to_string).collect(),
         approvals_needed: basis.approvals,
@@ -144,7 +145,7 @@ pub(crate) struct Proposed {
     approvals_needed: u32,
 }
 
-fn inventories(heads: &BTreeMap<String, String>) -> Outcome<BTreeMap<ProfileName, [u8; 32]>> {
+fn inventories(heads: &BTreeMap<String, String>) -> Outcome<BTreeMap<ProfileName, Hash>> {
     heads
         .iter()
         .map(|(name, head)| {
@@ -154,11 +155,9 @@ fn inventories(heads: &BTreeMap<String, String>) -> Outcome<BTreeMap<ProfileName
         .collect()
 }
 
-fn sha256(key: &str, text: &str) -> Outcome<[u8; 32]> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash)
-        .map_err(|_| Failure::usage(format!("the basis has no SHA-256 in {key}")))?;
-    Ok(hash)
+fn sha256(key: &str, text: &str) -> Outcome<Hash> {
+    text.parse()
+        .map_err(|_| Failure::usage(format!("the basis has no SHA-256 in {key}")))
 }
 
 fn profile(text: &str) -> Result<ProfileName, String> {

@@ -1,6 +1,6 @@
 //! Changes of what authorises the request, of the time and of the hashes.
 
-use openssl::sha::sha256;
+use assay_types::Hash;
 
 use super::Change;
 use crate::claims::{Claims, Entry, Kind};
@@ -82,16 +82,16 @@ pub(super) const CLAIMS: &[Change] = &[
         entry(p, |it| it.name = "x".repeat(65))
     }),
     ("a pin", |p, _| {
-        let pin = sha256(&p.key);
+        let pin = Hash::of(&p.key);
         entry(p, |it| it.pin = Some(pin))
     }),
     ("the pin of another key", |p, _| {
-        entry(p, |it| it.pin = Some([9; 32]))
+        entry(p, |it| it.pin = Some([9; 32].into()))
     }),
     ("no pin", |p, _| entry(p, |it| it.pin = None)),
     ("issued before", |p, _| entry(p, |it| it.issued = true)),
     ("the same key as before", |p, _| {
-        p.claims.old_key = sha256(&p.key);
+        p.claims.old_key = Hash::of(&p.key);
         p.claims.kind == Kind::Renewal
     }),
     ("the key that the old certificate has", |p, _| {

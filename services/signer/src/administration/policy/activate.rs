@@ -53,17 +53,17 @@ pub(crate) async fn activate(
         .map_err(|error| AdminError::Invalid(error.to_string()))?;
     let reply = ActivatePolicyReply {
         number,
-        file_hash: hex::encode(new.file_hash),
-        model_hash: hex::encode(new.model_hash),
+        file_hash: new.file_hash.to_string(),
+        model_hash: new.model_hash.to_string(),
         profiles: new.profiles.clone(),
     };
     let event = Event::PolicyActivated {
         actor: actor.into(),
         number,
-        file_hash: new.file_hash.into(),
-        model_hash: new.model_hash.into(),
+        file_hash: new.file_hash,
+        model_hash: new.model_hash,
         profiles: new.profiles.len() as u64,
-        proposal_sha256: Some(approved.sha256().into()),
+        proposal_sha256: Some(approved.sha256()),
         author: Some(approved.author().into()),
         approvers: texts(approved.approvers()),
         resumed: Vec::new(),
@@ -99,7 +99,7 @@ pub(crate) async fn activate(
         actor,
         author = approved.author(),
         approvers = ?approved.approvers(),
-        model_hash = hex::encode(model_hash),
+        model_hash = model_hash.to_string(),
         "policy activated"
     );
     Ok(reply)

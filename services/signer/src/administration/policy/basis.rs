@@ -19,12 +19,12 @@ pub(crate) async fn basis(
     let stops = store.stops().await?;
     Ok(PolicyBasisReply {
         number,
-        predecessor: hash.map(hex::encode).unwrap_or_default(),
-        issuer: hex::encode(terms.issuer()),
+        predecessor: hash.map(String::from).unwrap_or_default(),
+        issuer: terms.issuer().to_string(),
         settings: terms.settings().clone().into_iter().collect(),
         inventories: heads
             .into_iter()
-            .map(|(profile, head)| (profile, hex::encode(head.hash)))
+            .map(|(profile, head)| (profile, head.hash.to_string()))
             .collect(),
         approvals: u32::try_from(terms.approvers().needed()).unwrap_or(u32::MAX),
         approvers: terms
@@ -33,7 +33,7 @@ pub(crate) async fn basis(
             .iter()
             .map(|approver| PolicyApprover {
                 person: approver.person.clone(),
-                spki_sha256: hex::encode(approver.spki_sha256),
+                spki_sha256: approver.spki_sha256.to_string(),
                 retired: approver.retired,
             })
             .collect(),

@@ -3,6 +3,7 @@
 use assay_policy::{Approved, Bundle, PolicyFile, Proposal, Purpose, SignedProposal};
 use assay_proto::v1::PolicyProposal;
 use assay_store::{Policy, StoreError};
+use assay_types::Hash;
 
 use super::super::AdministrationService;
 
@@ -81,9 +82,9 @@ impl Candidate {
 }
 
 /// Number and hash of the newest version, whether it is in force or not.
-pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<[u8; 32]>) {
+pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<Hash>) {
     policy.map_or((0, None), |policy| {
-        let hash = Proposal::sha256(&policy.info.proposal);
+        let hash = Hash::of(&policy.info.proposal);
         (policy.info.number, Some(hash))
     })
 }
@@ -108,8 +109,8 @@ fn other_files(proposal: &Proposal, bundle: &Bundle) -> Option<String> {
     if proposal.files != bundle.file_hash() {
         return Some(format!(
             "files: the proposal is of the files {}, these are {}",
-            hex::encode(proposal.files),
-            hex::encode(bundle.file_hash())
+            proposal.files,
+            bundle.file_hash()
         ));
     }
     (proposal.model != bundle.model_hash()).then(|| {
@@ -134,7 +135,7 @@ async fn place(
         ));
     }
     if proposal.predecessor != hash {
-        let text = |hash: Option<[u8; 32]>| hash.map_or("none".to_owned(), hex::encode);
+        let text = |hash: Option<Hash>| hash.map_or("none".to_owned(), String::from);
         problems.push(format!(
             "predecessor: it follows {}, the version in force is {}; propose the files again",
             text(proposal.predecessor),
@@ -164,7 +165,7 @@ async fn inventories(
         if !known {
             problems.push(format!(
                 "inventories.{profile}: the inventory never had the head {}",
-                hex::encode(head)
+                head
             ));
         }
     }

@@ -8,6 +8,7 @@ use assay_proto::v1::{
 };
 
 use assay_store::PolicyQuery;
+use assay_types::Hash;
 
 use super::super::error::AdminError;
 use super::super::page::Paging;
@@ -108,14 +109,14 @@ fn view(info: assay_store::PolicyInfo, in_force: &InForce) -> PolicyInfo {
     let read = Proposal::parse(&proposal).ok();
     PolicyInfo {
         number,
-        file_hash: hex::encode(file_hash),
-        model_hash: hex::encode(model_hash),
+        file_hash: file_hash.to_string(),
+        model_hash: model_hash.to_string(),
         activated_at: Some(activated_at.into()),
         activated_by,
         // The newest one is not in force where the signer was started without it.
         active: number == in_force.number(),
         profiles,
-        proposal_sha256: hex::encode(Proposal::sha256(&proposal)),
+        proposal_sha256: Hash::of(&proposal).to_string(),
         ticket: read
             .as_ref()
             .map(|read| read.ticket.clone())

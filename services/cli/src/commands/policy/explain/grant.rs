@@ -9,6 +9,7 @@ use assay_decision::read_grant;
 use assay_policy::{
     ClaimedNames, Dn, Grant, InventoryEntry, Profile, PublicKeyFacts, Renewed, SubjectAltName,
 };
+use assay_types::Hash;
 use clap::Args;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
@@ -55,8 +56,8 @@ pub(super) struct GrantArgs {
     inventory_name: Option<String>,
 
     /// SHA-256 of the SubjectPublicKeyInfo that the inventory pins for the name, hex
-    #[arg(long, value_name = "HEX", requires = "inventory_name", value_parser = pin)]
-    pinned_key: Option<[u8; 32]>,
+    #[arg(long, value_name = "HEX", requires = "inventory_name")]
+    pinned_key: Option<Hash>,
 
     /// The name had its certificate under the static challenge already
     #[arg(long, requires = "inventory_name")]
@@ -97,13 +98,6 @@ impl GrantArgs {
             already_issued: self.already_issued,
         })
     }
-}
-
-fn pin(text: &str) -> Result<[u8; 32], String> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash)
-        .map(|()| hash)
-        .map_err(|_| "wanted a SHA-256 as 64 hexadecimal digits".to_owned())
 }
 
 fn grant(path: &Path) -> Outcome<Grant> {
