@@ -107,6 +107,21 @@ async fn an_unknown_value_of_a_filter_is_refused_with_those_that_are_known() -> 
         list_audit: ListAuditRequest { page: page.clone(), ..Default::default() };
         list_audit: ListAuditRequest { kind: "request.lost".to_owned(), ..Default::default() };
     }
+    macro_rules! refuses_transaction {
+        ($($call:ident: $request:ident;)+) => {$(
+            let request = $request { transaction_id: "zwölf".to_owned(), ..Default::default() };
+            let status = client.$call(request).await.err().context(stringify!($call))?;
+            assert_eq!(status.code(), Code::InvalidArgument, "{}: {status}", stringify!($call));
+            let said = "transaction `zwölf`: a transactionID has 1 to 255 printable ASCII characters";
+            assert_eq!(status.message(), said, "{}", stringify!($call));
+        )+};
+    }
+    refuses_transaction! {
+        list_certificates: ListCertificatesRequest;
+        list_challenges: ListChallengesRequest;
+        list_requests: ListRequestsRequest;
+        list_audit: ListAuditRequest;
+    }
     Ok(())
 }
 

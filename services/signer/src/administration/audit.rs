@@ -28,7 +28,7 @@ pub(super) async fn list(
         kind: known_kind(kind)?,
         profile: known_profile(service, profile).await?,
         serial: wire::serial(&serial)?,
-        transaction_id: wire::text(transaction_id),
+        transaction_id: wire::transaction(&transaction_id)?,
         recorded: wire::span(recorded)?,
         before: paging.after,
         rows: paging.rows,

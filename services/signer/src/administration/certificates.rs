@@ -34,7 +34,7 @@ pub(super) async fn list(
         subject: wire::subject(&subject)?,
         san: wire::san(&san)?,
         serial: wire::serial(&serial)?,
-        transaction_id: wire::text(transaction_id),
+        transaction_id: wire::transaction(&transaction_id)?,
         closed: wire::span(issued)?,
         before: paging.after,
         rows: paging.rows,

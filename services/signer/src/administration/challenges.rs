@@ -93,7 +93,7 @@ pub(super) async fn list(
         subject: wire::subject(&subject)?,
         san: wire::san(&san)?,
         serial: wire::serial(&serial)?,
-        transaction_id: wire::text(transaction_id),
+        transaction_id: wire::transaction(&transaction_id)?,
         issued: wire::span(issued)?,
         now,
         before: paging.after,

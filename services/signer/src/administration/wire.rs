@@ -10,6 +10,7 @@ use assay_proto::v1::{
     RevocationReason, RolloverStage, TimeRange,
 };
 use assay_proto::{Duration, Named, NoTime, Timestamp};
+use assay_scep::{Limits, TransactionId};
 use assay_store::{
     CertificateStatus, ChallengeStatus, CrlReason, InventoryStatus, PendingState, Span,
 };
@@ -33,6 +34,20 @@ pub(super) fn subject(value: &str) -> Result<Option<String>, AdminError> {
 pub(super) fn san(value: &str) -> Result<Option<String>, AdminError> {
     filter(value, "SAN", |text| {
         SubjectAltName::from_str(text).map(|san| san.to_string())
+    })
+}
+
+/// A filter by transaction: a value that a SCEP message can have.
+pub(super) fn transaction(value: &str) -> Result<Option<String>, AdminError> {
+    filter(value, "transaction", |text| {
+        let limits = Limits::default();
+        let id = TransactionId::new(text, &limits).map(|id| id.as_str().to_owned());
+        id.ok_or_else(|| {
+            format!(
+                "a transactionID has 1 to {} printable ASCII characters",
+                limits.transaction_id
+            )
+        })
     })
 }
 
