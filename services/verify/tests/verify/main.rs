@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod challenges;
 mod clocks;
 mod dice;
 mod document;
