@@ -177,10 +177,141 @@ const UNNOTICED: [(&str, &str, &str); 9] = [
     ("checkpoints", "note", "only the newest is read"),
 ];
 
+/// Columns that are not altered here, and why: a column that is in none of the three lists fails the test.
+const LEFT_OUT: [(&str, &str, &str); 24] = [
+    (
+        "certificates",
+        "sans not_before policy_hash signer_spki_sha256 transaction_id request_digest csr_digest request challenge_id \
+         inventory_name tbs tbs_digest created_at expires_at closed_at sha256 revoked_at revocation_reason renewal_of \
+         revoke_after pending_id superseded_by revoke_at",
+        "an index, as the columns above",
+    ),
+    (
+        "challenges",
+        "position id lookup kind subject subject_der sans issued_at expires_at issued_by state serial pending_id freed",
+        "a challenge is not exported, as above",
+    ),
+    (
+        "policies",
+        "number file_hash profiles activated_at activated_by author approvers",
+        "an index of the proposal and its signatures, which are above",
+    ),
+    (
+        "policy_files",
+        "number name",
+        "the key of a file, which is above",
+    ),
+    (
+        "policy_approvals",
+        "number position",
+        "the key of a signature, which is above",
+    ),
+    (
+        "checkpoints",
+        "size root frontier signed_at",
+        "of the note, which is above",
+    ),
+    (
+        "log_tiles",
+        "level position hashes",
+        "the store's tests alter tiles",
+    ),
+    (
+        "evidence",
+        "sequence salt content keep_until",
+        "the verifier's tests alter evidence",
+    ),
+    (
+        "issuers",
+        "position sha256 ca_id since",
+        "the verifier's tests alter CAs",
+    ),
+    (
+        "issuer_certificates",
+        "issuer place certificate",
+        "the verifier's tests alter CAs",
+    ),
+    (
+        "crls",
+        "ca_id number der sha256 this_update next_update",
+        "a list is not exported",
+    ),
+    (
+        "transactions",
+        "ca_id signer_spki_sha256 transaction_id request_digest csr_digest serial created_at",
+        "an index, not exported",
+    ),
+    (
+        "replies",
+        "position request_digest serial cert_rep stored_at",
+        "an answer is not exported",
+    ),
+    ("quotas", "key window_start used", "a quota is not exported"),
+    (
+        "quirk_uses",
+        "profile quirk device uses first_at last_at",
+        NO_ROW,
+    ),
+    ("stops", "profile reason stopped_at stopped_by", NO_ROW),
+    (
+        "inventory",
+        "profile name spki_sha256 serial pending_id freed added_at added_by",
+        NO_ROW,
+    ),
+    ("inventory_changes", "profile sequence content hash", NO_ROW),
+    (
+        "pending",
+        "position id state ca_id signer_spki_sha256 transaction_id request_digest csr_digest csr signer_certificate \
+         message_hash csr_hash profile subject sans key_info evidence request challenge_id inventory_name renewal_of \
+         revoke_after cert_rep created_at expires_at decided_at serial freed",
+        NO_ROW,
+    ),
+    (
+        "approvals",
+        "pending_id approver verdict note decided_at",
+        NO_ROW,
+    ),
+    ("cosignatures", "size witness line", NO_ROW),
+    ("ocsp_responders", "sha256 ca_id certificate", NO_ROW),
+    (
+        "ocsp_responses",
+        "serial ca_id not_after version refresh_at responder sha1 sha256 this_update next_update",
+        NO_ROW,
+    ),
+    (
+        "rollovers",
+        "ca_id switch_at announced_at switched_at",
+        NO_ROW,
+    ),
+];
+
+const NO_ROW: &str = "this store has no row of it";
+
+fn assert_every_column_is_listed(connection: &Connection) {
+    let query = "SELECT tables.name || '.' || columns.name FROM sqlite_schema AS tables
+                 JOIN pragma_table_info(tables.name) AS columns
+                 WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%' ORDER BY 1";
+    let altered = NOTICED.map(|(table, column, ..)| (table, column));
+    let unnoticed = UNNOTICED.map(|(table, column, _)| (table, column));
+    let left_out = LEFT_OUT.map(|(table, columns, _)| (table, columns));
+    let mut listed = Vec::new();
+    for (table, columns) in altered.into_iter().chain(unnoticed).chain(left_out) {
+        let columns = columns.split_whitespace();
+        listed.extend(columns.map(|column| format!("{table}.{column}")));
+    }
+    listed.sort();
+    assert_eq!(listed, strings(connection, query));
+    for (table, _, _) in LEFT_OUT.into_iter().filter(|(.., why)| *why == NO_ROW) {
+        let rows = strings(connection, &format!("SELECT 'one' FROM {table} LIMIT 1"));
+        assert!(rows.is_empty(), "{table} has rows");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_notices_an_altered_value_is_known() {
     let mut made = made(CERTIFICATES, DAYS).await;
     let whole = fs::read(&made.own.state).unwrap();
+    assert_every_column_is_listed(&Connection::open(&made.own.state).unwrap());
     let folder = TempDir::new().unwrap();
     let unnoticed = UNNOTICED.map(|(table, column, _)| (table, column, By::Nobody, ""));
     let mut wrong = Vec::new();
