@@ -25,7 +25,7 @@ pub struct Checkpoint {
     pub size: u64,
     /// Root hash over their leaf hashes.
     pub root: Hash,
-    /// The extension lines. Whoever cosigns the note covers them; what they mean is between the log and its auditors.
+    /// The extension lines. A cosignature covers them; only the log and its auditors know what they mean.
     pub extensions: Vec<String>,
 }
 
