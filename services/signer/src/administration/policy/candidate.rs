@@ -164,8 +164,7 @@ async fn inventories(
             .await?;
         if !known {
             problems.push(format!(
-                "inventories.{profile}: the inventory never had the head {}",
-                head
+                "inventories.{profile}: the inventory never had the head {head}"
             ));
         }
     }
