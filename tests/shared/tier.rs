@@ -4,11 +4,13 @@
 #![allow(clippy::panic, reason = "test code, of several crates")]
 
 /// Each suite, the size of its short form, and its whole size. The short form goes the same ways through the code.
-const SIZES: [(&str, usize, usize); 8] = [
+const SIZES: [(&str, usize, usize); 9] = [
     // services/verify: every how many bytes of an export one is flipped; a prime, so that no field is left out.
     ("flipped bytes: stride", 23, 1),
     // Bytes flipped in an export whose manifest is made right again, for each of three tests.
     ("flips with a right manifest", 60, 500),
+    // Certificates in a log of 20,000 records.
+    ("certificates of a large log", 400, 2_000),
     // Rewrites of a log of 20,000 records, for each of four tests, of which `make test` runs one.
     ("rewrites of a large log", 40, 250),
     // Every how many members of records one is altered and signed again.

@@ -122,6 +122,7 @@ pub(super) fn signer<'a>(
     let signed = one_form(der)?;
     for approver in pinned {
         if verifies(der, proposal, &approver.x509)? {
+            names_its_signer(&signed, approver)?;
             return carries_nothing_else(&signed, approver).map(|()| approver);
         }
     }
@@ -194,6 +195,25 @@ fn strong(signed: &SignedData, signer: &SignerInfo) -> Result<(), SignatureError
 
 fn is_null(parameters: &der::Any) -> bool {
     parameters.tag() == der::Tag::Null && parameters.value().is_empty()
+}
+
+/// No signature covers the name of the signer, and OpenSSL compares names without regard to case and spaces, so it has to be
+/// the one in the pinned certificate byte for byte.
+fn names_its_signer(signed: &SignedData, signer: &Approver) -> Result<(), SignatureError> {
+    let pinned = signer.x509.issuer_name().to_der();
+    let pinned = pinned.map_err(|error| SignatureError::OpenSsl(error.to_string()))?;
+    let is_exact = signed.signer_infos.0.iter().all(|info| match &info.sid {
+        SignerIdentifier::IssuerAndSerialNumber(named) => {
+            named.issuer.to_der().is_ok_and(|named| named == pinned)
+        }
+        SignerIdentifier::SubjectKeyIdentifier(_) => true,
+    });
+    if is_exact {
+        Ok(())
+    } else {
+        let why = "it names its signer in another form than the pinned certificate does";
+        Err(SignatureError::Structure(why.to_owned()))
+    }
 }
 
 /// A certificate beside the signature changes nothing, so it may only be the signer's own.

@@ -6,6 +6,9 @@
     reason = "test code; not every test uses all of it"
 )]
 
+#[path = "../../../tests/shared/rsa.rs"]
+mod rsa;
+
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -196,20 +199,9 @@ pub(crate) fn server() -> Facts {
     )
 }
 
-/// An RSA key of a length; made once a process, for they are slow to make.
+/// An RSA key of a length.
 pub(crate) fn rsa(bits: u32) -> Vec<u8> {
-    use std::collections::BTreeMap;
-    use std::sync::Mutex;
-    static KEYS: Mutex<BTreeMap<u32, Vec<u8>>> = Mutex::new(BTreeMap::new());
-    let mut keys = KEYS.lock().unwrap();
-    keys.entry(bits)
-        .or_insert_with(|| {
-            PKey::from_rsa(Rsa::generate(bits).unwrap())
-                .unwrap()
-                .public_key_to_der()
-                .unwrap()
-        })
-        .clone()
+    rsa::rsa(bits).public_key_to_der().unwrap()
 }
 
 pub(crate) fn ec() -> Vec<u8> {

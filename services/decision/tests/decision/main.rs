@@ -8,5 +8,7 @@
 
 mod again;
 mod form;
+#[path = "../../../../tests/shared/rsa.rs"]
+mod rsa;
 mod support;
 mod under;

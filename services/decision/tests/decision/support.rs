@@ -20,11 +20,12 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::rsa::Rsa;
 use openssl::sign::Signer;
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 use openssl::x509::{X509Builder, X509NameBuilder};
 use x509_cert::ext::Extension;
+
+use crate::rsa::rsa;
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
 pub(crate) const NOW: TimestampMillis = TimestampMillis::from_millis(1_795_305_600_123);
@@ -91,9 +92,8 @@ pub(crate) fn ca_certificate(name: &str) -> Vec<u8> {
 }
 
 /// The device's key: 3072 bits, which every shipped profile takes.
-pub(crate) fn key() -> &'static PKey<Private> {
-    static KEY: OnceLock<PKey<Private>> = OnceLock::new();
-    KEY.get_or_init(|| PKey::from_rsa(Rsa::generate(3072).unwrap()).unwrap())
+pub(crate) fn key() -> PKey<Private> {
+    rsa(3072)
 }
 
 pub(crate) fn pin() -> Hash {
@@ -115,7 +115,7 @@ pub(crate) fn csr(subject: &str, sans: &[&str], challenge: Option<&str>) -> Csr 
     };
     let spki = key().public_key_to_der().unwrap();
     let info = new_csr_info(&subject, &spki, challenge, &extensions);
-    let mut signer = Signer::new(MessageDigest::sha256(), key()).unwrap();
+    let mut signer = Signer::new(MessageDigest::sha256(), &key()).unwrap();
     let signature = signer.sign_oneshot_to_vec(&info).unwrap();
     let der = assemble_csr(&info, Digest::Sha256, &signature);
     Csr::parse(&der, &Limits::default()).unwrap()

@@ -14,13 +14,13 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::rsa::Rsa;
 use openssl::sha::sha256;
 use openssl::sign::Signer;
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
 
 use crate::maker::NOW_MS;
+use crate::rsa::rsa;
 
 /// Signs checkpoints: the log, or a witness.
 pub(crate) struct NoteKey {
@@ -94,7 +94,7 @@ pub(crate) fn keys() -> &'static Keys {
             witness: NoteKey::new("witness.example.org", COSIGNATURE),
             people: ["ada", "ben", "cyd", "dan"].map(person).into(),
             device: rsa(2048),
-            new_device: rsa(2048),
+            new_device: rsa(4096),
             person: rsa(3072),
             root,
             cas,
@@ -208,10 +208,6 @@ impl NoteKey {
 fn p256() -> PKey<Private> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
-}
-
-fn rsa(bits: u32) -> PKey<Private> {
-    PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
 }
 
 fn name(text: &str) -> X509Name {

@@ -19,6 +19,8 @@ mod maker;
 mod partial;
 mod rewrites;
 mod rollover;
+#[path = "../../../../tests/shared/rsa.rs"]
+mod rsa;
 mod scenes;
 mod tampering;
 #[path = "../../../../tests/shared/tier.rs"]

@@ -9,6 +9,7 @@ use assay_types::TimestampMillis;
 
 use crate::export::Parts;
 use crate::maker::{Asks, Maker, files};
+use crate::tier;
 
 pub(crate) const DEVICE: &str = "CN=device-1,O=Example";
 const SAN: &str = "dns:a.example.com";
@@ -214,10 +215,10 @@ fn given_up(maker: &mut Maker) {
     maker.issue(&asks("devices", DEVICE, &[SAN], by));
 }
 
-/// 20,000 records, 2,000 of them of certificates.
+/// 20,000 records, one in 50 of them of a certificate, or one in 10 (see `tier`).
 pub(crate) fn large() -> &'static Parts {
     static PARTS: OnceLock<Parts> = OnceLock::new();
-    PARTS.get_or_init(|| many(20_000, 2_000))
+    PARTS.get_or_init(|| many(20_000, tier::size("certificates of a large log")))
 }
 
 /// `records` records, `issued` of them of certificates.

@@ -5,7 +5,10 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Output},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use assay_scep::{
@@ -80,8 +83,11 @@ impl Identity {
         run(&mut command).stdout
     }
 
+    /// A file of its own for each call, because tests that share a process share the identities too.
     pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.directory.path().join(name);
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.path().join(format!("{number}-{name}"));
         fs::write(&path, content).unwrap();
         path
     }
