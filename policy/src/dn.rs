@@ -6,7 +6,7 @@ use std::fmt;
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{Any, SetOfVec};
-use der::{Encode, Sequence, Tag, Tagged, ValueOrd};
+use der::{Encode, Tag, Tagged};
 use unicode_normalization::is_nfc;
 use x509_cert::attr::AttributeTypeAndValue as NameAttribute;
 use x509_cert::name::Name;
@@ -219,13 +219,6 @@ impl fmt::Display for Rdn {
     }
 }
 
-/// AttributeTypeAndValue, RFC 5280 section 4.1.2.4.
-#[derive(Clone, Debug, PartialEq, Eq, Sequence, ValueOrd)]
-struct AttributeTypeAndValue {
-    kind: ObjectIdentifier,
-    value: Any,
-}
-
 impl DnAttribute {
     /// # Errors
     /// [`DnError::Value`] where the value is not fit for a certificate.
@@ -263,7 +256,7 @@ impl DnAttribute {
         &self.value
     }
 
-    fn encode(&self, encoding: StringEncoding) -> Result<AttributeTypeAndValue, DnError> {
+    fn encode(&self, encoding: StringEncoding) -> Result<NameAttribute, DnError> {
         if !encoding.admits(&self.value) {
             return Err(DnError::Value {
                 attribute: attribute::type_name(&self.oid),
@@ -278,8 +271,8 @@ impl DnAttribute {
             StringEncoding::Printable => Tag::PrintableString,
             StringEncoding::Ia5 => Tag::Ia5String,
         };
-        Ok(AttributeTypeAndValue {
-            kind: self.oid,
+        Ok(NameAttribute {
+            oid: self.oid,
             value: Any::new(tag, self.value.as_bytes())?,
         })
     }

@@ -84,11 +84,6 @@ impl Permit {
     pub fn sans(&self) -> &[SubjectAltName] {
         &self.sans
     }
-
-    /// DER of the subject to be issued: the key of the quota by name.
-    pub fn subject_der(&self) -> &[u8] {
-        &self.subject_der
-    }
 }
 
 impl Profile {

@@ -113,19 +113,9 @@ impl Profile {
         &self.name
     }
 
-    /// What the profile is for, in its author's words.
-    pub fn description(&self) -> &str {
-        &self.header.description
-    }
-
     /// Version number; only rises.
     pub fn version(&self) -> u64 {
         self.header.version
-    }
-
-    /// SHA-256 of the predecessor's file, if the file names one.
-    pub fn predecessor(&self) -> Option<&Hash> {
-        self.header.predecessor.as_ref()
     }
 
     /// Whether the profile serves SCEP paths that name none.

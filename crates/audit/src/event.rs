@@ -3,30 +3,55 @@ use serde::{Deserialize, Serialize};
 
 use crate::Text;
 
-/// What a record tells of. The `request.*` events are terminal: each admitted request ends in exactly one of them, or in
-/// the count of a `refusals.aggregate`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind")]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "one event a request; the largest is the commonest"
-)]
-pub enum Event {
+/// One list of the events: the enum, with the `kind` of each, and [`Event::KINDS`].
+macro_rules! events {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = $kind:literal { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }
+    )+) => {
+        /// What a record tells of. The `request.*` events are terminal: each admitted request ends in exactly one of them, or in
+        /// the count of a `refusals.aggregate`.
+        #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        #[allow(
+            clippy::large_enum_variant,
+            reason = "one event a request; the largest is the commonest"
+        )]
+        pub enum Event {
+            $(
+                $(#[$doc])*
+                #[serde(rename = $kind)]
+                $variant { $($(#[$attribute])* $field: $type,)* },
+            )+
+        }
+
+        impl Event {
+            /// Every value that [`Self::kind`] has.
+            pub const KINDS: &'static [&'static str] = &[$($kind,)+];
+
+            /// The `kind` member of the record.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $kind,)+
+                }
+            }
+        }
+    };
+}
+
+events! {
     /// The signer is ready for its first request.
-    #[serde(rename = "service.started")]
-    ServiceStarted {
+    ServiceStarted = "service.started" {
         /// Version of the database's schema.
         schema: u32,
-    },
+    }
     /// The signer stops after it drained what it had accepted.
-    #[serde(rename = "service.stopped")]
-    ServiceStopped {
+    ServiceStopped = "service.stopped" {
         /// Why: a signal's name or a fault.
         cause: Text,
-    },
+    }
     /// A token came, went or refused.
-    #[serde(rename = "token.event")]
-    TokenEvent {
+    TokenEvent = "token.event" {
         /// CKA-independent label of the token.
         token_label: Text,
         /// Serial number of the token.
@@ -35,10 +60,9 @@ pub enum Event {
         change: Text,
         /// One line for a human.
         detail: Text,
-    },
+    }
     /// A set of policy files came into force.
-    #[serde(rename = "policy.activated")]
-    PolicyActivated {
+    PolicyActivated = "policy.activated" {
         /// Identity of the operator.
         actor: Text,
         /// Number of the version; only rises.
@@ -61,10 +85,9 @@ pub enum Event {
         /// Stopped profiles that it resumes.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         resumed: Vec<Text>,
-    },
+    }
     /// Devices are told of the CA that takes over, by GetNextCACert; again where its time was moved.
-    #[serde(rename = "ca.announced")]
-    CaAnnounced {
+    CaAnnounced = "ca.announced" {
         /// SHA-256 of the next CA's certificate.
         ca_sha256: Hash,
         /// SHA-256 of the present CA's certificate.
@@ -73,28 +96,25 @@ pub enum Event {
         switch_at: Timestamp,
         /// Until when requests to the RA of the old one are answered.
         answered_until: Timestamp,
-    },
+    }
     /// The announced CA took over.
-    #[serde(rename = "ca.switched")]
-    CaSwitched {
+    CaSwitched = "ca.switched" {
         /// SHA-256 of its certificate.
         ca_sha256: Hash,
         /// SHA-256 of the certificate of the one before.
         predecessor_sha256: Hash,
-    },
+    }
     /// An operator stopped a profile: it issues nothing until an approved version resumes it.
-    #[serde(rename = "profile.stopped")]
-    ProfileStopped {
+    ProfileStopped = "profile.stopped" {
         /// Identity of the operator.
         actor: Text,
         /// The profile.
         profile: Text,
         /// The operator's words.
         reason: Text,
-    },
+    }
     /// What a worker counted of its own operations since it started.
-    #[serde(rename = "worker.counted")]
-    WorkerCounted {
+    WorkerCounted = "worker.counted" {
         /// Its place among the workers, from 0.
         worker: u64,
         /// Its process id; with `boot_id` and `worker` it names one run of a worker.
@@ -103,10 +123,9 @@ pub enum Event {
         ca_signatures: u64,
         /// Whether it ended with this count.
         last: bool,
-    },
+    }
     /// A challenge was issued.
-    #[serde(rename = "challenge.issued")]
-    ChallengeIssued {
+    ChallengeIssued = "challenge.issued" {
         /// Identity of the operator.
         actor: Text,
         /// Public id of the challenge, never the challenge.
@@ -124,18 +143,16 @@ pub enum Event {
         /// SHA-256 of the canonical JSON of what it is bound to: profile, subject, names.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         claims_sha256: Option<Hash>,
-    },
+    }
     /// A challenge was revoked before its use.
-    #[serde(rename = "challenge.revoked")]
-    ChallengeRevoked {
+    ChallengeRevoked = "challenge.revoked" {
         /// Identity of the operator.
         actor: Text,
         /// Public id of the challenge.
         challenge_id: Text,
-    },
+    }
     /// Names were added to an inventory or may be issued to once more.
-    #[serde(rename = "inventory.changed")]
-    InventoryChanged {
+    InventoryChanged = "inventory.changed" {
         /// Identity of the operator.
         actor: Text,
         /// Profile of the inventory.
@@ -148,36 +165,32 @@ pub enum Event {
         inventory_sequence: u64,
         /// Head of the chain of hashes over its changes.
         inventory_hash: Hash,
-    },
+    }
     /// A certificate was revoked for good.
-    #[serde(rename = "certificate.revoked")]
-    CertificateRevoked {
+    CertificateRevoked = "certificate.revoked" {
         /// Identity of the operator, or of the signer where a schedule did it.
         actor: Text,
         /// Serial, hex.
         serial: Text,
         /// CRLReason of RFC 5280 section 5.3.1.
         reason: Text,
-    },
+    }
     /// A certificate was put on hold: revoked until it is released.
-    #[serde(rename = "certificate.held")]
-    CertificateHeld {
+    CertificateHeld = "certificate.held" {
         /// Identity of the operator.
         actor: Text,
         /// Serial, hex.
         serial: Text,
-    },
+    }
     /// A certificate on hold became valid again.
-    #[serde(rename = "certificate.released")]
-    CertificateReleased {
+    CertificateReleased = "certificate.released" {
         /// Identity of the operator.
         actor: Text,
         /// Serial, hex.
         serial: Text,
-    },
+    }
     /// A certificate was renewed by another.
-    #[serde(rename = "certificate.superseded")]
-    CertificateSuperseded {
+    CertificateSuperseded = "certificate.superseded" {
         /// Serial of the old one, hex.
         serial: Text,
         /// Serial of the new one, hex.
@@ -185,10 +198,9 @@ pub enum Event {
         /// When the old one is to be revoked; absent where it is kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revoke_at: Option<Timestamp>,
-    },
+    }
     /// A CRL was signed.
-    #[serde(rename = "crl.issued")]
-    CrlIssued {
+    CrlIssued = "crl.issued" {
         /// CRL number of RFC 5280 section 5.2.3.
         number: u64,
         /// SHA-256 of the DER CRL.
@@ -203,10 +215,9 @@ pub enum Event {
         key_id: Text,
         /// Serial number of the token.
         token_serial: Text,
-    },
+    }
     /// An operator approved a waiting request.
-    #[serde(rename = "pending.approved")]
-    PendingApproved {
+    PendingApproved = "pending.approved" {
         /// Identity of the operator.
         actor: Text,
         /// Id of the waiting request.
@@ -217,26 +228,23 @@ pub enum Event {
         required: u64,
         /// The operator's words.
         note: Text,
-    },
+    }
     /// An operator denied a waiting request.
-    #[serde(rename = "pending.denied")]
-    PendingDenied {
+    PendingDenied = "pending.denied" {
         /// Identity of the operator.
         actor: Text,
         /// Id of the waiting request.
         pending_id: Text,
         /// The operator's words.
         note: Text,
-    },
+    }
     /// A waiting or approved request came to nothing in its time.
-    #[serde(rename = "pending.expired")]
-    PendingExpired {
+    PendingExpired = "pending.expired" {
         /// Id of the waiting request.
         pending_id: Text,
-    },
+    }
     /// A permit was turned into a durable intent: from here on the CA may sign this TBSCertificate.
-    #[serde(rename = "intent.opened")]
-    IntentOpened {
+    IntentOpened = "intent.opened" {
         /// The request permitted.
         #[serde(flatten)]
         request: Request,
@@ -246,10 +254,9 @@ pub enum Event {
         /// Salted hash of the evidence on which it was decided.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<Hash>,
-    },
+    }
     /// An intent that could not be finished: its serial counts as issued and revoked.
-    #[serde(rename = "intent.abandoned")]
-    IntentAbandoned {
+    IntentAbandoned = "intent.abandoned" {
         /// The request that had been permitted.
         #[serde(flatten)]
         request: Request,
@@ -258,10 +265,9 @@ pub enum Event {
         issuance: Issuance,
         /// Why, one line.
         detail: Text,
-    },
+    }
     /// A certificate was issued.
-    #[serde(rename = "request.issued")]
-    RequestIssued {
+    RequestIssued = "request.issued" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
@@ -272,10 +278,9 @@ pub enum Event {
         certificate_sha256: Hash,
         /// Whether recovery finished it after a crash.
         recovered: bool,
-    },
+    }
     /// A certificate issued before was handed out again; nothing was issued.
-    #[serde(rename = "request.replayed")]
-    RequestReplayed {
+    RequestReplayed = "request.replayed" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
@@ -283,10 +288,9 @@ pub enum Event {
         answer: Answer,
         /// Serial of the certificate, hex.
         serial: Text,
-    },
+    }
     /// A request that policy permits was queued for an operator: a CertRep PENDING.
-    #[serde(rename = "request.pending")]
-    RequestPending {
+    RequestPending = "request.pending" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
@@ -295,19 +299,17 @@ pub enum Event {
         /// Salted hash of the evidence on which it was decided.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<Hash>,
-    },
+    }
     /// A CertPoll for a request that still waits: a CertRep PENDING.
-    #[serde(rename = "request.polled")]
-    RequestPolled {
+    RequestPolled = "request.polled" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
         /// Id of the waiting request.
         pending_id: Text,
-    },
+    }
     /// A GetCert or GetCRL was answered.
-    #[serde(rename = "request.queried")]
-    RequestQueried {
+    RequestQueried = "request.queried" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
@@ -317,10 +319,9 @@ pub enum Event {
         /// Number of the CRL handed out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         crl_number: Option<u64>,
-    },
+    }
     /// A CertRep FAILURE.
-    #[serde(rename = "request.refused")]
-    RequestRefused {
+    RequestRefused = "request.refused" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
@@ -333,28 +334,25 @@ pub enum Event {
         /// Salted hash of the evidence on which it was decided.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<Hash>,
-    },
+    }
     /// No CertRep could be built: HTTP 400.
-    #[serde(rename = "request.malformed")]
-    RequestMalformed {
+    RequestMalformed = "request.malformed" {
         /// The request answered.
         #[serde(flatten)]
         request: Request,
         /// What was wrong with it.
         detail: Text,
-    },
+    }
     /// No answer could be had: HTTP 503; the client comes again.
-    #[serde(rename = "request.deferred")]
-    RequestDeferred {
+    RequestDeferred = "request.deferred" {
         /// The request put off.
         #[serde(flatten)]
         request: Request,
         /// What was not to be had.
         detail: Text,
-    },
+    }
     /// Refusals too many to be recorded singly.
-    #[serde(rename = "refusals.aggregate")]
-    RefusalsAggregate {
+    RefusalsAggregate = "refusals.aggregate" {
         /// Identity of the frontend.
         peer: Text,
         /// Wall clock of the first.
@@ -365,86 +363,11 @@ pub enum Event {
         refused: u64,
         /// How many were malformed.
         malformed: u64,
-    },
+    }
     /// The wall clock moved against the monotonic one.
-    #[serde(rename = "clock.step")]
-    ClockStep {
+    ClockStep = "clock.step" {
         /// Milliseconds; negative is backwards.
         delta_ms: i64,
-    },
-}
-
-impl Event {
-    /// Every value that [`Self::kind`] has.
-    pub const KINDS: [&'static str; 31] = [
-        "service.started",
-        "service.stopped",
-        "token.event",
-        "policy.activated",
-        "ca.announced",
-        "ca.switched",
-        "profile.stopped",
-        "worker.counted",
-        "challenge.issued",
-        "challenge.revoked",
-        "inventory.changed",
-        "certificate.revoked",
-        "certificate.held",
-        "certificate.released",
-        "certificate.superseded",
-        "crl.issued",
-        "pending.approved",
-        "pending.denied",
-        "pending.expired",
-        "intent.opened",
-        "intent.abandoned",
-        "request.issued",
-        "request.replayed",
-        "request.pending",
-        "request.polled",
-        "request.queried",
-        "request.refused",
-        "request.malformed",
-        "request.deferred",
-        "refusals.aggregate",
-        "clock.step",
-    ];
-
-    /// The `kind` member of the record.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::ServiceStarted { .. } => "service.started",
-            Self::ServiceStopped { .. } => "service.stopped",
-            Self::TokenEvent { .. } => "token.event",
-            Self::PolicyActivated { .. } => "policy.activated",
-            Self::CaAnnounced { .. } => "ca.announced",
-            Self::CaSwitched { .. } => "ca.switched",
-            Self::ProfileStopped { .. } => "profile.stopped",
-            Self::WorkerCounted { .. } => "worker.counted",
-            Self::ChallengeIssued { .. } => "challenge.issued",
-            Self::ChallengeRevoked { .. } => "challenge.revoked",
-            Self::InventoryChanged { .. } => "inventory.changed",
-            Self::CertificateRevoked { .. } => "certificate.revoked",
-            Self::CertificateHeld { .. } => "certificate.held",
-            Self::CertificateReleased { .. } => "certificate.released",
-            Self::CertificateSuperseded { .. } => "certificate.superseded",
-            Self::CrlIssued { .. } => "crl.issued",
-            Self::PendingApproved { .. } => "pending.approved",
-            Self::PendingDenied { .. } => "pending.denied",
-            Self::PendingExpired { .. } => "pending.expired",
-            Self::IntentOpened { .. } => "intent.opened",
-            Self::IntentAbandoned { .. } => "intent.abandoned",
-            Self::RequestIssued { .. } => "request.issued",
-            Self::RequestReplayed { .. } => "request.replayed",
-            Self::RequestPending { .. } => "request.pending",
-            Self::RequestPolled { .. } => "request.polled",
-            Self::RequestQueried { .. } => "request.queried",
-            Self::RequestRefused { .. } => "request.refused",
-            Self::RequestMalformed { .. } => "request.malformed",
-            Self::RequestDeferred { .. } => "request.deferred",
-            Self::RefusalsAggregate { .. } => "refusals.aggregate",
-            Self::ClockStep { .. } => "clock.step",
-        }
     }
 }
 

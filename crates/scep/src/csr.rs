@@ -32,7 +32,6 @@ pub struct Csr {
     extensions: Vec<RequestedExtension>,
     /// Whole encodings of the attributes other than challengePassword.
     public_attributes: Vec<u8>,
-    unknown_attributes: usize,
     /// AlgorithmIdentifier, whole encoding.
     signature_algorithm: Vec<u8>,
     scheme: SignatureScheme,
@@ -93,7 +92,6 @@ impl Csr {
             challenge_password: attributes.challenge_password,
             extensions: attributes.extensions,
             public_attributes: attributes.public,
-            unknown_attributes: attributes.unknown,
             digest: scheme.digest().ok_or(CsrError::SignatureAlgorithm)?,
             signature_algorithm: parts.signature_algorithm_der.to_vec(),
             scheme,
@@ -176,12 +174,6 @@ impl Csr {
     #[must_use]
     pub fn extensions(&self) -> &[RequestedExtension] {
         &self.extensions
-    }
-
-    /// How many attributes are neither of the two that are read.
-    #[must_use]
-    pub fn unknown_attributes(&self) -> usize {
-        self.unknown_attributes
     }
 }
 

@@ -1,9 +1,6 @@
 //! Contents of CertPoll, GetCert and GetCRL: a name and a number, no signature of their own.
 
-use crate::asn1::{
-    read::{Element, Fields},
-    tag, write,
-};
+use crate::asn1::{read::Element, tag, write};
 
 /// Octets of a serial number that is looked for; some clients' have 32.
 const MAX_SERIAL: usize = 64;
@@ -27,18 +24,6 @@ pub struct IssuerAndSerial {
 }
 
 impl IssuerAndSubject {
-    /// Reads the content of a CertPoll. `None` where it is not one.
-    #[must_use]
-    pub fn parse(der: &[u8]) -> Option<Self> {
-        let mut fields = two_fields(der)?;
-        let query = IssuerAndSubject {
-            issuer_der: fields.take(tag::SEQUENCE)?.der.to_vec(),
-            subject_der: fields.take(tag::SEQUENCE)?.der.to_vec(),
-        };
-        fields.finish()?;
-        Some(query)
-    }
-
     /// DER.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
@@ -50,7 +35,7 @@ impl IssuerAndSerial {
     /// Reads the content of a GetCert or GetCRL. `None` where it is not one.
     #[must_use]
     pub fn parse(der: &[u8]) -> Option<Self> {
-        let mut fields = two_fields(der)?;
+        let mut fields = Element::only(der, tag::SEQUENCE)?.fields();
         let issuer_der = fields.take(tag::SEQUENCE)?.der.to_vec();
         let serial = fields.take(tag::INTEGER)?.content.to_vec();
         fields.finish()?;
@@ -64,10 +49,6 @@ impl IssuerAndSerial {
     pub fn to_der(&self) -> Vec<u8> {
         write::sequence(&[&self.issuer_der, &write::tlv(tag::INTEGER, &[&self.serial])])
     }
-}
-
-fn two_fields(der: &[u8]) -> Option<Fields<'_>> {
-    Some(Element::only(der, tag::SEQUENCE)?.fields())
 }
 
 #[cfg(test)]
@@ -87,15 +68,10 @@ mod tests {
             serial: vec![0x42; 17],
         };
         assert_eq!(
-            IssuerAndSubject::parse(&by_subject.to_der()),
-            Some(by_subject.clone())
-        );
-        assert_eq!(
             IssuerAndSerial::parse(&by_serial.to_der()),
             Some(by_serial.clone())
         );
         assert_eq!(IssuerAndSerial::parse(&by_subject.to_der()), None);
-        assert_eq!(IssuerAndSubject::parse(&by_serial.to_der()), None);
         let trailing = [by_serial.to_der(), vec![0]].concat();
         assert_eq!(IssuerAndSerial::parse(&trailing), None);
     }

@@ -1,7 +1,5 @@
 //! A pkiMessage as a server receives it.
 
-use assay_types::Hash;
-
 use crate::{
     Algorithms, Digest, Envelope, Limits, Malformed, MessageType, Nonce, Refusal,
     SignerCertificate, TransactionId,
@@ -15,7 +13,6 @@ use crate::{
 /// [`Request::envelope`]; nothing of the message counts before it verified.
 #[derive(Debug, Clone)]
 pub struct Request {
-    digest_sha256: Hash,
     message: SignedMessage,
     message_type: String,
     transaction_id: TransactionId,
@@ -44,7 +41,6 @@ impl Request {
             None => Err(Refusal::bad_request("envelope-missing")),
         };
         Ok(Request {
-            digest_sha256: Hash::of(bytes),
             message_type: attributes
                 .printable(&oid::MESSAGE_TYPE)
                 .unwrap_or_default()
@@ -74,12 +70,6 @@ impl Request {
     /// The raw value where it is not a listed type; empty where there is none.
     pub fn message_type(&self) -> Result<MessageType, String> {
         MessageType::from_value(&self.message_type).ok_or_else(|| self.message_type.clone())
-    }
-
-    /// SHA-256 of the message as received.
-    #[must_use]
-    pub fn digest_sha256(&self) -> Hash {
-        self.digest_sha256
     }
 
     /// The digest algorithm of the signature, which the reply mirrors; `None` for one that is never taken.

@@ -1,6 +1,6 @@
 use assay_audit::Draft;
 use assay_types::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 use crate::pending::{self, PendingRow, PendingState, select};
 use crate::sql::{MAX_ROWS, Sql, text_column};
@@ -26,8 +26,6 @@ pub struct PendingDecision {
     pub approver: String,
     /// Their decision.
     pub verdict: PendingVerdict,
-    /// In his words.
-    pub note: String,
     /// Whether two operators must approve it.
     pub four_eyes: bool,
     /// When this happens.
@@ -55,19 +53,6 @@ pub enum DecideOutcome {
     Closed(PendingState),
     /// No request has this id.
     Unknown,
-}
-
-/// A decision as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApprovalRow {
-    /// Identity of the operator.
-    pub approver: String,
-    /// Their decision.
-    pub verdict: PendingVerdict,
-    /// In his words.
-    pub note: String,
-    /// When it was decided.
-    pub decided_at: Timestamp,
 }
 
 impl Store {
@@ -138,17 +123,17 @@ impl Store {
         .await
     }
 
-    /// Decisions on a request, oldest first; at most [`MAX_ROWS`].
+    /// Who decided on a request so far, by identity, oldest first; at most [`MAX_ROWS`].
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn list_approvals(&self, id: String) -> Result<Vec<ApprovalRow>, StoreError> {
+    pub async fn list_deciders(&self, id: String) -> Result<Vec<String>, StoreError> {
         self.read(move |connection| {
             connection.list(
-                "SELECT * FROM approvals WHERE pending_id = ?1
+                "SELECT approver FROM approvals WHERE pending_id = ?1
                  ORDER BY decided_at, approver LIMIT ?2",
                 params![id, MAX_ROWS],
-                read,
+                |row| row.get(0),
             )
         })
         .await
@@ -158,16 +143,15 @@ impl Store {
 /// `false` if the operator said the same before. He may take an approval back by a denial.
 fn note(connection: &Connection, decision: &PendingDecision) -> Result<bool, StoreError> {
     connection.change_one(
-        "INSERT INTO approvals (pending_id, approver, verdict, note, decided_at)
-         VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO approvals (pending_id, approver, verdict, decided_at)
+         VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (pending_id, approver) DO UPDATE SET
-             verdict = excluded.verdict, note = excluded.note, decided_at = excluded.decided_at
+             verdict = excluded.verdict, decided_at = excluded.decided_at
              WHERE verdict <> excluded.verdict",
         params![
             decision.id,
             decision.approver,
             decision.verdict,
-            decision.note,
             decision.at
         ],
     )
@@ -198,13 +182,4 @@ fn close(
         params![row.id, state, at],
     )?;
     Ok(())
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
-    Ok(ApprovalRow {
-        approver: row.get("approver")?,
-        verdict: row.get("verdict")?,
-        note: row.get("note")?,
-        decided_at: row.get("decided_at")?,
-    })
 }

@@ -115,8 +115,6 @@ pub struct NewChallenge {
     pub profile: String,
     /// RFC 4514 text, for people; empty for a static challenge.
     pub subject: String,
-    /// The subject that it allows, as the caller encodes it.
-    pub subject_der: Option<Vec<u8>>,
     /// The subject alternative names that it allows, typed texts.
     pub sans: Vec<String>,
     /// When it was issued.
@@ -138,8 +136,6 @@ pub struct ChallengeRow {
     pub profile: String,
     /// RFC 4514 text.
     pub subject: String,
-    /// The subject that it allows, as it was given.
-    pub subject_der: Option<Vec<u8>>,
     /// The subject alternative names that it allows.
     pub sans: Vec<String>,
     /// When it was issued.
@@ -272,16 +268,15 @@ impl ChallengeRow {
 
 fn insert(connection: &Connection, challenge: &NewChallenge) -> Result<(), StoreError> {
     connection.change(
-        "INSERT INTO challenges (id, lookup, kind, profile, subject, subject_der, sans,
+        "INSERT INTO challenges (id, lookup, kind, profile, subject, sans,
                                  issued_at, expires_at, issued_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             challenge.id,
             challenge.lookup,
             challenge.kind,
             challenge.profile,
             challenge.subject,
-            challenge.subject_der,
             serde_json::to_string(&challenge.sans)?,
             challenge.issued_at,
             challenge.expires_at,
@@ -334,7 +329,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
         kind: row.get("kind")?,
         profile: row.get("profile")?,
         subject: row.get("subject")?,
-        subject_der: row.get("subject_der")?,
         sans: row.get::<_, Texts>("sans")?.0,
         issued_at: row.get("issued_at")?,
         expires_at: row.get("expires_at")?,

@@ -45,7 +45,7 @@ mod tree;
 mod upkeep;
 mod writer;
 
-pub use approvals::{ApprovalRow, DecideOutcome, PendingDecision, PendingVerdict};
+pub use approvals::{DecideOutcome, PendingDecision, PendingVerdict};
 pub use audit::{AuditQuery, AuditRow};
 pub use certificates::{
     Census, CertificateQuery, CertificateRow, CertificateState, CertificateStatus,

@@ -9,7 +9,6 @@ CREATE TABLE challenges (
     kind        TEXT NOT NULL CHECK (kind IN ('one-time', 'static')),
     profile     TEXT NOT NULL,
     subject     TEXT NOT NULL,
-    subject_der BLOB,
     sans        TEXT NOT NULL,
     issued_at   INTEGER NOT NULL,
     expires_at  INTEGER,
@@ -272,7 +271,6 @@ CREATE TABLE approvals (
     pending_id TEXT NOT NULL REFERENCES pending (id),
     approver   TEXT NOT NULL,
     verdict    TEXT NOT NULL CHECK (verdict IN ('approve', 'deny')),
-    note       TEXT NOT NULL,
     decided_at INTEGER NOT NULL,
     PRIMARY KEY (pending_id, approver)
 ) STRICT, WITHOUT ROWID;

@@ -74,15 +74,6 @@ pub(crate) struct Exception {
 }
 
 impl Quirks {
-    /// Those that are in force, in the order of declaration.
-    pub fn active(&self) -> impl Iterator<Item = Quirk> + use<> {
-        let quirks = *self;
-        Quirk::ALL
-            .iter()
-            .copied()
-            .filter(move |quirk| quirks.has(*quirk))
-    }
-
     /// Whether this one is in force.
     pub fn has(&self, quirk: Quirk) -> bool {
         match quirk {

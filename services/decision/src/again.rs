@@ -1,11 +1,10 @@
 //! A decision made again from what was kept of it.
 
-use assay_lint::Expectation;
-use assay_policy::{Bundle, Expected, Permit, Profile, Refusal, decide, tbs};
+use assay_policy::{Bundle, Permit, Profile, Refusal, decide, tbs};
 use assay_scep::{Csr, Limits};
 use assay_types::Hash;
 
-use crate::ca::Ca;
+use crate::ca::{Ca, expectation};
 use crate::deviation::Deviation;
 use crate::evidence::{Evidence, Permitted, Verdict};
 use crate::facts::facts;
@@ -135,31 +134,11 @@ fn rebuild(
             builder: permitted.builder.clone(),
         });
     }
-    lint(evidence, tbs.der(), &expected, ca)?;
+    let decided = evidence.decided_ms.into();
+    let expectation = expectation(&ca.lint_issuer, &ca.issuer, &expected, decided);
+    assay_lint::check(tbs.der(), &expectation).map_err(Deviation::Lint)?;
     Ok(Derived::Permit {
         tbs: tbs.der().to_vec(),
         tbs_digest: digest,
     })
-}
-
-fn lint(evidence: &Evidence, tbs: &[u8], expected: &Expected, ca: &Ca) -> Result<(), Deviation> {
-    let expectation = Expectation {
-        issuer: &ca.lint_issuer,
-        signature_algorithm_der: &ca.issuer.signature_algorithm_der,
-        subject_der: &expected.subject_der,
-        spki_der: &expected.spki_der,
-        san_der: expected.san_der.as_deref(),
-        extensions: &expected.extensions,
-        key_usage: expected.key_usage,
-        extended_key_usage: &expected.extended_key_usage,
-        policies: &expected.policies,
-        crl_distribution_points: &expected.crl_distribution_points,
-        ca_issuers: &expected.ca_issuers,
-        ocsp: &expected.ocsp,
-        max_validity: expected.max_validity,
-        now: evidence.decided_ms.into(),
-    };
-    assay_lint::check(tbs, &expectation)
-        .map(drop)
-        .map_err(Deviation::Lint)
 }

@@ -1,9 +1,9 @@
 //! The issuing CA, as the builder and the lints see it: read from its certificate alone.
 
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use assay_lint::{IssuerCertificate, IssuerError};
-use assay_policy::Issuer;
+use assay_lint::{Expectation, IssuerCertificate, IssuerError};
+use assay_policy::{Expected, Issuer};
 use assay_types::Hash;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
@@ -78,5 +78,30 @@ impl Ca {
             lint_issuer: IssuerCertificate::from_der(der)?,
             sha256: Hash::of(der),
         })
+    }
+}
+
+/// What a TBSCertificate under this issuer is linted against at `now`: what the profile expects of it.
+pub fn expectation<'a>(
+    lint_issuer: &'a IssuerCertificate,
+    issuer: &'a Issuer,
+    expected: &'a Expected,
+    now: SystemTime,
+) -> Expectation<'a> {
+    Expectation {
+        issuer: lint_issuer,
+        signature_algorithm_der: &issuer.signature_algorithm_der,
+        subject_der: &expected.subject_der,
+        spki_der: &expected.spki_der,
+        san_der: expected.san_der.as_deref(),
+        extensions: &expected.extensions,
+        key_usage: expected.key_usage,
+        extended_key_usage: &expected.extended_key_usage,
+        policies: &expected.policies,
+        crl_distribution_points: &expected.crl_distribution_points,
+        ca_issuers: &expected.ca_issuers,
+        ocsp: &expected.ocsp,
+        max_validity: expected.max_validity,
+        now,
     }
 }

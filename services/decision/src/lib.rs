@@ -17,7 +17,7 @@ mod grant;
 mod prospect;
 
 pub use again::{Derived, decide_again};
-pub use ca::{Ca, CaError};
+pub use ca::{Ca, CaError, expectation};
 pub use deviation::Deviation;
 pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};
 pub use facts::facts;

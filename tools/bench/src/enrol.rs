@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::cpu::Pids;
-use super::report::{Latency, Report};
+use super::report::{Latency, Rate, Report};
 use super::token::{self, TokenBench};
 use super::{keys, load, server};
 use crate::At;
@@ -73,21 +73,15 @@ pub(super) async fn run(args: &EnrolBench, installation: &Installation, out: Out
         installation,
     )
     .await?;
-    let report = Report::new(
-        loaded.len(),
-        args.connections,
-        elapsed,
-        &latency,
-        failures.len(),
-        cpu,
-        token,
-    );
+    let (count, failed) = (loaded.len(), failures.len());
+    let rate = Rate::new(count, failed, args.connections, elapsed, &latency);
+    let report = Report::new(rate, cpu, token);
     out.one(&report, Report::lines)?;
     match failures.into_iter().next() {
         None => Ok(()),
         Some(first) => Err(Failure::failed(format!(
             "{} of {} requests failed",
-            report.failures, report.requests
+            report.rate.failures, report.rate.requests
         ))
         .because(first.to_string())
         .next("see the signer's audit log: `assay audit list --kind request.refused`")),

@@ -1,13 +1,11 @@
 //! `assay-bench other`: the rate of another SCEP server, by the same load.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::load::Sent;
-use super::report::Latency;
+use super::report::{Latency, Rate};
 use super::{keys, load, server};
 use crate::At;
 use crate::failure::Outcome;
@@ -36,18 +34,6 @@ pub(crate) struct OtherBench {
     connections: u16,
 }
 
-/// What was seen of it. Its failures are reported, and do not fail the benchmark.
-#[derive(Debug, Serialize)]
-struct Report {
-    requests: usize,
-    connections: u16,
-    failures: usize,
-    seconds: f64,
-    enrolments_per_second: f64,
-    latency_median_ms: f64,
-    latency_p99_ms: f64,
-}
-
 pub(super) async fn run(args: &OtherBench, installation: &Installation, out: Output) -> Outcome {
     let url = server::parse(&args.url)?;
     let ca = server::certificates(&url).await?;
@@ -67,45 +53,8 @@ pub(super) async fn run(args: &OtherBench, installation: &Installation, out: Out
             .is_some_and(|(request, reply)| request.granted(reply, &ca).is_ok())
     };
     let good = sent.iter().filter(granted).count();
-    let report = Report::new(loaded.len(), good, args.connections, elapsed, &latency);
-    out.one(&report, Report::lines)
-}
-
-impl Report {
-    fn new(
-        requests: usize,
-        good: usize,
-        connections: u16,
-        elapsed: Duration,
-        latency: &Latency,
-    ) -> Self {
-        #[allow(clippy::cast_precision_loss, reason = "at most 100,000")]
-        let rate = good as f64 / elapsed.as_secs_f64();
-        Self {
-            requests,
-            connections,
-            failures: requests.saturating_sub(good),
-            seconds: elapsed.as_secs_f64(),
-            enrolments_per_second: rate,
-            latency_median_ms: latency.median.as_secs_f64() * 1_000.0,
-            latency_p99_ms: latency.p99.as_secs_f64() * 1_000.0,
-        }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        vec![
-            format!(
-                "enrolments    {} over {} connections, {} failed",
-                self.requests, self.connections, self.failures
-            ),
-            format!(
-                "rate          {:.0}/s ({:.2} s)",
-                self.enrolments_per_second, self.seconds
-            ),
-            format!(
-                "latency       median {:.2} ms, p99 {:.2} ms",
-                self.latency_median_ms, self.latency_p99_ms
-            ),
-        ]
-    }
+    // Failures are reported, and do not fail the benchmark.
+    let failures = loaded.len().saturating_sub(good);
+    let rate = Rate::new(loaded.len(), failures, args.connections, elapsed, &latency);
+    out.one(&rate, Rate::lines)
 }

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::cpu::Cpu;
 use super::token::TokenReport;
 
-/// Both sides of one run: the whole server, and the token alone.
+/// How fast a server enrolled.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct Rate {
     pub(super) requests: usize,
     connections: u16,
     pub(super) failures: usize,
@@ -17,6 +17,13 @@ pub(super) struct Report {
     enrolments_per_second: f64,
     latency_median_ms: f64,
     latency_p99_ms: f64,
+}
+
+/// Both sides of one run: the whole server, and the token alone.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    #[serde(flatten)]
+    pub(super) rate: Rate,
     cpu_ms_per_enrolment: CpuReport,
     token: TokenReport,
     /// Server CPU an enrolment over the token's own.
@@ -52,20 +59,16 @@ impl Latency {
     }
 }
 
-impl Report {
+impl Rate {
     pub(super) fn new(
         requests: usize,
+        failures: usize,
         connections: u16,
         elapsed: Duration,
         latency: &Latency,
-        failures: usize,
-        cpu: Cpu,
-        token: TokenReport,
     ) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "at most 100,000")]
-        let (sent, good) = (requests as f64, requests.saturating_sub(failures) as f64);
-        let per_enrolment = |seconds: f64| seconds * 1_000.0 / sent;
-        let total = per_enrolment(cpu.total());
+        let good = requests.saturating_sub(failures) as f64;
         Self {
             requests,
             connections,
@@ -74,6 +77,35 @@ impl Report {
             enrolments_per_second: good / elapsed.as_secs_f64(),
             latency_median_ms: latency.median.as_secs_f64() * 1_000.0,
             latency_p99_ms: latency.p99.as_secs_f64() * 1_000.0,
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        vec![
+            format!(
+                "enrolments    {} over {} connections, {} failed",
+                self.requests, self.connections, self.failures
+            ),
+            format!(
+                "rate          {:.0}/s ({:.2} s)",
+                self.enrolments_per_second, self.seconds
+            ),
+            format!(
+                "latency       median {:.2} ms, p99 {:.2} ms",
+                self.latency_median_ms, self.latency_p99_ms
+            ),
+        ]
+    }
+}
+
+impl Report {
+    pub(super) fn new(rate: Rate, cpu: Cpu, token: TokenReport) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "at most 100,000")]
+        let sent = rate.requests as f64;
+        let per_enrolment = |seconds: f64| seconds * 1_000.0 / sent;
+        let total = per_enrolment(cpu.total());
+        Self {
+            rate,
             cpu_ms_per_enrolment: CpuReport {
                 frontend: per_enrolment(cpu.frontend),
                 signer: per_enrolment(cpu.signer),
@@ -87,26 +119,15 @@ impl Report {
 
     pub(super) fn lines(&self) -> Vec<String> {
         let cpu = &self.cpu_ms_per_enrolment;
-        let mut lines = vec![
-            format!(
-                "enrolments    {} over {} connections, {} failed",
-                self.requests, self.connections, self.failures
-            ),
-            format!(
-                "rate          {:.0}/s ({:.2} s)",
-                self.enrolments_per_second, self.seconds
-            ),
-            format!(
-                "latency       median {:.2} ms, p99 {:.2} ms",
-                self.latency_median_ms, self.latency_p99_ms
-            ),
+        let mut lines = self.rate.lines();
+        lines.extend([
             format!(
                 "CPU           {:.3} ms an enrolment: frontend {:.3}, signer {:.3}, workers {:.3}",
                 cpu.total, cpu.frontend, cpu.signer, cpu.workers
             ),
             String::new(),
             "the token alone, in the same run:".to_owned(),
-        ];
+        ]);
         lines.extend(self.token.lines());
         lines.push(String::new());
         lines.push(format!(

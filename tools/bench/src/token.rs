@@ -66,7 +66,7 @@ pub(super) async fn run(args: &TokenBench, installation: &Installation) -> Outco
     let hsm = Hsm::start(signer.hsm)
         .await
         .or_fail("the token cannot be used")?;
-    let measured = measure(&hsm, &material, threads, args.enrolments).await;
+    let measured = enrolments(&hsm, threads, args.enrolments, material).await;
     let token_label = hsm.token_label();
     hsm.shutdown().await;
     let (seconds, cpu_seconds) = measured?;
@@ -82,12 +82,13 @@ pub(super) async fn run(args: &TokenBench, installation: &Installation) -> Outco
     })
 }
 
-/// Wall-clock and CPU seconds.
-async fn measure(
+/// Has the token work `count` times by `operation`, which gets the number of each. Returns wall-clock and CPU seconds.
+pub(super) async fn measure<F: Future<Output = Outcome> + Send>(
     hsm: &Hsm,
-    material: &Arc<Material>,
-    threads: usize,
-    enrolments: u64,
+    sessions: usize,
+    what: &str,
+    count: u64,
+    operation: impl Fn(Hsm, u64) -> F + Clone + Send + 'static,
 ) -> Outcome<(f64, f64)> {
     let worker = hsm
         .health()
@@ -96,22 +97,23 @@ async fn measure(
         .iter()
         .find_map(|worker| worker.pid)
         .ok_or_else(|| Failure::failed("the token has no worker"))?;
-    // The first operations find handles and fill caches.
-    one(hsm, material).await?;
     let before = cpu::seconds(worker)?;
     let start = Instant::now();
-    let progress = Arc::new(Progress::new("token operations of enrolments", enrolments));
+    let progress = Arc::new(Progress::new(what, count));
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
-    for _ in 0..threads * IN_FLIGHT {
-        let (hsm, material) = (hsm.clone(), Arc::clone(material));
+    for _ in 0..sessions * IN_FLIGHT {
+        let (hsm, operation) = (hsm.clone(), operation.clone());
         let (next, progress) = (Arc::clone(&next), Arc::clone(&progress));
         tasks.spawn(async move {
-            while next.fetch_add(1, Ordering::Relaxed) < enrolments {
-                one(&hsm, &material).await?;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok::<_, Failure>(());
+                }
+                operation(hsm.clone(), number).await?;
                 progress.add(1);
             }
-            Ok::<_, Failure>(())
         });
     }
     while let Some(ended) = tasks.join_next().await {
@@ -119,6 +121,28 @@ async fn measure(
     }
     let seconds = start.elapsed().as_secs_f64();
     Ok((seconds, cpu::seconds(worker)? - before))
+}
+
+/// The operations of enrolments; the first ones, which find handles and fill caches, are not measured.
+async fn enrolments(
+    hsm: &Hsm,
+    threads: usize,
+    count: u64,
+    material: Arc<Material>,
+) -> Outcome<(f64, f64)> {
+    one(hsm, &material).await?;
+    let operation = move |hsm: Hsm, _| {
+        let material = Arc::clone(&material);
+        async move { one(&hsm, &material).await }
+    };
+    measure(
+        hsm,
+        threads,
+        "token operations of enrolments",
+        count,
+        operation,
+    )
+    .await
 }
 
 async fn one(hsm: &Hsm, material: &Material) -> Outcome {

@@ -19,8 +19,6 @@ pub(super) struct Attributes {
     pub(super) extensions: Vec<RequestedExtension>,
     /// All but the challengePassword, as they came, one after the other.
     pub(super) public: Vec<u8>,
-    /// How many are neither of the two that are read.
-    pub(super) unknown: usize,
 }
 
 impl Attributes {
@@ -30,7 +28,6 @@ impl Attributes {
             challenge_password: None,
             extensions: Vec::new(),
             public: Vec::new(),
-            unknown: 0,
         };
         let mut seen: Vec<ObjectIdentifier> = Vec::new();
         for attribute in set.collect(limits.attributes).ok_or(STRUCTURE)? {
@@ -73,7 +70,7 @@ impl Attributes {
                         .ok_or(STRUCTURE)?;
                     attributes.request_extensions(value.fields(), limits)?;
                 }
-                _ => attributes.unknown += 1,
+                _ => {}
             }
         }
         Ok(attributes)

@@ -13,7 +13,6 @@ fn decision(number: u64, approver: &str, verdict: PendingVerdict) -> PendingDeci
         id: format!("pending {number}"),
         approver: format!("assay://operator/{approver}"),
         verdict,
-        note: "seen the device".to_owned(),
         four_eyes: true,
         at: NOW + secs(1),
     }
@@ -89,9 +88,8 @@ async fn four_eyes_are_two_operators_and_one_operator_is_one() {
         row.unwrap().unwrap().approvals,
         ["assay://operator/a", "assay://operator/b"]
     );
-    let rows = store.list_approvals("pending 1".to_owned()).await.unwrap();
-    assert!(rows.iter().all(|row| row.note == "seen the device"));
-    assert_eq!(rows.len(), 2);
+    let deciders = store.list_deciders("pending 1".to_owned()).await.unwrap();
+    assert_eq!(deciders, ["assay://operator/a", "assay://operator/b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,8 +160,10 @@ async fn a_denial_closes_and_frees_the_challenge_once() {
             state: PendingState::Denied
         }
     );
-    let rows = store.list_approvals("pending 1".to_owned()).await.unwrap();
-    assert_eq!(rows.first().unwrap().verdict, PendingVerdict::Deny);
+    let row = store.find_pending_by_id("pending 1".to_owned()).await;
+    assert_eq!(row.unwrap().unwrap().state, PendingState::Denied);
+    let deciders = store.list_deciders("pending 1".to_owned()).await.unwrap();
+    assert_eq!(deciders, ["assay://operator/a"]);
 }
 
 #[tokio::test]

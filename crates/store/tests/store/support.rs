@@ -174,7 +174,6 @@ pub(crate) fn one_time(name: &str) -> NewChallenge {
         kind: ChallengeKind::OneTime,
         profile: "devices".to_owned(),
         subject: "CN=a,O=Example".to_owned(),
-        subject_der: Some(vec![0x30, 0x00]),
         sans: vec!["dns:a.example".to_owned()],
         issued_at: NOW,
         expires_at: Some(NOW + HOUR),
@@ -187,7 +186,6 @@ pub(crate) fn static_challenge(name: &str) -> NewChallenge {
         kind: ChallengeKind::Static,
         profile: "fleet".to_owned(),
         subject: String::new(),
-        subject_der: None,
         sans: Vec::new(),
         expires_at: None,
         ..one_time(name)

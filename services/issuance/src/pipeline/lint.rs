@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use assay_lint::Expectation;
+use assay_decision::expectation;
 use assay_policy::{Expected, Tbs};
 use assay_types::Hash;
 
@@ -27,22 +27,7 @@ pub(super) fn check(
     tbs: &Tbs,
     now: SystemTime,
 ) -> Result<Linted, End> {
-    let expectation = Expectation {
-        issuer: &ca.lint_issuer,
-        signature_algorithm_der: &ca.issuer.signature_algorithm_der,
-        subject_der: &expected.subject_der,
-        spki_der: &expected.spki_der,
-        san_der: expected.san_der.as_deref(),
-        extensions: &expected.extensions,
-        key_usage: expected.key_usage,
-        extended_key_usage: &expected.extended_key_usage,
-        policies: &expected.policies,
-        crl_distribution_points: &expected.crl_distribution_points,
-        ca_issuers: &expected.ca_issuers,
-        ocsp: &expected.ocsp,
-        max_validity: expected.max_validity,
-        now,
-    };
+    let expectation = expectation(&ca.lint_issuer, &ca.issuer, expected, now);
     match assay_lint::check(tbs.der(), &expectation) {
         Ok(report) => Ok(Linted {
             digest: report.digest.into(),

@@ -112,7 +112,6 @@ pub(super) async fn decide(
         } else {
             PendingVerdict::Deny
         },
-        note: String::new(),
         four_eyes: required == FOUR_EYES,
         at: recorder.timestamp(),
     };
@@ -181,13 +180,10 @@ fn approvals_needed(service: &AdministrationService, row: &PendingRow) -> u32 {
 }
 
 async fn info(service: &AdministrationService, row: PendingRow) -> Result<RequestInfo, AdminError> {
-    let approvals = service.store.list_approvals(row.id.clone()).await?;
+    let approvals = service.store.list_deciders(row.id.clone()).await?;
     Ok(RequestInfo {
         approvals_needed: approvals_needed(service, &row),
-        approvals: approvals
-            .into_iter()
-            .map(|approval| approval.approver)
-            .collect(),
+        approvals,
         id: row.id,
         profile: row.profile,
         state: wire::request_state(row.state).into(),

@@ -37,87 +37,59 @@ impl Intents {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) -> Option<Intent> {
         let context = &seen.entry.record.draft.context;
         self.boot_id = context.boot_id.clone();
-        match seen.entry.event() {
-            Event::IntentOpened {
-                request, issuance, ..
-            } => {
-                self.token(seen, &issuance.token_serial);
-                let intent = Intent {
-                    sequence: seen.entry.sequence(),
-                    opened: seen.entry.wall(),
-                    request: request.clone(),
-                    issuance: issuance.clone(),
-                    policy_hash: context.policy_hash,
-                    boot_id: context.boot_id.clone(),
-                    source: seen
-                        .entry
-                        .evidence()
-                        .map(|evidence| evidence.grant.as_ref().map(Grant::source).cloned()),
-                };
-                let before = self.open.insert(issuance.serial.clone(), intent);
-                let got = before.map(|intent| format!("one of record {}", intent.sequence));
-                seen.hold(
-                    got.is_none(),
-                    Check::Intents,
-                    "serial",
-                    "a serial without an open intent",
-                    got.unwrap_or_default(),
-                );
-                None
+        if let Event::IntentOpened {
+            request, issuance, ..
+        } = seen.entry.event()
+        {
+            self.token(seen, &issuance.token_serial);
+            let intent = Intent {
+                sequence: seen.entry.sequence(),
+                opened: seen.entry.wall(),
+                request: request.clone(),
+                issuance: issuance.clone(),
+                policy_hash: context.policy_hash,
+                boot_id: context.boot_id.clone(),
+                source: seen
+                    .entry
+                    .evidence()
+                    .map(|evidence| evidence.grant.as_ref().map(Grant::source).cloned()),
+            };
+            let before = self.open.insert(issuance.serial.clone(), intent);
+            let got = before.map(|intent| format!("one of record {}", intent.sequence));
+            seen.hold(
+                got.is_none(),
+                Check::Intents,
+                "serial",
+                "a serial without an open intent",
+                got.unwrap_or_default(),
+            );
+        } else if let Event::RequestIssued {
+            request,
+            issuance,
+            recovered,
+            ..
+        } = seen.entry.event()
+        {
+            self.token(seen, &issuance.token_serial);
+            let intent = self.close(seen, request, issuance)?;
+            // Recovery finishes what a former run left, and what this one could not finish at once.
+            if intent.boot_id != context.boot_id {
+                let wanted = "true, as another run opened the intent";
+                seen.hold(*recovered, Check::Intents, "recovered", wanted, recovered);
             }
-            Event::RequestIssued {
-                request,
-                issuance,
-                recovered,
-                ..
-            } => {
-                self.token(seen, &issuance.token_serial);
-                let intent = self.close(seen, request, issuance)?;
-                // Recovery finishes what a former run left, and what this one could not finish at once.
-                if intent.boot_id != context.boot_id {
-                    let wanted = "true, as another run opened the intent";
-                    seen.hold(*recovered, Check::Intents, "recovered", wanted, recovered);
-                }
-                Some(intent)
-            }
-            Event::IntentAbandoned {
-                request, issuance, ..
-            } => {
-                self.token(seen, &issuance.token_serial);
-                self.close(seen, request, issuance);
-                None
-            }
-            Event::TokenEvent { token_serial, .. } | Event::CrlIssued { token_serial, .. } => {
-                self.token(seen, token_serial);
-                None
-            }
-            Event::ServiceStarted { .. }
-            | Event::ServiceStopped { .. }
-            | Event::PolicyActivated { .. }
-            | Event::CaAnnounced { .. }
-            | Event::CaSwitched { .. }
-            | Event::ProfileStopped { .. }
-            | Event::WorkerCounted { .. }
-            | Event::ChallengeIssued { .. }
-            | Event::ChallengeRevoked { .. }
-            | Event::InventoryChanged { .. }
-            | Event::CertificateRevoked { .. }
-            | Event::CertificateHeld { .. }
-            | Event::CertificateReleased { .. }
-            | Event::CertificateSuperseded { .. }
-            | Event::PendingApproved { .. }
-            | Event::PendingDenied { .. }
-            | Event::PendingExpired { .. }
-            | Event::RequestReplayed { .. }
-            | Event::RequestPending { .. }
-            | Event::RequestPolled { .. }
-            | Event::RequestQueried { .. }
-            | Event::RequestRefused { .. }
-            | Event::RequestMalformed { .. }
-            | Event::RequestDeferred { .. }
-            | Event::RefusalsAggregate { .. }
-            | Event::ClockStep { .. } => None,
+            return Some(intent);
+        } else if let Event::IntentAbandoned {
+            request, issuance, ..
+        } = seen.entry.event()
+        {
+            self.token(seen, &issuance.token_serial);
+            self.close(seen, request, issuance);
+        } else if let Event::TokenEvent { token_serial, .. }
+        | Event::CrlIssued { token_serial, .. } = seen.entry.event()
+        {
+            self.token(seen, token_serial);
         }
+        None
     }
 
     /// Intents that the last run left open: its signatures may have been made.

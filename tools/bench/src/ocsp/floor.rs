@@ -1,22 +1,16 @@
 //! What cannot be saved: as many signatures by the responder's key, asked of the token directly.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use assay_hsm::{Hsm, Priority};
 use serde::Serialize;
-use tokio::task::JoinSet;
 
-use crate::cpu;
-use crate::failure::{Failure, OrFail, Outcome};
+use crate::failure::{OrFail, Outcome};
 use crate::installation::Installation;
-use crate::progress::Progress;
 use crate::settings::Signer;
+use crate::token;
 
-/// In flight for each session: one at work, one waiting, so that no session idles.
-const IN_FLIGHT: usize = 2;
-/// More than that at the most sessions that a worker has.
+/// More operations in flight than those of the most sessions that a worker has.
 const QUEUE: usize = 256;
 
 /// The cost of the token.
@@ -44,7 +38,18 @@ pub(super) async fn measure(
     let hsm = Hsm::start(signer.hsm)
         .await
         .or_fail("the token cannot be used")?;
-    let measured = sign(&hsm, Arc::new(data), sessions, signatures).await;
+    let data = Arc::new(data);
+    let operation = move |hsm: Hsm, number: u64| {
+        let data = Arc::clone(&data);
+        async move {
+            let [of_sha1, of_sha256] = &*data;
+            let data = if number % 2 == 0 { of_sha1 } else { of_sha256 };
+            let signed = hsm.sign_ocsp("bench", Priority::Normal, data).await;
+            signed.or_fail("the token refused an operation").map(drop)
+        }
+    };
+    let what = "signing by the token alone";
+    let measured = token::measure(&hsm, sessions, what, signatures, operation).await;
     let token_label = hsm.token_label();
     hsm.shutdown().await;
     let (seconds, cpu_seconds) = measured?;
@@ -59,48 +64,4 @@ pub(super) async fn measure(
         cpu_us_per_signature: cpu_seconds * 1e6 / count,
         token_label,
     })
-}
-
-/// Wall-clock and CPU seconds.
-async fn sign(
-    hsm: &Hsm,
-    data: Arc<[Vec<u8>; 2]>,
-    sessions: usize,
-    signatures: u64,
-) -> Outcome<(f64, f64)> {
-    let worker = hsm
-        .health()
-        .borrow()
-        .workers
-        .iter()
-        .find_map(|worker| worker.pid)
-        .ok_or_else(|| Failure::failed("the token has no worker"))?;
-    let before = cpu::seconds(worker)?;
-    let start = Instant::now();
-    let progress = Arc::new(Progress::new("signing by the token alone", signatures));
-    let next = Arc::new(AtomicU64::new(0));
-    let mut tasks = JoinSet::new();
-    for _ in 0..sessions * IN_FLIGHT {
-        let (hsm, data) = (hsm.clone(), Arc::clone(&data));
-        let (next, progress) = (Arc::clone(&next), Arc::clone(&progress));
-        tasks.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= signatures {
-                    return Ok::<_, Failure>(());
-                }
-                let [of_sha1, of_sha256] = &*data;
-                let data = if number % 2 == 0 { of_sha1 } else { of_sha256 };
-                hsm.sign_ocsp("bench", Priority::Normal, data)
-                    .await
-                    .or_fail("the token refused an operation")?;
-                progress.add(1);
-            }
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.or_fail("a part of the benchmark broke off")??;
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    Ok((seconds, cpu::seconds(worker)? - before))
 }

@@ -26,27 +26,9 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    pub(super) const ALL: [Self; 8] = [
-        Self::KeyPadding,
-        Self::KeyLength,
-        Self::ContentPadding,
-        Self::FlippedBlock,
-        Self::Garbage,
-        Self::CsrSignature,
-        Self::CsrKey,
-        Self::CostlyKey,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::KeyPadding => "key-padding",
-            Self::KeyLength => "key-length",
-            Self::ContentPadding => "content-padding",
-            Self::FlippedBlock => "flipped-block",
-            Self::Garbage => "garbage",
-            Self::CsrSignature => "csr-signature",
-            Self::CsrKey => "csr-key",
-            Self::CostlyKey => "costly-key",
-        }
+    /// As on the command line.
+    pub(super) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }

@@ -9,7 +9,7 @@ mod welch;
 
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::cause::Cause;
 use self::forge::Forge;
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &RefusalsBench, installation: &Installation, out: 
     let url = server::url(args.url.as_deref(), &args.profile, installation)?;
     let ca = server::own_certificates(&url).await?;
     let causes = if args.causes.is_empty() {
-        Cause::ALL.to_vec()
+        Cause::value_variants().to_vec()
     } else {
         args.causes.clone()
     };

@@ -57,7 +57,7 @@ pub(super) fn run(args: &ImpactArgs, out: Output) -> Outcome {
     let began = Instant::now();
     let tally = replay::replay(&mut records, &draft, most)?;
     let seconds = began.elapsed().as_secs_f64();
-    let report = Report::of(&tally);
+    let report = Report::of(tally);
     report.print(out)?;
     output::note(&format!(
         "{} replayed in {seconds:.1} s, {:.0} a second",

@@ -7,7 +7,7 @@ use assay_console::failure::{Failure, Outcome};
 use assay_console::progress::Progress;
 use assay_decision::{Evidence, Flip, Prospect, Verdict, decide_under};
 use assay_policy::{Bundle, Claims, Grant};
-use assay_types::TimestampMillis;
+use serde::{Serialize, Serializer};
 
 use super::record::{Fault, Line, Records};
 
@@ -19,7 +19,7 @@ const MAX_CORES: usize = 64;
 pub(super) const NO_PROFILE: &str = "no profile";
 
 /// The outcome of the requests of one profile.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Counts {
     pub(super) requests: u64,
     pub(super) to_allowed: u64,
@@ -68,18 +68,36 @@ impl Counts {
 }
 
 /// A request that fares otherwise.
+#[derive(Debug, Serialize)]
 pub(super) struct Flipped {
     pub(super) sequence: u64,
-    pub(super) decided_ms: TimestampMillis,
+    pub(super) decided_at: String,
     pub(super) profile: String,
+    #[serde(serialize_with = "as_word")]
     pub(super) flip: Flip,
-    /// What it was authorised for.
+    /// The rule that refused then; null where none did.
+    pub(super) rule_then: Option<String>,
+    /// The rule that would refuse; null where none would.
+    pub(super) rule_now: Option<String>,
+    /// Of what authorised it; of a static challenge the inventory's name.
     pub(super) subject: String,
     pub(super) sans: Vec<String>,
-    /// The rule that refused then, and the one that would now.
-    pub(super) rule_then: Option<String>,
-    pub(super) rule_now: Option<String>,
     pub(super) detail: String,
+}
+
+fn as_word<S: Serializer>(flip: &Flip, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(word(*flip))
+}
+
+/// As it is shown.
+pub(super) fn word(flip: Flip) -> &'static str {
+    match flip {
+        Flip::ToAllowed => "to allowed",
+        Flip::ToRefused => "to refused",
+        Flip::ApprovalAdded => "approval added",
+        Flip::ApprovalDropped => "approval dropped",
+        Flip::OtherRule => "other rule",
+    }
 }
 
 impl Flipped {
@@ -187,7 +205,7 @@ fn flipped(sequence: u64, evidence: &Evidence, prospect: &Prospect, flip: Flip) 
     };
     Flipped {
         sequence,
-        decided_ms: evidence.decided_ms,
+        decided_at: evidence.decided_ms.seconds().to_string(),
         profile: evidence.profile.clone(),
         flip,
         subject,
