@@ -43,7 +43,7 @@ pub(super) async fn measure(
         let data = Arc::clone(&data);
         async move {
             let [of_sha1, of_sha256] = &*data;
-            let data = if number % 2 == 0 { of_sha1 } else { of_sha256 };
+            let data = if number.is_multiple_of(2) { of_sha1 } else { of_sha256 };
             let signed = hsm.sign_ocsp("bench", Priority::Normal, data).await;
             signed.or_fail("the token refused an operation").map(drop)
         }
