@@ -12,7 +12,7 @@ fn text(number: u64) -> Vec<u8> {
 fn policy(number: u64, content: &str) -> NewPolicy {
     NewPolicy {
         number,
-        predecessor: (number > 1).then(|| Hash::of(&text(number - 1)).into()),
+        predecessor: (number > 1).then(|| Hash::of(&text(number - 1))),
         file_hash: digest(content),
         model_hash: digest("model"),
         profiles: vec!["devices".to_owned(), "fleet".to_owned()],

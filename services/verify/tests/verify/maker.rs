@@ -265,7 +265,7 @@ impl Maker {
             inventories: self
                 .heads
                 .iter()
-                .map(|(profile, head)| (name(profile), (*head).into()))
+                .map(|(profile, head)| (name(profile), *head))
                 .collect(),
         };
         let text = proposal.to_toml().into_bytes();
