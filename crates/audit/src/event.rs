@@ -31,7 +31,7 @@ pub enum Event {
         token_label: Text,
         /// Serial number of the token.
         token_serial: Text,
-        /// For example `ready`, `lost`, `pin-refused`, `worker-killed`.
+        /// For example `ready`, `lost`, `pin-refused`.
         change: Text,
         /// One line for a human.
         detail: Text,
@@ -92,16 +92,16 @@ pub enum Event {
         /// The operator's words.
         reason: Text,
     },
-    /// What a worker counted of its own operations since it started.
-    #[serde(rename = "worker.counted")]
-    WorkerCounted {
-        /// Its place among the workers, from 0.
-        worker: u64,
-        /// Its process id; with `boot_id` and `worker` it names one run of a worker.
+    /// What the HSM service counted of the key of one CA on one connection.
+    #[serde(rename = "hsm.counted")]
+    HsmCounted {
+        /// Number of the run, from 0; with `boot_id` it names one connection and one CA.
+        run: u64,
+        /// Process id of the service.
         pid: u32,
         /// Signatures of the CA key: certificates and CRLs.
         ca_signatures: u64,
-        /// Whether it ended with this count.
+        /// Whether the connection ended with this count.
         last: bool,
     },
     /// A challenge was issued.
@@ -199,7 +199,7 @@ pub enum Event {
         next_update: Timestamp,
         /// Certificates listed.
         entries: u64,
-        /// CKA_ID of the CA key, hex.
+        /// Subject key identifier of the CA, hex.
         key_id: Text,
         /// Serial number of the token.
         token_serial: Text,
@@ -384,7 +384,7 @@ impl Event {
         "ca.announced",
         "ca.switched",
         "profile.stopped",
-        "worker.counted",
+        "hsm.counted",
         "challenge.issued",
         "challenge.revoked",
         "inventory.changed",
@@ -420,7 +420,7 @@ impl Event {
             Self::CaAnnounced { .. } => "ca.announced",
             Self::CaSwitched { .. } => "ca.switched",
             Self::ProfileStopped { .. } => "profile.stopped",
-            Self::WorkerCounted { .. } => "worker.counted",
+            Self::HsmCounted { .. } => "hsm.counted",
             Self::ChallengeIssued { .. } => "challenge.issued",
             Self::ChallengeRevoked { .. } => "challenge.revoked",
             Self::InventoryChanged { .. } => "inventory.changed",
@@ -488,7 +488,7 @@ pub struct Issuance {
     pub serial: Text,
     /// SHA-256 of the TBSCertificate.
     pub tbs_digest: Hash,
-    /// CKA_ID of the CA key, hex.
+    /// Subject key identifier of the CA, hex.
     pub key_id: Text,
     /// Serial number of the token.
     pub token_serial: Text,

@@ -97,7 +97,7 @@ impl Intents {
             | Event::CaAnnounced { .. }
             | Event::CaSwitched { .. }
             | Event::ProfileStopped { .. }
-            | Event::WorkerCounted { .. }
+            | Event::HsmCounted { .. }
             | Event::ChallengeIssued { .. }
             | Event::ChallengeRevoked { .. }
             | Event::InventoryChanged { .. }
