@@ -112,6 +112,9 @@ fn accept(
     let mut number = 0_u64;
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(());
+        }
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let mut events = [
             PollFd::new(listener, PollFlags::IN),
