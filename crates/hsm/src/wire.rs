@@ -21,7 +21,7 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// Operations that a client sends ahead of each session of the service, so that none idles for a round trip. A client
-/// that sends more than this without waiting for answers is cut off.
+/// that sends more than this and one probe without waiting for answers is cut off.
 pub const AHEAD: usize = 2;
 
 /// Octets of a frame's length.

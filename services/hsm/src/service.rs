@@ -28,7 +28,7 @@ use crate::watchdog::{self, Watchdog};
 use crate::{checkpoint, transport};
 
 /// Operations that wait for a session, at most: what eight clients may have outstanding with 64 sessions.
-const QUEUE: usize = 8 * 64 * AHEAD;
+const QUEUE: usize = 8 * (64 * AHEAD + 1);
 
 /// A client's frame on its way to a session.
 pub(crate) struct Task {
@@ -149,9 +149,10 @@ impl Service {
         &self.welcome
     }
 
-    /// Operations that one client may have outstanding.
+    /// Operations that one client may have outstanding: those ahead of the sessions, and a probe.
     pub(crate) fn window(&self) -> usize {
-        usize::try_from(self.welcome.threads).map_or(AHEAD, |threads| threads * AHEAD)
+        let threads = usize::try_from(self.welcome.threads).unwrap_or(1);
+        threads.saturating_mul(AHEAD).saturating_add(1)
     }
 
     /// Hands an operation to the next free session; false once the service stops.

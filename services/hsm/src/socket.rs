@@ -7,8 +7,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use assay_hsm::User;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::fs::{FlockOperation, flock};
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
 /// Permission bits that let others than the owner write.
@@ -118,11 +119,8 @@ fn check_owner(directory: &Path, metadata: &fs::Metadata, others: u32) -> Result
     Ok(())
 }
 
-/// The user at the other end, and its process.
+/// The user at the other end, and its process; 0 for a process of another PID namespace.
 pub(crate) fn peer_of(stream: &UnixStream) -> io::Result<(u32, i32)> {
-    let credentials = socket_peercred(stream)?;
-    Ok((
-        credentials.uid.as_raw(),
-        credentials.pid.as_raw_nonzero().get(),
-    ))
+    let credentials = getsockopt(stream, PeerCredentials)?;
+    Ok((credentials.uid(), credentials.pid()))
 }

@@ -197,12 +197,7 @@ impl Supervisor {
     }
 
     async fn drive(&mut self, active: &mut Active) -> End {
-        // One less for the probe.
-        let window = active
-            .threads
-            .saturating_mul(AHEAD)
-            .saturating_sub(1)
-            .max(1);
+        let window = active.threads.saturating_mul(AHEAD);
         // Half of the sessions, counting whatever they do: the other half is there for whoever comes.
         let background_window = (active.threads / 2).max(1);
         let period =
