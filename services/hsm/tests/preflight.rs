@@ -266,8 +266,12 @@ async fn configuration_that_cannot_be_right_names_its_field() {
         ),
         (
             with(&|config| {
-                let other = "pkcs11:token=Another;object=ca-sign;id=%01";
-                config.keys[0].uri = KeyUri::parse(other).unwrap();
+                let pin = config.directory.join("pin");
+                let other = format!(
+                    "pkcs11:token=Another;object=ca-sign;id=%01?pin-source=file:{}",
+                    pin.display()
+                );
+                config.keys[0].uri = KeyUri::parse(&other).unwrap();
             }),
             "`Test token`",
         ),

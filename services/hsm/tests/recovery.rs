@@ -123,7 +123,7 @@ async fn a_library_that_hangs_ends_the_process_and_the_next_one_serves() {
     config.operation_deadline = Duration::from_secs(2);
     config.module = SPY.into();
     let trace = pipe.display().to_string();
-    for (name, value) in [("PKCS11SPY", MODULE), ("PKCS11SPY_OUTPUT", &trace)] {
+    for (name, value) in [("PKCS11SPY", MODULE), ("PKCS11SPY_OUTPUT", trace.as_str())] {
         config.environment.push((name.to_owned(), value.to_owned()));
     }
     let hsm = config.start().await;
@@ -180,7 +180,7 @@ impl Pipe {
                         .wait_while(paused.lock().unwrap(), |paused| *paused)
                         .unwrap(),
                 );
-                file.read(&mut buffer).unwrap();
+                assert!(file.read(&mut buffer).unwrap() > 0);
             }
         });
         Self(paused)
