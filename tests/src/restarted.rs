@@ -63,7 +63,7 @@ impl Restarted {
         lock(&self.state).ends.clone()
     }
 
-    /// Asks it to end (SIGTERM) and starts it no more; returns how it ended.
+    /// Asks it to end (SIGTERM) and does not start it again; returns how it ended.
     pub fn stop(mut self) -> Option<ExitStatus> {
         self.end(Signal::TERM);
         self.ends().pop()

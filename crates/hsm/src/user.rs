@@ -48,7 +48,7 @@ impl User {
         Self::from_uid(uid)
     }
 
-    /// The user of this number. The user of this process passes, whoever it is: whether both ends may be of one user is
+    /// The user of this number. The user of this process passes, also where it is root: whether both ends may be of one user is
     /// another question, which the service answers ([`User::is_own`]).
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm};
 
-/// The version of the protocol. A client of another one is told so and turned away.
+/// The version of the protocol. A client of another one is turned away with a reason.
 pub const PROTOCOL: u32 = 1;
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
@@ -289,7 +289,7 @@ impl Operation<'_> {
     }
 }
 
-/// What came of one operation.
+/// The result of one operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer<'a> {
     /// Of the request.
@@ -297,12 +297,12 @@ pub struct Answer<'a> {
     /// Signatures that the key of the operation's CA has made of certificates and CRLs on this connection, this one
     /// included.
     pub ca_signatures: u64,
-    /// What came of it.
+    /// Its result.
     #[serde(borrow)]
     pub outcome: Outcome<'a>,
 }
 
-/// What came of one operation.
+/// The result of one operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Outcome<'a> {
     /// A decrypted key.
@@ -315,7 +315,7 @@ pub enum Outcome<'a> {
     Probed(Usage),
     /// Permanent: asked again, the answer is the same.
     Refused(&'a str),
-    /// The library or token is of no more use to the service, which ends itself after this answer.
+    /// The library or token cannot serve this process any longer; the service ends itself after this answer.
     Broken(&'a str),
 }
 
@@ -442,7 +442,7 @@ impl FrameBuffer {
         self.octets.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// So many octets of the room were filled.
+    /// This number of bytes of the room was filled.
     pub fn filled(&mut self, count: usize) {
         self.end = (self.end + count).min(self.octets.len());
     }

@@ -4,7 +4,7 @@ use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType};
 
-use crate::template::{self, ED25519_NAME, ED25519_OID, P256, P384, ReadBack, mechanisms};
+use crate::template::{ED25519_NAME, ED25519_OID, P256, P384, ReadBack, mechanisms};
 use crate::{
     CallError, FoundKey, KeyAlgorithm, KeyHandle, KeyRole, KeyUri, Session, Token, TokenError,
     describe,

@@ -198,7 +198,7 @@ impl Input {
 #[derive(Default)]
 pub(crate) struct Output(Zeroizing<Vec<u8>>);
 
-/// Octets of an answer beside its payload: id, tag and lengths.
+/// Bytes of an answer beside its payload: id, tag and lengths.
 const ANSWER_OVERHEAD: usize = 64;
 
 impl Output {

@@ -165,7 +165,7 @@ fn log_to_stderr(filter: &str) {
 
 #[allow(
     clippy::print_stderr,
-    reason = "the one line for whoever started the process"
+    reason = "the one line for the person who started the process"
 )]
 fn refuse(reason: &str) -> ExitCode {
     eprintln!("assay-hsm: {reason}");

@@ -13,7 +13,7 @@ use openssl::rand::rand_bytes;
 use crate::error::StartError;
 
 const FILE: &str = "pin-refused";
-/// Octets of the key that the PIN is hashed under, and of the hash.
+/// Bytes of the key that the PIN is hashed under, and of the hash.
 const KEY: usize = 32;
 
 /// What is left of a refused PIN: an HMAC under a key of its own.

@@ -1,4 +1,4 @@
-//! The process: its state, its socket, its token, and clients until it is told to stop.
+//! The process: its state, its socket, its token, and its clients, until SIGTERM.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ use crate::watchdog::Watchdog;
 const MAX_CLIENTS: usize = 8;
 /// How long the library may take to load, log in and check the keys. Network HSMs take seconds to log in.
 const START: Duration = Duration::from_secs(30);
-/// How long operations may take to finish once the service is told to stop, and its library to end.
+/// How long operations may take to finish once the service is asked to stop, and its library to end.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long a service whose token cannot be used tells its clients why, before it ends and is started again.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ pub(crate) fn serve(settings: Settings, ready_file: Option<&Path>) -> Result<(),
         &Arc::new(started.clone()),
         until,
     )?;
-    // Whoever comes from now on finds nobody.
+    // A client that comes from now on finds no socket.
     let _ = fs::remove_file(&settings.socket);
     match started {
         Ok(service) => {

@@ -193,7 +193,7 @@ impl Service {
 }
 
 impl ServiceCa {
-    /// The CA with what clients are told of it; `keys` are its own, checked.
+    /// The CA and its part of the greeting; `keys` are its own, checked.
     fn of(settings: &CaSettings, keys: &[&CheckedKey]) -> Result<(Self, CaInfo), StartError> {
         let certificate = sha256(&settings.certificate);
         let issuer = keys.iter().find_map(|key| key.issuer.clone());
@@ -340,7 +340,7 @@ impl SessionThread {
             } => {
                 let (ca, _) = self.service.ca(ca)?;
                 let (key, handle) = self.key(operation.role(), Some(ca))?;
-                // Counted whatever comes of it: each call is one use of the key.
+                // Counted also where it fails: each call is one use of the key.
                 key.count.fetch_add(1, Ordering::Relaxed);
                 match self.session.decrypt(handle, *transport, ciphertext.0) {
                     Ok(plaintext) => Ok(Verdict::Plaintext(plaintext)),
@@ -489,7 +489,7 @@ impl SessionThread {
     }
 }
 
-/// What came of an operation.
+/// The result of an operation.
 enum Verdict {
     Plaintext(Zeroizing<Vec<u8>>),
     BadCiphertext,
@@ -497,7 +497,7 @@ enum Verdict {
     Probed,
     /// Asked again, the answer is the same.
     Refused(String),
-    /// The token is of no more use to this process.
+    /// The token cannot serve this process any longer.
     Lost(String),
 }
 

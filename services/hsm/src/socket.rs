@@ -19,7 +19,7 @@ const OTHERS: u32 = 0o077;
 /// The directory that keeps the socket from others decides who reaches it, and the peer's credentials who is served.
 const SOCKET_MODE: u32 = 0o666;
 
-/// What makes a peer a risk, for the log and for whoever connects.
+/// What makes a peer a risk, for the log and for clients.
 pub(crate) const SAME_USER: &str = "allow_same_user: the HSM service and its client run as one user, so that the client's user can read the PIN and use the keys without the service";
 
 /// Refuses a peer that is this service's own user, unless that is allowed; then returns the warning.

@@ -1,5 +1,5 @@
 //! Who may connect, and what becomes of those who break the protocol: one line in the log each, nothing signed, and the
-//! service goes on.
+//! service continues.
 
 #![allow(
     clippy::unwrap_used,

@@ -149,7 +149,7 @@ async fn each_connection_accounts_for_its_ca_signatures_until_it_is_forgotten() 
     hsm.sign_certificate("r3", b"no certificate")
         .await
         .unwrap_err();
-    // What another client has signed is no signature of ours.
+    // What another client has signed does not count here.
     let other = config.connect().await;
     let others = config.ca(&other);
     others.sign_crl("r4", &list).await.unwrap();

@@ -55,7 +55,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Opens its keys by `open`, which holds them to their certificates.
+    /// Opens its keys by `open`, which compares them with their certificates.
     ///
     /// # Errors
     /// Whatever makes its start unsafe.

@@ -43,7 +43,7 @@ pub struct GenerationSettings {
 }
 
 impl GenerationSettings {
-    /// The certificates of its keys, for whoever opens them.
+    /// The certificates of its keys, for the code that opens them.
     pub fn hsm_certificates(&self) -> CaCertificates<'_> {
         let ocsp = self.ocsp.as_ref();
         CaCertificates {

@@ -1,4 +1,4 @@
-//! The process of the signer: its state file, the HSM service, its listeners, until it is told to stop.
+//! The process of the signer: its state file, the HSM service, its listeners, until it is asked to stop.
 
 use std::path::Path;
 use std::sync::Arc;

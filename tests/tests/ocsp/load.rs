@@ -38,7 +38,7 @@ async fn token(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
     Ok((counts, hsm.cpu_seconds))
 }
 
-/// The service tells its counts with each probe: waits until it has told of all responses that the signer has signed.
+/// The service reports its counts with each probe: waits until it has reported all responses that the signer has signed.
 pub(crate) async fn counted(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
     wait::until("the service's counts", wait::REACTION, async || {
         let signed = scene.signer().await?.sum("assay_ocsp_signed_total", &[]);

@@ -1,4 +1,4 @@
-//! An HSM service of the benchmark's own, over the token of an installation that may be served besides.
+//! An HSM service of the benchmark's own, over the token of an installation that may be served at the same time.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -30,11 +30,11 @@ struct OcspSection {
 
 /// The settings of an installation's signer that the benchmark needs.
 pub(super) struct Signer {
-    ca: Vec<u8>,
+    pub(super) ca: Vec<u8>,
     pub(super) ra_enc: X509,
     ra_enc_der: Vec<u8>,
     ra_sign: Vec<u8>,
-    ocsp: Option<Vec<u8>>,
+    pub(super) ocsp: Option<Vec<u8>>,
 }
 
 impl Signer {

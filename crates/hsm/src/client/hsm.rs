@@ -21,7 +21,7 @@ use super::supervisor::{self, Needed, Supervisor};
 use crate::KeyRole;
 use crate::wire::{self, Welcome};
 
-/// Times an operation is tried: a service that is lost with it is no verdict on it, two are.
+/// Times an operation is tried: one lost service is not a verdict on it, two are.
 const ATTEMPTS: usize = 2;
 
 /// Background operations that may wait to be sent.
@@ -32,7 +32,7 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between two tries.
 const START_PAUSE: Duration = Duration::from_millis(50);
 
-/// Told of every operation: its key's role, how long its caller waited, and whether it had an
+/// Called after every operation: with its key's role, how long its caller waited, and whether it had an
 /// answer. A bad ciphertext is an answer.
 pub type Observer = Arc<dyn Fn(KeyRole, Duration, bool) + Send + Sync>;
 
@@ -147,7 +147,7 @@ impl Hsm {
         self.inner.depth.load(Ordering::Relaxed)
     }
 
-    /// Sets who is told of every operation; the first one set stays.
+    /// Sets what is called after every operation; the first one set stays.
     pub fn set_observer(&self, observer: Observer) {
         // The first one stays, as documented.
         let _ = self.inner.observer.set(observer);

@@ -134,7 +134,7 @@ impl Supervisor {
         Ok((link, welcome))
     }
 
-    /// Tells of the service that there is a connection to.
+    /// Enters a new connection in the health and among the runs.
     pub(super) fn connected(&self, link: &Link, welcome: &Welcome) {
         self.runs.begin(link.pid());
         self.health.send_modify(|health| {
@@ -161,7 +161,7 @@ impl Supervisor {
             let unavailable = OperationError::TokenUnavailable {
                 cause: error.to_string(),
             };
-            // Whoever asked may have gone.
+            // The caller may have given up.
             let _ = job.reply.send(Err(unavailable));
         }
     }
@@ -189,7 +189,7 @@ impl Supervisor {
             } else {
                 OperationError::ServiceLost
             };
-            // Whoever asked may have gone.
+            // The caller may have given up.
             let _ = flight.job.reply.send(Err(error));
         }
         self.runs.end();
@@ -198,7 +198,7 @@ impl Supervisor {
 
     async fn drive(&mut self, active: &mut Active) -> End {
         let window = active.threads.saturating_mul(AHEAD);
-        // Half of the sessions, counting whatever they do: the other half is there for whoever comes.
+        // Half of the sessions, counting whatever they do: the other half is there for what comes next.
         let background_window = (active.threads / 2).max(1);
         let period =
             (active.limit.min(self.config.health_interval) / 4).clamp(LEAST_TICK, MOST_TICK);
@@ -267,7 +267,7 @@ impl Supervisor {
             return;
         }
         if job.since.elapsed() >= active.limit {
-            // Whoever asked may have gone.
+            // The caller may have given up.
             let _ = job.reply.send(Err(OperationError::Deadline));
             return;
         }
@@ -313,14 +313,14 @@ impl Supervisor {
                 Outcome::Broken(cause) => {
                     let cause = cause.to_owned();
                     if let Some(flight) = flight {
-                        // Whoever asked may have gone.
+                        // The caller may have given up.
                         let _ = flight.job.reply.send(Err(OperationError::ServiceLost));
                     }
                     return Err(cause);
                 }
             };
             if let Some(flight) = flight {
-                // Whoever asked may have gone.
+                // The caller may have given up.
                 let _ = flight.job.reply.send(reply);
             }
         }

@@ -95,7 +95,7 @@ pub trait Token: Send + Sync {
     /// The serial number of the token.
     fn token_serial(&self) -> String;
 
-    /// Finishes the operations under way and accepts no more.
+    /// Finishes the operations under way and accepts no others.
     fn shutdown(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 

@@ -21,7 +21,7 @@ const OPTIONAL: &[&str] = &[
 /// Tables and keys without which there is less.
 const LESS: &[&str] = &["module.environment", "log", "ca", "ca.ra.single", "ca.ocsp"];
 
-/// Names of environment variables, which are no keys of ours.
+/// Names of environment variables, which are not keys of ours.
 const NOT_OURS: &str = "module.environment.";
 
 fn ours() -> impl Iterator<Item = Key> {

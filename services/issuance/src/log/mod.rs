@@ -190,7 +190,7 @@ impl Log {
             for leaf in &leaves {
                 frontier.append(*leaf);
             }
-            // The HSM service is told every leaf, so that one checkpoint covers no more than one message holds.
+            // The HSM service gets every leaf, so that one checkpoint covers no more than one message holds.
             self.sign(&frontier, &leaves).await?;
             head.frontier = frontier;
         }

@@ -110,7 +110,7 @@ impl Meter {
         }
     }
 
-    /// A reading at a quiet moment: the HSM service has told of all that was signed, or there is a difference.
+    /// A reading at a quiet moment: the HSM service has reported all that was signed, or there is a difference.
     pub(super) async fn settled(&mut self, hashes: u64) -> Outcome<Reading> {
         let deadline = Instant::now() + TOLD;
         loop {

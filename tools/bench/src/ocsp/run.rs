@@ -78,7 +78,7 @@ pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Repo
     let ready = stand.start().await?;
     let http = Http::new();
     let signer = Signer::read(&stand.installation())?;
-    let responder = signer.ocsp.and_then(|key| key.certificate);
+    let responder = signer.ocsp;
     let responder =
         responder.ok_or_else(|| Failure::failed("the installation has no responder"))?;
     let mut scene = Scene {
