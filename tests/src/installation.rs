@@ -1,4 +1,4 @@
-//! A whole installation in a private directory: made by `assay demo`, then served by it or by its two services apart.
+//! A whole installation in a private directory: made by `assay demo`, then served by it or by its services apart.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,8 +63,8 @@ pub struct Pids {
     pub frontend: u32,
     /// The inner tier.
     pub signer: u32,
-    /// The processes that hold the token.
-    pub workers: Vec<u32>,
+    /// The process that holds the token.
+    pub hsm: u32,
 }
 
 /// Between the choice of a free address and its use another process can take it; three times in a row it does not.
@@ -260,7 +260,7 @@ impl Drop for Installation {
     /// The demo's services are in process groups of their own, so that Ctrl-C reaches the demo alone.
     fn drop(&mut self) {
         drop(self.demo.take());
-        for name in ["frontend", "signer"] {
+        for name in ["frontend", "signer", "hsm"] {
             let file = self.path(format!("run/{name}.pid"));
             let pid = std::fs::read_to_string(file)
                 .ok()

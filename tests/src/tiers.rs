@@ -1,4 +1,4 @@
-//! The signer and the frontend of an installation, each started and killed by the test itself.
+//! The HSM service, the signer and the frontend of an installation, each started and killed by the test itself.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,17 @@ use assay_runtime::ready::Ready;
 use rustix::process::Pid;
 use tokio::process::Command;
 
-use crate::http;
 use crate::installation::{Installation, binary, set};
 use crate::operator::Operator;
 use crate::process::{self, Service};
+use crate::restarted::Restarted;
 use crate::wait;
+use crate::{hsm, http};
 
-/// Both services over the directory of an installation whose demo has been stopped.
+/// The services over the directory of an installation whose demo has been stopped.
 #[derive(Debug)]
 pub struct Tiers {
+    hsm: Restarted,
     signer: Option<Service>,
     frontend: Option<Service>,
     dir: PathBuf,
@@ -44,6 +46,7 @@ impl Tiers {
         for listener in ["enrolment", "administration", "ops"] {
             set(&signer_config, &[listener, "listen"], "127.0.0.1:0")?;
         }
+        let hsm = hsm::start(&dir, &scratch)?;
         let (signer, bound) = service("signer", &dir, &scratch).await?;
         let told = "the signer's ready file lacks an address";
         let enrolment = bound.enrolment.context(told)?.to_string();
@@ -78,6 +81,7 @@ impl Tiers {
             frontend_ops,
         };
         let tiers = Self {
+            hsm,
             signer: Some(signer),
             frontend: Some(frontend),
             dir,
@@ -106,18 +110,19 @@ impl Tiers {
             .pid())
     }
 
-    /// The worker process ids as the signer tells them to an operator.
+    /// The process of the HSM service that the signer is connected to, as it tells an operator.
     ///
     /// # Errors
     ///
-    /// When the signer does not answer.
-    pub async fn workers(&self) -> Result<Vec<Pid>> {
+    /// When the signer does not answer, or has no connection.
+    pub async fn hsm(&self) -> Result<Pid> {
         let status = Operator::connect(&self.dir).await?.status().await?;
-        status
-            .workers
-            .iter()
-            .map(|worker| process::pid_of(worker.pid))
-            .collect()
+        process::pid_of(status.hsm.context("no HSM service")?.pid)
+    }
+
+    /// All that the HSM service logged so far, over all its starts.
+    pub fn hsm_log(&self) -> String {
+        hsm::printed(&self.scratch)
     }
 
     /// Whether the signer says that it is ready, and the causes when not.
@@ -171,15 +176,15 @@ impl Tiers {
             .await
     }
 
-    /// SIGKILL to one worker.
+    /// SIGKILL to the HSM service, which is then started again.
     ///
     /// # Errors
     ///
-    /// When there is none.
-    pub async fn kill_worker(&self) -> Result<Pid> {
-        let worker = *self.workers().await?.first().context("no worker")?;
-        process::kill(worker).await?;
-        Ok(worker)
+    /// When it is not running.
+    pub async fn kill_hsm(&self) -> Result<Pid> {
+        let hsm = self.hsm.pid().context("no HSM service")?;
+        process::kill(hsm).await?;
+        Ok(hsm)
     }
 
     /// Starts whatever is not running.

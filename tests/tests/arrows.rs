@@ -10,6 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
 const ARROWS: &[(&str, &[&str])] = &[
     ("assay-types", &[]),
+    ("assay-config", &[]),
     ("assay-proto", &["assay-types"]),
     ("assay-policy", &["assay-types"]),
     ("assay-scep-http", &[]),
@@ -17,11 +18,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
     ("assay-pkcs11", &["assay-types"]),
-    ("assay-hsm", &["assay-ocsp", "assay-pkcs11", "assay-types"]),
+    ("assay-hsm", &["assay-types"]),
     ("assay-lint", &[]),
     ("assay-audit", &["assay-types"]),
     ("assay-store", &["assay-audit", "assay-types"]),
-    ("assay-runtime", &[]),
+    ("assay-runtime", &["assay-config"]),
+    (
+        "assay-hsm-service",
+        &[
+            "assay-config",
+            "assay-hsm",
+            "assay-ocsp",
+            "assay-pkcs11",
+            "assay-types",
+        ],
+    ),
     ("assay-console", &[]),
     (
         "assay-operator",
@@ -304,20 +315,64 @@ fn the_auditor_builds_alone() -> Result<()> {
     Ok(())
 }
 
+/// What holds keys makes none, and no certificate of a CA: that is the ceremony's alone. The signer reaches keys through the
+/// HSM service and links no PKCS#11, and the service has no runtime, no network and no store.
+#[test]
+fn the_hsm_service_and_the_signer_have_no_ceremony() -> Result<()> {
+    for (program, absent) in [
+        (
+            "assay-hsm-service",
+            ["hyper", "rusqlite", "rustls", "tokio", "tonic"],
+        ),
+        (
+            "assay-signer",
+            [
+                "assay-pkcs11",
+                "assay-hsm-service",
+                "cryptoki",
+                "cryptoki-sys",
+                "libloading",
+            ],
+        ),
+    ] {
+        let names = linked(program)?;
+        assert!(names.contains("assay-hsm"), "{names:?}");
+        for absent in absent.into_iter().chain(["assay-ceremony"]) {
+            assert!(!names.contains(absent), "{program} links {absent}");
+        }
+    }
+    // What makes keys is a feature of assay-pkcs11.
+    let makes_keys = |program: &str| -> Result<bool> {
+        let features = tree(program, &["--format", "{p} [{f}]"])?;
+        let mut lines = features.lines();
+        let line = lines.find(|line| line.starts_with("assay-pkcs11 "));
+        Ok(line.context("no assay-pkcs11")?.contains("generate"))
+    };
+    assert!(!makes_keys("assay-hsm-service")?);
+    assert!(makes_keys("assay-ceremony")?);
+    Ok(())
+}
+
 /// Names of the packages that a program of ours links when it is built alone, its own included. `cargo metadata` would
 /// give the features that the whole workspace asks for.
 fn linked(program: &str) -> Result<BTreeSet<String>> {
+    let lines = tree(program, &[])?;
+    let names = lines.lines().filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// What a program of ours links when it is built alone, a line each.
+fn tree(program: &str, more: &[&str]) -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let tree = Command::new(cargo)
         .current_dir(root()?)
         .args(["tree", "--package", program])
         .args(["--edges", "normal", "--prefix", "none", "--locked"])
+        .args(more)
         .output()?;
     let said = String::from_utf8_lossy(&tree.stderr);
     ensure!(tree.status.success(), "cargo tree: {said}");
-    let lines = String::from_utf8(tree.stdout)?;
-    let names = lines.lines().filter_map(|line| line.split(' ').next());
-    Ok(names.map(str::to_owned).collect())
+    Ok(String::from_utf8(tree.stdout)?)
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Scene {
         let mut installation = Installation::start().await?;
         installation.stop().await?;
         // With one session the queue before the token is long, and so is the time an intent is open.
-        set(&installation.path("signer.toml"), &["token", "threads"], 1)?;
+        set(&installation.path("hsm.toml"), &["threads"], 1)?;
         let tiers = Tiers::start(&installation).await?;
         let anchors = Anchors::of(&installation)?;
         let devices = (0..DEVICES)
@@ -265,7 +265,7 @@ async fn a_killed_frontend_loses_nothing_and_serves_again_after_a_restart() -> R
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_worker_is_replaced_while_the_signer_runs_on() -> Result<()> {
+async fn a_killed_hsm_service_is_found_again_while_the_signer_runs_on() -> Result<()> {
     let mut scene = Scene::set().await?;
     let signer = scene.tiers.signer()?;
     for round in 0..ROUNDS {
@@ -273,12 +273,12 @@ async fn a_killed_worker_is_replaced_while_the_signer_runs_on() -> Result<()> {
         acknowledged
             .wait_for(|count| *count >= BEFORE_THE_KILL)
             .await?;
-        let killed = scene.tiers.kill_worker().await?;
+        let killed = scene.tiers.kill_hsm().await?;
         let enrolments = load.join_all().await.into_iter().flatten().collect();
         scene.finish(enrolments).await?;
         scene.tiers.until_ready().await?;
         scene.holds().await?;
-        assert!(!scene.tiers.workers().await?.contains(&killed));
+        assert_ne!(scene.tiers.hsm().await?, killed);
     }
     assert_eq!(scene.tiers.signer()?, signer);
     assert!(process::is_running(signer));

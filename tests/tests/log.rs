@@ -205,18 +205,21 @@ async fn heads_follow_the_records_and_continue_each_other_over_a_restart() -> Re
 }
 
 #[tokio::test]
-async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<()> {
+async fn the_hsm_service_counted_as_many_signatures_as_the_log_explains() -> Result<()> {
     let mut installation = Installation::start().await?;
     installation.stop().await?;
     let mut tiers = Tiers::start(&installation).await?;
     for nth in 0..4 {
         enrol(&installation, &tiers.url("devices"), &format!("c{nth}")).await?;
         if nth == 1 {
-            let killed = tiers.kill_worker().await?;
-            wait::until("another worker", wait::REACTION, async || {
-                // Between two workers there is a moment without one, which has no process id.
-                let workers = tiers.workers().await.unwrap_or_default();
-                Ok((!workers.contains(&killed) && !workers.is_empty()).then_some(()))
+            let killed = tiers.kill_hsm().await?;
+            wait::until("another connection", wait::REACTION, async || {
+                // Between two connections there is a moment without one, which has no process id.
+                Ok(tiers
+                    .hsm()
+                    .await
+                    .is_ok_and(|pid| pid != killed)
+                    .then_some(()))
             })
             .await?;
             tiers.until_ready().await?;
@@ -246,7 +249,7 @@ async fn the_workers_counted_as_many_signatures_as_the_log_explains() -> Result<
         .count() as u64;
     let last: Vec<u64> = boot
         .iter()
-        .filter(|record| record.kind() == "worker.counted" && record.is("last"))
+        .filter(|record| record.kind() == "hsm.counted" && record.is("last"))
         .map(|record| record.number("ca_signatures").unwrap_or_default())
         .collect();
     assert_eq!(last.len(), 2, "one was killed, one ended");

@@ -1,11 +1,6 @@
 //! Every private-key operation is the token's, and the token may go and come back.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use assay_tests::device::{Anchors, Device};
@@ -138,27 +133,13 @@ async fn the_tokens_keys_were_made_in_it_and_never_leave_it() -> Result<()> {
     Ok(())
 }
 
-/// The message that once made a worker generate keys: variant 1, then the names of module and token.
-const CEREMONY: [u8; 9] = [0, 0, 0, 5, 1, 1, b'm', 1, b't'];
-
 #[tokio::test]
-async fn the_signers_executable_has_no_ceremony_mode() -> Result<()> {
-    let (mut parent, worker) = UnixStream::pair()?;
+async fn the_signer_is_no_worker_of_its_token() -> Result<()> {
+    // The argument by which it once started itself as the process that held the keys.
     let mut command = Command::new(installation::binary("assay-signer")?);
-    command
-        .arg("hsm-worker")
-        .stdin(Stdio::from(OwnedFd::from(worker)))
-        .stderr(Stdio::piped());
-    let worker = command.spawn()?;
-    // Its end of the socket is the worker's alone from now on.
-    drop(command);
-    parent.write_all(&CEREMONY)?;
-    parent.shutdown(Shutdown::Write)?;
-    let ended = worker.wait_with_output().await?;
-    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    let mut answer = Vec::new();
-    parent.read_to_end(&mut answer)?;
-    assert!(answer.is_empty(), "the worker answered: {answer:?}");
+    let ran = run(command.arg("hsm-worker"), &[]).await?.failed()?;
+    assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+    assert!(ran.stdout.is_empty(), "{ran:?}");
     Ok(())
 }
 
@@ -209,12 +190,18 @@ async fn a_wrong_pin_is_tried_once_and_said_in_one_line() -> Result<()> {
     let pin = std::fs::read(&pin_file)?;
     std::fs::write(&pin_file, "000000")?;
 
-    let mut command = Command::new(installation::binary("assay-signer")?);
-    command
-        .arg("--config")
-        .arg(installation.path("signer.toml"));
-    let service = Service::spawn(&mut command, "signer", installation.scratch())?;
-    let (status, printed) = service.ended().await?;
+    let start = async || {
+        let mut command = Command::new(installation::binary("assay-hsm")?);
+        let config = installation.path("hsm.toml");
+        command.arg("--config").arg(config);
+        Service::spawn(&mut command, "hsm", installation.scratch())?
+            .ended()
+            .await
+    };
+    let (status, printed) = start().await?;
+    let (again, twice) = start().await?;
+    assert!(!again.success());
+    assert!(twice.contains("refused this PIN before"), "{twice}");
 
     assert!(!status.success());
     let said: Vec<&str> = printed
@@ -262,9 +249,9 @@ fn pkcs11_tool(installation: &Installation) -> Result<Command> {
     Ok(tool)
 }
 
-/// Puts pkcs11-spy between the workers and the token, and leaves one session so that calls do not interleave.
+/// Puts pkcs11-spy between the HSM service and the token, and leaves one session so that calls do not interleave.
 fn spy_on(installation: &Installation) -> Result<PathBuf> {
-    let config = installation.path("signer.toml");
+    let config = installation.path("hsm.toml");
     let log = installation.scratch().join("pkcs11-spy.log");
     let module = installation
         .ready()
@@ -273,14 +260,14 @@ fn spy_on(installation: &Installation) -> Result<PathBuf> {
         .into_owned();
     set(
         &config,
-        &["token", "module"],
+        &["module", "path"],
         trace::module()?.to_string_lossy().into_owned(),
     )?;
-    set(&config, &["token", "threads"], 1)?;
-    set(&config, &["token", "environment", "PKCS11SPY"], module)?;
+    set(&config, &["threads"], 1)?;
+    set(&config, &["module", "environment", "PKCS11SPY"], module)?;
     set(
         &config,
-        &["token", "environment", "PKCS11SPY_OUTPUT"],
+        &["module", "environment", "PKCS11SPY_OUTPUT"],
         log.to_string_lossy().into_owned(),
     )?;
     Ok(log)

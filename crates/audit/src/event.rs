@@ -56,7 +56,7 @@ events! {
         token_label: Text,
         /// Serial number of the token.
         token_serial: Text,
-        /// For example `ready`, `lost`, `pin-refused`, `worker-killed`.
+        /// For example `ready`, `lost`, `pin-refused`.
         change: Text,
         /// One line for a human.
         detail: Text,
@@ -113,15 +113,15 @@ events! {
         /// The operator's words.
         reason: Text,
     }
-    /// What a worker counted of its own operations since it started.
-    WorkerCounted = "worker.counted" {
-        /// Its place among the workers, from 0.
-        worker: u64,
-        /// Its process id; with `boot_id` and `worker` it names one run of a worker.
+    /// What the HSM service counted of the key of one CA on one connection.
+    HsmCounted = "hsm.counted" {
+        /// Number of the run, from 0; with `boot_id` it names one connection and one CA.
+        run: u64,
+        /// Process id of the service.
         pid: u32,
         /// Signatures of the CA key: certificates and CRLs.
         ca_signatures: u64,
-        /// Whether it ended with this count.
+        /// Whether the connection ended with this count.
         last: bool,
     }
     /// A challenge was issued.
@@ -211,7 +211,7 @@ events! {
         next_update: Timestamp,
         /// Certificates listed.
         entries: u64,
-        /// CKA_ID of the CA key, hex.
+        /// Subject key identifier of the CA, hex.
         key_id: Text,
         /// Serial number of the token.
         token_serial: Text,
@@ -411,7 +411,7 @@ pub struct Issuance {
     pub serial: Text,
     /// SHA-256 of the TBSCertificate.
     pub tbs_digest: Hash,
-    /// CKA_ID of the CA key, hex.
+    /// Subject key identifier of the CA, hex.
     pub key_id: Text,
     /// Serial number of the token.
     pub token_serial: Text,

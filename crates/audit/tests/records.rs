@@ -140,8 +140,8 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             profile: text.clone(),
             reason: text.clone(),
         },
-        Event::WorkerCounted {
-            worker: 0,
+        Event::HsmCounted {
+            run: 0,
             pid: 1,
             ca_signatures: 2,
             last: true,

@@ -1,6 +1,6 @@
 //! Which keys an RA works with.
 
-use assay_pkcs11::KeyRole;
+use assay_types::KeyRole;
 use serde::{Deserialize, Serialize};
 
 /// Which keys an RA works with.

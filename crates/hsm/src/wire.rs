@@ -1,136 +1,342 @@
-//! Frames between parent and worker: a big-endian u32 length, then postcard.
+//! Frames between the HSM service and its clients: a big-endian u32 length, then postcard.
+//!
+//! The client begins with [`Hello`], the service answers with a [`Greeting`]. From then on a frame of the client is an id
+//! of 8 octets, big-endian, and a [`Request`]; a frame of the service is an [`Answer`] with the id of what it answers.
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use assay_pkcs11::TokenIdentity;
+use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm};
 
-use crate::{Digest, KeyRole, KeyTransport, LogKey, RaKeys, SignatureAlgorithm};
+/// The version of the protocol. A client of another one is turned away with a reason.
+pub const PROTOCOL: u32 = 1;
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
-pub(crate) const MAX_FRAME: usize = 1 << 20;
+pub const MAX_FRAME: usize = 1 << 20;
+
+/// Operations that a client sends ahead of each session of the service, so that none idles for a round trip. A client
+/// that sends more than this and one probe without waiting for answers is cut off.
+pub const AHEAD: usize = 2;
 
 /// Octets of a frame's length.
 const PREFIX: usize = 4;
+/// Octets of a request's id.
+const ID: usize = 8;
 
 /// Octets read at once: many frames of an enrolment.
 const READ: usize = 16 << 10;
 
-/// First frame to a worker, answered by `Result<Ready, StartError>`.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Setup {
-    pub(crate) module: String,
-    pub(crate) threads: usize,
-    pub(crate) keys: Vec<KeySetup>,
-    /// Origin of the only log whose checkpoints log-sign signs.
-    pub(crate) log_origin: Option<String>,
+/// Octets of a [`Request`] beside its payload: names, numbers and lengths.
+const REQUEST_OVERHEAD: usize = 256;
+
+/// SHA-256 of a certificate, DER.
+pub type Fingerprint = [u8; 32];
+
+/// First frame of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`]. It comes first in every version.
+    pub protocol: u32,
+    /// Who asks, for the log.
+    pub program: String,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct KeySetup {
-    pub(crate) role: KeyRole,
-    pub(crate) uri: String,
-    pub(crate) certificate: Option<Vec<u8>>,
+impl Hello {
+    /// Reads a first frame, of which only the version has to be understood.
+    ///
+    /// # Errors
+    /// [`WireError::Version`] for a client of another version, [`WireError::Malformed`].
+    pub fn read(frame: &[u8]) -> Result<Self, WireError> {
+        let protocol = postcard::take_from_bytes::<u32>(frame).map_err(|_| WireError::Malformed)?;
+        match protocol.0 {
+            PROTOCOL => decode(frame),
+            theirs => Err(WireError::Version { theirs }),
+        }
+    }
 }
 
-/// A worker's answer to its setup.
+/// The service's answer to [`Hello`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Ready {
-    pub(crate) token: TokenIdentity,
-    pub(crate) ca_signature: SignatureAlgorithm,
-    pub(crate) ocsp_signature: Option<SignatureAlgorithm>,
-    pub(crate) key_transports: Vec<KeyTransport>,
-    pub(crate) log_key: Option<LogKey>,
+pub enum Greeting {
+    /// The client may ask.
+    Welcome(Welcome),
+    /// It may not, and the connection ends.
+    Rejected {
+        /// Why, in one line.
+        reason: String,
+    },
 }
 
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Request<'a> {
-    pub(crate) id: u64,
-    /// Ties the worker's log lines to the frontend's.
-    pub(crate) request_id: &'a str,
+/// What the service has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Sessions: as many operations are done at once.
+    pub threads: u32,
+    /// How long one operation may take in the token before the service ends itself.
+    pub operation_deadline: Duration,
+    /// Label of the token.
+    pub token_label: String,
+    /// Serial number of the token.
+    pub token_serial: String,
+    /// Each CA whose keys it holds.
+    pub cas: Vec<CaInfo>,
+    /// The key of the log, where there is one.
+    pub log: Option<LogInfo>,
+    /// What an operator has to know as long as it is so, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// The keys of one CA, each proven to be its certificate's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaInfo {
+    /// Of the CA, by which operations name it.
+    pub certificate: Fingerprint,
+    /// What its key signs with.
+    pub signature: SignatureAlgorithm,
+    /// Of the RA's key that decrypts.
+    pub ra_decrypt: Fingerprint,
+    /// Of the RA's key that signs.
+    pub ra_sign: Fingerprint,
+    /// Of the RA's key that does both.
+    pub ra_single: Option<Fingerprint>,
+    /// What every key of the RA that decrypts can undo.
+    pub key_transports: Vec<KeyTransport>,
+    /// The responder's certificate, and what its key signs with.
+    pub ocsp: Option<(Fingerprint, SignatureAlgorithm)>,
+}
+
+/// The log whose checkpoints the service signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogInfo {
+    /// Its name (C2SP tlog-checkpoint).
+    pub origin: String,
+    /// Its key.
+    pub key: LogKey,
+}
+
+/// The public half of the log key, read from the token and proven to be the private key's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogKey {
+    /// [`KeyAlgorithm::Ed25519`] or [`KeyAlgorithm::P256`].
+    pub algorithm: KeyAlgorithm,
+    /// DER of its SubjectPublicKeyInfo (RFC 5280, section 4.1).
+    pub spki_der: Vec<u8>,
+}
+
+/// One operation that is asked for.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Request<'a> {
+    /// Ties the service's log lines to the frontend's.
+    pub request_id: &'a str,
+    /// What is to be done.
     #[serde(borrow)]
-    pub(crate) operation: Operation<'a>,
+    pub operation: Operation<'a>,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Operation<'a> {
+impl Request<'_> {
+    /// As a frame without its length and id, which [`frame_header`] makes.
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`].
+    pub fn encode(&self) -> Result<Vec<u8>, WireError> {
+        let room = Vec::with_capacity(self.operation.payload() + REQUEST_OVERHEAD);
+        let octets = postcard::to_extend(self, room).map_err(|_| WireError::Malformed)?;
+        if octets.len() + ID > MAX_FRAME {
+            return Err(WireError::TooLarge);
+        }
+        Ok(octets)
+    }
+}
+
+/// Length and id of the frame of an encoded [`Request`].
+pub fn frame_header(id: u64, request: &[u8]) -> [u8; PREFIX + ID] {
+    let length = u32::try_from(request.len() + ID).unwrap_or(u32::MAX);
+    let mut header = [0; PREFIX + ID];
+    let (prefix, number) = header.split_at_mut(PREFIX);
+    prefix.copy_from_slice(&length.to_be_bytes());
+    number.copy_from_slice(&id.to_be_bytes());
+    header
+}
+
+/// Reads a client's frame: its id and what it asks for.
+///
+/// # Errors
+/// [`WireError::Malformed`].
+pub fn read_request(frame: &[u8]) -> Result<(u64, Request<'_>), WireError> {
+    let (id, request) = frame.split_first_chunk().ok_or(WireError::Malformed)?;
+    Ok((u64::from_be_bytes(*id), decode(request)?))
+}
+
+/// What may be asked of the keys. `ca` is the fingerprint of the CA's certificate.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Operation<'a> {
+    /// Decrypts a content-encryption key with the RA's key.
     Decrypt {
+        /// The CA of the RA.
+        ca: Fingerprint,
+        /// Which of its keys.
         ra: RaKeys,
+        /// How the key was encrypted.
         transport: KeyTransport,
+        /// The encrypted key.
         #[serde(borrow)]
         ciphertext: Octets<'a>,
     },
+    /// Signs the signed attributes of a reply with the RA's key, by RSASSA-PKCS1-v1_5.
     SignReply {
+        /// The CA of the RA.
+        ca: Fingerprint,
+        /// Which of its keys.
         ra: RaKeys,
+        /// The hash that is signed.
         digest: Digest,
+        /// DER, a SET OF (RFC 5652, section 5.4).
         #[serde(borrow)]
         signed_attributes: Octets<'a>,
     },
-    SignTbs {
+    /// Signs a certificate with the CA's key.
+    SignCertificate {
+        /// The issuer.
+        ca: Fingerprint,
+        /// DER of the TBSCertificate (RFC 5280, section 4.1).
         #[serde(borrow)]
         tbs: Octets<'a>,
     },
-    SignCheckpoint {
+    /// Signs a CRL with the CA's key.
+    SignCrl {
+        /// The issuer.
+        ca: Fingerprint,
+        /// DER of the TBSCertList (RFC 5280, section 5.1).
         #[serde(borrow)]
-        text: Octets<'a>,
+        tbs: Octets<'a>,
     },
+    /// Signs a status with the key of the CA's responder.
     SignOcsp {
+        /// The CA that the responder answers for.
+        ca: Fingerprint,
+        /// DER of the ResponseData (RFC 6960, section 4.2.1).
         #[serde(borrow)]
         response_data: Octets<'a>,
     },
+    /// Signs a checkpoint with the log's key.
+    SignCheckpoint {
+        /// The text that is signed (C2SP tlog-checkpoint).
+        #[serde(borrow)]
+        text: Octets<'a>,
+        /// The leaf hashes since the checkpoint before, 32 octets each.
+        #[serde(borrow)]
+        leaves: Octets<'a>,
+    },
+    /// Finds the probe key, signs with it and verifies.
     Probe,
 }
 
 impl Operation<'_> {
     /// For logs.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Decrypt { .. } => "decrypt",
             Self::SignReply { .. } => "sign-reply",
-            Self::SignTbs { .. } => "sign-tbs",
-            Self::SignCheckpoint { .. } => "sign-checkpoint",
+            Self::SignCertificate { .. } => "sign-certificate",
+            Self::SignCrl { .. } => "sign-crl",
             Self::SignOcsp { .. } => "sign-ocsp",
+            Self::SignCheckpoint { .. } => "sign-checkpoint",
             Self::Probe => "probe",
+        }
+    }
+
+    /// The role whose key does the work.
+    pub fn role(&self) -> KeyRole {
+        match self {
+            Self::Decrypt { ra, .. } => ra.decrypts(),
+            Self::SignReply { ra, .. } => ra.signs(),
+            Self::SignCertificate { .. } | Self::SignCrl { .. } => KeyRole::CaSign,
+            Self::SignOcsp { .. } => KeyRole::OcspSign,
+            Self::SignCheckpoint { .. } => KeyRole::LogSign,
+            Self::Probe => KeyRole::Probe,
+        }
+    }
+
+    /// The CA whose key does the work; `None` for the log's and the probe's.
+    pub fn ca(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Decrypt { ca, .. }
+            | Self::SignReply { ca, .. }
+            | Self::SignCertificate { ca, .. }
+            | Self::SignCrl { ca, .. }
+            | Self::SignOcsp { ca, .. } => Some(*ca),
+            Self::SignCheckpoint { .. } | Self::Probe => None,
+        }
+    }
+
+    fn payload(&self) -> usize {
+        match self {
+            Self::Decrypt { ciphertext, .. } => ciphertext.0.len(),
+            Self::SignReply {
+                signed_attributes, ..
+            } => signed_attributes.0.len(),
+            Self::SignCertificate { tbs, .. } | Self::SignCrl { tbs, .. } => tbs.0.len(),
+            Self::SignOcsp { response_data, .. } => response_data.0.len(),
+            Self::SignCheckpoint { text, leaves } => text.0.len() + leaves.0.len(),
+            Self::Probe => 0,
         }
     }
 }
 
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Answer<'a> {
-    pub(crate) id: u64,
-    /// Signatures of the CA key since the worker started, this one included.
-    pub(crate) ca_signatures: u64,
+/// The result of one operation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer<'a> {
+    /// Of the request.
+    pub id: u64,
+    /// Signatures that the key of the operation's CA has made of certificates and CRLs on this connection, this one
+    /// included.
+    pub ca_signatures: u64,
+    /// Its result.
     #[serde(borrow)]
-    pub(crate) outcome: Outcome<'a>,
+    pub outcome: Outcome<'a>,
 }
 
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Outcome<'a> {
+/// The result of one operation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Outcome<'a> {
+    /// A decrypted key.
     Plaintext(#[serde(borrow)] Octets<'a>),
+    /// The token could not decrypt.
     BadCiphertext,
+    /// A signature.
     Signature(#[serde(borrow)] Octets<'a>),
+    /// The token works.
     Probed(Usage),
     /// Permanent: asked again, the answer is the same.
     Refused(&'a str),
-    /// The library or token is of no more use to this process.
+    /// The library or token cannot serve this process any longer; the service ends itself after this answer.
     Broken(&'a str),
 }
 
-/// What a worker counts of itself.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Usage {
-    pub(crate) operations: Vec<(KeyRole, u64)>,
-    pub(crate) cpu_nanoseconds: u64,
+/// What the service counts of itself since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Operations by the role of the key.
+    pub operations: Vec<(KeyRole, u64)>,
+    /// Processor time, user and system.
+    pub cpu_nanoseconds: u64,
 }
 
 /// Octets that postcard moves as one block rather than one by one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
+pub struct Octets<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Octets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets", self.0.len())
+    }
+}
 
 impl Serialize for Octets<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -158,15 +364,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for Octets<'a> {
 
 /// The peer broke the framing; the connection is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum WireError {
-    #[error("a frame between parent and worker exceeds {MAX_FRAME} octets")]
+pub enum WireError {
+    /// Longer than [`MAX_FRAME`].
+    #[error("a frame exceeds {MAX_FRAME} octets")]
     TooLarge,
-    #[error("a frame between parent and worker is malformed")]
+    /// Not of this protocol.
+    #[error("a frame is malformed")]
     Malformed,
+    /// Of another version of it.
+    #[error(
+        "the client speaks version {theirs} of the protocol, the service version {PROTOCOL}: install both of one release"
+    )]
+    Version {
+        /// The client's.
+        theirs: u32,
+    },
 }
 
 /// Appends a message as one frame.
-pub(crate) fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), WireError> {
+///
+/// # Errors
+/// [`WireError::TooLarge`]; what stood in `out` before is left.
+pub fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), WireError> {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX]);
     let mut written =
@@ -188,7 +407,10 @@ pub(crate) fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(),
 }
 
 /// Decodes the payload of a frame.
-pub(crate) fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, WireError> {
+///
+/// # Errors
+/// [`WireError::Malformed`].
+pub fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, WireError> {
     match postcard::take_from_bytes(frame) {
         Ok((message, [])) => Ok(message),
         Ok(_) | Err(_) => Err(WireError::Malformed),
@@ -196,9 +418,9 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, WireE
 }
 
 /// Cuts a stream of octets into frames. Knows no I/O; what was consumed is wiped, for frames
-/// carry keys and PINs.
+/// carry keys.
 #[derive(Default)]
-pub(crate) struct FrameBuffer {
+pub struct FrameBuffer {
     octets: Zeroizing<Vec<u8>>,
     /// Where the first frame not yet taken starts.
     start: usize,
@@ -208,7 +430,7 @@ pub(crate) struct FrameBuffer {
 
 impl FrameBuffer {
     /// Room for the next read; tell with [`Self::filled`] how much came.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> &mut [u8] {
         if self.octets.len() < self.end + READ {
             // Not `resize`: a Vec that grows leaves a copy behind that nobody wipes.
             let mut larger = Zeroizing::new(vec![0; (self.end + READ).next_power_of_two()]);
@@ -220,17 +442,24 @@ impl FrameBuffer {
         self.octets.get_mut(self.end..).unwrap_or_default()
     }
 
-    pub(crate) fn filled(&mut self, count: usize) {
+    /// This number of bytes of the room was filled.
+    pub fn filled(&mut self, count: usize) {
         self.end = (self.end + count).min(self.octets.len());
     }
 
     /// A whole frame is there.
-    pub(crate) fn is_complete(&self) -> Result<bool, WireError> {
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`].
+    pub fn is_complete(&self) -> Result<bool, WireError> {
         Ok(self.complete()?.is_some())
     }
 
     /// The next whole frame, or `None` until more was read.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, WireError> {
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`].
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>, WireError> {
         match self.complete()? {
             None => {
                 self.recycle();
@@ -257,7 +486,7 @@ impl FrameBuffer {
     }
 
     /// Moves what is left to the front and wipes the rest.
-    pub(crate) fn recycle(&mut self) {
+    pub fn recycle(&mut self) {
         if self.start == 0 {
             return;
         }

@@ -2,13 +2,16 @@
 
 use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType};
+use cryptoki::object::{Attribute, AttributeType, KeyType};
 
-use crate::template::{self, Curve, ReadBack};
+use crate::template::{ED25519_NAME, ED25519_OID, P256, P384, ReadBack, mechanisms};
 use crate::{
     CallError, FoundKey, KeyAlgorithm, KeyHandle, KeyRole, KeyUri, Session, Token, TokenError,
     describe,
 };
+
+/// Public exponent of generated RSA keys: F4, the least that FIPS 186-5 (A.1.1) allows.
+const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
 
 /// Longest CKA_LABEL and CKA_ID made, in octets; tokens take at least these.
 const MAX_LABEL: usize = 64;
@@ -87,8 +90,8 @@ impl Session {
             KeyAlgorithm::Ed25519 => Mechanism::EccEdwardsKeyPairGen,
         };
         let generate = |curve| {
-            let public = template::public(key, curve);
-            let private = template::private(key);
+            let public = public(key, curve);
+            let private = private(key);
             self.0
                 .generate_key_pair(&mechanism, &public, &private)
                 .map(|(_, private)| KeyHandle(private))
@@ -111,7 +114,7 @@ impl Session {
             mut attributes,
             mut problems,
         } = self.read_back(private, key.role).map_err(text)?;
-        let wanted = template::mechanisms(key.role, key.algorithm);
+        let wanted = mechanisms(key.role, key.algorithm);
         let allowed = self
             .0
             .get_attributes(private.0, &[AttributeType::AllowedMechanisms])
@@ -197,5 +200,77 @@ fn check_specification(key: &GenerateKey) -> Result<(), TokenError> {
     match right {
         None => Ok(()),
         Some(reason) => Err(TokenError::Unfit { reason }),
+    }
+}
+
+/// Template of the private half: every attribute of usage set, for a token's own defaults may be
+/// anything.
+fn private(key: &GenerateKey) -> Vec<Attribute> {
+    vec![
+        Attribute::KeyType(key_type(key.algorithm)),
+        Attribute::Label(key.label.clone().into_bytes()),
+        Attribute::Id(key.id.clone()),
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Modifiable(false),
+        Attribute::Copyable(false),
+        Attribute::Decrypt(key.role.decrypts()),
+        Attribute::Sign(key.role.signs()),
+        Attribute::SignRecover(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
+        Attribute::AllowedMechanisms(mechanisms(key.role, key.algorithm)),
+    ]
+}
+
+/// Template of the public half.
+fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
+    let mut template = vec![
+        Attribute::KeyType(key_type(key.algorithm)),
+        Attribute::Label(key.label.clone().into_bytes()),
+        Attribute::Id(key.id.clone()),
+        Attribute::Token(true),
+        Attribute::Private(false),
+        Attribute::Modifiable(false),
+        Attribute::Copyable(false),
+        Attribute::Encrypt(key.role.decrypts()),
+        Attribute::Verify(key.role.signs()),
+        Attribute::VerifyRecover(false),
+        Attribute::Wrap(false),
+        Attribute::Derive(false),
+    ];
+    match (key.algorithm, curve) {
+        (KeyAlgorithm::Rsa(bits), _) => {
+            template.push(Attribute::ModulusBits(cryptoki::types::Ulong::new(
+                bits.into(),
+            )));
+            template.push(Attribute::PublicExponent(RSA_EXPONENT.to_vec()));
+        }
+        (KeyAlgorithm::P256, _) => template.push(Attribute::EcParams(P256.to_vec())),
+        (KeyAlgorithm::P384, _) => template.push(Attribute::EcParams(P384.to_vec())),
+        (KeyAlgorithm::Ed25519, Curve::Named) => {
+            template.push(Attribute::EcParams(ED25519_NAME.to_vec()));
+        }
+        (KeyAlgorithm::Ed25519, Curve::Oid) => {
+            template.push(Attribute::EcParams(ED25519_OID.to_vec()));
+        }
+    }
+    template
+}
+
+/// The two spellings of Ed25519 in CKA_EC_PARAMS; tokens take one or the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Curve {
+    Named,
+    Oid,
+}
+
+fn key_type(algorithm: KeyAlgorithm) -> KeyType {
+    match algorithm {
+        KeyAlgorithm::Rsa(_) => KeyType::RSA,
+        KeyAlgorithm::P256 | KeyAlgorithm::P384 => KeyType::EC,
+        KeyAlgorithm::Ed25519 => KeyType::EC_EDWARDS,
     }
 }

@@ -6,6 +6,10 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -18,12 +22,21 @@ const MAX_PIN: usize = 256;
 const OTHERS: u32 = 0o077;
 
 /// A PIN; wiped when dropped, never printed.
-pub(crate) struct Pin(Zeroizing<String>);
+pub struct Pin(Zeroizing<String>);
 
 impl Pin {
     /// The PIN itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// HMAC-SHA-256 of the PIN under `key`: names a PIN that was refused without keeping it.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn digest(&self, key: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let key = PKey::hmac(key)?;
+        Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(self.0.as_bytes())
     }
 }
 
@@ -60,7 +73,10 @@ impl PinSource {
     }
 
     /// Reads the PIN; one trailing newline is not part of it.
-    pub(crate) fn read(&self) -> Result<Pin, PinError> {
+    ///
+    /// # Errors
+    /// [`PinError`], whose text says how to fix it.
+    pub fn read(&self) -> Result<Pin, PinError> {
         match self {
             Self::File(path) => read_file(path, Access::OwnerOnly),
             Self::Credential(name) => {

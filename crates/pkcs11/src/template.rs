@@ -1,18 +1,15 @@
-//! Attributes that a key of each role has, for making it and for checking it.
+//! Attributes that a key of each role has.
 
 use cryptoki::mechanism::MechanismType;
-use cryptoki::object::{Attribute, AttributeType, KeyType};
+use cryptoki::object::{Attribute, AttributeType};
 
-use crate::{CallError, GenerateKey, KeyAlgorithm, KeyHandle, KeyRole, Session};
-
-/// Public exponent of generated RSA keys: F4, the least that FIPS 186-5 (A.1.1) allows.
-const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
+use crate::{CallError, KeyAlgorithm, KeyHandle, KeyRole, Session};
 
 /// DER of the named curves and, for Ed25519, the curve name of PKCS#11 v3.1, section 6.3.8.
-const P256: &[u8] = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
-const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
-const ED25519_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
-const ED25519_NAME: &[u8] = b"\x13\x0cedwards25519";
+pub(crate) const P256: &[u8] = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+pub(crate) const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
+pub(crate) const ED25519_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
+pub(crate) const ED25519_NAME: &[u8] = b"\x13\x0cedwards25519";
 
 /// A boolean attribute of a private key and the value that it must have.
 struct Rule {
@@ -97,6 +94,7 @@ impl Session {
 }
 
 /// Mechanisms that a key of this role is bound to by CKA_ALLOWED_MECHANISMS.
+#[cfg(feature = "generate")]
 pub(crate) fn mechanisms(role: KeyRole, algorithm: KeyAlgorithm) -> Vec<MechanismType> {
     let mut mechanisms = Vec::new();
     if role.decrypts() {
@@ -123,70 +121,6 @@ pub(crate) fn signatures(role: KeyRole, algorithm: KeyAlgorithm) -> &'static [Me
     }
 }
 
-/// Template of the private half: every attribute of usage set, for a token's own defaults may be
-/// anything.
-pub(crate) fn private(key: &GenerateKey) -> Vec<Attribute> {
-    vec![
-        Attribute::KeyType(key_type(key.algorithm)),
-        Attribute::Label(key.label.clone().into_bytes()),
-        Attribute::Id(key.id.clone()),
-        Attribute::Token(true),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Modifiable(false),
-        Attribute::Copyable(false),
-        Attribute::Decrypt(key.role.decrypts()),
-        Attribute::Sign(key.role.signs()),
-        Attribute::SignRecover(false),
-        Attribute::Unwrap(false),
-        Attribute::Derive(false),
-        Attribute::AllowedMechanisms(mechanisms(key.role, key.algorithm)),
-    ]
-}
-
-/// Template of the public half.
-pub(crate) fn public(key: &GenerateKey, curve: Curve) -> Vec<Attribute> {
-    let mut template = vec![
-        Attribute::KeyType(key_type(key.algorithm)),
-        Attribute::Label(key.label.clone().into_bytes()),
-        Attribute::Id(key.id.clone()),
-        Attribute::Token(true),
-        Attribute::Private(false),
-        Attribute::Modifiable(false),
-        Attribute::Copyable(false),
-        Attribute::Encrypt(key.role.decrypts()),
-        Attribute::Verify(key.role.signs()),
-        Attribute::VerifyRecover(false),
-        Attribute::Wrap(false),
-        Attribute::Derive(false),
-    ];
-    match (key.algorithm, curve) {
-        (KeyAlgorithm::Rsa(bits), _) => {
-            template.push(Attribute::ModulusBits(cryptoki::types::Ulong::new(
-                bits.into(),
-            )));
-            template.push(Attribute::PublicExponent(RSA_EXPONENT.to_vec()));
-        }
-        (KeyAlgorithm::P256, _) => template.push(Attribute::EcParams(P256.to_vec())),
-        (KeyAlgorithm::P384, _) => template.push(Attribute::EcParams(P384.to_vec())),
-        (KeyAlgorithm::Ed25519, Curve::Named) => {
-            template.push(Attribute::EcParams(ED25519_NAME.to_vec()));
-        }
-        (KeyAlgorithm::Ed25519, Curve::Oid) => {
-            template.push(Attribute::EcParams(ED25519_OID.to_vec()));
-        }
-    }
-    template
-}
-
-/// The two spellings of Ed25519 in CKA_EC_PARAMS; tokens take one or the other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Curve {
-    Named,
-    Oid,
-}
-
 /// The algorithm of CKA_EC_PARAMS.
 pub(crate) fn curve_algorithm(parameters: &[u8]) -> Option<KeyAlgorithm> {
     match parameters {
@@ -194,14 +128,6 @@ pub(crate) fn curve_algorithm(parameters: &[u8]) -> Option<KeyAlgorithm> {
         P384 => Some(KeyAlgorithm::P384),
         ED25519_NAME | ED25519_OID => Some(KeyAlgorithm::Ed25519),
         _ => None,
-    }
-}
-
-fn key_type(algorithm: KeyAlgorithm) -> KeyType {
-    match algorithm {
-        KeyAlgorithm::Rsa(_) => KeyType::RSA,
-        KeyAlgorithm::P256 | KeyAlgorithm::P384 => KeyType::EC,
-        KeyAlgorithm::Ed25519 => KeyType::EC_EDWARDS,
     }
 }
 

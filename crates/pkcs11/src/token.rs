@@ -11,7 +11,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyAlgorithm, KeyRole, KeyUri, PinError, Session, TokenError, TokenUri, template};
+use crate::{KeyAlgorithm, KeyRole, KeyUri, Pin, Session, TokenError, TokenUri, template};
 
 /// A PKCS#11 library, loaded and initialised. A process loads it once, whatever tokens it opens.
 #[derive(Clone)]
@@ -38,14 +38,26 @@ impl Module {
         })
     }
 
-    /// Finds the token and logs in, with one try of the PIN.
+    /// Reads the PIN, finds the token and logs in, with one try of the PIN.
     ///
     /// # Errors
     /// [`TokenError`], whose text says how to fix it.
     pub fn open(&self, uri: &TokenUri, access: Access) -> Result<Token, TokenError> {
+        self.open_with(uri, &uri.read_pin()?, access)
+    }
+
+    /// The same with a PIN that was read before ([`TokenUri::read_pin`]).
+    ///
+    /// # Errors
+    /// [`TokenError`], whose text says how to fix it.
+    pub fn open_with(
+        &self,
+        uri: &TokenUri,
+        pin: &Pin,
+        access: Access,
+    ) -> Result<Token, TokenError> {
         uri.expect_module(&self.path)?;
         let (slot, identity) = self.find(uri)?;
-        let pin = uri.pin_source().ok_or(PinError::NoSource)?.read()?;
         let session = open_session(&self.context, slot, access)?;
         match session
             .0

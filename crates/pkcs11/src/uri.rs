@@ -9,7 +9,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::TokenError;
-use crate::pin::PinSource;
+use crate::pin::{Pin, PinError, PinSource};
 use parse::{Attributes, escape, escape_source};
 
 /// A token: `pkcs11:token=LABEL;serial=SERIAL?pin-source=file:/PATH`.
@@ -101,6 +101,14 @@ impl TokenUri {
     /// Where the PIN comes from.
     pub fn pin_source(&self) -> Option<&PinSource> {
         self.pin_source.as_ref()
+    }
+
+    /// Reads the PIN from its source.
+    ///
+    /// # Errors
+    /// [`PinError`], whose text says how to fix it.
+    pub fn read_pin(&self) -> Result<Pin, PinError> {
+        self.pin_source().ok_or(PinError::NoSource)?.read()
     }
 
     /// The PKCS#11 library, where the URI names one.

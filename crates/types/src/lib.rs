@@ -6,11 +6,15 @@
 mod algorithm;
 mod canonical;
 mod hash;
+mod key;
 mod serial;
+mod signature;
 mod time;
 
 pub use algorithm::{CertIdHash, Curve, Digest, KeyTransport};
 pub use canonical::{CanonicalError, canonical, from_canonical, to_canonical};
 pub use hash::{Hash, NotAHash};
+pub use key::{KeyAlgorithm, KeyRole, UnknownName};
 pub use serial::{BadSerial, Serial};
+pub use signature::SignatureAlgorithm;
 pub use time::{Timestamp, TimestampMillis};

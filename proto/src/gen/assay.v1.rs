@@ -695,8 +695,8 @@ pub struct StatusReply {
     /// Why not ready, a line a cause; empty when ready.
     #[prost(string, repeated, tag = "4")]
     pub causes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(message, repeated, tag = "5")]
-    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
+    #[prost(message, optional, tag = "5")]
+    pub hsm: ::core::option::Option<HsmStatus>,
     #[prost(uint64, tag = "6")]
     pub policy_number: u64,
     #[prost(string, tag = "7")]
@@ -775,9 +775,11 @@ pub struct RolloverStep {
     #[prost(string, tag = "2")]
     pub what: ::prost::alloc::string::String,
 }
+/// The HSM service as the signer sees it.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WorkerStatus {
+pub struct HsmStatus {
+    /// Its process id; 0 while there is no connection.
     #[prost(uint32, tag = "1")]
     pub pid: u32,
     #[prost(bool, tag = "2")]
@@ -786,15 +788,16 @@ pub struct WorkerStatus {
     pub token_label: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub token_serial: ::prost::alloc::string::String,
+    /// Connections that were lost since the signer started.
     #[prost(uint32, tag = "5")]
-    pub restarts: u32,
-    /// Operations since the worker started, counted by the worker itself, a role each.
+    pub reconnections: u32,
+    /// Operations since the service started, as it counts them, by role of the key.
     #[prost(btree_map = "string, uint64", tag = "6")]
     pub operations: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         u64,
     >,
-    /// CPU time since the worker started, seconds, user + system.
+    /// CPU time since the service started, seconds, user + system.
     #[prost(double, tag = "7")]
     pub cpu_seconds: f64,
 }

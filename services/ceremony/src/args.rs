@@ -9,6 +9,7 @@ use assay_policy::Dn;
 use clap::{Args, Parser, Subcommand};
 
 use super::approver::ApproverArgs;
+use super::hsm_toml::Users;
 use super::import::ImportArgs;
 use super::layout;
 use super::next::NextArgs;
@@ -102,6 +103,9 @@ pub(crate) struct CreateArgs {
     /// Approvals that a version of the policy needs, in addition to its author's; written to signer.toml
     #[arg(long, value_name = "NUMBER", default_value_t = layout::APPROVALS)]
     pub(super) approvals: usize,
+
+    #[command(flatten)]
+    pub(super) users: Users,
 }
 
 /// Where the keys go.

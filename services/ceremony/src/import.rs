@@ -11,6 +11,7 @@ use openssl::x509::X509;
 use super::certificate::Issuer;
 use super::certify::{self, CA_FILE};
 use super::generation::Generation;
+use super::hsm_toml::{self, Users};
 use super::keys::{self, find};
 use super::layout;
 use super::next::{Life, Made, SignerToml, SwitchArgs, lives};
@@ -39,6 +40,9 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = layout::APPROVALS)]
     approvals: usize,
 
+    #[command(flatten)]
+    users: Users,
+
     #[command(flatten, next_help_heading = "Of a next CA")]
     switch: SwitchArgs,
 }
@@ -57,12 +61,13 @@ pub(super) fn run(args: &ImportArgs, installation: &Installation, out: Output) -
                 .next("leave --switch-at and --overlap out"));
         }
         answer.complete(generation, installation, &mut transcript)?;
-        layout::write_settings(installation, &transcript, args.approvals)?;
+        layout::write_settings(installation, &transcript, args.approvals, &args.users)?;
         let lines = transcript.lines(generation)?;
         return out.one(&transcript, |_| lines);
     }
     let notes = answer.schedule(generation, &args.switch, installation, &mut transcript)?;
     answer.complete(generation, installation, &mut transcript)?;
+    hsm_toml::add(installation, transcript.ca(generation)?)?;
     Made::of(generation, &transcript, installation)?.print(&notes, out)
 }
 

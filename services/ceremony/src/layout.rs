@@ -2,9 +2,13 @@
 
 use assay_pkcs11::KeyRole;
 use assay_runtime::identity::{Identity, Role};
+use openssl::sha::sha256;
+use openssl::x509::X509;
 
 use super::certify::{CA_FILE, RA};
 use super::generation::Generation;
+use super::hsm_toml::{self, Users};
+use super::record::read_certificate;
 use super::transcript::{Ca, Transcript};
 use crate::transport::DEFAULT_NAME;
 use assay_console::failure::{OrFail, Outcome};
@@ -14,17 +18,28 @@ use assay_operator::installation::Installation;
 /// Approvals of a version in a fresh installation: four eyes besides the author's.
 pub(crate) const APPROVALS: usize = 2;
 
+/// Octets of the CA key's digest in the name of a log.
+const CA_DIGEST: usize = 8;
+
 /// Octets of the key for the challenges' hashes: that of HMAC-SHA-256.
 const CHALLENGE_KEY_OCTETS: usize = 32;
 
-/// Writes `signer.toml`, `frontend.toml` and `assay.toml`, but for those that exist.
+/// Writes `hsm.toml`, `signer.toml`, `frontend.toml` and `assay.toml`, but for those that exist.
 pub(crate) fn write_settings(
     installation: &Installation,
     transcript: &Transcript,
     approvals: usize,
+    users: &Users,
 ) -> Outcome {
     for (path, text) in [
-        (installation.signer_config(), signer(transcript, approvals)?),
+        (
+            installation.hsm_config(),
+            hsm_toml::first(installation, transcript, users)?,
+        ),
+        (
+            installation.signer_config(),
+            signer(installation, transcript, approvals, users)?,
+        ),
         (installation.frontend_config(), frontend()?),
         (installation.settings_file(), operator()?),
     ] {
@@ -48,13 +63,13 @@ pub(super) fn write_challenge_key(installation: &Installation) -> Outcome {
     files::create(&path, &key, files::SECRET)
 }
 
-fn signer(transcript: &Transcript, approvals: usize) -> Outcome<String> {
+fn signer(
+    installation: &Installation,
+    transcript: &Transcript,
+    approvals: usize,
+    users: &Users,
+) -> Outcome<String> {
     let ca = transcript.ca(Generation::FIRST)?;
-    let environment: Vec<_> = transcript
-        .environment
-        .iter()
-        .map(|(name, value)| format!("{name} = {}", quoted(value)))
-        .collect();
     let responder = ca.find_key(KeyRole::OcspSign);
     Ok(format!(
         "\
@@ -76,15 +91,8 @@ trust_anchors = \"transport/anchors-operators.pem\"
 # People by what they may do: operators run the service, approvers bring policy into force, auditors read and export.
 allow = [{operators}, {approvers}, {auditors}]
 
-[token]
-module = {module}
-environment = {{ {environment} }}
-
-# PKCS#11 URIs (RFC 7512), one key for each role.
-[keys]
-{keys}log-sign = {log_sign}
-probe = {probe}
-
+# The HSM service, which holds the PIN and the keys of these certificates.
+{hsm}
 [certificates]
 {certificates}
 [state]
@@ -94,6 +102,10 @@ challenge_key = \"secrets/challenge.key\"
 [ops]
 listen = \"127.0.0.1:7445\"
 {ocsp}
+# The log keeps this name for good; hsm.toml says the same.
+[audit]
+origin = {origin}
+
 # Approvals that a version of the policy needs, of people other than its author. Each person's lines, which
 # `assay-ceremony approver` prints, stand below; the signer does not start before there are enough.
 [policy]
@@ -103,34 +115,28 @@ approvals = {approvals}
         operators = identity(Role::Operator)?,
         approvers = identity(Role::Approver)?,
         auditors = identity(Role::Auditor)?,
-        module = quoted(&transcript.module),
-        environment = environment.join(", "),
-        keys = keys(ca)?,
-        log_sign = quoted(&ca.key(KeyRole::LogSign)?.uri),
-        probe = quoted(&ca.key(KeyRole::Probe)?.uri),
+        hsm = users.signer_table(),
         certificates = certificates(ca),
-        ocsp = responder.map_or_else(String::new, |key| {
-            ocsp(&key.uri, "certificates/ocsp.pem")
-        }),
+        ocsp = responder.map_or_else(String::new, |_| ocsp("certificates/ocsp.pem")),
+        origin = quoted(&origin(installation)?),
     ))
 }
 
-/// The keys of a CA and its RA, a line for each.
-pub(super) fn keys(ca: &Ca) -> Outcome<String> {
-    let mut lines = String::new();
-    for role in [
-        KeyRole::RaDecrypt,
-        KeyRole::RaSign,
-        KeyRole::RaSingle,
-        KeyRole::CaSign,
-    ] {
-        let key = match ca.find_key(role) {
-            None if role == KeyRole::RaSingle => continue,
-            _ => ca.key(role)?,
-        };
-        lines += &format!("{role} = {}\n", quoted(&key.uri));
-    }
-    Ok(lines)
+/// The name of the log: the signer's, and a digest of the key of its first CA.
+pub(super) fn origin(installation: &Installation) -> Outcome<String> {
+    let ca = read_certificate(&installation.path(Generation::FIRST.file(CA_FILE)))?;
+    origin_of(DEFAULT_NAME, &ca)
+}
+
+/// The same for a signer of this name.
+pub(super) fn origin_of(signer: &str, ca: &X509) -> Outcome<String> {
+    let spki = ca
+        .public_key()
+        .and_then(|key| key.public_key_to_der())
+        .or_fail("the log's name cannot be determined")?;
+    let digest = sha256(&spki);
+    let (digest, _) = digest.split_at(CA_DIGEST);
+    Ok(format!("assay/{signer}/{}", hex::encode(digest)))
 }
 
 /// The files of a CA and its RA, a line for each.
@@ -147,15 +153,13 @@ pub(super) fn certificates(ca: &Ca) -> String {
 }
 
 /// The table of the responder, with an empty line before it.
-pub(super) fn ocsp(key: &str, certificate: &str) -> String {
+pub(super) fn ocsp(certificate: &str) -> String {
     format!(
         "
 # OCSP, for profiles that name the frontend's /ocsp in `ocsp`. `assay-ceremony ocsp` renews the certificate.
 [ocsp]
-key = {}
 certificate = {}
 ",
-        quoted(key),
         quoted(certificate)
     )
 }

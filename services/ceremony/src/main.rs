@@ -6,6 +6,7 @@ mod certificate;
 mod certify;
 mod csr;
 mod generation;
+mod hsm_toml;
 mod import;
 mod keys;
 mod layout;

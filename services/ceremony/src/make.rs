@@ -51,9 +51,9 @@ pub(super) fn run(args: CreateArgs, installation: &Installation, out: Output) ->
     let made = make(&plan, installation)?;
     let mut lines = made.lines(Generation::FIRST)?;
     if made.ca(Generation::FIRST)?.state == State::Complete {
-        layout::write_settings(installation, &made, args.approvals)?;
+        layout::write_settings(installation, &made, args.approvals, &args.users)?;
         lines.push(
-            "next: `assay-ceremony transport` and `assay-ceremony approver`, then check signer.toml and frontend.toml"
+            "next: `assay-ceremony transport` and `assay-ceremony approver`, then check hsm.toml, signer.toml and frontend.toml"
                 .to_owned(),
         );
     } else {

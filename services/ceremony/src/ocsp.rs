@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::certificate::{self, Issuer, Kind, Template};
 use super::certify::{CA_FILE, sign};
 use super::generation::Generation;
+use super::hsm_toml;
 use super::keys::{self, Key};
 use super::layout;
 use super::next::{self, SignerToml};
@@ -30,8 +31,8 @@ pub(super) const FILE: &str = "ocsp.pem";
 ///
 /// Makes the key ocsp-sign in the token where the ceremony made none, and certificates/ocsp.pem over it, signed by the CA
 /// key. Run again, it renews the certificate over the same key: before the old one ends, of which the signer warns two
-/// weeks ahead. While a next CA waits or takes over, it does the same for that CA's responder. After that restart the
-/// signer; frontends answer from memory meanwhile.
+/// weeks ahead. While a next CA waits or takes over, it does the same for that CA's responder. It names them in hsm.toml. After that
+/// restart assay-hsm and the signer; frontends answer from memory meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct OcspArgs {
     /// The responder's key, where there is none yet: p256, p384, rsa2048, rsa3072 or rsa4096
@@ -97,7 +98,7 @@ impl Made {
             let new = all().filter(|made| made.new);
             report.extend(new.flat_map(|made| made.lines.lines()).map(str::to_owned));
         }
-        report.push("next: restart the signer".to_owned());
+        report.push("next: restart assay-hsm and the signer".to_owned());
         report
     }
 }
@@ -151,11 +152,12 @@ fn make(
         None => subject(generation)?,
     };
     certify(service, &ca, &issuer, &key, &subject, args.days, record)?;
+    hsm_toml::set_ocsp(record.installation, record.ca()?)?;
     let key = key.uri.to_string();
     Ok(Made {
         certificate: generation.file(FILE),
         not_after: record.not_after(FILE).unwrap_or_default(),
-        lines: lines(record, &key)?,
+        lines: lines(record)?,
         key,
         new: !configured,
         next: None,
@@ -163,14 +165,14 @@ fn make(
 }
 
 /// Those of the present CA or of the one that takes over.
-fn lines(record: &Record<'_>, key: &str) -> Outcome<String> {
+fn lines(record: &Record<'_>) -> Outcome<String> {
     let file = SignerToml::find(record.installation)?;
     let present = file.and_then(|file| file.present(record.transcript));
     let generation = record.generation;
     Ok(if present.unwrap_or(Generation::FIRST) == generation {
-        layout::ocsp(key, &generation.file(FILE))
+        layout::ocsp(&generation.file(FILE))
     } else {
-        next::ocsp_table(generation, &layout::quoted(key))
+        next::ocsp_table(generation)
     })
 }
 

@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Audit(audit::AuditCommand),
     Export(export::ExportArgs),
     Receipt(receipt::ReceiptArgs),
-    /// Readiness, workers and counts of the signer
+    /// Readiness, HSM service and counts of the signer
     Status(status::StatusArgs),
     /// Print a completion script for a shell
     Completions(generated::CompletionsArgs),

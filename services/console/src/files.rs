@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, OrFail, Outcome};
@@ -50,13 +50,32 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome {
         _ => Path::new("."),
     };
     let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+        .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(dir)
         .or_fail(what())?;
     file.write_all(content)
         .and_then(|()| file.as_file().sync_all())
         .or_fail(what())?;
     file.persist(path).or_fail(what())?;
+    Ok(())
+}
+
+/// Writes a file that exists, in one step, with the mode and the owner that it had. Of a link, the file that it leads to.
+///
+/// # Errors
+/// It does not exist, or cannot be written or given its owner.
+pub fn rewrite(path: &Path, content: &[u8]) -> Outcome {
+    let what = || format!("cannot write {}", path.display());
+    let file = fs::canonicalize(path).or_fail(what())?;
+    let before = fs::metadata(&file).or_fail(what())?;
+    replace(&file, content, before.permissions().mode())?;
+    let after = fs::metadata(&file).or_fail(what())?;
+    if (after.uid(), after.gid()) != (before.uid(), before.gid()) {
+        chown(&file, Some(before.uid()), Some(before.gid())).or_fail(format!(
+            "{} is written, and is not its owner's of before",
+            file.display()
+        ))?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_audit::{Event, Record};
-use assay_hsm::{HsmConfig, SignatureAlgorithm, StartError, Token};
+use assay_hsm::{SignatureAlgorithm, StartError, Token};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
@@ -126,13 +126,13 @@ impl Prepared {
         })
     }
 
-    /// Opens the token of each CA by `open`, and finishes what a former run left unfinished.
+    /// Opens the keys of each CA by `open`, and finishes what a former run left unfinished.
     ///
     /// # Errors
     /// Whatever makes the start unsafe.
     pub async fn start(
         self,
-        open: impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+        open: impl AsyncFn(&GenerationSettings) -> Result<Arc<dyn Token>, StartError>,
     ) -> Result<Issuance, StartFailure> {
         let Self {
             settings,
@@ -337,7 +337,7 @@ async fn start_cas(
     crl: CrlConfig,
     store: &Store,
     recorder: &Arc<Recorder>,
-    open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+    open: &impl AsyncFn(&GenerationSettings) -> Result<Arc<dyn Token>, StartError>,
 ) -> Result<Generations, StartFailure> {
     let now = recorder.now();
     let Some(rollover) = rollover else {

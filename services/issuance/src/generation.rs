@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use assay_hsm::{HsmConfig, StartError, Token, WorkerHealth};
+use assay_hsm::{Health, StartError, Token};
 use assay_policy::Profile;
 use assay_runtime::telemetry;
 use assay_scep::Algorithms;
@@ -48,30 +48,29 @@ impl Place {
 pub struct Generation {
     pub(crate) place: Place,
     pub(crate) ca: Arc<IssuingCa>,
-    /// Workers of its own, which hold its keys and no other CA's.
+    /// Its keys.
     pub(crate) token: Arc<dyn Token>,
     pub(crate) revocation: Revocation,
     pub(crate) ocsp: Option<Arc<Ocsp>>,
 }
 
 impl Generation {
-    /// Opens its token by `open`, which proves keys and certificates.
+    /// Opens its keys by `open`, which compares them with their certificates.
     ///
     /// # Errors
     /// Whatever makes its start unsafe.
     pub(crate) async fn start(
         settings: GenerationSettings,
         place: Place,
-        open: &impl AsyncFn(HsmConfig) -> Result<Arc<dyn Token>, StartError>,
+        open: &impl AsyncFn(&GenerationSettings) -> Result<Arc<dyn Token>, StartError>,
         crl: CrlConfig,
         ra: RaState,
         store: &Store,
         recorder: &Arc<Recorder>,
     ) -> Result<Self, StartFailure> {
-        let token = open(settings.hsm).await?;
+        let token = open(&settings).await?;
         let ca = Arc::new(IssuingCa::new(
             settings.certificates,
-            settings.ca_key_id,
             token.ca_signature_algorithm(),
             ra,
             recorder.now(),
@@ -111,9 +110,9 @@ impl Generation {
         self.ocsp.as_deref()
     }
 
-    /// How its workers are.
-    pub fn workers(&self) -> Vec<WorkerHealth> {
-        self.token.health().borrow().workers.clone()
+    /// How the token is.
+    pub fn health(&self) -> Health {
+        self.token.health().borrow().clone()
     }
 
     /// What `profile` takes of this CA at `now`, in the terms of the protocol.

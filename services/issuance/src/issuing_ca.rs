@@ -32,7 +32,7 @@ pub struct IssuingCa {
     /// SHA-256 of the CA certificate's SubjectPublicKeyInfo, hex: the CA of a transaction.
     pub(crate) id: String,
     pub(crate) issuer: Issuer,
-    /// CKA_ID of the CA key, hex.
+    /// Its subject key identifier, hex.
     pub(crate) key_id: String,
     /// The CA certificate as the lints read it, with what those above it constrain.
     pub(crate) lint_issuer: IssuerCertificate,
@@ -116,7 +116,6 @@ impl IssuingCa {
     /// `signature_algorithm` is what the CA key signs with. Of a CA that was taken over from, the RA may have ended.
     pub(crate) fn new(
         certificates: Certificates,
-        key_id: String,
         signature_algorithm: SignatureAlgorithm,
         ra: RaState,
         now: SystemTime,
@@ -173,7 +172,7 @@ impl IssuingCa {
             },
             ca_key,
             ca_digest: digest_of(signature_algorithm),
-            key_id,
+            key_id: hex::encode(key_identifier.0.as_bytes()),
             lint_issuer,
             ra_pair: Arc::new(Ra::pair(ra_enc, ra_sign)?),
             ra_single: ra_single.map(Ra::single).transpose()?.map(Arc::new),

@@ -40,8 +40,8 @@ pub fn describe() {
         "1 while the probe key can be found, used and verified."
     );
     metrics::describe_gauge!(
-        "assay_token_worker_restarts",
-        "Restarts of HSM workers since the signer started."
+        "assay_token_reconnections",
+        "Connections to the HSM service that were lost since the signer started."
     );
     metrics::describe_gauge!("assay_crl_age_seconds", "Since the latest CRL was signed.");
     metrics::describe_gauge!("assay_crl_left_seconds", "Until the latest CRL ends.");
@@ -218,9 +218,7 @@ pub(crate) fn token(of: Place, health: &Health, queue_depth: usize) {
     let ca = of.label();
     metrics::gauge!("assay_token_healthy", "ca" => ca).set(if health.ready { 1.0 } else { 0.0 });
     metrics::gauge!("assay_token_queue_depth", "ca" => ca).set(number(queue_depth as u64));
-    metrics::gauge!("assay_token_worker_restarts", "ca" => ca).set(number(
-        health.workers.iter().map(|worker| worker.restarts).sum(),
-    ));
+    metrics::gauge!("assay_token_reconnections", "ca" => ca).set(number(health.reconnections));
 }
 
 pub(crate) fn open_intents(count: u64) {

@@ -26,8 +26,8 @@ pub(crate) struct Ra {
 /// A profile wants an RA that is not there.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "profile `{profile}`: {quirk} needs a key that this signer has not: name keys.ra-single and certificates.ra_single \
-     in signer.toml (`assay-ceremony create --single-ra` makes them with a CA) and restart, or take {quirk} out of the profile",
+    "profile `{profile}`: {quirk} needs a key that this signer has not: name certificates.ra_single in signer.toml and ca.ra.single \
+     in hsm.toml (`assay-ceremony create --single-ra` makes both with a CA) and restart, or take {quirk} out of the profile",
     quirk = Quirk::SingleRa
 )]
 pub(crate) struct NoSingleRa {

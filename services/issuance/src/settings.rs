@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use assay_audit::note::VerifierKey;
-use assay_hsm::HsmConfig;
+use assay_hsm::CaCertificates;
 use assay_runtime::config::duration;
 use assay_types::Hash;
 use serde::Deserialize;
@@ -37,14 +37,24 @@ pub struct Settings {
 /// What one CA runs on.
 #[derive(Debug)]
 pub struct GenerationSettings {
-    /// Its workers.
-    pub hsm: HsmConfig,
-    /// CKA_ID of the CA key, hex.
-    pub ca_key_id: String,
     /// The CA, its RA and its issuers.
     pub certificates: Certificates,
     /// Its responder, where there is one.
     pub ocsp: Option<ResponderSettings>,
+}
+
+impl GenerationSettings {
+    /// The certificates of its keys, for the code that opens them.
+    pub fn hsm_certificates(&self) -> CaCertificates<'_> {
+        let ocsp = self.ocsp.as_ref();
+        CaCertificates {
+            ca: &self.certificates.ca,
+            ra_decrypt: &self.certificates.ra_enc,
+            ra_sign: &self.certificates.ra_sign,
+            ra_single: self.certificates.ra_single.as_deref(),
+            ocsp: ocsp.map(|ocsp| ocsp.certificate.as_slice()),
+        }
+    }
 }
 
 /// DER certificates that the signer serves and issues under.

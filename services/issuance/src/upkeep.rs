@@ -220,7 +220,7 @@ impl Upkeep {
             let cause = health
                 .cause
                 .clone()
-                .unwrap_or_else(|| "no worker serves".to_owned());
+                .unwrap_or_else(|| "the HSM service is away".to_owned());
             if !Arc::ptr_eq(generation, current) {
                 let ca = generation.place.label();
                 others = (!health.ready).then(|| format!("keys of the {ca} CA: {cause}"));
@@ -241,6 +241,9 @@ impl Upkeep {
             self.record(event).await;
         }
         self.readiness.warn("token", others);
+        let warnings = generations.first().health().warnings;
+        let warnings = (!warnings.is_empty()).then(|| warnings.join("; "));
+        self.readiness.warn("hsm", warnings);
     }
 
     fn look_at_policy(&self) {
@@ -287,7 +290,7 @@ impl Upkeep {
     }
 }
 
-/// Comes back when the health of one of the tokens' workers has changed.
+/// Comes back when the health of one of the tokens has changed.
 async fn any_changed(health: &mut [tokio::sync::watch::Receiver<assay_hsm::Health>]) {
     // A sender that is gone changes no more; the interval continues.
     match health {

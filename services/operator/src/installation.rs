@@ -57,6 +57,11 @@ impl Installation {
         self.path("assay.toml")
     }
 
+    /// `hsm.toml`, which the HSM service runs on.
+    pub fn hsm_config(&self) -> PathBuf {
+        self.path("hsm.toml")
+    }
+
     /// `signer.toml`.
     pub fn signer_config(&self) -> PathBuf {
         self.path("signer.toml")

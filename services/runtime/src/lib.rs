@@ -12,10 +12,11 @@
 
 pub mod accept;
 pub mod buckets;
-pub mod config;
 pub mod drain;
 pub mod identity;
 pub mod mtls;
 pub mod ops;
 pub mod ready;
 pub mod telemetry;
+
+pub use assay_config as config;

@@ -1,11 +1,10 @@
 //! `signer.toml` as it is written; [`crate::settings`] makes of it what the process runs on.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use assay_hsm::KeyUri;
+use assay_hsm::UserName;
 use assay_issuance::{CrlConfig, LimitsConfig, OcspSchedule};
 use assay_runtime::config::duration;
 use assay_runtime::identity::Identity;
@@ -19,8 +18,7 @@ use serde::{Deserialize, Deserializer, de};
 pub(crate) struct SignerConfig {
     pub(crate) enrolment: ListenerConfig,
     pub(crate) administration: ListenerConfig,
-    pub(crate) token: TokenConfig,
-    pub(crate) keys: KeysConfig,
+    pub(crate) hsm: HsmTable,
     pub(crate) certificates: CertificatesConfig,
     pub(crate) state: StateConfig,
     pub(crate) ops: OpsConfig,
@@ -52,48 +50,20 @@ pub(crate) struct ListenerConfig {
     pub(crate) allow: Vec<Identity>,
 }
 
+/// The HSM service, which holds the keys of the certificates below.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TokenConfig {
-    /// The PKCS#11 library.
-    pub(crate) module: PathBuf,
-    /// Sessions, each with a thread of its own, in every worker process. 1 to 64.
-    #[serde(default = "default_threads")]
-    pub(crate) threads: usize,
-    /// Worker processes; more than one only for libraries that run one operation at a time in a process.
-    #[serde(default = "default_workers")]
-    pub(crate) workers: usize,
-    /// A worker whose operation takes longer is killed and replaced.
-    #[serde(default = "default_deadline", with = "duration")]
-    pub(crate) operation_deadline: Duration,
-    /// How often the probe key is found, signed with and verified.
+pub(crate) struct HsmTable {
+    /// Its Unix socket.
+    pub(crate) socket: PathBuf,
+    /// The user, by name or number, that it runs as.
+    pub(crate) user: UserName,
+    /// How often it finds the probe key, signs with it and verifies.
     #[serde(default = "default_health_interval", with = "duration")]
     pub(crate) health_interval: Duration,
-    /// Operations that may wait for a session.
+    /// Operations that may wait for the service.
     #[serde(default = "default_queue")]
     pub(crate) queue: usize,
-    /// Environment variables for the workers alone, such as SOFTHSM2_CONF.
-    #[serde(default)]
-    pub(crate) environment: BTreeMap<String, String>,
-}
-
-/// A PKCS#11 URI (RFC 7512) for each key role.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct KeysConfig {
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) ra_decrypt: KeyUri,
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) ra_sign: KeyUri,
-    /// Needed only for profiles with the exception `single_ra`, and then with its certificate.
-    #[serde(default, deserialize_with = "optional_key_uri")]
-    pub(crate) ra_single: Option<KeyUri>,
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) ca_sign: KeyUri,
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) log_sign: KeyUri,
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) probe: KeyUri,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,7 +72,7 @@ pub(crate) struct CertificatesConfig {
     pub(crate) ca: PathBuf,
     pub(crate) ra_enc: PathBuf,
     pub(crate) ra_sign: PathBuf,
-    /// Of `keys.ra-single`.
+    /// Of the key for both uses; needed only for profiles with the exception `single_ra`.
     pub(crate) ra_single: Option<PathBuf>,
     /// The CA's own issuers up to the root, in order; may be empty.
     #[serde(default)]
@@ -146,9 +116,6 @@ pub(crate) struct ApproverConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OcspConfig {
-    /// PKCS#11 URI (RFC 7512) of the responder's key.
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) key: KeyUri,
     /// PEM: its certificate by the CA.
     pub(crate) certificate: PathBuf,
     /// From thisUpdate to nextUpdate.
@@ -181,7 +148,7 @@ impl OcspConfig {
     }
 }
 
-/// The CA that takes over, its RA, and when. It has keys of its own on the same token; log-sign and probe stay.
+/// The CA that takes over, its RA, and when. It has keys of its own in the same HSM service; the log's key stays.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RolloverConfig {
@@ -191,33 +158,15 @@ pub(crate) struct RolloverConfig {
     /// How long after it requests to the old RA are still answered, under the old CA.
     #[serde(default = "default_overlap", with = "duration")]
     pub(crate) overlap: Duration,
-    pub(crate) keys: NextKeysConfig,
     pub(crate) certificates: CertificatesConfig,
     /// Needed where the CA before has a responder.
     pub(crate) ocsp: Option<NextOcspConfig>,
-}
-
-/// A PKCS#11 URI (RFC 7512) for each key role of the next CA.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct NextKeysConfig {
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) ra_decrypt: KeyUri,
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) ra_sign: KeyUri,
-    #[serde(default, deserialize_with = "optional_key_uri")]
-    pub(crate) ra_single: Option<KeyUri>,
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) ca_sign: KeyUri,
 }
 
 /// The responder for what the next CA issues, on the schedule of `[ocsp]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NextOcspConfig {
-    /// PKCS#11 URI (RFC 7512) of its key.
-    #[serde(deserialize_with = "key_uri")]
-    pub(crate) key: KeyUri,
     /// PEM: its certificate by the next CA.
     pub(crate) certificate: PathBuf,
 }
@@ -250,18 +199,6 @@ impl Default for AuditConfig {
             witnesses: Vec::new(),
         }
     }
-}
-
-fn default_threads() -> usize {
-    4
-}
-
-fn default_workers() -> usize {
-    1
-}
-
-fn default_deadline() -> Duration {
-    Duration::from_secs(5)
 }
 
 fn default_health_interval() -> Duration {
@@ -303,14 +240,6 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
             "`{text}` is no time of RFC 3339 in UTC, such as 2027-01-15T02:00:00Z"
         ))
     })
-}
-
-fn key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<KeyUri, D::Error> {
-    KeyUri::parse(&String::deserialize(from)?).map_err(de::Error::custom)
-}
-
-fn optional_key_uri<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyUri>, D::Error> {
-    key_uri(from).map(Some)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The isolated signer of the inner tier: the only process that decides and the only one that owns token workers.
+//! The isolated signer of the inner tier: the only process that decides.
 //!
 //! [`Signer`] is the core, `assay_issuance`, with the services for frontends and people over it. [`run`] is the process
 //! around it, with its listeners; [`Settings`] is its configuration file.

@@ -10,10 +10,10 @@ use clap::Parser;
 /// Exit code for a configuration that cannot be used, or a start that was refused.
 const REFUSED: u8 = 2;
 
-/// The isolated signer: policy, state, audit log and the token's workers.
+/// The isolated signer: policy, state and audit log.
 ///
-/// It listens for frontends (Enrolment) and for operators (Administration), both over mutual TLS, and starts the worker
-/// processes that alone load the PKCS#11 library. It refuses to start on anything unsafe, in one line that says how to
+/// It listens for frontends (Enrolment) and for operators (Administration), both over mutual TLS, and reaches its
+/// keys through the HSM service (assay-hsm), which alone loads the PKCS#11 library. It refuses to start on anything unsafe, in one line that says how to
 /// fix it. SIGTERM or SIGINT drains and stops it.
 #[derive(Parser)]
 #[command(
@@ -38,9 +38,6 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = assay_hsm::run_worker_if_asked() {
-        return code;
-    }
     let arguments = Arguments::parse();
     let settings = match Settings::load(&arguments.config) {
         Ok(settings) => settings,

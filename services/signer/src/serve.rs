@@ -1,11 +1,13 @@
-//! The process of the signer: its state file, its workers, its listeners, until it is told to stop.
+//! The process of the signer: its state file, the HSM service, its listeners, until it is asked to stop.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_hsm::{Hsm, HsmConfig, Token};
-use assay_issuance::{Environment, OpenSslRandom, Prepared, StartFailure, SystemClock};
+use assay_hsm::{Hsm, Token};
+use assay_issuance::{
+    Environment, GenerationSettings, OpenSslRandom, Prepared, StartFailure, SystemClock,
+};
 use assay_proto::v1::administration_server::AdministrationServer;
 use assay_proto::v1::enrolment_server::EnrolmentServer;
 use assay_runtime::drain::{Drained, Shutdown};
@@ -74,15 +76,17 @@ async fn start(
         random: Arc::new(OpenSslRandom),
         shutdown: shutdown.clone(),
     };
+    let origin = settings.issuance.audit_log.origin.clone();
     let prepared = Prepared::new(settings.issuance, environment, without_policy).await?;
     let enrolment = bind(&settings.enrolment).await?;
     let administration = bind(&settings.administration).await?;
     let ops = Ops::bind(&settings.ops).await?;
+    let hsm = Hsm::connect(settings.hsm).await?;
+    hsm.set_observer(Arc::new(metrics::token_operation));
+    check_origin(&hsm, &origin)?;
     let issuance = prepared
-        .start(async |config: HsmConfig| {
-            let hsm = Hsm::start(config).await?;
-            hsm.set_observer(Arc::new(metrics::token_operation));
-            Ok(Arc::new(hsm) as Arc<dyn Token>)
+        .start(async |ca: &GenerationSettings| {
+            Ok(Arc::new(hsm.ca(&ca.hsm_certificates())?) as Arc<dyn Token>)
         })
         .await?;
     let signer = Signer::new(issuance);
@@ -98,6 +102,18 @@ async fn start(
     }
     tracing::info!(?ready, "serving");
     Ok(signer)
+}
+
+/// The log has one name on both sides.
+fn check_origin(hsm: &Hsm, ours: &str) -> Result<(), StartFailure> {
+    match &hsm.welcome().log {
+        Some(log) if log.origin != ours => Err(format!(
+            "audit.origin is `{ours}` and the HSM service signs for the log `{}`: write one name into signer.toml and hsm.toml",
+            log.origin
+        )
+        .into()),
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_hsm::KeyConfig;
+use assay_hsm::HsmConfig;
 use assay_issuance::{CrlConfig, GenerationSettings, LimitsConfig, ResponderSettings, Terms};
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::identity::Role;
@@ -18,10 +18,10 @@ use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
 
 use self::approvers::read_approvers;
-use self::generation::{Keys, check_single_ra, ocsp_key, read_certificate, read_certificates};
+use self::generation::{read_certificate, read_certificates};
 use self::log::read_log;
 use self::rollover::{First, read_rollover};
-use crate::config::{ListenerConfig, OcspConfig, SignerConfig, TokenConfig};
+use crate::config::{HsmTable, ListenerConfig, OcspConfig, SignerConfig};
 
 /// Whole seconds count in a CRL; below this a list would be old before it is fetched.
 const MIN_CRL_VALIDITY: Duration = Duration::from_secs(10);
@@ -42,6 +42,8 @@ const LEAST_REFUSAL_TICK_MS: u128 = if cfg!(debug_assertions) { 0 } else { 5 };
 pub struct Settings {
     pub(crate) enrolment: Listener,
     pub(crate) administration: Listener,
+    /// How the HSM service is reached.
+    pub hsm: HsmConfig,
     /// What the core runs on.
     pub issuance: assay_issuance::Settings,
     pub(crate) state: PathBuf,
@@ -70,26 +72,18 @@ impl Settings {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let document = Document::read(file)?;
         let config: SignerConfig = document.parse()?;
-        check_ranges(&document, &config.token, &config.limits)?;
+        check_ranges(&document, &config.hsm, &config.limits)?;
         check_schedule(&document, &config.crl)?;
-        let ra_single = config.keys.ra_single.as_ref();
-        check_single_ra(&document, "", ra_single, &config.certificates)?;
+        let hsm_user = config.hsm.user.find();
+        let hsm_user = hsm_user.map_err(|error| document.error("hsm.user", error))?;
         let certificates = read_certificates(&document, "certificates", &config.certificates)?;
-        let probe = config.keys.probe.clone();
-        let mut keys = Keys::from(config.keys);
         let ocsp = config
             .ocsp
             .map(|ocsp| responder(&document, ocsp))
             .transpose()?;
-        let (ocsp_key, ocsp) = ocsp.unzip();
-        keys.ocsp = ocsp_key;
         let enrolment = listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?;
         let audit_log = read_log(&document, &config.audit, &enrolment.files, &certificates.ca)?;
         let shared = First {
-            token: &config.token,
-            probe,
-            log: &config.log,
-            audit_log: &audit_log,
             certificates: &certificates,
             ocsp: ocsp.as_ref(),
         };
@@ -107,6 +101,13 @@ impl Settings {
         Ok(Self {
             enrolment,
             administration,
+            hsm: HsmConfig {
+                socket: document.folder().join(&config.hsm.socket),
+                user: hsm_user,
+                queue: config.hsm.queue,
+                health_interval: config.hsm.health_interval,
+                program: "assay-signer".to_owned(),
+            },
             issuance: assay_issuance::Settings {
                 terms: Terms::new(
                     approvers,
@@ -114,18 +115,7 @@ impl Settings {
                     rollover.as_ref(),
                     &config.limits,
                 ),
-                first: GenerationSettings {
-                    ca_key_id: hex::encode(keys.ca_sign.id()),
-                    hsm: keys.hsm(
-                        &document,
-                        &config.token,
-                        &certificates,
-                        &config.log,
-                        &audit_log,
-                    ),
-                    certificates,
-                    ocsp,
-                },
+                first: GenerationSettings { certificates, ocsp },
                 rollover,
                 challenge_key: document.folder().join(config.state.challenge_key),
                 crl: config.crl,
@@ -143,24 +133,15 @@ impl Settings {
 
 fn check_ranges(
     document: &Document,
-    token: &TokenConfig,
+    hsm: &HsmTable,
     limits: &LimitsConfig,
 ) -> Result<(), ConfigError> {
     let ms = Duration::as_millis;
     for (key, value, least, most, unit) in [
-        ("token.threads", token.threads as u128, 1, 64, ""),
-        ("token.workers", token.workers as u128, 1, 16, ""),
-        ("token.queue", token.queue as u128, 1, 65_536, ""),
+        ("hsm.queue", hsm.queue as u128, 1, 65_536, ""),
         (
-            "token.operation_deadline",
-            ms(&token.operation_deadline),
-            50,
-            120_000,
-            " ms",
-        ),
-        (
-            "token.health_interval",
-            ms(&token.health_interval),
+            "hsm.health_interval",
+            ms(&hsm.health_interval),
             50,
             60_000,
             " ms",
@@ -236,11 +217,8 @@ fn check_schedule(document: &Document, crl: &CrlConfig) -> Result<(), ConfigErro
     Ok(())
 }
 
-/// Key and schedule of the responder, once they are found to make sense.
-fn responder(
-    document: &Document,
-    ocsp: OcspConfig,
-) -> Result<(KeyConfig, ResponderSettings), ConfigError> {
+/// Certificate and schedule of the responder, once they are found to make sense.
+fn responder(document: &Document, ocsp: OcspConfig) -> Result<ResponderSettings, ConfigError> {
     if !(MIN_OCSP_VALIDITY..=MAX_OCSP_VALIDITY).contains(&ocsp.validity) {
         return Err(document.error("ocsp.validity", "a response is valid for 10s to 31d"));
     }
@@ -259,12 +237,10 @@ fn responder(
     }
     let schedule = ocsp.schedule();
     let certificate = read_certificate(document, "ocsp.certificate", &ocsp.certificate)?;
-    let key = ocsp_key(ocsp.key, &certificate);
-    let settings = ResponderSettings {
+    Ok(ResponderSettings {
         certificate,
         schedule,
-    };
-    Ok((key, settings))
+    })
 }
 
 fn listener(

@@ -1,6 +1,7 @@
 //! The demands that the signer makes on its policy when it starts.
 
 use anyhow::{Context, Result};
+use assay_tests::hsm;
 use assay_tests::installation::{Installation, binary, set};
 use assay_tests::tiers::Tiers;
 use assay_tests::tool;
@@ -144,6 +145,7 @@ async fn changed_settings_come_into_use_with_a_version_that_approves_them() -> R
         set(&config, &[listener, "listen"], "127.0.0.1:0")?;
     }
     start_refused(&installation).await?;
+    let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
     let mut command = Command::new(binary("assay-signer")?);
     command.arg("--config").arg(&config).arg("--without-policy");
     let scratch = installation.scratch();
@@ -168,6 +170,7 @@ async fn changed_settings_come_into_use_with_a_version_that_approves_them() -> R
     installation.activate(&proposal).await?.succeeded()?;
     assert_eq!(number(&installation).await?, 2);
     signer.stop().await?;
+    hsm.stop();
     let _tiers = Tiers::start(&installation).await?;
     assert_eq!(number(&installation).await?, 2);
     Ok(())

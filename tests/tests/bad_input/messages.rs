@@ -1,7 +1,5 @@
 //! The tables of `tests/python/pki_message/cases.py`, sent to a real installation one by one.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, ensure};
 use assay_scep::client::CertRep;
 use assay_scep::{Limits, Nonce, PkiStatus};
@@ -58,14 +56,10 @@ impl Operations {
         })
     }
 
-    /// As the workers themselves count; the signer asks them now and then.
-    async fn of_workers(operator: &mut Operator) -> Result<Self> {
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for worker in operator.status().await?.workers {
-            for (role, count) in worker.operations {
-                *counts.entry(role).or_default() += count;
-            }
-        }
+    /// As the HSM service counts; the signer asks it now and then.
+    async fn of_service(operator: &mut Operator) -> Result<Self> {
+        let hsm = operator.status().await?.hsm;
+        let counts = hsm.map(|hsm| hsm.operations).unwrap_or_default();
         let of = |role| counts.get(role).copied().unwrap_or_default() as f64;
         Ok(Self {
             decryptions: of("ra-decrypt"),
@@ -152,10 +146,14 @@ async fn every_case_of(group: &str) -> Result<()> {
 
     let counted = Operations::so_far(metrics).await?;
     let mut operator = Operator::connect(&installation.ready().dir).await?;
-    wait::until("the workers count the same", wait::REACTION, async || {
-        let of_workers = Operations::of_workers(&mut operator).await?;
-        Ok((of_workers == counted).then_some(()))
-    })
+    wait::until(
+        "the HSM service counts the same",
+        wait::REACTION,
+        async || {
+            let of_service = Operations::of_service(&mut operator).await?;
+            Ok((of_service == counted).then_some(()))
+        },
+    )
     .await
     .with_context(|| format!("{counted:?}"))
 }

@@ -28,29 +28,23 @@ const UNAUTHORIZED: &[u8] = &[0x30, 3, 0x0a, 1, 6];
 /// Roles whose operations come with time, whatever anybody asks: health, and the head of the log.
 const OF_TIME: [&str; 2] = ["probe", "log-sign"];
 
-/// Operations by role as the workers themselves count them, but for the health probe's, and their CPU seconds.
+/// Operations by role as the HSM service counts them, but for those that come with time, and its CPU seconds.
 async fn token(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
     let mut operator = Operator::connect(&scene.installation.ready().dir).await?;
-    let mut counts = BTreeMap::new();
-    let mut cpu = 0.0;
-    for worker in operator.status().await?.workers {
-        cpu += worker.cpu_seconds;
-        for (role, count) in worker.operations {
-            if !OF_TIME.contains(&role.as_str()) {
-                *counts.entry(role).or_default() += count;
-            }
-        }
-    }
-    Ok((counts, cpu))
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let hsm = operator.status().await?.hsm.context("no HSM service")?;
+    counts.extend(hsm.operations);
+    counts.retain(|role, _| !OF_TIME.contains(&role.as_str()));
+    Ok((counts, hsm.cpu_seconds))
 }
 
-/// The worker tells its counts with each probe: waits until it has told of all responses that the signer has signed.
+/// The service reports its counts with each probe: waits until it has reported all responses that the signer has signed.
 pub(crate) async fn counted(scene: &Scene) -> Result<(BTreeMap<String, u64>, f64)> {
-    wait::until("the worker's counts", wait::REACTION, async || {
+    wait::until("the service's counts", wait::REACTION, async || {
         let signed = scene.signer().await?.sum("assay_ocsp_signed_total", &[]);
         let (counts, cpu) = token(scene).await?;
-        let of_the_worker = counts.get("ocsp-sign").copied().unwrap_or_default();
-        Ok((of_the_worker as f64 >= HASHES * signed).then_some((counts, cpu)))
+        let of_the_service = counts.get("ocsp-sign").copied().unwrap_or_default();
+        Ok((of_the_service as f64 >= HASHES * signed).then_some((counts, cpu)))
     })
     .await
 }

@@ -99,7 +99,7 @@ fn records(scene: &Scene) -> Result<Vec<Record>> {
     rows.map(|row| Record::parse(&row?)).collect()
 }
 
-/// What the workers of the signer's last run counted, and how many signatures its records tell of.
+/// What the HSM service counted in the signer's last run, and how many signatures its records explain.
 fn of_the_last_run(scene: &Scene) -> Result<(u64, u64)> {
     let records = records(scene)?;
     let boot = records.last().context("no record")?.text("boot_id");
@@ -110,7 +110,7 @@ fn of_the_last_run(scene: &Scene) -> Result<(u64, u64)> {
     for record in of_the_run {
         match record.kind() {
             "request.issued" | "crl.issued" => explained += 1,
-            "worker.counted" if record.is("last") => {
+            "hsm.counted" if record.is("last") => {
                 counted += record.number("ca_signatures").context("no count")?;
             }
             _ => {}

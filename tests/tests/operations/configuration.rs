@@ -10,21 +10,26 @@ use crate::refuses_to_start;
 async fn a_wrong_key_of_a_configuration_is_told_by_file_line_and_key() -> Result<()> {
     let mut installation = Installation::start().await?;
     installation.stop().await?;
-    for service in ["signer", "frontend"] {
+    for (service, key) in [
+        ("hsm", "peer"),
+        ("signer", "listen"),
+        ("frontend", "listen"),
+    ] {
         let file = installation.path(format!("{service}.toml"));
         let right = std::fs::read_to_string(&file)?;
-        let wrong = right.replacen("\nlisten", "\nlisten-to", 1);
+        let misspelt = format!("{key}-to");
+        let wrong = right.replacen(&format!("\n{key}"), &format!("\n{misspelt}"), 1);
         std::fs::write(&file, &wrong)?;
         let line = 1 + wrong
             .lines()
-            .position(|line| line.starts_with("listen-to"))
-            .context("no listen")?;
+            .position(|line| line.starts_with(&misspelt))
+            .context("no such key")?;
         let printed = refuses_to_start(&installation, service).await?;
         assert!(
             printed.contains(&format!("{service}.toml:{line}")),
             "line {line}: {printed}"
         );
-        assert!(printed.contains("listen-to"), "{printed}");
+        assert!(printed.contains(&misspelt), "{printed}");
         std::fs::write(&file, &right)?;
     }
     Ok(())
@@ -34,7 +39,7 @@ async fn a_wrong_key_of_a_configuration_is_told_by_file_line_and_key() -> Result
 async fn a_pin_in_a_key_uri_is_refused_by_file_line_and_key_and_not_repeated() -> Result<()> {
     let mut installation = Installation::start().await?;
     installation.stop().await?;
-    let file = installation.path("signer.toml");
+    let file = installation.path("hsm.toml");
     let right = std::fs::read_to_string(&file)?;
     let wrong = right.replacen("?pin-source=file:", "?pin-value=31337&pin-source=file:", 1);
     let line = 1 + wrong
@@ -42,9 +47,9 @@ async fn a_pin_in_a_key_uri_is_refused_by_file_line_and_key_and_not_repeated() -
         .position(|line| line.contains("31337"))
         .context("no URI")?;
     std::fs::write(&file, wrong)?;
-    let printed = refuses_to_start(&installation, "signer").await?;
+    let printed = refuses_to_start(&installation, "hsm").await?;
     assert!(
-        printed.contains(&format!("signer.toml:{line}")),
+        printed.contains(&format!("hsm.toml:{line}")),
         "line {line}: {printed}"
     );
     assert!(printed.contains("pin-value"), "{printed}");

@@ -35,7 +35,7 @@ async fn a_stopped_demo_leaves_no_process_and_keeps_its_directory() -> Result<()
     let mut installation = Installation::start().await?;
     let pids = installation.ready().pids.clone();
     installation.stop().await?;
-    for pid in pids.workers.into_iter().chain([pids.frontend, pids.signer]) {
+    for pid in [pids.hsm, pids.frontend, pids.signer] {
         let pid = pid_of(pid)?;
         wait::until(
             "every process of the demo ends",

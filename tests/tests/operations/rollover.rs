@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use assay_runtime::ready::Ready;
+use assay_tests::hsm;
 use assay_tests::installation::{Installation, binary, set};
 use assay_tests::process::Service;
 use serde_json::Value;
@@ -33,6 +34,7 @@ async fn the_next_ca_goes_on_alone_with_the_log_of_the_one_before() -> Result<()
     for listener in ["enrolment", "administration", "ops"] {
         set(&config, &[listener, "listen"], "127.0.0.1:0")?;
     }
+    let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
     let mut command = Command::new(binary("assay-signer")?);
     command.arg("--config").arg(&config).arg("--without-policy");
     let scratch = installation.scratch();
@@ -46,5 +48,6 @@ async fn the_next_ca_goes_on_alone_with_the_log_of_the_one_before() -> Result<()
     )?;
     assert_eq!(origin(&installation).await?, before);
     signer.stop().await?;
+    hsm.stop();
     Ok(())
 }

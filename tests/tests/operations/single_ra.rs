@@ -1,6 +1,7 @@
 //! A profile with the exception `single_ra` and its key: neither without the other, and never unnoticed.
 
 use anyhow::{Context, Result};
+use assay_tests::hsm;
 use assay_tests::installation::Installation;
 
 use crate::refuses_to_start;
@@ -18,7 +19,7 @@ async fn a_profile_that_wants_the_key_is_not_put_in_force_without_it() -> Result
         .context(said.clone())?;
     for part in [
         "profile `single`",
-        "keys.ra-single",
+        "certificates.ra_single",
         "assay-ceremony create --single-ra",
     ] {
         assert!(told.contains(part), "{part}: {said}");
@@ -34,18 +35,24 @@ async fn a_signer_without_the_key_does_not_start_under_a_profile_that_wants_it()
     let mut installation = Installation::start_with(&["--single-ra"]).await?;
     installation.add_profile("single", "devices", QUIRK).await?;
     installation.stop().await?;
-    let file = installation.path("signer.toml");
-    let whole = std::fs::read_to_string(&file)?;
-    for (taken, told) in [
-        (&["ra_single"][..], "keys.ra-single"),
-        (&["ra-single"], "certificates.ra_single"),
-        (&["ra-single", "ra_single"], "profile `single`"),
+    let without = |file: &str, key: &str| -> Result<()> {
+        let file = installation.path(file);
+        let whole = std::fs::read_to_string(&file)?;
+        let rest: Vec<&str> = whole
+            .lines()
+            .filter(|line| !line.starts_with(key))
+            .collect();
+        Ok(std::fs::write(&file, rest.join("\n"))?)
+    };
+    for (file, key, told) in [
+        ("hsm.toml", "single", "none for ra-single"),
+        ("signer.toml", "ra_single", "profile `single`"),
     ] {
-        let taken = |line: &&str| !taken.iter().any(|key| line.starts_with(key));
-        let rest: Vec<&str> = whole.lines().filter(taken).collect();
-        std::fs::write(&file, rest.join("\n"))?;
+        without(file, key)?;
+        let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
         let printed = refuses_to_start(&installation, "signer").await?;
         assert!(printed.contains(told), "{told}: {printed}");
+        hsm.stop();
     }
     Ok(())
 }

@@ -31,8 +31,8 @@ async fn logs_metrics_and_audit_records_are_the_same_for_every_cause() -> Result
     let limits = [("refusal_rate", NO_BUDGET.into())];
     let mut installation = with_limits(&limits).await?;
     installation.stop().await?;
-    // The workers log with the signer's filter.
     let filter = "info,assay_issuance=debug,assay_signer=debug,assay_hsm=debug";
+    set(&installation.path("hsm.toml"), &["log_filter"], filter)?;
     set(
         &installation.path("signer.toml"),
         &["log", "filter"],
@@ -110,7 +110,7 @@ async fn assert_same_lines(installation: &Installation) -> Result<()> {
     Ok(())
 }
 
-/// The frontend's, the signer's, and the worker's for each of its two operations.
+/// The frontend's, the signer's, and the HSM service's for each of its two operations.
 const LINES: usize = 4;
 
 #[derive(Default)]
@@ -126,7 +126,7 @@ fn lines_by_request(log: &str) -> BTreeMap<String, Logged> {
         let Ok(mut line) = serde_json::from_str::<Map<String, Value>>(line.trim()) else {
             continue;
         };
-        // The worker's lines have theirs apart.
+        // The HSM service's lines have theirs apart.
         if let Some(Value::Object(fields)) = line.remove("fields") {
             line.extend(fields);
         }

@@ -83,11 +83,9 @@ async fn our_client_enrols_and_who_needed_the_key_is_counted_and_known_by_name()
     let operations = "assay_token_operation_seconds_count";
     assert_eq!(metrics.sum(operations, &used), 2.0);
     let mut operator = Operator::connect(&ready.dir).await?;
-    wait::until("the worker's own count", wait::REACTION, async || {
-        let workers = operator.status().await?.workers;
-        let counted =
-            |worker: &assay_proto::v1::WorkerStatus| worker.operations.get("ra-single") == Some(&2);
-        Ok(workers.iter().any(counted).then_some(()))
+    wait::until("the HSM service's own count", wait::REACTION, async || {
+        let hsm = operator.status().await?.hsm.unwrap_or_default();
+        Ok((hsm.operations.get("ra-single") == Some(&2)).then_some(()))
     })
     .await?;
     let records = operator.audit(0).await?;

@@ -13,7 +13,7 @@ pub(super) use crate::process::cpu_seconds as seconds;
 pub(super) struct Cpu {
     pub(super) frontend: f64,
     pub(super) signer: f64,
-    pub(super) workers: f64,
+    pub(super) hsm: f64,
 }
 
 /// Who they are.
@@ -21,7 +21,7 @@ pub(super) struct Cpu {
 pub(super) struct Pids {
     frontend: u32,
     signer: u32,
-    pub(super) workers: Vec<u32>,
+    pub(super) hsm: u32,
 }
 
 impl Pids {
@@ -38,20 +38,15 @@ impl Pids {
         Ok(Self {
             frontend: service("frontend", installation.frontend_config())?,
             signer: service("signer", installation.signer_config())?,
-            workers: status.workers.iter().map(|worker| worker.pid).collect(),
+            hsm: status.hsm.as_ref().map_or(0, |hsm| hsm.pid),
         })
     }
 
     pub(super) fn read(&self) -> Outcome<Cpu> {
-        let workers = self
-            .workers
-            .iter()
-            .map(|pid| seconds(*pid))
-            .sum::<Outcome<f64>>()?;
         Ok(Cpu {
             frontend: seconds(self.frontend)?,
             signer: seconds(self.signer)?,
-            workers,
+            hsm: seconds(self.hsm)?,
         })
     }
 }
@@ -61,11 +56,11 @@ impl Cpu {
         Self {
             frontend: self.frontend - before.frontend,
             signer: self.signer - before.signer,
-            workers: self.workers - before.workers,
+            hsm: self.hsm - before.hsm,
         }
     }
 
     pub(super) fn total(self) -> f64 {
-        self.frontend + self.signer + self.workers
+        self.frontend + self.signer + self.hsm
     }
 }

@@ -10,6 +10,7 @@ mod other;
 mod refusals;
 mod report;
 mod server;
+mod service;
 mod settings;
 mod token;
 
@@ -60,7 +61,7 @@ impl At {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The private-key operations of an enrolment alone, through worker processes of our own
+    /// The private-key operations of an enrolment alone, through an HSM service of our own
     Token(token::TokenBench),
     /// Enrolments with distinct keys and names against the running instance, beside the token's own cost
     Enrol(enrol::EnrolBench),
@@ -79,10 +80,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // The benchmark of the token starts this executable again as an HSM worker.
-    if let Some(code) = assay_hsm::run_worker_if_asked() {
-        return code;
-    }
     program::run("assay-bench", Box::pin(dispatch(Cli::parse())))
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Report {
 struct CpuReport {
     frontend: f64,
     signer: f64,
-    workers: f64,
+    hsm: f64,
     total: f64,
 }
 
@@ -109,7 +109,7 @@ impl Report {
             cpu_ms_per_enrolment: CpuReport {
                 frontend: per_enrolment(cpu.frontend),
                 signer: per_enrolment(cpu.signer),
-                workers: per_enrolment(cpu.workers),
+                hsm: per_enrolment(cpu.hsm),
                 total,
             },
             cpu_ratio: total / token.cpu_ms_per_enrolment,
@@ -122,8 +122,8 @@ impl Report {
         let mut lines = self.rate.lines();
         lines.extend([
             format!(
-                "CPU           {:.3} ms an enrolment: frontend {:.3}, signer {:.3}, workers {:.3}",
-                cpu.total, cpu.frontend, cpu.signer, cpu.workers
+                "CPU           {:.3} ms an enrolment: frontend {:.3}, signer {:.3}, HSM service {:.3}",
+                cpu.total, cpu.frontend, cpu.signer, cpu.hsm
             ),
             String::new(),
             "the token alone, in the same run:".to_owned(),

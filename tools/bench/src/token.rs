@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use assay_hsm::{Digest, Hsm, KeyTransport, RaKeys};
+use assay_hsm::{CaKeys, Digest, KeyTransport, RaKeys, Token};
 use clap::Args;
 use der::{Decode, Encode};
 use openssl::encrypt::Encrypter;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::cpu;
+use super::service::Service;
 use super::settings::Signer;
 use crate::At;
 use crate::failure::{Failure, OrFail, Outcome};
@@ -34,7 +35,7 @@ pub(crate) struct TokenBench {
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) enrolments: u64,
 
-    /// Sessions of the worker [default: as in signer.toml, else 4]
+    /// Sessions of the HSM service [default: as in hsm.toml]
     #[arg(long)]
     pub(super) threads: Option<usize>,
 }
@@ -46,7 +47,7 @@ pub(crate) struct TokenReport {
     threads: usize,
     seconds: f64,
     enrolments_per_second: f64,
-    /// CPU milliseconds of the worker, user and system, for the three operations.
+    /// CPU milliseconds of the HSM service, user and system, for the three operations.
     pub(super) cpu_ms_per_enrolment: f64,
     token_label: String,
 }
@@ -60,15 +61,13 @@ struct Material {
 
 pub(super) async fn run(args: &TokenBench, installation: &Installation) -> Outcome<TokenReport> {
     let queue = 3 * IN_FLIGHT * args.threads.unwrap_or(64);
-    let signer = Signer::read(installation, args.threads, queue)?;
-    let threads = signer.hsm.threads;
+    let signer = Signer::read(installation)?;
     let material = Arc::new(Material::new(&signer)?);
-    let hsm = Hsm::start(signer.hsm)
-        .await
-        .or_fail("the token cannot be used")?;
-    let measured = enrolments(&hsm, threads, args.enrolments, material).await;
-    let token_label = hsm.token_label();
-    hsm.shutdown().await;
+    let service = Service::start(installation, &signer, args.threads, queue).await?;
+    let threads = service.threads;
+    let measured = measure(&service, &material, args.enrolments).await;
+    let token_label = service.keys.token_label();
+    service.stop().await;
     let (seconds, cpu_seconds) = measured?;
     #[allow(clippy::cast_precision_loss, reason = "at most a million")]
     let enrolments = args.enrolments as f64;
@@ -82,72 +81,41 @@ pub(super) async fn run(args: &TokenBench, installation: &Installation) -> Outco
     })
 }
 
-/// Has the token work `count` times by `operation`, which gets the number of each. Returns wall-clock and CPU seconds.
-pub(super) async fn measure<F: Future<Output = Outcome> + Send>(
-    hsm: &Hsm,
-    sessions: usize,
-    what: &str,
-    count: u64,
-    operation: impl Fn(Hsm, u64) -> F + Clone + Send + 'static,
+/// Wall-clock and CPU seconds.
+async fn measure(
+    service: &Service,
+    material: &Arc<Material>,
+    enrolments: u64,
 ) -> Outcome<(f64, f64)> {
-    let worker = hsm
-        .health()
-        .borrow()
-        .workers
-        .iter()
-        .find_map(|worker| worker.pid)
-        .ok_or_else(|| Failure::failed("the token has no worker"))?;
-    let before = cpu::seconds(worker)?;
+    let keys = &service.keys;
+    // The first operations find handles and fill caches.
+    one(keys, material).await?;
+    let before = cpu::seconds(service.pid)?;
     let start = Instant::now();
-    let progress = Arc::new(Progress::new(what, count));
+    let progress = Arc::new(Progress::new("token operations of enrolments", enrolments));
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
-    for _ in 0..sessions * IN_FLIGHT {
-        let (hsm, operation) = (hsm.clone(), operation.clone());
+    for _ in 0..service.threads * IN_FLIGHT {
+        let (keys, material) = (keys.clone(), Arc::clone(material));
         let (next, progress) = (Arc::clone(&next), Arc::clone(&progress));
         tasks.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
-                    return Ok::<_, Failure>(());
-                }
-                operation(hsm.clone(), number).await?;
+            while next.fetch_add(1, Ordering::Relaxed) < enrolments {
+                one(&keys, &material).await?;
                 progress.add(1);
             }
+            Ok::<_, Failure>(())
         });
     }
     while let Some(ended) = tasks.join_next().await {
         ended.or_fail("a part of the benchmark broke off")??;
     }
     let seconds = start.elapsed().as_secs_f64();
-    Ok((seconds, cpu::seconds(worker)? - before))
+    Ok((seconds, cpu::seconds(service.pid)? - before))
 }
 
-/// The operations of enrolments; the first ones, which find handles and fill caches, are not measured.
-async fn enrolments(
-    hsm: &Hsm,
-    threads: usize,
-    count: u64,
-    material: Arc<Material>,
-) -> Outcome<(f64, f64)> {
-    one(hsm, &material).await?;
-    let operation = move |hsm: Hsm, _| {
-        let material = Arc::clone(&material);
-        async move { one(&hsm, &material).await }
-    };
-    measure(
-        hsm,
-        threads,
-        "token operations of enrolments",
-        count,
-        operation,
-    )
-    .await
-}
-
-async fn one(hsm: &Hsm, material: &Material) -> Outcome {
+async fn one(keys: &CaKeys, material: &Material) -> Outcome {
     let what = "the token refused an operation";
-    hsm.decrypt(
+    keys.decrypt(
         "bench",
         RaKeys::Pair,
         KeyTransport::Pkcs1v15,
@@ -156,8 +124,10 @@ async fn one(hsm: &Hsm, material: &Material) -> Outcome {
     .await
     .or_fail(what)?
     .or_fail(what)?;
-    hsm.sign_tbs("bench", &material.tbs).await.or_fail(what)?;
-    hsm.sign_reply(
+    keys.sign_certificate("bench", &material.tbs)
+        .await
+        .or_fail(what)?;
+    keys.sign_reply(
         "bench",
         RaKeys::Pair,
         Digest::Sha256,
@@ -224,7 +194,7 @@ impl TokenReport {
                 self.enrolments_per_second, self.enrolments, self.seconds
             ),
             format!(
-                "CPU           {:.3} ms an enrolment, of the worker",
+                "CPU           {:.3} ms an enrolment, of the HSM service",
                 self.cpu_ms_per_enrolment
             ),
         ]

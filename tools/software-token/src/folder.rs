@@ -9,9 +9,6 @@ use anyhow::{Context as _, Result};
 
 use crate::{Ca, People};
 
-/// From the id of a CA's first key to that of its key for both uses of the RA.
-const SINGLE: u8 = 8;
-
 /// The name of the log.
 pub const ORIGIN: &str = "log.example";
 
@@ -27,8 +24,9 @@ certificate = "none"
 private_key = "none"
 trust_anchors = "none"
 allow = ["assay://operator/first"]
-[token]
-module = "none"
+[hsm]
+socket = "none"
+user = "daemon"
 [state]
 path = "signer.db"
 challenge_key = "challenge.key"
@@ -54,14 +52,7 @@ pub fn write(
     more: &str,
 ) -> Result<()> {
     let head = HEAD.replace("@ORIGIN@", ORIGIN);
-    let text = [
-        &head,
-        &write_ca(folder, ca, "", "", 1)?,
-        &key("log-sign", 4),
-        &key("probe", 5),
-        &people.table(),
-        more,
-    ];
+    let text = [&head, &write_ca(folder, ca, "", "")?, &people.table(), more];
     create(&folder.join("signer.toml"), text.concat().as_bytes(), 0o644)?;
     for (person, pair) in people.all() {
         let pem = pair.certificate.to_pem()?;
@@ -70,12 +61,12 @@ pub fn write(
     create(&folder.join("challenge.key"), challenge_key, 0o600)
 }
 
-/// Writes the certificates of a CA into files that begin with `prefix`. Returns the tables for it, whose names begin with
-/// `table`, with keys by ids from `first` on.
+/// Writes the certificates of a CA into files that begin with `prefix`. Returns the table for it, whose name begins with
+/// `table`.
 ///
 /// # Errors
 /// OpenSSL fails, or a file exists or cannot be written.
-pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) -> Result<String> {
+pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str) -> Result<String> {
     let mut certificates = String::new();
     let single = ca.ra_single.as_ref();
     for (name, pair) in [
@@ -90,13 +81,7 @@ pub fn write_ca(folder: &Path, ca: &Ca, prefix: &str, table: &str, first: u8) ->
         create(&folder.join(&file), &pair.certificate.to_pem()?, 0o644)?;
         certificates.push_str(&format!("{name} = \"{file}\"\n"));
     }
-    let keys = ["ra-decrypt", "ra-sign", "ca-sign"];
-    let keys = keys.into_iter().zip(first..);
-    let keys = keys.chain(single.map(|_| ("ra-single", first + SINGLE)));
-    let keys: String = keys.map(|(role, id)| key(role, id)).collect();
-    Ok(format!(
-        "[{table}certificates]\n{certificates}[{table}keys]\n{keys}"
-    ))
+    Ok(format!("[{table}certificates]\n{certificates}"))
 }
 
 /// Writes a file that must not exist.
@@ -106,8 +91,4 @@ fn create(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let file = options.open(path);
     let written = file.and_then(|mut file| file.write_all(content));
     written.with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn key(role: &str, id: u8) -> String {
-    format!("{role} = \"pkcs11:token=t;object=o;id=%{id:02x}?pin-source=file:/none\"\n")
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use assay_hsm::{
     BadCiphertext, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
-    Plaintext, Priority, RaKeys, SignatureAlgorithm, Token, WorkerRun,
+    Plaintext, Priority, RaKeys, Run, SignatureAlgorithm, Token,
 };
+use assay_types::Hash;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
@@ -21,6 +22,8 @@ pub struct SoftToken {
     log: PKey<Private>,
     log_key: LogKey,
     health: watch::Sender<Health>,
+    /// Names its run among those of two tokens.
+    run: u32,
     /// While it is set, no certificate, no CRL and no OCSP response is signed.
     pub refuses: AtomicBool,
     /// Content-encryption keys that were to be decrypted.
@@ -41,7 +44,12 @@ impl SoftToken {
             ready: true,
             ..Health::default()
         };
+        let digest = openssl::sha::sha256(&ca.ca.der()?);
+        let run = digest
+            .first_chunk()
+            .map_or(0, |first| u32::from_be_bytes(*first));
         Ok(Self {
+            run,
             log_key: LogKey {
                 algorithm: KeyAlgorithm::Ed25519,
                 spki_der: log.public_key_to_der()?,
@@ -128,11 +136,23 @@ impl Token for SoftToken {
         done(key.and_then(|(_, key)| signed(key, digest, signed_attributes)))
     }
 
-    fn sign_tbs<'a>(&'a self, _request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>> {
+    fn sign_certificate<'a>(
+        &'a self,
+        _request_id: &'a str,
+        tbs: &'a [u8],
+    ) -> Operation<'a, Vec<u8>> {
         self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
     }
 
-    fn sign_checkpoint<'a>(&'a self, note_text: &'a str) -> Operation<'a, Vec<u8>> {
+    fn sign_crl<'a>(&'a self, _request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>> {
+        self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
+    }
+
+    fn sign_checkpoint<'a>(
+        &'a self,
+        note_text: &'a str,
+        _leaves: &'a [Hash],
+    ) -> Operation<'a, Vec<u8>> {
         let signed = Signer::new_without_digest(&self.log)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(note_text.as_bytes()));
         done(signed.map_err(Into::into))
@@ -163,10 +183,9 @@ impl Token for SoftToken {
         &[KeyTransport::Pkcs1v15]
     }
 
-    fn worker_runs(&self) -> Vec<WorkerRun> {
-        vec![WorkerRun {
-            id: 0,
-            worker: 0,
+    fn runs(&self) -> Vec<Run> {
+        vec![Run {
+            id: u64::from(self.run),
             pid: std::process::id(),
             ca_signatures: self.tbs_signatures.load(Ordering::Relaxed),
             ended: false,

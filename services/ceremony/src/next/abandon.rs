@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::signer_toml::SignerToml;
 use crate::generation::Generation;
+use crate::hsm_toml;
 use crate::left;
 use crate::token::Library;
 use crate::transcript::{Transcript, now};
@@ -31,6 +32,7 @@ pub(super) fn run(installation: &Installation, out: Output) -> Outcome {
     let token = transcript.token_args()?;
     let library = Library::load(&token)?;
     transcript.save(installation)?;
+    hsm_toml::remove(installation, transcript.ca(generation)?)?;
     let left = left::found(&library, &[&token.token], generation, installation);
     out.one(&Abandoned { generation, left }, |abandoned| {
         let mut lines = vec![format!("CA generation {generation} is given up")];

@@ -8,11 +8,7 @@ use assay_console::failure::{Failure, OrFail, Outcome};
 
 const ROLLOVER: &str = "rollover";
 /// Tables that are of a CA, with what a CA cannot lose by a rollover.
-const TABLES: [(&str, &[&str]); 3] = [
-    ("keys", &["ra-single"]),
-    ("certificates", &["ra_single"]),
-    ("ocsp", &["key", "certificate"]),
-];
+const TABLES: [(&str, &[&str]); 2] = [("certificates", &["ra_single"]), ("ocsp", &["certificate"])];
 
 /// The file, and what of it is new.
 #[derive(Debug)]

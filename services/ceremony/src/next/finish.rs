@@ -1,14 +1,13 @@
 //! `assay-ceremony next finish`: the CA before has ended, and signer.toml says so.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use assay_pkcs11::KeyUri;
+use assay_pkcs11::KeyRole;
 use assay_runtime::identity::Identity;
 use clap::Args;
-use openssl::sha::sha256;
 use openssl::x509::X509;
 use serde::Serialize;
 
@@ -16,6 +15,8 @@ use super::edit;
 use super::signer_toml::SignerToml;
 use super::switch::{Life, text};
 use crate::record::read_certificate;
+use crate::transcript::{Ca, Transcript};
+use crate::{hsm_toml, layout};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
@@ -23,14 +24,12 @@ use assay_operator::installation::Installation;
 
 /// Beside signer.toml.
 const PREVIOUS: &str = "signer.toml.before-rollover";
-/// Octets of the CA key's digest in the name that a log has where nobody chose one.
-const CA_DIGEST: usize = 8;
 
 /// End a rollover once the CA before has ended: what signer.toml says then
 ///
-/// The tables of [rollover] move up into [keys], [certificates] and [ocsp], and the log keeps its name: where [audit]
-/// leaves origin out, it was made of the key of the CA before, and is written down. Without --write this says so and
-/// changes nothing. Once the signer runs with it, nothing that the CA before issued can be revoked any more.
+/// The tables of [rollover] move up into [certificates] and [ocsp], and the log keeps its name: where [audit]
+/// leaves origin out, it was made of the key of the CA before, and is written down. With --write,
+/// hsm.toml loses the table [[ca]] of the CA before. Without --write this says so and changes nothing. Once the signer runs with it, nothing that the CA before issued can be revoked any more.
 #[derive(Debug, Args)]
 pub(super) struct FinishArgs {
     /// Change signer.toml, every other line kept; the file of before is kept as signer.toml.before-rollover
@@ -65,14 +64,20 @@ pub(super) fn run(args: &FinishArgs, installation: &Installation, out: Output) -
         None => origin_of_before(installation, &file, &ca)?,
     };
     let moved = edit::moved(&before, &origin)?;
+    let transcript = Transcript::load(installation)?;
+    let ended = file.present(&transcript);
+    let ended = ended.map(|ended| transcript.ca(ended)).transpose()?;
     let previous = args
         .write
         .then(|| write(&path, &before, &moved.text))
         .transpose()?;
+    if let Some(ended) = ended.filter(|_| args.write) {
+        hsm_toml::remove(installation, ended)?;
+    }
     let finished = Finished {
         written: args.write,
         previous: previous.map(|previous| previous.display().to_string()),
-        unused_keys: unused(&before, &moved.text),
+        unused_keys: ended.map(unused).unwrap_or_default(),
         lines: moved.lines,
     };
     out.one(&finished, Finished::report)
@@ -93,11 +98,11 @@ impl Finished {
         report.push(String::new());
         report.push(if self.written {
             format!(
-                "next: restart the signer; then nothing uses the keys {} any more (log-sign and probe stay in use)",
+                "next: restart the signer, then assay-hsm; then nothing uses the keys {} any more (log-sign and probe stay in use)",
                 self.unused_keys.join(", ")
             )
         } else {
-            "next: `assay-ceremony next finish --write` changes the file and keeps every other line; then restart the signer"
+            "next: `assay-ceremony next finish --write` changes the file and keeps every other line; then restart the signer and assay-hsm"
                 .to_owned()
         });
         report
@@ -137,13 +142,7 @@ fn origin_of_before(installation: &Installation, file: &SignerToml, ca: &X509) -
     let what = "the log's name cannot be determined";
     let signer = read_certificate(&installation.path(file.signer_certificate()))?;
     let identity = Identity::from_certificate(&signer.to_der().or_fail(what)?).or_fail(what)?;
-    let spki = ca
-        .public_key()
-        .and_then(|key| key.public_key_to_der())
-        .or_fail(what)?;
-    let digest = sha256(&spki);
-    let (digest, _) = digest.split_at(CA_DIGEST);
-    Ok(format!("assay/{}/{}", identity.name(), hex::encode(digest)))
+    layout::origin_of(identity.name(), ca)
 }
 
 /// Keeps the file of before, and writes the new one with the same mode and owner.
@@ -151,35 +150,16 @@ fn write(path: &Path, before: &str, after: &str) -> Outcome<PathBuf> {
     let what = || format!("cannot write {}", path.display());
     // Of a link, the file that it leads to.
     let file = fs::canonicalize(path).or_fail(what())?;
-    let metadata = fs::metadata(&file).or_fail(what())?;
-    let mode = metadata.permissions().mode();
+    let mode = fs::metadata(&file).or_fail(what())?.permissions().mode();
     let previous = file.with_file_name(PREVIOUS);
     files::create(&previous, before.as_bytes(), mode)?;
-    files::replace(&file, after.as_bytes(), mode)?;
-    let new = fs::metadata(&file).or_fail(what())?;
-    if (new.uid(), new.gid()) != (metadata.uid(), metadata.gid()) {
-        chown(&file, Some(metadata.uid()), Some(metadata.gid())).or_fail(format!(
-            "{} is written, and is not its owner's of before",
-            file.display()
-        ))?;
-    }
+    files::rewrite(&file, after.as_bytes())?;
     Ok(previous)
 }
 
-/// Labels of the keys that the file named in `[keys]` and `[ocsp]` and names no more.
-fn unused(before: &str, after: &str) -> Vec<String> {
-    let labels = |text: &str| {
-        let file: toml::Table = text.parse().unwrap_or_default();
-        let table = |name: &str| file.get(name).and_then(toml::Value::as_table).cloned();
-        let keys = table("keys").unwrap_or_default().into_iter();
-        let responder =
-            table("ocsp").and_then(|ocsp| Some(("ocsp".to_owned(), ocsp.get("key")?.clone())));
-        keys.chain(responder)
-            .filter_map(|(_, uri)| Some(KeyUri::parse(uri.as_str()?).ok()?.object().to_owned()))
-            .collect::<Vec<_>>()
-    };
-    let after = labels(after);
-    let mut unused = labels(before);
-    unused.retain(|label| !after.contains(label));
-    unused
+/// Labels of the keys of a CA that has ended. The log's key and the probe's stay in use, and the root's is elsewhere.
+fn unused(ca: &Ca) -> Vec<String> {
+    let stays = [KeyRole::LogSign, KeyRole::Probe, KeyRole::RootSign].map(KeyRole::as_str);
+    let ended = ca.keys.iter().filter(|key| !stays.contains(&&*key.role));
+    ended.map(|key| key.label.clone()).collect()
 }

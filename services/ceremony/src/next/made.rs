@@ -41,7 +41,7 @@ impl Made {
                 report.push("add to signer.toml:".to_owned());
                 report.extend(lines.lines().map(str::to_owned));
                 report.push(
-                    "next: restart the signer, then propose, approve and activate a version of the policy: from then on \
+                    "hsm.toml names it; next: restart assay-hsm and the signer, then propose, approve and activate a version of the policy: from then on \
                      devices are told of the next CA"
                         .to_owned(),
                 );
@@ -93,28 +93,24 @@ fn tables(ca: &Ca, responds: bool) -> Outcome<String> {
 switch_at = {switch_at}
 overlap = {overlap}
 
-[rollover.keys]
-{keys}
 [rollover.certificates]
 {certificates}",
         switch_at = quoted(&switch.at),
         overlap = quoted(&switch.overlap),
-        keys = layout::keys(ca)?,
         certificates = layout::certificates(ca),
     );
     if responds {
-        let key = quoted(&ca.key(KeyRole::OcspSign)?.uri);
-        text += &ocsp_table(ca.generation, &key);
+        ca.key(KeyRole::OcspSign)?;
+        text += &ocsp_table(ca.generation);
     }
     Ok(text)
 }
 
-/// The table of the next CA's responder, with an empty line before it; `key` is a TOML string.
-pub(crate) fn ocsp_table(generation: Generation, key: &str) -> String {
+/// The table of the next CA's responder, with an empty line before it.
+pub(crate) fn ocsp_table(generation: Generation) -> String {
     format!(
         "
 [rollover.ocsp]
-key = {key}
 certificate = {}
 ",
         quoted(&generation.file(crate::ocsp::FILE))

@@ -7,8 +7,8 @@ use crate::certify::{Wanted, make_ca};
 use crate::record::Record;
 use crate::root::Root;
 use crate::token::{Library, OpenToken};
-use crate::transcript::Transcript;
-use crate::{keys, left};
+use crate::transcript::{State, Transcript};
+use crate::{hsm_toml, keys, left};
 use assay_console::failure::{Failure, Outcome};
 use assay_console::output::Output;
 use assay_operator::installation::Installation;
@@ -17,6 +17,10 @@ pub(super) fn run(args: MakeArgs, installation: &Installation, out: Output) -> O
     let mut transcript = Transcript::load_complete(installation)?;
     let plan = Plan::draw(args, installation, &transcript)?;
     make(&plan, installation, &mut transcript)?;
+    let made = transcript.ca(plan.generation)?;
+    if made.state == State::Complete {
+        hsm_toml::add(installation, made)?;
+    }
     Made::of(plan.generation, &transcript, installation)?.print(&plan.notes, out)
 }
 

@@ -1,13 +1,14 @@
 //! signer.toml as far as a rollover is about it, read leniently: the signer itself judges the file.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assay_pkcs11::{KeyRole, KeyUri};
+use assay_pkcs11::KeyRole;
+use openssl::sha::sha256;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::generation::Generation;
+use crate::record::read_certificate;
 use crate::transcript::{Ca, Transcript};
 use assay_console::failure::{Failure, Next, OrFail, Outcome};
 use assay_console::files;
@@ -16,7 +17,6 @@ use assay_operator::installation::Installation;
 #[derive(Debug, Deserialize)]
 pub(crate) struct SignerToml {
     enrolment: EnrolmentTable,
-    keys: BTreeMap<String, String>,
     certificates: CertificatesTable,
     ocsp: Option<IgnoredAny>,
     rollover: Option<RolloverTable>,
@@ -32,13 +32,24 @@ struct EnrolmentTable {
 #[derive(Debug, Deserialize)]
 struct CertificatesTable {
     ca: PathBuf,
+    /// SHA-256 of the SubjectPublicKeyInfo of that certificate, hex, where it can be read.
+    #[serde(skip)]
+    key: Option<String>,
+}
+
+impl CertificatesTable {
+    fn read(&mut self, folder: &Path) {
+        let certificate = read_certificate(&folder.join(&self.ca)).ok();
+        let key = certificate.and_then(|ca| ca.public_key().ok()?.public_key_to_der().ok());
+        self.key = key.map(|key| hex::encode(sha256(&key)));
+    }
 }
 
 /// The table `[rollover]`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RolloverTable {
     pub(super) switch_at: String,
-    keys: BTreeMap<String, String>,
+    certificates: CertificatesTable,
     ocsp: Option<IgnoredAny>,
 }
 
@@ -64,19 +75,25 @@ impl SignerToml {
     }
 
     pub(super) fn parse(path: &Path, text: &str) -> Outcome<Self> {
-        toml::from_str(text)
+        let mut file: Self = toml::from_str(text)
             .or_usage(format!("{} cannot be used", path.display()))
-            .next("`assay config check` says what is wrong with it")
+            .next("`assay config check` says what is wrong with it")?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        file.certificates.read(folder);
+        if let Some(rollover) = &mut file.rollover {
+            rollover.certificates.read(folder);
+        }
+        Ok(file)
     }
 
-    /// The generation whose CA key stands in `[keys]`.
+    /// The generation whose CA stands in `[certificates]`.
     pub(crate) fn present(&self, transcript: &Transcript) -> Option<Generation> {
-        generation(&self.keys, transcript)
+        generation(&self.certificates, transcript)
     }
 
-    /// The generation whose CA key stands in `[rollover.keys]`.
+    /// The generation whose CA stands in `[rollover.certificates]`.
     pub(crate) fn taking_over(&self, transcript: &Transcript) -> Option<Generation> {
-        generation(&self.rollover.as_ref()?.keys, transcript)
+        generation(&self.rollover.as_ref()?.certificates, transcript)
     }
 
     pub(crate) fn has_ocsp(&self) -> bool {
@@ -109,18 +126,20 @@ impl SignerToml {
     }
 }
 
-/// The generation here whose CA key stands in signer.toml.
+/// The generation here whose CA stands in signer.toml.
 pub(super) fn present(file: &SignerToml, transcript: &Transcript) -> Outcome<Generation> {
     file.present(transcript).ok_or_else(|| {
-        Failure::failed("keys.ca-sign in signer.toml is no key of the ceremony here")
+        Failure::failed("certificates.ca in signer.toml is not a CA of the ceremony here")
             .next("use the directory of the ceremony that made this CA, with the signer's present signer.toml in it")
     })
 }
 
-fn generation(keys: &BTreeMap<String, String>, transcript: &Transcript) -> Option<Generation> {
-    let ca = KeyUri::parse(keys.get(KeyRole::CaSign.as_str())?).ok()?;
-    let id = hex::encode(ca.id());
-    let made = |ca: &&Ca| ca.find_key(KeyRole::CaSign).is_some_and(|key| key.id == id);
+fn generation(of: &CertificatesTable, transcript: &Transcript) -> Option<Generation> {
+    let key = of.key.as_ref()?;
+    let made = |ca: &&Ca| {
+        let found = ca.find_key(KeyRole::CaSign);
+        found.is_some_and(|found| found.spki_sha256 == *key)
+    };
     transcript
         .generations
         .iter()

@@ -71,9 +71,12 @@ fn the_ra_key_of_two_uses_is_made_only_when_it_is_asked_for() -> Result<()> {
         assert_eq!(single["attributes"][attribute], value, "{attribute}");
     }
     let settings: toml::Table = std::fs::read_to_string(bench.path("ca/signer.toml"))?.parse()?;
+    let hsm: toml::Table = std::fs::read_to_string(bench.path("ca/hsm.toml"))?.parse()?;
+    let of_the_ra = &hsm["ca"][0]["ra"]["single"];
+    assert_eq!(of_the_ra["key"].as_str(), single["uri"].as_str());
     assert_eq!(
-        settings["keys"]["ra-single"].as_str(),
-        single["uri"].as_str()
+        of_the_ra["certificate"].as_str(),
+        Some("certificates/ra-single.pem")
     );
     assert_eq!(
         settings["certificates"]["ra_single"].as_str(),

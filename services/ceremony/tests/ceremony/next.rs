@@ -160,20 +160,21 @@ fn the_next_ca_stands_beside_the_present_one_under_the_same_root() -> Result<()>
         rollover["switch_at"].as_str(),
         made["switch"]["at"].as_str()
     );
-    let uri = |role: &str| {
-        rollover["keys"][role]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    for role in ["ra-decrypt", "ra-sign", "ra-single", "ca-sign"] {
-        assert!(
-            uri(role).contains(&format!("object={role}-g2;")),
-            "{}",
-            uri(role)
-        );
+    let hsm: toml::Table = std::fs::read_to_string(bench.path("ca/hsm.toml"))?.parse()?;
+    let cas = hsm["ca"].as_array().context("no CA")?;
+    assert_eq!(cas.len(), 2);
+    let ca = &cas[1];
+    assert_eq!(ca["certificate"].as_str(), Some("certificates/2/ca.pem"));
+    for (role, uri) in [
+        ("ca-sign", &ca["key"]),
+        ("ra-decrypt", &ca["ra"]["decrypt"]["key"]),
+        ("ra-sign", &ca["ra"]["sign"]["key"]),
+        ("ra-single", &ca["ra"]["single"]["key"]),
+        ("ocsp-sign", &ca["ocsp"]["key"]),
+    ] {
+        let uri = uri.as_str().unwrap_or_default();
+        assert!(uri.contains(&format!("object={role}-g2;")), "{uri}");
     }
-    assert_eq!(rollover["keys"].as_table().map(toml::Table::len), Some(4));
     let files: toml::Table =
         "ca = \"certificates/2/ca.pem\"\nra_enc = \"certificates/2/ra-enc.pem\"\n\
         ra_sign = \"certificates/2/ra-sign.pem\"\nra_single = \"certificates/2/ra-single.pem\"\n\
@@ -227,6 +228,10 @@ fn kinds_subjects_and_lifetimes_may_be_others() -> Result<()> {
     assert!(certificates.contains("CN=Its RA"), "{certificates}");
     let settings: toml::Table = lines(&made)?.parse()?;
     assert!(settings["rollover"].get("ocsp").is_none());
-    assert!(settings["rollover"]["keys"].get("ra-single").is_none());
+    assert!(
+        settings["rollover"]["certificates"]
+            .get("ra_single")
+            .is_none()
+    );
     Ok(())
 }

@@ -11,12 +11,16 @@ use tokio::process::Command;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Check signer.toml and frontend.toml without starting anything
+    /// Check hsm.toml, signer.toml and frontend.toml without starting anything
     Check(CheckArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    /// Check this file as the HSM service's
+    #[arg(long, value_name = "FILE")]
+    hsm: Option<PathBuf>,
+
     /// Check this file as the signer's
     #[arg(long, value_name = "FILE")]
     signer: Option<PathBuf>,
@@ -45,6 +49,7 @@ pub(crate) async fn run(command: ConfigCommand, dir: Option<&Path>, out: Output)
 impl CheckArgs {
     fn files(self, dir: Option<&Path>) -> Outcome<Vec<(&'static str, PathBuf)>> {
         let mut named: Vec<_> = [
+            ("assay-hsm", self.hsm),
             ("assay-signer", self.signer),
             ("assay-frontend", self.frontend),
         ]
@@ -55,6 +60,7 @@ impl CheckArgs {
             let installation = Installation::find(dir)?;
             // The tiers live on different hosts: whichever file is here is checked.
             named = [
+                ("assay-hsm", installation.hsm_config()),
                 ("assay-signer", installation.signer_config()),
                 ("assay-frontend", installation.frontend_config()),
             ]
@@ -64,8 +70,8 @@ impl CheckArgs {
         }
         if named.is_empty() {
             return Err(
-                Failure::usage("neither signer.toml nor frontend.toml is here")
-                    .next("name a file with --signer or --frontend"),
+                Failure::usage("none of hsm.toml, signer.toml and frontend.toml is here")
+                    .next("name a file with --hsm, --signer or --frontend"),
             );
         }
         Ok(named)

@@ -4,7 +4,7 @@ use assay_console::failure::{Exit, Failure, Outcome};
 use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
-use assay_proto::v1::{StatusReply, WorkerStatus};
+use assay_proto::v1::{HsmStatus, StatusReply};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -36,28 +36,28 @@ fn lines(status: &StatusReply) -> Vec<String> {
     ));
     lines.push(format!("certificates  {}", status.certificates));
     lines.push(format!("open intents  {}", status.open_intents));
-    lines.extend(status.workers.iter().map(worker_line));
+    lines.extend(status.hsm.iter().map(hsm_line));
     lines
 }
 
-fn worker_line(worker: &WorkerStatus) -> String {
-    let operations: Vec<_> = worker
+fn hsm_line(hsm: &HsmStatus) -> String {
+    let operations: Vec<_> = hsm
         .operations
         .iter()
         .map(|(role, count)| format!("{role} {count}"))
         .collect();
     format!(
-        "worker        pid {}, {}, token {} ({}), {} restarts, {:.2} s CPU; {}",
-        worker.pid,
-        if worker.healthy {
+        "HSM service   pid {}, {}, token {} ({}), {} reconnections, {:.2} s CPU; {}",
+        hsm.pid,
+        if hsm.healthy {
             "healthy"
         } else {
             "not healthy"
         },
-        worker.token_label,
-        worker.token_serial,
-        worker.restarts,
-        worker.cpu_seconds,
+        hsm.token_label,
+        hsm.token_serial,
+        hsm.reconnections,
+        hsm.cpu_seconds,
         operations.join(", "),
     )
 }

@@ -22,9 +22,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log shown when a service does not come up.
 const LOG_LINES: usize = 5;
 
-/// One of the two services.
+/// One of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
+    Hsm,
     Signer,
     Frontend,
 }
@@ -32,6 +33,7 @@ pub(super) enum Service {
 impl Service {
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Hsm => "hsm",
             Self::Signer => "signer",
             Self::Frontend => "frontend",
         }
@@ -39,6 +41,7 @@ impl Service {
 
     fn binary(self) -> &'static str {
         match self {
+            Self::Hsm => "assay-hsm",
             Self::Signer => "assay-signer",
             Self::Frontend => "assay-frontend",
         }
@@ -46,6 +49,7 @@ impl Service {
 
     fn config(self, home: &Home) -> PathBuf {
         match self {
+            Self::Hsm => home.installation.hsm_config(),
             Self::Signer => home.installation.signer_config(),
             Self::Frontend => home.installation.frontend_config(),
         }
@@ -135,7 +139,7 @@ fn spawn(service: Service, home: &Home, ready_file: &Path, log: &Path) -> Outcom
         .stdin(Stdio::null())
         .stdout(log.try_clone().or_fail(what())?)
         .stderr(log)
-        // Ctrl-C is for the demo, which stops the frontend before the signer.
+        // Ctrl-C is for the demo, which stops the frontend before the signer, and that before the HSM service.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()

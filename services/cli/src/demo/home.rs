@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 const MARK: &str = "demo.json";
 const LOCK: &str = "demo.lock";
 /// What a set-up writes, and may therefore take away again: nothing else is ever removed.
-const MADE: [&str; 14] = [
+const MADE: [&str; 15] = [
     "approvers",
     "proposals",
     "token",
@@ -29,6 +29,7 @@ const MADE: [&str; 14] = [
     "log",
     "run",
     "transcript.json",
+    "hsm.toml",
     "signer.toml",
     "frontend.toml",
     "assay.toml",
@@ -127,6 +128,7 @@ impl Home {
         for (name, config) in [
             ("frontend", self.installation.frontend_config()),
             ("signer", self.installation.signer_config()),
+            ("hsm", self.installation.hsm_config()),
         ] {
             let Ok(text) = std::fs::read_to_string(self.pid_file(name)) else {
                 continue;

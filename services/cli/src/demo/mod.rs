@@ -33,7 +33,7 @@ const CA_KEYS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa3072", "rsa4096"];
     about = "Make a whole throw-away installation on SoftHSM, enrol a device and serve until Ctrl-C"
 )]
 #[command(long_about = "\
-Makes a throw-away SoftHSM token, runs the ceremony, starts signer and frontend as separate processes with mutual TLS, \
+Makes a throw-away SoftHSM token, runs the ceremony, starts HSM service, signer and frontend as separate processes with mutual TLS, \
 puts the profiles devices (one-time challenges) and fleet (a static challenge and an inventory) in force, enrols one \
 device, and serves until Ctrl-C. All of it lies in one directory (--dir, else ./assay-demo); started there again, it \
 continues with the same keys and the same state. A process that dies is started again.")]

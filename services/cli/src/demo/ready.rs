@@ -38,20 +38,19 @@ pub(super) struct ReadyFile {
 struct Pids {
     frontend: u32,
     signer: u32,
-    workers: Vec<u32>,
+    hsm: u32,
 }
 
 impl ReadyFile {
-    /// As things stand now; asks the signer for its workers.
-    pub(super) async fn of(started: &mut Started, home: &Home) -> Outcome<Self> {
-        let status = started.admin.status().await?;
+    /// As things stand now.
+    pub(super) fn of(started: &Started, home: &Home) -> Self {
         let url = |profile: &str| format!("http://{}/scep/{profile}", started.http);
         let certificate = |file: &str| home.installation.certificates().join(file);
         let metrics = [
             ("frontend", started.frontend.ready.ops),
             ("signer", started.signer.ready.ops),
         ];
-        Ok(Self {
+        Self {
             scep_url: url(DEVICES),
             scep_urls: [DEVICES, FLEET]
                 .into_iter()
@@ -76,17 +75,12 @@ impl ReadyFile {
             pids: Pids {
                 frontend: started.frontend.ready.pid,
                 signer: started.signer.ready.pid,
-                workers: status
-                    .workers
-                    .iter()
-                    .map(|worker| worker.pid)
-                    .filter(|pid| *pid != 0)
-                    .collect(),
+                hsm: started.hsm.ready.pid,
             },
             pkcs11_module: started.mark.module.clone(),
             token_label: started.mark.token_label.clone(),
             fleet_challenge: started.fleet_challenge.clone(),
-        })
+        }
     }
 
     /// In one step; it holds the static challenge and is for its owner alone.

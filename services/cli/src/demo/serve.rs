@@ -6,7 +6,7 @@ use std::time::Duration;
 use assay_console::failure::Outcome;
 use assay_console::output::{self, Output};
 use assay_runtime::drain::Shutdown;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::sleep;
 
 use super::child::{Running, Service};
 use super::home::Home;
@@ -14,10 +14,6 @@ use super::ready::ReadyFile;
 use super::start::Started;
 use super::talk;
 
-/// How often the workers are asked after: the signer replaces one that dies by itself.
-const REFRESH: Duration = Duration::from_secs(1);
-/// Nor is a signal or a dead service kept waiting longer than this by a signer that hangs.
-const ANSWER: Duration = Duration::from_secs(1);
 /// Wait before a start again, doubled up to the second while the service does not stay.
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -32,7 +28,7 @@ pub(super) async fn serve(
     shutdown: &Shutdown,
     out: Output,
 ) -> Outcome {
-    let mut told = ReadyFile::of(started, home).await?;
+    let mut told = ReadyFile::of(started, home);
     if out.is_json() {
         out.json(&told)?;
     } else {
@@ -41,26 +37,19 @@ pub(super) async fn serve(
     if let Some(file) = file {
         told.write(file)?;
     }
-    let mut refresh = interval(REFRESH);
-    refresh.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut backoff = BACKOFF;
     loop {
         let died = tokio::select! {
             () = shutdown.requested() => break,
-            _ = started.signer.ended() => Some(Service::Signer),
-            _ = started.frontend.ended() => Some(Service::Frontend),
-            _ = refresh.tick() => None,
+            _ = started.hsm.ended() => Service::Hsm,
+            _ = started.signer.ended() => Service::Signer,
+            _ = started.frontend.ended() => Service::Frontend,
         };
-        if let Some(service) = died {
-            tokio::select! {
-                () = shutdown.requested() => break,
-                () = revive(started, service, home, &mut backoff) => {}
-            }
+        tokio::select! {
+            () = shutdown.requested() => break,
+            () = revive(started, died, home, &mut backoff) => {}
         }
-        // A signer that is busy or away is asked again at the next turn.
-        let Ok(Ok(now)) = timeout(ANSWER, ReadyFile::of(started, home)).await else {
-            continue;
-        };
+        let now = ReadyFile::of(started, home);
         if let Some(file) = file.filter(|_| now != told) {
             now.write(file)?;
         }
@@ -73,6 +62,7 @@ pub(super) async fn serve(
 /// Starts the service again until it stays up long enough to listen.
 async fn revive(started: &mut Started, service: Service, home: &Home, backoff: &mut Duration) {
     let running = match service {
+        Service::Hsm => &mut started.hsm,
         Service::Signer => &mut started.signer,
         Service::Frontend => &mut started.frontend,
     };

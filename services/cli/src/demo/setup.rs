@@ -77,6 +77,7 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
         "CN=Assay Demo RA,O=Example",
         "--approvals",
         APPROVALS,
+        "--same-user",
     ];
     if args.single_ra {
         create.push("--single-ra");

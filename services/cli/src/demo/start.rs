@@ -32,9 +32,9 @@ const POLICY_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// All that runs, and what there is to tell of it.
 pub(super) struct Started {
+    pub(super) hsm: Running,
     pub(super) signer: Running,
     pub(super) frontend: Running,
-    pub(super) admin: Admin,
     pub(super) mark: Mark,
     pub(super) http: SocketAddr,
     pub(super) fleet_challenge: String,
@@ -52,6 +52,7 @@ impl Started {
     pub(super) async fn stop(&mut self) {
         self.frontend.stop().await;
         self.signer.stop().await;
+        self.hsm.stop().await;
     }
 }
 
@@ -60,6 +61,7 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
         .mark()?
         .ok_or_else(|| Failure::failed("the demo's directory lost its mark"))?;
     release_ports(home, frontend.address())?;
+    let hsm = Running::start(Service::Hsm, home).await?;
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
@@ -76,9 +78,9 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
     home.set_mark(&mark)?;
     let device = enrol(home, &mut admin, mark.starts).await?;
     Ok(Started {
+        hsm,
         signer,
         frontend,
-        admin,
         mark,
         http,
         fleet_challenge,

@@ -17,6 +17,7 @@ pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Ou
         "{heading} in {dir}
 
   token     {label}, {module}
+  HSM       pid {hsm}: it holds the PIN; here one user runs it and the signer, so that it guards nothing from that user
   signer    pid {signer}, Administration {administration}
   frontend  pid {frontend}, SCEP {url}
   policy    proposed and approved with two keys made on the spot (approvers/): for the demo only
@@ -45,6 +46,7 @@ Logs are in {dir}/log. Ctrl-C stops; the directory stays.",
         heading = strong("Assay demo"),
         label = started.mark.token_label,
         module = started.mark.module.display(),
+        hsm = started.hsm.ready.pid,
         signer = signer.pid,
         administration = signer.administration.map(|address| address.to_string()).unwrap_or_default(),
         frontend = started.frontend.ready.pid,

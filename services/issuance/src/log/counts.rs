@@ -1,9 +1,9 @@
-//! What the workers counted, as it is recorded: each run of a worker, whenever its count changed, and once for the last time.
+//! What the HSM service counted, as it is recorded: each run, whenever its count changed, and once for the last time.
 
 use std::collections::BTreeMap;
 
 use assay_audit::Event;
-use assay_hsm::WorkerRun;
+use assay_hsm::Run;
 
 use super::Span;
 
@@ -16,13 +16,13 @@ pub(super) struct Counts {
 /// One count of one run.
 #[derive(Clone, Copy)]
 pub(super) struct Count {
-    run: WorkerRun,
+    run: Run,
     last: bool,
 }
 
 impl Counts {
     /// Those of `runs` that the log does not tell yet.
-    pub(super) fn changed(&self, runs: &[WorkerRun], span: Span) -> Vec<Count> {
+    pub(super) fn changed(&self, runs: &[Run], span: Span) -> Vec<Count> {
         runs.iter()
             .filter_map(|run| {
                 let before = self.recorded.get(&run.id);
@@ -55,8 +55,8 @@ impl Counts {
 
 impl Count {
     pub(super) fn event(&self) -> Event {
-        Event::WorkerCounted {
-            worker: self.run.worker as u64,
+        Event::HsmCounted {
+            run: self.run.id,
             pid: self.run.pid,
             ca_signatures: self.run.ca_signatures,
             last: self.last,
@@ -68,17 +68,16 @@ impl Count {
 mod tests {
     use super::*;
 
-    fn run(id: u64, ca_signatures: u64, ended: bool) -> WorkerRun {
-        WorkerRun {
+    fn run(id: u64, ca_signatures: u64, ended: bool) -> Run {
+        Run {
             id,
-            worker: 0,
             pid: 7,
             ca_signatures,
             ended,
         }
     }
 
-    fn told(counts: &mut Counts, runs: &[WorkerRun], span: Span) -> Vec<(u64, u64, bool)> {
+    fn told(counts: &mut Counts, runs: &[Run], span: Span) -> Vec<(u64, u64, bool)> {
         let changed = counts.changed(runs, span);
         let told = changed
             .iter()
@@ -91,7 +90,7 @@ mod tests {
     #[test]
     fn a_count_is_told_when_it_changed_and_once_when_it_is_the_last() {
         let mut counts = Counts::default();
-        let mut tell = |runs: &[WorkerRun], span| told(&mut counts, runs, span);
+        let mut tell = |runs: &[Run], span| told(&mut counts, runs, span);
         assert_eq!(tell(&[run(0, 0, false)], Span::Running), []);
         assert_eq!(tell(&[run(0, 2, false)], Span::Running), [(0, 2, false)]);
         assert_eq!(tell(&[run(0, 2, false)], Span::Running), []);

@@ -25,7 +25,7 @@ use counts::Counts;
 /// Why the log cannot be taken up at start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenLogError {
-    #[error("there is no log-sign key; make one with `assay-ceremony`")]
+    #[error("the HSM service signs for no log: hsm.toml has no [log]; `assay-ceremony` writes it")]
     NoKey,
     #[error("the log-sign key cannot sign as `{origin}`")]
     Key {
@@ -34,7 +34,7 @@ pub(crate) enum OpenLogError {
         source: assay_audit::note::KeyError,
     },
     #[error(
-        "the checkpoint of size {size} in the state file is not one that the log-sign key signed as `{origin}`: audit.origin or keys.log-sign were changed, or the checkpoint was; put them back"
+        "the checkpoint of size {size} in the state file is not one that the log-sign key signed as `{origin}`: audit.origin or the log's key in hsm.toml were changed, or the checkpoint was; put them back"
     )]
     Foreign {
         size: u64,
@@ -68,7 +68,7 @@ pub enum NoCheckpoint {
 /// The log of this signer.
 pub struct Log {
     store: Store,
-    /// The workers that sign certificates; the first of them hold the log's key too.
+    /// The keys that sign certificates, and the log's.
     generations: Arc<Generations>,
     recorder: Arc<Recorder>,
     key: VerifierKey,
@@ -79,7 +79,7 @@ pub struct Log {
 /// What was signed last. Held while the next one is made, so that there is one line of heads.
 struct Head {
     frontier: Frontier,
-    /// By the CA that workers sign for.
+    /// By the CA.
     counts: [Counts; 2],
     /// When all records were last known to be under a checkpoint.
     complete: Instant,
@@ -163,7 +163,7 @@ impl Log {
         result
     }
 
-    /// Records the last counts of all workers, which sign no certificate and no CRL any more.
+    /// Records the last counts of all CA keys, which sign no certificate and no CRL any more.
     pub(crate) async fn close_counts(&self, policy_hash: Option<Hash>) -> Result<(), StoreError> {
         let mut head = self.head.lock().await;
         self.record_counts(&mut head.counts, policy_hash, Span::Closing)
@@ -173,12 +173,20 @@ impl Log {
     async fn extend(&self, head: &mut Head, policy_hash: Option<Hash>) -> Result<(), NoCheckpoint> {
         self.record_counts(&mut head.counts, policy_hash, Span::Running)
             .await?;
-        let frontier = self.with_new_records(&head.frontier).await?;
-        if frontier.size() > head.frontier.size() {
-            self.sign(&frontier).await?;
+        loop {
+            let size = head.frontier.size();
+            let leaves = self.store.leaf_hashes(size, MAX_LEAVES).await?;
+            if leaves.is_empty() {
+                return Ok(());
+            }
+            let mut frontier = head.frontier.clone();
+            for leaf in &leaves {
+                frontier.append(*leaf);
+            }
+            // The HSM service gets every leaf, so that one checkpoint covers no more than one message holds.
+            self.sign(&frontier, &leaves).await?;
             head.frontier = frontier;
         }
-        Ok(())
     }
 
     async fn record_counts(
@@ -188,7 +196,7 @@ impl Log {
         span: Span,
     ) -> Result<(), StoreError> {
         for (generation, counts) in self.generations.all().zip(counts) {
-            let changed = counts.changed(&generation.token.worker_runs(), span);
+            let changed = counts.changed(&generation.token.runs(), span);
             if changed.is_empty() {
                 continue;
             }
@@ -203,21 +211,7 @@ impl Log {
         Ok(())
     }
 
-    async fn with_new_records(&self, signed: &Frontier) -> Result<Frontier, StoreError> {
-        let mut frontier = signed.clone();
-        loop {
-            let leaves = self.store.leaf_hashes(frontier.size(), MAX_LEAVES).await?;
-            let more = u32::try_from(leaves.len()) == Ok(MAX_LEAVES);
-            for leaf in leaves {
-                frontier.append(leaf);
-            }
-            if !more {
-                return Ok(frontier);
-            }
-        }
-    }
-
-    async fn sign(&self, frontier: &Frontier) -> Result<(), NoCheckpoint> {
+    async fn sign(&self, frontier: &Frontier, leaves: &[Hash]) -> Result<(), NoCheckpoint> {
         let checkpoint = Checkpoint {
             origin: self.settings.origin.clone(),
             size: frontier.size(),
@@ -229,7 +223,7 @@ impl Log {
             .generations
             .first()
             .token
-            .sign_checkpoint(&text)
+            .sign_checkpoint(&text, leaves)
             .await?;
         let note = Note::new(&text, vec![Signature::new(&self.key, signature)])?;
         Checkpoint::open(&note, &self.key)?;
@@ -248,7 +242,7 @@ impl Log {
     }
 }
 
-/// Whether the workers continue.
+/// Whether the keys continue to sign.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Span {
     Running,

@@ -68,7 +68,7 @@ pub(crate) enum OcspError {
         "the responder's certificate has ended; `assay-ceremony ocsp` renews it, then restart the signer"
     )]
     ResponderExpired,
-    #[error("ocsp.key: the token's key signs no responses")]
+    #[error("the HSM service has no responder of this CA: hsm.toml has no [ca.ocsp]")]
     NoKey,
     #[error("OpenSSL failed")]
     OpenSsl(#[from] ErrorStack),

@@ -1,4 +1,4 @@
-//! The delegated responder (RFC 6960 section 4.2.2.2). Its worker has found the certificate right, and its own.
+//! The delegated responder (RFC 6960 section 4.2.2.2). The HSM service has found the certificate right, and its own.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

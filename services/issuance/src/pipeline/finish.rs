@@ -235,7 +235,7 @@ async fn sign(
     if Hash::of(tbs) != *digest {
         return Err(FinishError::Digest);
     }
-    let signature = generation.token.sign_tbs(request_id, tbs).await?;
+    let signature = generation.token.sign_certificate(request_id, tbs).await?;
     Ok(generation.ca.assemble(tbs, &signature)?)
 }
 

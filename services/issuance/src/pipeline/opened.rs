@@ -88,7 +88,7 @@ impl Opener {
     }
 }
 
-/// The RA decryption key behind its worker.
+/// The RA decryption key in the HSM service.
 struct RaKey<'a> {
     token: &'a dyn Token,
     keys: RaKeys,

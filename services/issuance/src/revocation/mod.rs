@@ -159,7 +159,7 @@ impl Revocation {
         };
         let entries: Vec<Entry> = revoked.iter().map(entry).collect();
         let tbs = list::tbs(&self.ca.issuer, edition, &entries)?;
-        let signature = self.token.sign_tbs(REQUEST_ID, &tbs).await?;
+        let signature = self.token.sign_crl(REQUEST_ID, &tbs).await?;
         let der = self.ca.assemble(&tbs, &signature)?;
 
         let sha256 = Hash::of(&der);

@@ -150,8 +150,8 @@ impl Generations {
         std::iter::once(&self.first).chain(next)
     }
 
-    /// The one that was there first; its workers hold the key of the log.
-    pub(crate) fn first(&self) -> &Arc<Generation> {
+    /// The one that was there first; its keys are served with the key of the log.
+    pub fn first(&self) -> &Arc<Generation> {
         &self.first
     }
 

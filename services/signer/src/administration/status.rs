@@ -1,12 +1,12 @@
 //! One look at the whole signer.
 
-use assay_hsm::WorkerHealth;
-use assay_proto::v1::{StatusReply, StatusRequest, WorkerStatus};
+use assay_hsm::Health;
+use assay_proto::v1::{HsmStatus, StatusReply, StatusRequest};
 
 use super::AdministrationService;
 use super::error::AdminError;
 
-/// Readiness, workers, policy, counts.
+/// Readiness, the HSM service, policy, counts.
 pub(super) async fn show(
     service: &AdministrationService,
     _actor: &str,
@@ -15,15 +15,14 @@ pub(super) async fn show(
     let StatusRequest {} = request;
     let in_force = service.policies.active();
     let counts = service.store.counts().await?;
-    let generations = service.generations.all();
-    let workers = generations.flat_map(|generation| generation.workers());
+    let health = service.generations.first().health();
     Ok(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: service.recorder.boot_id().to_owned(),
         ready: service.readiness.is_ready(),
         causes: service.readiness.causes(),
         warnings: service.readiness.warnings(),
-        workers: workers.map(worker).collect(),
+        hsm: Some(hsm(health)),
         policy_number: in_force.number(),
         policy_hash: in_force.model_hash().map(String::from).unwrap_or_default(),
         open_intents: counts.open_intents,
@@ -31,22 +30,24 @@ pub(super) async fn show(
     })
 }
 
-fn worker(worker: WorkerHealth) -> WorkerStatus {
-    let WorkerHealth {
+fn hsm(health: Health) -> HsmStatus {
+    let Health {
+        ready,
+        cause: _,
+        warnings: _,
         pid,
-        healthy,
-        restarts,
+        reconnections,
         token_label,
         token_serial,
         operations,
         cpu_seconds,
-    } = worker;
-    WorkerStatus {
+    } = health;
+    HsmStatus {
         pid: pid.unwrap_or_default(),
-        healthy,
+        healthy: ready,
         token_label,
         token_serial,
-        restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
+        reconnections: u32::try_from(reconnections).unwrap_or(u32::MAX),
         operations: operations.into_iter().collect(),
         cpu_seconds,
     }

@@ -12,11 +12,8 @@ const EXAMPLE: &str = include_str!("../../signer.toml.example");
 
 /// Keys and tables that may be left out. The example says the default of each, so that a file without means the same.
 const OPTIONAL: &[&str] = &[
-    "token.threads",
-    "token.workers",
-    "token.operation_deadline",
-    "token.health_interval",
-    "token.queue",
+    "hsm.health_interval",
+    "hsm.queue",
     "policy.approver[2].retired",
     "ocsp.validity",
     "ocsp.refresh",
@@ -34,7 +31,6 @@ const OPTIONAL: &[&str] = &[
 /// there is none, and `policy`, which a later check asks for with what it is for.
 const EMPTY: &[&str] = &[
     "audit.origin",
-    "token.environment",
     "certificates.chain",
     "ocsp",
     "rollover",
@@ -44,13 +40,8 @@ const EMPTY: &[&str] = &[
     "policy.approver",
 ];
 
-/// Names of environment variables, which are no keys of ours.
-const NOT_OURS: &str = "token.environment.";
-
-fn ours() -> impl Iterator<Item = Key> {
+fn ours() -> Vec<Key> {
     keys(EXAMPLE)
-        .into_iter()
-        .filter(|key| !key.path.starts_with(NOT_OURS))
 }
 
 fn read(text: &str) -> Result<SignerConfig, String> {

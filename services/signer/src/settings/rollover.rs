@@ -2,18 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assay_hsm::KeyUri;
 use assay_issuance::{
-    Certificates, GenerationSettings, LogSettings, OcspSchedule, ResponderSettings,
-    RolloverSettings,
+    Certificates, GenerationSettings, OcspSchedule, ResponderSettings, RolloverSettings,
 };
 use assay_runtime::config::{ConfigError, Document};
-use assay_runtime::telemetry::LogConfig;
 use der::Decode;
 use x509_cert::Certificate;
 
-use super::generation::{Keys, check_single_ra, ocsp_key, read_certificate, read_certificates};
-use crate::config::{RolloverConfig, TokenConfig};
+use super::generation::{read_certificate, read_certificates};
+use crate::config::RolloverConfig;
 
 const TABLE: &str = "rollover.certificates";
 /// Longest that the RA before is answered: past it nobody could say who still trusts what.
@@ -21,10 +18,6 @@ const MAX_OVERLAP: Duration = Duration::from_secs(2 * 366 * 86_400);
 
 /// What of the rest of the file the next CA shares, and what it has to go with.
 pub(super) struct First<'a> {
-    pub(super) token: &'a TokenConfig,
-    pub(super) probe: KeyUri,
-    pub(super) log: &'a LogConfig,
-    pub(super) audit_log: &'a LogSettings,
     pub(super) certificates: &'a Certificates,
     pub(super) ocsp: Option<&'a ResponderSettings>,
 }
@@ -39,30 +32,21 @@ pub(super) fn read_rollover(
     let RolloverConfig {
         switch_at,
         overlap,
-        keys,
         certificates,
         ocsp,
     } = config;
-    check_single_ra(
-        document,
-        "rollover.",
-        keys.ra_single.as_ref(),
-        &certificates,
-    )?;
     let certificates = read_certificates(document, TABLE, &certificates)?;
     if first.certificates.ra_single.is_some() && certificates.ra_single.is_none() {
         return Err(document.error(
-            "rollover.keys",
-            "the next CA is incomplete: keys.ra-single has no counterpart; name rollover.keys.ra-single and \
-             rollover.certificates.ra_single (`assay-ceremony next` makes them)",
+            TABLE,
+            "the next CA is incomplete: certificates.ra_single has no counterpart; name \
+             rollover.certificates.ra_single (`assay-ceremony next` makes it)",
         ));
     }
-    let mut keys = Keys::next(keys, first.probe.clone());
     let responder = match (ocsp, first.ocsp) {
         (Some(next), Some(ResponderSettings { schedule, .. })) => {
             let key = "rollover.ocsp.certificate";
             let certificate = read_certificate(document, key, &next.certificate)?;
-            keys.ocsp = Some(ocsp_key(next.key, &certificate));
             Some(ResponderSettings {
                 certificate,
                 schedule: OcspSchedule::clone(schedule),
@@ -93,14 +77,6 @@ pub(super) fn read_rollover(
     )?;
     Ok(RolloverSettings {
         next: GenerationSettings {
-            ca_key_id: hex::encode(keys.ca_sign.id()),
-            hsm: keys.hsm(
-                document,
-                first.token,
-                &certificates,
-                first.log,
-                first.audit_log,
-            ),
             certificates,
             ocsp: responder,
         },
@@ -109,7 +85,7 @@ pub(super) fn read_rollover(
     })
 }
 
-/// The key of every certificate, which a worker proves to be the one in the token, is a key of its own.
+/// The key of every certificate, which the HSM service proves to be the one in the token, is a key of its own.
 fn check_keys(
     document: &Document,
     first: &First<'_>,

@@ -1,4 +1,4 @@
-//! What workers counted of the CA keys' signatures, against what the log explains.
+//! What the HSM service counted of the CA keys' signatures, against what the log explains.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,8 @@ pub(super) struct Counters {
 
 #[derive(Default)]
 struct Run {
-    /// By worker and process, the latest count and whether it was the last. Workers of two CAs have equal numbers, and
-    /// processes of their own.
-    counts: BTreeMap<(u64, u32), (u64, bool)>,
+    /// By run, of one connection and one CA, the latest count and whether it was the last.
+    counts: BTreeMap<u64, (u64, bool)>,
     /// Record of the latest count.
     counted_at: u64,
     /// Certificates and CRLs recorded.
@@ -41,21 +40,21 @@ impl Counters {
             run.explained += 1;
         } else if let Event::IntentAbandoned { .. } = seen.entry.event() {
             run.perhaps += 1;
-        } else if let Event::WorkerCounted {
-            worker,
-            pid,
+        } else if let Event::HsmCounted {
+            run: of,
+            pid: _,
             ca_signatures,
             last,
         } = seen.entry.event()
         {
-            let before = run.counts.insert((*worker, *pid), (*ca_signatures, *last));
+            let before = run.counts.insert(*of, (*ca_signatures, *last));
             let (least, over) = before.unwrap_or_default();
-            let wanted = format!("{least} or more, as the worker counted before");
+            let wanted = format!("{least} or more, as the HSM service counted before");
             let risen = *ca_signatures >= least;
             seen.hold(risen, CHECK, "ca_signatures", wanted, ca_signatures);
             // What was at work when the signer stopped may be counted once more.
             let right = !over || *last;
-            let wanted = "true, as the worker ended before";
+            let wanted = "true, as the connection ended before";
             seen.hold(right, CHECK, "last", wanted, last);
             run.counted_at = seen.entry.sequence();
         }

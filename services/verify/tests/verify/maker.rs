@@ -703,14 +703,14 @@ impl Maker {
     }
 
     pub(crate) fn count(&mut self, ca_signatures: u64, last: bool) {
-        self.count_by(4_711, ca_signatures, last);
+        self.count_by(0, ca_signatures, last);
     }
 
-    /// The count of a worker 0 in this process.
-    pub(crate) fn count_by(&mut self, pid: u32, ca_signatures: u64, last: bool) {
-        self.record(Event::WorkerCounted {
-            worker: 0,
-            pid,
+    /// The count of one run.
+    pub(crate) fn count_by(&mut self, run: u64, ca_signatures: u64, last: bool) {
+        self.record(Event::HsmCounted {
+            run,
+            pid: 4_711,
             ca_signatures,
             last,
         });

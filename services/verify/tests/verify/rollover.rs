@@ -88,7 +88,7 @@ pub(crate) fn rolled() -> &'static Parts {
         maker.crl();
         let old = issue(&mut maker, "device-1");
         let revoked = issue(&mut maker, "device-2");
-        maker.count_by(100, 3, true);
+        maker.count_by(0, 3, true);
         maker.stop();
 
         maker.start();
@@ -504,7 +504,7 @@ fn a_crl_lists_no_more_than_was_revoked_of_its_ca() {
 }
 
 #[test]
-fn workers_of_both_cas_are_counted_together() {
+fn signatures_of_both_cas_are_counted_together() {
     // Two certificates and a CRL of each, and what may be at work at the end: a CRL of each.
     for (first, next, verdict) in [
         (2, 2, Verdict::Proven),
@@ -518,8 +518,8 @@ fn workers_of_both_cas_are_counted_together() {
             issue(&mut maker, ["device-1", "device-2"][ca]);
             maker.crl();
         }
-        maker.count_by(100, first, false);
-        maker.count_by(101, next, false);
+        maker.count_by(0, first, false);
+        maker.count_by(1, next, false);
         let report = maker.parts.export().verify();
         assert_verdict(&report, verdict);
         if verdict == Verdict::Bad {

@@ -85,12 +85,12 @@ pub(crate) const UNPROVEN: &[(&str, &str)] = &[
     ("token.event", "change"),
     ("token.event", "detail"),
     ("token.event", "token_label"),
-    ("worker.counted", "ca_signatures"),
-    ("worker.counted", "last"),
-    ("worker.counted", "monotonic_ms"),
-    ("worker.counted", "pid"),
-    ("worker.counted", "wall_ms"),
-    ("worker.counted", "worker"),
+    ("hsm.counted", "ca_signatures"),
+    ("hsm.counted", "last"),
+    ("hsm.counted", "monotonic_ms"),
+    ("hsm.counted", "pid"),
+    ("hsm.counted", "wall_ms"),
+    ("hsm.counted", "run"),
 ];
 
 /// The altered forms of a value; an empty list where it has no other form worth trying.
@@ -332,7 +332,7 @@ pub(crate) const UNMISSED: &[&str] = &[
     "request.replayed",
     "service.stopped",
     "token.event",
-    "worker.counted",
+    "hsm.counted",
 ];
 
 /// Takes a record out and gives those after it the numbers that are free then.

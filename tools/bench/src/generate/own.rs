@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_audit::note::VerifierKey;
-use assay_hsm::{HsmConfig, Token};
-use assay_issuance::{Clock, Environment, OpenSslRandom, Prepared, StartFailure};
+use assay_hsm::Token;
+use assay_issuance::{
+    Clock, Environment, GenerationSettings, OpenSslRandom, Prepared, StartFailure,
+};
 use assay_operator::export::{Received, Receiver};
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{ActivatePolicyRequest, ExportRequest, PolicyBasisRequest};
@@ -109,7 +111,7 @@ impl Own {
             shutdown: Shutdown::new(),
         };
         let prepared = Prepared::new(settings.issuance, environment, false).await?;
-        let open = async |_: HsmConfig| Ok(Arc::clone(&self.token) as Arc<dyn Token>);
+        let open = async |_: &GenerationSettings| Ok(Arc::clone(&self.token) as Arc<dyn Token>);
         Ok(Signer::new(prepared.start(open).await?))
     }
 

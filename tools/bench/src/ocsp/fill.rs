@@ -3,36 +3,46 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use assay_hsm::{Hsm, HsmConfig, Token};
-use assay_issuance::{Environment, OpenSslRandom, Prepared, StartFailure, SystemClock};
+use assay_hsm::Token;
+use assay_issuance::{
+    Environment, GenerationSettings, OpenSslRandom, Prepared, StartFailure, SystemClock,
+};
 use assay_runtime::drain::Shutdown;
 use assay_signer::{Settings, Signer};
 use assay_store::{CertificateQuery, Options, Store, StoreError};
 
 use super::stand::Stand;
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::service::Service;
 use crate::{generate, settings};
 
+/// Operations that may wait for the HSM service.
+const QUEUE: usize = 256;
 /// Certificates between two checkpoints of the log.
 const BATCH: usize = 1_000;
 
 /// Enrols so many devices and has every certificate of the store wait for an OCSP response. Returns the serials of all.
 pub(super) async fn fill(stand: &Stand, certificates: u32) -> Outcome<Vec<Vec<u8>>> {
     let installation = stand.installation();
-    let ra = settings::Signer::read(&installation, None, 1)?.ra_enc;
-    let ra = ra.to_der().or_fail("the RA's certificate is unreadable")?;
+    let settings = settings::Signer::read(&installation)?;
+    let ra = settings
+        .ra_enc
+        .to_der()
+        .or_fail("the RA's certificate is unreadable")?;
     let what = "the store cannot be filled";
     let store = Store::open(&stand.state(), &Options::default()).or_fail(what)?;
-    let signer = start(&installation.signer_config(), store.clone()).await;
+    let service = Service::start(&installation, &settings, None, QUEUE).await?;
+    let signer = start(&installation.signer_config(), store.clone(), &service).await;
     let signer = signer.map_err(|error| Failure::failed(format!("{what}: {error}")))?;
     generate::enrol(&signer, &ra, certificates, BATCH, |_| {}).await?;
     signer.issuance().stop().await.or_fail(what)?;
+    service.stop().await;
     // The next start finds a responder that has signed nothing yet.
     store.disable_ocsp().await.or_fail(what)?;
     serials(&store).await.or_fail(what)
 }
 
-async fn start(config: &Path, store: Store) -> Result<Signer, StartFailure> {
+async fn start(config: &Path, store: Store, service: &Service) -> Result<Signer, StartFailure> {
     let environment = Environment {
         store,
         clock: Arc::new(SystemClock::default()),
@@ -41,7 +51,9 @@ async fn start(config: &Path, store: Store) -> Result<Signer, StartFailure> {
     };
     let settings = Settings::load(config)?;
     let prepared = Prepared::new(settings.issuance, environment, false).await?;
-    let open = async |config: HsmConfig| Ok(Arc::new(Hsm::start(config).await?) as Arc<dyn Token>);
+    let open = async |ca: &GenerationSettings| {
+        Ok(Arc::new(service.hsm.ca(&ca.hsm_certificates())?) as Arc<dyn Token>)
+    };
     Ok(Signer::new(prepared.start(open).await?))
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Failure, OrFail, Outcome};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// The worker tells its counts with each health probe, once per second.
+/// The HSM service tells its counts with each health probe, once per second.
 const TOLD: Duration = Duration::from_secs(10);
 /// The role of the responder's key.
 const ROLE: &str = "ocsp-sign";
@@ -110,7 +110,7 @@ impl Meter {
         }
     }
 
-    /// A reading at a quiet moment: the worker has told of all that was signed, or there is a difference.
+    /// A reading at a quiet moment: the HSM service has reported all that was signed, or there is a difference.
     pub(super) async fn settled(&mut self, hashes: u64) -> Outcome<Reading> {
         let deadline = Instant::now() + TOLD;
         loop {
@@ -160,9 +160,9 @@ impl Meter {
         let status = self.admin.status().await?;
         let of = |role: &str| -> u64 {
             status
-                .workers
+                .hsm
                 .iter()
-                .filter_map(|worker| worker.operations.get(role))
+                .filter_map(|hsm| hsm.operations.get(role))
                 .sum()
         };
         Ok(of(ROLE))

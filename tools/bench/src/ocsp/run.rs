@@ -77,8 +77,8 @@ pub(super) async fn measure(args: &OcspBench, stand: &mut Stand) -> Outcome<Repo
 
     let ready = stand.start().await?;
     let http = Http::new();
-    let signer = Signer::read(&stand.installation(), None, 1)?;
-    let responder = signer.ocsp.and_then(|key| key.certificate);
+    let signer = Signer::read(&stand.installation())?;
+    let responder = signer.ocsp;
     let responder =
         responder.ok_or_else(|| Failure::failed("the installation has no responder"))?;
     let mut scene = Scene {
@@ -319,7 +319,7 @@ impl Cost {
         Self {
             seconds: (after.at - before.at).as_secs_f64(),
             signed: after.signed - before.signed,
-            worker_cpu: cpu.workers,
+            hsm_cpu: cpu.hsm,
             signer_cpu: cpu.signer,
             frontend_cpu: cpu.frontend,
         }
@@ -329,7 +329,7 @@ impl Cost {
         Self {
             seconds: self.seconds + other.seconds,
             signed: self.signed + other.signed,
-            worker_cpu: self.worker_cpu + other.worker_cpu,
+            hsm_cpu: self.hsm_cpu + other.hsm_cpu,
             signer_cpu: self.signer_cpu + other.signer_cpu,
             frontend_cpu: self.frontend_cpu + other.frontend_cpu,
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use assay_hsm::{HsmConfig, KeyRole, Token};
-use assay_issuance::{Environment, Prepared, StartFailure};
+use assay_hsm::Token;
+use assay_issuance::{Environment, GenerationSettings, Prepared, StartFailure};
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{PkiOperationRequest, PublicFile, PublicInfoReply, PublicInfoRequest};
@@ -196,8 +196,7 @@ impl Stand {
     pub(crate) async fn restart_without_single_ra(&mut self) -> Result<(), StartFailure> {
         let file = self.folder.path().join("signer.toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let of_single =
-            |line: &&str| line.starts_with("ra-single") || line.starts_with("ra_single");
+        let of_single = |line: &&str| line.starts_with("ra_single");
         let others: Vec<_> = text.lines().filter(|line| !of_single(line)).collect();
         std::fs::write(file, others.join("\n")).unwrap();
         self.restart().await
@@ -389,11 +388,10 @@ async fn start(
     let settings = Settings::load(&folder.path().join("signer.toml"))?;
     let prepared = Prepared::new(settings.issuance, environment, false).await?;
     let issuance = prepared
-        .start(async |config: HsmConfig| {
-            let mut keys = config.keys.into_iter();
-            let key = keys.find(|key| key.role == KeyRole::CaSign).unwrap();
+        .start(async |ca: &GenerationSettings| {
             let next = tokens.next;
-            let next = next.filter(|next| key.certificate == next.ca.ca.der().ok());
+            let next =
+                next.filter(|next| Some(&ca.certificates.ca) == next.ca.ca.der().ok().as_ref());
             let token = next.map_or(tokens.first, |next| &next.token);
             Ok(Arc::clone(token) as Arc<dyn Token>)
         })
@@ -408,7 +406,7 @@ fn write_files(folder: &TempDir, ca: &Ca, next: Option<&Next>, people: &People) 
         let at = next.switch_at;
         let overlap = next.overlap.as_secs();
         rollover = format!("[rollover]\nswitch_at = \"{at}\"\noverlap = \"{overlap}s\"\n");
-        let files = write_ca(folder.path(), &next.ca, "next-", "rollover.", 17);
+        let files = write_ca(folder.path(), &next.ca, "next-", "rollover.");
         rollover.push_str(&files.unwrap());
     }
     write(folder.path(), ca, people, &[7; 32], &rollover).unwrap();
@@ -419,8 +417,7 @@ fn write_responder(folder: &TempDir, ca: &Ca, lines: &str) {
     let pem = ca.ocsp.certificate.to_pem().unwrap();
     std::fs::write(folder.path().join("ocsp.pem"), pem).unwrap();
     let file = folder.path().join("signer.toml");
-    let key = "pkcs11:token=t;object=o;id=%20?pin-source=file:/none";
-    let table = format!("[ocsp]\nkey = \"{key}\"\ncertificate = \"ocsp.pem\"\n{lines}");
+    let table = format!("[ocsp]\ncertificate = \"ocsp.pem\"\n{lines}");
     let text = std::fs::read_to_string(&file).unwrap() + &table;
     std::fs::write(file, text).unwrap();
 }

@@ -127,7 +127,7 @@ mod tests {
         let cost = Cost {
             seconds: 100.0,
             signed: 100_000.0,
-            worker_cpu: 20.0,
+            hsm_cpu: 20.0,
             signer_cpu: 30.0,
             frontend_cpu: 1.0,
         };

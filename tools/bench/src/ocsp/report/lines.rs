@@ -45,12 +45,10 @@ impl Report {
             row("  a second", &|phase| {
                 format!("{:.0}", phase.operations_per_second)
             }),
-            row("CPU of the worker, an operation", &|phase| {
-                format!("{:.0} us", phase.worker_cpu_us_per_operation)
+            row("CPU of the HSM service, an operation", &|phase| {
+                format!("{:.0} us", phase.hsm_cpu_us_per_operation)
             }),
-            row("  of one core", &|phase| {
-                percent(phase.worker_share_of_a_core)
-            }),
+            row("  of one core", &|phase| percent(phase.hsm_share_of_a_core)),
             row("CPU of the signer, of one core", &|phase| {
                 percent(phase.signer_share_of_a_core)
             }),
@@ -105,19 +103,19 @@ impl Report {
                 floor.cpu_us_per_signature
             ),
             format!(
-                "ratio               {:.2} (worker CPU an operation in the first signing over the token's own)",
-                self.worker_ratio
+                "ratio               {:.2} (CPU of the HSM service an operation in the first signing over the token's own)",
+                self.hsm_ratio
             ),
             format!(
                 "window              the first response ends {}, the last was replaced {}",
                 cycle.first_next_update, cycle.replaced_at
             ),
             format!(
-                "a day of refresh 1d {:.0} operations ({:.1}/s), {:.0} s of the worker's CPU, {:.3} % of one core (computed)",
+                "a day of refresh 1d {:.0} operations ({:.1}/s), {:.0} s of the HSM service's CPU, {:.3} % of one core (computed)",
                 self.operations_a_day,
                 self.operations_a_day / SECONDS_A_DAY,
-                self.worker_cpu_seconds_a_day,
-                self.worker_cpu_seconds_a_day / SECONDS_A_DAY * 100.0
+                self.hsm_cpu_seconds_a_day,
+                self.hsm_cpu_seconds_a_day / SECONDS_A_DAY * 100.0
             ),
             format!(
                 "store               {:.0} MiB, write-ahead log {:.0} MiB at most; memory of the signer {:.0} MiB at most",

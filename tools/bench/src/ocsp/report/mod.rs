@@ -30,11 +30,11 @@ pub(super) struct Report {
     connections: u16,
     scale: Scale,
     floor: Floor,
-    /// CPU of the worker an operation in the first signing, over that of the token alone.
-    worker_ratio: f64,
-    /// What a day takes by the default `ocsp.refresh` of a day: operations, and seconds of the worker's CPU.
+    /// CPU of the HSM service an operation in the first signing, over that of the token alone.
+    hsm_ratio: f64,
+    /// What a day takes by the default `ocsp.refresh` of a day: operations, and seconds of the HSM service's CPU.
     operations_a_day: f64,
-    worker_cpu_seconds_a_day: f64,
+    hsm_cpu_seconds_a_day: f64,
     bounds: Vec<Bound>,
 }
 
@@ -45,15 +45,15 @@ pub(super) struct Phase {
     /// Certificates whose responses were signed.
     signed: f64,
     signed_per_second: f64,
-    /// Of the responder's key, as the worker counts them.
+    /// Of the responder's key, as the HSM service counts them.
     operations: u64,
     operations_per_second: f64,
     /// While no device enrolled.
     cost: Cost,
-    worker_share_of_a_core: f64,
+    hsm_share_of_a_core: f64,
     signer_share_of_a_core: f64,
     frontend_share_of_a_core: f64,
-    worker_cpu_us_per_operation: f64,
+    hsm_cpu_us_per_operation: f64,
     /// Responses that were to be signed, at most.
     due_at_most: f64,
     statuses: Statuses,
@@ -64,7 +64,7 @@ pub(super) struct Phase {
 pub(super) struct Cost {
     pub(super) seconds: f64,
     pub(super) signed: f64,
-    pub(super) worker_cpu: f64,
+    pub(super) hsm_cpu: f64,
     pub(super) signer_cpu: f64,
     pub(super) frontend_cpu: f64,
 }
@@ -136,11 +136,10 @@ impl Phase {
             signed_per_second: signed / seconds,
             operations,
             operations_per_second: float(operations) / seconds,
-            worker_share_of_a_core: share(cost.worker_cpu),
+            hsm_share_of_a_core: share(cost.hsm_cpu),
             signer_share_of_a_core: share(cost.signer_cpu),
             frontend_share_of_a_core: share(cost.frontend_cpu),
-            worker_cpu_us_per_operation: cost.worker_cpu * 1e6
-                / (cost.signed * float(HASHES)).max(1.0),
+            hsm_cpu_us_per_operation: cost.hsm_cpu * 1e6 / (cost.signed * float(HASHES)).max(1.0),
             cost,
             due_at_most,
             statuses: statuses.into(),
@@ -194,15 +193,15 @@ impl Report {
         floor: Floor,
     ) -> Self {
         let operations_a_day = f64::from(plan.certificates) * float(HASHES);
-        let us = signing_all.worker_cpu_us_per_operation;
+        let us = signing_all.hsm_cpu_us_per_operation;
         let mut report = Self {
             certificates: plan.certificates,
             rate: plan.rate,
             refresh_seconds: plan.refresh.as_secs(),
             validity_seconds: plan.validity.as_secs(),
-            worker_ratio: us / floor.cpu_us_per_signature,
+            hsm_ratio: us / floor.cpu_us_per_signature,
             operations_a_day,
-            worker_cpu_seconds_a_day: operations_a_day * us / 1e6,
+            hsm_cpu_seconds_a_day: operations_a_day * us / 1e6,
             signing_all,
             refreshing_all,
             cycle,

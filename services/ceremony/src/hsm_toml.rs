@@ -1,0 +1,205 @@
+//! hsm.toml: what the HSM service needs to know of the keys. A ceremony writes it, and keeps its tables `[[ca]]` in step with
+//! the CAs that it makes.
+
+use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::{files, output};
+use assay_operator::installation::Installation;
+use assay_pkcs11::KeyRole;
+use clap::Args;
+use rustix::process::geteuid;
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+
+use super::certify::{CA_FILE, RA};
+use super::generation::Generation;
+use super::layout::{self, quoted};
+use super::ocsp;
+use super::transcript::{Ca, Transcript};
+
+/// The users of the two services.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Users {
+    /// Configure signer and HSM service for one user, that of the ceremony: for trials only, as that user can read the PIN
+    #[arg(long)]
+    same_user: bool,
+}
+
+impl Users {
+    /// The signer's and the HSM service's, as TOML.
+    fn toml(&self) -> (String, String) {
+        if self.same_user {
+            let own = geteuid().as_raw().to_string();
+            (own.clone(), own)
+        } else {
+            (quoted("assay-signer"), quoted("assay-hsm"))
+        }
+    }
+
+    /// The table of signer.toml.
+    pub(super) fn signer_table(&self) -> String {
+        let (_, hsm) = self.toml();
+        format!("[hsm]\nsocket = {}\nuser = {hsm}\n", quoted(SOCKET))
+    }
+}
+
+/// Relative to the installation.
+const SOCKET: &str = "run/hsm/hsm.sock";
+
+/// The whole file for the first CA of an installation.
+pub(super) fn first(
+    installation: &Installation,
+    transcript: &Transcript,
+    users: &Users,
+) -> Outcome<String> {
+    let ca = transcript.ca(Generation::FIRST)?;
+    let environment: Vec<_> = transcript
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name} = {}", quoted(value)))
+        .collect();
+    let (signer, _) = users.toml();
+    let same_user = if users.same_user {
+        "# For trials only: this user can read the PIN and use the keys without the service.\nallow_same_user = true\n"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "\
+# assay-hsm. Paths are relative to this file's directory; `assay config check` checks it. Everything here but the socket
+# belongs to a user of its own, which alone can read the PIN.
+
+# Its directory belongs to that user, and is writable by nobody else.
+socket = {socket}
+# What the service keeps; made with mode 0700.
+state = \"state/hsm\"
+# Only processes of this user may connect.
+peer = {signer}
+{same_user}
+[module]
+path = {module}
+environment = {{ {environment} }}
+
+# The audit log, under the name that signer.toml has in [audit].
+[log]
+origin = {origin}
+key = {log}
+
+[probe]
+key = {probe}
+{ca}",
+        socket = quoted(SOCKET),
+        module = quoted(&transcript.module),
+        environment = environment.join(", "),
+        origin = quoted(&layout::origin(installation)?),
+        log = quoted(&ca.key(KeyRole::LogSign)?.uri),
+        probe = quoted(&ca.key(KeyRole::Probe)?.uri),
+        ca = table(ca)?,
+    ))
+}
+
+/// The table of a CA, with an empty line before it.
+pub(super) fn table(ca: &Ca) -> Outcome<String> {
+    let file = |name: &str| quoted(&ca.generation.file(name));
+    let mut text = format!(
+        "\n[[ca]]\ncertificate = {}\nkey = {}\n\n[ca.ra]\n",
+        file(CA_FILE),
+        quoted(&ca.key(KeyRole::CaSign)?.uri)
+    );
+    for (role, _, name) in RA {
+        let key = match ca.find_key(role) {
+            None if role == KeyRole::RaSingle => continue,
+            _ => ca.key(role)?,
+        };
+        let short = role.as_str().trim_start_matches("ra-");
+        text += &format!(
+            "{short} = {{ key = {}, certificate = {} }}\n",
+            quoted(&key.uri),
+            file(name)
+        );
+    }
+    if let Some(key) = ca.find_key(KeyRole::OcspSign) {
+        text += &format!(
+            "\n[ca.ocsp]\nkey = {}\ncertificate = {}\n",
+            quoted(&key.uri),
+            file(ocsp::FILE)
+        );
+    }
+    Ok(text)
+}
+
+/// Adds a CA.
+pub(super) fn add(installation: &Installation, ca: &Ca) -> Outcome {
+    let text = table(ca)?;
+    edit(installation, &text, |document| {
+        let added: DocumentMut = text.parse().ok()?;
+        let added = tables(&added)?.get(0)?.clone();
+        remove_from(document, ca)?;
+        tables_mut(document)?.push(added);
+        Some(())
+    })
+}
+
+/// Takes a CA out, if it is there.
+pub(super) fn remove(installation: &Installation, ca: &Ca) -> Outcome {
+    let what = format!(
+        "without the table [[ca]] of {}",
+        ca.generation.file(CA_FILE)
+    );
+    edit(installation, &what, |document| remove_from(document, ca))
+}
+
+/// Names the responder of a CA that is there.
+pub(super) fn set_ocsp(installation: &Installation, ca: &Ca) -> Outcome {
+    let text = table(ca)?;
+    edit(installation, &text, |document| {
+        let added: DocumentMut = text.parse().ok()?;
+        let ocsp = tables(&added)?.get(0)?.get("ocsp")?.clone();
+        let mut all = tables_mut(document)?.iter_mut();
+        let own = all.find(|table| is_of(table, ca))?;
+        own.insert("ocsp", ocsp);
+        Some(())
+    })
+}
+
+fn tables(document: &DocumentMut) -> Option<&ArrayOfTables> {
+    document.get("ca")?.as_array_of_tables()
+}
+
+fn tables_mut(document: &mut DocumentMut) -> Option<&mut ArrayOfTables> {
+    document.get_mut("ca")?.as_array_of_tables_mut()
+}
+
+fn remove_from(document: &mut DocumentMut, ca: &Ca) -> Option<()> {
+    tables_mut(document)?.retain(|table| !is_of(table, ca));
+    Some(())
+}
+
+fn is_of(table: &Table, ca: &Ca) -> bool {
+    let certificate = table.get("certificate").and_then(Item::as_str);
+    certificate == Some(&*ca.generation.file(CA_FILE))
+}
+
+/// Changes the file where it is; where it is not, or is written otherwise than a ceremony does, says what it has to say.
+fn edit(
+    installation: &Installation,
+    wanted: &str,
+    change: impl FnOnce(&mut DocumentMut) -> Option<()>,
+) -> Outcome {
+    let path = installation.hsm_config();
+    if !path.exists() {
+        output::note(&format!(
+            "note: {} is not here; on the host of the HSM service make it say\n{wanted}",
+            path.display()
+        ));
+        return Ok(());
+    }
+    let mut document: DocumentMut = files::read_text(&path)?
+        .parse()
+        .or_usage(format!("{} is not TOML", path.display()))?;
+    change(&mut document).ok_or_else(|| {
+        Failure::failed(format!(
+            "{} is not written as the ceremony writes it, and is left alone; by hand make it say\n{wanted}",
+            path.display()
+        ))
+    })?;
+    files::rewrite(&path, document.to_string().as_bytes())
+}

@@ -1,0 +1,178 @@
+//! `assay-hsm`: owns a PKCS#11 library, its PIN and the keys of one CA or several, and serves a Unix socket.
+//!
+//! Plain threads and blocking reads: nothing here may wait on an async runtime, and the process never forks, since a
+//! child would keep the login. It makes no keys and no certificates; ceremonies do, in another program.
+
+mod checkpoint;
+mod client;
+mod config;
+mod error;
+mod ocsp;
+mod pin;
+mod preflight;
+mod queue;
+mod serve;
+mod service;
+mod settings;
+mod socket;
+mod structure;
+mod transport;
+mod watchdog;
+
+use std::io::{self, IsTerminal};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use tracing_subscriber::EnvFilter;
+
+use pin::Marker;
+use settings::Settings;
+
+/// Exit code for a configuration that cannot be used, or a start that was refused.
+const REFUSED: u8 = 2;
+
+/// This executable, also after an upgrade has replaced its file.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The HSM service: the PKCS#11 library, the PIN and the keys, for the one user that the configuration names.
+///
+/// It serves a Unix socket, checks who connects and what is to be signed, and signs nothing else. An operation that hangs
+/// in the library ends the whole process, so run it under a service manager that starts it again. It makes no keys:
+/// `assay-ceremony` does, and writes a configuration for this service.
+#[derive(Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Example: assay-hsm --config /etc/assay-hsm/hsm.toml\n\
+    Exit codes: 0 stopped as asked, 1 the token cannot be used or was lost, 2 refused to start.\n\
+    RUST_LOG sets which log lines are written."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Task>,
+
+    /// The configuration file; paths in it are relative to it
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
+
+    /// Read and validate the configuration, say so, and start nothing
+    #[arg(long)]
+    check: bool,
+
+    /// Write the process id here, as JSON, once clients are served
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Let the service try a PIN again that the token has refused
+    ///
+    /// After a refusal the service leaves a marker and does not log in with the same PIN again, because a token locks
+    /// itself after a few. Use this once the token itself was corrected. Example: assay-hsm clear-pin-marker --config
+    /// /etc/assay-hsm/hsm.toml
+    ClearPinMarker {
+        /// The configuration file of the service
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    // Before anything secret is read: a core dump would hold the PIN.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        return refuse(&format!("cannot forbid core dumps: {error}"));
+    }
+    let arguments = Arguments::parse();
+    match (arguments.command, arguments.config) {
+        (Some(Task::ClearPinMarker { config }), _) => clear_pin_marker(&config),
+        (None, Some(config)) => run(&config, arguments.check, arguments.ready_file.as_deref()),
+        (None, None) => refuse("name a configuration with --config"),
+    }
+}
+
+fn run(config: &Path, check: bool, ready_file: Option<&Path>) -> ExitCode {
+    let settings = match Settings::load(config) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    if check {
+        say(&format!("{}: ok", config.display()));
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = with_environment(&settings.environment) {
+        return refuse(&format!("cannot set the library's environment: {error}"));
+    }
+    log_to_stderr(&settings.log_filter);
+    match serve::serve(settings, ready_file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(serve::Failure::Refused(reason)) => refuse(&reason),
+        Err(serve::Failure::Ended) => ExitCode::FAILURE,
+    }
+}
+
+fn clear_pin_marker(config: &Path) -> ExitCode {
+    let settings = match Settings::load(config) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match Marker::in_directory(&settings.state).clear() {
+        Ok(true) => {
+            say("the marker is cleared: the service tries the PIN again at its next start");
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            say("there is no marker");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&format!("the marker cannot be cleared: {error}")),
+    }
+}
+
+/// A library reads its variables from the environment, which a process cannot safely change for itself: where one is not
+/// as it has to be, this program starts over with it.
+fn with_environment(environment: &[(String, String)]) -> io::Result<()> {
+    let set = |(name, value): &(String, String)| {
+        std::env::var_os(name).is_some_and(|present| present == value.as_str())
+    };
+    if environment.iter().all(set) {
+        return Ok(());
+    }
+    let variables = environment.iter().map(|(name, value)| (name, value));
+    Err(Command::new(THIS_PROGRAM)
+        .arg0(std::env::args_os().next().unwrap_or_default())
+        .args(std::env::args_os().skip(1))
+        .envs(variables)
+        .exec())
+}
+
+fn log_to_stderr(filter: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // The subscriber is the first of this process, so setting it cannot fail.
+    let _ = if io::stderr().is_terminal() {
+        log.try_init()
+    } else {
+        log.json().try_init()
+    };
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the one line for the person who started the process"
+)]
+fn refuse(reason: &str) -> ExitCode {
+    eprintln!("assay-hsm: {reason}");
+    ExitCode::from(REFUSED)
+}
+
+#[allow(clippy::print_stdout, reason = "the answer of a command")]
+fn say(line: &str) {
+    println!("{line}");
+}

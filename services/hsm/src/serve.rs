@@ -1,0 +1,208 @@
+//! The process: its state, its socket, its token, and its clients, until SIGTERM.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+use crate::client::{self, Client};
+use crate::service::Service;
+use crate::settings::Settings;
+use crate::socket;
+use crate::watchdog::Watchdog;
+
+/// A signer and its successor, an operator's tool, and room for connections that are about to end.
+const MAX_CLIENTS: usize = 8;
+/// How long the library may take to load, log in and check the keys. Network HSMs take seconds to log in.
+const START: Duration = Duration::from_secs(30);
+/// How long operations may take to finish once the service is asked to stop, and its library to end.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long a service whose token cannot be used tells its clients why, before it ends and is started again.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Place of the start and of the end among the threads that are watched.
+const MAIN: usize = 0;
+
+/// Why the process ends otherwise than as asked.
+pub(crate) enum Failure {
+    /// It refused to start.
+    Refused(String),
+    /// It is to be started again; the log says why.
+    Ended,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn serve(settings: Settings, ready_file: Option<&Path>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::Refused(error.to_string());
+    let warning = socket::check_peer(settings.peer, settings.allow_same_user)?;
+    let _held = socket::hold_state(&settings.state)?;
+    let stop = signals().map_err(failed)?;
+    let places = MAIN + 1 + settings.threads;
+    let watchdog = Watchdog::start(places, settings.operation_deadline).map_err(failed)?;
+    // Before the login, so that clients wait in the socket for what becomes of it.
+    let listener = socket::listen(&settings.socket)?;
+    let mut warnings = Vec::new();
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+        warnings.push(warning.to_owned());
+    }
+    let started = {
+        let _start = watchdog.call(MAIN, START);
+        Service::start(&settings, warnings, MAIN + 1, &watchdog)
+    };
+    let started = match started {
+        Ok(service) => {
+            if let Some(file) = ready_file {
+                write_ready(file).map_err(failed)?;
+            }
+            tracing::info!(socket = %settings.socket.display(), "serving");
+            Ok(service)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the token cannot be used");
+            Err(error.to_string())
+        }
+    };
+    let until = started.is_err().then(|| Instant::now() + LAST_WORDS);
+    accept(
+        &listener,
+        &stop,
+        settings.peer.uid(),
+        &Arc::new(started.clone()),
+        until,
+    )?;
+    // A client that comes from now on finds no socket.
+    let _ = fs::remove_file(&settings.socket);
+    match started {
+        Ok(service) => {
+            tracing::info!("stopping");
+            let _end = watchdog.call(MAIN, DRAIN * 2);
+            service.stop(DRAIN);
+            Ok(())
+        }
+        Err(_) if stopped(&stop) => Ok(()),
+        Err(_) => Err(Failure::Ended),
+    }
+}
+
+/// Accepts clients until told to stop, or until the time.
+fn accept(
+    listener: &UnixListener,
+    stop: &OwnedFd,
+    peer: u32,
+    served: &Arc<Result<Arc<Service>, String>>,
+    until: Option<Instant>,
+) -> Result<(), String> {
+    let clients = Arc::new(AtomicUsize::new(0));
+    let mut number = 0_u64;
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(());
+        }
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut events = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::new(stop, PollFlags::IN),
+        ];
+        match poll(&mut events, left.as_ref()) {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(format!("waiting for clients: {error}")),
+        }
+        if stopped(stop) {
+            return Ok(());
+        }
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => {
+                tracing::warn!(%error, "a client could not be accepted");
+                continue;
+            }
+        };
+        number += 1;
+        admit(stream, number, peer, served, &clients);
+    }
+}
+
+/// Serves a client on a thread of its own, if it is the peer and there is room for it.
+fn admit(
+    stream: UnixStream,
+    number: u64,
+    peer: u32,
+    served: &Arc<Result<Arc<Service>, String>>,
+    clients: &Arc<AtomicUsize>,
+) {
+    let turn_away = |reason: String| {
+        tracing::warn!(client = number, reason, "client turned away");
+        // It may have gone.
+        let _ = client::reject(&stream, &reason);
+    };
+    match socket::peer_of(&stream) {
+        Ok((uid, _)) if uid == peer => {}
+        Ok((uid, pid)) => {
+            return turn_away(format!(
+                "user {uid} (process {pid}) is not the configured peer, user {peer}"
+            ));
+        }
+        Err(error) => return turn_away(format!("its user is unknown: {error}")),
+    }
+    if clients.fetch_add(1, Ordering::AcqRel) >= MAX_CLIENTS {
+        clients.fetch_sub(1, Ordering::AcqRel);
+        return turn_away(format!("there are {MAX_CLIENTS} clients already"));
+    }
+    let (served, counted) = (Arc::clone(served), Arc::clone(clients));
+    let spawned = thread::Builder::new()
+        .name(format!("client-{number}"))
+        .spawn(move || {
+            match Client::serve(number, stream, &served) {
+                Ok(()) => tracing::info!(client = number, "client gone"),
+                Err(reason) => tracing::warn!(client = number, %reason, "client cut off"),
+            }
+            counted.fetch_sub(1, Ordering::AcqRel);
+        });
+    if let Err(error) = spawned {
+        clients.fetch_sub(1, Ordering::AcqRel);
+        tracing::error!(client = number, %error, "no thread for a client");
+    }
+}
+
+/// Readable once a signal came.
+fn signals() -> io::Result<OwnedFd> {
+    let (stop, sender) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM] {
+        pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(stop.into())
+}
+
+fn stopped(stop: &OwnedFd) -> bool {
+    let mut events = [PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
+    let now = Timespec::default();
+    poll(&mut events, Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// A reader sees no file or the whole of it.
+fn write_ready(path: &Path) -> io::Result<()> {
+    let pid = std::process::id();
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{pid}"));
+    fs::write(&temporary, format!("{{\"pid\":{pid}}}\n"))?;
+    fs::rename(&temporary, path)
+}

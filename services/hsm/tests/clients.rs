@@ -1,0 +1,404 @@
+//! Who may connect, and what becomes of those who break the protocol: one line in the log each, nothing signed, and the
+//! service continues.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests may"
+)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use assay_hsm::wire::{
+    self, AHEAD, FrameBuffer, Greeting, Hello, MAX_FRAME, Operation, PROTOCOL, Request, Welcome,
+};
+use assay_hsm::{Digest, Hsm, OperationError, RaKeys, StartError, Token, User};
+use support::{Config, Installation, PATIENCE, Service, der};
+
+/// A client that writes whatever it likes.
+struct Raw {
+    stream: UnixStream,
+    input: FrameBuffer,
+}
+
+impl Raw {
+    fn connect(config: &Config) -> Self {
+        let stream = UnixStream::connect(config.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream,
+            input: FrameBuffer::default(),
+        }
+    }
+
+    fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.stream.write_all(octets)
+    }
+
+    /// The next frame; `None` once the service has closed the connection.
+    fn frame(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(frame) = self.input.next_frame().unwrap() {
+                return Some(frame.to_vec());
+            }
+            match self.stream.read(self.input.room()) {
+                Ok(0) => return None,
+                Ok(count) => self.input.filled(count),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn greet(&mut self, protocol: u32) -> Greeting {
+        let hello = Hello {
+            protocol,
+            program: "raw".to_owned(),
+        };
+        let mut frame = Vec::new();
+        wire::encode(&hello, &mut frame).unwrap();
+        self.send(&frame).unwrap();
+        wire::decode(&self.frame().expect("no greeting")).unwrap()
+    }
+
+    fn welcome(&mut self) -> Welcome {
+        match self.greet(PROTOCOL) {
+            Greeting::Welcome(welcome) => welcome,
+            Greeting::Rejected { reason } => panic!("{reason}"),
+        }
+    }
+}
+
+fn probe(id: u64) -> Vec<u8> {
+    let request = Request {
+        request_id: "raw",
+        operation: Operation::Probe,
+    };
+    let request = request.encode().unwrap();
+    [wire::frame_header(id, &request).as_slice(), &request].concat()
+}
+
+/// The service works, and says in its log what it made of somebody.
+async fn goes_on(service: &Service, logged: &str) {
+    let attributes = der::signed_attributes();
+    let signed = service.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
+    signed.await.unwrap();
+    let said = async {
+        while !service.log().contains(logged) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let said = tokio::time::timeout(PATIENCE, said).await;
+    said.unwrap_or_else(|_| panic!("{logged:?} is not in {}", service.log()));
+}
+
+#[tokio::test]
+async fn a_client_of_another_version_is_told_so() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let mut raw = Raw::connect(&config);
+    let Greeting::Rejected { reason } = raw.greet(PROTOCOL + 1) else {
+        panic!("it was welcomed");
+    };
+    assert!(reason.contains("version 2"), "{reason}");
+    assert_eq!(raw.frame(), None);
+    goes_on(&service, "speaks version 2").await;
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn frames_that_are_malformed_or_too_large_end_the_connection() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let too_large = u32::try_from(MAX_FRAME + 1).unwrap().to_be_bytes();
+    for (first, logged) in [
+        (&b"\x00\x00\x00\x00"[..], "malformed"),
+        (&b"\x00\x00\x00\x02\xff\xff"[..], "malformed"),
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "exceeds"),
+        (&too_large[..], "exceeds"),
+    ] {
+        let mut raw = Raw::connect(&config);
+        raw.send(first).unwrap();
+        while let Some(frame) = raw.frame() {
+            let greeting: Greeting = wire::decode(&frame).unwrap();
+            assert!(matches!(greeting, Greeting::Rejected { .. }), "{first:?}");
+        }
+        goes_on(&service, logged).await;
+    }
+    for (further, logged) in [
+        (&b"\x00\x00\x00\x03abc"[..], "malformed"),
+        (
+            &b"\x00\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x01\x00\xff"[..],
+            "malformed",
+        ),
+        (&too_large[..], "exceeds"),
+    ] {
+        let mut raw = Raw::connect(&config);
+        raw.welcome();
+        raw.send(further).unwrap();
+        assert_eq!(raw.frame(), None);
+        goes_on(&service, logged).await;
+    }
+    assert_eq!(service.health().borrow().reconnections, 0);
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_without_a_word_is_cut_off() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let mut silent = Raw::connect(&config);
+    assert_eq!(silent.frame(), None);
+    goes_on(&service, "sent no first frame within 5 s").await;
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_off_at_its_window() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let mut raw = Raw::connect(&config);
+    let welcome = raw.welcome();
+    assert_eq!(welcome.threads, 2);
+    let flood: Vec<u8> = (0..10_000).flat_map(probe).collect();
+    // It is cut off while it still writes, or when it is done.
+    let _ = raw.send(&flood);
+    let mut answers = 0;
+    while raw.frame().is_some() {
+        answers += 1;
+    }
+    assert!(answers < 10_000, "all were answered");
+    let logged = format!("more than {} operations", 2 * AHEAD + 1);
+    goes_on(&service, &logged).await;
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn there_is_room_for_a_few_clients_and_again_once_one_has_left() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    // One is the service's own connection here.
+    let mut clients: Vec<Raw> = (1..8).map(|_| Raw::connect(&config)).collect();
+    for client in &mut clients {
+        client.welcome();
+    }
+    let mut late = Raw::connect(&config);
+    let Greeting::Rejected { reason } = wire::decode(&late.frame().unwrap()).unwrap() else {
+        panic!("a ninth client was welcomed");
+    };
+    assert!(reason.contains("8 clients"), "{reason}");
+    goes_on(&service, "8 clients").await;
+    clients.clear();
+    let again = async {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            program: "again".to_owned(),
+        };
+        let mut first = Vec::new();
+        wire::encode(&hello, &mut first).unwrap();
+        loop {
+            let mut raw = Raw::connect(&config);
+            if raw.send(&first).is_ok()
+                && let Some(frame) = raw.frame()
+                && let Ok(Greeting::Welcome(_)) = wire::decode(&frame)
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn only_the_configured_user_is_served_and_only_by_the_configured_user() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let daemon = User::find("daemon").unwrap();
+    let mut client = config.client();
+    client.user = daemon;
+    let refused = Hsm::connect(client).await.unwrap_err();
+    assert!(matches!(refused, StartError::OtherUser { .. }), "{refused}");
+    service.shutdown().await;
+
+    let file = config.write();
+    let text = fs::read_to_string(&file).unwrap();
+    let (_, rest) = text.split_once("allow_same_user = true\n").unwrap();
+    let head = "socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = \"daemon\"\n";
+    fs::write(&file, format!("{head}{rest}")).unwrap();
+    let process = support::restarted::Restarted::start(move || {
+        let mut command = std::process::Command::new(support::PROGRAM);
+        command.arg("--config").arg(&file);
+        command.stderr(std::process::Stdio::null());
+        command
+    });
+    let process = process.unwrap();
+    let greeting = async {
+        loop {
+            if let Ok(stream) = UnixStream::connect(config.socket()) {
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                let mut raw = Raw {
+                    stream,
+                    input: FrameBuffer::default(),
+                };
+                if let Some(frame) = raw.frame() {
+                    return wire::decode::<Greeting>(&frame).unwrap();
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let greeting = tokio::time::timeout(PATIENCE, greeting).await.unwrap();
+    let Greeting::Rejected { reason } = greeting else {
+        panic!("another user was welcomed");
+    };
+    assert!(reason.contains("is not the configured peer"), "{reason}");
+    assert!(process.stop().unwrap().success());
+}
+
+#[tokio::test]
+async fn one_user_for_both_is_refused_unless_it_is_allowed_and_then_it_is_a_warning() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let warnings = service.health().borrow().warnings.clone();
+    assert!(warnings[0].contains("allow_same_user"), "{warnings:?}");
+    service.shutdown().await;
+
+    let file = config.write();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("allow_same_user = true\n", "")).unwrap();
+    let ended = std::process::Command::new(support::PROGRAM)
+        .arg("--config")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("a user of its own"), "{said}");
+}
+
+#[tokio::test]
+async fn the_socket_lies_where_nobody_else_can_put_one() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let run = config.directory.join("run");
+    fs::create_dir(&run).unwrap();
+    fs::set_permissions(&run, Permissions::from_mode(0o775)).unwrap();
+    let refused = config.refusal();
+    assert!(refused.contains("mode 0775"), "{refused}");
+
+    fs::set_permissions(&run, Permissions::from_mode(0o755)).unwrap();
+    fs::write(config.socket(), "").unwrap();
+    let refused = config.refusal();
+    assert!(refused.contains("is not a socket"), "{refused}");
+
+    // What a service that was killed left is replaced.
+    fs::remove_file(config.socket()).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(config.socket()).unwrap());
+    let service = config.start().await;
+    let mut second = config.clone();
+    second.threads = 1;
+    let refused = second.refusal();
+    assert!(refused.contains("held by another HSM service"), "{refused}");
+    goes_on(&service, "serving").await;
+    service.shutdown().await;
+    assert!(!config.socket().exists());
+
+    fs::set_permissions(
+        config.directory.join("state"),
+        Permissions::from_mode(0o750),
+    )
+    .unwrap();
+    let refused = config.refusal();
+    assert!(refused.contains("mode 0750"), "{refused}");
+}
+
+#[tokio::test]
+async fn one_service_holds_two_cas_and_keeps_their_keys_apart() {
+    let installation = Installation::new().await;
+    let mut config = installation.config();
+    let name = der::name("Next CA");
+    let next = Config {
+        keys: installation.another_ca(&name),
+        ..config.clone()
+    };
+    config.more = next.ca_table();
+    let service = config.start().await;
+    let next = next.ca(&service.hsm);
+    let of_first = installation.tbs();
+    let of_next = der::Tbs {
+        issuer: name,
+        ..of_first.clone()
+    };
+    service
+        .sign_certificate("r1", &of_first.to_der())
+        .await
+        .unwrap();
+    next.sign_certificate("r2", &of_next.to_der())
+        .await
+        .unwrap();
+    for (keys, tbs) in [(&service.keys, &of_next), (&next, &of_first)] {
+        let refused = keys.sign_certificate("r3", &tbs.to_der()).await;
+        assert!(matches!(refused, Err(OperationError::Refused { .. })));
+    }
+    let attributes = der::signed_attributes();
+    let reply = |keys: &assay_hsm::CaKeys| {
+        let keys = keys.clone();
+        let attributes = attributes.clone();
+        async move {
+            keys.sign_reply("r4", RaKeys::Pair, Digest::Sha256, &attributes)
+                .await
+                .unwrap()
+        }
+    };
+    assert_ne!(reply(&service.keys).await, reply(&next).await);
+    let counts = [service.runs(), next.runs()].map(|runs| runs[0].ca_signatures);
+    assert_eq!(counts, [1, 1]);
+    assert_ne!(service.runs()[0].id, next.runs()[0].id);
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn certificates_that_the_service_does_not_have_are_refused_by_name() {
+    let installation = Installation::new().await;
+    let service = installation.start().await;
+    let config = installation.config();
+    let of = |index: usize| config.keys[index].certificate.as_deref().unwrap();
+    let certificates = |ca: usize, sign: usize| assay_hsm::CaCertificates {
+        ca: of(ca),
+        ra_decrypt: of(1),
+        ra_sign: of(sign),
+        ra_single: None,
+        ocsp: None,
+    };
+    let refused = service.hsm.ca(&certificates(1, 2)).unwrap_err();
+    assert!(matches!(refused, StartError::UnknownCa { .. }), "{refused}");
+    let refused = service.hsm.ca(&certificates(0, 1)).unwrap_err();
+    assert!(refused.to_string().contains("for ra-sign"), "{refused}");
+    let with_ocsp = assay_hsm::CaCertificates {
+        ocsp: Some(of(2)),
+        ..certificates(0, 2)
+    };
+    let refused = service.hsm.ca(&with_ocsp).unwrap_err();
+    assert!(
+        refused.to_string().contains("none for ocsp-sign"),
+        "{refused}"
+    );
+    service.shutdown().await;
+}

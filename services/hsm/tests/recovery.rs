@@ -1,0 +1,277 @@
+//! The service dies, hangs and loses its token; its client finds it again without a restart of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic as tests may"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use assay_hsm::{Digest, OperationError, RaKeys, Token};
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Installation, MODULE, SPY, Service, der, until};
+
+fn current_pid(service: &Service) -> Pid {
+    let pid = service.health().borrow().pid.unwrap();
+    Pid::from_raw(pid.try_into().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operation_is_lost_when_the_service_is_killed_in_the_middle_of_them() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let attributes = der::signed_attributes();
+    for round in 1..=3 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..32 {
+            let (hsm, attributes) = (hsm.keys.clone(), attributes.clone());
+            tasks.spawn(async move {
+                hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+                    .await
+            });
+        }
+        // Some are done, many are not.
+        tasks.join_next().await.unwrap().unwrap().unwrap();
+        kill_process(current_pid(&hsm), Signal::KILL).unwrap();
+        while let Some(result) = tasks.join_next().await {
+            result.unwrap().unwrap();
+        }
+        let health = until(&mut hsm.health(), |health| {
+            health.ready && health.reconnections == round
+        })
+        .await;
+        assert!(health.cause.is_none());
+    }
+    hsm.shutdown().await;
+}
+
+/// Long enough for any operation of a service that runs, also on a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_service_that_does_not_run_is_given_up_at_the_deadline_and_found_again() {
+    let installation = Installation::new().await;
+    let mut config = installation.config();
+    config.operation_deadline = DEADLINE;
+    // So that the operation, not the probe, meets the stopped service.
+    config.health_interval = Duration::from_secs(3600);
+    let hsm = config.start().await;
+    // The first probe leaves at the start, whatever the interval. Were the service stopped with it in flight, its
+    // deadline would come first, and the younger operation would be tried again instead of ending.
+    until(&mut hsm.health(), |health| !health.operations.is_empty()).await;
+    let attributes = der::signed_attributes();
+    hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap();
+    let stopped = current_pid(&hsm);
+    kill_process(stopped, Signal::STOP).unwrap();
+    let error = hsm
+        .sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await;
+    assert_eq!(error.unwrap_err(), OperationError::Deadline);
+    kill_process(stopped, Signal::CONT).unwrap();
+    until(&mut hsm.health(), |health| {
+        health.ready && health.reconnections > 0
+    })
+    .await;
+    hsm.sign_reply("r3", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap();
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_idle_service_that_does_not_run_is_found_by_the_probe() {
+    let installation = Installation::new().await;
+    let mut config = installation.config();
+    config.operation_deadline = DEADLINE;
+    let hsm = config.start().await;
+    let stopped = current_pid(&hsm);
+    kill_process(stopped, Signal::STOP).unwrap();
+    let mut health = hsm.health();
+    let down = until(&mut health, |health| !health.ready).await;
+    assert!(down.cause.unwrap().contains("no answer within 6000 ms"));
+    kill_process(stopped, Signal::KILL).unwrap();
+    until(&mut health, |health| health.ready).await;
+    hsm.shutdown().await;
+}
+
+/// OpenSC's tracing module writes each call to a pipe; once nobody reads it, the next call hangs in the library.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_that_hangs_ends_the_process_and_the_next_one_serves() {
+    let installation = Installation::new().await;
+    let pipe = installation.token.path().join("trace");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let reader = Pipe::open(&pipe);
+    let mut config = installation.config();
+    config.operation_deadline = Duration::from_secs(2);
+    config.module = SPY.into();
+    let trace = pipe.display().to_string();
+    for (name, value) in [("PKCS11SPY", MODULE), ("PKCS11SPY_OUTPUT", trace.as_str())] {
+        config.environment.push((name.to_owned(), value.to_owned()));
+    }
+    let hsm = config.start().await;
+    let attributes = der::signed_attributes();
+    hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap();
+    let hung = current_pid(&hsm);
+    reader.pause(true);
+    // The calls of the probe fill the pipe; an operation that comes then finds no service, or hangs itself.
+    let mut health = hsm.health();
+    until(&mut health, |health| !health.ready).await;
+    reader.pause(false);
+    until(&mut health, |health| health.ready).await;
+    assert_ne!(current_pid(&hsm), hung);
+    hsm.sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap();
+    let ends = hsm.process.ends();
+    assert!(
+        ends.iter().any(|end| end.signal() == Some(ABORTED)),
+        "{ends:?}"
+    );
+    assert!(
+        hsm.log().contains("did not return in time"),
+        "{}",
+        hsm.log()
+    );
+    hsm.shutdown().await;
+}
+
+/// SIGABRT.
+const ABORTED: i32 = 6;
+
+/// Reads a pipe, but while it is paused.
+struct Pipe(Arc<(Mutex<bool>, Condvar)>);
+
+impl Pipe {
+    fn open(path: &Path) -> Self {
+        // Also for writing, so that the pipe has no end.
+        let mut file = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap();
+        let paused = Arc::new((Mutex::new(false), Condvar::new()));
+        let shared = Arc::clone(&paused);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let (paused, changed) = &*shared;
+                drop(
+                    changed
+                        .wait_while(paused.lock().unwrap(), |paused| *paused)
+                        .unwrap(),
+                );
+                assert!(file.read(&mut buffer).unwrap() > 0);
+            }
+        });
+        Self(paused)
+    }
+
+    fn pause(&self, now: bool) {
+        *self.0.0.lock().unwrap() = now;
+        self.0.1.notify_all();
+    }
+}
+
+#[tokio::test]
+async fn a_token_moved_away_and_back_is_found_again() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let attributes = der::signed_attributes();
+    let mut health = hsm.health();
+    let tokens = installation.token.path().join("tokens");
+    let away = installation.token.path().join("away");
+
+    fs::rename(&tokens, &away).unwrap();
+    fs::create_dir(&tokens).unwrap();
+    let down = until(&mut health, |health| {
+        !health.ready
+            && health
+                .cause
+                .as_deref()
+                .is_some_and(|cause| cause.contains("no token"))
+    })
+    .await;
+    assert!(!down.ready);
+    let error = hsm
+        .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, OperationError::TokenUnavailable { .. }),
+        "{error}"
+    );
+    assert!(!error.is_permanent());
+
+    fs::remove_dir(&tokens).unwrap();
+    fs::rename(&away, &tokens).unwrap();
+    until(&mut health, |health| health.ready).await;
+    hsm.sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap();
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_pin_that_turns_wrong_is_tried_once_and_another_one_is_tried_again() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    fs::write(installation.token.path().join("pin"), "wrong-pin").unwrap();
+    kill_process(current_pid(&hsm), Signal::KILL).unwrap();
+    let mut health = hsm.health();
+    // However often the process is started again.
+    let down = until(&mut health, |health| {
+        health
+            .cause
+            .as_deref()
+            .is_some_and(|cause| cause.contains("refused this PIN before"))
+    })
+    .await;
+    assert!(!down.ready);
+    let log = hsm.log();
+    assert_eq!(log.matches("refused the PIN").count(), 1, "{log}");
+    assert!(!log.contains("wrong-pin"), "{log}");
+    let attributes = der::signed_attributes();
+    let error = hsm
+        .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, OperationError::TokenUnavailable { .. }),
+        "{error}"
+    );
+
+    fs::write(installation.token.path().join("pin"), support::PIN).unwrap();
+    until(&mut health, |health| health.ready).await;
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn after_a_shutdown_operations_fail() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let keys = hsm.keys.clone();
+    hsm.shutdown().await;
+    let attributes = der::signed_attributes();
+    let error = keys.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
+    assert_eq!(error.await.unwrap_err(), OperationError::ServiceLost);
+}

@@ -1,0 +1,45 @@
+//! The HSM service of an installation whose demo is stopped, started again whenever it ends.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::installation::binary;
+use crate::restarted::Restarted;
+
+/// Starts it over an installation's directory; what it logs goes to a file in `scratch`.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub fn start(dir: &Path, scratch: &Path) -> Result<Restarted> {
+    let program = binary("assay-hsm")?;
+    let config = dir.join("hsm.toml");
+    let log = log(scratch)?;
+    let command = move || {
+        let mut command = Command::new(&program);
+        command.arg("--config").arg(&config).stdin(Stdio::null());
+        if let (Ok(output), Ok(errors)) = (log.try_clone(), log.try_clone()) {
+            command.stdout(output).stderr(errors);
+        }
+        command
+    };
+    Ok(Restarted::start(command)?)
+}
+
+/// All that it logged so far, over all its starts.
+pub fn printed(scratch: &Path) -> String {
+    std::fs::read_to_string(scratch.join(OUTPUT)).unwrap_or_default()
+}
+
+const OUTPUT: &str = "hsm.output";
+
+fn log(scratch: &Path) -> Result<File> {
+    let mut options = File::options();
+    Ok(options
+        .create(true)
+        .append(true)
+        .open(scratch.join(OUTPUT))?)
+}
