@@ -4,7 +4,7 @@
 #![allow(clippy::panic, reason = "test code, of several crates")]
 
 /// Each suite, the size of its short form, and its whole size. The short form goes the same ways through the code.
-const SIZES: [(&str, usize, usize); 8] = [
+const SIZES: [(&str, usize, usize); 9] = [
     // services/verify: every how many bytes of an export one is flipped; a prime, so that no field is left out.
     ("flipped bytes: stride", 23, 1),
     // Bytes flipped in an export whose manifest is made right again, for each of three tests.
@@ -21,6 +21,8 @@ const SIZES: [(&str, usize, usize); 8] = [
     ("requests under a draft", 1_000, 10_000),
     // tests: refusals for each of the two causes that differ most (see tests/tests/refusals/main.rs).
     ("refusals of each cause", 400, 800),
+    // crates/shape: mutations of each structure that the HSM service signs, beside one of each kind at every value.
+    ("mutations of a structure", 500, 10_000),
 ];
 
 /// The size of a suite in this run.

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-scep", &["assay-scep-http", "assay-types"]),
     ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
+    ("assay-shape", &["assay-ocsp", "assay-types"]),
     ("assay-pkcs11", &["assay-types"]),
     ("assay-hsm", &["assay-ocsp", "assay-pkcs11", "assay-types"]),
     ("assay-lint", &[]),
