@@ -1,6 +1,4 @@
-//! The text of a checkpoint (C2SP tlog-checkpoint) of one log, with the head of the journal as an extension line.
-
-use std::fmt;
+//! The text of a checkpoint (C2SP tlog-checkpoint) of one log, with the head of the journal as its one extension line.
 
 use assay_types::Hash;
 use openssl::base64;
@@ -8,36 +6,16 @@ use thiserror::Error;
 
 /// Characters of the base64 of a hash.
 const HASH_TEXT: usize = 44;
-/// Bytes of a journal's identity.
-const IDENTITY: usize = 16;
-/// Longest text: the origin's own bound is the caller's, the rest is of fixed length.
+/// Origin, size, root and an extension line.
 const MAX_LINES: usize = 4;
-/// First word of the extension line.
-const JOURNAL: &str = "journal";
 
 /// A checkpoint that may be signed if its tree continues the last one.
-///
-/// C2SP advises against extension lines that monitors cannot audit; this one can be audited from the journal's export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Number of leaves.
     pub size: u64,
     /// Root of the tree (RFC 6962 section 2.1).
     pub root: Hash,
-    /// The head of the journal, if there is a line for it.
-    pub journal: Option<JournalHead>,
-}
-
-/// How far a journal is. As an extension line: `journal IDENTITY SIZE HASH`, the identity as 32 lowercase hexadecimal
-/// digits, the size as a decimal number, the hash as base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalHead {
-    /// Drawn at random when the journal was created.
-    pub identity: [u8; IDENTITY],
-    /// Number of entries.
-    pub size: u64,
-    /// Hash of the last entry, chained to all before it.
-    pub hash: Hash,
 }
 
 /// The rule that refused a text.
@@ -57,19 +35,23 @@ pub enum CheckpointRefusal {
     /// Not a hash.
     #[error("the root hash is not the base64 of 32 bytes")]
     Root,
-    /// An extension line of another form.
-    #[error(
-        "the extension line is not `{JOURNAL}`, an identity of 32 lowercase hexadecimal digits, a size and the base64 of 32 bytes"
-    )]
+    /// Anything but the head of the service's own journal.
+    #[error("the extension line is not the head of the service's journal")]
     Extension,
 }
 
 impl Checkpoint {
-    /// Accepts the text of a checkpoint of the log with this origin.
+    /// Accepts the text of a checkpoint of the log with this origin. An extension line may be there if it is `journal`, the
+    /// line of the service's own head. C2SP advises against lines that monitors cannot audit; this one can be audited
+    /// from the journal's export.
     ///
     /// # Errors
     /// [`CheckpointRefusal`], the first rule that does not hold.
-    pub fn check(text: &[u8], origin: &str) -> Result<Self, CheckpointRefusal> {
+    pub fn check(
+        text: &[u8],
+        origin: &str,
+        journal: Option<&str>,
+    ) -> Result<Self, CheckpointRefusal> {
         let text = std::str::from_utf8(text).map_err(|_| CheckpointRefusal::Lines)?;
         let lines = text.strip_suffix('\n').ok_or(CheckpointRefusal::Lines)?;
         let lines: Vec<&str> = lines.splitn(MAX_LINES + 1, '\n').collect();
@@ -81,48 +63,13 @@ impl Checkpoint {
         if named != origin {
             return Err(CheckpointRefusal::Origin);
         }
-        let journal = |line| JournalHead::parse(line).ok_or(CheckpointRefusal::Extension);
+        if extension.is_some() && extension != journal {
+            return Err(CheckpointRefusal::Extension);
+        }
         Ok(Self {
             size: number(size).ok_or(CheckpointRefusal::Size)?,
             root: hash(root).ok_or(CheckpointRefusal::Root)?,
-            journal: extension.map(journal).transpose()?,
         })
-    }
-
-    /// The text for the log with this origin.
-    pub fn to_text(&self, origin: &str) -> String {
-        let root = base64::encode_block(self.root.as_bytes());
-        let journal = self.journal.map(|head| format!("{head}\n"));
-        let journal = journal.unwrap_or_default();
-        format!("{origin}\n{}\n{root}\n{journal}", self.size)
-    }
-}
-
-impl JournalHead {
-    /// Reads an extension line, without its newline.
-    pub fn parse(line: &str) -> Option<Self> {
-        let words: Vec<&str> = line.splitn(5, ' ').collect();
-        let [JOURNAL, identity, size, head] = *words.as_slice() else {
-            return None;
-        };
-        let mut octets = [0; IDENTITY];
-        hex::decode_to_slice(identity, &mut octets).ok()?;
-        let head = Self {
-            identity: octets,
-            size: number(size)?,
-            hash: hash(head)?,
-        };
-        // Written again, it is the same: no capital digits.
-        (head.to_string() == line).then_some(head)
-    }
-}
-
-/// The extension line, without its newline.
-impl fmt::Display for JournalHead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let identity = hex::encode(self.identity);
-        let hash = base64::encode_block(self.hash.as_bytes());
-        write!(f, "{JOURNAL} {identity} {} {hash}", self.size)
     }
 }
 
@@ -136,7 +83,7 @@ fn hash(text: &str) -> Option<Hash> {
     if text.len() != HASH_TEXT {
         return None;
     }
-    let octets: [u8; 32] = base64::decode_block(text).ok()?.try_into().ok()?;
+    let bytes: [u8; 32] = base64::decode_block(text).ok()?.try_into().ok()?;
     // Written again, it is the same: no spaces, no bits beyond the last byte.
-    (base64::encode_block(&octets) == text).then(|| Hash::from(octets))
+    (base64::encode_block(&bytes) == text).then(|| Hash::from(bytes))
 }

@@ -82,6 +82,19 @@ pub enum Reason {
     AaCompromise,
 }
 
+/// Each reason with its code and name.
+const REASONS: [(Reason, u8, &str); 9] = [
+    (Reason::Unspecified, 0, "unspecified"),
+    (Reason::KeyCompromise, 1, "keyCompromise"),
+    (Reason::CaCompromise, 2, "cACompromise"),
+    (Reason::AffiliationChanged, 3, "affiliationChanged"),
+    (Reason::Superseded, 4, "superseded"),
+    (Reason::CessationOfOperation, 5, "cessationOfOperation"),
+    (Reason::CertificateHold, 6, "certificateHold"),
+    (Reason::PrivilegeWithdrawn, 9, "privilegeWithdrawn"),
+    (Reason::AaCompromise, 10, "aACompromise"),
+];
+
 /// The rule that refused a TBSCertList.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CrlRefusal {
@@ -281,70 +294,34 @@ fn reason(extensions: Option<&[Extension]>, serial: &Serial) -> Result<Reason, C
 impl Reason {
     /// A reason that a list or response may give: not `unspecified`, and never removeFromCRL.
     pub(crate) fn given(reason: CrlReason) -> Option<Self> {
-        match reason {
-            CrlReason::KeyCompromise => Some(Self::KeyCompromise),
-            CrlReason::CaCompromise => Some(Self::CaCompromise),
-            CrlReason::AffiliationChanged => Some(Self::AffiliationChanged),
-            CrlReason::Superseded => Some(Self::Superseded),
-            CrlReason::CessationOfOperation => Some(Self::CessationOfOperation),
-            CrlReason::CertificateHold => Some(Self::CertificateHold),
-            CrlReason::PrivilegeWithdrawn => Some(Self::PrivilegeWithdrawn),
-            CrlReason::AaCompromise => Some(Self::AaCompromise),
-            CrlReason::Unspecified | CrlReason::RemoveFromCRL => None,
-        }
+        Self::from_code(reason as u8).filter(|reason| *reason != Self::Unspecified)
     }
 
     /// The value of reasonCode, 0 where none is given.
     pub fn code(self) -> u8 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::CaCompromise => 2,
-            Self::AffiliationChanged => 3,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-            Self::CertificateHold => 6,
-            Self::PrivilegeWithdrawn => 9,
-            Self::AaCompromise => 10,
-        }
+        self.entry().1
     }
 
     /// The reason of a code, as [`Reason::code`] gives it.
     pub fn from_code(code: u8) -> Option<Self> {
-        [
-            Self::Unspecified,
-            Self::KeyCompromise,
-            Self::CaCompromise,
-            Self::AffiliationChanged,
-            Self::Superseded,
-            Self::CessationOfOperation,
-            Self::CertificateHold,
-            Self::PrivilegeWithdrawn,
-            Self::AaCompromise,
-        ]
-        .into_iter()
-        .find(|reason| reason.code() == code)
+        let found = REASONS.iter().find(|(_, other, _)| *other == code);
+        found.map(|(reason, ..)| *reason)
     }
 
     /// Whether the certificate may be released again.
     pub fn is_hold(self) -> bool {
         self == Self::CertificateHold
     }
+
+    fn entry(self) -> &'static (Self, u8, &'static str) {
+        let found = REASONS.iter().find(|(reason, ..)| *reason == self);
+        found.unwrap_or(&REASONS[0])
+    }
 }
 
 /// The name in RFC 5280.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unspecified => "unspecified",
-            Self::KeyCompromise => "keyCompromise",
-            Self::CaCompromise => "cACompromise",
-            Self::AffiliationChanged => "affiliationChanged",
-            Self::Superseded => "superseded",
-            Self::CessationOfOperation => "cessationOfOperation",
-            Self::CertificateHold => "certificateHold",
-            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
-            Self::AaCompromise => "aACompromise",
-        })
+        f.write_str(self.entry().2)
     }
 }

@@ -323,6 +323,13 @@ impl Forms {
         Ok(Self(safe))
     }
 
+    /// Those that certificates of the CA with this name may have.
+    #[must_use]
+    pub fn of_ca(&self, ca: &str) -> Self {
+        let is_of_ca = |form: &&LeafForm| form.form.ca.as_deref().is_none_or(|name| name == ca);
+        Self(self.iter().filter(is_of_ca).cloned().collect())
+    }
+
     /// In the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &LeafForm> {
         self.0.iter()

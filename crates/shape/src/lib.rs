@@ -23,7 +23,7 @@ mod san;
 
 use std::time::Duration;
 
-pub use checkpoint::{Checkpoint, CheckpointRefusal, JournalHead};
+pub use checkpoint::{Checkpoint, CheckpointRefusal};
 pub use covers::{Demand, NameDemand, NameValue, Uncovered};
 pub use crl::{Crl, CrlEntry, CrlRefusal, CrlRules, MAX_CRL, Reason};
 pub use form::{Form, FormError, FormFault, Forms, Keys, LeafForm, MAX_LIFETIME, Misfit, RsaSizes};

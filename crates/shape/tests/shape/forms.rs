@@ -172,6 +172,22 @@ fn a_form_travels_to_the_signer_as_it_is() {
     assert_eq!(read.collect::<Vec<_>>(), file.form);
 }
 
+#[test]
+fn a_form_of_one_ca_is_not_one_of_another() {
+    let text = FORMS.replacen("name = \"user\"", "name = \"user\"\nca = \"new\"", 1);
+    let forms = forms(&text);
+    let names = |ca| {
+        let forms = forms.of_ca(ca);
+        forms
+            .iter()
+            .map(|form| form.name().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("new"), ["server", "user"]);
+    assert_eq!(names("old"), ["server"]);
+    assert!(Forms::new([]).unwrap().is_empty());
+}
+
 fn demand() -> Demand {
     let form = &toml::from_str::<File>(FORMS).unwrap().form[0];
     Demand {
