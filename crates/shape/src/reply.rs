@@ -18,8 +18,6 @@ use crate::exact;
 pub const MAX_CONTENT: usize = 1_024 * 1_024;
 /// Longest signed attributes in bytes. Those of a CertRep have about 250, and a failInfoText at most some thousand.
 pub const MAX_SIGNED_ATTRIBUTES: usize = 16 * 1_024;
-/// RFC 8894 section 3.2.1 and failInfoText.
-const MAX_ATTRIBUTES: usize = 9;
 /// As `crates/scep` takes them from requests, which they are copied from.
 const MAX_TRANSACTION_ID: usize = 255;
 const MAX_NONCE: usize = 64;
@@ -260,7 +258,8 @@ impl Attributes {
             return Err(ReplyRefusal::TooLong);
         }
         let set: SetOfVec<Attribute> = exact::decode(der).map_err(|_| ReplyRefusal::Malformed)?;
-        let mut attributes: Vec<(ObjectIdentifier, Any)> = Vec::with_capacity(MAX_ATTRIBUTES);
+        // Bounded by MAX_SIGNED_ATTRIBUTES.
+        let mut attributes: Vec<(ObjectIdentifier, Any)> = Vec::new();
         for attribute in set.iter() {
             let oid = attribute.oid;
             let [value] = attribute.values.as_slice() else {
@@ -268,10 +267,6 @@ impl Attributes {
             };
             if attributes.iter().any(|(other, _)| *other == oid) {
                 return Err(ReplyRefusal::Repeated(oid));
-            }
-            // More than any message has: one of them is unlisted.
-            if attributes.len() == MAX_ATTRIBUTES {
-                return Err(ReplyRefusal::Unlisted(oid));
             }
             attributes.push((oid, value.clone()));
         }

@@ -714,6 +714,20 @@ mod with_openssl {
 }
 
 #[test]
+fn a_certificate_that_names_no_ca_is_not_an_issuer() {
+    let mut nameless = server();
+    nameless.subject = sequence(&[]);
+    let mut unidentified = server();
+    unidentified.remove(SKI);
+    for parts in [nameless, unidentified] {
+        let certificate = SERVICE.sign(&parts.der());
+        let refusal = assay_shape::Issuer::new(&certificate, ALGORITHM).unwrap_err();
+        assert!(matches!(refusal, assay_shape::CertificateError::NotACa));
+    }
+    assert!(assay_shape::Issuer::new(&SERVICE.ca.certificate, b"\x30").is_err());
+}
+
+#[test]
 fn a_clock_at_either_end_of_time_is_no_panic() {
     for now in [Timestamp::MIN, Timestamp::MAX, Timestamp::LAST] {
         let refusal = assay_shape::Leaf::check(&server().der(), SERVICE.rules(), now);

@@ -58,7 +58,9 @@ pub(crate) fn mutants(der: &[u8], foreign: &[Vec<u8>], count: usize) -> Vec<Vec<
             mutants.push(encode(&copy).concat());
         }
     }
-    for _ in 0..count {
+    mutants.retain(|mutant| mutant != der);
+    let wanted = mutants.len() + count;
+    while mutants.len() < wanted {
         let mut copy = root.clone();
         let mut bytes = if numbers.below(4) == 0 {
             der.to_vec()
@@ -73,9 +75,10 @@ pub(crate) fn mutants(der: &[u8], foreign: &[Vec<u8>], count: usize) -> Vec<Vec<
             let at = numbers.below(bytes.len());
             bytes[at] ^= 1 << numbers.below(8);
         }
-        mutants.push(bytes);
+        if bytes != der {
+            mutants.push(bytes);
+        }
     }
-    mutants.retain(|mutant| mutant != der);
     mutants
 }
 

@@ -143,6 +143,47 @@ fn each_rule_of_a_status_refuses() {
     );
 }
 
+/// The ResponseData of [`data`], by hand.
+fn written(parameters: &[u8], status: &[u8]) -> Vec<u8> {
+    let data = data();
+    let time = |text: &[u8]| tlv(0x18, text);
+    let (now, next) = (time(b"20261122000000Z"), time(b"20261123000000Z"));
+    let issuer = data.cert_id.issuer;
+    let id = sequence(&[
+        &sequence(&[&oid("1.3.14.3.2.26"), parameters]),
+        &tlv(4, &issuer.name_hash),
+        &tlv(4, &issuer.key_hash),
+        &tlv(2, &data.cert_id.serial),
+    ]);
+    let single = sequence(&[&id, status, &now, &tlv(0xa0, &next)]);
+    let responder = tlv(0xa2, &tlv(4, &data.responder));
+    sequence(&[&responder, &now, &sequence(&[&single])])
+}
+
+#[test]
+fn a_status_has_one_encoding() {
+    let (null, good) = ([5, 0], [0x80, 0]);
+    assert_eq!(written(&null, &good), data().to_der().unwrap());
+    let revoked = |reason: &[u8]| {
+        let reason = tlv(0xa0, reason);
+        tlv(0xa1, &[tlv(0x18, b"20261122000000Z"), reason].concat())
+    };
+    assert!(
+        responder()
+            .check(&written(&null, &revoked(&[10, 1, 1])), now())
+            .is_ok()
+    );
+    for der in [
+        // NULL with content, no parameters, `unspecified` written out, `unknown`.
+        written(&[5, 1, 0], &good),
+        written(&[], &good),
+        written(&null, &revoked(&[10, 1, 0])),
+        written(&null, &[0x82, 0]),
+    ] {
+        assert_eq!(responder().check(&der, now()), Err(OcspRefusal::Malformed));
+    }
+}
+
 #[test]
 fn only_a_delegation_by_the_ca_is_a_responder() {
     let service = &*SERVICE;
