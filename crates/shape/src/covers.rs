@@ -12,7 +12,7 @@ use crate::form::{Forms, LeafForm, Misfit, RsaSizes};
 use crate::key::KeyKind;
 use crate::san::{San, SanKind, ends_below, uri_host};
 
-/// What a policy profile could issue.
+/// Everything that a policy profile could issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// Every extended key usage of a certificate.
@@ -44,11 +44,11 @@ pub struct Demand {
 pub struct NameDemand {
     /// Their type.
     pub kind: SanKind,
-    /// What is known of their values.
+    /// The known parts of their values.
     pub value: NameValue,
 }
 
-/// What a profile says of a value before there is a request.
+/// The parts of a value that a profile fixes before there is a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameValue {
     /// A literal; of another otherName its type as a dotted OID.
@@ -180,7 +180,7 @@ impl LeafForm {
 
 /// Whether every well-formed name of this type with this beginning and end lies within the subtree.
 fn lies_within(kind: SanKind, prefix: &str, suffix: &str, subtree: &str) -> bool {
-    // What comes before the suffix has at least one character, as the labels before a dot do.
+    // At least one character comes before the suffix, as labels do before a dot.
     let ends_in = |end: &str| ends_below(&format!("x{end}"), subtree);
     match kind {
         SanKind::Dns => ends_in(suffix),

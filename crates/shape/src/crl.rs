@@ -23,7 +23,7 @@ pub const MAX_CRL: usize = 1_024 * 1_024;
 /// `v2(1)`.
 const VERSION_2: u8 = 1;
 
-/// What the configuration says of the CRLs of one CA.
+/// The configuration of the CRLs of one CA.
 #[derive(Clone, Copy, Debug)]
 pub struct CrlRules<'a> {
     /// The CA that signs.
@@ -41,7 +41,7 @@ pub struct Crl {
     pub this_update: Timestamp,
     /// When the next one is available at the latest.
     pub next_update: Timestamp,
-    /// What is revoked, in the order of the list; each serial number once.
+    /// The revoked certificates, in the order of the list; each serial number once.
     pub entries: Vec<CrlEntry>,
     /// SHA-256 of the TBSCertList.
     pub digest: Hash,

@@ -158,11 +158,11 @@ pub struct RsaSizes {
 pub struct FormError {
     /// Its name.
     pub form: String,
-    /// What is wrong.
+    /// The fault.
     pub fault: FormFault,
 }
 
-/// What makes a form unsafe or meaningless.
+/// The reason why a form is unsafe or meaningless.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FormFault {
     /// `name`.
@@ -402,7 +402,7 @@ impl LeafForm {
         }
     }
 
-    /// What names of this type are limited to; unlimited if empty.
+    /// The subtrees for names of this type; no limit if empty.
     pub(crate) fn subtrees(&self, kind: SanKind) -> &[String] {
         match kind {
             SanKind::Dns => &self.form.dns_subtrees,

@@ -38,7 +38,7 @@ const VERSION_3: u8 = 2;
 /// BasicConstraints with every field at its default: CA:FALSE.
 const NOT_A_CA: &[u8] = &[0x30, 0];
 
-/// What the configuration says of the leaf certificates of one CA.
+/// The configuration of the leaf certificates of one CA.
 #[derive(Clone, Copy, Debug)]
 pub struct LeafRules<'a> {
     /// The CA that signs.
@@ -137,7 +137,7 @@ pub enum LeafRefusal {
     Criticality {
         /// Which.
         oid: ObjectIdentifier,
-        /// What RFC 5280 and the builder have.
+        /// The right value.
         wanted: bool,
     },
     /// One that every leaf has.

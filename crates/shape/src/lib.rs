@@ -1,4 +1,5 @@
-//! What an HSM service signs, and the checks that hold a structure to it whatever the client asks.
+//! The forms of the structures that an HSM service signs, and the checks that it applies to each, whatever the client
+//! asks.
 //!
 //! A check takes the bytes that are to be signed and the service's own configuration, and returns what it read or the
 //! rule that refused. There is no I/O, no key and no clock here: the time is an argument. What depends on earlier

@@ -48,7 +48,7 @@ const fn scep(oid: &str) -> ObjectIdentifier {
 /// The signed attributes of a CertRep that may be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertRep {
-    /// What it tells.
+    /// Its answer to the request.
     pub status: PkiStatus,
     /// Of the request that it answers.
     pub transaction_id: String,
