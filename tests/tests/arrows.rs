@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-scep", &["assay-scep-http", "assay-types"]),
     ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
+    ("assay-shape", &["assay-ocsp", "assay-types"]),
     ("assay-pkcs11", &["assay-types"]),
     ("assay-hsm", &["assay-types"]),
     ("assay-lint", &[]),

@@ -66,7 +66,7 @@ impl CertIdDer {
     /// Whether the parameters of the hash algorithm are NULL, as this crate writes them.
     pub(crate) fn has_null_parameters(&self) -> bool {
         let parameters = self.hash.parameters.as_ref();
-        parameters.is_some_and(|parameters| parameters.tag() == Tag::Null)
+        parameters.is_some_and(|null| null.tag() == Tag::Null && null.value().is_empty())
     }
 }
 

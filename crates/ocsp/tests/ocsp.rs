@@ -232,6 +232,15 @@ fn only_the_one_encoding_of_response_data_is_read() {
             Error::Malformed,
         ),
         (
+            "a NULL with content",
+            data_by_hand(
+                b"\x30\x0a\x06\x05\x2b\x0e\x03\x02\x1a\x05\x01\x00",
+                serial,
+                GOOD,
+            ),
+            Error::Malformed,
+        ),
+        (
             "another hash",
             data_by_hand(
                 b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1b\x05\x00",

@@ -84,7 +84,7 @@ pub enum KeyTransport {
 }
 
 /// A named elliptic curve (RFC 5480 section 2.1.1.1). Displays as in policy files: `p256`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Curve {
     /// secp256r1.
