@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
     ("assay-pkcs11", &["assay-types"]),
+    ("assay-journal", &["assay-types"]),
     ("assay-hsm", &["assay-ocsp", "assay-pkcs11", "assay-types"]),
     ("assay-lint", &[]),
     ("assay-audit", &["assay-types"]),
