@@ -16,7 +16,7 @@ const PRESENT: u8 = 1;
 const ABSENT: u8 = 0;
 
 /// Proves a journal where it lies: each entry against the chain and the rules, each body against its digest, and that no body
-/// is gone that has to be kept. What a running service has not synced is not looked at.
+/// is gone that has to be kept. Entries that a running service has not synced are not read.
 ///
 /// # Errors
 /// [`Error::Damaged`] for the first thing that does not hold.
@@ -118,7 +118,7 @@ impl Gone {
     }
 }
 
-/// An entry of an export, held to the chain and its body to its digest.
+/// An entry of an export, verified against the chain, with its body, verified against its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Number of the entry, from 0.
@@ -134,7 +134,7 @@ pub struct Item {
 }
 
 /// Reads an export entry by entry, in an amount of memory that does not depend on its length: one entry with its body, of
-/// [`crate::MAX_BODY`] bytes at most. Whoever wants the rules of the state to be checked gives each item to [`State::follow`].
+/// [`crate::MAX_BODY`] bytes at most. To check the rules of the state too, give each item to [`State::follow`].
 ///
 /// The iteration ends after an error. Only an iteration that ended without one has proven the export to be complete.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::state::{
 };
 use crate::{Frontier, Head};
 
-/// Bytes that wait for the disk. Whoever appends beyond waits too.
+/// Bytes that wait for the disk. A thread that appends beyond it waits too.
 const MAX_QUEUED: usize = 8 << 20;
 /// A tail of unanswered entries is never longer: a group, and the one before it where the machine lost power.
 const MAX_TAIL: u64 = 4 * MAX_QUEUED as u64;
@@ -144,8 +144,8 @@ impl Pending {
 /// A journal that is open for appending. Threads share it by reference; entries are written and synced in groups by a
 /// thread of its own. Dropping it waits until everything is on disk.
 ///
-/// Each method decides and appends under one lock, so that no two requests are decided on the same state. What it returns must
-/// not leave the service before its [`Pending::wait`] has returned.
+/// Each method decides and appends under one lock, so that no two requests are decided on the same state. Its answer must
+/// not leave the service before [`Pending::wait`] has returned.
 #[derive(Debug)]
 pub struct Journal {
     pub(crate) shared: Arc<Shared>,
@@ -493,7 +493,7 @@ impl Journal {
         read(&self.shared.inner().state)
     }
 
-    /// Gives each entry that is on disk to `each`, in order and with its number: the head after the last one. Appending goes on
+    /// Gives each entry that is on disk to `each`, in order and with its number: the head after the last one. Others may append
     /// meanwhile.
     ///
     /// # Errors
@@ -738,7 +738,7 @@ fn write_group(files: &Files, queue: &Queue, mark: &Mark) -> Result<(), Error> {
     files.write_mark(mark)
 }
 
-/// Reads all entries. What was synced must hold; what follows may be cut.
+/// Reads all entries. The synced part must hold; the rest may be cut.
 fn load(files: &Files) -> Result<(State, Option<Cut>), Error> {
     let marked = files.mark()?;
     let lengths = (files.length(Which::Entries)?, files.length(Which::Bodies)?);

@@ -13,7 +13,7 @@ const CHUNK: usize = 1 << 20;
 const LENGTH: usize = 2;
 const HASH: usize = 32;
 
-/// Reads the file of entries in order and holds each to the chain.
+/// Reads the file of entries in order and verifies the chain.
 #[derive(Debug)]
 pub(crate) struct Scan<'a> {
     file: &'a File,
@@ -124,7 +124,7 @@ pub(crate) fn frame(payload: &[u8], after: &Hash) -> Vec<u8> {
     [&length.to_be_bytes(), payload, after.as_bytes()].concat()
 }
 
-/// The entry at an offset that the state knows. It was held to the chain when it was read or made.
+/// The entry at an offset that the state knows. The chain was verified when it was read or made.
 pub(crate) fn read_at(files: &Files, offset: u64) -> Result<Entry, Error> {
     let path = files.path(Which::Entries);
     let mut length = [0; LENGTH];
@@ -141,7 +141,7 @@ pub(crate) fn read_at(files: &Files, offset: u64) -> Result<Entry, Error> {
     Entry::decode(&payload).map_err(|Fault(problem)| Error::damaged(&path, offset, problem))
 }
 
-/// A body, held to its digest. Bodies have at most [`crate::MAX_BODY`] bytes.
+/// A body, verified against its digest. Bodies have at most [`crate::MAX_BODY`] bytes.
 pub(crate) fn read_body(files: &Files, body: &Body) -> Result<Vec<u8>, Error> {
     match read_body_or_hole(files, body)? {
         Some(bytes) => Ok(bytes),
@@ -153,7 +153,7 @@ pub(crate) fn read_body(files: &Files, body: &Body) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// A body, held to its digest; `None` if all of it is zero, as where it was pruned.
+/// A body, verified against its digest; `None` if all of it is zero, as where it was pruned.
 pub(crate) fn read_body_or_hole(files: &Files, body: &Body) -> Result<Option<Vec<u8>>, Error> {
     let mut bytes = vec![0; body.length()];
     let path = files.path(Which::Bodies);

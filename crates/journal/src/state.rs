@@ -453,7 +453,7 @@ impl State {
         self.draft_crl(request, true, &changes, now)
     }
 
-    /// Rule 8. The times are for whoever reads the response.
+    /// Rule 8. The times of the response are not checked here.
     ///
     /// # Errors
     /// [`Refusal::Status`], and those of the clock.
@@ -861,7 +861,7 @@ impl State {
     }
 
     /// Rule 7: unlisted → hold → released or final; a final entry stays as it is until the certificate has expired by the last
-    /// CRL, which lists it once more (RFC 5280 section 3.3). What was released may be listed again.
+    /// CRL, which lists it once more (RFC 5280 section 3.3). A certificate that was released may be listed again.
     fn changes(&self, request: &CrlRequest<'_>, now: Timestamp) -> Result<Vec<Change>, Refusal> {
         let found = self.issuer(&request.issuer);
         let mut seen = HashSet::with_capacity(request.listed.len());

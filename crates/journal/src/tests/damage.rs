@@ -58,7 +58,7 @@ fn a_torn_tail_is_cut_at_an_entry_and_reported_at_each_byte() {
                 cuts += 1;
             }
         }
-        // It goes on from there, and the next start has nothing to report.
+        // It continues from there, and the next start has nothing to report.
         if cuts % 32 != 0 {
             return;
         }
@@ -168,7 +168,7 @@ fn a_tail_longer_than_a_group_is_damage() {
     assert_eq!(cut.unwrap().entries, 100);
 }
 
-/// Every write and sync fails once, and everything after it: whoever was answered finds their entry after a restart, and the
+/// Every write and sync fails once, and everything after it: each entry that was answered is there after a restart, and the
 /// journal refuses everything until then.
 #[test]
 fn a_failure_at_each_write_loses_no_answer_and_ends_in_refusal() {

@@ -572,7 +572,7 @@ fn a_jump_is_accepted_only_by_its_exact_name() {
     drop(journal);
     let journal = place.open();
     journal.certificate(2, NOW).unwrap();
-    // CRLs go on from the time that is right now.
+    // CRLs continue from the time that is right now.
     journal.crl(2, &[], NOW).unwrap();
     assert!(matches!(
         refusal(journal.crl(3, &[], NOW - Duration::from_secs(1))),
