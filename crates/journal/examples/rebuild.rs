@@ -39,11 +39,12 @@ fn main() -> Result<(), Failure> {
     }
 
     let before = resident()?;
-    let begin = Instant::now();
+    let (begin, processor) = (Instant::now(), on_processor()?);
     let (journal, cut) = Journal::open(dir, Options::new(Limits::unlimited()))?;
     let took = begin.elapsed();
+    let processor = on_processor()?.saturating_sub(processor);
     let memory = resident()?.saturating_sub(before);
-    println!("opened in {took:?}; cut: {cut:?}");
+    println!("opened in {took:?}, {processor:?} of it on a processor; cut: {cut:?}");
     let certificates = journal.read(|state| state.certificates());
     println!("{certificates} certificates take {memory} kB in memory");
     latency(&journal)?;
@@ -146,6 +147,13 @@ fn latency(journal: &Journal) -> Result<(), Failure> {
 
 fn time(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(1_700_000_000) + Duration::from_secs(seconds)
+}
+
+/// Time that the main thread has had on a processor; another thread reads ahead of it, and has as much.
+fn on_processor() -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = stat.split_whitespace().next().ok_or("no schedstat")?;
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
 }
 
 /// Resident memory in kB.

@@ -2,6 +2,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use assay_types::{Hash, Serial, Timestamp};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// A serial number in memory: its content octets behind leading zeros, which is unique since they have one form.
 pub(crate) type Key = [u8; 20];
@@ -68,22 +69,33 @@ impl Certificates {
         self.list.get_mut(place)
     }
 
-    /// The caller has looked that it is not there.
-    pub(crate) fn insert(&mut self, certificate: Certificate) {
+    /// Whether it was added: nothing changes if its serial number is there.
+    pub(crate) fn insert(&mut self, certificate: Certificate) -> bool {
         let Self {
             list,
             index,
             hasher,
         } = self;
         let Ok(place) = u32::try_from(list.len()) else {
-            return;
+            return false;
         };
-        let hash = hasher.hash_one(certificate.serial);
-        list.push(certificate);
-        index.insert_unique(hash, place, |place| {
-            list.get(*place as usize)
-                .map_or(0, |other| hasher.hash_one(other.serial))
-        });
+        let (issuer, serial) = (certificate.issuer, certificate.serial);
+        let is_same = |place: &u32| {
+            let found = list.get(*place as usize);
+            found.is_some_and(|found| found.issuer == issuer && found.serial == serial)
+        };
+        let rehash = |place: &u32| {
+            let found = list.get(*place as usize);
+            found.map_or(0, |found| hasher.hash_one(found.serial))
+        };
+        match index.entry(hasher.hash_one(serial), is_same, rehash) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(place);
+                list.push(certificate);
+                true
+            }
+        }
     }
 
     /// A certificate is mostly signed soon after its entry: the last ones are looked at first.

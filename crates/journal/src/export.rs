@@ -83,7 +83,8 @@ fn walk(
         follow(
             files,
             &mut state,
-            &record,
+            &record.entry,
+            record.place,
             body.as_ref().and_then(Option::as_deref),
         )?;
         each(record.payload, body.as_ref().map(Option::as_deref))?;

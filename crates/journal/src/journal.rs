@@ -1,14 +1,15 @@
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use assay_types::{Hash, Timestamp};
 
 use crate::ceiling::{Limit, Limits};
-use crate::entry::{Body, Counter, Entry, Event, Known, Origin, Start};
+use crate::entry::{Body, Counter, Entry, Event, Known, Origin, Start, chain};
 use crate::error::{Error, Refusal};
 use crate::files::{Cut, Files, Mark, RESERVE, Room, Which};
-use crate::scan::{Record, Scan, frame, read_at, read_body, read_body_or_hole};
+use crate::scan::{Place, Scan, frame, read_at, read_body, read_body_or_hole};
 use crate::state::{
     CertificateRequest, CheckpointRequest, CrlRequest, Draft, Listed, State, StatusRequest, Verdict,
 };
@@ -21,6 +22,9 @@ const MAX_TAIL: u64 = 4 * MAX_QUEUED as u64;
 /// Least size of a certificate with its signature in the file of entries, to make room in memory.
 const PER_CERTIFICATE: u64 = 220;
 
+/// Entries that a start reads ahead: batches, and entries in each.
+const BATCHES: usize = 4;
+const BATCH: usize = 1_024;
 /// A certificate that a healthy journal has room for: bytes of its entry and of its TBS.
 const ENTRY_ROOM: u64 = 256;
 const BODY_ROOM: u64 = 4_096;
@@ -717,10 +721,11 @@ fn mark(state: &State) -> Mark {
 fn add(state: &mut State, queue: &mut Queue, draft: &Draft) -> Result<(), Error> {
     let payload = draft.entry.encode();
     let offset = state.entries_end;
+    let after = chain(&state.head().hash, &payload);
     state
-        .apply(&draft.entry, &payload, Some(&draft.body))
+        .apply(&draft.entry, payload.len(), after, Some(&draft.body))
         .map_err(|fault| Error::damaged(Path::new("new entry"), offset, fault))?;
-    queue.entries.extend(frame(&payload, &state.head().hash));
+    queue.entries.extend(frame(&payload, &after));
     queue.bodies.extend(&draft.body);
     Ok(())
 }
@@ -753,14 +758,7 @@ fn load(files: &Files) -> Result<(State, Option<Cut>), Error> {
     }
     let expected = usize::try_from(marked.entries / PER_CERTIFICATE).unwrap_or_default();
     let mut state = State::with_capacity(files.identity, expected);
-    let mut scan = Scan::new(files, marked.entries);
-    while let Some(record) = scan.next()? {
-        let body = match record.entry.event.body() {
-            Some(body) if record.entry.event.is_body_state() => Some(read_body(files, body)?),
-            Some(_) | None => None,
-        };
-        follow(files, &mut state, &record, body.as_deref())?;
-    }
+    load_synced(files, &mut state, marked.entries)?;
     if mark(&state) != marked {
         let problem = "the entries do not lead to the head that was synced";
         return Err(Error::damaged(
@@ -807,6 +805,54 @@ fn load(files: &Files) -> Result<(State, Option<Cut>), Error> {
     Ok((state, is_cut.then_some(cut)))
 }
 
+/// One thread reads entries and verifies the chain, this one adds them to the state: each has half of the work.
+fn load_synced(files: &Files, state: &mut State, end: u64) -> Result<(), Error> {
+    std::thread::scope(|scope| {
+        let (to, from) = sync_channel(BATCHES);
+        scope.spawn(move || read_batches(files, end, &to));
+        for batch in from {
+            for (entry, place) in batch? {
+                let body = match entry.event.body() {
+                    Some(body) if entry.event.is_body_state() => Some(read_body(files, body)?),
+                    Some(_) | None => None,
+                };
+                follow(files, state, &entry, place, body.as_deref())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+type Batch = Result<Vec<(Entry, Place)>, Error>;
+
+/// Ends early if nobody receives any more.
+fn read_batches(files: &Files, end: u64, to: &SyncSender<Batch>) {
+    let mut scan = Scan::new(files, end);
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        let read = loop {
+            match scan.next() {
+                Ok(Some(record)) => batch.push((record.entry, record.place)),
+                Ok(None) => break Ok(false),
+                Err(error) => break Err(error),
+            }
+            if batch.len() == BATCH {
+                break Ok(true);
+            }
+        };
+        let is_sent = to.send(Ok(batch)).is_ok();
+        match read {
+            Ok(true) if is_sent => {}
+            Ok(_) => return,
+            Err(error) => {
+                // The receiver is gone only if it has an error of an earlier entry.
+                let _ = to.send(Err(error));
+                return;
+            }
+        }
+    }
+}
+
 /// Adds what follows the mark, as far as entries and bodies hold: what does not hold after that.
 fn load_tail(
     files: &Files,
@@ -832,19 +878,20 @@ fn load_tail(
                 Err(other) => return Err(other),
             },
         };
-        follow(files, state, &record, body.as_deref())?;
+        follow(files, state, &record.entry, record.place, body.as_deref())?;
     }
 }
 
 pub(crate) fn follow(
     files: &Files,
     state: &mut State,
-    record: &Record<'_>,
+    entry: &Entry,
+    place: Place,
     body: Option<&[u8]>,
 ) -> Result<(), Error> {
     state
-        .apply(&record.entry, record.payload, body)
-        .map_err(|fault| Error::damaged(&files.path(Which::Entries), record.offset, fault))
+        .apply(entry, place.length, place.after, body)
+        .map_err(|fault| Error::damaged(&files.path(Which::Entries), place.offset, fault))
 }
 
 fn chain_of(error: &Error) -> String {

@@ -30,9 +30,19 @@ pub(crate) struct Scan<'a> {
 /// An entry in its place.
 pub(crate) struct Record<'b> {
     pub(crate) number: u64,
-    pub(crate) offset: u64,
     pub(crate) entry: Entry,
+    pub(crate) place: Place,
     pub(crate) payload: &'b [u8],
+}
+
+/// Where an entry is in the file and in the chain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    /// Of its payload.
+    pub(crate) length: usize,
+    /// The chain after it.
+    pub(crate) after: Hash,
 }
 
 impl<'a> Scan<'a> {
@@ -84,8 +94,12 @@ impl<'a> Scan<'a> {
         self.head.hash = hash;
         Ok(Some(Record {
             number,
-            offset,
             entry,
+            place: Place {
+                offset,
+                length: payload.len(),
+                after: hash,
+            },
             payload,
         }))
     }

@@ -658,16 +658,19 @@ impl State {
     /// # Errors
     /// A sentence about why the entry cannot follow the ones before it. The state must not be used any more then.
     pub fn follow(&mut self, item: &Item) -> Result<(), &'static str> {
-        self.apply(&item.entry, &item.payload, item.body.as_deref())
+        let after = chain(&self.head.hash, &item.payload);
+        let length = item.payload.len();
+        self.apply(&item.entry, length, after, item.body.as_deref())
             .map_err(|fault| fault.0)
     }
 
-    /// Adds an entry. `body` may be absent where the state does not depend on it; the leaf hashes of a checkpoint are used
+    /// Adds an entry whose payload has this length and after which the chain is `after`. `body` may be absent where the state does not depend on it; the leaf hashes of a checkpoint are used
     /// where they are there.
     pub(crate) fn apply(
         &mut self,
         entry: &Entry,
-        payload: &[u8],
+        length: usize,
+        after: Hash,
         body: Option<&[u8]>,
     ) -> Result<(), Fault> {
         if let Some(place) = entry.event.body()
@@ -698,18 +701,17 @@ impl State {
                 tbs,
             } => {
                 let place = self.place_of(issuer)?;
-                let serial = key(serial);
-                if self.certificates.find(place, &serial).is_some() {
-                    return Err(Fault("the serial number is that of an earlier certificate"));
-                }
-                self.certificates.insert(Certificate {
-                    serial,
+                let is_new = self.certificates.insert(Certificate {
+                    serial: key(serial),
                     issuer: place,
                     number: u32::try_from(number).map_err(|_| Fault("too many entries"))?,
                     tbs: tbs.digest,
                     not_after: *not_after,
                     signed: 0,
                 });
+                if !is_new {
+                    return Err(Fault("the serial number is that of an earlier certificate"));
+                }
                 self.ceilings.add(Kind::Certificates, time, 1);
             }
             Event::Signed {
@@ -791,9 +793,9 @@ impl State {
             }
         }
         self.bodies_end += entry.event.body().map_or(0, |body| u64::from(body.length));
-        self.entries_end += FRAME + payload.len() as u64;
+        self.entries_end += FRAME + length as u64;
         self.head.size += 1;
-        self.head.hash = chain(&self.head.hash, payload);
+        self.head.hash = after;
         Ok(())
     }
 
