@@ -9,7 +9,7 @@ use crate::ceiling::{Limit, Limits};
 use crate::entry::{Body, Counter, Entry, Event, Known, Origin, Start, chain};
 use crate::error::{Error, Refusal};
 use crate::files::{Cut, Files, Mark, RESERVE, Room, Which};
-use crate::scan::{Place, Scan, frame, read_at, read_body, read_body_or_hole};
+use crate::scan::{Place, Scan, decode, frame, read_at, read_body, read_body_or_hole};
 use crate::state::{
     CertificateRequest, CheckpointRequest, CrlRequest, Draft, Listed, State, StatusRequest, Verdict,
 };
@@ -805,13 +805,19 @@ fn load(files: &Files) -> Result<(State, Option<Cut>), Error> {
     Ok((state, is_cut.then_some(cut)))
 }
 
-/// One thread reads entries and verifies the chain, this one adds them to the state: each has half of the work.
+/// One thread reads entries and verifies the chain, this one adds them to the state: each has about half of the work.
 fn load_synced(files: &Files, state: &mut State, end: u64) -> Result<(), Error> {
+    let path = files.path(Which::Entries);
     std::thread::scope(|scope| {
         let (to, from) = sync_channel(BATCHES);
         scope.spawn(move || read_batches(files, end, &to));
         for batch in from {
-            for (entry, place) in batch? {
+            let batch: Batch = batch?;
+            let mut payloads = batch.payloads.as_slice();
+            for place in batch.places {
+                let (payload, rest) = payloads.split_at_checked(place.length).unwrap_or_default();
+                payloads = rest;
+                let entry = decode(&path, place, payload)?;
                 let body = match entry.event.body() {
                     Some(body) if entry.event.is_body_state() => Some(read_body(files, body)?),
                     Some(_) | None => None,
@@ -823,33 +829,34 @@ fn load_synced(files: &Files, state: &mut State, end: u64) -> Result<(), Error> 
     })
 }
 
-type Batch = Result<Vec<(Entry, Place)>, Error>;
+/// Entries that continue the chain.
+#[derive(Default)]
+struct Batch {
+    payloads: Vec<u8>,
+    places: Vec<Place>,
+}
 
-/// Ends early if nobody receives any more.
-fn read_batches(files: &Files, end: u64, to: &SyncSender<Batch>) {
+/// Ends early if nobody receives any more, which is so after an error of an entry.
+fn read_batches(files: &Files, end: u64, to: &SyncSender<Result<Batch, Error>>) {
     let mut scan = Scan::new(files, end);
-    loop {
-        let mut batch = Vec::with_capacity(BATCH);
-        let read = loop {
-            match scan.next() {
-                Ok(Some(record)) => batch.push((record.entry, record.place)),
-                Ok(None) => break Ok(false),
-                Err(error) => break Err(error),
-            }
-            if batch.len() == BATCH {
-                break Ok(true);
-            }
-        };
-        let is_sent = to.send(Ok(batch)).is_ok();
-        match read {
-            Ok(true) if is_sent => {}
-            Ok(_) => return,
-            Err(error) => {
-                // The receiver is gone only if it has an error of an earlier entry.
-                let _ = to.send(Err(error));
-                return;
+    let mut is_more = true;
+    while is_more {
+        let mut batch = Batch::default();
+        while batch.places.len() < BATCH && is_more {
+            match scan.next_payload() {
+                Ok(Some((place, payload))) => {
+                    batch.payloads.extend(payload);
+                    batch.places.push(place);
+                }
+                Ok(None) => is_more = false,
+                Err(error) => {
+                    // Errors of the entries before it come first.
+                    let _ = to.send(Ok(batch)).and_then(|()| to.send(Err(error)));
+                    return;
+                }
             }
         }
+        is_more &= to.send(Ok(batch)).is_ok();
     }
 }
 

@@ -1,10 +1,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assay_types::Hash;
 
-use crate::entry::{Body, Entry, Fault, MAX_PAYLOAD, chain};
+use crate::entry::{Body, Entry, MAX_PAYLOAD, chain};
 use crate::files::{ENTRIES_START, FRAME, Files, Which};
 use crate::{Error, Head};
 
@@ -71,6 +71,21 @@ impl<'a> Scan<'a> {
 
     /// The next entry, or `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
+        let (number, path) = (self.head.size, self.path.clone());
+        let Some((place, payload)) = self.next_payload()? else {
+            return Ok(None);
+        };
+        let entry = decode(&path, place, payload)?;
+        Ok(Some(Record {
+            number,
+            entry,
+            place,
+            payload,
+        }))
+    }
+
+    /// The next entry, not yet decoded.
+    pub(crate) fn next_payload(&mut self) -> Result<Option<(Place, &[u8])>, Error> {
         if self.offset == self.end {
             return Ok(None);
         }
@@ -78,30 +93,25 @@ impl<'a> Scan<'a> {
         if self.buffer.len() - self.start < largest {
             self.fill()?;
         }
-        let (offset, number) = (self.offset, self.head.size);
+        let offset = self.offset;
         let rest = self.buffer.get(self.start..).unwrap_or_default();
-        let (payload, hash) = split(rest)
+        let (payload, after) = split(rest)
             .ok_or_else(|| Error::damaged(&self.path, offset, "the entry is not complete"))?;
-        if chain(&self.head.hash, payload) != hash {
+        if chain(&self.head.hash, payload) != after {
             let problem = "the entry does not continue the chain";
             return Err(Error::damaged(&self.path, offset, problem));
         }
-        let entry = Entry::decode(payload)
-            .map_err(|Fault(problem)| Error::damaged(&self.path, offset, problem))?;
-        self.start += LENGTH + payload.len() + HASH;
-        self.offset += FRAME + payload.len() as u64;
+        let length = payload.len();
+        self.start += LENGTH + length + HASH;
+        self.offset += FRAME + length as u64;
         self.head.size += 1;
-        self.head.hash = hash;
-        Ok(Some(Record {
-            number,
-            entry,
-            place: Place {
-                offset,
-                length: payload.len(),
-                after: hash,
-            },
-            payload,
-        }))
+        self.head.hash = after;
+        let place = Place {
+            offset,
+            length,
+            after,
+        };
+        Ok(Some((place, payload)))
     }
 
     fn fill(&mut self) -> Result<(), Error> {
@@ -118,6 +128,11 @@ impl<'a> Scan<'a> {
         }
         Ok(())
     }
+}
+
+/// Decodes an entry of the file at `path`.
+pub(crate) fn decode(path: &Path, place: Place, payload: &[u8]) -> Result<Entry, Error> {
+    Entry::decode(payload).map_err(|fault| Error::damaged(path, place.offset, fault))
 }
 
 /// Payload and chain of the entry that the bytes begin with.
@@ -152,7 +167,7 @@ pub(crate) fn read_at(files: &Files, offset: u64) -> Result<Entry, Error> {
         .entries
         .read_exact_at(&mut payload, offset + LENGTH as u64)
         .map_err(Error::io("read", &path))?;
-    Entry::decode(&payload).map_err(|Fault(problem)| Error::damaged(&path, offset, problem))
+    Entry::decode(&payload).map_err(|fault| Error::damaged(&path, offset, fault))
 }
 
 /// A body, verified against its digest. Bodies have at most [`crate::MAX_BODY`] bytes.
