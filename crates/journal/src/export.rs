@@ -5,7 +5,7 @@ use assay_types::{Hash, Timestamp};
 
 use crate::entry::{Entry, Fault, MAX_PAYLOAD, chain, origin};
 use crate::files::{BODIES_START, Files, Which};
-use crate::journal::follow;
+use crate::load::follow;
 use crate::scan::{Scan, read_body, read_body_or_hole};
 use crate::state::State;
 use crate::{Error, Head};

@@ -14,6 +14,7 @@ mod files;
 mod frontier;
 mod head;
 mod journal;
+mod load;
 mod prune;
 mod scan;
 mod state;
