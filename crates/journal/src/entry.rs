@@ -499,7 +499,7 @@ pub(crate) fn chain(before: &Hash, payload: &[u8]) -> Hash {
     <[u8; 32]>::from(hash.finalize()).into()
 }
 
-/// The chain before the first entry: SHA-256(`"assay-journal 1\n"` || `identity`).
+/// The chain before the first entry: SHA-256(SHA-256(`"assay-journal 1\n"`) || `identity`).
 pub(crate) fn origin(identity: &Hash) -> Hash {
     chain(&Hash::of(crate::files::MAGIC), identity.as_bytes())
 }
