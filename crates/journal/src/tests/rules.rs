@@ -656,6 +656,15 @@ fn certificates_are_kept_until_expiry_and_for_a_year() {
     let journal = place.open();
     journal.complete(1, NOW).unwrap();
     journal.complete(2, after(5 * DAY)).unwrap();
+    // One that is valid for two years.
+    let request = CertificateRequest {
+        issuer: issuer(),
+        serial: &serial(3),
+        not_after: after(2 * YEAR),
+        form: "device",
+        tbs: b"TBS of a long life",
+    };
+    journal.may_sign_certificate(&request, NOW).unwrap();
     // Expired, but not a year old.
     for day in (10..=360).step_by(5) {
         let pending = journal.started(start(), true, after(day * DAY)).unwrap();
@@ -672,7 +681,7 @@ fn certificates_are_kept_until_expiry_and_for_a_year() {
     let bodies = std::fs::read(place.file("bodies")).unwrap();
     let has = |needle: &[u8]| bodies.windows(needle.len()).any(|part| part == needle);
     assert!(!has(&tbs(1)) && !has(&signature(1)));
-    assert!(has(&tbs(2)) && has(&signature(2)));
+    assert!(has(&tbs(2)) && has(&signature(2)) && has(request.tbs));
     // What remains refuses another certificate, and its signature is gone.
     let refused = refusal(journal.complete(1, after(YEAR + 1)));
     assert_eq!(refused, Refusal::SignaturePruned { certificate: 1 });
@@ -681,7 +690,7 @@ fn certificates_are_kept_until_expiry_and_for_a_year() {
     drop(journal);
     let journal = place.open();
     assert_eq!(journal.complete(2, after(YEAR + 1)).unwrap(), signature(2));
-    assert_eq!(verify(&place.dir).unwrap().certificates(), 2);
+    assert_eq!(verify(&place.dir).unwrap().certificates(), 3);
     export(&place.dir, std::io::sink()).unwrap();
 }
 
