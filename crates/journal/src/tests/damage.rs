@@ -153,6 +153,24 @@ fn one_mark_is_enough_and_none_is_refused() {
     assert_eq!(offset, 512);
 }
 
+/// Entries that hold by themselves, but are not those that were synced.
+#[test]
+fn another_history_of_the_same_journal_is_refused() {
+    let place = Place::new();
+    let created = contents(&place.dir);
+    place.open().complete(1, NOW).unwrap();
+    let first = contents(&place.dir);
+    restore(&place.dir, &created);
+    place.open().complete(2, NOW).unwrap();
+    let mut mixed = contents(&place.dir);
+    assert_eq!(mixed[0].len(), first[0].len());
+    mixed[0][..4_096].copy_from_slice(&first[0][..4_096]);
+    restore(&place.dir, &mixed);
+    let end = mixed[0].len() as u64;
+    assert_eq!(damage(Journal::open(&place.dir, place.options())).1, end);
+    assert_eq!(damage(verify(&place.dir)).1, end);
+}
+
 #[test]
 fn a_tail_longer_than_a_group_is_damage() {
     let place = Place::new();
