@@ -10,6 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
 const ARROWS: &[(&str, &[&str])] = &[
     ("assay-types", &[]),
+    ("assay-sandbox", &[]),
     ("assay-proto", &["assay-types"]),
     ("assay-policy", &["assay-types"]),
     ("assay-scep-http", &[]),
@@ -22,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-audit", &["assay-types"]),
     ("assay-store", &["assay-audit", "assay-types"]),
     ("assay-runtime", &[]),
-    ("assay-console", &[]),
+    ("assay-console", &["assay-sandbox"]),
     (
         "assay-operator",
         &[
@@ -59,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-ocsp",
             "assay-proto",
             "assay-runtime",
+            "assay-sandbox",
             "assay-scep-http",
             "assay-types",
         ],
@@ -89,6 +91,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-policy",
             "assay-proto",
             "assay-runtime",
+            "assay-sandbox",
             "assay-scep",
             "assay-store",
             "assay-types",
