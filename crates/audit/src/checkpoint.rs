@@ -9,10 +9,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::note::{Note, NoteError, SignatureError, VerifierKey};
 
-/// Octets of an origin.
+/// Longest origin, in bytes.
 pub const MAX_ORIGIN: usize = 200;
 
-/// What a log says of itself.
+/// Most extension lines that are read, and the longest, in bytes.
+const MAX_EXTENSIONS: usize = 8;
+const MAX_EXTENSION: usize = 200;
+
+/// The state of a log at one size, as its key signs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
     /// The log's name: a URL without scheme, by custom. It names the log's key as well.
@@ -21,6 +25,8 @@ pub struct Checkpoint {
     pub size: u64,
     /// Root hash over their leaf hashes.
     pub root: Hash,
+    /// The extension lines. A cosignature covers them; only the log and its auditors know what they mean.
+    pub extensions: Vec<String>,
 }
 
 /// Why a note is no checkpoint of a log.
@@ -31,7 +37,8 @@ pub enum CheckpointError {
     Note(#[from] NoteError),
     /// Its text is no checkpoint.
     #[error(
-        "a checkpoint's text is three lines: origin, size as a decimal without leading zeros, root as base64 of 32 octets"
+        "a checkpoint's text has three lines, each ended by a newline: origin, size as a decimal without leading zeros, root as \
+         base64 of 32 bytes; at most {MAX_EXTENSIONS} extension lines of 1 to {MAX_EXTENSION} bytes may follow"
     )]
     Text,
     /// The origin can be no log's.
@@ -68,23 +75,26 @@ impl Checkpoint {
     }
 }
 
-/// Without extension lines: this log has none, and what is not understood is not signed.
 impl FromStr for Checkpoint {
     type Err = CheckpointError;
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
-        let mut lines = text.split('\n');
-        let (Some(origin), Some(size), Some(root), Some(""), None) = (
-            lines.next(),
-            lines.next(),
-            lines.next(),
-            lines.next(),
-            lines.next(),
-        ) else {
+        let mut lines = text
+            .strip_suffix('\n')
+            .ok_or(CheckpointError::Text)?
+            .split('\n');
+        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next())
+        else {
             return Err(CheckpointError::Text);
         };
         if !Self::is_origin(origin) {
             return Err(CheckpointError::Origin);
+        }
+        // One more than may be there shows that there are too many.
+        let extensions: Vec<String> = lines.take(MAX_EXTENSIONS + 1).map(str::to_owned).collect();
+        let fits = |line: &String| (1..=MAX_EXTENSION).contains(&line.len());
+        if extensions.len() > MAX_EXTENSIONS || !extensions.iter().all(fits) {
+            return Err(CheckpointError::Text);
         }
         let root = BASE64.decode(root).map_err(|_| CheckpointError::Text)?;
         let root: [u8; 32] = root.try_into().map_err(|_| CheckpointError::Text)?;
@@ -92,6 +102,7 @@ impl FromStr for Checkpoint {
             origin: origin.to_owned(),
             size: size.parse().map_err(|_| CheckpointError::Text)?,
             root: Hash::from(root),
+            extensions,
         };
         // Signs, leading zeros and other spellings of the same number.
         if checkpoint.to_string() != text {
@@ -105,6 +116,9 @@ impl FromStr for Checkpoint {
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let root = BASE64.encode(self.root.as_bytes());
-        writeln!(f, "{}\n{}\n{root}", self.origin, self.size)
+        writeln!(f, "{}\n{}\n{root}", self.origin, self.size)?;
+        self.extensions
+            .iter()
+            .try_for_each(|line| writeln!(f, "{line}"))
     }
 }

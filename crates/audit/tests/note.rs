@@ -84,6 +84,7 @@ fn checkpoint(size: u64) -> Checkpoint {
         origin: ORIGIN.to_owned(),
         size,
         root: Hash::of(b"root"),
+        extensions: Vec::new(),
     }
 }
 
@@ -261,7 +262,10 @@ fn a_checkpoint_has_one_spelling() {
         format!("{origin}\n-1\n{root}\n"),
         format!("{origin}\n18446744073709551616\n{root}\n"),
         format!("{origin}\n10\n{root}"),
-        format!("{origin}\n10\n{root}\nmore\n"),
+        format!("{origin}\n10\n{root}\n\n"),
+        format!("{origin}\n10\n{root}\n\nmore\n"),
+        format!("{origin}\n10\n{root}\n{}", "more\n".repeat(9)),
+        format!("{origin}\n10\n{root}\n{}\n", "x".repeat(201)),
         format!("{origin}\n10\n{}\n", root.trim_end_matches('=')),
         format!("{origin}\n10\nAAAA\n"),
     ] {
@@ -277,4 +281,26 @@ fn a_checkpoint_has_one_spelling() {
             Err(CheckpointError::Origin)
         );
     }
+}
+
+#[test]
+fn extension_lines_are_read_and_signed() {
+    let log = Log::ed25519(ORIGIN, Algorithm::Ed25519);
+    let extended = Checkpoint {
+        extensions: vec!["journal 7".to_owned(), "x".repeat(200)],
+        ..checkpoint(10)
+    };
+    let text = extended.to_string();
+    assert!(text.ends_with(&format!("\njournal 7\n{}\n", "x".repeat(200))));
+    let note = Note::new(&text, vec![log.sign(&text)]).unwrap();
+    assert_eq!(Checkpoint::open(&note, &log.key), Ok(extended));
+    let altered = Note::new(
+        &text.replace("journal 7", "journal 8"),
+        note.signatures().to_vec(),
+    )
+    .unwrap();
+    assert_eq!(
+        Checkpoint::open(&altered, &log.key),
+        Err(SignatureError::Wrong.into())
+    );
 }

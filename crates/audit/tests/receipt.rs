@@ -112,6 +112,7 @@ fn receipt(event: &Event) -> (Receipt, VerifierKey) {
         origin: "log.example.org".to_owned(),
         size: SIZE,
         root: tree.root(),
+        extensions: Vec::new(),
     }
     .to_string();
     let mut signer = Signer::new_without_digest(&private).unwrap();

@@ -40,8 +40,11 @@ pub enum NextCaRefusal {
     /// Signed by another key than expected, or altered since.
     #[error("its signature is not by the RA certificate that is known")]
     Signature,
-    /// The content is no list of certificates.
-    #[error("its content is no certs-only SignedData")]
+    /// It is a CertRep, whose content the RA key signs for other purposes.
+    #[error("it carries attributes of a pkiMessage, which GetNextCACert never does")]
+    PkiMessage,
+    /// The content is not a list of certificates.
+    #[error("its content is not a certs-only SignedData")]
     List,
 }
 
@@ -75,7 +78,8 @@ pub async fn next_ca_certificates<S: MessageSigner>(
 }
 
 /// The next certificates, DER, in the order in which they stand in the content, once the signature is found to be by
-/// `ra_certificate`. What stands in the outer SignedData is not signed and not read.
+/// `ra_certificate`. What stands in the outer SignedData is not signed and not read. A CertRep is refused whatever its content is:
+/// the same RA key signs those, and the signature alone does not tell the two apart.
 ///
 /// # Errors
 /// See [`NextCaRefusal`].
@@ -89,6 +93,9 @@ pub fn parse_next_ca_certificates(
     message
         .verify_with(key)
         .map_err(|_| NextCaRefusal::Signature)?;
+    if message.attributes().are_of_a_pki_message() {
+        return Err(NextCaRefusal::PkiMessage);
+    }
     let content = message.content().ok_or(NextCaRefusal::Structure)?;
     let list = SignedData::parse(content, &limits).map_err(|_| NextCaRefusal::List)?;
     if list.certificates.is_empty() {

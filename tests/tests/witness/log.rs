@@ -68,6 +68,7 @@ impl Log {
             origin: self.key.name().to_owned(),
             size,
             root: root(leaves.context("the log has fewer leaves")?),
+            extensions: Vec::new(),
         };
         let text = checkpoint.to_string();
         let octets =

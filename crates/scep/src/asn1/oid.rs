@@ -21,7 +21,8 @@ oids! {
     EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
     LEGACY_EXTENSION_REQUEST = "2.16.840.1.113733.1.9.8";
 
-    // RFC 8894 §3.2.1
+    // RFC 8894 §3.2.1; the first is the arc that all but failInfoText are under.
+    SCEP_ATTRIBUTES = "2.16.840.1.113733.1.9";
     MESSAGE_TYPE = "2.16.840.1.113733.1.9.2";
     PKI_STATUS = "2.16.840.1.113733.1.9.3";
     FAIL_INFO = "2.16.840.1.113733.1.9.4";

@@ -4,7 +4,7 @@ use der::asn1::ObjectIdentifier;
 
 use crate::{
     Limits, Malformed,
-    asn1::{read::Element, tag},
+    asn1::{oid, read::Element, tag},
 };
 
 /// The signed attributes of a SignerInfo, as the signature covers them.
@@ -94,6 +94,13 @@ impl SignedAttributes {
             .iter()
             .find(|(other, _)| other == attribute_type)?;
         (value.tag == tag).then_some(value.content.as_slice())
+    }
+
+    /// Whether one of them is among those that SCEP defines, which makes the message a pkiMessage (RFC 8894 §3.2.1).
+    pub(crate) fn are_of_a_pki_message(&self) -> bool {
+        self.values
+            .iter()
+            .any(|(attribute_type, _)| attribute_type.parent() == Some(oid::SCEP_ATTRIBUTES))
     }
 
     /// The text of a PrintableString attribute.

@@ -1,3 +1,4 @@
+use assay_scep::client::PkiMessageBuilder;
 use assay_scep::{
     CertificateListError, NextCaError, NextCaRefusal, SignerCertificate, next_ca_certificates,
     parse_ca_certificates, parse_next_ca_certificates,
@@ -77,6 +78,21 @@ async fn what_another_key_signed_or_anybody_altered_is_refused() {
     for cut in [0, 1, body.len() / 2, body.len() - 1] {
         assert!(parse_next_ca_certificates(&body[..cut], &known).is_err());
     }
+}
+
+/// The RA signs CertReps all day: one whose content is a list of certificates must not pass for an announcement.
+#[tokio::test]
+async fn a_cert_rep_with_a_list_of_certificates_is_not_an_announcement() {
+    let list = assay_scep::ca_certificates(&next()).unwrap().0;
+    let known = certificate(&ra().certificate);
+    let message = PkiMessageBuilder::new(&ra().certificate, &ra().certificate, TRANSACTION, &NONCE)
+        .build_around(Some(&list), ra())
+        .await
+        .unwrap();
+    assert_eq!(
+        parse_next_ca_certificates(&message, &known),
+        Err(NextCaRefusal::PkiMessage)
+    );
 }
 
 #[tokio::test]

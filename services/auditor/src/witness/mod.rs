@@ -29,7 +29,8 @@ log has only grown since the last one, and comes back cosigned (cosignature/v1).
 disk before its cosignature leaves, so that neither a crash nor a restart makes the witness forget; keep --state as you \
 keep the key. A witness is worth what its distance to the log is: run it on another machine, under other hands. \
 `assay-audit witness key` makes its key; pin the verifier key that it prints as one of [audit] witnesses in signer.toml, and \
-post checkpoints with `assay audit cosign`. Checkpoints with extension lines are refused."
+post checkpoints with `assay audit cosign`. Extension lines are cosigned with the checkpoint and \
+not interpreted."
 )]
 pub(crate) struct WitnessArgs {
     #[command(subcommand)]

@@ -228,6 +228,7 @@ impl Log {
             origin: self.settings.origin.clone(),
             size: frontier.size(),
             root: frontier.root(),
+            extensions: Vec::new(),
         };
         let text = checkpoint.to_string();
         let signature = self

@@ -71,6 +71,10 @@ impl Log {
             origin: self.key.name().to_owned(),
             size,
             root: root(&self.leaves[..usize::try_from(size).unwrap()]),
+            // Every second one, so that each may follow the other.
+            extensions: (1..=size % 2)
+                .map(|line| format!("extension {line}"))
+                .collect(),
         }
         .to_string();
         let mut signer = Signer::new_without_digest(&self.private).unwrap();
