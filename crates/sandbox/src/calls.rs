@@ -230,7 +230,7 @@ fn refused(confinement: &Confinement) -> Result<Rules, BackendError> {
 }
 
 /// Refuses what is not TCP, DNS or a Unix socket, as far as these are allowed. `socketpair` stays: what it makes leads
-/// nowhere else. Other stream protocols, such as MPTCP, would not be held to Landlock's ports.
+/// nowhere else. Landlock's rules on ports do not apply to other stream protocols, such as MPTCP.
 fn sockets(confinement: &Confinement) -> Result<Vec<SeccompRule>, BackendError> {
     let mut families = Vec::new();
     if confinement.unix_sockets {

@@ -64,7 +64,7 @@ impl Confinement {
         let confined = self.read(folder(file));
         match file.canonicalize() {
             Ok(target) => confined.read(folder(&target)),
-            // Whoever needs the file says what is wrong with it.
+            // The code that needs the file reports what is wrong with it.
             Err(_) => confined,
         }
     }
@@ -76,8 +76,8 @@ impl Confinement {
         self
     }
 
-    /// Allows [`Confinement::write`] in the directory of this file, where other files stand beside it: those of a database, or
-    /// the one that is to replace it.
+    /// Allows [`Confinement::write`] in the directory of this file, for the side files of a database or the file that is to
+    /// replace it.
     pub fn write_beside(self, file: &Path) -> Self {
         self.write(folder(file))
     }

@@ -319,7 +319,7 @@ fn a_certificate_is_replaced_by_rename() -> Result<()> {
     Ok(())
 }
 
-/// Tells a shell to go on, and waits until it is done.
+/// Lets a shell continue, and waits until it is done.
 fn tell(shell: &mut Child) -> Result<()> {
     writeln!(shell.stdin.take().context("its input")?, "go")?;
     let mut line = String::new();
@@ -462,7 +462,7 @@ fn hostile(bound: bool) -> Result<()> {
     if bound {
         Confinement::new().read(&read).connect_tcp(1).apply()?;
     }
-    // It acts when it is loaded, and is no module.
+    // It acts when it is loaded; there is no PKCS#11 function in it.
     ensure!(Module::load(&read.join("hostile.so")).is_err());
     Ok(())
 }

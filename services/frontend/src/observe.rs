@@ -44,7 +44,7 @@ pub(crate) fn describe() {
     gauge!(CONNECTIONS).set(0.0);
 }
 
-/// Says in the log and at `/readyz` what the process gave up, and what this kernel cannot hold it to.
+/// Reports in the log and at `/readyz` what the process gave up, and what this kernel cannot enforce.
 pub(crate) fn sandbox(report: &Report, readiness: &Readiness) {
     if report.not_enforced.is_empty() {
         tracing::info!(sandbox = %report, "confined");
