@@ -143,7 +143,7 @@ impl Tiers {
         readiness(&self.addresses.signer_ops).await
     }
 
-    /// What the frontend says of its readiness.
+    /// The frontend's readiness, with details.
     ///
     /// # Errors
     ///

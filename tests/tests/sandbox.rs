@@ -1,4 +1,4 @@
-//! What the running services gave up, as the kernel shows it. What that means is tried in `crates/sandbox`.
+//! The running services have given up their rights, as the kernel shows. The tests of `crates/sandbox` try to use them.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -53,7 +53,7 @@ async fn running_services_are_hardened_and_the_frontend_is_confined() -> Result<
     Ok(())
 }
 
-/// What the kernel says of each thread.
+/// The kernel's status of each thread.
 fn threads(process: Pid) -> Result<Vec<String>> {
     let tasks = fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()))?;
     let statuses = tasks.map(|task| Ok(fs::read_to_string(task?.path().join("status"))?));

@@ -1,4 +1,4 @@
-//! What a process declares that it needs.
+//! The needs that a process declares.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What keeps a process from being sandboxed.
+//! The failures of sandboxing a process.
 
 use std::io;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub enum SandboxError {
     Path {
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Landlock is there and refuses the rules.

@@ -10,7 +10,7 @@ use landlock::{
 
 use crate::{Confinement, SandboxError};
 
-/// What any program reads: libraries and locales, OpenSSL's configuration, its own limits.
+/// Read by any program: libraries and locales, OpenSSL's configuration, its own limits.
 const SYSTEM: [&str; 11] = [
     "/usr",
     "/lib",

@@ -1,4 +1,4 @@
-//! What a process gives up before it serves, so that an attacker who takes it over gains little beyond it.
+//! Rights that a process gives up before it serves, so that an attacker who takes it over gains little beyond it.
 //!
 //! [`harden`] is the first call in every `main`. [`Confinement`] follows in a service, once its configuration is read and its
 //! listeners are bound, and before any thread starts: the kernel binds the calling thread and those that it starts later.

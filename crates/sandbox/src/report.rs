@@ -1,13 +1,13 @@
-//! What the kernel enforces of what was asked.
+//! The part of a confinement that the kernel enforces.
 
 use std::fmt;
 
-/// What [`crate::Confinement::apply`] came to.
+/// The result of [`crate::Confinement::apply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Version of the Landlock interface in use; 0 where the kernel has none.
     pub landlock_abi: u8,
-    /// What was asked for and this kernel cannot enforce.
+    /// Restrictions that this kernel cannot enforce.
     pub not_enforced: Vec<Gap>,
 }
 

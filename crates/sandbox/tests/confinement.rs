@@ -1,4 +1,4 @@
-//! What a confined process can and cannot do, tried by real processes.
+//! Real processes try to do more than they declared.
 //!
 //! Each property runs on the only thread of a process, which the standard harness does not offer: the kernel binds the thread
 //! that asks. `cargo nextest run` starts such a process itself; with `cargo test` this program does it.
@@ -253,7 +253,7 @@ fn files_are_those_declared() -> Result<()> {
     refused(fs::read_dir(other), DENIED)?;
     refused(fs::read("/etc/passwd"), DENIED)?;
     fs::write("/dev/null", "text")?;
-    // What is open stays open.
+    // An open file stays open.
     open.write_all(b"text")?;
     Ok(())
 }
@@ -472,7 +472,7 @@ fn listeners_stay_and_no_socket_is_made() -> Result<()> {
     let address = listener.local_addr()?;
     let mut client = client(address.port())?;
     Confinement::new().apply()?;
-    // What a runtime needs to take signals.
+    // A runtime needs this to take signals.
     let (mut one, mut two) = UnixStream::pair()?;
     one.write_all(b"x")?;
     two.read_exact(&mut [0])?;
@@ -580,7 +580,7 @@ fn degraded() -> Result<()> {
         "{line}"
     );
 
-    // What is reported is what happens.
+    // The report agrees with the kernel.
     ensure!(fs::read(folders.other.join("file")).is_ok() == (abi == 0));
     let connected = TcpStream::connect(listener.local_addr()?);
     ensure!(connected.is_ok() == (abi < 4), "{connected:?}");

@@ -52,7 +52,7 @@ impl Settings {
         &self.log
     }
 
-    /// What the process needs once its listeners are bound: its configuration and certificates, and the signer. It writes
+    /// The needs of the process once its listeners are bound: its configuration and certificates, and the signer. It writes
     /// nothing, except the ready file where one is asked for.
     pub fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
         let mut confinement = Confinement::new().connect_tcp(self.signer_port);

@@ -65,7 +65,7 @@ impl Settings {
         &self.log
     }
 
-    /// What the process needs once its listeners are bound: its configuration and certificates, its state, and the socket
+    /// The needs of the process once its listeners are bound: its configuration and certificates, its state, and the socket
     /// of the HSM service. It makes no connection over a network.
     pub fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
         let mut confinement = Confinement::new()
