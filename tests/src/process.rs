@@ -103,6 +103,16 @@ impl Service {
         Ok(ended.with_context(|| format!("SIGTERM did not end it:\n{}", self.printed()))??)
     }
 
+    /// Makes it abort (SIGABRT) and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn abort(self) -> Result<ExitStatus> {
+        kill_process(self.group, Signal::ABORT)?;
+        Ok(self.ended().await?.0)
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Errors

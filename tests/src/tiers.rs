@@ -1,6 +1,7 @@
 //! The HSM service, the signer and the frontend of an installation, each started and killed by the test itself.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
 use assay_runtime::ready::Ready;
@@ -110,6 +111,19 @@ impl Tiers {
             .pid())
     }
 
+    /// The frontend's process, while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it was killed and not started again.
+    pub fn frontend(&self) -> Result<Pid> {
+        Ok(self
+            .frontend
+            .as_ref()
+            .context("the frontend is not running")?
+            .pid())
+    }
+
     /// The process of the HSM service that the signer is connected to, as it tells an operator.
     ///
     /// # Errors
@@ -132,6 +146,29 @@ impl Tiers {
     /// When it does not answer.
     pub async fn readiness(&self) -> Result<http::Response> {
         readiness(&self.addresses.signer_ops).await
+    }
+
+    /// The frontend's readiness, with details.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn frontend_readiness(&self) -> Result<http::Response> {
+        readiness(&self.addresses.frontend_ops).await
+    }
+
+    /// SIGABRT to both, as a fault in them would raise it, and how each ended.
+    ///
+    /// # Errors
+    ///
+    /// When one is not running, or does not end.
+    pub async fn abort(&mut self) -> Result<[ExitStatus; 2]> {
+        let frontend = self
+            .frontend
+            .take()
+            .context("the frontend is not running")?;
+        let signer = self.signer.take().context("the signer is not running")?;
+        Ok([frontend.abort().await?, signer.abort().await?])
     }
 
     /// SIGKILL to the signer alone.

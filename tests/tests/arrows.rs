@@ -11,6 +11,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const ARROWS: &[(&str, &[&str])] = &[
     ("assay-types", &[]),
     ("assay-config", &[]),
+    ("assay-sandbox", &[]),
     ("assay-proto", &["assay-types"]),
     ("assay-policy", &["assay-types"]),
     ("assay-scep-http", &[]),
@@ -35,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-types",
         ],
     ),
-    ("assay-console", &[]),
+    ("assay-console", &["assay-sandbox"]),
     (
         "assay-operator",
         &[
@@ -72,6 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-ocsp",
             "assay-proto",
             "assay-runtime",
+            "assay-sandbox",
             "assay-scep-http",
             "assay-types",
         ],
@@ -102,6 +104,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-policy",
             "assay-proto",
             "assay-runtime",
+            "assay-sandbox",
             "assay-scep",
             "assay-store",
             "assay-types",

@@ -78,6 +78,11 @@ impl Document {
         &self.text
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The folder of the file, against which relative paths in it are resolved.
     pub fn folder(&self) -> &Path {
         match self.path.parent() {

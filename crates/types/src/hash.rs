@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// What stands before the first link of a chain of hashes, and where nothing was hashed yet.
+    /// The predecessor of the first link in a chain of hashes, and the value where nothing was hashed yet.
     pub const ZERO: Self = Self([0; 32]);
 
     /// SHA-256 of `bytes`.

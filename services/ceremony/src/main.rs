@@ -25,12 +25,11 @@ mod transport;
 
 use std::process::ExitCode;
 
-use assay_console::failure::{Failure, OrFail, Outcome};
+use assay_console::failure::{Failure, Outcome};
 use assay_console::output::Output;
 use assay_console::{files, generated, program};
 use assay_operator::installation::Installation;
 use clap::{CommandFactory, Parser};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use args::{Cli, Command};
 
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Outcome {
     // A core dump would hold the PIN.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).or_fail("cannot forbid core dumps")?;
+    program::harden()?;
     let out = Output::new(cli.json);
     let installation = || -> Outcome<Installation> {
         let dir = cli.dir.as_deref().ok_or_else(|| {

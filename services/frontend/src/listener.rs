@@ -25,14 +25,14 @@ const CLOSING_TIME: Duration = Duration::from_secs(30);
 
 /// The bound listener.
 pub(crate) struct Listener {
-    listener: accept::Listener,
+    listener: accept::Bound,
     tls: Option<TlsAcceptor>,
 }
 
 impl Listener {
-    pub(crate) async fn bind(settings: &Settings) -> io::Result<Self> {
+    pub(crate) fn bind(settings: &Settings) -> io::Result<Self> {
         Ok(Self {
-            listener: accept::Listener::bind(settings.listen).await?,
+            listener: accept::Bound::bind(settings.listen)?,
             tls: settings.tls.clone(),
         })
     }
@@ -42,9 +42,13 @@ impl Listener {
     }
 
     /// Accepts until the shutdown; each connection is a task that the drain waits for.
-    pub(crate) fn serve(self, service: Arc<Service>, shutdown: &Shutdown) -> JoinHandle<()> {
+    pub(crate) fn serve(
+        self,
+        service: Arc<Service>,
+        shutdown: &Shutdown,
+    ) -> io::Result<JoinHandle<()>> {
         let (stop, shutdown) = (shutdown.token(), shutdown.clone());
-        let Self { listener, tls } = self;
+        let (listener, tls) = (self.listener.listen()?, self.tls);
         let connections = service.limits.connections;
         let begin = move |stream, client, place| {
             let connection = Connection {
@@ -59,10 +63,10 @@ impl Listener {
                 drop(place);
             });
         };
-        tokio::spawn(async move {
+        Ok(tokio::spawn(async move {
             stop.run_until_cancelled(listener.accept(connections, begin))
                 .await;
-        })
+        }))
     }
 }
 

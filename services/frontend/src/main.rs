@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use assay_frontend::{FrontendConfig, Settings};
+use assay_frontend::{Frontend, FrontendConfig, Settings};
 use assay_runtime::telemetry::{self, chain};
 use clap::Parser;
 
@@ -42,9 +42,8 @@ struct Args {
     check: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+fn main() -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Before logging starts there is only this way, and after it a person still reads the last line first.
@@ -58,12 +57,20 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
+fn run() -> anyhow::Result<()> {
+    assay_sandbox::harden()?;
+    let args = Args::parse();
     let settings = Settings::try_from(FrontendConfig::read(&args.config)?)?;
     if args.check {
         return Ok(());
     }
     telemetry::init("assay-frontend", settings.log())?;
     let metrics = telemetry::metrics("assay-frontend", env!("CARGO_PKG_VERSION"))?;
-    assay_frontend::run(settings, metrics, args.ready_file.as_deref()).await
+    let ready_file = args.ready_file.as_deref();
+    let confinement = settings.confinement(ready_file);
+    let frontend = Frontend::bind(settings)?;
+    // Between the listeners, which are the last sockets that it binds, and the threads of the runtime, which inherit it.
+    let sandbox = confinement.apply()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(frontend.run(metrics, &sandbox, ready_file))
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use assay_runtime::ops::Readiness;
+use assay_sandbox::Report;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use tokio::time::Instant;
 
@@ -40,6 +42,16 @@ pub(crate) fn describe() {
     gauge!(SIGNER_UP).set(0.0);
     gauge!(IN_FLIGHT).set(0.0);
     gauge!(CONNECTIONS).set(0.0);
+}
+
+/// Reports in the log and at `/readyz` what the process gave up, and what this kernel cannot enforce.
+pub(crate) fn sandbox(report: &Report, readiness: &Readiness) {
+    if report.not_enforced.is_empty() {
+        tracing::info!(sandbox = %report, "confined");
+    } else {
+        tracing::warn!(sandbox = %report, "confined in part; a newer kernel enforces the rest");
+    }
+    readiness.tell("sandbox", report.to_string());
 }
 
 pub(crate) fn cache_age(age: Duration) {

@@ -1,7 +1,8 @@
 //! What the configuration means, checked.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_runtime::config::{ConfigError, Document};
@@ -9,6 +10,7 @@ use assay_runtime::identity::{Identity, Role};
 use assay_runtime::mtls::{self, TlsFiles, device_acceptor};
 use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::{LogConfig, chain};
+use assay_sandbox::Confinement;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{FrontendConfig, LimitsConfig};
@@ -38,12 +40,32 @@ pub struct Settings {
     pub(crate) limits: LimitsConfig,
     pub(crate) ops: OpsConfig,
     log: LogConfig,
+    signer_host: String,
+    signer_port: u16,
+    /// The configuration, certificates and keys.
+    files: Vec<PathBuf>,
 }
 
 impl Settings {
     /// How log lines look.
     pub fn log(&self) -> &LogConfig {
         &self.log
+    }
+
+    /// The needs of the process once its listeners are bound: its configuration and certificates, and the signer. It writes
+    /// nothing, except the ready file where one is asked for.
+    pub fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
+        let mut confinement = Confinement::new().connect_tcp(self.signer_port);
+        if self.signer_host.parse::<IpAddr>().is_err() {
+            confinement = confinement.resolve_names();
+        }
+        for file in &self.files {
+            confinement = confinement.read_beside(file);
+        }
+        if let Some(file) = ready_file {
+            confinement = confinement.write_beside(file);
+        }
+        confinement
     }
 }
 
@@ -62,11 +84,14 @@ impl TryFrom<FrontendConfig> for Settings {
             ..
         } = config;
 
+        let mut files = vec![document.path().to_owned()];
         let tls = match http.tls {
             None => None,
             Some(tls) => {
-                let acceptor =
-                    device_acceptor(&folder.join(tls.certificate), &folder.join(tls.private_key));
+                let (certificate, key) =
+                    (folder.join(tls.certificate), folder.join(tls.private_key));
+                let acceptor = device_acceptor(&certificate, &key);
+                files.extend([certificate, key]);
                 Some(acceptor.map_err(|error| document.error("http.tls", chain(&error)))?)
             }
         };
@@ -79,9 +104,15 @@ impl TryFrom<FrontendConfig> for Settings {
             trust_anchors: signer.trust_anchors,
         }
         .relative_to(folder);
-        mtls::check_client(&signer.address, &signer_files, signer.identity.clone())
-            .map_err(|error| document.error("signer", chain(&error)))?;
+        let (signer_host, signer_port) =
+            mtls::check_client(&signer.address, &signer_files, signer.identity.clone())
+                .map_err(|error| document.error("signer", chain(&error)))?;
         check_limits(&document, &limits)?;
+        files.extend([
+            signer_files.certificate.clone(),
+            signer_files.private_key.clone(),
+            signer_files.trust_anchors.clone(),
+        ]);
 
         Ok(Self {
             listen: http.listen,
@@ -94,6 +125,9 @@ impl TryFrom<FrontendConfig> for Settings {
             limits,
             ops,
             log,
+            signer_host,
+            signer_port,
+            files,
         })
     }
 }

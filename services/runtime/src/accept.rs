@@ -20,10 +20,52 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Wait after a failed `accept`, which mostly means that file descriptors have run out.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// Connections that wait to be accepted, as tokio has it. The kernel takes less where net.core.somaxconn is less.
+const QUEUE: i32 = 1_024;
+
 /// hyper's default, named: no client sends a dozen.
 const MAX_HEADER_FIELDS: usize = 100;
 
-/// A bound TCP listener.
+/// A bound address, at which connections wait in the kernel's queue. It needs no runtime, so that a service can bind before
+/// it gives up making sockets.
+#[derive(Debug)]
+pub struct Bound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Binds the address; port 0 takes a free port.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        // The standard library's queue of 128 is short for a fleet that comes back at once.
+        rustix::net::listen(&listener, QUEUE)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address really bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Hands the socket to the runtime around the caller.
+    ///
+    /// # Errors
+    /// Where the runtime cannot watch it.
+    pub fn listen(self) -> io::Result<Listener> {
+        Ok(Listener {
+            listener: TcpListener::from_std(self.listener)?,
+            address: self.address,
+        })
+    }
+}
+
+/// A listener of the runtime.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -37,21 +79,6 @@ pub struct Place {
 }
 
 impl Listener {
-    /// Binds the address; port 0 takes a free port.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
-    }
-
-    /// The address really bound.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Accepts until it is dropped, up to `connections` at a time. `begin` must return at once: it starts a task that
     /// holds the [`Place`] for as long as the connection lasts.
     pub async fn accept(self, connections: usize, begin: impl Fn(TcpStream, SocketAddr, Place)) {

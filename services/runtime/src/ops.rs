@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::accept::{HttpLimits, Listener, serve_http};
+use crate::accept::{Bound, HttpLimits, serve_http};
 use crate::drain::Shutdown;
 pub use readiness::Readiness;
 
@@ -47,15 +47,15 @@ pub struct OpsConfig {
 
 /// The bound listener.
 #[derive(Debug)]
-pub struct Ops(Listener);
+pub struct Ops(Bound);
 
 impl Ops {
     /// Binds the address.
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn bind(config: &OpsConfig) -> io::Result<Self> {
-        Listener::bind(config.listen).await.map(Self)
+    pub fn bind(config: &OpsConfig) -> io::Result<Self> {
+        Bound::bind(config.listen).map(Self)
     }
 
     /// The address really bound.
@@ -64,7 +64,16 @@ impl Ops {
     }
 
     /// Serves in the background until the shutdown has been drained: probes see a draining service as not ready.
-    pub fn serve(self, metrics: PrometheusHandle, readiness: Readiness, shutdown: &Shutdown) {
+    ///
+    /// # Errors
+    /// Where the runtime cannot watch the socket.
+    pub fn serve(
+        self,
+        metrics: PrometheusHandle,
+        readiness: Readiness,
+        shutdown: &Shutdown,
+    ) -> io::Result<()> {
+        let listener = self.0.listen()?;
         let upkeep = metrics.clone();
         tokio::spawn(async move {
             loop {
@@ -78,16 +87,16 @@ impl Ops {
             shutdown: shutdown.clone(),
         };
         tokio::spawn(
-            self.0
-                .accept(MAX_CONNECTIONS, move |stream, client, place| {
-                    let pages = pages.clone();
-                    tokio::spawn(async move {
-                        let respond = |request| ready(pages.respond(&request));
-                        serve_http(stream, client, &LIMITS, pending(), respond).await;
-                        drop(place);
-                    });
-                }),
+            listener.accept(MAX_CONNECTIONS, move |stream, client, place| {
+                let pages = pages.clone();
+                tokio::spawn(async move {
+                    let respond = |request| ready(pages.respond(&request));
+                    serve_http(stream, client, &LIMITS, pending(), respond).await;
+                    drop(place);
+                });
+            }),
         );
+        Ok(())
     }
 }
 

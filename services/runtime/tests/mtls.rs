@@ -68,12 +68,10 @@ impl Tiers {
         let (frontends, signers) = (Anchor::new("frontends"), Anchor::new("signers"));
         let files = signers.files(folder.path(), "signer", &[SIGNER], &frontends);
         let allow = AllowList::new([identity(DMZ1)], &[Role::Frontend]).unwrap();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow)
-            .await
-            .unwrap();
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow).unwrap();
         let address = server.local_addr().to_string();
         let shutdown = Shutdown::new();
-        let incoming = server.incoming(shutdown.token());
+        let incoming = server.incoming(shutdown.token()).unwrap();
         shutdown.spawn(
             tonic::transport::Server::builder()
                 .add_service(EnrolmentServer::with_interceptor(WhoAmI, mtls::authorise))
@@ -235,9 +233,9 @@ async fn a_channel_connects_once_its_signer_is_there_again() {
         .files(tiers.folder.path(), "signer2", &[SIGNER], &tiers.frontends);
     let allow = AllowList::new([identity(DMZ1)], &[Role::Frontend]).unwrap();
     let incoming = Server::bind(address, &signer, allow)
-        .await
         .unwrap()
-        .incoming(tiers.shutdown.token());
+        .incoming(tiers.shutdown.token())
+        .unwrap();
     tiers.shutdown.spawn(
         tonic::transport::Server::builder()
             .add_service(EnrolmentServer::with_interceptor(WhoAmI, mtls::authorise))
@@ -291,7 +289,6 @@ async fn a_signer_does_not_start_with_a_frontends_certificate() {
     let files = anchor.files(folder.path(), "frontend", &[DMZ1], &anchor);
     let allow = AllowList::new([identity(DMZ1)], &[Role::Frontend]).unwrap();
     let refused = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow)
-        .await
         .err()
         .unwrap();
     assert!(matches!(refused, MtlsError::OwnRole { .. }), "{refused}");

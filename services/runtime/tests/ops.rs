@@ -25,11 +25,10 @@ async fn readiness_tells_its_causes_and_metrics_are_scraped() {
     let ops = Ops::bind(&OpsConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
     })
-    .await
     .unwrap();
     let address = ops.local_addr();
     let (readiness, shutdown) = (Readiness::waiting_for(&["signer"]), Shutdown::new());
-    ops.serve(handle, readiness.clone(), &shutdown);
+    ops.serve(handle, readiness.clone(), &shutdown).unwrap();
 
     assert!(
         get(address, "GET", "/healthz")

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use assay_runtime::telemetry;
-use assay_signer::{RunError, Settings, run};
+use assay_signer::{Listeners, RunError, Settings, run};
 use clap::Parser;
 
 /// Exit code for a configuration that cannot be used, or a start that was refused.
@@ -38,6 +38,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = assay_sandbox::harden() {
+        return refuse(&error);
+    }
     let arguments = Arguments::parse();
     let settings = match Settings::load(&arguments.config) {
         Ok(settings) => settings,
@@ -50,12 +53,19 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::init("assay-signer", settings.log()) {
         return refuse(&error);
     }
+    let listeners = match Listeners::bind(&settings) {
+        Ok(listeners) => listeners,
+        Err(error) => return refuse(&*error),
+    };
+    // The workers are programs that the signer starts, which a confined process cannot: `settings.confinement` is applied
+    // here, before the runtime's threads start, once the token is behind a socket.
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
     };
     match runtime.block_on(run(
         settings,
+        listeners,
         arguments.without_policy,
         arguments.ready_file.as_deref(),
     )) {

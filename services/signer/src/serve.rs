@@ -1,5 +1,6 @@
 //! The process of the signer: its state file, the HSM service, its listeners, until it is asked to stop.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,30 @@ const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
 /// A pkiMessage of the largest size that the codec reads, and its envelope.
 const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
 
+/// Addresses that are bound, and at which nobody is served yet. Binding starts no thread and needs no runtime.
+pub struct Listeners {
+    enrolment: Server,
+    administration: Server,
+    ops: Ops,
+}
+
+impl Listeners {
+    /// Binds the addresses of the configuration.
+    ///
+    /// # Errors
+    /// Where one is taken, or a certificate cannot be used.
+    pub fn bind(settings: &Settings) -> Result<Self, StartFailure> {
+        let bind = |listener: &Listener| {
+            Server::bind(listener.listen, &listener.files, listener.allow.clone())
+        };
+        Ok(Self {
+            enrolment: bind(&settings.enrolment)?,
+            administration: bind(&settings.administration)?,
+            ops: Ops::bind(&settings.ops)?,
+        })
+    }
+}
+
 /// A run that ended otherwise than as asked.
 #[derive(Debug)]
 pub enum RunError {
@@ -44,11 +69,12 @@ pub enum RunError {
 /// [`RunError::Start`] for whatever makes the start unsafe, [`RunError::Serve`] where the last records cannot be written.
 pub async fn run(
     settings: Settings,
+    listeners: Listeners,
     without_policy: bool,
     ready_file: Option<&Path>,
 ) -> Result<(), RunError> {
     let shutdown = Shutdown::on_signals().map_err(|error| RunError::Start(error.into()))?;
-    let signer = start(settings, without_policy, ready_file, &shutdown)
+    let signer = start(settings, listeners, without_policy, ready_file, &shutdown)
         .await
         .map_err(RunError::Start)?;
     shutdown.requested().await;
@@ -64,6 +90,7 @@ pub async fn run(
 
 async fn start(
     settings: Settings,
+    listeners: Listeners,
     without_policy: bool,
     ready_file: Option<&Path>,
     shutdown: &Shutdown,
@@ -78,9 +105,11 @@ async fn start(
     };
     let origin = settings.issuance.audit_log.origin.clone();
     let prepared = Prepared::new(settings.issuance, environment, without_policy).await?;
-    let enrolment = bind(&settings.enrolment).await?;
-    let administration = bind(&settings.administration).await?;
-    let ops = Ops::bind(&settings.ops).await?;
+    let Listeners {
+        enrolment,
+        administration,
+        ops,
+    } = listeners;
     let hsm = Hsm::connect(settings.hsm).await?;
     hsm.set_observer(Arc::new(metrics::token_operation));
     check_origin(&hsm, &origin)?;
@@ -94,9 +123,9 @@ async fn start(
     ready.enrolment = Some(enrolment.local_addr());
     ready.administration = Some(administration.local_addr());
     ready.ops = Some(ops.local_addr());
-    ops.serve(prometheus, signer.issuance().readiness().clone(), shutdown);
+    ops.serve(prometheus, signer.issuance().readiness().clone(), shutdown)?;
     signer.issuance().watch();
-    serve(&signer, enrolment, administration, shutdown);
+    serve(&signer, enrolment, administration, shutdown)?;
     if let Some(file) = ready_file {
         ready.write(file)?;
     }
@@ -116,22 +145,23 @@ fn check_origin(hsm: &Hsm, ours: &str) -> Result<(), StartFailure> {
     }
 }
 
-async fn bind(listener: &Listener) -> Result<Server, mtls::MtlsError> {
-    Server::bind(listener.listen, &listener.files, listener.allow.clone()).await
-}
-
-fn serve(signer: &Signer, enrolment: Server, administration: Server, shutdown: &Shutdown) {
+fn serve(
+    signer: &Signer,
+    enrolment: Server,
+    administration: Server,
+    shutdown: &Shutdown,
+) -> io::Result<()> {
     let service = EnrolmentServer::from_arc(Arc::clone(signer.enrolment()))
         .max_decoding_message_size(MAX_ENROLMENT_MESSAGE);
     let service = InterceptedService::new(service, mtls::authorise);
     let router = tonic::transport::Server::builder().add_service(service);
-    listen("enrolment", router, enrolment, shutdown);
+    listen("enrolment", router, enrolment, shutdown)?;
 
     let service = AdministrationServer::from_arc(Arc::clone(signer.administration()))
         .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
     let service = InterceptedService::new(service, mtls::authorise);
     let router = tonic::transport::Server::builder().add_service(service);
-    listen("administration", router, administration, shutdown);
+    listen("administration", router, administration, shutdown)
 }
 
 fn listen(
@@ -139,9 +169,9 @@ fn listen(
     router: tonic::transport::server::Router,
     server: Server,
     shutdown: &Shutdown,
-) {
+) -> io::Result<()> {
     let stop = shutdown.clone();
-    let incoming = server.incoming(shutdown.token());
+    let incoming = server.incoming(shutdown.token())?;
     shutdown.spawn(async move {
         let served = router
             .serve_with_incoming_shutdown(incoming, async move { stop.requested().await })
@@ -154,4 +184,5 @@ fn listen(
             );
         }
     });
+    Ok(())
 }

@@ -16,6 +16,7 @@ use assay_runtime::identity::Role;
 use assay_runtime::mtls::{AllowList, TlsFiles};
 use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::LogConfig;
+use assay_sandbox::Confinement;
 
 use self::approvers::read_approvers;
 use self::generation::{read_certificate, read_certificates};
@@ -49,6 +50,7 @@ pub struct Settings {
     pub(crate) state: PathBuf,
     pub(crate) ops: OpsConfig,
     pub(crate) log: LogConfig,
+    file: PathBuf,
 }
 
 /// A gRPC listener and who may call it.
@@ -63,6 +65,30 @@ impl Settings {
     /// Which log lines are written, and how.
     pub fn log(&self) -> &LogConfig {
         &self.log
+    }
+
+    /// The needs of the process once its listeners are bound: its configuration and certificates, its state, and the socket
+    /// of the HSM service. It makes no connection over a network.
+    pub fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
+        let mut confinement = Confinement::new()
+            .unix_sockets()
+            .read_beside(&self.file)
+            .read_beside(&self.issuance.challenge_key)
+            .write_beside(&self.state);
+        for TlsFiles {
+            certificate,
+            private_key,
+            trust_anchors,
+        } in [&self.enrolment.files, &self.administration.files]
+        {
+            for file in [certificate, private_key, trust_anchors] {
+                confinement = confinement.read_beside(file);
+            }
+        }
+        if let Some(file) = ready_file {
+            confinement = confinement.write_beside(file);
+        }
+        confinement
     }
 
     /// Reads and validates `file`; an error names the file, the line and the key.
@@ -127,6 +153,7 @@ impl Settings {
             state: document.folder().join(config.state.path),
             ops: config.ops,
             log: config.log,
+            file: file.to_owned(),
         })
     }
 }

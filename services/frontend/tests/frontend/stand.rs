@@ -300,9 +300,7 @@ impl Stand {
     pub(crate) async fn start_signer(&mut self) {
         let allow =
             AllowList::new([Identity::parse(FRONTEND).unwrap()], &[Role::Frontend]).unwrap();
-        let server = Server::bind(self.signer_address, &self.signer_files, allow)
-            .await
-            .unwrap();
+        let server = Server::bind(self.signer_address, &self.signer_files, allow).unwrap();
         let shutdown = Shutdown::new();
         let stop = shutdown.token();
         shutdown.spawn(
@@ -312,7 +310,7 @@ impl Stand {
                     mtls::authorise,
                 ))
                 .serve_with_incoming_shutdown(
-                    server.incoming(shutdown.token()),
+                    server.incoming(shutdown.token()).unwrap(),
                     stop.cancelled_owned(),
                 ),
         );

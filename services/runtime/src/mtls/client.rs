@@ -53,12 +53,17 @@ pub async fn connect(
         .connect_with_connector_lazy(connector))
 }
 
-/// All the checks of [`connect`], and no connection.
+/// All the checks of [`connect`], and no connection: the host, a name or an IP address, and the port to connect to.
 ///
 /// # Errors
 /// Those of [`connect`].
-pub fn check_client(address: &str, files: &TlsFiles, expected: Identity) -> Result<(), MtlsError> {
-    prepare(address, files, expected).map(drop)
+pub fn check_client(
+    address: &str,
+    files: &TlsFiles,
+    expected: Identity,
+) -> Result<(String, u16), MtlsError> {
+    let (_, target) = prepare(address, files, expected)?;
+    Ok((target.host, target.port))
 }
 
 fn prepare(

@@ -21,7 +21,7 @@ use tonic::transport::server::Connected;
 use super::allow::{AllowList, Peer};
 use super::files::TlsFiles;
 use super::{ALPN_H2, MtlsError, VERSIONS, provider};
-use crate::accept::{Listener, Place};
+use crate::accept::{Bound, Place};
 use crate::identity::Role;
 
 /// Connections at once, those in a handshake included: a few per frontend or operator, on a closed network.
@@ -35,7 +35,7 @@ const ACCEPTED_QUEUE: usize = 16;
 
 /// A bound listener for one gRPC service.
 pub struct Server {
-    listener: Listener,
+    listener: Bound,
     acceptor: TlsAcceptor,
     allow: AllowList,
 }
@@ -45,15 +45,14 @@ impl Server {
     ///
     /// # Errors
     /// Where a file is missing, open to others or of the wrong role, or the address is taken.
-    pub async fn bind(
+    pub fn bind(
         address: SocketAddr,
         files: &TlsFiles,
         allow: AllowList,
     ) -> Result<Self, MtlsError> {
         let acceptor = TlsAcceptor::from(Arc::new(server_config(files)?));
-        let listener = Listener::bind(address)
-            .await
-            .map_err(|source| MtlsError::Bind { address, source })?;
+        let listener =
+            Bound::bind(address).map_err(|source| MtlsError::Bind { address, source })?;
         Ok(Self {
             listener,
             acceptor,
@@ -68,10 +67,14 @@ impl Server {
 
     /// Accepted connections for tonic's `serve_with_incoming_shutdown`; the stream ends when `stop` is cancelled.
     /// A handshake that fails is logged and is no item.
+    ///
+    /// # Errors
+    /// Where the runtime cannot watch the socket.
     pub fn incoming(
         self,
         stop: CancellationToken,
-    ) -> impl Stream<Item = io::Result<Connection>> + Send + Unpin + 'static {
+    ) -> io::Result<impl Stream<Item = io::Result<Connection>> + Send + Unpin + 'static> {
+        let listener = self.listener.listen()?;
         let (accepted, stream) = mpsc::channel(ACCEPTED_QUEUE);
         let handshake = Arc::new(Handshake {
             acceptor: self.acceptor,
@@ -90,8 +93,8 @@ impl Server {
                 }
             });
         };
-        tokio::spawn(stop.run_until_cancelled_owned(self.listener.accept(MAX_CONNECTIONS, begin)));
-        ReceiverStream::new(stream)
+        tokio::spawn(stop.run_until_cancelled_owned(listener.accept(MAX_CONNECTIONS, begin)));
+        Ok(ReceiverStream::new(stream))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A challenge is good for one certificate, whoever signed the rest.
+//! A challenge is good for one certificate.
 
 use assay_verify::{Check, Verdict, Where};
 

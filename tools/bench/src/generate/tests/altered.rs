@@ -188,7 +188,7 @@ const LEFT_OUT: [(&str, &str, &str); 24] = [
     ),
     (
         "challenges",
-        "position id lookup kind subject subject_der sans issued_at expires_at issued_by state serial pending_id freed",
+        "position id lookup kind subject sans issued_at expires_at issued_by state serial pending_id freed",
         "a challenge is not exported, as above",
     ),
     (
@@ -268,7 +268,7 @@ const LEFT_OUT: [(&str, &str, &str); 24] = [
     ),
     (
         "approvals",
-        "pending_id approver verdict note decided_at",
+        "pending_id approver verdict decided_at",
         NO_ROW,
     ),
     ("cosignatures", "size witness line", NO_ROW),
