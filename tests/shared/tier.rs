@@ -4,7 +4,7 @@
 #![allow(clippy::panic, reason = "test code, of several crates")]
 
 /// Each suite, the size of its short form, and its whole size. The short form goes the same ways through the code.
-const SIZES: [(&str, usize, usize); 9] = [
+const SIZES: [(&str, usize, usize); 10] = [
     // services/verify: every how many bytes of an export one is flipped; a prime, so that no field is left out.
     ("flipped bytes: stride", 23, 1),
     // Bytes flipped in an export whose manifest is made right again, for each of three tests.

@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-hsm",
             "assay-ocsp",
             "assay-pkcs11",
+            "assay-sandbox",
             "assay-types",
         ],
     ),

@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing_subscriber::EnvFilter;
 
 use pin::Marker;
@@ -84,8 +83,8 @@ enum Task {
 
 fn main() -> ExitCode {
     // Before anything secret is read: a core dump would hold the PIN.
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        return refuse(&format!("cannot forbid core dumps: {error}"));
+    if let Err(error) = assay_sandbox::harden() {
+        return refuse(&error.to_string());
     }
     let arguments = Arguments::parse();
     match (arguments.command, arguments.config) {

@@ -57,8 +57,12 @@ fn main() -> ExitCode {
         Ok(listeners) => listeners,
         Err(error) => return refuse(&*error),
     };
-    // The workers are programs that the signer starts, which a confined process cannot: `settings.confinement` is applied
-    // here, before the runtime's threads start, once the token is behind a socket.
+    // Between the listeners, which are the last Internet sockets that it opens, and the threads of the runtime, which inherit it.
+    let confinement = settings.confinement(arguments.ready_file.as_deref());
+    match confinement.apply() {
+        Ok(report) => tracing::info!(sandbox = %report, "confined"),
+        Err(error) => return refuse(&error),
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
