@@ -181,7 +181,7 @@ impl fmt::Display for Usage {
     }
 }
 
-/// What is counted against ceilings.
+/// Kinds of events that are counted against ceilings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Certificates,
@@ -220,7 +220,7 @@ impl Ceilings {
         }
     }
 
-    /// What was used in the last hour and day stays used in the hour and day before the new time.
+    /// The counts of the last hour and day become those of the hour and day before the new time.
     pub(crate) fn clock_moved(&mut self, from: Timestamp, to: Timestamp) {
         let minutes = minute(to).saturating_sub(minute(from));
         for window in &mut self.used {

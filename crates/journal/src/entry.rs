@@ -25,7 +25,7 @@ const LEAST_KEPT: Duration = Duration::from_secs(365 * 24 * 3_600);
 pub struct Entry {
     /// When it was appended.
     pub time: Timestamp,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
@@ -40,7 +40,7 @@ pub struct Body {
     pub digest: Hash,
 }
 
-/// What an entry records. Issuers are named by the SHA-256 of their SubjectPublicKeyInfo.
+/// The event that an entry records. Issuers are named by the SHA-256 of their SubjectPublicKeyInfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// First entry of a journal.
@@ -148,7 +148,7 @@ pub enum Event {
     },
 }
 
-/// What a service runs on.
+/// The program and the configuration of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// SHA-256 of its configuration.
@@ -159,7 +159,7 @@ pub struct Start {
     pub version: String,
 }
 
-/// What is counted by itself. The other ceilings are counted by the entries that they limit.
+/// Operations with a count of their own. The other ceilings are counted by the entries that they limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counter {
     /// Decryptions with an RA key.

@@ -13,7 +13,7 @@ pub enum Error {
     /// A system call on a file of the journal failed.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// On which file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum Error {
     Directory {
         /// The directory.
         dir: PathBuf,
-        /// What is wrong with it and what to do.
+        /// The fault, with advice.
         problem: &'static str,
     },
 
@@ -67,7 +67,7 @@ pub enum Error {
         dir: PathBuf,
     },
 
-    /// What is in a file does not hold.
+    /// The contents of a file do not hold.
     #[error(
         "{} is damaged at offset {offset}: {problem}. Nothing is signed with it: restore the file, or create a new journal with floors", .file.display()
     )]
@@ -336,7 +336,7 @@ pub enum Refusal {
     /// A floor does not hold.
     #[error("the floors cannot be used: {problem}")]
     Floor {
-        /// What is wrong.
+        /// The fault.
         problem: &'static str,
     },
 

@@ -30,8 +30,8 @@ const STEP: u64 = 1 << 20;
 /// and a checkpoint every ten seconds with 100 leaf hashes for a day.
 pub const RESERVE: u64 = 32 << 20;
 
-/// What was cut from the end when a journal was opened: what was being written when the service or the machine stopped. None of
-/// it was answered.
+/// The end of a journal that was cut when it was opened: the entries being written when the service or the machine stopped.
+/// None of them was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Offset in the file of entries.

@@ -1,6 +1,6 @@
 use assay_types::Hash;
 
-/// What is needed of a Merkle tree (RFC 6962 section 2.1) to append to it: the roots of its perfect subtrees, one per bit that is set in
+/// The part of a Merkle tree (RFC 6962 section 2.1) that appending needs: the roots of its perfect subtrees, one per bit that is set in
 /// the size, the largest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Frontier {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 /// First word of the extension line of a checkpoint.
 const WORD: &str = "assay-journal";
 
-/// What a journal contains: the hash of its chain after `size` entries.
+/// The head of a journal: the hash of its chain after `size` entries.
 ///
 /// Displays as the extension line that a checkpoint carries, and is parsed from no other form:
 /// `assay-journal <identity, 64 lowercase hexadecimal digits> <size, decimal> <hash, base64>`.

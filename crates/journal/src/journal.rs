@@ -22,7 +22,7 @@ pub(crate) const MAX_QUEUED: usize = 8 << 20;
 const ENTRY_ROOM: u64 = 256;
 const BODY_ROOM: u64 = 4_096;
 
-/// What a journal runs on.
+/// Settings of a journal.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The ceilings.
@@ -574,7 +574,7 @@ impl Drop for Journal {
             // A writer that panicked has marked the journal as failed.
             let _ = writer.join();
         }
-        // What is still waited for does not keep the directory locked.
+        // An entry that is still waited for does not keep the directory locked.
         self.shared.files.unlock();
     }
 }

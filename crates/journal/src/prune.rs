@@ -10,7 +10,7 @@ use crate::files::Which;
 use crate::journal::Journal;
 use crate::scan::Scan;
 
-/// What was dropped from a journal.
+/// The result of pruning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
     /// Certificates whose TBS and signature are gone, all in all.

@@ -53,7 +53,7 @@ pub(crate) struct Draft {
 struct Issuer {
     key: Hash,
     crl: Option<LastCrl>,
-    /// What is or was revoked. A hold that was released is not in it.
+    /// Serial numbers that are or were revoked. A hold that was released is removed.
     revoked: HashMap<Key, Revoked>,
     /// End of validity of the certificates that the service did not sign.
     known: HashMap<Key, Timestamp>,
@@ -67,7 +67,7 @@ struct Revoked {
     is_listed: bool,
 }
 
-/// What follows from the entries of a journal: everything that decides whether something may be signed.
+/// The state that follows from the entries of a journal: everything that decides whether something may be signed.
 #[derive(Debug)]
 pub struct State {
     head: Head,

@@ -52,7 +52,7 @@ pub struct StatusRequest<'a> {
     pub issuer: Hash,
     /// Serial number.
     pub serial: &'a Serial,
-    /// What the response says.
+    /// The certStatus of the response.
     pub status: Status,
 }
 

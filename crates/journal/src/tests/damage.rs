@@ -45,7 +45,7 @@ fn a_torn_tail_is_cut_at_an_entry_and_reported_at_each_byte() {
         assert!(head.size >= 7, "{what}: what was synced is gone");
         drop(journal);
         let now = contents(&place.dir);
-        // What is left is a beginning of what was written, and holds to the last byte.
+        // The rest is a beginning of the bytes that were written, and holds to the last byte.
         assert!(after[0][4_096..].starts_with(&now[0][4_096..]), "{what}");
         assert!(after[1].starts_with(&now[1]), "{what}");
         assert_eq!(verify(&place.dir).unwrap().head(), head, "{what}");

@@ -49,7 +49,7 @@ fn a_full_disk_refuses_certificates_and_leaves_a_reserve_for_the_rest() {
     let (certificates, others) = fill(&journal);
     // 64 KiB of reserve hold some hundred checkpoints and CRLs.
     assert!(others > 100, "{others}");
-    // What was refused changed nothing: the files hold, and a restart knows the same.
+    // Refused requests changed nothing: the files hold, and a restart knows the same.
     let head = journal.head();
     drop(journal);
     let journal = place.open_with(set);
