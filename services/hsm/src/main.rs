@@ -107,7 +107,7 @@ fn run(config: &Path, check: bool, ready_file: Option<&Path>) -> ExitCode {
         return refuse(&format!("cannot set the library's environment: {error}"));
     }
     log_to_stderr(&settings.log_filter);
-    match serve::serve(settings, ready_file) {
+    match serve::serve(&settings, ready_file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(serve::Failure::Refused(reason)) => refuse(&reason),
         Err(serve::Failure::Ended) => ExitCode::FAILURE,

@@ -47,7 +47,7 @@ impl From<String> for Failure {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn serve(settings: Settings, ready_file: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Refused(error.to_string());
     let warning = socket::check_peer(settings.peer, settings.allow_same_user)?;
     let _held = socket::hold_state(&settings.state)?;
@@ -63,7 +63,7 @@ pub(crate) fn serve(settings: Settings, ready_file: Option<&Path>) -> Result<(),
     }
     let started = {
         let _start = watchdog.call(MAIN, START);
-        Service::start(&settings, warnings, MAIN + 1, &watchdog)
+        Service::start(settings, warnings, MAIN + 1, &watchdog)
     };
     let started = match started {
         Ok(service) => {

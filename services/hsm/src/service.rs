@@ -355,26 +355,30 @@ impl SessionThread {
                 ..
             } => {
                 let (ca, _) = self.service.ca(ca)?;
-                check_signed_attributes(signed_attributes.0).map_err(Verdict::refused)?;
+                check_signed_attributes(signed_attributes.0)
+                    .map_err(|refusal| Verdict::refused(&refusal))?;
                 self.sign(operation.role(), Some(ca), |session, _, handle| {
                     session.sign_rsa(handle, *digest, signed_attributes.0)
                 })
             }
             Operation::SignCertificate { ca, tbs } => {
                 let (place, ca) = self.service.ca(ca)?;
-                check_certificate(tbs.0, &ca.issuer).map_err(Verdict::refused)?;
+                check_certificate(tbs.0, &ca.issuer)
+                    .map_err(|refusal| Verdict::refused(&refusal))?;
                 self.sign_whole(operation.role(), Some(place), tbs.0)
             }
             Operation::SignCrl { ca, tbs } => {
                 let (place, ca) = self.service.ca(ca)?;
-                check_list(tbs.0, &ca.issuer).map_err(Verdict::refused)?;
+                check_list(tbs.0, &ca.issuer).map_err(|refusal| Verdict::refused(&refusal))?;
                 self.sign_whole(operation.role(), Some(place), tbs.0)
             }
             Operation::SignOcsp { ca, response_data } => {
                 let (place, ca) = self.service.ca(ca)?;
                 let no_key = || Verdict::no_key(KeyRole::OcspSign);
                 let responder = ca.responder.as_ref().ok_or_else(no_key)?;
-                responder.check(response_data.0).map_err(Verdict::refused)?;
+                responder
+                    .check(response_data.0)
+                    .map_err(|refusal| Verdict::refused(&refusal))?;
                 self.sign_whole(operation.role(), Some(place), response_data.0)
             }
             Operation::SignCheckpoint { text, leaves: _ } => self.sign_checkpoint(text.0),
@@ -386,7 +390,7 @@ impl SessionThread {
     fn sign_checkpoint(&self, text: &[u8]) -> Result<Verdict, Stop> {
         let no_log = || Verdict::Refused("no log is configured".to_owned());
         let origin = self.service.origin.as_ref().ok_or_else(no_log)?;
-        checkpoint::check(text, origin).map_err(Verdict::refused)?;
+        checkpoint::check(text, origin).map_err(|refusal| Verdict::refused(&refusal))?;
         let verdict = self.sign_whole(KeyRole::LogSign, None, text)?;
         let (key, _) = self.key(KeyRole::LogSign, None)?;
         let CheckedKey {
@@ -402,7 +406,12 @@ impl SessionThread {
                     "the token's signature with the log key is wrong".to_owned(),
                 ))
             }
-            _ => Ok(verdict),
+            Verdict::Plaintext(_)
+            | Verdict::BadCiphertext
+            | Verdict::Signature(_)
+            | Verdict::Probed
+            | Verdict::Refused(_)
+            | Verdict::Lost(_) => Ok(verdict),
         }
     }
 
@@ -506,7 +515,7 @@ impl Verdict {
         Self::Refused(format!("no key is configured for {role}"))
     }
 
-    fn refused(reason: impl ToString) -> Self {
+    fn refused(reason: &impl ToString) -> Self {
         Self::Refused(reason.to_string())
     }
 }
@@ -535,7 +544,7 @@ impl From<Stop> for Verdict {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Decided(verdict) => verdict,
-            Stop::Failed(error) if error.remedy() == Remedy::Permanent => Self::refused(error),
+            Stop::Failed(error) if error.remedy() == Remedy::Permanent => Self::refused(&error),
             Stop::Failed(error) => Self::Lost(error.to_string()),
         }
     }

@@ -105,7 +105,7 @@ impl Settings {
         let certificates = read_certificates(&document, "certificates", &config.certificates)?;
         let ocsp = config
             .ocsp
-            .map(|ocsp| responder(&document, ocsp))
+            .map(|ocsp| responder(&document, &ocsp))
             .transpose()?;
         let enrolment = listener(&document, config.enrolment, "enrolment", &[Role::Frontend])?;
         let audit_log = read_log(&document, &config.audit, &enrolment.files, &certificates.ca)?;
@@ -245,7 +245,7 @@ fn check_schedule(document: &Document, crl: &CrlConfig) -> Result<(), ConfigErro
 }
 
 /// Certificate and schedule of the responder, once they are found to make sense.
-fn responder(document: &Document, ocsp: OcspConfig) -> Result<ResponderSettings, ConfigError> {
+fn responder(document: &Document, ocsp: &OcspConfig) -> Result<ResponderSettings, ConfigError> {
     if !(MIN_OCSP_VALIDITY..=MAX_OCSP_VALIDITY).contains(&ocsp.validity) {
         return Err(document.error("ocsp.validity", "a response is valid for 10s to 31d"));
     }

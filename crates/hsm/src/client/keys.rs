@@ -71,7 +71,7 @@ impl CaKeys {
 }
 
 fn fingerprint(certificate: &[u8]) -> Fingerprint {
-    Hash::of(certificate).into()
+    *Hash::of(certificate).as_bytes()
 }
 
 fn shown(fingerprint: &Fingerprint) -> String {
