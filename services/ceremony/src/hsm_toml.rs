@@ -157,8 +157,7 @@ pub(super) fn set_ocsp(installation: &Installation, ca: &Ca) -> Outcome {
         quoted(&certificate)
     );
     edit(installation, &wanted, |mut document| {
-        let mut all = tables_mut(&mut document)?.iter_mut();
-        let own = all.find(|table| is_of(table, ca))?;
+        let own = own_table(&mut document, ca)?;
         if !own.contains_key("ocsp") {
             // Within the table's own lines, which come before those of its other tables.
             let mut pair = InlineTable::new();
@@ -172,6 +171,11 @@ pub(super) fn set_ocsp(installation: &Installation, ca: &Ca) -> Outcome {
 
 fn tables_mut(document: &mut DocumentMut) -> Option<&mut ArrayOfTables> {
     document.get_mut("ca")?.as_array_of_tables_mut()
+}
+
+fn own_table<'a>(document: &'a mut DocumentMut, ca: &Ca) -> Option<&'a mut Table> {
+    let mut all = tables_mut(document)?.iter_mut();
+    all.find(|table| is_of(table, ca))
 }
 
 fn remove_from(document: &mut DocumentMut, ca: &Ca) -> Option<()> {
