@@ -69,8 +69,8 @@ pub(super) fn first(
 
 # Its directory belongs to that user, and is writable by nobody else.
 socket = {socket}
-# What the service keeps; made with mode 0700.
-state = \"state/hsm\"
+# Directory of the service's own files; made with mode 0700.
+state = \"hsm\"
 # Only processes of this user may connect.
 peer = {signer}
 {same_user}
