@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-scep-client", &["assay-scep"]),
     ("assay-ocsp", &["assay-types"]),
     ("assay-pkcs11", &["assay-types"]),
+    ("assay-journal", &["assay-types"]),
     ("assay-hsm", &["assay-types"]),
     ("assay-lint", &[]),
     ("assay-audit", &["assay-types"]),
