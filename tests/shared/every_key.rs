@@ -59,7 +59,7 @@ fn walk(text: &str, table: &DeTable<'_>, path: &str, keys: &mut Vec<Key>) {
         let before = text[line_start..key.span().start].trim_start();
         let place = if before.starts_with('[') {
             Place::Sections {
-                sections: sections(text, &path),
+                sections: sections(text, &without_indices(&path)),
                 array: before.starts_with("[["),
             }
         } else if before.is_empty() && line_start == key.span().start {
@@ -92,6 +92,13 @@ fn inside(text: &str, value: &Spanned<DeValue<'_>>, path: &str, keys: &mut Vec<K
     for (index, item) in items.into_iter().flat_map(|items| items.iter()).enumerate() {
         inside(text, item, &format!("{path}[{index}]"), keys);
     }
+}
+
+/// The path as a header has it: `ca[0].ocsp` is the table `[ca.ocsp]` below `[[ca]]`.
+fn without_indices(path: &str) -> String {
+    let parts = path.split('.');
+    let names = parts.map(|part| part.split('[').next().unwrap_or_default());
+    names.collect::<Vec<_>>().join(".")
 }
 
 /// Sections of a table and of those inside it, up to the next header, and where its name stands in their headers.

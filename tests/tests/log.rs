@@ -13,6 +13,7 @@ use assay_proto::v1::{
 };
 use assay_tests::audit::Record;
 use assay_tests::device::{Anchors, Device};
+use assay_tests::hsm;
 use assay_tests::installation::{Installation, binary, set};
 use assay_tests::operator::Operator;
 use assay_tests::process::Service;
@@ -313,11 +314,25 @@ async fn a_log_that_was_altered_is_not_taken_up_again() -> Result<()> {
     installation.stop().await?;
     let dir = installation.ready().dir.clone();
     let origin = log_key(&installation.logs()?)?.name().to_owned();
-    let named = |origin: &str| set(&dir.join("signer.toml"), &["audit", "origin"], origin);
-    named("log.example.org/another")?;
+    let named = |file: &str, path: &[&str], origin: &str| set(&dir.join(file), path, origin);
+    let (signer, hsm) = (["audit", "origin"], ["log", "origin"]);
+    let another = "log.example.org/another";
+    named("signer.toml", &signer, another)?;
+    let service = hsm::start(&dir, installation.scratch())?;
     let told = refusal(&installation).await?;
-    assert!(told.contains("audit.origin"), "{told}");
-    named(&origin)?;
+    assert!(told.contains("signs for the log"), "{told}");
+    service.stop();
+    // Both name another log than the one that there is.
+    named("hsm.toml", &hsm, another)?;
+    let service = hsm::start(&dir, installation.scratch())?;
+    let told = refusal(&installation).await?;
+    assert!(
+        told.contains("is not one that the log-sign key signed"),
+        "{told}"
+    );
+    service.stop();
+    named("signer.toml", &signer, &origin)?;
+    named("hsm.toml", &hsm, &origin)?;
 
     let sqlite = store::writable(&dir)?;
     let records: i64 = sqlite.query_row("SELECT max(sequence) FROM audit", [], |row| row.get(0))?;

@@ -7,7 +7,7 @@ use assay_operator::installation::Installation;
 use assay_pkcs11::KeyRole;
 use clap::Args;
 use rustix::process::geteuid;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table};
 
 use super::certify::{CA_FILE, RA};
 use super::generation::Generation;
@@ -69,8 +69,8 @@ pub(super) fn first(
 
 # Its directory belongs to that user, and is writable by nobody else.
 socket = {socket}
-# What the service keeps; made with mode 0700.
-state = \"state/hsm\"
+# Directory of the service's own files; made with mode 0700.
+state = \"hsm\"
 # Only processes of this user may connect.
 peer = {signer}
 {same_user}
@@ -126,15 +126,12 @@ pub(super) fn table(ca: &Ca) -> Outcome<String> {
     Ok(text)
 }
 
-/// Adds a CA.
+/// Adds a CA, at the end of the file.
 pub(super) fn add(installation: &Installation, ca: &Ca) -> Outcome {
     let text = table(ca)?;
-    edit(installation, &text, |document| {
-        let added: DocumentMut = text.parse().ok()?;
-        let added = tables(&added)?.get(0)?.clone();
-        remove_from(document, ca)?;
-        tables_mut(document)?.push(added);
-        Some(())
+    edit(installation, &text, |mut document| {
+        remove_from(&mut document, ca)?;
+        Some(document.to_string() + &text)
     })
 }
 
@@ -144,28 +141,41 @@ pub(super) fn remove(installation: &Installation, ca: &Ca) -> Outcome {
         "without the table [[ca]] of {}",
         ca.generation.file(CA_FILE)
     );
-    edit(installation, &what, |document| remove_from(document, ca))
-}
-
-/// Names the responder of a CA that is there.
-pub(super) fn set_ocsp(installation: &Installation, ca: &Ca) -> Outcome {
-    let text = table(ca)?;
-    edit(installation, &text, |document| {
-        let added: DocumentMut = text.parse().ok()?;
-        let ocsp = tables(&added)?.get(0)?.get("ocsp")?.clone();
-        let mut all = tables_mut(document)?.iter_mut();
-        let own = all.find(|table| is_of(table, ca))?;
-        own.insert("ocsp", ocsp);
-        Some(())
+    edit(installation, &what, |mut document| {
+        remove_from(&mut document, ca)?;
+        Some(document.to_string())
     })
 }
 
-fn tables(document: &DocumentMut) -> Option<&ArrayOfTables> {
-    document.get("ca")?.as_array_of_tables()
+/// Names the responder of a CA that is there, unless it does.
+pub(super) fn set_ocsp(installation: &Installation, ca: &Ca) -> Outcome {
+    let key = ca.key(KeyRole::OcspSign)?;
+    let certificate = ca.generation.file(ocsp::FILE);
+    let wanted = format!(
+        "[ca.ocsp]\nkey = {}\ncertificate = {}\n",
+        quoted(&key.uri),
+        quoted(&certificate)
+    );
+    edit(installation, &wanted, |mut document| {
+        let own = own_table(&mut document, ca)?;
+        if !own.contains_key("ocsp") {
+            // Within the table's own lines, which come before those of its other tables.
+            let mut pair = InlineTable::new();
+            pair.insert("key", key.uri.as_str().into());
+            pair.insert("certificate", certificate.as_str().into());
+            own.insert("ocsp", Item::Value(pair.into()));
+        }
+        Some(document.to_string())
+    })
 }
 
 fn tables_mut(document: &mut DocumentMut) -> Option<&mut ArrayOfTables> {
     document.get_mut("ca")?.as_array_of_tables_mut()
+}
+
+fn own_table<'a>(document: &'a mut DocumentMut, ca: &Ca) -> Option<&'a mut Table> {
+    let mut all = tables_mut(document)?.iter_mut();
+    all.find(|table| is_of(table, ca))
 }
 
 fn remove_from(document: &mut DocumentMut, ca: &Ca) -> Option<()> {
@@ -182,7 +192,7 @@ fn is_of(table: &Table, ca: &Ca) -> bool {
 fn edit(
     installation: &Installation,
     wanted: &str,
-    change: impl FnOnce(&mut DocumentMut) -> Option<()>,
+    change: impl FnOnce(DocumentMut) -> Option<String>,
 ) -> Outcome {
     let path = installation.hsm_config();
     if !path.exists() {
@@ -192,14 +202,15 @@ fn edit(
         ));
         return Ok(());
     }
-    let mut document: DocumentMut = files::read_text(&path)?
+    let document: DocumentMut = files::read_text(&path)?
         .parse()
         .or_usage(format!("{} is not TOML", path.display()))?;
-    change(&mut document).ok_or_else(|| {
+    let changed = change(document).filter(|text| text.parse::<DocumentMut>().is_ok());
+    let changed = changed.ok_or_else(|| {
         Failure::failed(format!(
             "{} is not written as the ceremony writes it, and is left alone; by hand make it say\n{wanted}",
             path.display()
         ))
     })?;
-    files::rewrite(&path, document.to_string().as_bytes())
+    files::rewrite(&path, changed.as_bytes())
 }

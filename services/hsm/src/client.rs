@@ -194,7 +194,7 @@ impl Input {
     }
 }
 
-/// What a session sends an answer from.
+/// A session's buffer for answers.
 #[derive(Default)]
 pub(crate) struct Output(Zeroizing<Vec<u8>>);
 

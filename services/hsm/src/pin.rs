@@ -16,7 +16,7 @@ const FILE: &str = "pin-refused";
 /// Bytes of the key that the PIN is hashed under, and of the hash.
 const KEY: usize = 32;
 
-/// What is left of a refused PIN: an HMAC under a key of its own.
+/// The trace of a refused PIN: an HMAC under a key of its own.
 pub(crate) struct Marker {
     path: PathBuf,
 }

@@ -504,7 +504,7 @@ enum Verdict {
     BadCiphertext,
     Signature(Vec<u8>),
     Probed,
-    /// Asked again, the answer is the same.
+    /// The answer stays the same when it is asked again.
     Refused(String),
     /// The token cannot serve this process any longer.
     Lost(String),

@@ -308,7 +308,7 @@ async fn the_socket_lies_where_nobody_else_can_put_one() {
     let refused = config.refusal();
     assert!(refused.contains("is not a socket"), "{refused}");
 
-    // What a service that was killed left is replaced.
+    // The socket of a service that was killed is replaced.
     fs::remove_file(config.socket()).unwrap();
     drop(std::os::unix::net::UnixListener::bind(config.socket()).unwrap());
     let service = config.start().await;

@@ -139,7 +139,7 @@ type File = (PathBuf, Vec<u8>);
 /// The state and all that was logged and printed.
 fn files(dir: &Path, scratch: &Path) -> Result<Vec<File>> {
     let mut files = vec![scratch.join("demo.output")];
-    for folder in ["state", "log"] {
+    for folder in ["state", "log", "hsm"] {
         for entry in std::fs::read_dir(dir.join(folder))? {
             files.push(entry?.path());
         }

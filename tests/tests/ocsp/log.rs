@@ -99,7 +99,7 @@ fn records(scene: &Scene) -> Result<Vec<Record>> {
     rows.map(|row| Record::parse(&row?)).collect()
 }
 
-/// What the HSM service counted in the signer's last run, and how many signatures its records explain.
+/// The HSM service's counts of the signer's last run, and how many signatures its records explain.
 fn of_the_last_run(scene: &Scene) -> Result<(u64, u64)> {
     let records = records(scene)?;
     let boot = records.last().context("no record")?.text("boot_id");

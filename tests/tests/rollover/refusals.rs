@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use assay_tests::hsm;
 use assay_tests::installation::{Installation, binary, set, value};
-use assay_tests::restarted::Restarted;
 use assay_tests::tool::{Ran, run};
 use tokio::process::Command;
 
@@ -15,7 +14,6 @@ use super::{ceremony, rfc3339};
 /// A stopped installation whose next CA is configured, and its signer.toml as it then was.
 struct Stopped {
     installation: Installation,
-    hsm: Option<Restarted>,
     file: PathBuf,
     text: String,
 }
@@ -29,10 +27,8 @@ impl Stopped {
         let file = installation.path("signer.toml");
         let text = format!("{}\n{tables}\n", std::fs::read_to_string(&file)?);
         std::fs::write(&file, &text)?;
-        let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
         Ok(Self {
             installation,
-            hsm: Some(hsm),
             file,
             text,
         })
@@ -48,9 +44,12 @@ impl Stopped {
 
     /// The line with which the signer refuses to start; signer.toml is then as it was.
     async fn refused(&self) -> Result<String> {
+        let installation = &self.installation;
+        let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
         let mut signer = Command::new(binary("assay-signer")?);
         signer.arg("--config").arg(&self.file);
         let ran: Ran = run(&mut signer, &[]).await?;
+        hsm.stop();
         std::fs::write(&self.file, &self.text)?;
         ensure!(ran.status.code() == Some(2), "{}", ran.all());
         Ok(ran.all())
@@ -133,7 +132,6 @@ async fn a_version_that_was_proposed_without_the_next_ca_does_not_come_into_forc
     let tables = std::mem::take(&mut stopped.text);
     let (before, _) = tables.split_once("[rollover]").context("no rollover")?;
     std::fs::write(&stopped.file, before)?;
-    drop(stopped.hsm.take());
     stopped.installation.serve().await?;
     let (installation, proposal) = (&stopped.installation, stopped.installation.new_proposal());
     let files = installation.ready().policy_dir.clone();

@@ -80,7 +80,7 @@ impl Service {
         self.hsm.shutdown().await;
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid.and_then(Pid::from_raw) {
-            // Gone in between is as good.
+            // It may have ended in between.
             let _ = kill_process(pid, Signal::TERM);
         }
         // Killed when dropped.

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// Why the keys cannot be used. Each Display is one line that says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StartError {
-    /// There is no connection to be had.
+    /// No connection can be made.
     #[error(
         "the HSM service at {socket} cannot be reached: {reason}; start assay-hsm, and see its log if it runs"
     )]

@@ -18,8 +18,8 @@ pub type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, OperationError
 
 /// The keys of one CA and its RA. [`CaKeys`](crate::CaKeys) is the implementation for production.
 pub trait Token: Send + Sync {
-    /// Decrypts a content-encryption key with the RA's key for it. The outer error says that there is no answer to be
-    /// had. The inner one is the token's verdict on the ciphertext, and carries no cause.
+    /// Decrypts a content-encryption key with the RA's key for it. The outer error says that there is no
+    /// answer. The inner one is the token's verdict on the ciphertext, and carries no cause.
     fn decrypt<'a>(
         &'a self,
         request_id: &'a str,

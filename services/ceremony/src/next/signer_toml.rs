@@ -129,7 +129,10 @@ impl SignerToml {
 /// The generation here whose CA stands in signer.toml.
 pub(super) fn present(file: &SignerToml, transcript: &Transcript) -> Outcome<Generation> {
     file.present(transcript).ok_or_else(|| {
-        Failure::failed("certificates.ca in signer.toml is not a CA of the ceremony here")
+        Failure::failed(format!(
+            "{}, which signer.toml names as certificates.ca, is not a CA of the ceremony here",
+            file.ca_certificate().display()
+        ))
             .next("use the directory of the ceremony that made this CA, with the signer's present signer.toml in it")
     })
 }

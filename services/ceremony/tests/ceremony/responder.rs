@@ -68,8 +68,18 @@ fn a_responder_that_comes_later_comes_for_both_cas() -> Result<()> {
         present["ocsp"]["certificate"].as_str(),
         Some("certificates/ocsp.pem")
     );
-    let key = next["rollover"]["ocsp"]["key"].as_str().context("key")?;
-    assert!(key.contains("object=ocsp-sign-g2;"), "{key}");
+    assert_eq!(
+        next["rollover"]["ocsp"]["certificate"].as_str(),
+        Some("certificates/2/ocsp.pem")
+    );
+    let hsm: toml::Table = std::fs::read_to_string(bench.path("ca/hsm.toml"))?.parse()?;
+    for (place, key) in ["object=ocsp-sign;", "object=ocsp-sign-g2;"]
+        .iter()
+        .enumerate()
+    {
+        let named = hsm["ca"][place]["ocsp"]["key"].as_str().context("key")?;
+        assert!(named.contains(key), "{named}");
+    }
     responder(&bench, "")?;
     responder(&bench, "2/")?;
     Ok(())

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 const MARK: &str = "demo.json";
 const LOCK: &str = "demo.lock";
 /// What a set-up writes, and may therefore take away again: nothing else is ever removed.
-const MADE: [&str; 15] = [
+const MADE: [&str; 16] = [
     "approvers",
     "proposals",
     "token",
@@ -29,6 +29,7 @@ const MADE: [&str; 15] = [
     "log",
     "run",
     "transcript.json",
+    "hsm",
     "hsm.toml",
     "signer.toml",
     "frontend.toml",

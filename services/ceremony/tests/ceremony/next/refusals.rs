@@ -100,7 +100,10 @@ fn one_ca_takes_over_at_a_time() -> Result<()> {
     assert!(left.contains("certificates/2/ca.pem"), "{left}");
     let third = told(&bench, &["next"])?;
     assert_eq!(third["generation"], 3);
-    assert!(lines(&third)?.contains("object=ca-sign-g3;"));
+    assert!(lines(&third)?.contains("certificates/3/ca.pem"));
+    let hsm = std::fs::read_to_string(bench.path("ca/hsm.toml"))?;
+    assert!(hsm.contains("object=ca-sign-g3;"), "{hsm}");
+    assert!(!hsm.contains("object=ca-sign-g2;"), "{hsm}");
     assert!(
         third["certificates"]
             .to_string()
@@ -166,10 +169,10 @@ fn an_interrupted_next_ceremony_says_exactly_what_is_left_and_is_given_up() -> R
 fn a_directory_of_another_ca_is_refused() -> Result<()> {
     let bench = finished()?;
     edit(&bench, |text| {
-        text.replace("object=ca-sign;id=%", "object=ca-sign;id=%00%")
+        text.replace("certificates/ca.pem", "certificates/root.pem")
     })?;
     let said = refused(&bench, &["next"])?;
-    assert!(said.contains("no key of the ceremony here"), "{said}");
+    assert!(said.contains("is not a CA of the ceremony here"), "{said}");
     std::fs::remove_file(bench.path("ca/signer.toml"))?;
     let said = refused(&bench, &["next"])?;
     assert!(said.contains("put a copy of the signer's here"), "{said}");
