@@ -25,7 +25,7 @@ const MAX_CLIENTS: usize = 8;
 /// How long the library may take to load, log in and check the keys. Network HSMs take seconds to log in.
 const START: Duration = Duration::from_secs(30);
 /// How long operations may take to finish once the service is asked to stop, and its library to end.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(4);
 /// How long a service whose token cannot be used tells its clients why, before it ends and is started again.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -91,8 +91,8 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
     match started {
         Ok(service) => {
             tracing::info!("stopping");
-            let _end = watchdog.call(MAIN, DRAIN * 2);
-            service.stop(DRAIN);
+            let _end = watchdog.call(MAIN, DRAIN);
+            service.stop();
             Ok(())
         }
         Err(_) if stopped(&stop) => Ok(()),

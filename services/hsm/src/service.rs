@@ -3,8 +3,8 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use assay_hsm::KeyRole;
@@ -46,7 +46,8 @@ pub(crate) struct Service {
     queue: Queue<Task>,
     watchdog: Arc<Watchdog>,
     deadline: Duration,
-    running: Running,
+    /// The threads of the sessions.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// One CA and whom its keys answer as.
@@ -129,18 +130,18 @@ impl Service {
             queue: Queue::new(QUEUE),
             watchdog: Arc::clone(watchdog),
             deadline: settings.operation_deadline,
-            running: Running::default(),
+            threads: Mutex::default(),
         });
         for number in 0..settings.threads {
             let session = SessionThread::open(Arc::clone(&service), place + number)?;
-            service.running.add();
-            thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(format!("session-{number}"))
                 .spawn(move || session.run())
                 .map_err(|error: io::Error| StartError::System {
                     action: "starting a thread",
                     reason: error.to_string(),
                 })?;
+            service.threads().push(thread);
         }
         Ok(service)
     }
@@ -160,10 +161,20 @@ impl Service {
         self.queue.push(task)
     }
 
-    /// Lets the threads finish what they do, but waits no longer than `limit` for a library that hangs.
-    pub(crate) fn stop(&self, limit: Duration) {
+    /// Lets the sessions finish their operations and ends their threads. It has no limit of its own: the caller's watchdog
+    /// ends the process where a library hangs. A thread that merely said it was done may still be in the library's own
+    /// cleanup, which the exit of the process must not overtake.
+    pub(crate) fn stop(&self) {
         self.queue.close();
-        self.running.wait(limit);
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
+            // A panic has been written to the log already.
+            let _ = thread.join();
+        }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ca(&self, certificate: &Fingerprint) -> Result<(usize, &ServiceCa), Verdict> {
@@ -263,7 +274,6 @@ impl SessionThread {
                 }
             }
         }
-        self.service.running.done();
     }
 
     /// Has an operation done, and is the one place where anything leaves.
@@ -547,30 +557,5 @@ impl From<Stop> for Verdict {
             Stop::Failed(error) if error.remedy() == Remedy::Permanent => Self::refused(&error),
             Stop::Failed(error) => Self::Lost(error.to_string()),
         }
-    }
-}
-
-/// Counts the threads that run.
-#[derive(Default)]
-struct Running {
-    count: Mutex<usize>,
-    changed: Condvar,
-}
-
-impl Running {
-    fn add(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-    }
-
-    fn done(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, limit: Duration) {
-        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ended = self
-            .changed
-            .wait_timeout_while(count, limit, |count| *count > 0);
     }
 }

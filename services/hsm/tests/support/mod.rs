@@ -329,7 +329,7 @@ pub struct Key {
     pub certificate: Option<Vec<u8>>,
 }
 
-/// What the service is configured with, and its client.
+/// The configuration of the service, and its client.
 #[derive(Clone)]
 pub struct Config {
     pub directory: PathBuf,
@@ -487,7 +487,7 @@ impl Config {
     }
 }
 
-/// What a line says of why the service does not start.
+/// The line that says why the service does not start.
 fn reason(line: &str) -> Option<String> {
     if let Some(reason) = line.strip_prefix("assay-hsm: ") {
         return Some(reason.to_owned());
