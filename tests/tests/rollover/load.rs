@@ -108,7 +108,7 @@ async fn no_enrolment_fails_while_a_ca_takes_over_and_both_chains_verify() -> Re
     ensure!(scene.records("request.deferred").await?.is_empty());
     for kind in ["ca.announced", "ca.switched"] {
         // The switch is recorded once the signer next looks at the time.
-        assay_tests::wait::until(kind, assay_tests::wait::REACTION, async || {
+        wait::until(kind, wait::REACTION, async || {
             Ok((scene.records(kind).await?.len() == 1).then_some(()))
         })
         .await?;

@@ -21,9 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use assay_hsm::{
-    CaCertificates, CaKeys, Health, Hsm, HsmConfig, KeyAlgorithm, KeyRole, Token as _, User,
-};
+use assay_hsm::{CaCertificates, CaKeys, Health, Hsm, HsmConfig, KeyAlgorithm, KeyRole, User};
 use assay_pkcs11::{GenerateKey, KeyUri, TokenUri};
 use openssl::pkey::{PKey, Public};
 use openssl::sha::sha1;
