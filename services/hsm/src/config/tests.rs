@@ -1,5 +1,6 @@
 //! The example is a configuration, and every key of it counts.
 
+#[allow(dead_code, reason = "other crates also write each key twice")]
 #[path = "../../../../tests/shared/every_key.rs"]
 mod every_key;
 
