@@ -3,7 +3,6 @@
 //! Crates whose configuration no other crate sees include this file in their own tests, by its path.
 #![allow(
     clippy::expect_used,
-    dead_code,
     clippy::indexing_slicing,
     clippy::must_use_candidate,
     clippy::string_slice,
