@@ -9,7 +9,7 @@ use assay_tests::tiers::Tiers;
 use rustix::process::{Pid, Resource, Signal, getrlimit, setrlimit};
 
 #[tokio::test]
-async fn running_services_are_hardened_and_the_frontend_is_confined() -> Result<()> {
+async fn running_services_are_hardened_and_confined() -> Result<()> {
     // As an operator would who collects core dumps.
     let mut cores = getrlimit(Resource::Core);
     cores.current = cores.maximum;
@@ -27,15 +27,17 @@ async fn running_services_are_hardened_and_the_frontend_is_confined() -> Result<
         let words: Vec<&str> = cores.context("no limit")?.split_whitespace().collect();
         ensure!(words.ends_with(&["0", "0", "bytes"]), "{words:?}");
     }
-    for thread in threads(signer)? {
-        ensure!(field(&thread, "NoNewPrivs") == Some("1"), "{thread}");
+    for process in [frontend, signer] {
+        // No thread was there before the filter.
+        let confined = threads(process)?;
+        ensure!(confined.len() > 1);
+        for thread in confined {
+            ensure!(field(&thread, "NoNewPrivs") == Some("1"), "{thread}");
+            ensure!(field(&thread, "Seccomp") == Some("2"), "{thread}");
+        }
     }
-    // No thread was there before the filter.
-    let confined = threads(frontend)?;
-    ensure!(confined.len() > 1);
-    for thread in confined {
+    for thread in threads(tiers.hsm().await?)? {
         ensure!(field(&thread, "NoNewPrivs") == Some("1"), "{thread}");
-        ensure!(field(&thread, "Seccomp") == Some("2"), "{thread}");
     }
     let ready: serde_json::Value = serde_json::from_str(&tiers.frontend_readiness().await?.text())?;
     let sandbox = ready

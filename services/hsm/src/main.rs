@@ -32,6 +32,9 @@ use settings::Settings;
 
 /// Exit code for a configuration that cannot be used, or a start that was refused.
 const REFUSED: u8 = 2;
+/// Exit codes of a service that was stopped as asked, and of one whose token cannot be used or was lost.
+const STOPPED: i32 = 0;
+const LOST: i32 = 1;
 
 /// This executable, also after an upgrade has replaced its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -108,10 +111,16 @@ fn run(config: &Path, check: bool, ready_file: Option<&Path>) -> ExitCode {
     }
     log_to_stderr(&settings.log_filter);
     match serve::serve(&settings, ready_file) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(STOPPED),
         Err(serve::Failure::Refused(reason)) => refuse(&reason),
-        Err(serve::Failure::Ended) => ExitCode::FAILURE,
+        Err(serve::Failure::Ended) => end(LOST),
     }
+}
+
+/// Ends the process without its exit handlers: those of the library and of OpenSSL would run beside the threads of clients,
+/// which end by themselves, and the last of which closes the library.
+fn end(status: i32) -> ! {
+    signal_hook::low_level::exit(status)
 }
 
 fn clear_pin_marker(config: &Path) -> ExitCode {
