@@ -22,6 +22,6 @@ pub use wire::LogKey;
 
 #[cfg(feature = "client")]
 pub use client::{
-    BadCiphertext, CaCertificates, CaKeys, Health, Hsm, HsmConfig, Observer, Operation,
-    OperationError, Plaintext, Priority, Run, StartError, Token,
+    CaCertificates, CaKeys, ContentKey, Health, Hsm, HsmConfig, Observer, Operation,
+    OperationError, Priority, Run, SignedCheckpoint, StartError, Token,
 };

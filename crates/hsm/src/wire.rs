@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use assay_shape::Form;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -15,7 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm};
 
 /// The version of the protocol. A client of another one is turned away with a reason.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
 pub const MAX_FRAME: usize = 1 << 20;
@@ -88,6 +89,8 @@ pub struct Welcome {
     pub cas: Vec<CaInfo>,
     /// The key of the log, where there is one.
     pub log: Option<LogInfo>,
+    /// Its journal.
+    pub journal: JournalInfo,
     /// What an operator has to know as long as it is so, a line each.
     pub warnings: Vec<String>,
 }
@@ -109,6 +112,21 @@ pub struct CaInfo {
     pub key_transports: Vec<KeyTransport>,
     /// The responder's certificate, and what its key signs with.
     pub ocsp: Option<(Fingerprint, SignatureAlgorithm)>,
+    /// The forms that its certificates may have.
+    pub forms: Vec<Form>,
+}
+
+/// The journal of the service, as it is at the time of the greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalInfo {
+    /// Its random identity.
+    pub identity: [u8; 32],
+    /// Leaves of the last tree that was signed.
+    pub log_size: u64,
+    /// Root of that tree (RFC 6962, section 2.1).
+    pub log_root: [u8; 32],
+    /// The number of the last CRL of each CA, in the order of [`Welcome::cas`].
+    pub crl_numbers: Vec<Option<u64>>,
 }
 
 /// The log whose checkpoints the service signs.
@@ -176,26 +194,45 @@ pub fn read_request(frame: &[u8]) -> Result<(u64, Request<'_>), WireError> {
 /// What may be asked of the keys. `ca` is the fingerprint of the CA's certificate.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Operation<'a> {
-    /// Decrypts a content-encryption key with the RA's key.
-    Decrypt {
+    /// Decrypts a content-encryption key with the RA's key. The answer is always a key of the length asked for: where the
+    /// ciphertext has none, one that depends on the ciphertext alone.
+    UnwrapKey {
         /// The CA of the RA.
         ca: Fingerprint,
         /// Which of its keys.
         ra: RaKeys,
         /// How the key was encrypted.
         transport: KeyTransport,
+        /// Octets of the key: 16, 24 or 32, the key lengths of the ciphers of RFC 8894, section 3.5.2, and RFC 3565.
+        length: u8,
         /// The encrypted key.
         #[serde(borrow)]
         ciphertext: Octets<'a>,
     },
-    /// Signs the signed attributes of a reply with the RA's key, by RSASSA-PKCS1-v1_5.
-    SignReply {
+    /// Signs a CertRep (RFC 8894, section 3.3.2) with the RA's key, by RSASSA-PKCS1-v1_5.
+    SignCertRep {
         /// The CA of the RA.
         ca: Fingerprint,
         /// Which of its keys.
         ra: RaKeys,
-        /// The hash that is signed.
+        /// The hash of messageDigest and of the signature.
         digest: Digest,
+        /// What is signed: an EnvelopedData for a SUCCESS, nothing otherwise.
+        #[serde(borrow)]
+        content: Octets<'a>,
+        /// DER, a SET OF (RFC 5652, section 5.4).
+        #[serde(borrow)]
+        signed_attributes: Octets<'a>,
+    },
+    /// Signs the announcement of the next CA (RFC 8894, section 4.7.1) with the RA's key, by RSASSA-PKCS1-v1_5 over SHA-256.
+    SignNextCa {
+        /// The present CA.
+        ca: Fingerprint,
+        /// Which of its RA's keys.
+        ra: RaKeys,
+        /// What is signed: a certs-only SignedData.
+        #[serde(borrow)]
+        content: Octets<'a>,
         /// DER, a SET OF (RFC 5652, section 5.4).
         #[serde(borrow)]
         signed_attributes: Octets<'a>,
@@ -224,11 +261,12 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         response_data: Octets<'a>,
     },
-    /// Signs a checkpoint with the log's key.
+    /// Signs a checkpoint (C2SP tlog-checkpoint) with the log's key. The service writes its text.
     SignCheckpoint {
-        /// The text that is signed (C2SP tlog-checkpoint).
-        #[serde(borrow)]
-        text: Octets<'a>,
+        /// Leaves of the tree.
+        size: u64,
+        /// Root of the tree.
+        root: [u8; 32],
         /// The leaf hashes since the checkpoint before, 32 octets each.
         #[serde(borrow)]
         leaves: Octets<'a>,
@@ -241,8 +279,9 @@ impl Operation<'_> {
     /// For logs.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Decrypt { .. } => "decrypt",
-            Self::SignReply { .. } => "sign-reply",
+            Self::UnwrapKey { .. } => "unwrap-key",
+            Self::SignCertRep { .. } => "sign-cert-rep",
+            Self::SignNextCa { .. } => "sign-next-ca",
             Self::SignCertificate { .. } => "sign-certificate",
             Self::SignCrl { .. } => "sign-crl",
             Self::SignOcsp { .. } => "sign-ocsp",
@@ -254,8 +293,8 @@ impl Operation<'_> {
     /// The role whose key does the work.
     pub fn role(&self) -> KeyRole {
         match self {
-            Self::Decrypt { ra, .. } => ra.decrypts(),
-            Self::SignReply { ra, .. } => ra.signs(),
+            Self::UnwrapKey { ra, .. } => ra.decrypts(),
+            Self::SignCertRep { ra, .. } | Self::SignNextCa { ra, .. } => ra.signs(),
             Self::SignCertificate { .. } | Self::SignCrl { .. } => KeyRole::CaSign,
             Self::SignOcsp { .. } => KeyRole::OcspSign,
             Self::SignCheckpoint { .. } => KeyRole::LogSign,
@@ -266,8 +305,9 @@ impl Operation<'_> {
     /// The CA whose key does the work; `None` for the log's and the probe's.
     pub fn ca(&self) -> Option<Fingerprint> {
         match self {
-            Self::Decrypt { ca, .. }
-            | Self::SignReply { ca, .. }
+            Self::UnwrapKey { ca, .. }
+            | Self::SignCertRep { ca, .. }
+            | Self::SignNextCa { ca, .. }
             | Self::SignCertificate { ca, .. }
             | Self::SignCrl { ca, .. }
             | Self::SignOcsp { ca, .. } => Some(*ca),
@@ -277,13 +317,20 @@ impl Operation<'_> {
 
     fn payload(&self) -> usize {
         match self {
-            Self::Decrypt { ciphertext, .. } => ciphertext.0.len(),
-            Self::SignReply {
-                signed_attributes, ..
-            } => signed_attributes.0.len(),
+            Self::UnwrapKey { ciphertext, .. } => ciphertext.0.len(),
+            Self::SignCertRep {
+                content,
+                signed_attributes,
+                ..
+            }
+            | Self::SignNextCa {
+                content,
+                signed_attributes,
+                ..
+            } => content.0.len() + signed_attributes.0.len(),
             Self::SignCertificate { tbs, .. } | Self::SignCrl { tbs, .. } => tbs.0.len(),
             Self::SignOcsp { response_data, .. } => response_data.0.len(),
-            Self::SignCheckpoint { text, leaves } => text.0.len() + leaves.0.len(),
+            Self::SignCheckpoint { leaves, .. } => leaves.0.len(),
             Self::Probe => 0,
         }
     }
@@ -305,16 +352,24 @@ pub struct Answer<'a> {
 /// The result of one operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Outcome<'a> {
-    /// A decrypted key.
-    Plaintext(#[serde(borrow)] Octets<'a>),
-    /// The token could not decrypt.
-    BadCiphertext,
+    /// A key of the length that was asked for.
+    Key(#[serde(borrow)] Octets<'a>),
     /// A signature.
     Signature(#[serde(borrow)] Octets<'a>),
+    /// A signed checkpoint.
+    Checkpoint {
+        /// The extension line of its text, without the newline: the head of the journal.
+        extension: &'a str,
+        /// Over the text: 64 octets for Ed25519, DER of an ECDSA signature over SHA-256 for P-256.
+        #[serde(borrow)]
+        signature: Octets<'a>,
+    },
     /// The token works.
     Probed(Usage),
     /// Permanent: asked again, the answer is the same.
     Refused(&'a str),
+    /// Not at present: a ceiling, a suspension, a full disk or the clock, in one line.
+    NotNow(&'a str),
     /// The library or token cannot serve this process any longer; the service ends itself after this answer.
     Broken(&'a str),
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, by what a caller can do about it.
 
+use assay_shape::FormError;
 use thiserror::Error;
 
 /// Why the keys cannot be used. Each Display is one line that says how to fix it.
@@ -61,9 +62,14 @@ pub enum StartError {
         /// Fingerprint of the one there, or that there is none.
         found: String,
     },
+    /// A form that it names is not one that is safe.
+    #[error(
+        "the HSM service has a form that cannot be used: {0}; install both programs of one release"
+    )]
+    Form(#[from] FormError),
     /// It does not have any more what it had when this process started.
     #[error(
-        "the HSM service has other keys than when this process started: restart this process if that is meant"
+        "the HSM service has other keys, other forms or another journal than when this process started: restart this process if that is meant"
     )]
     Changed,
 }
@@ -92,6 +98,12 @@ pub enum OperationError {
         /// The rule that refused.
         reason: String,
     },
+    /// The service will not do this at present: a ceiling, a suspension, a full disk or the clock.
+    #[error("the HSM service does not sign at present: {reason}")]
+    NotNow {
+        /// Why, in one line.
+        reason: String,
+    },
 }
 
 impl OperationError {
@@ -99,9 +111,11 @@ impl OperationError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Refused { .. } => true,
-            Self::Busy | Self::Deadline | Self::ServiceLost | Self::TokenUnavailable { .. } => {
-                false
-            }
+            Self::Busy
+            | Self::Deadline
+            | Self::ServiceLost
+            | Self::TokenUnavailable { .. }
+            | Self::NotNow { .. } => false,
         }
     }
 }

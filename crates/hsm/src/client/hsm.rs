@@ -127,9 +127,9 @@ impl Hsm {
     pub fn ca(&self, certificates: &CaCertificates<'_>) -> Result<CaKeys, StartError> {
         let welcome = &self.inner.welcome;
         let info = CaKeys::find(welcome, certificates)?;
-        self.inner.needed.add(info, welcome.log.as_ref());
+        self.inner.needed.add(info, welcome);
         self.inner.runs.count_for(info.certificate);
-        Ok(CaKeys::new(self.clone(), info.clone()))
+        CaKeys::new(self.clone(), info.clone())
     }
 
     /// What the service had when the connection was first made.
@@ -182,7 +182,7 @@ impl Hsm {
     ) -> Result<Vec<u8>, OperationError> {
         match self.call(request_id, priority, operation).await? {
             Reply::Signature(signature) => Ok(signature),
-            Reply::Plaintext(_) | Reply::BadCiphertext => Err(OperationError::ServiceLost),
+            Reply::Key(_) | Reply::Checkpoint(_) => Err(OperationError::ServiceLost),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::client::OperationError;
+use crate::client::{OperationError, SignedCheckpoint};
 use crate::wire::Fingerprint;
 
 /// An operation that waits or is in flight.
@@ -32,9 +32,9 @@ pub enum Priority {
 
 /// What the service made of an operation.
 pub(super) enum Reply {
-    Plaintext(Zeroizing<Vec<u8>>),
-    BadCiphertext,
+    Key(Zeroizing<Vec<u8>>),
     Signature(Vec<u8>),
+    Checkpoint(SignedCheckpoint),
 }
 
 /// Whether operations may be given to the service.

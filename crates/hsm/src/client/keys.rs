@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use assay_shape::{Demand, Forms, Uncovered};
 use assay_types::Hash;
 use tokio::sync::watch;
 
@@ -11,7 +12,7 @@ use super::health::Health;
 use super::hsm::Hsm;
 use super::job::{Priority, Reply};
 use super::runs::Run;
-use super::token::{BadCiphertext, Operation, Plaintext, Token};
+use super::token::{ContentKey, Operation, SignedCheckpoint, Token};
 use crate::wire::{self, CaInfo, Fingerprint, LogKey, Octets, Welcome};
 use crate::{Digest, KeyTransport, RaKeys, SignatureAlgorithm};
 
@@ -20,11 +21,17 @@ use crate::{Digest, KeyTransport, RaKeys, SignatureAlgorithm};
 pub struct CaKeys {
     hsm: Hsm,
     info: CaInfo,
+    forms: Forms,
 }
 
+/// Request ids of operations that no request caused.
+const CHECKPOINT: &str = "checkpoint";
+const NEXT_CA: &str = "next-ca";
+
 impl CaKeys {
-    pub(super) fn new(hsm: Hsm, info: CaInfo) -> Self {
-        Self { hsm, info }
+    pub(super) fn new(hsm: Hsm, info: CaInfo) -> Result<Self, StartError> {
+        let forms = Forms::new(info.forms.clone())?;
+        Ok(Self { hsm, info, forms })
     }
 
     /// The CA of the service that has these certificates.
@@ -79,17 +86,19 @@ fn shown(fingerprint: &Fingerprint) -> String {
 }
 
 impl Token for CaKeys {
-    fn decrypt<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         request_id: &'a str,
         ra: RaKeys,
         transport: KeyTransport,
+        length: u8,
         ciphertext: &'a [u8],
-    ) -> Operation<'a, Result<Plaintext, BadCiphertext>> {
-        let operation = wire::Operation::Decrypt {
+    ) -> Operation<'a, ContentKey> {
+        let operation = wire::Operation::UnwrapKey {
             ca: self.info.certificate,
             ra,
             transport,
+            length,
             ciphertext: Octets(ciphertext),
         };
         Box::pin(async move {
@@ -98,27 +107,43 @@ impl Token for CaKeys {
                 .call(request_id, Priority::Normal, operation)
                 .await?
             {
-                Reply::Plaintext(plaintext) => Ok(Ok(Plaintext::new(plaintext))),
-                Reply::BadCiphertext => Ok(Err(BadCiphertext)),
-                Reply::Signature(_) => Err(OperationError::ServiceLost),
+                Reply::Key(key) => Ok(ContentKey::new(key)),
+                Reply::Signature(_) | Reply::Checkpoint(_) => Err(OperationError::ServiceLost),
             }
         })
     }
 
-    fn sign_reply<'a>(
+    fn sign_cert_rep<'a>(
         &'a self,
         request_id: &'a str,
         ra: RaKeys,
         digest: Digest,
+        content: &'a [u8],
         signed_attributes: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
-        let operation = wire::Operation::SignReply {
+        let operation = wire::Operation::SignCertRep {
             ca: self.info.certificate,
             ra,
             digest,
+            content: Octets(content),
             signed_attributes: Octets(signed_attributes),
         };
         Box::pin(self.hsm.sign(request_id, Priority::Normal, operation))
+    }
+
+    fn sign_next_ca<'a>(
+        &'a self,
+        ra: RaKeys,
+        content: &'a [u8],
+        signed_attributes: &'a [u8],
+    ) -> Operation<'a, Vec<u8>> {
+        let operation = wire::Operation::SignNextCa {
+            ca: self.info.certificate,
+            ra,
+            content: Octets(content),
+            signed_attributes: Octets(signed_attributes),
+        };
+        Box::pin(self.hsm.sign(NEXT_CA, Priority::Normal, operation))
     }
 
     fn sign_certificate<'a>(
@@ -143,18 +168,25 @@ impl Token for CaKeys {
 
     fn sign_checkpoint<'a>(
         &'a self,
-        note_text: &'a str,
+        size: u64,
+        root: Hash,
         leaves: &'a [Hash],
-    ) -> Operation<'a, Vec<u8>> {
+    ) -> Operation<'a, SignedCheckpoint> {
         Box::pin(async move {
             let leaves: Vec<u8> = leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect();
             let operation = wire::Operation::SignCheckpoint {
-                text: Octets(note_text.as_bytes()),
+                size,
+                root: *root.as_bytes(),
                 leaves: Octets(&leaves),
             };
-            self.hsm
-                .sign("checkpoint", Priority::Normal, operation)
-                .await
+            match self
+                .hsm
+                .call(CHECKPOINT, Priority::Normal, operation)
+                .await?
+            {
+                Reply::Checkpoint(signed) => Ok(signed),
+                Reply::Key(_) | Reply::Signature(_) => Err(OperationError::ServiceLost),
+            }
         })
     }
 
@@ -169,6 +201,10 @@ impl Token for CaKeys {
             response_data: Octets(response_data),
         };
         Box::pin(self.hsm.sign(request_id, priority, operation))
+    }
+
+    fn covers(&self, demand: &Demand) -> Result<(), Uncovered> {
+        self.forms.covers(demand).map(|_| ())
     }
 
     fn log_key(&self) -> Option<&LogKey> {

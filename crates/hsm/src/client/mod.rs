@@ -18,4 +18,4 @@ pub use hsm::{Hsm, Observer};
 pub use job::Priority;
 pub use keys::CaKeys;
 pub use runs::Run;
-pub use token::{BadCiphertext, Operation, Plaintext, Token};
+pub use token::{ContentKey, Operation, SignedCheckpoint, Token};

@@ -14,6 +14,7 @@ use super::health::Health;
 use super::job::{Job, Phase, Reply, SharedPhase};
 use super::link::Link;
 use super::runs::Runs;
+use super::token::SignedCheckpoint;
 use crate::wire::{self, AHEAD, Answer, CaInfo, LogInfo, Operation, Outcome, Usage, Welcome};
 
 /// Pauses before a new connection: doubled from the least to the most until a probe succeeds, so that a
@@ -40,24 +41,34 @@ pub(super) fn limit(welcome: &Welcome) -> Duration {
 
 /// What a service must still have after it was lost and found again.
 #[derive(Default)]
-pub(super) struct Needed(Mutex<(Vec<CaInfo>, Option<LogInfo>)>);
+pub(super) struct Needed(Mutex<Contents>);
+
+#[derive(Default)]
+struct Contents {
+    cas: Vec<CaInfo>,
+    log: Option<LogInfo>,
+    /// The identity of the journal.
+    journal: Option<[u8; 32]>,
+}
 
 impl Needed {
-    pub(super) fn add(&self, ca: &CaInfo, log: Option<&LogInfo>) {
+    pub(super) fn add(&self, ca: &CaInfo, welcome: &Welcome) {
         let mut needed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !needed.0.contains(ca) {
-            needed.0.push(ca.clone());
+        if !needed.cas.contains(ca) {
+            needed.cas.push(ca.clone());
         }
-        needed.1 = log.cloned();
+        needed.log.clone_from(&welcome.log);
+        needed.journal = Some(welcome.journal.identity);
     }
 
     fn is_met(&self, welcome: &Welcome) -> bool {
         let needed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (cas, log) = &*needed;
+        let Contents { cas, log, journal } = &*needed;
         cas.iter().all(|ca| welcome.cas.contains(ca))
             && log
                 .as_ref()
                 .is_none_or(|log| welcome.log.as_ref() == Some(log))
+            && journal.is_none_or(|identity| identity == welcome.journal.identity)
     }
 }
 
@@ -296,12 +307,19 @@ impl Supervisor {
                 self.runs.count(ca, answer.ca_signatures);
             }
             let reply = match answer.outcome {
-                Outcome::Plaintext(octets) => {
-                    Ok(Reply::Plaintext(Zeroizing::new(octets.0.to_vec())))
-                }
-                Outcome::BadCiphertext => Ok(Reply::BadCiphertext),
+                Outcome::Key(octets) => Ok(Reply::Key(Zeroizing::new(octets.0.to_vec()))),
                 Outcome::Signature(octets) => Ok(Reply::Signature(octets.0.to_vec())),
+                Outcome::Checkpoint {
+                    extension,
+                    signature,
+                } => Ok(Reply::Checkpoint(SignedCheckpoint {
+                    extensions: vec![extension.to_owned()],
+                    signature: signature.0.to_vec(),
+                })),
                 Outcome::Refused(reason) => Err(OperationError::Refused {
+                    reason: reason.to_owned(),
+                }),
+                Outcome::NotNow(reason) => Err(OperationError::NotNow {
                     reason: reason.to_owned(),
                 }),
                 Outcome::Probed(usage) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 
+use assay_shape::{Demand, Uncovered};
 use assay_types::Hash;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -18,43 +19,53 @@ pub type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, OperationError
 
 /// The keys of one CA and its RA. [`CaKeys`](crate::CaKeys) is the implementation for production.
 pub trait Token: Send + Sync {
-    /// Decrypts a content-encryption key with the RA's key for it. The outer error says that there is no
-    /// answer. The inner one is the token's verdict on the ciphertext, and carries no cause.
-    fn decrypt<'a>(
+    /// Decrypts a content-encryption key of `length` octets (16, 24 or 32) with the RA's key for it. The answer always is a
+    /// key of this length: where the ciphertext has none, one that only fails to decrypt the content.
+    fn unwrap_key<'a>(
         &'a self,
         request_id: &'a str,
         ra: RaKeys,
         transport: KeyTransport,
+        length: u8,
         ciphertext: &'a [u8],
-    ) -> Operation<'a, Result<Plaintext, BadCiphertext>>;
+    ) -> Operation<'a, ContentKey>;
 
-    /// Signs the DER `SET OF` CMS signed attributes of a reply (RFC 5652, section 5.4) with the RA's key for it, by
-    /// RSASSA-PKCS1-v1_5.
-    fn sign_reply<'a>(
+    /// Signs the DER `SET OF` CMS signed attributes of a CertRep over `content` (RFC 8894, section 3.3.2) with the RA's key
+    /// for it, by RSASSA-PKCS1-v1_5. `content` is an EnvelopedData for a SUCCESS, and empty otherwise.
+    fn sign_cert_rep<'a>(
         &'a self,
         request_id: &'a str,
         ra: RaKeys,
         digest: Digest,
+        content: &'a [u8],
+        signed_attributes: &'a [u8],
+    ) -> Operation<'a, Vec<u8>>;
+
+    /// Signs the DER `SET OF` CMS signed attributes of the answer to GetNextCACert (RFC 8894, section 4.7.1), by
+    /// RSASSA-PKCS1-v1_5 over SHA-256. `content` is a certs-only SignedData of the CA that follows this one.
+    fn sign_next_ca<'a>(
+        &'a self,
+        ra: RaKeys,
+        content: &'a [u8],
         signed_attributes: &'a [u8],
     ) -> Operation<'a, Vec<u8>>;
 
     /// Signs a whole TBSCertificate (RFC 5280, section 4.1) with the CA key. Returns the signature value as it stands in
-    /// the certificate: DER for ECDSA. Refused for another issuer or algorithm than the CA's, and for a certificate of a
-    /// CA.
+    /// the certificate: DER for ECDSA. The same TBSCertificate has the same signature, whenever it is asked for.
     fn sign_certificate<'a>(&'a self, request_id: &'a str, tbs: &'a [u8])
     -> Operation<'a, Vec<u8>>;
 
     /// Signs a whole TBSCertList (RFC 5280, section 5.1) with the CA key, in the same way.
     fn sign_crl<'a>(&'a self, request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>>;
 
-    /// Signs the text of a checkpoint (C2SP tlog-checkpoint) with the log key; `leaves` are the hashes of the records
-    /// since the checkpoint before. Returns the bare signature: 64 octets for Ed25519, DER of an ECDSA signature over
-    /// SHA-256 for P-256.
+    /// Signs a checkpoint (C2SP tlog-checkpoint) of this size and root with the log key, whose text has the extension lines
+    /// of the answer. `leaves` are the hashes of the records since the checkpoint before.
     fn sign_checkpoint<'a>(
         &'a self,
-        note_text: &'a str,
+        size: u64,
+        root: Hash,
         leaves: &'a [Hash],
-    ) -> Operation<'a, Vec<u8>>;
+    ) -> Operation<'a, SignedCheckpoint>;
 
     /// Signs a whole OCSP ResponseData (RFC 6960, section 4.2.1) with the key of the responder.
     fn sign_ocsp<'a>(
@@ -63,6 +74,12 @@ pub trait Token: Send + Sync {
         priority: Priority,
         response_data: &'a [u8],
     ) -> Operation<'a, Vec<u8>>;
+
+    /// Whether a form of the CA covers everything that a policy profile could issue.
+    ///
+    /// # Errors
+    /// [`Uncovered`], which says why each form does not.
+    fn covers(&self, demand: &Demand) -> Result<(), Uncovered>;
 
     /// The key that [`Token::sign_checkpoint`] signs with; `None` where there is none.
     fn log_key(&self) -> Option<&LogKey>;
@@ -73,7 +90,7 @@ pub trait Token: Send + Sync {
     /// What the key of the responder signs with; `None` where there is none.
     fn ocsp_signature_algorithm(&self) -> Option<SignatureAlgorithm>;
 
-    /// What [`Token::decrypt`] can undo with every key that decrypts.
+    /// What [`Token::unwrap_key`] can undo with every key that decrypts.
     fn key_transports(&self) -> &[KeyTransport];
 
     /// The number of CA signatures in each run: those that are on and those that ended, until [`Token::forget_runs`]
@@ -99,28 +116,32 @@ pub trait Token: Send + Sync {
     fn shutdown(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// A decrypted key; wiped when dropped, never printed.
-pub struct Plaintext(Zeroizing<Vec<u8>>);
+/// A content-encryption key; wiped when dropped, never printed.
+pub struct ContentKey(Zeroizing<Vec<u8>>);
 
-impl Plaintext {
+impl ContentKey {
     /// What a token decrypted.
     pub fn new(octets: Zeroizing<Vec<u8>>) -> Self {
         Self(octets)
     }
 
     /// The octets themselves.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
+    pub fn into_inner(self) -> Zeroizing<Vec<u8>> {
+        self.0
     }
 }
 
-impl fmt::Debug for Plaintext {
+impl fmt::Debug for ContentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Plaintext(…)")
+        f.write_str("ContentKey(…)")
     }
 }
 
-/// The token could not decrypt. Why is deliberately unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ciphertext could not be decrypted")]
-pub struct BadCiphertext;
+/// A checkpoint that the log key signed, but for the lines that its caller knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    /// The extension lines of its text, each without its newline.
+    pub extensions: Vec<String>,
+    /// The bare signature: 64 octets for Ed25519, DER of an ECDSA signature over SHA-256 for P-256.
+    pub signature: Vec<u8>,
+}
