@@ -117,7 +117,7 @@ pub struct CaInfo {
 }
 
 /// The journal of the service, as it is at the time of the greeting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalInfo {
     /// Its random identity.
     pub identity: [u8; 32],

@@ -363,3 +363,39 @@ pub enum Refusal {
         what: &'static str,
     },
 }
+
+impl Refusal {
+    /// Whether the same request may be granted later: when a brake is released, a ceiling has room, the disk has space, or the
+    /// clock is right.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Suspended
+            | Self::Ceiling(_)
+            | Self::DiskFull
+            | Self::ReserveUsed
+            | Self::ClockBehind { .. }
+            | Self::ClockAhead { .. }
+            | Self::Settling { .. } => true,
+            Self::SerialTaken { .. }
+            | Self::SerialKnown { .. }
+            | Self::OtherJump { .. }
+            | Self::CrlNumber { .. }
+            | Self::CrlTime { .. }
+            | Self::ListedTwice { .. }
+            | Self::ListedUnknown { .. }
+            | Self::RevocationDropped { .. }
+            | Self::RevocationAltered { .. }
+            | Self::RevocationAhead { .. }
+            | Self::Status { .. }
+            | Self::TreeSize { .. }
+            | Self::TreeRoot { .. }
+            | Self::NoCertificate { .. }
+            | Self::SignaturePruned { .. }
+            | Self::Floor { .. }
+            | Self::Name { .. }
+            | Self::TooLarge { .. }
+            | Self::Exhausted { .. } => false,
+        }
+    }
+}

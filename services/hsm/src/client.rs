@@ -65,19 +65,14 @@ impl Client {
         };
         // Of the client's choosing, so that it is quoted.
         tracing::info!(client = number, program = ?hello.program, "client connected");
-        send(&stream, &Greeting::Welcome(service.welcome().clone()))?;
+        send(&stream, &Greeting::Welcome(service.welcome()))?;
         stream.set_read_timeout(None)?;
         let client = Arc::new(Self {
             number,
             output: Mutex::new(stream),
             gone: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
-            ca_signatures: service
-                .welcome()
-                .cas
-                .iter()
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            ca_signatures: (0..service.cas()).map(|_| AtomicU64::new(0)).collect(),
         });
         let taken = client.take(&mut input, service);
         client.hang_up();

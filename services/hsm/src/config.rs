@@ -7,6 +7,7 @@ use std::time::Duration;
 use assay_config::duration;
 use assay_hsm::UserName;
 use assay_pkcs11::KeyUri;
+use assay_shape::Form;
 use serde::{Deserialize, Deserializer, de};
 
 /// The file as it is written. Unknown keys are refused; paths are relative to the file's own directory.
@@ -34,9 +35,52 @@ pub(crate) struct HsmFile {
     pub(crate) module: ModuleTable,
     pub(crate) log: Option<LogTable>,
     pub(crate) probe: ProbeTable,
+    #[serde(default)]
+    pub(crate) limits: LimitsTable,
     /// Each CA whose keys are held; at least one, and at most 8.
     #[serde(default)]
     pub(crate) ca: Vec<CaTable>,
+    /// Each form that leaf certificates may have. Without any, none is signed.
+    #[serde(default)]
+    pub(crate) form: Vec<Form>,
+}
+
+/// Ceilings on what is signed, each of which `assay-hsm lift` raises for a time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsTable {
+    /// How long after its decision a certificate may still be asked for: the signer's `limits.intent_ttl`, or more.
+    #[serde(with = "duration")]
+    pub(crate) intent_lifetime: Duration,
+    pub(crate) certificates_per_hour: u64,
+    pub(crate) certificates_per_day: u64,
+    pub(crate) crls_per_hour: u64,
+    pub(crate) crls_per_day: u64,
+    pub(crate) decryptions_per_hour: u64,
+    pub(crate) decryptions_per_day: u64,
+    /// Records of the log.
+    pub(crate) leaves_per_hour: u64,
+    pub(crate) leaves_per_day: u64,
+    /// Entries that are new on a CRL.
+    pub(crate) revocations_per_hour: u64,
+}
+
+/// Enough for some ten thousand devices. An installation with more raises them; one with fewer lowers them.
+impl Default for LimitsTable {
+    fn default() -> Self {
+        Self {
+            intent_lifetime: Duration::from_secs(3_600),
+            certificates_per_hour: 2_000,
+            certificates_per_day: 20_000,
+            crls_per_hour: 120,
+            crls_per_day: 1_000,
+            decryptions_per_hour: 20_000,
+            decryptions_per_day: 200_000,
+            leaves_per_hour: 100_000,
+            leaves_per_day: 1_000_000,
+            revocations_per_hour: 500,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,11 +116,27 @@ pub(crate) struct ProbeTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CaTable {
+    /// Its name in this file, which forms and `next` use.
+    pub(crate) name: String,
     /// PKCS#11 URI (RFC 7512) of ca-sign.
     #[serde(deserialize_with = "key_uri")]
     pub(crate) key: KeyUri,
     /// PEM: the CA certificate.
     pub(crate) certificate: PathBuf,
+    /// PEM, a file each: the CAs above it, up to the root.
+    #[serde(default)]
+    pub(crate) chain: Vec<PathBuf>,
+    /// PEM, a file each: certificates of this CA that ceremonies made, beside those of `ra` and `ocsp`.
+    #[serde(default)]
+    pub(crate) ceremony_certificates: Vec<PathBuf>,
+    /// Name of the CA that its RA may announce as the next one.
+    pub(crate) next: Option<String>,
+    /// Longest time from thisUpdate to nextUpdate of a CRL.
+    #[serde(default = "default_crl_lifetime", with = "duration")]
+    pub(crate) crl_lifetime_max: Duration,
+    /// The same of an OCSP response.
+    #[serde(default = "default_ocsp_lifetime", with = "duration")]
+    pub(crate) ocsp_lifetime_max: Duration,
     pub(crate) ra: RaTable,
     /// Without it the service signs no OCSP response of this CA.
     pub(crate) ocsp: Option<PairTable>,
@@ -108,6 +168,14 @@ fn default_threads() -> usize {
 
 fn default_deadline() -> Duration {
     Duration::from_secs(5)
+}
+
+fn default_crl_lifetime() -> Duration {
+    Duration::from_secs(35 * 24 * 3_600)
+}
+
+fn default_ocsp_lifetime() -> Duration {
+    Duration::from_secs(10 * 24 * 3_600)
 }
 
 fn default_filter() -> String {

@@ -33,6 +33,17 @@ pub(crate) enum StartError {
         /// What would be right.
         right: &'static str,
     },
+    /// The rules of a CA cannot be made.
+    #[error("[[ca]] `{ca}`: {reason}")]
+    Rules {
+        /// Its name.
+        ca: String,
+        /// The reason, and what would be right.
+        reason: String,
+    },
+    /// The journal cannot be used.
+    #[error("the journal: {0}")]
+    Journal(String),
     /// The token has no such key.
     #[error("no private key for {role} at {uri}: {hint}")]
     KeyNotFound {

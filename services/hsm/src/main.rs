@@ -3,19 +3,20 @@
 //! Plain threads and blocking reads: nothing here may wait on an async runtime, and the process never forks, since a
 //! child would keep the login. It makes no keys and no certificates; ceremonies do, in another program.
 
-mod checkpoint;
 mod client;
 mod config;
 mod error;
-mod ocsp;
+mod journal;
+mod orders;
 mod pin;
 mod preflight;
 mod queue;
+mod rules;
 mod serve;
 mod service;
 mod settings;
 mod socket;
-mod structure;
+mod substitute;
 mod transport;
 mod watchdog;
 
@@ -23,10 +24,13 @@ use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Duration, SystemTime};
 
-use clap::{Parser, Subcommand};
+use assay_journal::Limit;
+use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use orders::Order;
 use pin::Marker;
 use settings::Settings;
 
@@ -77,11 +81,89 @@ enum Task {
     /// After a refusal the service leaves a marker and does not log in with the same PIN again, because a token locks
     /// itself after a few. Use this once the token itself was corrected. Example: assay-hsm clear-pin-marker --config
     /// /etc/assay-hsm/hsm.toml
-    ClearPinMarker {
-        /// The configuration file of the service
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+    ClearPinMarker(Installed),
+    /// Create, verify, export or prune the journal of everything that the service signs
+    #[command(subcommand)]
+    Journal(journal::Task),
+    /// Show the journal's head, and how much of each ceiling is used
+    Status(Installed),
+    /// Refuse certificates until `resume`; CRLs, OCSP responses and checkpoints go on
+    Suspend(Installed),
+    /// End `suspend`
+    Resume(Installed),
+    /// Raise a ceiling for a time, without a restart
+    ///
+    /// Example: assay-hsm lift certificates_per_hour 10000 --for 4h --config /etc/assay-hsm/hsm.toml
+    Lift {
+        #[command(flatten)]
+        installed: Installed,
+        /// Its name in [limits] of hsm.toml
+        limit: Limit,
+        /// The number that holds meanwhile
+        to: u64,
+        /// How long
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        r#for: Duration,
     },
+    /// Accept a jump of the clock, so that the service signs again
+    ///
+    /// Name the jump exactly as the refusal shows it. Example: assay-hsm accept-clock --from 2026-03-01T08:00:00Z --to
+    /// 2026-04-01T08:00:00Z --config /etc/assay-hsm/hsm.toml
+    AcceptClock {
+        #[command(flatten)]
+        installed: Installed,
+        /// The latest time in the journal
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
+        from: SystemTime,
+        /// The time of the clock, within five minutes
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
+        to: SystemTime,
+    },
+}
+
+/// The installation that a command is about.
+#[derive(Args)]
+pub(crate) struct Installed {
+    /// The configuration file of the service
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Installed {
+    pub(crate) fn settings(&self) -> Result<Settings, String> {
+        Settings::load(&self.config).map_err(|error| error.to_string())
+    }
+}
+
+impl Task {
+    /// Lines for the person who asked.
+    fn run(self) -> Result<String, String> {
+        let (installed, order) = match self {
+            Self::ClearPinMarker(installed) => return clear_pin_marker(&installed.settings()?),
+            Self::Journal(task) => return task.run(),
+            Self::Status(installed) => (installed, Order::Status),
+            Self::Suspend(installed) => (installed, Order::Suspend),
+            Self::Resume(installed) => (installed, Order::Resume),
+            Self::Lift {
+                installed,
+                limit,
+                to,
+                r#for,
+            } => {
+                let (limit, seconds) = (limit.to_string(), r#for.as_secs());
+                (installed, Order::Lift { limit, to, seconds })
+            }
+            Self::AcceptClock {
+                installed,
+                from,
+                to,
+            } => {
+                let (from, to) = (from.into(), to.into());
+                (installed, Order::AcceptClock { from, to })
+            }
+        };
+        orders::give(&installed.settings()?, &order)
+    }
 }
 
 fn main() -> ExitCode {
@@ -91,7 +173,16 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     match (arguments.command, arguments.config) {
-        (Some(Task::ClearPinMarker { config }), _) => clear_pin_marker(&config),
+        (Some(task), _) => match task.run() {
+            Ok(text) => {
+                // An export to standard output is all that stands there.
+                if !text.is_empty() {
+                    say(&text);
+                }
+                ExitCode::SUCCESS
+            }
+            Err(reason) => refuse(&reason),
+        },
         (None, Some(config)) => run(&config, arguments.check, arguments.ready_file.as_deref()),
         (None, None) => refuse("name a configuration with --config"),
     }
@@ -103,7 +194,11 @@ fn run(config: &Path, check: bool, ready_file: Option<&Path>) -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     if check {
-        say(&format!("{}: ok", config.display()));
+        say(&format!(
+            "{}: ok\nconfiguration {}",
+            config.display(),
+            settings.digest
+        ));
         return ExitCode::SUCCESS;
     }
     if let Err(error) = with_environment(&settings.environment) {
@@ -123,21 +218,13 @@ fn end(status: i32) -> ! {
     signal_hook::low_level::exit(status)
 }
 
-fn clear_pin_marker(config: &Path) -> ExitCode {
-    let settings = match Settings::load(config) {
-        Ok(settings) => settings,
-        Err(error) => return refuse(&error.to_string()),
-    };
-    match Marker::in_directory(&settings.state).clear() {
-        Ok(true) => {
-            say("the marker is cleared: the service tries the PIN again at its next start");
-            ExitCode::SUCCESS
+fn clear_pin_marker(settings: &Settings) -> Result<String, String> {
+    let cleared = Marker::in_directory(&settings.state).clear();
+    match cleared.map_err(|error| format!("the marker cannot be cleared: {error}"))? {
+        true => {
+            Ok("the marker is cleared: the service tries the PIN again at its next start".into())
         }
-        Ok(false) => {
-            say("there is no marker");
-            ExitCode::SUCCESS
-        }
-        Err(error) => refuse(&format!("the marker cannot be cleared: {error}")),
+        false => Ok("there is no marker".into()),
     }
 }
 

@@ -4,18 +4,15 @@
 use assay_pkcs11::{
     CallError, DecryptionPadding, KeyHandle, Session, Token, TokenError, describe, verify,
 };
-use der::{Decode, Encode};
 use openssl::pkey::{PKey, Public};
 use openssl::rand::rand_bytes;
 use openssl::x509::X509;
-use x509_cert::Certificate;
 
 use assay_hsm::{KeyAlgorithm, KeyRole, KeyTransport, LogKey};
 use assay_pkcs11::KeyUri;
 
 use crate::error::StartError;
 use crate::settings::KeySettings;
-use crate::structure::Issuer;
 use crate::transport;
 
 /// Smallest RSA key taken into service (NIST SP 800-131A revision 2, table 2).
@@ -34,8 +31,6 @@ pub(crate) struct CheckedKey {
     pub(crate) uri: KeyUri,
     pub(crate) handle: KeyHandle,
     pub(crate) algorithm: KeyAlgorithm,
-    /// For ca-sign, whom it signs for.
-    pub(crate) issuer: Option<Issuer>,
     /// Of its certificate, or where it has none, of its public key object; proven to be the private key's.
     pub(crate) public_key: PKey<Public>,
     /// For a key that decrypts, what it can undo.
@@ -66,7 +61,6 @@ pub(crate) fn check(
         None => (subject.check_public_key(handle, algorithm)?, Vec::new()),
     };
     Ok(CheckedKey {
-        issuer: subject.issuer(algorithm, certificate)?,
         public_key,
         transports,
         role: setup.role,
@@ -306,26 +300,6 @@ impl Candidate<'_> {
             .sign(handle, algorithm, challenge)
             .map_err(|error| failed("proving a key", &error))?;
         Ok(verify(public_key, algorithm, challenge, &signature).unwrap_or(false))
-    }
-
-    fn issuer(
-        &self,
-        algorithm: KeyAlgorithm,
-        certificate: Option<&[u8]>,
-    ) -> Result<Option<Issuer>, StartError> {
-        if self.role != KeyRole::CaSign {
-            return Ok(None);
-        }
-        let name = certificate
-            .and_then(|der| Certificate::from_der(der).ok())
-            .and_then(|certificate| certificate.tbs_certificate().subject().to_der().ok());
-        match (name, algorithm.signature_algorithm()) {
-            (Some(name), Some(algorithm)) => Ok(Some(Issuer { name, algorithm })),
-            (None, _) | (_, None) => Err(StartError::Certificate {
-                certificate: "certificate of the ca-sign key",
-                right: "must conform to RFC 5280: its subject is the only issuer that the key signs for",
-            }),
-        }
     }
 }
 

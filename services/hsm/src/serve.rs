@@ -19,6 +19,7 @@ use crate::service::Service;
 use crate::settings::Settings;
 use crate::socket;
 use crate::watchdog::Watchdog;
+use crate::{journal, orders};
 
 /// A signer and its successor, an operator's tool, and room for connections that are about to end.
 const MAX_CLIENTS: usize = 8;
@@ -54,6 +55,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
     let stop = signals().map_err(failed)?;
     let places = MAIN + 1 + settings.threads;
     let watchdog = Watchdog::start(places, settings.operation_deadline).map_err(failed)?;
+    let journal = journal::open(settings)?;
     // Before the login, so that clients wait in the socket for what becomes of it.
     let listener = socket::listen(&settings.socket)?;
     let mut warnings = Vec::new();
@@ -63,8 +65,9 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
     }
     let started = {
         let _start = watchdog.call(MAIN, START);
-        Service::start(settings, warnings, MAIN + 1, &watchdog)
+        Service::start(settings, &journal, warnings, MAIN + 1, &watchdog)
     };
+    orders::serve(&settings.state, Arc::clone(&journal))?;
     let started = match started {
         Ok(service) => {
             if let Some(file) = ready_file {

@@ -7,25 +7,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use assay_hsm::KeyRole;
 use assay_hsm::wire::{
-    self, AHEAD, Answer, CaInfo, Fingerprint, LogInfo, Octets, Operation, Outcome, Request, Usage,
-    Welcome,
+    self, AHEAD, Answer, CaInfo, Fingerprint, JournalInfo, LogInfo, Octets, Operation, Outcome,
+    Request, Usage, Welcome,
+};
+use assay_hsm::{Digest, KeyAlgorithm, KeyRole};
+use assay_journal::{
+    Admission, CertificateRequest, CheckpointRequest, Counter, CrlRequest, Error, Journal,
+    Recorded, Status, StatusRequest,
 };
 use assay_pkcs11::{CallError, KeyHandle, Module, Remedy, Session, Token, verify};
+use assay_shape::{CertRep, Reserved};
+use assay_types::{Hash, KeyTransport, Timestamp};
+use openssl::base64;
 use openssl::sha::sha256;
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Output};
 use crate::error::StartError;
-use crate::ocsp::Responder;
+use crate::journal::now;
 use crate::pin::{self, Marker};
 use crate::preflight::{self, CheckedKey};
 use crate::queue::Queue;
-use crate::settings::{CaSettings, KeySettings, Settings};
-use crate::structure::{Issuer, check_certificate, check_list, check_signed_attributes};
-use crate::watchdog::{self, Watchdog};
-use crate::{checkpoint, transport};
+use crate::rules::{self, CaRules};
+use crate::settings::{CaSettings, Settings};
+use crate::substitute::Substitute;
+use crate::transport;
+use crate::watchdog::{self, Call, Watchdog};
 
 /// Operations that wait for a session, at most: what eight clients may have outstanding with 64 sessions.
 const QUEUE: usize = 8 * (64 * AHEAD + 1);
@@ -41,6 +49,12 @@ pub(crate) struct Service {
     token: Token,
     keys: Vec<ServiceKey>,
     cas: Vec<ServiceCa>,
+    /// Names, keys and serial numbers that no leaf may have.
+    reserved: Reserved,
+    journal: Arc<Journal>,
+    substitute: Substitute,
+    /// CertReps and OCSP responses signed and not yet in the journal.
+    uncounted: [AtomicU64; 2],
     origin: Option<String>,
     welcome: Welcome,
     queue: Queue<Task>,
@@ -53,8 +67,7 @@ pub(crate) struct Service {
 /// One CA and whom its keys answer as.
 struct ServiceCa {
     certificate: Fingerprint,
-    issuer: Issuer,
-    responder: Option<Responder>,
+    rules: CaRules,
 }
 
 struct ServiceKey {
@@ -69,6 +82,7 @@ impl Service {
     /// Logs in, checks every key and starts the threads, whose calls are watched from `place` on.
     pub(crate) fn start(
         settings: &Settings,
+        journal: &Arc<Journal>,
         warnings: Vec<String>,
         place: usize,
         watchdog: &Arc<Watchdog>,
@@ -106,10 +120,13 @@ impl Service {
                 .filter(|key| key.ca == Some(place))
                 .map(|key| &key.checked)
                 .collect();
-            let (held, info) = ServiceCa::of(ca, &own)?;
+            let (held, info) = ServiceCa::of(settings, ca, &own)?;
+            let recorded = held.rules.record_ceremony(journal, now());
+            recorded.map_err(|error| StartError::Journal(error.to_string()))?;
             cas.push(held);
             told.push(info);
         }
+        let reserved = rules::reserved(settings, &checked)?;
         let welcome = Welcome {
             threads: u32::try_from(settings.threads).unwrap_or(1),
             operation_deadline: settings.operation_deadline,
@@ -119,12 +136,17 @@ impl Service {
             log: log
                 .zip(settings.origin.clone())
                 .map(|(key, origin)| LogInfo { origin, key }),
+            journal: JournalInfo::default(),
             warnings,
         };
         let service = Arc::new(Self {
             token,
             keys,
             cas,
+            reserved,
+            journal: Arc::clone(journal),
+            substitute: Substitute::open(&settings.state)?,
+            uncounted: Default::default(),
             origin: settings.origin.clone(),
             welcome,
             queue: Queue::new(QUEUE),
@@ -146,8 +168,27 @@ impl Service {
         Ok(service)
     }
 
-    pub(crate) fn welcome(&self) -> &Welcome {
-        &self.welcome
+    /// The greeting of a client that comes now.
+    pub(crate) fn welcome(&self) -> Welcome {
+        let cas = &self.cas;
+        let journal = self.journal.read(|state| JournalInfo {
+            identity: *state.head().identity.as_bytes(),
+            log_size: state.tree().size(),
+            log_root: *state.root().as_bytes(),
+            crl_numbers: cas
+                .iter()
+                .map(|ca| state.last_crl(&ca.rules.key).map(|crl| crl.number))
+                .collect(),
+        });
+        Welcome {
+            journal,
+            ..self.welcome.clone()
+        }
+    }
+
+    /// Number of CAs.
+    pub(crate) fn cas(&self) -> usize {
+        self.cas.len()
     }
 
     /// Operations that one client may have outstanding: those ahead of the sessions, and a probe.
@@ -171,6 +212,23 @@ impl Service {
             // A panic has been written to the log already.
             let _ = thread.join();
         }
+        if let Err(error) = self.record_counts() {
+            tracing::error!(%error, "the last counts are not in the journal");
+        }
+    }
+
+    /// Writes to the journal how many CertReps and OCSP responses were signed since this was last done.
+    fn record_counts(&self) -> Result<(), Error> {
+        for (counter, count) in [Counter::CertReps, Counter::Statuses]
+            .into_iter()
+            .zip(&self.uncounted)
+        {
+            let count = u32::try_from(count.swap(0, Ordering::Relaxed)).unwrap_or(u32::MAX);
+            if count > 0 {
+                self.journal.counted(counter, count, now())?.wait()?;
+            }
+        }
+        Ok(())
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
@@ -205,37 +263,37 @@ impl Service {
 
 impl ServiceCa {
     /// The CA and its part of the greeting; `keys` are its own, checked.
-    fn of(settings: &CaSettings, keys: &[&CheckedKey]) -> Result<(Self, CaInfo), StartError> {
-        let certificate = sha256(&settings.certificate);
-        let issuer = keys.iter().find_map(|key| key.issuer.clone());
-        let issuer = issuer.ok_or(StartError::Certificate {
-            certificate: "keys",
-            right: "one must have the role ca-sign",
-        })?;
-        let of = |role: KeyRole| settings.keys.iter().find(move |key| key.role == role);
-        let fingerprint = |key: &KeySettings| key.certificate.as_deref().map(sha256);
-        let needed = |role| of(role).and_then(fingerprint).unwrap_or_default();
+    fn of(
+        settings: &Settings,
+        ca: &CaSettings,
+        keys: &[&CheckedKey],
+    ) -> Result<(Self, CaInfo), StartError> {
+        let certificate = sha256(&ca.certificate);
         let algorithm = |role| {
             let key = keys.iter().find(|key| key.role == role);
             key.and_then(|key| key.algorithm.signature_algorithm())
         };
+        let signature = algorithm(KeyRole::CaSign).ok_or(StartError::Certificate {
+            certificate: "keys",
+            right: "one must have the role ca-sign",
+        })?;
+        let rules = CaRules::of(settings, ca, signature)?;
+        let of = |role| ca.certificate_of(role).map(sha256);
         let info = CaInfo {
             certificate,
-            signature: issuer.algorithm,
-            ra_decrypt: needed(KeyRole::RaDecrypt),
-            ra_sign: needed(KeyRole::RaSign),
-            ra_single: of(KeyRole::RaSingle).and_then(fingerprint),
+            signature,
+            ra_decrypt: of(KeyRole::RaDecrypt).unwrap_or_default(),
+            ra_sign: of(KeyRole::RaSign).unwrap_or_default(),
+            ra_single: of(KeyRole::RaSingle),
             key_transports: transport::common(keys),
-            ocsp: of(KeyRole::OcspSign)
-                .and_then(fingerprint)
-                .zip(algorithm(KeyRole::OcspSign)),
+            ocsp: of(KeyRole::OcspSign).zip(algorithm(KeyRole::OcspSign)),
+            forms: rules
+                .forms()
+                .iter()
+                .map(|form| form.form().clone())
+                .collect(),
         };
-        let held = Self {
-            certificate,
-            issuer,
-            responder: Responder::of(settings)?,
-        };
-        Ok((held, info))
+        Ok((Self { certificate, rules }, info))
     }
 }
 
@@ -295,20 +353,33 @@ impl SessionThread {
         }
         let mut broken = None;
         let outcome = match &verdict {
-            Verdict::Plaintext(plaintext) => Outcome::Plaintext(Octets(plaintext)),
-            Verdict::BadCiphertext => Outcome::BadCiphertext,
-            Verdict::Signature(signature) => Outcome::Signature(Octets(signature)),
+            Verdict::Key(key) => Outcome::Key(Octets(key)),
+            Verdict::Signature(signature) | Verdict::Stored(signature) => {
+                Outcome::Signature(Octets(signature))
+            }
+            Verdict::Checkpoint(extension, signature) => Outcome::Checkpoint {
+                extension,
+                signature: Octets(signature),
+            },
             Verdict::Probed => Outcome::Probed(self.service.usage()),
             Verdict::Refused(reason) => {
                 tracing::warn!(request_id, reason, "operation refused");
                 Outcome::Refused(reason)
             }
+            Verdict::NotNow(reason) => {
+                tracing::warn!(request_id, reason, "operation refused for now");
+                Outcome::NotNow(reason)
+            }
             Verdict::Lost(reason) => Outcome::Broken(broken.insert(reason.clone())),
         };
         let payload = match &outcome {
-            Outcome::Plaintext(octets) | Outcome::Signature(octets) => octets.0.len(),
-            Outcome::Refused(text) | Outcome::Broken(text) => text.len(),
-            Outcome::BadCiphertext | Outcome::Probed(_) => 0,
+            Outcome::Key(octets) | Outcome::Signature(octets) => octets.0.len(),
+            Outcome::Checkpoint {
+                extension,
+                signature,
+            } => extension.len() + signature.0.len(),
+            Outcome::Refused(text) | Outcome::NotNow(text) | Outcome::Broken(text) => text.len(),
+            Outcome::Probed(_) => 0,
         };
         let answer = Answer {
             id,
@@ -318,20 +389,18 @@ impl SessionThread {
         self.output.send(client, payload, &answer);
         if let Verdict::Lost(reason) = &verdict {
             // The library finds a lost token only after a new C_Initialize, in a new process.
-            watchdog::end(&format!("the token is lost: {reason}"));
+            watchdog::end(reason);
         }
     }
 
     /// Performs an operation, once more on a new session if the old one was lost.
     fn perform(&mut self, operation: &Operation<'_>) -> Verdict {
-        let watchdog = Arc::clone(&self.service.watchdog);
-        let _call = watchdog.call(self.place, self.service.deadline);
         match self.attempt(operation) {
             Err(Stop::Failed(error)) if error.remedy() == Remedy::NewSession => {
                 tracing::warn!(%error, "session lost, opening another");
                 match self.reopen() {
                     Ok(()) => self.attempt(operation).unwrap_or_else(Verdict::from),
-                    Err(reason) => Verdict::Lost(reason),
+                    Err(reason) => Verdict::lost_token(&reason),
                 }
             }
             Err(stop) => stop.into(),
@@ -341,94 +410,224 @@ impl SessionThread {
 
     /// Checks an operation and has the token do it.
     fn attempt(&self, operation: &Operation<'_>) -> Result<Verdict, Stop> {
+        let now = now();
         match operation {
-            Operation::Decrypt {
-                ca,
+            Operation::UnwrapKey {
                 transport,
+                length,
                 ciphertext,
                 ..
-            } => {
-                let (ca, _) = self.service.ca(ca)?;
-                let (key, handle) = self.key(operation.role(), Some(ca))?;
-                // Counted also where it fails: each call is one use of the key.
-                key.count.fetch_add(1, Ordering::Relaxed);
-                match self.session.decrypt(handle, *transport, ciphertext.0) {
-                    Ok(plaintext) => Ok(Verdict::Plaintext(plaintext)),
-                    Err(error) if error.is_bad_ciphertext() => Ok(Verdict::BadCiphertext),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            Operation::SignReply {
+            } => self.unwrap_key(operation, *transport, *length, ciphertext.0, now),
+            Operation::SignCertRep {
                 ca,
                 digest,
+                content,
                 signed_attributes,
                 ..
             } => {
-                let (ca, _) = self.service.ca(ca)?;
-                check_signed_attributes(signed_attributes.0)
+                let (place, _) = self.service.ca(ca)?;
+                CertRep::check(content.0, signed_attributes.0, *digest)
                     .map_err(|refusal| Verdict::refused(&refusal))?;
-                self.sign(operation.role(), Some(ca), |session, _, handle| {
+                let [cert_reps, _] = &self.service.uncounted;
+                cert_reps.fetch_add(1, Ordering::Relaxed);
+                self.sign(operation.role(), Some(place), |session, _, handle| {
                     session.sign_rsa(handle, *digest, signed_attributes.0)
                 })
             }
-            Operation::SignCertificate { ca, tbs } => {
+            Operation::SignNextCa {
+                ca,
+                content,
+                signed_attributes,
+                ..
+            } => {
                 let (place, ca) = self.service.ca(ca)?;
-                check_certificate(tbs.0, &ca.issuer)
+                let none = || Verdict::Refused("no next CA is configured".to_owned());
+                let next = ca.rules.next.as_ref().ok_or_else(none)?;
+                next.check(content.0, signed_attributes.0)
                     .map_err(|refusal| Verdict::refused(&refusal))?;
-                self.sign_whole(operation.role(), Some(place), tbs.0)
+                self.sign(operation.role(), Some(place), |session, _, handle| {
+                    session.sign_rsa(handle, Digest::Sha256, signed_attributes.0)
+                })
             }
+            Operation::SignCertificate { ca, tbs } => self.sign_certificate(ca, tbs.0, now),
             Operation::SignCrl { ca, tbs } => {
                 let (place, ca) = self.service.ca(ca)?;
-                check_list(tbs.0, &ca.issuer).map_err(|refusal| Verdict::refused(&refusal))?;
-                self.sign_whole(operation.role(), Some(place), tbs.0)
+                let crl = ca.rules.crl(tbs.0, now);
+                let crl = crl.map_err(|refusal| Verdict::refused(&refusal))?;
+                let request = CrlRequest {
+                    issuer: ca.rules.key,
+                    number: crl.number,
+                    this_update: crl.this_update,
+                    next_update: crl.next_update,
+                    digest: crl.digest,
+                    listed: &rules::listed(&crl.entries),
+                };
+                let pending = self.service.journal.may_sign_crl(&request, now)?;
+                let signed = self.sign_whole(operation.role(), Some(place), tbs.0)?;
+                pending.wait()?;
+                Ok(signed)
             }
             Operation::SignOcsp { ca, response_data } => {
                 let (place, ca) = self.service.ca(ca)?;
                 let no_key = || Verdict::no_key(KeyRole::OcspSign);
-                let responder = ca.responder.as_ref().ok_or_else(no_key)?;
-                responder
-                    .check(response_data.0)
+                let responder = ca.rules.responder.as_ref().ok_or_else(no_key)?;
+                let response = responder
+                    .check(response_data.0, now)
                     .map_err(|refusal| Verdict::refused(&refusal))?;
+                let status = match response.status {
+                    assay_shape::Status::Good => Status::Good,
+                    assay_shape::Status::Revoked { at, reason } => Status::Revoked {
+                        reason: rules::reason(reason),
+                        date: at,
+                    },
+                };
+                let request = StatusRequest {
+                    issuer: ca.rules.key,
+                    serial: &response.serial,
+                    status,
+                };
+                self.service.journal.may_sign_status(&request, now)?;
+                let [_, statuses] = &self.service.uncounted;
+                statuses.fetch_add(1, Ordering::Relaxed);
                 self.sign_whole(operation.role(), Some(place), response_data.0)
             }
-            Operation::SignCheckpoint { text, leaves: _ } => self.sign_checkpoint(text.0),
+            Operation::SignCheckpoint { size, root, leaves } => {
+                self.sign_checkpoint(*size, Hash::from(*root), leaves.0, now)
+            }
             Operation::Probe => self.probe(),
         }
     }
 
-    /// Signs a checkpoint of this service's own log, and verifies what the token made of it.
-    fn sign_checkpoint(&self, text: &[u8]) -> Result<Verdict, Stop> {
+    /// A key of the length asked for, whatever the ciphertext: the substitute is made in any case, so that a bad ciphertext
+    /// takes no other time.
+    fn unwrap_key(
+        &self,
+        operation: &Operation<'_>,
+        transport: KeyTransport,
+        length: u8,
+        ciphertext: &[u8],
+        now: Timestamp,
+    ) -> Result<Verdict, Stop> {
+        let ca = operation.ca().unwrap_or_default();
+        let (place, _) = self.service.ca(&ca)?;
+        let (key, handle) = self.key(operation.role(), Some(place))?;
+        let substitute = self.service.substitute.key(operation, length);
+        let substitute = substitute.map_err(Verdict::Refused)?;
+        self.service.journal.may_decrypt(now)?.wait()?;
+        // Counted also where it fails: each call is one use of the key.
+        key.count.fetch_add(1, Ordering::Relaxed);
+        let decrypted = {
+            let _call = self.watch();
+            self.session.decrypt(handle, transport, ciphertext)
+        };
+        match decrypted {
+            Ok(key) if key.len() == usize::from(length) => Ok(Verdict::Key(key)),
+            Ok(_) => Ok(Verdict::Key(substitute)),
+            Err(error) if error.is_bad_ciphertext() => Ok(Verdict::Key(substitute)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The TBS reaches the disk while the token signs. A signature that another over the same TBS could differ from is on disk
+    /// before it leaves.
+    fn sign_certificate(
+        &self,
+        ca: &Fingerprint,
+        tbs: &[u8],
+        now: Timestamp,
+    ) -> Result<Verdict, Stop> {
+        let (place, ca) = self.service.ca(ca)?;
+        let journal = &self.service.journal;
+        let leaf = ca.rules.leaf(tbs, &self.service.reserved, now);
+        let leaf = leaf.map_err(|refusal| Verdict::refused(&refusal))?;
+        let request = CertificateRequest {
+            issuer: ca.rules.key,
+            serial: &leaf.serial,
+            not_after: leaf.not_after,
+            form: &leaf.form,
+            tbs,
+        };
+        let (certificate, pending) = match journal.may_sign_certificate(&request, now)? {
+            Admission::Sign {
+                certificate,
+                pending,
+            } => (certificate, pending),
+            Admission::Signed(signature) => return Ok(Verdict::Stored(signature)),
+        };
+        let verdict = self.sign_whole(KeyRole::CaSign, Some(place), tbs)?;
+        pending.wait()?;
+        let Verdict::Signature(signature) = verdict else {
+            return Ok(verdict);
+        };
+        let (key, _) = self.key(KeyRole::CaSign, Some(place))?;
+        match journal.signed(certificate, &signature, crate::journal::now())? {
+            Recorded::First(pending) => {
+                if !matches!(key.checked.algorithm, KeyAlgorithm::Rsa(_)) {
+                    pending.wait()?;
+                }
+                Ok(Verdict::Signature(signature))
+            }
+            Recorded::Earlier(signature) => Ok(Verdict::Signature(signature)),
+        }
+    }
+
+    /// Signs a checkpoint (C2SP tlog-checkpoint) of this service's own log, and verifies what the token made of it.
+    fn sign_checkpoint(
+        &self,
+        size: u64,
+        root: Hash,
+        leaves: &[u8],
+        now: Timestamp,
+    ) -> Result<Verdict, Stop> {
         let no_log = || Verdict::Refused("no log is configured".to_owned());
         let origin = self.service.origin.as_ref().ok_or_else(no_log)?;
-        checkpoint::check(text, origin).map_err(|refusal| Verdict::refused(&refusal))?;
-        let verdict = self.sign_whole(KeyRole::LogSign, None, text)?;
+        let (hashes, []) = leaves.as_chunks() else {
+            return Err(
+                Verdict::Refused("the leaf hashes are not of 32 octets each".into()).into(),
+            );
+        };
+        let leaves: Vec<Hash> = hashes.iter().map(|hash| Hash::from(*hash)).collect();
+        let request = CheckpointRequest {
+            size,
+            root,
+            leaves: &leaves,
+        };
+        self.service.record_counts()?;
+        let head = self
+            .service
+            .journal
+            .may_sign_checkpoint(&request, now)?
+            .wait()?;
+        let root = base64::encode_block(root.as_bytes());
+        let text = format!("{origin}\n{size}\n{root}\n{head}\n");
+        let signature = match self.sign_whole(KeyRole::LogSign, None, text.as_bytes())? {
+            Verdict::Signature(signature) => signature,
+            verdict => return Ok(verdict),
+        };
         let (key, _) = self.key(KeyRole::LogSign, None)?;
         let CheckedKey {
             public_key,
             algorithm,
             ..
         } = &key.checked;
-        match &verdict {
-            Verdict::Signature(signature)
-                if !verify(public_key, *algorithm, text, signature).unwrap_or(false) =>
-            {
-                Ok(Verdict::Lost(
-                    "the token's signature with the log key is wrong".to_owned(),
-                ))
-            }
-            Verdict::Plaintext(_)
-            | Verdict::BadCiphertext
-            | Verdict::Signature(_)
-            | Verdict::Probed
-            | Verdict::Refused(_)
-            | Verdict::Lost(_) => Ok(verdict),
-        }
+        let is_right = verify(public_key, *algorithm, text.as_bytes(), &signature);
+        Ok(match is_right {
+            Ok(true) => Verdict::Checkpoint(head.to_string(), signature),
+            Ok(false) | Err(_) => Verdict::lost_token("its signature with the log key is wrong"),
+        })
     }
 
     fn sign_whole(&self, role: KeyRole, ca: Option<usize>, data: &[u8]) -> Result<Verdict, Stop> {
         self.sign(role, ca, |session, key, handle| {
             session.sign(handle, key.algorithm, data)
         })
+    }
+
+    /// A call into the library begins, which ends the process if it does not return in time.
+    fn watch(&self) -> Option<Call<'_>> {
+        self.service
+            .watchdog
+            .call(self.place, self.service.deadline)
     }
 
     /// The one place where the token signs what a client asked for.
@@ -441,6 +640,7 @@ impl SessionThread {
         let (key, handle) = self.key(role, ca)?;
         // Before the signature, so that none leaves uncounted.
         key.count.fetch_add(1, Ordering::Relaxed);
+        let _call = self.watch();
         Ok(Verdict::Signature(sign(
             &self.session,
             &key.checked,
@@ -452,33 +652,36 @@ impl SessionThread {
     /// is gone.
     fn probe(&self) -> Result<Verdict, Stop> {
         let (key, _) = self.key(KeyRole::Probe, None)?;
+        let _call = self.watch();
         let public_key = &key.checked.public_key;
         let handle = match self.session.private_keys(&key.checked.uri).as_deref() {
             Ok([handle]) => *handle,
             Ok(found) => {
                 let reason = format!("the token shows {} probe keys instead of one", found.len());
-                return Ok(Verdict::Lost(reason));
+                return Ok(Verdict::lost_token(&reason));
             }
             Err(error) => {
                 let reason = format!("cannot look for the probe key: {error}");
-                return Ok(Verdict::Lost(reason));
+                return Ok(Verdict::lost_token(&reason));
             }
         };
         let Ok(challenge) = preflight::random() else {
-            return Ok(Verdict::Lost("no random numbers".to_owned()));
+            return Ok(Verdict::Lost("the system has no random numbers".to_owned()));
         };
         key.count.fetch_add(1, Ordering::Relaxed);
         let algorithm = key.checked.algorithm;
         let signature = self.session.sign(handle, algorithm, &challenge)?;
         match verify(public_key, algorithm, &challenge, &signature) {
             Ok(true) => Ok(Verdict::Probed),
-            Ok(false) | Err(_) => Ok(Verdict::Lost(
-                "the token's signature with the probe key is wrong".to_owned(),
+            Ok(false) | Err(_) => Ok(Verdict::lost_token(
+                "its signature with the probe key is wrong",
             )),
         }
     }
 
     fn reopen(&mut self) -> Result<(), String> {
+        let service = Arc::clone(&self.service);
+        let _call = service.watchdog.call(self.place, service.deadline);
         self.session = self
             .service
             .token
@@ -510,13 +713,18 @@ impl SessionThread {
 
 /// The result of an operation.
 enum Verdict {
-    Plaintext(Zeroizing<Vec<u8>>),
-    BadCiphertext,
+    Key(Zeroizing<Vec<u8>>),
     Signature(Vec<u8>),
+    /// A signature that the journal had.
+    Stored(Vec<u8>),
+    /// The extension line of a checkpoint, and its signature.
+    Checkpoint(String, Vec<u8>),
     Probed,
     /// The answer stays the same when it is asked again.
     Refused(String),
-    /// The token cannot serve this process any longer.
+    /// It may be signed later.
+    NotNow(String),
+    /// The token or the journal cannot serve this process any longer.
     Lost(String),
 }
 
@@ -527,6 +735,10 @@ impl Verdict {
 
     fn refused(reason: &impl ToString) -> Self {
         Self::Refused(reason.to_string())
+    }
+
+    fn lost_token(reason: &str) -> Self {
+        Self::Lost(format!("the token is lost: {reason}"))
     }
 }
 
@@ -550,12 +762,25 @@ impl From<CallError> for Stop {
     }
 }
 
+/// A refusal that has to do with the moment may be over later; a journal that failed is over with this process.
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Decided(match error {
+            Error::Refused(refusal) if refusal.is_temporary() => {
+                Verdict::NotNow(refusal.to_string())
+            }
+            Error::Refused(refusal) => Verdict::Refused(refusal.to_string()),
+            failed => Verdict::Lost(failed.to_string()),
+        })
+    }
+}
+
 impl From<Stop> for Verdict {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Decided(verdict) => verdict,
             Stop::Failed(error) if error.remedy() == Remedy::Permanent => Self::refused(&error),
-            Stop::Failed(error) => Self::Lost(error.to_string()),
+            Stop::Failed(error) => Self::lost_token(&error.to_string()),
         }
     }
 }

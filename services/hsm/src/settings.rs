@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use assay_config::{ConfigError, Document};
 use assay_hsm::{KeyRole, User};
+use assay_journal::{Limit, Limits};
 use assay_pkcs11::KeyUri;
+use assay_shape::{Form, Forms};
+use assay_types::Hash;
 
-use crate::config::{CaTable, HsmFile, PairTable};
+use crate::config::{CaTable, HsmFile, LimitsTable, PairTable};
 
 /// Most sessions: far beyond what cores and tokens make use of.
 const MAX_THREADS: usize = 64;
@@ -35,13 +38,27 @@ pub(crate) struct Settings {
     /// Keys that are of no CA: probe, and log-sign where there is a log.
     pub(crate) keys: Vec<KeySettings>,
     pub(crate) cas: Vec<CaSettings>,
+    pub(crate) forms: Forms,
+    pub(crate) limits: Limits,
+    pub(crate) intent_lifetime: Duration,
+    /// SHA-256 over the file and each certificate that it names, in its order.
+    pub(crate) digest: Hash,
 }
 
 /// A CA with its keys.
 #[derive(Debug)]
 pub(crate) struct CaSettings {
+    pub(crate) name: String,
     /// DER.
     pub(crate) certificate: Vec<u8>,
+    /// DER of each CA above it.
+    pub(crate) chain: Vec<Vec<u8>>,
+    /// DER of each further certificate of a ceremony.
+    pub(crate) ceremony: Vec<Vec<u8>>,
+    /// The place of the next CA among all.
+    pub(crate) next: Option<usize>,
+    pub(crate) crl_lifetime_max: Duration,
+    pub(crate) ocsp_lifetime_max: Duration,
     /// ca-sign, ra-decrypt and ra-sign, once each; ra-single and ocsp-sign at will.
     pub(crate) keys: Vec<KeySettings>,
 }
@@ -55,7 +72,45 @@ pub(crate) struct KeySettings {
     pub(crate) certificate: Option<Vec<u8>>,
 }
 
+impl CaSettings {
+    /// DER of the certificate over the key of this role, where there is one.
+    pub(crate) fn certificate_of(&self, role: KeyRole) -> Option<&[u8]> {
+        let key = self.keys.iter().find(|key| key.role == role)?;
+        key.certificate.as_deref()
+    }
+
+    /// DER of each certificate that a ceremony made for the RA and the responder, and of the further ones.
+    pub(crate) fn ceremony_certificates(&self) -> impl Iterator<Item = &[u8]> {
+        let of_keys = self.keys.iter().filter(|key| key.role != KeyRole::CaSign);
+        let of_keys = of_keys.filter_map(|key| key.certificate.as_deref());
+        of_keys.chain(self.ceremony.iter().map(Vec::as_slice))
+    }
+
+    /// What GetCACert lists (RFC 8894, section 4.2): the RA's certificates, the CA's, the chain. Once with the RA of two keys,
+    /// and once with that of one if there is one.
+    pub(crate) fn ca_certificates(&self) -> Vec<Vec<Vec<u8>>> {
+        let of = |role| self.certificate_of(role).map(<[u8]>::to_vec);
+        let pair = [of(KeyRole::RaDecrypt), of(KeyRole::RaSign)];
+        let single = of(KeyRole::RaSingle).map(|single| vec![single]);
+        let ras = [Some(pair.into_iter().flatten().collect()), single];
+        let rest = || {
+            std::iter::once(&self.certificate)
+                .chain(&self.chain)
+                .cloned()
+        };
+        let lists = ras.into_iter().flatten();
+        lists
+            .map(|ra: Vec<Vec<u8>>| ra.into_iter().chain(rest()).collect())
+            .collect()
+    }
+}
+
 impl Settings {
+    /// The directory of the journal.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.state.join("journal")
+    }
+
     /// Reads and validates `file`; an error names the file, the line and the key.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
         let document = Document::read(file)?;
@@ -78,10 +133,12 @@ impl Settings {
             });
             log.origin
         });
+        let names: Vec<String> = config.ca.iter().map(|ca| ca.name.clone()).collect();
         let cas = config.ca.into_iter();
         let cas = cas
-            .map(|ca| read_ca(&document, ca))
+            .map(|ca| read_ca(&document, ca, &names))
             .collect::<Result<Vec<_>, _>>()?;
+        let forms = read_forms(&document, config.form, &names)?;
         for key in cas.iter().flat_map(|ca| &ca.keys).chain(&keys) {
             let held = key.uri.token().expect_module(&module);
             held.map_err(|error| document.error("module.path", error))?;
@@ -98,7 +155,11 @@ impl Settings {
             environment: config.module.environment.into_iter().collect(),
             origin,
             keys,
+            digest: digest(&document, &cas),
             cas,
+            forms,
+            limits: limits(&config.limits),
+            intent_lifetime: config.limits.intent_lifetime,
         })
     }
 }
@@ -136,7 +197,73 @@ fn is_origin(origin: &str) -> bool {
     (1..=MAX_ORIGIN).contains(&origin.len()) && origin.chars().all(fits)
 }
 
-fn read_ca(document: &Document, ca: CaTable) -> Result<CaSettings, ConfigError> {
+/// The forms, each found safe, and each of a CA that is there.
+fn read_forms(
+    document: &Document,
+    forms: Vec<Form>,
+    names: &[String],
+) -> Result<Forms, ConfigError> {
+    for form in &forms {
+        if let Some(ca) = &form.ca
+            && !names.contains(ca)
+        {
+            let text = format!(
+                "form `{}`: no [[ca]] has the name `{ca}`; there is {}",
+                form.name,
+                names.join(", ")
+            );
+            return Err(document.error("form", text));
+        }
+    }
+    Forms::new(forms).map_err(|error| document.error("form", error))
+}
+
+fn limits(table: &LimitsTable) -> Limits {
+    let ceilings = [
+        (Limit::CertificatesPerHour, table.certificates_per_hour),
+        (Limit::CertificatesPerDay, table.certificates_per_day),
+        (Limit::CrlsPerHour, table.crls_per_hour),
+        (Limit::CrlsPerDay, table.crls_per_day),
+        (Limit::DecryptionsPerHour, table.decryptions_per_hour),
+        (Limit::DecryptionsPerDay, table.decryptions_per_day),
+        (Limit::LeavesPerHour, table.leaves_per_hour),
+        (Limit::LeavesPerDay, table.leaves_per_day),
+        (Limit::RevocationsPerHour, table.revocations_per_hour),
+    ];
+    let all = ceilings.into_iter();
+    all.fold(Limits::unlimited(), |limits, (limit, ceiling)| {
+        limits.with(limit, ceiling)
+    })
+}
+
+fn digest(document: &Document, cas: &[CaSettings]) -> Hash {
+    let mut octets = document.text().as_bytes().to_vec();
+    for ca in cas {
+        let own = std::iter::once(ca.certificate.as_slice());
+        let chain = ca.chain.iter().map(Vec::as_slice);
+        for certificate in own.chain(chain).chain(ca.ceremony_certificates()) {
+            octets.extend_from_slice(Hash::of(certificate).as_bytes());
+        }
+    }
+    Hash::of(&octets)
+}
+
+fn read_ca(document: &Document, ca: CaTable, names: &[String]) -> Result<CaSettings, ConfigError> {
+    if names.iter().filter(|name| **name == ca.name).count() > 1 {
+        return Err(document.error("ca.name", format!("`{}` names two CAs", ca.name)));
+    }
+    let next = ca.next.map(|next| {
+        let place = names.iter().position(|name| *name == next);
+        place.filter(|_| next != ca.name).ok_or_else(|| {
+            document.error("ca.next", format!("no other [[ca]] has the name `{next}`"))
+        })
+    });
+    let files = |key: &str, files: &[PathBuf]| -> Result<Vec<_>, ConfigError> {
+        let files = files.iter();
+        files
+            .map(|file| read_certificate(document, key, file))
+            .collect()
+    };
     let certificate = read_certificate(document, "ca.certificate", &ca.certificate)?;
     let pair = |role, name: &str, pair: PairTable| -> Result<KeySettings, ConfigError> {
         let certificate = read_certificate(document, name, &pair.certificate)?;
@@ -161,7 +288,16 @@ fn read_ca(document: &Document, ca: CaTable) -> Result<CaSettings, ConfigError> 
     if let Some(ocsp) = ca.ocsp {
         keys.push(pair(KeyRole::OcspSign, "ca.ocsp.certificate", ocsp)?);
     }
-    Ok(CaSettings { certificate, keys })
+    Ok(CaSettings {
+        name: ca.name,
+        certificate,
+        chain: files("ca.chain", &ca.chain)?,
+        ceremony: files("ca.ceremony_certificates", &ca.ceremony_certificates)?,
+        next: next.transpose()?,
+        crl_lifetime_max: ca.crl_lifetime_max,
+        ocsp_lifetime_max: ca.ocsp_lifetime_max,
+        keys,
+    })
 }
 
 /// DER of a PEM file.
