@@ -34,6 +34,9 @@ const LEAST_TICK: Duration = Duration::from_millis(5);
 /// only a service that as a whole does not run is given up from here.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long a service that was lost may take to listen again before operations are refused instead of waiting for it.
+const RESTART: Duration = Duration::from_secs(5);
+
 /// How long an operation may be in the service before the connection is given up.
 pub(super) fn limit(welcome: &Welcome) -> Duration {
     welcome.operation_deadline.saturating_add(GRACE)
@@ -101,6 +104,7 @@ impl Supervisor {
     pub(super) async fn run(mut self, link: Link, welcome: Welcome) {
         let mut stop = self.stop.clone();
         let mut started: Result<_, StartError> = Ok((link, welcome));
+        let mut lost = Instant::now();
         loop {
             match started {
                 Ok((link, welcome)) => match self.serve(link, &welcome).await {
@@ -109,8 +113,11 @@ impl Supervisor {
                         tracing::error!(cause, "the HSM service was lost");
                         self.phase.store(Phase::Starting);
                         self.unhealthy(cause);
+                        lost = Instant::now();
                     }
                 },
+                Err(StartError::Unreachable { .. })
+                    if self.phase.load() == Phase::Starting && lost.elapsed() < RESTART => {}
                 Err(error) => {
                     self.phase.store(Phase::Down);
                     if self.unhealthy(error.to_string()) {
