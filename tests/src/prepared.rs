@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
-use crate::installation::{binary, demo};
+use crate::installation::{binary, demo, scratch};
 
 /// What the first start leaves, and a copy must not have.
 const OF_THE_FIRST_START: [&str; 4] = ["state", "log", "run", "devices"];
@@ -102,10 +102,15 @@ async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
-    let (service, _) = demo(folder, arguments).await?;
+    // The demo makes a link of a directory that the users of its services cannot reach.
+    let scratch = scratch()?;
+    let (service, _) = demo(scratch.path(), arguments).await?;
     let printed = service.printed();
     let status = service.stop().await?;
     anyhow::ensure!(status.success(), "the demo ended with {status}:\n{printed}");
+    let made = scratch.path().join("demo");
+    let names = [&made, &dir].map(|path| path.to_string_lossy().into_owned());
+    copy_folder(&made, &dir, &[names.into()])?;
     for name in OF_THE_FIRST_START {
         let path = dir.join(name);
         std::fs::remove_dir_all(&path)?;

@@ -21,6 +21,24 @@ pub(crate) struct Users {
     /// Configure signer and HSM service for one user, that of the ceremony: for trials only, as that user can read the PIN
     #[arg(long)]
     same_user: bool,
+
+    /// The signer's user on the host of the HSM service, by name or number
+    #[arg(
+        long,
+        value_name = "USER",
+        default_value = "assay-signer",
+        conflicts_with = "same_user"
+    )]
+    signer_user: String,
+
+    /// The HSM service's user, by name or number
+    #[arg(
+        long,
+        value_name = "USER",
+        default_value = "assay-hsm",
+        conflicts_with = "same_user"
+    )]
+    hsm_user: String,
 }
 
 impl Users {
@@ -30,7 +48,7 @@ impl Users {
             let own = geteuid().as_raw().to_string();
             (own.clone(), own)
         } else {
-            (quoted("assay-signer"), quoted("assay-hsm"))
+            (quoted(&self.signer_user), quoted(&self.hsm_user))
         }
     }
 
