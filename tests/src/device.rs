@@ -411,7 +411,12 @@ impl Device {
 impl MessageSigner for Device {
     type Error = ErrorStack;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, ErrorStack> {
         self.signature(digest, signed_attributes)
     }
 }
@@ -422,6 +427,7 @@ impl Decryptor for Device {
     async fn decrypt(
         &self,
         transport: KeyTransport,
+        _length: usize,
         encrypted_key: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorStack> {
         let padding = match transport {

@@ -150,7 +150,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "assay-software-token",
-        &["assay-hsm", "assay-policy", "assay-proto", "assay-types"],
+        &[
+            "assay-hsm",
+            "assay-policy",
+            "assay-proto",
+            "assay-shape",
+            "assay-types",
+        ],
     ),
     (
         "assay-bench",

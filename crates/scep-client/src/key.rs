@@ -125,7 +125,12 @@ impl DeviceKey {
 impl MessageSigner for DeviceKey {
     type Error = ErrorStack;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, ErrorStack> {
         Self::sign(self, digest, signed_attributes)
     }
 }
@@ -136,6 +141,7 @@ impl Decryptor for DeviceKey {
     async fn decrypt(
         &self,
         transport: KeyTransport,
+        _length: usize,
         encrypted_key: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorStack> {
         let mut decrypter = Decrypter::new(&self.0)?;

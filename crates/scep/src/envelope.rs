@@ -158,7 +158,7 @@ impl Envelope {
         };
 
         let unwrapped = decryptor
-            .decrypt(recipient.transport, &recipient.encrypted_key)
+            .decrypt(recipient.transport, key.len(), &recipient.encrypted_key)
             .await?;
         replace_if_it_fits(&mut key, &unwrapped.unwrap_or_default());
         Ok(self.content.decrypt(&key))

@@ -71,7 +71,7 @@ pub async fn next_ca_certificates<S: MessageSigner>(
     };
     let signed_attributes = unsigned.signed_attributes();
     let signature = signer
-        .sign(DIGEST, &signed_attributes)
+        .sign(DIGEST, &content, &signed_attributes)
         .await
         .map_err(NextCaError::Signer)?;
     Ok(unsigned.assemble(&signed_attributes, &rsa_encryption(), &signature))

@@ -103,7 +103,11 @@ pub async fn cert_rep<S: MessageSigner>(
     };
     let signed_attributes = unsigned.signed_attributes();
     let signature = signer
-        .sign(context.digest, &signed_attributes)
+        .sign(
+            context.digest,
+            unsigned.content.unwrap_or_default(),
+            &signed_attributes,
+        )
         .await
         .map_err(ReplyError::Signer)?;
     Ok(unsigned.assemble(&signed_attributes, &rsa_encryption(), &signature))

@@ -11,13 +11,15 @@ pub trait Decryptor: Sync {
     /// The operation gave no answer (a token that is gone, a full queue).
     type Error;
 
-    /// `Ok(None)` is a bad ciphertext: tell it apart from a good one nowhere, neither in logs nor in time.
+    /// The key has `length` octets, the key length of the content's cipher. `Ok(None)` is a bad ciphertext: tell it apart from
+    /// a good one nowhere, neither in logs nor in time.
     ///
     /// # Errors
     /// Only where no answer is to be had; never for a bad ciphertext.
     fn decrypt(
         &self,
         transport: KeyTransport,
+        length: usize,
         encrypted_key: &[u8],
     ) -> impl Future<Output = Result<Option<Zeroizing<Vec<u8>>>, Self::Error>> + Send;
 }
@@ -27,13 +29,15 @@ pub trait MessageSigner: Sync {
     /// The operation gave no answer.
     type Error;
 
-    /// `signed_attributes` is the DER `SET OF Attribute` (first octet 0x31) to be hashed with `digest` and signed.
+    /// `signed_attributes` is the DER `SET OF Attribute` (first octet 0x31) to be hashed with `digest` and signed. They are
+    /// about `content`, which is empty where the message has none.
     ///
     /// # Errors
     /// Where no signature is to be had.
     fn sign(
         &self,
         digest: Digest,
+        content: &[u8],
         signed_attributes: &[u8],
     ) -> impl Future<Output = Result<Vec<u8>, Self::Error>> + Send;
 }

@@ -20,6 +20,11 @@ impl Generation {
         Self(self.0.saturating_add(1))
     }
 
+    /// Its name in hsm.toml.
+    pub(super) fn name(self) -> String {
+        format!("g{}", self.0)
+    }
+
     /// The folder of its files, relative to the installation.
     pub(super) fn folder(self) -> String {
         match self {

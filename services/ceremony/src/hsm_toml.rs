@@ -103,7 +103,13 @@ key = {log}
 
 [probe]
 key = {probe}
-{ca}",
+
+# Ceilings have defaults; `assay-hsm lift` raises one for a time.
+[limits]
+{ca}
+# Each form that certificates of devices may have is a table [[form]] here; without one, none is signed. `assay policy
+# forms` writes those that a policy needs.
+",
         socket = quoted(SOCKET),
         module = quoted(&transcript.module),
         environment = environment.join(", "),
@@ -117,10 +123,13 @@ key = {probe}
 /// The table of a CA, with an empty line before it.
 pub(super) fn table(ca: &Ca) -> Outcome<String> {
     let file = |name: &str| quoted(&ca.generation.file(name));
+    let chain: Vec<_> = ca.chain().iter().map(|file| quoted(file)).collect();
     let mut text = format!(
-        "\n[[ca]]\ncertificate = {}\nkey = {}\n\n[ca.ra]\n",
+        "\n[[ca]]\nname = {}\ncertificate = {}\nkey = {}\nchain = [{}]\n\n[ca.ra]\n",
+        quoted(&ca.generation.name()),
         file(CA_FILE),
-        quoted(&ca.key(KeyRole::CaSign)?.uri)
+        quoted(&ca.key(KeyRole::CaSign)?.uri),
+        chain.join(", "),
     );
     for (role, _, name) in RA {
         let key = match ca.find_key(role) {
@@ -144,11 +153,17 @@ pub(super) fn table(ca: &Ca) -> Outcome<String> {
     Ok(text)
 }
 
-/// Adds a CA, at the end of the file.
+/// Adds a CA, at the end of the file, as the next one of the CA that was the last there.
 pub(super) fn add(installation: &Installation, ca: &Ca) -> Outcome {
-    let text = table(ca)?;
-    edit(installation, &text, |mut document| {
+    let (text, name) = (table(ca)?, ca.generation.name());
+    let wanted = format!(
+        "{text}\nand in the [[ca]] before it: next = {}\n",
+        quoted(&name)
+    );
+    edit(installation, &wanted, |mut document| {
         remove_from(&mut document, ca)?;
+        let present = tables_mut(&mut document)?.iter_mut().last()?;
+        present.insert("next", toml_edit::value(name.as_str()));
         Some(document.to_string() + &text)
     })
 }
@@ -197,7 +212,14 @@ fn own_table<'a>(document: &'a mut DocumentMut, ca: &Ca) -> Option<&'a mut Table
 }
 
 fn remove_from(document: &mut DocumentMut, ca: &Ca) -> Option<()> {
-    tables_mut(document)?.retain(|table| !is_of(table, ca));
+    let tables = tables_mut(document)?;
+    tables.retain(|table| !is_of(table, ca));
+    let name = ca.generation.name();
+    for table in tables.iter_mut() {
+        if table.get("next").and_then(Item::as_str) == Some(&*name) {
+            table.remove("next");
+        }
+    }
     Some(())
 }
 

@@ -52,10 +52,12 @@ pub(super) fn run(args: CreateArgs, installation: &Installation, out: Output) ->
     let mut lines = made.lines(Generation::FIRST)?;
     if made.ca(Generation::FIRST)?.state == State::Complete {
         layout::write_settings(installation, &made, args.approvals, &args.users)?;
-        lines.push(
+        lines.extend([
             "next: `assay-ceremony transport` and `assay-ceremony approver`, then check hsm.toml, signer.toml and frontend.toml"
                 .to_owned(),
-        );
+            "and, as the user of the HSM service: `assay-hsm journal create --unused`, and the forms of the policy from `assay policy forms`"
+                .to_owned(),
+        ]);
     } else {
         lines.push(format!(
             "next: have the root sign {} as a CA, then `assay-ceremony import`",

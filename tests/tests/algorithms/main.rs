@@ -171,7 +171,12 @@ struct Hand<'a>(&'a PKey<Private>, bool);
 impl MessageSigner for Hand<'_> {
     type Error = ErrorStack;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, ErrorStack> {
         let Self(key, pss) = self;
         signature(key, digest, *pss, signed_attributes)
     }

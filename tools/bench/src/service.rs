@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::failure::{OrFail, Outcome};
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 use crate::process::DRAIN;
@@ -48,7 +48,18 @@ impl Service {
         let written = configuration(installation, private.path(), threads)?;
         files::replace(&config, written.as_bytes(), files::PUBLIC)?;
         let program = std::env::current_exe().or_fail(what)?;
-        let child = Command::new(program.with_file_name("assay-hsm"))
+        let program = program.with_file_name("assay-hsm");
+        let journal = Command::new(&program)
+            .args(["journal", "create", "--unused", "--config"])
+            .arg(&config)
+            .output()
+            .await
+            .or_fail(what)?;
+        if !journal.status.success() {
+            let said = String::from_utf8_lossy(&journal.stderr);
+            return Err(Failure::failed(format!("{what}: {}", said.trim())));
+        }
+        let child = Command::new(program)
             .arg("--config")
             .arg(&config)
             .stdin(Stdio::null())
@@ -103,7 +114,26 @@ fn socket(private: &Path) -> PathBuf {
     private.join("hsm.sock")
 }
 
-/// The installation's own, with a place and a client of its own.
+/// The one form of what the benchmark has signed, and no ceilings.
+const RULES: &str = r#"
+[limits]
+certificates_per_hour = 1_000_000_000
+certificates_per_day = 1_000_000_000
+crls_per_hour = 1_000_000_000
+crls_per_day = 1_000_000_000
+decryptions_per_hour = 1_000_000_000
+decryptions_per_day = 1_000_000_000
+
+[[form]]
+name = "bench"
+extended_key_usage = ["clientAuth"]
+key_usage = ["digitalSignature"]
+lifetime_max = "30d"
+backdate_max = "1h"
+keys = { rsa = { min_bits = 2048, max_bits = 2048 } }
+"#;
+
+/// The installation's own, with a place, a client, rules and a journal of its own.
 fn configuration(
     installation: &Installation,
     private: &Path,
@@ -119,6 +149,9 @@ fn configuration(
     table.insert("allow_same_user".to_owned(), true.into());
     table.insert("log_filter".to_owned(), "error".into());
     table.insert("operation_deadline".to_owned(), OPERATION_DEADLINE.into());
+    for (key, rules) in toml::from_str::<toml::Table>(RULES).or_fail(&what)? {
+        table.insert(key, rules);
+    }
     if let Some(threads) = threads {
         let threads = i64::try_from(threads).or_fail("too many threads")?;
         table.insert("threads".to_owned(), threads.into());

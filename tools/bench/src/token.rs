@@ -6,12 +6,22 @@ use std::time::Instant;
 
 use assay_hsm::{CaKeys, Digest, KeyTransport, RaKeys, Token};
 use clap::Args;
-use der::{Decode, Encode};
+use der::asn1::{Any, ObjectIdentifier, SetOfVec};
+use der::{Decode, Encode, Tag};
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::EcKey;
 use openssl::encrypt::Encrypter;
-use openssl::rsa::Padding;
-use openssl::x509::X509;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::rsa::{Padding, Rsa};
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+};
+use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use serde::Serialize;
 use tokio::task::JoinSet;
+use x509_cert::attr::Attribute;
 
 use super::cpu;
 use super::service::Service;
@@ -22,7 +32,9 @@ use crate::installation::Installation;
 use crate::progress::Progress;
 
 /// Octets of an AES-128 key, what clients send most.
-const CONTENT_KEY_OCTETS: usize = 16;
+const CONTENT_KEY_OCTETS: u8 = 16;
+/// Octets of a serial number.
+const SERIAL: usize = 16;
 /// In flight for each session: one at work, one waiting, so that no session idles.
 const IN_FLIGHT: usize = 2;
 
@@ -56,6 +68,8 @@ pub(crate) struct TokenReport {
 struct Material {
     ciphertext: Vec<u8>,
     tbs: Vec<u8>,
+    /// Where its serial number is.
+    serial: usize,
     signed_attributes: Vec<u8>,
 }
 
@@ -114,23 +128,23 @@ async fn measure(
 }
 
 async fn one(keys: &CaKeys, material: &Material) -> Outcome {
-    let what = "the token refused an operation";
-    keys.decrypt(
+    let what = "the HSM service refused an operation";
+    keys.unwrap_key(
         "bench",
         RaKeys::Pair,
         KeyTransport::Pkcs1v15,
+        CONTENT_KEY_OCTETS,
         &material.ciphertext,
     )
     .await
-    .or_fail(what)?
     .or_fail(what)?;
-    keys.sign_certificate("bench", &material.tbs)
-        .await
-        .or_fail(what)?;
-    keys.sign_reply(
+    let tbs = material.tbs()?;
+    keys.sign_certificate("bench", &tbs).await.or_fail(what)?;
+    keys.sign_cert_rep(
         "bench",
         RaKeys::Pair,
         Digest::Sha256,
+        &[],
         &material.signed_attributes,
     )
     .await
@@ -142,7 +156,7 @@ impl Material {
     fn new(signer: &Signer) -> Outcome<Self> {
         let what = "cannot prepare the operations";
         let ra = signer.ra_enc.public_key().or_fail(what)?;
-        let mut content_key = [0; CONTENT_KEY_OCTETS];
+        let mut content_key = vec![0; CONTENT_KEY_OCTETS.into()];
         openssl::rand::rand_bytes(&mut content_key).or_fail(what)?;
         let mut encrypter = Encrypter::new(&ra).or_fail(what)?;
         encrypter.set_rsa_padding(Padding::PKCS1).or_fail(what)?;
@@ -151,35 +165,95 @@ impl Material {
             .encrypt(&content_key, &mut ciphertext)
             .or_fail(what)?;
         ciphertext.truncate(length);
+        let tbs = template(signer).or_fail(what)?;
+        let serial = tbs.windows(SERIAL).position(|octets| octets == TEMPLATE);
         Ok(Self {
             ciphertext,
-            tbs: tbs_of(&signer.ra_enc).or_fail(what)?,
-            signed_attributes: signed_attributes()?,
+            serial: serial.ok_or_else(|| Failure::failed(what))?,
+            tbs,
+            signed_attributes: failure().or_fail(what)?,
         })
+    }
+
+    /// A certificate that was not signed before.
+    fn tbs(&self) -> Outcome<Vec<u8>> {
+        let what = "cannot prepare a certificate";
+        let mut serial = [0; SERIAL];
+        openssl::rand::rand_bytes(&mut serial).or_fail(what)?;
+        if let Some(first) = serial.first_mut() {
+            *first = *first & 0x3f | 0x40;
+        }
+        let mut tbs = self.tbs.clone();
+        let place = tbs.get_mut(self.serial..self.serial + SERIAL);
+        place
+            .ok_or_else(|| Failure::failed(what))?
+            .copy_from_slice(&serial);
+        Ok(tbs)
     }
 }
 
-/// What the CA signed in the RA's own certificate. A second signature on it is of no use to anyone.
-fn tbs_of(certificate: &X509) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let certificate = x509_cert::Certificate::from_der(&certificate.to_der()?)?;
+type Prepared = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The serial number of the template.
+const TEMPLATE: [u8; SERIAL] = [0x5a; SERIAL];
+
+/// The TBSCertificate of a device that the CA could have issued now.
+fn template(signer: &Signer) -> Prepared {
+    let ca = X509::from_der(&signer.ca)?;
+    let ca_key = ca.public_key()?;
+    let device = PKey::from_rsa(Rsa::generate(2_048)?)?;
+    let mut name = X509NameBuilder::new()?;
+    name.append_entry_by_text("CN", "bench")?;
+    let mut builder = X509Builder::new()?;
+    builder.set_version(2)?;
+    builder.set_serial_number(&*BigNum::from_slice(&TEMPLATE)?.to_asn1_integer()?)?;
+    builder.set_issuer_name(ca.subject_name())?;
+    builder.set_subject_name(&name.build())?;
+    builder.set_pubkey(&device)?;
+    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    builder.set_not_after(&*Asn1Time::days_from_now(20)?)?;
+    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+    builder.append_extension(ExtendedKeyUsage::new().client_auth().build()?)?;
+    let context = builder.x509v3_context(Some(&ca), None);
+    let subject = SubjectKeyIdentifier::new().build(&context)?;
+    let authority = AuthorityKeyIdentifier::new().keyid(true).build(&context)?;
+    builder.append_extension(subject)?;
+    builder.append_extension(authority)?;
+    // The algorithm is the CA's, the signature nobody's.
+    let other = match ca_key.ec_key() {
+        Ok(key) => PKey::from_ec_key(EcKey::generate(key.group())?)?,
+        Err(_) => device,
+    };
+    let digest = match other.bits() {
+        384 => MessageDigest::sha384(),
+        _ => MessageDigest::sha256(),
+    };
+    builder.sign(&other, digest)?;
+    let certificate = x509_cert::Certificate::from_der(&builder.build().to_der()?)?;
     Ok(certificate.tbs_certificate().to_der()?)
 }
 
-/// contentType and messageDigest (RFC 5652, sections 11.1 and 11.2), as a DER SET OF.
-fn signed_attributes() -> Outcome<Vec<u8>> {
-    const CONTENT_TYPE: &[u8] = &[
-        0x30, 0x18, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03, 0x31, 0x0b,
-        0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01,
-    ];
-    const MESSAGE_DIGEST: &[u8] = &[
-        0x30, 0x2f, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04, 0x31, 0x22,
-        0x04, 0x20,
-    ];
-    let mut digest = [0; 32];
-    openssl::rand::rand_bytes(&mut digest).or_fail("no random numbers to be had")?;
-    let content = [CONTENT_TYPE, MESSAGE_DIGEST, &digest].concat();
-    let length = u8::try_from(content.len()).or_fail("the attributes are too long")?;
-    Ok([&[0x31, length], content.as_slice()].concat())
+/// The signed attributes of a CertRep without content that refuses (RFC 8894, section 3.3.2.2).
+fn failure() -> Prepared {
+    let text = |text: &str| Any::new(Tag::PrintableString, text.as_bytes());
+    let octets = |octets: &[u8]| Any::new(Tag::OctetString, octets);
+    let id_data = ObjectIdentifier::new("1.2.840.113549.1.7.1")?;
+    let mut attributes = SetOfVec::new();
+    for (oid, value) in [
+        ("1.2.840.113549.1.9.3", Any::encode_from(&id_data)?),
+        ("1.2.840.113549.1.9.4", octets(&openssl::sha::sha256(&[]))?),
+        ("2.16.840.1.113733.1.9.2", text("3")?),
+        ("2.16.840.1.113733.1.9.3", text("2")?),
+        ("2.16.840.1.113733.1.9.4", text("2")?),
+        ("2.16.840.1.113733.1.9.5", octets(&[1; 16])?),
+        ("2.16.840.1.113733.1.9.6", octets(&[2; 16])?),
+        ("2.16.840.1.113733.1.9.7", text("bench")?),
+    ] {
+        let oid = ObjectIdentifier::new(oid)?;
+        let values = SetOfVec::from_iter([value])?;
+        attributes.insert(Attribute { oid, values })?;
+    }
+    Ok(attributes.to_der()?)
 }
 
 impl TokenReport {

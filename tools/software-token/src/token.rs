@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use assay_hsm::{
-    BadCiphertext, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
-    Plaintext, Priority, RaKeys, Run, SignatureAlgorithm, Token,
+    ContentKey, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
+    Priority, RaKeys, Run, SignatureAlgorithm, SignedCheckpoint, Token,
 };
+use assay_shape::{Demand, Forms, Uncovered};
 use assay_types::Hash;
+use openssl::base64;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
@@ -21,9 +23,12 @@ pub struct SoftToken {
     ca: Arc<Ca>,
     log: PKey<Private>,
     log_key: LogKey,
+    origin: String,
     health: watch::Sender<Health>,
     /// Names its run among those of two tokens.
     run: u32,
+    /// The forms of the CA's certificates; any if `None`.
+    pub forms: Option<Forms>,
     /// While it is set, no certificate, no CRL and no OCSP response is signed.
     pub refuses: AtomicBool,
     /// Content-encryption keys that were to be decrypted.
@@ -35,11 +40,11 @@ pub struct SoftToken {
 }
 
 impl SoftToken {
-    /// `log` is an Ed25519 key.
+    /// `log` is the Ed25519 key of the log of this origin.
     ///
     /// # Errors
     /// OpenSSL fails.
-    pub fn new(ca: Arc<Ca>, log: PKey<Private>) -> Result<Self> {
+    pub fn new(ca: Arc<Ca>, log: PKey<Private>, origin: &str) -> Result<Self> {
         let health = Health {
             ready: true,
             ..Health::default()
@@ -55,6 +60,8 @@ impl SoftToken {
                 spki_der: log.public_key_to_der()?,
             },
             log,
+            origin: origin.to_owned(),
+            forms: None,
             ca,
             health: watch::Sender::new(health),
             refuses: AtomicBool::new(false),
@@ -76,14 +83,17 @@ impl SoftToken {
         }
     }
 
-    fn open(&self, ra: RaKeys, ciphertext: &[u8]) -> Result<Result<Plaintext, BadCiphertext>> {
+    /// The key in a ciphertext, or zeros.
+    fn open(&self, ra: RaKeys, length: usize, ciphertext: &[u8]) -> Result<ContentKey> {
         let key = self.ra(ra)?.0.rsa()?;
         let mut octets = Zeroizing::new(vec![0; usize::try_from(key.size()).unwrap_or_default()]);
         let opened = key.private_decrypt(ciphertext, &mut octets, Padding::PKCS1);
-        Ok(opened.map_err(|_| BadCiphertext).map(|length| {
+        if opened.is_ok_and(|opened| opened == length) {
             octets.truncate(length);
-            Plaintext::new(octets)
-        }))
+        } else {
+            octets = Zeroizing::new(vec![0; length]);
+        }
+        Ok(ContentKey::new(octets))
     }
 
     /// Signs with a key of the CA or the responder, and counts it.
@@ -114,26 +124,38 @@ fn done<'a, T: Send + 'a>(result: Result<T>) -> Operation<'a, T> {
 }
 
 impl Token for SoftToken {
-    fn decrypt<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         _request_id: &'a str,
         ra: RaKeys,
         _transport: KeyTransport,
+        length: u8,
         ciphertext: &'a [u8],
-    ) -> Operation<'a, Result<Plaintext, BadCiphertext>> {
+    ) -> Operation<'a, ContentKey> {
         self.decryptions.fetch_add(1, Ordering::Relaxed);
-        done(self.open(ra, ciphertext))
+        done(self.open(ra, length.into(), ciphertext))
     }
 
-    fn sign_reply<'a>(
+    fn sign_cert_rep<'a>(
         &'a self,
         _request_id: &'a str,
         ra: RaKeys,
         digest: Digest,
+        _content: &'a [u8],
         signed_attributes: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
         let key = self.ra(ra);
         done(key.and_then(|(_, key)| signed(key, digest, signed_attributes)))
+    }
+
+    fn sign_next_ca<'a>(
+        &'a self,
+        ra: RaKeys,
+        _content: &'a [u8],
+        signed_attributes: &'a [u8],
+    ) -> Operation<'a, Vec<u8>> {
+        let key = self.ra(ra);
+        done(key.and_then(|(_, key)| signed(key, Digest::Sha256, signed_attributes)))
     }
 
     fn sign_certificate<'a>(
@@ -150,12 +172,22 @@ impl Token for SoftToken {
 
     fn sign_checkpoint<'a>(
         &'a self,
-        note_text: &'a str,
+        size: u64,
+        root: Hash,
         _leaves: &'a [Hash],
-    ) -> Operation<'a, Vec<u8>> {
+    ) -> Operation<'a, SignedCheckpoint> {
+        let root = base64::encode_block(root.as_bytes());
+        let text = format!("{}\n{size}\n{root}\n", self.origin);
         let signed = Signer::new_without_digest(&self.log)
-            .and_then(|mut signer| signer.sign_oneshot_to_vec(note_text.as_bytes()));
-        done(signed.map_err(Into::into))
+            .and_then(|mut signer| signer.sign_oneshot_to_vec(text.as_bytes()));
+        done(
+            signed
+                .map_err(Into::into)
+                .map(|signature| SignedCheckpoint {
+                    extensions: Vec::new(),
+                    signature,
+                }),
+        )
     }
 
     fn sign_ocsp<'a>(
@@ -165,6 +197,13 @@ impl Token for SoftToken {
         response_data: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
         self.sign(&self.ca.ocsp.key, &self.ocsp_signatures, response_data)
+    }
+
+    fn covers(&self, demand: &Demand) -> Result<(), Uncovered> {
+        match &self.forms {
+            Some(forms) => forms.covers(demand).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     fn log_key(&self) -> Option<&LogKey> {

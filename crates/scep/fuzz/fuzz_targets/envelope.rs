@@ -19,6 +19,7 @@ impl Decryptor for Zeros {
     async fn decrypt(
         &self,
         _: KeyTransport,
+        _length: usize,
         _: &[u8],
     ) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Infallible> {
         Ok(Some(vec![0; self.0].into()))

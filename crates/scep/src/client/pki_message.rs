@@ -142,7 +142,11 @@ impl<'a> PkiMessageBuilder<'a> {
         };
         let signed_attributes = unsigned.signed_attributes();
         let signature = signer
-            .sign(self.digest, &signed_attributes)
+            .sign(
+                self.digest,
+                unsigned.content.unwrap_or_default(),
+                &signed_attributes,
+            )
             .await
             .map_err(ClientError::Signer)?;
         let algorithm = self

@@ -38,7 +38,12 @@ struct Recorder<'a> {
 impl MessageSigner for Recorder<'_> {
     type Error = Infallible;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, Infallible> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, Infallible> {
         *self.attributes.lock().unwrap() = signed_attributes.to_vec();
         let mut signer = Signer::new(digest.into(), &self.identity.key).unwrap();
         Ok(signer.sign_oneshot_to_vec(signed_attributes).unwrap())

@@ -212,20 +212,17 @@ impl Log {
     }
 
     async fn sign(&self, frontier: &Frontier, leaves: &[Hash]) -> Result<(), NoCheckpoint> {
+        let (size, root) = (frontier.size(), frontier.root());
+        let token = &self.generations.first().token;
+        let signed = token.sign_checkpoint(size, root, leaves).await?;
         let checkpoint = Checkpoint {
             origin: self.settings.origin.clone(),
-            size: frontier.size(),
-            root: frontier.root(),
-            extensions: Vec::new(),
+            size,
+            root,
+            extensions: signed.extensions,
         };
         let text = checkpoint.to_string();
-        let signature = self
-            .generations
-            .first()
-            .token
-            .sign_checkpoint(&text, leaves)
-            .await?;
-        let note = Note::new(&text, vec![Signature::new(&self.key, signature)])?;
+        let note = Note::new(&text, vec![Signature::new(&self.key, signed.signature)])?;
         Checkpoint::open(&note, &self.key)?;
         // Proofs of every size that is signed can be made: the tree is written first.
         self.store.extend_tree(checkpoint.size).await?;

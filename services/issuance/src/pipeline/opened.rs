@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use assay_hsm::{BadCiphertext, OperationError, RaKeys, Token};
+use assay_hsm::{OperationError, RaKeys, Token};
 use assay_policy::Profile;
 use assay_scep::{
     Csr, Decryptor, Envelope, KeyTransport, Limits, Request, SignerCertificate, Undecipherable,
@@ -101,15 +101,15 @@ impl Decryptor for RaKey<'_> {
     async fn decrypt(
         &self,
         transport: KeyTransport,
+        length: usize,
         encrypted_key: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, OperationError> {
-        let answer = self
+        // No cipher has a longer key; another length is refused.
+        let length = u8::try_from(length).unwrap_or_default();
+        let key = self
             .token
-            .decrypt(self.request_id, self.keys, transport, encrypted_key)
+            .unwrap_key(self.request_id, self.keys, transport, length, encrypted_key)
             .await?;
-        Ok(match answer {
-            Ok(key) => Some(Zeroizing::new(key.expose().to_vec())),
-            Err(BadCiphertext) => None,
-        })
+        Ok(Some(key.into_inner()))
     }
 }

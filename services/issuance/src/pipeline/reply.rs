@@ -100,10 +100,21 @@ struct RaSigner<'a> {
 impl MessageSigner for RaSigner<'_> {
     type Error = SignError;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, SignError> {
         let signature = self
             .token
-            .sign_reply(self.request_id, self.ra.keys, digest, signed_attributes)
+            .sign_cert_rep(
+                self.request_id,
+                self.ra.keys,
+                digest,
+                content,
+                signed_attributes,
+            )
             .await?;
         self.ra
             .reply_verifies(digest.into(), signed_attributes, &signature)

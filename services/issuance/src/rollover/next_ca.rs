@@ -13,9 +13,6 @@ use super::{Generations, Next, Stage};
 use crate::generation::Generation;
 use crate::ra::Ra;
 
-/// The request id of its token operation.
-const REQUEST_ID: &str = "next-ca";
-
 /// The signed bodies, by whether an RA of one key answers the profile.
 #[derive(Default)]
 pub(super) struct NextCa {
@@ -83,11 +80,15 @@ struct RaSigner<'a> {
 impl MessageSigner for RaSigner<'_> {
     type Error = SignError;
 
-    async fn sign(&self, _digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, SignError> {
-        let digest = Digest::Sha256;
+    async fn sign(
+        &self,
+        _digest: Digest,
+        content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, SignError> {
         let signature = self
             .token
-            .sign_reply(REQUEST_ID, self.ra.keys, digest, signed_attributes)
+            .sign_next_ca(self.ra.keys, content, signed_attributes)
             .await?;
         self.ra
             .reply_verifies(MessageDigest::sha256(), signed_attributes, &signature)

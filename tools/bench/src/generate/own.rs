@@ -87,7 +87,7 @@ impl Own {
         Ok(Self {
             configuration,
             state: folder.join("signer.db"),
-            token: Arc::new(SoftToken::new(Arc::clone(&ca), log).or_fail(what)?),
+            token: Arc::new(SoftToken::new(Arc::clone(&ca), log, ORIGIN).or_fail(what)?),
             ca,
             people,
             clock,

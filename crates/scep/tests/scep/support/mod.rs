@@ -155,7 +155,12 @@ pub(crate) fn parse(bytes: &[u8]) -> Request {
 impl MessageSigner for Identity {
     type Error = Infallible;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, Infallible> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, Infallible> {
         let mut signer = Signer::new(digest.into(), &self.key).unwrap();
         Ok(signer.sign_oneshot_to_vec(signed_attributes).unwrap())
     }
@@ -178,7 +183,12 @@ impl Pss<'_> {
 impl MessageSigner for Pss<'_> {
     type Error = Infallible;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, Infallible> {
+    async fn sign(
+        &self,
+        digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, Infallible> {
         let mut signer = Signer::new(digest.into(), &self.0.key).unwrap();
         signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
         signer.set_rsa_mgf1_md(digest.into()).unwrap();
@@ -195,6 +205,7 @@ impl Decryptor for Identity {
     async fn decrypt(
         &self,
         transport: KeyTransport,
+        _length: usize,
         encrypted: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Infallible> {
         let mut decrypter = Decrypter::new(&self.key).unwrap();

@@ -306,7 +306,12 @@ fn signed_certificate(
 impl MessageSigner for Device {
     type Error = ErrorStack;
 
-    async fn sign(&self, _digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    async fn sign(
+        &self,
+        _digest: Digest,
+        _content: &[u8],
+        signed_attributes: &[u8],
+    ) -> Result<Vec<u8>, ErrorStack> {
         self.signature(signed_attributes)
     }
 }
@@ -317,6 +322,7 @@ impl Decryptor for Device {
     async fn decrypt(
         &self,
         _transport: KeyTransport,
+        _length: usize,
         encrypted_key: &[u8],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorStack> {
         let key = self.key.rsa()?;

@@ -19,7 +19,7 @@ use assay_runtime::identity::{Identity, Role};
 use assay_runtime::mtls::Peer;
 use assay_scep::FailInfo;
 use assay_signer::{Settings, Signer};
-use assay_software_token::{Ca, People, SoftToken, write, write_ca};
+use assay_software_token::{Ca, ORIGIN, People, SoftToken, write, write_ca};
 use assay_store::{CertificateRow, Options, Store};
 use assay_types::{Serial, Timestamp};
 use der::Decode;
@@ -124,11 +124,11 @@ impl Stand {
             ca = single.unwrap();
         }
         let ca = Arc::new(ca);
-        let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone()).unwrap());
+        let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone(), ORIGIN).unwrap());
         let next = setup.rollover.map(|(switch_at, overlap)| {
             let ca = Arc::new(new_ca("Next CA", "next-"));
             Next {
-                token: Arc::new(SoftToken::new(Arc::clone(&ca), log).unwrap()),
+                token: Arc::new(SoftToken::new(Arc::clone(&ca), log, ORIGIN).unwrap()),
                 ca,
                 switch_at,
                 overlap,
