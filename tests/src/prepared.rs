@@ -3,10 +3,11 @@
 //!
 //! A copy has no state, no log and no issued certificate: the demo that is started in it makes its first start there.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -114,7 +115,7 @@ async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
     for name in OF_THE_FIRST_START {
         let path = dir.join(name);
         std::fs::remove_dir_all(&path)?;
-        std::fs::create_dir(&path)?;
+        DirBuilder::new().mode(0o700).create(&path)?;
     }
     std::fs::remove_dir_all(dir.join(PROPOSALS))?;
     std::fs::remove_file(dir.join(STATIC_CHALLENGE))?;

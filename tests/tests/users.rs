@@ -1,7 +1,7 @@
 //! Started by root, the services of the demo and of the tests are three users, and each reads what it needs and nothing else.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -158,7 +158,7 @@ async fn a_demo_below_a_closed_directory_lies_where_its_users_reach_it() -> Resu
         return Ok(());
     }
     let closed = TempDir::with_prefix("assay-closed-")?;
-    assert_eq!(fs::metadata(closed.path())?.mode() & 0o777, 0o700);
+    fs::set_permissions(closed.path(), Permissions::from_mode(0o700))?;
     let dir = closed.path().join("demo");
     for _ in 0..2 {
         let mut command = tokio::process::Command::new(binary("assay")?);
@@ -183,6 +183,7 @@ fn a_program_starts_for_another_user_wherever_it_lies() -> Result<()> {
         return Ok(());
     }
     let closed = TempDir::with_prefix("assay-closed-")?;
+    fs::set_permissions(closed.path(), Permissions::from_mode(0o700))?;
     for mode in [0o755, 0o700] {
         let path = closed.path().join(format!("assay-hsm-{mode:o}"));
         fs::copy(binary("assay-hsm")?, &path)?;

@@ -59,6 +59,8 @@ impl Users {
     }
 }
 
+/// Where SoftHSM finds its configuration.
+const SOFTHSM_CONFIG: &str = "SOFTHSM2_CONF";
 /// Relative to the installation.
 const SOCKET: &str = "run/hsm/hsm.sock";
 
@@ -95,7 +97,9 @@ peer = {signer}
 [module]
 path = {module}
 environment = {{ {environment} }}
-
+# What the library needs beyond its own directory and those of the system: read, write, connect_tcp, resolve_names,
+# unix_sockets, shared_memory. The process can use nothing else.
+{needs}
 # The audit log, under the name that signer.toml has in [audit].
 [log]
 origin = {origin}
@@ -113,10 +117,25 @@ key = {probe}
         socket = quoted(SOCKET),
         module = quoted(&transcript.module),
         environment = environment.join(", "),
+        needs = softhsm_needs(transcript).unwrap_or_default(),
         origin = quoted(&layout::origin(installation)?),
         log = quoted(&ca.key(KeyRole::LogSign)?.uri),
         probe = quoted(&ca.key(KeyRole::Probe)?.uri),
         ca = table(ca)?,
+    ))
+}
+
+/// The files of SoftHSM, whose configuration the environment names: it reads that and writes the directory of its tokens.
+fn softhsm_needs(transcript: &Transcript) -> Option<String> {
+    let mut environment = transcript.environment.iter();
+    let (_, config) = environment.find(|(name, _)| *name == SOFTHSM_CONFIG)?;
+    let text = std::fs::read_to_string(config).ok()?;
+    let mut settings = text.lines().filter_map(|line| line.split_once('='));
+    let (_, tokens) = settings.find(|(name, _)| name.trim() == "directories.tokendir")?;
+    Some(format!(
+        "read = [{}]\nwrite = [{}]\n",
+        quoted(config),
+        quoted(tokens.trim())
     ))
 }
 

@@ -53,7 +53,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Example: assay-hsm --config /etc/assay-hsm/hsm.toml\n\
+    after_help = "Example: assay-hsm --config /etc/assay/hsm.toml\n\
     Exit codes: 0 stopped as asked, 1 the token cannot be used or was lost, 2 refused to start.\n\
     RUST_LOG sets which log lines are written."
 )]
@@ -80,7 +80,7 @@ enum Task {
     ///
     /// After a refusal the service leaves a marker and does not log in with the same PIN again, because a token locks
     /// itself after a few. Use this once the token itself was corrected. Example: assay-hsm clear-pin-marker --config
-    /// /etc/assay-hsm/hsm.toml
+    /// /etc/assay/hsm.toml
     ClearPinMarker(Installed),
     /// Create, verify, export or prune the journal of everything that the service signs
     #[command(subcommand)]
@@ -93,7 +93,7 @@ enum Task {
     Resume(Installed),
     /// Raise a ceiling for a time, without a restart
     ///
-    /// Example: assay-hsm lift certificates_per_hour 10000 --for 4h --config /etc/assay-hsm/hsm.toml
+    /// Example: assay-hsm lift certificates_per_hour 10000 --for 4h --config /etc/assay/hsm.toml
     Lift {
         #[command(flatten)]
         installed: Installed,
@@ -108,7 +108,7 @@ enum Task {
     /// Accept a jump of the clock, so that the service signs again
     ///
     /// Name the jump exactly as the refusal shows it. Example: assay-hsm accept-clock --from 2026-03-01T08:00:00Z --to
-    /// 2026-04-01T08:00:00Z --config /etc/assay-hsm/hsm.toml
+    /// 2026-04-01T08:00:00Z --config /etc/assay/hsm.toml
     AcceptClock {
         #[command(flatten)]
         installed: Installed,

@@ -60,23 +60,26 @@ pub(crate) fn give(settings: &Settings, order: &Order) -> Answer {
     }
 }
 
-/// The ceilings' warnings and the socket for orders, until the process ends.
-pub(crate) fn serve(state: &Path, journal: Arc<Journal>) -> Result<(), String> {
+/// The socket for orders, in a directory that this process holds against a second service.
+pub(crate) fn listen(state: &Path) -> Result<UnixListener, String> {
     let path = socket_of(state);
     let failed = |error: io::Error| format!("{}: {error}", path.display());
-    // The lock on the directory says that no other service listens there.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Takes orders, and warns of ceilings that are nearly reached, until the process ends.
+pub(crate) fn serve(listener: UnixListener, journal: Arc<Journal>) -> Result<(), String> {
     let orders = Arc::clone(&journal);
     spawn("orders", move || {
         for stream in listener.incoming() {
-            match stream.and_then(|stream| take(stream, &orders)) {
-                Ok(()) => {}
-                Err(error) => tracing::warn!(%error, "an order was not carried out"),
+            if let Err(error) = stream.and_then(|stream| take(&stream, &orders)) {
+                tracing::warn!(%error, "an order was not carried out");
             }
         }
     })?;
@@ -107,15 +110,15 @@ fn warn(journal: &Journal, warned: &mut [bool]) {
 }
 
 /// One order of a connection, from this service's own user or root.
-fn take(stream: UnixStream, journal: &Journal) -> io::Result<()> {
-    let (uid, _) = socket::peer_of(&stream)?;
+fn take(stream: &UnixStream, journal: &Journal) -> io::Result<()> {
+    let (uid, _) = socket::peer_of(stream)?;
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
         return Err(io::Error::other(format!("user {uid} may give no orders")));
     }
-    let order: Order = read_line(&stream)?;
+    let order: Order = read_line(stream)?;
     tracing::info!(?order, "order of the operator");
     let answer = carry_out(journal, &order);
-    write_line(&stream, &answer)
+    write_line(stream, &answer)
 }
 
 fn ask(stream: UnixStream, order: &Order) -> io::Result<Answer> {

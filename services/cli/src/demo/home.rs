@@ -1,9 +1,9 @@
 //! The demo's directory: empty, or one that a demo made; and one demo in it at a time.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use assay_console::failure::{Failure, OrFail, Outcome};
@@ -174,6 +174,7 @@ fn reachable(installation: Installation) -> Outcome<Installation> {
     }
     let elsewhere = tempfile::Builder::new()
         .prefix("assay-demo-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(ELSEWHERE)
         .or_fail(what())?
         .keep();

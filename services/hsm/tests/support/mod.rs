@@ -259,6 +259,7 @@ impl Installation {
             queue: 64,
             health_interval: Duration::from_millis(50),
             environment: self.token.environment(),
+            needs: "write = [\".\"]\n".to_owned(),
             more: String::new(),
         }
     }
@@ -341,6 +342,8 @@ pub struct Config {
     pub queue: usize,
     pub health_interval: Duration,
     pub environment: Vec<(String, String)>,
+    /// The declared needs of the library, as lines of [module].
+    pub needs: String,
     /// Further tables, at the end of the file.
     pub more: String,
 }
@@ -364,11 +367,12 @@ impl Config {
         let mut text = format!(
             "socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = {own}\nallow_same_user = true\n\
              threads = {}\noperation_deadline = \"{}ms\"\n\
-             [module]\npath = {:?}\nenvironment = {{ {} }}\n",
+             [module]\npath = {:?}\nenvironment = {{ {} }}\n{}",
             self.threads,
             self.operation_deadline.as_millis(),
             self.module,
             environment.join(", "),
+            self.needs,
         );
         if let Some(key) = self.key(KeyRole::LogSign) {
             let origin = self.log_origin.as_deref().unwrap_or("log.example");
