@@ -15,6 +15,7 @@ mod algorithm;
 mod attribute;
 mod bundle;
 mod canonical;
+mod demand;
 mod describe;
 mod diff;
 mod dn;

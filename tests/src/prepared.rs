@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::installation::{binary, demo, scratch};
 
 /// What the first start leaves, and a copy must not have.
-const OF_THE_FIRST_START: [&str; 4] = ["state", "log", "run", "devices"];
+const OF_THE_FIRST_START: [&str; 5] = ["hsm", "state", "log", "run", "devices"];
 const PROPOSALS: &str = "proposals";
 const STATIC_CHALLENGE: &str = "secrets/fleet.challenge";
 /// The demo's own note of what it has done in a directory.

@@ -7,10 +7,12 @@ use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output;
 use assay_operator::services::{self, Service};
+use assay_policy::Bundle;
 use serde::Deserialize;
 
 use super::home::{Home, Mark};
 use super::{DemoArgs, ceremony, token};
+use crate::commands::policy;
 
 /// The profiles in force, as an auditor reads them, but for the addresses of this demo.
 const POLICIES: [(&str, &str); 2] = [
@@ -104,8 +106,18 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
             files::PUBLIC,
         )?;
     }
+    add_forms(home)?;
     mark.complete = true;
     home.set_mark(&mark)
+}
+
+/// A person would read the forms before the HSM service gets them.
+fn add_forms(home: &Home) -> Outcome {
+    let files = Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
+    let bundle = Bundle::load(&files).map_err(|errors| policy::files::faulty(&errors))?;
+    let config = home.installation.hsm_config();
+    let text = files::read_text(&config)? + "\n" + &policy::forms::toml_of(&bundle)?;
+    files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
 
 /// The users of the services are written into the configuration, and only root can start them.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::admin::Admin;
-use assay_operator::services::{self, Service};
+use assay_operator::services::{self, Program, Service};
 use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
 use assay_proto::MAX_PAGE;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -16,11 +16,14 @@ use assay_proto::v1::{
 };
 use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 
+use tokio::process::Command;
+
 use super::address::HeldAddress;
 use super::child::Running;
 use super::home::{Home, Mark};
 use super::settings;
 use super::setup::{APPROVER, AUTHOR};
+use crate::commands::config::service_binary;
 use crate::commands::policy;
 use crate::device::Explain;
 
@@ -70,6 +73,9 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
             files::make_dir(&service.run_dir(&home.installation))?;
         }
     }
+    if !home.path("hsm/journal").exists() {
+        create_journal(home).await?;
+    }
     let hsm = Running::start(Service::Hsm, home).await?;
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
@@ -95,6 +101,22 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
         fleet_challenge,
         device,
     })
+}
+
+/// The first thing that a person does with the HSM service, as its user.
+async fn create_journal(home: &Home) -> Outcome {
+    let binary = service_binary(Service::Hsm.binary())?;
+    let what = "assay-hsm cannot create its journal";
+    let program = Program::of(Service::Hsm, &home.installation, &binary).or_fail(what)?;
+    let mut command = Command::from(program.command());
+    command.args(["journal", "create", "--unused", "--config"]);
+    command.arg(Service::Hsm.config(&home.installation));
+    let ended = command.output().await.or_fail(what)?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&ended.stderr);
+    Err(Failure::failed(format!("{what}: {}", said.trim())))
 }
 
 /// Another process may have taken a port since the last time.

@@ -209,6 +209,14 @@ impl Generations {
             .filter_map(|generation| generation.ca.serves(profile, now).err())
             .map(|error: NoSingleRa| error.to_string())
             .collect();
+        let demand = profile.demand();
+        let uncovered = self.all().filter_map(|of| of.token.covers(&demand).err());
+        problems.extend(uncovered.map(|uncovered| {
+            format!(
+                "profile `{}`: {uncovered}; `assay policy forms` writes a form that does, for hsm.toml",
+                profile.name()
+            )
+        }));
         problems.dedup();
         if self.next.is_some()
             && let Some(url) = profile.names_one_ca()

@@ -1,6 +1,6 @@
 //! `assay policy check`: files alone, without a signer. Everything that is wrong is told at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assay_console::failure::{Exit, Failure, Outcome};
 use assay_console::output::Output;
@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::files::{FilesArgs, faulty};
+use super::forms;
 
 const EXAMPLES: &str = "\
 Every error is told at once, as FILE:LINE:COLUMN: KEY: RULE: what is wrong and what would be right; policy/RULES.md
@@ -17,6 +18,7 @@ explains the rules (TOM-01 to TOM-07). Exit code 0 where there is none, else 1.
 Examples:
   assay policy check policy/
   assay policy check wifi.toml
+  assay policy check --forms hsm.toml policy/
   assay policy check --json policy/ | jq -r '.errors[] | [.file, .line, .rule, .problem] | @tsv'";
 
 #[derive(Debug, Args)]
@@ -24,11 +26,20 @@ Examples:
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     files: FilesArgs,
+
+    /// A configuration of the HSM service: each profile must be covered by one of its tables [[form]]
+    #[arg(long, value_name = "HSM.TOML")]
+    forms: Option<PathBuf>,
 }
 
 pub(super) fn check(args: &CheckArgs, dir: Option<&Path>, out: Output) -> Outcome {
     match Bundle::load(&args.files.read(dir)?) {
-        Ok(bundle) => out.one(&Checked::from(&bundle), Checked::lines),
+        Ok(bundle) => {
+            if let Some(file) = &args.forms {
+                forms::check_against(&bundle, file)?;
+            }
+            out.one(&Checked::from(&bundle), Checked::lines)
+        }
         Err(errors) if out.is_json() => {
             out.json(&Checked::faulty(&errors))?;
             Err(Failure::reported(Exit::Failed))

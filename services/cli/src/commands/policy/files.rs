@@ -112,7 +112,7 @@ pub(crate) fn load(files: &[PolicyFile]) -> Outcome<Bundle> {
 }
 
 /// Tells every error, and how many there are.
-pub(super) fn faulty(errors: &[LoadError]) -> Failure {
+pub(crate) fn faulty(errors: &[LoadError]) -> Failure {
     for error in errors {
         output::note(&error.to_string());
     }

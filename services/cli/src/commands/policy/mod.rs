@@ -6,8 +6,9 @@ mod basis;
 mod check;
 mod diff;
 mod explain;
-mod files;
+pub(crate) mod files;
 mod folder;
+pub(crate) mod forms;
 mod history;
 mod impact;
 mod propose;
@@ -33,6 +34,8 @@ pub(crate) use status::in_force;
 pub(crate) enum PolicyCommand {
     /// Check policy files; needs no signer
     Check(check::CheckArgs),
+    /// The forms that the HSM service needs for policy files; needs no signer
+    Forms(forms::FormsArgs),
     /// Which field of a CSR meets which rule; needs no signer
     Explain(Box<explain::ExplainArgs>),
     /// What differs between two versions, by meaning; needs no signer
@@ -62,6 +65,7 @@ pub(crate) async fn run(command: PolicyCommand, dir: Option<&Path>, out: Output)
     let installation = || Installation::find(dir);
     match command {
         PolicyCommand::Check(args) => check::check(&args, dir, out),
+        PolicyCommand::Forms(args) => forms::run(&args, dir, out),
         PolicyCommand::Explain(args) => explain::run(&args, dir, out),
         PolicyCommand::Diff(args) => diff::run(&args, out),
         PolicyCommand::Impact(args) => impact::run(&args, out),
