@@ -7,6 +7,7 @@ mod checkpoint;
 mod client;
 mod config;
 mod error;
+mod metrics;
 mod ocsp;
 mod pin;
 mod preflight;
