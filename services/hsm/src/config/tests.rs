@@ -25,6 +25,7 @@ const OPTIONAL: &[&str] = &[
 
 /// Tables and keys without which there is less.
 const LESS: &[&str] = &[
+    "metrics_file",
     "module.environment",
     "module.read",
     "module.write",
