@@ -209,10 +209,7 @@ impl Installation {
     }
 
     /// The same with ocsp-sign, whose certificate has these extensions.
-    pub async fn with_responder(
-        algorithm: KeyAlgorithm,
-        extensions: &[der::Extension],
-    ) -> Self {
+    pub async fn with_responder(algorithm: KeyAlgorithm, extensions: &[der::Extension]) -> Self {
         let responder = key(KeyRole::OcspSign, 6, algorithm);
         Self::with_keys(KeyAlgorithm::P256, &[responder], extensions).await
     }
@@ -275,6 +272,7 @@ impl Installation {
             queue: 64,
             health_interval: Duration::from_millis(50),
             environment: self.token.environment(),
+            variables: Vec::new(),
             limits: String::new(),
             forms: der::FORM.to_owned(),
             more: String::new(),
@@ -384,6 +382,8 @@ pub struct Config {
     pub queue: usize,
     pub health_interval: Duration,
     pub environment: Vec<(String, String)>,
+    /// Further variables of the process itself.
+    pub variables: Vec<(String, String)>,
     /// Keys of `[limits]`, a line each.
     pub limits: String,
     /// Tables `[[form]]`.
@@ -484,7 +484,7 @@ impl Config {
     pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).arg("--config").arg(self.write());
-        command.output().unwrap()
+        command.envs(self.variables.clone()).output().unwrap()
     }
 
     /// The answer of a command that succeeds.
@@ -530,11 +530,13 @@ impl Config {
         self.create_journal();
         let log = self.directory.join("log");
         let file = self.directory.join("hsm.toml");
+        let variables = self.variables.clone();
         let process = restarted::Restarted::start(move || {
             let output = fs::File::options().create(true).append(true).open(&log);
             let mut command = Command::new(PROGRAM);
             command.arg("--config").arg(&file).stdin(Stdio::null());
             command.stdout(Stdio::null()).stderr(output.unwrap());
+            command.envs(variables.clone());
             command
         });
         let hsm = self.connect().await;
