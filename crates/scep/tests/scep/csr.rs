@@ -16,7 +16,7 @@ async fn csr_with(attributes: Vec<Vec<u8>>) -> Vec<u8> {
         &device().key.public_key_to_der().unwrap(),
         attributes,
     );
-    let signature = assay_scep::MessageSigner::sign(device(), Digest::Sha256, &info)
+    let signature = assay_scep::MessageSigner::sign(device(), Digest::Sha256, b"", &info)
         .await
         .unwrap();
     assemble_csr(&info, Digest::Sha256, &signature)
@@ -133,7 +133,7 @@ async fn our_own_csr_is_one_to_openssl() {
             Some(challenge),
             std::slice::from_ref(&extension),
         );
-        let signature = assay_scep::MessageSigner::sign(device(), Digest::Sha384, &info)
+        let signature = assay_scep::MessageSigner::sign(device(), Digest::Sha384, b"", &info)
             .await
             .unwrap();
         let der = assemble_csr(&info, Digest::Sha384, &signature);

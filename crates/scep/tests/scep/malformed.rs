@@ -57,9 +57,10 @@ async fn with_attributes(change: impl Fn(&mut Vec<Vec<u8>>)) -> Vec<u8> {
         cell.borrow_mut().extend(tlv(0x31, &attributes.concat()));
         tlv(0xa0, &attributes.concat())
     });
-    let signature = assay_scep::MessageSigner::sign(device(), assay_scep::Digest::Sha256, &signed)
-        .await
-        .unwrap();
+    let signature =
+        assay_scep::MessageSigner::sign(device(), assay_scep::Digest::Sha256, b"", &signed)
+            .await
+            .unwrap();
     edit(&message, &path::SIGNATURE, &|_| tlv(0x04, &signature))
 }
 
