@@ -90,6 +90,7 @@ async fn one_tbs_has_one_signature_for_ever_and_costs_one_of_the_ceiling() {
 
         let mut other = installation.tbs();
         other.serial = tbs.serial;
+        other.subject = der::name("device-2");
         let refused = hsm.sign_certificate("r6", &other.der()).await.unwrap_err();
         assert!(refused.is_permanent());
         assert!(

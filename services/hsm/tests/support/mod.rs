@@ -477,8 +477,12 @@ impl Config {
         text
     }
 
-    /// The command that runs the service.
+    /// The command that runs the service, on a new journal if there is none.
     pub fn command(&self) -> Command {
+        if !self.journal().exists() {
+            // Where it cannot be made, the service says why.
+            let _ = self.run(&["journal", "create", "--unused"]);
+        }
         let mut command = Command::new(PROGRAM);
         command
             .arg("--config")
@@ -508,8 +512,14 @@ impl Config {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.lines().count(), 1, "{said}");
-        said
+        // The service's log is JSON.
+        let (log, lines): (Vec<&str>, Vec<&str>) =
+            said.lines().partition(|line| line.starts_with('{'));
+        assert!(arguments.is_empty() || log.is_empty(), "{said}");
+        let [line] = lines.as_slice() else {
+            panic!("not one line: {said}");
+        };
+        (*line).to_owned()
     }
 
     /// Where the journal is.
@@ -585,10 +595,6 @@ impl Config {
 
     /// The one line with which the service does not start.
     pub fn refusal(&self) -> String {
-        if !self.journal().exists() {
-            // Where it cannot be made, the service says why.
-            let _ = self.run(&["journal", "create", "--unused"]);
-        }
         let ended = self.command().output().unwrap();
         assert!(!ended.status.success(), "the service started");
         let said = String::from_utf8(ended.stderr).unwrap();
