@@ -72,7 +72,7 @@ impl Raw {
 
     fn welcome(&mut self) -> Welcome {
         match self.greet(PROTOCOL) {
-            Greeting::Welcome(welcome) => welcome,
+            Greeting::Welcome(welcome) => *welcome,
             Greeting::Rejected { reason } => panic!("{reason}"),
         }
     }
