@@ -336,15 +336,15 @@ fn certified(
     for specification in specifications {
         let role = specification.role;
         let (uri, spki) = maker.generate(&specification);
-        let (subject, extensions) = match role {
-            KeyRole::CaSign => {
-                ca_uri = Some(uri.clone());
-                let extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
-                (ca_name.to_vec(), extensions)
-            }
-            KeyRole::OcspSign => (der::name(role.as_str()), of_the_last.to_vec()),
-            _ => (der::name(role.as_str()), Vec::new()),
-        };
+        let (mut subject, mut extensions) = (der::name(role.as_str()), Vec::new());
+        if role == KeyRole::CaSign {
+            subject = ca_name.to_vec();
+            extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
+            ca_uri = Some(uri.clone());
+        }
+        if role == KeyRole::OcspSign {
+            extensions = of_the_last.to_vec();
+        }
         let tbs = der::certificate(ca_name, &subject, &spki, signature, extensions).der();
         let value = maker.sign(ca_uri.as_ref().unwrap(), &tbs);
         let certificate = der::signed(&tbs, signature, &value);
