@@ -156,6 +156,34 @@ async fn every_signature_that_left_is_in_the_journal_after_a_kill_at_any_moment(
     assert!(whole.starts_with("whole: "), "{whole}");
 }
 
+#[tokio::test]
+async fn a_crl_or_a_checkpoint_that_left_is_in_the_journal_after_a_kill_at_once() {
+    let installation = Installation::with_log(KeyAlgorithm::P256).await;
+    let config = installation.config();
+    let hsm = config.start().await;
+    let mut tree = Frontier::default();
+    for round in 1..=4 {
+        let list = installation.list(round).der();
+        hsm.sign_crl("r1", &list).await.unwrap();
+        hsm.kill().await;
+        let leaf = Hash::of(&list);
+        tree.push(leaf);
+        let (size, root) = (tree.size(), tree.root());
+        let signed = hsm.sign_checkpoint(size, root, &[leaf]).await.unwrap();
+        hsm.kill().await;
+        let exported = config.export();
+        let is_there = |is: &dyn Fn(&Item) -> bool| exported.iter().any(is);
+        let line = &signed.extensions[0];
+        assert!(is_there(&|item| item.head.to_string() == *line));
+        let signed = Hash::of(&list);
+        assert!(is_there(&|item| {
+            matches!(&item.entry.event, Event::Crl { number, digest, .. }
+                if (*number, *digest) == (round, signed))
+        }));
+    }
+    hsm.shutdown().await;
+}
+
 /// The steps of one CA's CRLs.
 struct Lists<'a> {
     installation: &'a Installation,
