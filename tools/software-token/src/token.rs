@@ -1,6 +1,6 @@
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use assay_hsm::{
@@ -27,6 +27,8 @@ pub struct SoftToken {
     health: watch::Sender<Health>,
     /// Names its run among those of two tokens.
     run: u32,
+    /// The identity of the journal that checkpoints name.
+    pub journal: Mutex<Option<Hash>>,
     /// The forms of the CA's certificates; any if `None`.
     pub forms: Option<Forms>,
     /// While it is set, no certificate, no CRL and no OCSP response is signed.
@@ -61,6 +63,7 @@ impl SoftToken {
             },
             log,
             origin: origin.to_owned(),
+            journal: Mutex::default(),
             forms: None,
             ca,
             health: watch::Sender::new(health),
@@ -177,14 +180,22 @@ impl Token for SoftToken {
         _leaves: &'a [Hash],
     ) -> Operation<'a, SignedCheckpoint> {
         let root = base64::encode_block(root.as_bytes());
-        let text = format!("{}\n{size}\n{root}\n", self.origin);
+        let line = self
+            .journal()
+            .map(|identity| format!("assay-journal {identity} 1 {root}"));
+        let extensions: Vec<String> = line.into_iter().collect();
+        let mut text = format!("{}\n{size}\n{root}\n", self.origin);
+        for line in &extensions {
+            text += line;
+            text.push('\n');
+        }
         let signed = Signer::new_without_digest(&self.log)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(text.as_bytes()));
         done(
             signed
                 .map_err(Into::into)
                 .map(|signature| SignedCheckpoint {
-                    extensions: Vec::new(),
+                    extensions,
                     signature,
                 }),
         )
@@ -204,6 +215,10 @@ impl Token for SoftToken {
             Some(forms) => forms.covers(demand).map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    fn journal(&self) -> Option<Hash> {
+        *self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_key(&self) -> Option<&LogKey> {

@@ -83,3 +83,20 @@ async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_o
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].serial_number.as_bytes(), serial.as_bytes());
 }
+
+#[tokio::test]
+async fn a_signer_refuses_an_hsm_service_with_another_journal_than_its_log_names() {
+    let mut stand = Stand::new().await;
+    // Checkpoints of before name none.
+    stand.set_journal(b"first");
+    stand.restart().await.unwrap();
+    stand.enrol(&Device::new(), &subject("pump-1")).await;
+    stand.tend().await;
+    stand.restart().await.unwrap();
+
+    stand.set_journal(b"second");
+    let refused = stand.restart().await.unwrap_err().to_string();
+    assert!(refused.contains("another journal"), "{refused}");
+    stand.set_journal(b"first");
+    stand.restart().await.unwrap();
+}

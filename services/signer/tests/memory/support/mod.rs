@@ -222,6 +222,11 @@ impl Stand {
         self.token.refuses.store(broken, Ordering::Relaxed);
     }
 
+    /// The HSM service has this journal from now on.
+    pub(crate) fn set_journal(&self, identity: &[u8]) {
+        *self.token.journal.lock().unwrap() = Some(Hash::of(identity));
+    }
+
     pub(crate) fn decryptions(&self) -> u64 {
         self.token.decryptions.load(Ordering::Relaxed)
     }
