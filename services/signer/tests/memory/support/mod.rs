@@ -21,7 +21,7 @@ use assay_scep::FailInfo;
 use assay_signer::{Settings, Signer};
 use assay_software_token::{Ca, ORIGIN, People, SoftToken, write, write_ca};
 use assay_store::{CertificateRow, Options, Store};
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
