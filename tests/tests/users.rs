@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -160,9 +160,12 @@ async fn a_demo_below_a_closed_directory_lies_where_its_users_reach_it() -> Resu
     let closed = TempDir::with_prefix("assay-closed-")?;
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700))?;
     let dir = closed.path().join("demo");
+    let _removed = Elsewhere(dir.clone());
     for _ in 0..2 {
-        let mut command = tokio::process::Command::new(binary("assay")?);
-        command.current_dir(closed.path());
+        // Nothing that it makes is for others by its mode.
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", "umask 077; exec \"$0\" \"$@\""]);
+        command.arg(binary("assay")?).current_dir(closed.path());
         command.args(["demo", "--listen", "127.0.0.1:0", "--dir", "demo"]);
         let started = process::Service::start::<Ready>(&mut command, "demo", closed.path());
         let (demo, ready) = started.await?;
@@ -173,7 +176,18 @@ async fn a_demo_below_a_closed_directory_lies_where_its_users_reach_it() -> Resu
         let status = demo.stop().await?;
         ensure!(status.success(), "{status}");
     }
-    Ok(fs::remove_dir_all(fs::canonicalize(&dir)?)?)
+    Ok(())
+}
+
+/// The directory that a link leads to, removed when dropped.
+struct Elsewhere(PathBuf);
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        if let Ok(target) = fs::canonicalize(&self.0) {
+            let _ = fs::remove_dir_all(target);
+        }
+    }
 }
 
 /// The programs of this test run may lie anywhere, so that these two lie where nobody else can reach or run them.

@@ -36,6 +36,8 @@ pub(crate) struct HsmFile {
     /// Which log lines are written; `RUST_LOG` overrides it.
     #[serde(default = "default_filter")]
     pub(crate) log_filter: String,
+    /// Where metrics are written, for node_exporter's textfile collector.
+    pub(crate) metrics_file: Option<PathBuf>,
     pub(crate) module: ModuleTable,
     pub(crate) log: Option<LogTable>,
     pub(crate) probe: ProbeTable,

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod error;
 mod journal;
+mod metrics;
 mod orders;
 mod pin;
 mod preflight;

@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::client::{self, Client};
+use crate::metrics::{self, Metrics};
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::socket;
@@ -76,10 +77,17 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         Err(error @ SandboxError::Path { .. }) => Err(chain(&error)),
         Err(error) => return Err(Failure::Refused(chain(&error))),
     };
+    let clients = Arc::new(AtomicUsize::new(0));
+    let mut metrics = None;
     let started = match started {
         Ok(started) => {
+            if let Some(file) = &settings.metrics_file {
+                let (service, clients) = (&started.0, Arc::clone(&clients));
+                metrics = Some(Metrics::start(file.clone(), service, clients).map_err(failed)?);
+            }
             if let Some(file) = ready_file {
-                write_ready(file).map_err(failed)?;
+                let ready = format!("{{\"pid\":{}}}\n", std::process::id());
+                metrics::replace(file, &ready).map_err(failed)?;
             }
             tracing::info!(socket = %settings.socket.display(), "serving");
             Ok(started)
@@ -95,6 +103,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         &stop,
         settings.peer.uid(),
         &Arc::new(started.clone().map(|(service, _)| service)),
+        &clients,
         until,
     )?;
     // A client that comes from now on finds no socket.
@@ -104,6 +113,9 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
             tracing::info!("stopping");
             let _end = watchdog.call(MAIN, DRAIN);
             service.stop();
+            if let Some(metrics) = metrics {
+                metrics.stop();
+            }
             Ok(())
         }
         Err(_) if stopped(&stop) => Ok(()),
@@ -142,9 +154,9 @@ fn accept(
     stop: &OwnedFd,
     peer: u32,
     served: &Arc<Result<Arc<Service>, String>>,
+    clients: &Arc<AtomicUsize>,
     until: Option<Instant>,
 ) -> Result<(), String> {
-    let clients = Arc::new(AtomicUsize::new(0));
     let mut number = 0_u64;
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -173,7 +185,7 @@ fn accept(
             }
         };
         number += 1;
-        admit(stream, number, peer, served, &clients);
+        admit(stream, number, peer, served, clients);
     }
 }
 
@@ -232,13 +244,4 @@ fn stopped(stop: &OwnedFd) -> bool {
     let mut events = [PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
     let now = Timespec::default();
     poll(&mut events, Some(&now)).is_ok_and(|count| count > 0)
-}
-
-/// A reader sees no file or the whole of it.
-fn write_ready(path: &Path) -> io::Result<()> {
-    let pid = std::process::id();
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{pid}"));
-    fs::write(&temporary, format!("{{\"pid\":{pid}}}\n"))?;
-    fs::rename(&temporary, path)
 }

@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) operation_deadline: Duration,
     pub(crate) log_filter: String,
+    pub(crate) metrics_file: Option<PathBuf>,
     pub(crate) module: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
     /// The needs of the library.
@@ -156,6 +157,7 @@ impl Settings {
             threads: config.threads,
             operation_deadline: config.operation_deadline,
             log_filter: config.log_filter,
+            metrics_file: config.metrics_file.map(|file| folder.join(file)),
             library: config.module.confinement(folder),
             module,
             environment: config.module.environment.into_iter().collect(),
@@ -175,10 +177,12 @@ impl Settings {
     /// the socket, which it removes at its end, and of the files that it writes.
     pub(crate) fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
         let mut confinement = self.library.clone().write(&self.state);
-        for file in [Some(self.socket.as_path()), ready_file]
-            .into_iter()
-            .flatten()
-        {
+        let written = [
+            Some(self.socket.as_path()),
+            ready_file,
+            self.metrics_file.as_deref(),
+        ];
+        for file in written.into_iter().flatten() {
             confinement = confinement.write_beside(file);
         }
         // All keys lie on one token, whose PIN is read once, so that the file alone does.

@@ -20,7 +20,8 @@ use std::time::Duration;
 use assay_hsm::wire::{
     self, AHEAD, FrameBuffer, Greeting, Hello, MAX_FRAME, Operation, PROTOCOL, Request, Welcome,
 };
-use assay_hsm::{Digest, Hsm, OperationError, RaKeys, StartError, Token, User};
+use assay_hsm::{Digest, Hsm, KeyRole, OperationError, RaKeys, StartError, Token, User};
+use support::reply::{self, Message};
 use support::{Config, Installation, PATIENCE, Service, der};
 
 /// A client that writes whatever it likes.
@@ -88,9 +89,7 @@ fn probe(id: u64) -> Vec<u8> {
 
 /// The service works, and says in its log what it made of somebody.
 async fn goes_on(service: &Service, logged: &str) {
-    let attributes = der::signed_attributes();
-    let signed = service.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
-    signed.await.unwrap();
+    reply::send(service).await.unwrap();
     let said = async {
         while !service.log().contains(logged) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -109,9 +108,10 @@ async fn a_client_of_another_version_is_told_so() {
     let Greeting::Rejected { reason } = raw.greet(PROTOCOL + 1) else {
         panic!("it was welcomed");
     };
-    assert!(reason.contains("version 2"), "{reason}");
+    let theirs = format!("speaks version {}", PROTOCOL + 1);
+    assert!(reason.contains(&theirs), "{reason}");
     assert_eq!(raw.frame(), None);
-    goes_on(&service, "speaks version 2").await;
+    goes_on(&service, &theirs).await;
     service.shutdown().await;
 }
 
@@ -329,48 +329,113 @@ async fn the_socket_lies_where_nobody_else_can_put_one() {
     assert!(refused.contains("mode 0750"), "{refused}");
 }
 
+/// A service with two CAs, of which the first one may announce the next one.
+struct TwoCas {
+    installation: Installation,
+    config: Config,
+    next: Config,
+}
+
+impl TwoCas {
+    async fn new() -> Self {
+        let installation = Installation::new().await;
+        let config = installation.config();
+        let next = Config {
+            keys: installation.another_ca(&der::name("Next CA")),
+            name: "next".to_owned(),
+            ..config.clone()
+        };
+        let config = Config {
+            next: Some("next".to_owned()),
+            more: next.ca_table(),
+            ..config
+        };
+        Self {
+            installation,
+            config,
+            next,
+        }
+    }
+
+    /// What GetCACert lists of a CA: RA certificates, then the CA's.
+    fn certificates(config: &Config) -> Vec<Vec<u8>> {
+        let of = |role| config.key(role).unwrap().certificate.clone().unwrap();
+        [KeyRole::RaDecrypt, KeyRole::RaSign, KeyRole::CaSign]
+            .map(of)
+            .to_vec()
+    }
+}
+
 #[tokio::test]
 async fn one_service_holds_two_cas_and_keeps_their_keys_apart() {
-    let installation = Installation::new().await;
-    let mut config = installation.config();
-    let name = der::name("Next CA");
-    let next = Config {
-        keys: installation.another_ca(&name),
-        ..config.clone()
-    };
-    config.more = next.ca_table();
+    let TwoCas {
+        installation,
+        config,
+        next,
+    } = TwoCas::new().await;
     let service = config.start().await;
+    let next_ca = openssl::x509::X509::from_der(&TwoCas::certificates(&next)[2]).unwrap();
+    let key_id = next_ca.subject_key_id().unwrap().as_slice().to_vec();
     let next = next.ca(&service.hsm);
     let of_first = installation.tbs();
-    let of_next = der::Tbs {
-        issuer: name,
-        ..of_first.clone()
-    };
+    let signature = next.ca_signature_algorithm().to_der();
+    let of_next = der::leaf(&der::name("Next CA"), &key_id, signature);
     service
-        .sign_certificate("r1", &of_first.to_der())
+        .sign_certificate("r1", &of_first.der())
         .await
         .unwrap();
-    next.sign_certificate("r2", &of_next.to_der())
-        .await
-        .unwrap();
+    next.sign_certificate("r2", &of_next.der()).await.unwrap();
     for (keys, tbs) in [(&service.keys, &of_next), (&next, &of_first)] {
-        let refused = keys.sign_certificate("r3", &tbs.to_der()).await;
+        let refused = keys.sign_certificate("r3", &tbs.der()).await;
         assert!(matches!(refused, Err(OperationError::Refused { .. })));
     }
-    let attributes = der::signed_attributes();
-    let reply = |keys: &assay_hsm::CaKeys| {
-        let keys = keys.clone();
-        let attributes = attributes.clone();
-        async move {
-            keys.sign_reply("r4", RaKeys::Pair, Digest::Sha256, &attributes)
-                .await
-                .unwrap()
-        }
-    };
-    assert_ne!(reply(&service.keys).await, reply(&next).await);
+    // One serial number for a certificate of each: they are of two issuers.
+    let mut same_serial = der::leaf(&der::name("Next CA"), &key_id, signature);
+    same_serial.serial = of_first.serial;
+    next.sign_certificate("r4", &same_serial.der())
+        .await
+        .unwrap();
+    let of_first = reply::send(&service).await.unwrap();
+    assert_ne!(of_first, reply::send(&next).await.unwrap());
     let counts = [service.runs(), next.runs()].map(|runs| runs[0].ca_signatures);
-    assert_eq!(counts, [1, 1]);
+    assert_eq!(counts, [1, 2]);
     assert_ne!(service.runs()[0].id, next.runs()[0].id);
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_ra_announces_the_configured_next_ca_and_no_other() {
+    let TwoCas { config, next, .. } = TwoCas::new().await;
+    let service = config.start().await;
+    let announce = async |keys: &assay_hsm::CaKeys, message: &Message| {
+        keys.sign_next_ca(RaKeys::Pair, &message.content, &message.attributes)
+            .await
+    };
+    let good = reply::next_ca(&TwoCas::certificates(&next)).await;
+    let own = reply::next_ca(&TwoCas::certificates(&config)).await;
+    let part = reply::next_ca(&TwoCas::certificates(&next)[1..]).await;
+    let as_reply = reply::by_hand(b"0", &good.content, Digest::Sha256);
+    let as_success = reply::success(Digest::Sha256).await;
+    for (what, message, reason) in [
+        ("the present CA", &own, "next CA"),
+        ("a part of the list", &part, "next CA"),
+        ("SCEP attributes", &as_reply, "does not belong"),
+        ("a reply", &as_success, "next CA"),
+    ] {
+        let error = announce(&service, message).await.unwrap_err();
+        assert!(error.to_string().contains(reason), "{what}: {error}");
+        assert!(error.is_permanent(), "{what}");
+    }
+    // The announcement is not to be had as a reply either.
+    for message in [&good, &as_reply] {
+        let refused = message.sign(&service, RaKeys::Pair, Digest::Sha256).await;
+        assert!(refused.unwrap_err().is_permanent());
+    }
+    // Nothing follows the next CA.
+    let refused = announce(&next.ca(&service.hsm), &good).await.unwrap_err();
+    assert!(refused.to_string().contains("no next CA"), "{refused}");
+    announce(&service, &good).await.unwrap();
+    service.counted(KeyRole::RaSign, 1).await;
     service.shutdown().await;
 }
 

@@ -10,18 +10,16 @@
 
 mod support;
 
-use assay_hsm::{KeyAlgorithm, KeyRole, OperationError, Run, Token};
+use assay_hsm::{CaKeys, KeyAlgorithm, KeyRole, OperationError, Run, SignedCheckpoint, Token};
+use assay_journal::{Event, Frontier, Head};
 use assay_pkcs11::KeyUri;
+use assay_types::Hash;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Verifier;
-use rustix::process::{Pid, Signal, kill_process};
-use support::{Config, Installation, der, key, until};
+use support::{Config, Installation, key};
 
 const ORIGIN: &str = "log.example.org/assay/test";
-const CHECKPOINT: &str =
-    "log.example.org/assay/test\n42\n3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8=\n";
-
 fn config(installation: &Installation) -> Config {
     Config {
         log_origin: Some(ORIGIN.to_owned()),
@@ -39,55 +37,159 @@ fn with_log_key(installation: &Installation, uri: &KeyUri) -> Config {
     config
 }
 
+/// The log as a signer has it.
+#[derive(Clone, Default)]
+struct Log(Frontier);
+
+impl Log {
+    /// The hashes of further records, which the log has from now on.
+    fn append(&mut self, records: &[&str]) -> Vec<Hash> {
+        let leaves: Vec<Hash> = records.iter().map(|r| Hash::of(r.as_bytes())).collect();
+        for leaf in &leaves {
+            self.0.push(*leaf);
+        }
+        leaves
+    }
+
+    async fn sign(
+        &self,
+        hsm: &CaKeys,
+        leaves: &[Hash],
+    ) -> Result<SignedCheckpoint, OperationError> {
+        hsm.sign_checkpoint(self.0.size(), self.0.root(), leaves)
+            .await
+    }
+
+    /// The text that the service signed.
+    fn text(&self, signed: &SignedCheckpoint) -> String {
+        let root = openssl::base64::encode_block(self.0.root().as_bytes());
+        let mut text = format!("{ORIGIN}\n{}\n{root}\n", self.0.size());
+        for line in &signed.extensions {
+            text += &format!("{line}\n");
+        }
+        text
+    }
+}
+
 #[tokio::test]
-async fn a_checkpoint_verifies_under_the_log_key_of_either_kind() {
+async fn a_checkpoint_verifies_under_the_log_key_of_either_kind_and_states_the_journal() {
     for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::P256] {
         let installation = Installation::with_log(algorithm).await;
-        let hsm = config(&installation).start().await;
+        let config = config(&installation);
+        let hsm = config.start().await;
         let log_key = hsm.log_key().unwrap().clone();
         assert_eq!(log_key.algorithm, algorithm);
         let key = PKey::public_key_from_der(&log_key.spki_der).unwrap();
-        let signature = hsm.sign_checkpoint(CHECKPOINT, &[]).await.unwrap();
+        hsm.sign_certificate("r1", &installation.tbs().der())
+            .await
+            .unwrap();
+        let mut log = Log::default();
+        let leaves = log.append(&["a", "b", "c"]);
+        let signed = log.sign(&hsm, &leaves).await.unwrap();
         let mut verifier = if algorithm == KeyAlgorithm::Ed25519 {
-            assert_eq!(signature.len(), 64);
+            assert_eq!(signed.signature.len(), 64);
             Verifier::new_without_digest(&key).unwrap()
         } else {
             Verifier::new(MessageDigest::sha256(), &key).unwrap()
         };
-        let verified = verifier.verify_oneshot(&signature, CHECKPOINT.as_bytes());
-        assert!(verified.unwrap());
+        let text = log.text(&signed);
+        let verified = verifier.verify_oneshot(&signed.signature, text.as_bytes());
+        assert!(verified.unwrap(), "{text}");
+
+        // Its head covers the certificate and the checkpoint itself.
+        let [line] = signed.extensions.as_slice() else {
+            panic!("{:?}", signed.extensions);
+        };
+        let head: Head = line.parse().unwrap();
+        let exported = config.export();
+        let place = |is: &dyn Fn(&Event) -> bool| {
+            let item = exported.iter().find(|item| is(&item.entry.event));
+            item.unwrap().number
+        };
+        let stated = exported.iter().find(|item| item.head == head).unwrap();
+        let certificate = place(&|event| matches!(event, Event::Certificate { .. }));
+        let checkpoint = place(
+            &|event| matches!(event, Event::Checkpoint { root, .. } if *root == log.0.root()),
+        );
+        assert!(certificate < checkpoint && checkpoint <= stated.number);
         hsm.shutdown().await;
     }
 }
 
 #[tokio::test]
-async fn the_log_key_signs_nothing_but_a_checkpoint_of_its_log() {
+async fn the_log_key_signs_nothing_but_what_continues_its_log() {
     let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
-    let hsm = config(&installation).start().await;
-    for (text, reason) in [
-        (CHECKPOINT.replace("test", "other"), "origin"),
-        (CHECKPOINT.replace("42", "042"), "size"),
-        (CHECKPOINT.replace("3q2+", "3q2"), "root hash"),
-        (format!("{CHECKPOINT}extension\n"), "three lines"),
-        (CHECKPOINT.trim_end().to_owned(), "three lines"),
+    let config = config(&installation);
+    let hsm = config.start().await;
+    let empty = Log::default();
+    let mut log = empty.clone();
+    let first = log.append(&["a", "b", "c"]);
+    log.sign(&hsm, &first).await.unwrap();
+    let before = log.clone();
+    let second = log.append(&["d", "e"]);
+    let (mut other, mut rewritten, mut gap) = (before.clone(), empty.clone(), before.clone());
+    let others = other.append(&["d", "x"]);
+    let from_scratch = rewritten.append(&["a", "x", "c", "d", "e"]);
+    gap.append(&["d"]);
+    let after_gap = gap.append(&["e", "f"]);
+    let mut smaller = empty.clone();
+    let fewer = smaller.append(&["a", "b"]);
+    let of = |log: &Log| (log.0.size(), log.0.root());
+    let octets = Hash::of(b"another root");
+    for (what, (size, root), leaves, reason) in [
+        ("another root", (5, octets), &second, "root"),
+        ("the root of before", (5, before.0.root()), &second, "root"),
+        ("other leaves", of(&log), &others, "root"),
+        ("the leaves of another tree", of(&other), &second, "root"),
         (
-            format!("cosignature/v1\ntime 1\n{CHECKPOINT}"),
-            "three lines",
+            "a tree from scratch",
+            of(&rewritten),
+            &from_scratch,
+            "continue",
         ),
-        ("0".repeat(32), "three lines"),
-        (String::new(), "three lines"),
+        ("a rewritten record", of(&rewritten), &second, "root"),
+        ("a gap", of(&gap), &after_gap, "continue"),
+        ("a smaller tree", of(&smaller), &fewer, "continue"),
+        (
+            "a smaller tree without leaves",
+            of(&smaller),
+            &Vec::new(),
+            "continue",
+        ),
+        ("no tree", of(&empty), &Vec::new(), "continue"),
+        (
+            "a larger tree without leaves",
+            of(&log),
+            &Vec::new(),
+            "continue",
+        ),
+        (
+            "the same size with another root",
+            (3, octets),
+            &Vec::new(),
+            "root",
+        ),
     ] {
-        let error = hsm.sign_checkpoint(&text, &[]).await.unwrap_err();
-        assert!(error.is_permanent(), "{text}");
-        assert!(error.to_string().contains(reason), "{text}: {error}");
+        let error = hsm.sign_checkpoint(size, root, leaves).await.unwrap_err();
+        assert!(error.is_permanent(), "{what}");
+        assert!(error.to_string().contains(reason), "{what}: {error}");
     }
-    hsm.sign_checkpoint(CHECKPOINT, &[]).await.unwrap();
-    let counted = until(&mut hsm.health(), |health| {
-        health.operations.get("log-sign") > Some(&0)
-    })
-    .await;
-    // The refused ones never reached the key.
-    assert_eq!(counted.operations["log-sign"], 1);
+    hsm.counted(KeyRole::LogSign, 1).await;
+    // The last one may be asked for again, with its leaves or without; and then the log goes on, also after a crash.
+    before.sign(&hsm, &first).await.unwrap();
+    before.sign(&hsm, &[]).await.unwrap();
+    hsm.kill().await;
+    log.sign(&hsm, &second).await.unwrap();
+    let behind = before.sign(&hsm, &[]).await.unwrap_err();
+    assert!(behind.is_permanent(), "{behind}");
+    hsm.counted(KeyRole::LogSign, 1).await;
+    let welcome = config.connect().await;
+    let journal = &welcome.welcome().journal;
+    assert_eq!(
+        (journal.log_size, journal.log_root),
+        (5, *log.0.root().as_bytes())
+    );
+    welcome.shutdown().await;
     hsm.shutdown().await;
 }
 
@@ -96,7 +198,9 @@ async fn without_a_log_no_checkpoint_is_signed() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
     assert_eq!(hsm.log_key(), None);
-    let error = hsm.sign_checkpoint(CHECKPOINT, &[]).await.unwrap_err();
+    let mut log = Log::default();
+    let leaves = log.append(&["a"]);
+    let error = log.sign(&hsm, &leaves).await.unwrap_err();
     assert!(matches!(error, OperationError::Refused { .. }));
     assert!(error.to_string().contains("no log"), "{error}");
     hsm.shutdown().await;
@@ -139,13 +243,15 @@ async fn each_connection_accounts_for_its_ca_signatures_until_it_is_forgotten() 
     let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
     let config = config(&installation);
     let hsm = config.start().await;
-    let signature = hsm.ca_signature_algorithm().to_der();
-    let list = der::tbs_cert_list(&installation.ca_name, signature);
-    let certificate = installation.tbs().to_der();
+    let certificate = installation.tbs().der();
     hsm.sign_certificate("r1", &certificate).await.unwrap();
+    let list = installation.list(1).der();
     hsm.sign_crl("r2", &list).await.unwrap();
-    // Neither is a signature of the CA key.
-    hsm.sign_checkpoint(CHECKPOINT, &[]).await.unwrap();
+    // Neither is a signature of the CA key: a checkpoint, a stored signature, a refusal.
+    let mut log = Log::default();
+    let leaves = log.append(&["a"]);
+    log.sign(&hsm, &leaves).await.unwrap();
+    hsm.sign_certificate("r3", &certificate).await.unwrap();
     hsm.sign_certificate("r3", b"no certificate")
         .await
         .unwrap_err();
@@ -167,12 +273,7 @@ async fn each_connection_accounts_for_its_ca_signatures_until_it_is_forgotten() 
     hsm.forget_runs(&[expected.id]);
     assert_eq!(hsm.runs(), [expected]);
 
-    let process = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    kill_process(process, Signal::KILL).unwrap();
-    until(&mut hsm.health(), |health| {
-        health.reconnections == 1 && health.ready
-    })
-    .await;
+    hsm.kill().await;
     hsm.sign_crl("r5", &list).await.unwrap();
     let runs = hsm.runs();
     let ended = Run {

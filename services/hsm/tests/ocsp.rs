@@ -10,25 +10,24 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use assay_hsm::{
-    CaKeys, Digest, KeyAlgorithm, KeyRole, OperationError, Priority, RaKeys, SignatureAlgorithm,
-    Token,
+    CaKeys, KeyAlgorithm, KeyRole, OperationError, Priority, SignatureAlgorithm, Token,
 };
+use assay_ocsp::{CertId, CrlReason, Issuer, ResponseData, Status};
+use assay_types::CertIdHash;
 use openssl::hash::MessageDigest;
-use openssl::sha::sha1;
+use openssl::sha::{sha1, sha256};
 use openssl::sign::Verifier;
 use openssl::x509::X509;
-use support::der::{self, ResponseData};
-use support::{Installation, until};
+use support::{Installation, der, reply};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
-const GOOD: &[u8] = b"\x80\x00";
-const REVOKED: &[u8] = b"\xa1\x16\x18\x0f20260401000000Z\xa0\x03\x0a\x01\x01";
-const UNKNOWN: &[u8] = b"\x82\x00";
-/// A nonce, and as responseExtensions.
-const NONCE: &[u8] = b"\xa1\x17\x30\x15\x30\x13\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x02\x04\x06\x04\x04\x01\x02\x03\x04";
+const HOLD: u8 = 6;
 
-fn delegation() -> Vec<Vec<u8>> {
+fn delegation() -> Vec<der::Extension> {
     vec![
         der::key_usage(0x80, 7),
         der::ocsp_signing(),
@@ -40,42 +39,48 @@ async fn installation() -> Installation {
     Installation::with_responder(KeyAlgorithm::P256, &delegation()).await
 }
 
-fn responder(installation: &Installation) -> X509 {
+fn responder(installation: &Installation) -> &[u8] {
     let key = installation.keys.last().unwrap();
     assert_eq!(key.role, KeyRole::OcspSign);
-    X509::from_der(key.certificate.as_ref().unwrap()).unwrap()
+    key.certificate.as_ref().unwrap()
 }
 
-fn key_octets(certificate: &X509) -> Vec<u8> {
-    let key = certificate.public_key().unwrap();
-    if let Ok(key) = key.rsa() {
-        return key.public_key_to_der_pkcs1().unwrap();
-    }
-    let key = key.ec_key().unwrap();
-    let mut context = openssl::bn::BigNumContext::new().unwrap();
-    let form = openssl::ec::PointConversionForm::UNCOMPRESSED;
-    key.public_key()
-        .to_bytes(key.group(), form, &mut context)
-        .unwrap()
+fn issuer(certificate: &[u8], hash: CertIdHash) -> Issuer {
+    let certificate = Certificate::from_der(certificate).unwrap();
+    let digest = |octets: &[u8]| match hash {
+        CertIdHash::Sha1 => sha1(octets).to_vec(),
+        CertIdHash::Sha256 => sha256(octets).to_vec(),
+    };
+    Issuer::of(&certificate, hash, digest).unwrap()
 }
 
-fn data(installation: &Installation) -> ResponseData {
+/// A `good` for a serial number, as an INTEGER of at most 127 octets.
+fn data(installation: &Installation, serial: &[u8]) -> ResponseData {
+    let certificate = Certificate::from_der(responder(installation)).unwrap();
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    let now = der::now();
     ResponseData {
-        responder: sha1(&key_octets(&responder(installation))).to_vec(),
-        produced_at: b"20260501000000Z",
-        hash: der::SHA1,
-        issuer_name: sha1(&installation.ca_name).to_vec(),
-        issuer_key: sha1(&key_octets(&installation.ca)).to_vec(),
-        status: GOOD,
-        this_update: b"20260501000000Z",
-        next_update: Some(b"20260504000000Z"),
-        extensions: [b"", b""],
-        copies: 1,
+        responder: sha1(key.subject_public_key.raw_bytes()).to_vec(),
+        produced_at: now,
+        cert_id: CertId {
+            issuer: issuer(&installation.ca.to_der().unwrap(), CertIdHash::Sha1),
+            serial: serial[2..].to_vec(),
+        },
+        status: Status::Good,
+        this_update: now,
+        next_update: now + der::DAY,
     }
 }
 
 async fn sign(hsm: &CaKeys, data: &[u8]) -> Result<Vec<u8>, OperationError> {
     hsm.sign_ocsp("r1", Priority::Background, data).await
+}
+
+/// Has a certificate signed; its serial number.
+async fn issue(installation: &Installation, hsm: &CaKeys) -> Vec<u8> {
+    let tbs = installation.tbs();
+    hsm.sign_certificate("r1", &tbs.der()).await.unwrap();
+    tbs.serial
 }
 
 #[tokio::test]
@@ -87,24 +92,22 @@ async fn a_status_of_this_ca_is_signed_and_counted() {
         let installation = Installation::with_responder(algorithm, &delegation()).await;
         let hsm = installation.start().await;
         assert_eq!(hsm.ocsp_signature_algorithm(), Some(name));
-        let key = responder(&installation).public_key().unwrap();
-        for status in [GOOD, REVOKED] {
-            let data = ResponseData {
-                status,
-                ..data(&installation)
-            }
-            .to_der();
+        let key = X509::from_der(responder(&installation)).unwrap();
+        let key = key.public_key().unwrap();
+        let serial = issue(&installation, &hsm).await;
+        let good = data(&installation, &serial);
+        let mut by_sha256 = good.clone();
+        let ca = installation.ca.to_der().unwrap();
+        by_sha256.cert_id.issuer = issuer(&ca, CertIdHash::Sha256);
+        for data in [good, by_sha256] {
+            let data = data.to_der().unwrap();
             for priority in [Priority::Normal, Priority::Background] {
                 let signature = hsm.sign_ocsp("r1", priority, &data).await.unwrap();
                 let mut verifier = Verifier::new(MessageDigest::sha256(), &key).unwrap();
                 assert!(verifier.verify_oneshot(&signature, &data).unwrap());
             }
         }
-        let mut health = hsm.health();
-        until(&mut health, |health| {
-            health.operations.get("ocsp-sign") == Some(&4)
-        })
-        .await;
+        hsm.counted(KeyRole::OcspSign, 4).await;
         hsm.shutdown().await;
     }
 }
@@ -113,14 +116,14 @@ async fn a_status_of_this_ca_is_signed_and_counted() {
 async fn the_key_signs_nothing_but_one_status_of_this_ca() {
     let installation = installation().await;
     let hsm = installation.start().await;
-    let good = data(&installation);
+    let serial = issue(&installation, &hsm).await;
+    let good = data(&installation, &serial);
     let with = |change: &dyn Fn(&mut ResponseData)| {
         let mut data = good.clone();
         change(&mut data);
-        data.to_der()
+        data.to_der().unwrap()
     };
-    let mut trailing = good.to_der();
-    trailing.push(0);
+    let trailing = [good.to_der().unwrap().as_slice(), &[0]].concat();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
             "another responder",
@@ -128,56 +131,28 @@ async fn the_key_signs_nothing_but_one_status_of_this_ca() {
             "responderID",
         ),
         (
-            "another name",
-            with(&|data| data.issuer_name = vec![0; 20]),
+            "another CA",
+            with(&|data| {
+                data.cert_id.issuer = issuer(responder(&installation), CertIdHash::Sha1);
+            }),
             "certID",
         ),
         (
-            "another key",
-            with(&|data| data.issuer_key = vec![0; 20]),
-            "certID",
+            "one of tomorrow",
+            with(&|data| {
+                data.this_update = data.this_update + der::DAY;
+                data.produced_at = data.this_update;
+                data.next_update = data.this_update + der::DAY;
+            }),
+            "from the service's clock",
         ),
         (
-            "another hash",
-            with(&|data| data.hash = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1b\x05\x00"),
-            "certID",
-        ),
-        (
-            "the status unknown",
-            with(&|data| data.status = UNKNOWN),
-            "DER",
-        ),
-        (
-            "no nextUpdate",
-            with(&|data| data.next_update = None),
-            "DER",
-        ),
-        (
-            "an extension of the status",
-            with(&|data| data.extensions[0] = NONCE),
-            "DER",
-        ),
-        ("a nonce", with(&|data| data.extensions[1] = NONCE), "DER"),
-        ("two statuses", with(&|data| data.copies = 2), "DER"),
-        ("no status", with(&|data| data.copies = 0), "DER"),
-        (
-            "one of the future",
-            with(&|data| data.this_update = b"20260503000000Z"),
-            "order",
-        ),
-        (
-            "one that has ended",
-            with(&|data| data.next_update = Some(b"20260430000000Z")),
-            "order",
-        ),
-        (
-            "one that outlives the responder",
-            with(&|data| data.next_update = Some(b"20360101000001Z")),
-            "later",
+            "one for a year",
+            with(&|data| data.next_update = data.this_update + der::DAY * 365),
+            "nextUpdate",
         ),
         ("trailing octets", trailing, "DER"),
-        ("a certificate", installation.tbs().to_der(), "DER"),
-        ("signed attributes", der::signed_attributes(), "DER"),
+        ("a certificate", installation.tbs().der(), "DER"),
         ("a digest", vec![0x5a; 32], "DER"),
         ("nothing", vec![], "DER"),
     ];
@@ -186,20 +161,86 @@ async fn the_key_signs_nothing_but_one_status_of_this_ca() {
         assert!(error.to_string().contains(reason), "{what}: {error}");
         assert!(error.is_permanent(), "{what}");
     }
-    sign(&hsm, &good.to_der()).await.unwrap();
-    let mut health = hsm.health();
-    let counted = until(&mut health, |health| {
-        health.operations.get("ocsp-sign") > Some(&0)
-    })
-    .await;
-    // The refused ones never reached the key.
-    assert_eq!(counted.operations["ocsp-sign"], 1);
+    sign(&hsm, &good.to_der().unwrap()).await.unwrap();
+    hsm.counted(KeyRole::OcspSign, 1).await;
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_status_is_what_the_journal_and_the_last_crl_say() {
+    let installation = installation().await;
+    let hsm = installation.start().await;
+    let good = issue(&installation, &hsm).await;
+    let revoked = issue(&installation, &hsm).await;
+    let held = issue(&installation, &hsm).await;
+    let mut tbs = installation.tbs();
+    tbs.not_before = der::time(der::now() - Duration::from_secs(1_800));
+    tbs.not_after = der::time(der::now() - Duration::from_secs(60));
+    hsm.sign_certificate("r1", &tbs.der()).await.unwrap();
+    let expired = tbs.serial;
+    let mut list = installation.list(1);
+    let at = list.this_update;
+    list.entries = vec![(revoked.clone(), at, 1), (held.clone(), at, HOLD)];
+    hsm.sign_crl("r1", &list.der()).await.unwrap();
+
+    let of = |serial: &[u8], status| {
+        let mut data = data(&installation, serial);
+        data.status = status;
+        data.to_der().unwrap()
+    };
+    let as_revoked = |at, reason| Status::Revoked {
+        at,
+        reason: Some(reason),
+    };
+    let ceremony = installation.keys[1].certificate.as_ref().unwrap();
+    let ceremony = X509::from_der(ceremony).unwrap();
+    let ceremony = ceremony.serial_number().to_bn().unwrap().to_vec();
+    let ceremony = der::tlv(2, &ceremony);
+    let accepted = [
+        of(&good, Status::Good),
+        of(&ceremony, Status::Good),
+        of(&revoked, as_revoked(at, CrlReason::KeyCompromise)),
+        of(&held, as_revoked(at, CrlReason::CertificateHold)),
+    ];
+    let earlier = at - der::DAY;
+    let unknown = der::serial();
+    let refused = [
+        (of(&unknown, Status::Good), "never issued"),
+        (
+            of(&unknown, as_revoked(at, CrlReason::KeyCompromise)),
+            "never issued",
+        ),
+        (of(&expired, Status::Good), "expired"),
+        (of(&revoked, Status::Good), "it is revoked"),
+        (of(&held, Status::Good), "it is revoked"),
+        (
+            of(&revoked, as_revoked(at, CrlReason::Superseded)),
+            "another reason or date",
+        ),
+        (
+            of(&revoked, as_revoked(earlier, CrlReason::KeyCompromise)),
+            "another reason or date",
+        ),
+    ];
+    for _ in 0..2 {
+        for (data, reason) in &refused {
+            let error = sign(&hsm, data).await.unwrap_err();
+            assert!(error.to_string().contains(reason), "{reason}: {error}");
+            assert!(error.is_permanent(), "{error}");
+        }
+        for data in &accepted {
+            sign(&hsm, data).await.unwrap();
+        }
+        hsm.counted(KeyRole::OcspSign, accepted.len() as u64).await;
+        // The journal says the same after a restart.
+        hsm.kill().await;
+    }
     hsm.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_no_delegation_starts_no_service() {
-    let [usage, purpose, no_check] = <[Vec<u8>; 3]>::try_from(delegation()).unwrap();
+    let [usage, purpose, no_check] = <[der::Extension; 3]>::try_from(delegation()).ok().unwrap();
     let sign_and_encipher = der::key_usage(0x20, 5);
     for (extensions, reason) in [
         (vec![usage.clone(), no_check.clone()], "OCSPSigning"),
@@ -219,26 +260,15 @@ async fn a_certificate_that_is_no_delegation_starts_no_service() {
 }
 
 #[tokio::test]
-async fn the_service_certifies_no_responder() {
-    let installation = installation().await;
-    let mut tbs = installation.tbs();
-    tbs.extensions = delegation();
-    let hsm = installation.start().await;
-    let refused = hsm.sign_certificate("r1", &tbs.to_der()).await.unwrap_err();
-    assert!(refused.is_permanent());
-    assert!(refused.to_string().contains("responder"), "{refused}");
-    hsm.shutdown().await;
-}
-
-#[tokio::test]
 async fn without_the_key_there_is_no_responder() {
     let with = installation().await;
-    let octets = data(&with).to_der();
     let mut config = with.config();
     config.keys.pop();
     let hsm = config.start().await;
     assert_eq!(hsm.ocsp_signature_algorithm(), None);
-    let refused = sign(&hsm, &octets).await.unwrap_err();
+    let serial = issue(&with, &hsm).await;
+    let refused = sign(&hsm, &data(&with, &serial).to_der().unwrap()).await;
+    let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("ocsp-sign"), "{refused}");
     hsm.shutdown().await;
 }
@@ -248,8 +278,8 @@ async fn what_a_device_waits_for_does_not_queue_behind_responses() {
     const RESPONSES: usize = 60;
     let installation = Installation::with_responder(KeyAlgorithm::Rsa(2048), &delegation()).await;
     let hsm = installation.start().await;
-    let octets = Arc::new(data(&installation).to_der());
-    let attributes = der::signed_attributes();
+    let serial = issue(&installation, &hsm).await;
+    let octets = Arc::new(data(&installation, &serial).to_der().unwrap());
     // Each round by itself: what the service does between two replies depends on the machine.
     for _ in 0..3 {
         let signed = Arc::new(AtomicUsize::new(0));
@@ -263,8 +293,7 @@ async fn what_a_device_waits_for_does_not_queue_behind_responses() {
             });
         }
         tokio::task::yield_now().await;
-        let reply = hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
-        reply.await.unwrap();
+        reply::send(&hsm).await.unwrap();
         let before = signed.load(Ordering::Relaxed);
         assert!(before < RESPONSES / 2, "{before} responses went first");
         tasks.join_all().await;

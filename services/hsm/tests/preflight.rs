@@ -16,7 +16,7 @@ use std::process::Command;
 use assay_hsm::{KeyAlgorithm, KeyRole};
 use assay_pkcs11::KeyUri;
 use openssl::rsa::Rsa;
-use support::{Config, Installation, MODULE, PIN, PROGRAM, SPY, Token, key};
+use support::{Config, Installation, MODULE, PIN, PROGRAM, SPY, Token, der, key};
 
 fn replace_uri(config: &mut Config, role: KeyRole, uri: &KeyUri) {
     for key in &mut config.keys {
@@ -243,8 +243,26 @@ async fn configuration_that_cannot_be_right_names_its_field() {
             "`other`",
         ),
         (
-            with(&|config| config.more = config.ca_table()),
+            with(&|config| {
+                let twin = Config {
+                    name: "twin".to_owned(),
+                    ..config.clone()
+                };
+                config.more = twin.ca_table();
+            }),
             "is the key of ca-sign too",
+        ),
+        (
+            with(&|config| config.more = config.ca_table()),
+            "`first` names two CAs",
+        ),
+        (
+            with(&|config| config.next = Some("second".to_owned())),
+            "no other [[ca]] has the name `second`",
+        ),
+        (
+            with(&|config| config.next = Some("first".to_owned())),
+            "no other [[ca]] has the name `first`",
         ),
         (
             with(&|config| config.module = "/nonexistent.so".into()),
@@ -286,5 +304,76 @@ async fn configuration_that_cannot_be_right_names_its_field() {
     for (config, word) in cases {
         let error = config.refusal();
         assert!(error.contains(word), "{word}: {error}");
+    }
+}
+
+/// The form of the tests with one line in another way.
+fn form(line: &str, instead: &str) -> String {
+    assert!(der::FORM.contains(line), "{line}");
+    der::FORM.replace(line, instead)
+}
+
+#[tokio::test]
+async fn a_form_that_is_unsafe_is_refused_by_name_before_anything_starts() {
+    const PURPOSES: &str = "extended_key_usage = [\"clientAuth\"]";
+    const USAGES: &str = "key_usage = [\"digitalSignature\"]";
+    let installation = Installation::new().await;
+    let mut config = installation.config();
+    let checked = config.done(&["--check"]);
+    assert!(checked.contains("hsm.toml: ok"), "{checked}");
+    for (forms, reason) in [
+        (
+            form(USAGES, "key_usage = [\"keyCertSign\"]"),
+            "`keyCertSign` makes a CA",
+        ),
+        (
+            form(USAGES, "key_usage = [\"digitalSignature\", \"cRLSign\"]"),
+            "`cRLSign` makes a CA",
+        ),
+        (
+            form(USAGES, "key_usage = []"),
+            "key_usage: the set is empty",
+        ),
+        (
+            form(PURPOSES, "extended_key_usage = []"),
+            "extended_key_usage: the set is empty",
+        ),
+        (form(PURPOSES, ""), "missing key `extended_key_usage`"),
+        (
+            form(PURPOSES, "extended_key_usage = [\"anyExtendedKeyUsage\"]"),
+            "anyExtendedKeyUsage allows every purpose",
+        ),
+        (
+            form(
+                PURPOSES,
+                "extended_key_usage = [\"clientAuth\", \"2.5.29.37.0\"]",
+            ),
+            "anyExtendedKeyUsage allows every purpose",
+        ),
+        (
+            form(PURPOSES, "extended_key_usage = [\"OCSPSigning\"]"),
+            "OCSPSigning makes a responder",
+        ),
+        (
+            form("keys = { curves = [\"p256\"] }", "keys = {}"),
+            "keys: wanted rsa, curves or both",
+        ),
+        (
+            form("lifetime_max = \"90d\"", "lifetime_max = \"11years\""),
+            "lifetime_max",
+        ),
+        (der::FORM.repeat(2), "another form has it"),
+        (
+            form(
+                PURPOSES,
+                "ca = \"second\"\nextended_key_usage = [\"clientAuth\"]",
+            ),
+            "form `device`: no [[ca]] has the name `second`; there is first",
+        ),
+    ] {
+        config.forms = forms;
+        let refused = config.refused(&["--check"]);
+        assert!(refused.contains(reason), "{reason}: {refused}");
+        assert!(refused.contains("hsm.toml"), "{refused}");
     }
 }

@@ -16,32 +16,23 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use assay_hsm::{Digest, OperationError, RaKeys, Token};
-use rustix::process::{Pid, Signal, kill_process};
-use support::{Installation, MODULE, SPY, Service, der, until};
-
-fn current_pid(service: &Service) -> Pid {
-    let pid = service.health().borrow().pid.unwrap();
-    Pid::from_raw(pid.try_into().unwrap()).unwrap()
-}
+use assay_hsm::{OperationError, Token};
+use rustix::process::{Signal, kill_process};
+use support::{Installation, MODULE, SPY, reply, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_operation_is_lost_when_the_service_is_killed_in_the_middle_of_them() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
-    let attributes = der::signed_attributes();
     for round in 1..=3 {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..32 {
-            let (hsm, attributes) = (hsm.keys.clone(), attributes.clone());
-            tasks.spawn(async move {
-                hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
-                    .await
-            });
+            let keys = hsm.keys.clone();
+            tasks.spawn(async move { reply::send(&keys).await });
         }
         // Some are done, many are not.
         tasks.join_next().await.unwrap().unwrap().unwrap();
-        kill_process(current_pid(&hsm), Signal::KILL).unwrap();
+        kill_process(hsm.pid(), Signal::KILL).unwrap();
         while let Some(result) = tasks.join_next().await {
             result.unwrap().unwrap();
         }
@@ -68,24 +59,17 @@ async fn a_service_that_does_not_run_is_given_up_at_the_deadline_and_found_again
     // The first probe leaves at the start, whatever the interval. Were the service stopped with it in flight, its
     // deadline would come first, and the younger operation would be tried again instead of ending.
     until(&mut hsm.health(), |health| !health.operations.is_empty()).await;
-    let attributes = der::signed_attributes();
-    hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap();
-    let stopped = current_pid(&hsm);
+    reply::send(&hsm).await.unwrap();
+    let stopped = hsm.pid();
     kill_process(stopped, Signal::STOP).unwrap();
-    let error = hsm
-        .sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await;
+    let error = reply::send(&hsm).await;
     assert_eq!(error.unwrap_err(), OperationError::Deadline);
     kill_process(stopped, Signal::CONT).unwrap();
     until(&mut hsm.health(), |health| {
         health.ready && health.reconnections > 0
     })
     .await;
-    hsm.sign_reply("r3", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap();
+    reply::send(&hsm).await.unwrap();
     hsm.shutdown().await;
 }
 
@@ -95,7 +79,7 @@ async fn an_idle_service_that_does_not_run_is_found_by_the_probe() {
     let mut config = installation.config();
     config.operation_deadline = DEADLINE;
     let hsm = config.start().await;
-    let stopped = current_pid(&hsm);
+    let stopped = hsm.pid();
     kill_process(stopped, Signal::STOP).unwrap();
     let mut health = hsm.health();
     let down = until(&mut health, |health| !health.ready).await;
@@ -127,21 +111,16 @@ async fn a_library_that_hangs_ends_the_process_and_the_next_one_serves() {
         config.environment.push((name.to_owned(), value.to_owned()));
     }
     let hsm = config.start().await;
-    let attributes = der::signed_attributes();
-    hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap();
-    let hung = current_pid(&hsm);
+    reply::send(&hsm).await.unwrap();
+    let hung = hsm.pid();
     reader.pause(true);
     // The calls of the probe fill the pipe; an operation that comes then finds no service, or hangs itself.
     let mut health = hsm.health();
     until(&mut health, |health| !health.ready).await;
     reader.pause(false);
     until(&mut health, |health| health.ready).await;
-    assert_ne!(current_pid(&hsm), hung);
-    hsm.sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap();
+    assert_ne!(hsm.pid(), hung);
+    reply::send(&hsm).await.unwrap();
     let ends = hsm.process.ends();
     assert!(
         ends.iter().any(|end| end.signal() == Some(ABORTED)),
@@ -196,7 +175,6 @@ impl Pipe {
 async fn a_token_moved_away_and_back_is_found_again() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
-    let attributes = der::signed_attributes();
     let mut health = hsm.health();
     let tokens = installation.token.path().join("tokens");
     let away = installation.token.path().join("away");
@@ -212,10 +190,7 @@ async fn a_token_moved_away_and_back_is_found_again() {
     })
     .await;
     assert!(!down.ready);
-    let error = hsm
-        .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap_err();
+    let error = reply::send(&hsm).await.unwrap_err();
     assert!(
         matches!(error, OperationError::TokenUnavailable { .. }),
         "{error}"
@@ -225,9 +200,7 @@ async fn a_token_moved_away_and_back_is_found_again() {
     fs::remove_dir(&tokens).unwrap();
     fs::rename(&away, &tokens).unwrap();
     until(&mut health, |health| health.ready).await;
-    hsm.sign_reply("r2", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap();
+    reply::send(&hsm).await.unwrap();
     hsm.shutdown().await;
 }
 
@@ -236,7 +209,7 @@ async fn a_pin_that_turns_wrong_is_tried_once_and_another_one_is_tried_again() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
     fs::write(installation.token.path().join("pin"), "wrong-pin").unwrap();
-    kill_process(current_pid(&hsm), Signal::KILL).unwrap();
+    kill_process(hsm.pid(), Signal::KILL).unwrap();
     let mut health = hsm.health();
     // However often the process is started again.
     let down = until(&mut health, |health| {
@@ -250,11 +223,7 @@ async fn a_pin_that_turns_wrong_is_tried_once_and_another_one_is_tried_again() {
     let log = hsm.log();
     assert_eq!(log.matches("refused the PIN").count(), 1, "{log}");
     assert!(!log.contains("wrong-pin"), "{log}");
-    let attributes = der::signed_attributes();
-    let error = hsm
-        .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
-        .await
-        .unwrap_err();
+    let error = reply::send(&hsm).await.unwrap_err();
     assert!(
         matches!(error, OperationError::TokenUnavailable { .. }),
         "{error}"
@@ -271,7 +240,6 @@ async fn after_a_shutdown_operations_fail() {
     let hsm = installation.start().await;
     let keys = hsm.keys.clone();
     hsm.shutdown().await;
-    let attributes = der::signed_attributes();
-    let error = keys.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
+    let error = reply::send(&keys);
     assert_eq!(error.await.unwrap_err(), OperationError::ServiceLost);
 }

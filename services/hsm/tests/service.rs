@@ -1,4 +1,5 @@
-//! What the service's keys do, and what they refuse to do.
+//! What the keys of the CA and the RA sign, and what they refuse to sign. `crates/shape` tests each rule; a refusal here shows that
+//! the rules stand before the key.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,108 +13,11 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use assay_hsm::{
-    BadCiphertext, Digest, KeyAlgorithm, KeyRole, KeyTransport, OperationError, RaKeys, Token,
-};
-use openssl::encrypt::Encrypter;
-use openssl::rsa::Padding;
+use assay_hsm::{Digest, KeyAlgorithm, KeyRole, KeyTransport, OperationError, RaKeys, Token};
 use openssl::sign::Verifier;
 use openssl::x509::{X509, X509Crl};
-use support::{Installation, der, until};
-
-fn encrypt(installation: &Installation, padding: Padding, data: &[u8]) -> Vec<u8> {
-    let mut encrypter = Encrypter::new(&installation.ra_decrypt).unwrap();
-    encrypter.set_rsa_padding(padding).unwrap();
-    let mut ciphertext = vec![0; encrypter.encrypt_len(data).unwrap()];
-    let length = encrypter.encrypt(data, &mut ciphertext).unwrap();
-    ciphertext.truncate(length);
-    ciphertext
-}
-
-const OAEP_SHA1: KeyTransport = KeyTransport::Oaep {
-    digest: Digest::Sha1,
-    mgf: Digest::Sha1,
-};
-
-#[tokio::test]
-async fn both_key_transports_decrypt_to_what_was_encrypted() {
-    let installation = Installation::new().await;
-    let hsm = installation.start().await;
-    for (padding, transport) in [
-        (Padding::PKCS1, KeyTransport::Pkcs1v15),
-        (Padding::PKCS1_OAEP, OAEP_SHA1),
-    ] {
-        let ciphertext = encrypt(&installation, padding, b"content-encryption key");
-        let plaintext = hsm
-            .decrypt("r1", RaKeys::Pair, transport, &ciphertext)
-            .await
-            .unwrap();
-        assert_eq!(plaintext.unwrap().expose(), b"content-encryption key");
-    }
-    hsm.shutdown().await;
-}
-
-#[tokio::test]
-async fn bad_ciphertexts_are_uniform_and_cost_neither_session_nor_health() {
-    let installation = Installation::new().await;
-    let hsm = installation.start().await;
-    let mut health = hsm.health();
-    let before = until(&mut health, |health| {
-        health.operations.contains_key("probe")
-    })
-    .await;
-    let good = encrypt(&installation, Padding::PKCS1, b"key");
-    let mut wrong_padding = good.clone();
-    wrong_padding[100] ^= 1;
-    let too_short = vec![1; 17];
-    let too_large = vec![0xff; 256];
-    for ciphertext in [&wrong_padding, &too_short, &too_large, &vec![]] {
-        for transport in [KeyTransport::Pkcs1v15, OAEP_SHA1] {
-            let answer = hsm
-                .decrypt("r1", RaKeys::Pair, transport, ciphertext)
-                .await
-                .unwrap();
-            assert_eq!(answer.unwrap_err(), BadCiphertext);
-        }
-    }
-    let answer = hsm
-        .decrypt("r2", RaKeys::Pair, KeyTransport::Pkcs1v15, &good)
-        .await;
-    assert_eq!(answer.unwrap().unwrap().expose(), b"key");
-    let probes = before.operations["probe"];
-    let after = until(&mut health, |health| {
-        health.operations.get("probe") > Some(&(probes + 1))
-    })
-    .await;
-    assert!(after.ready);
-    assert_eq!(after.pid, before.pid);
-    assert_eq!(after.reconnections, 0);
-    assert_eq!(after.operations["ra-decrypt"], 8 + 1);
-    hsm.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_padding_that_the_token_lacks_is_refused_for_good_and_harms_nothing() {
-    let installation = Installation::new().await;
-    let hsm = installation.start().await;
-    let transport = KeyTransport::Oaep {
-        digest: Digest::Sha256,
-        mgf: Digest::Sha256,
-    };
-    assert_eq!(hsm.key_transports(), [KeyTransport::Pkcs1v15, OAEP_SHA1]);
-    let error = hsm
-        .decrypt("r1", RaKeys::Pair, transport, &[1; 256])
-        .await
-        .unwrap_err();
-    assert!(error.is_permanent(), "{error}");
-    let ciphertext = encrypt(&installation, Padding::PKCS1, b"key");
-    let answer = hsm
-        .decrypt("r2", RaKeys::Pair, KeyTransport::Pkcs1v15, &ciphertext)
-        .await;
-    assert_eq!(answer.unwrap().unwrap().expose(), b"key");
-    assert_eq!(hsm.health().borrow().reconnections, 0);
-    hsm.shutdown().await;
-}
+use support::reply::{self, Message};
+use support::{Installation, der};
 
 #[tokio::test]
 async fn the_observer_sees_each_operation_with_its_role_and_whether_it_was_answered() {
@@ -126,14 +30,13 @@ async fn the_observer_sees_each_operation_with_its_role_and_whether_it_was_answe
             assert!(waited > Duration::ZERO);
             sink.lock().unwrap().push((role, answered));
         }));
-    let bad = hsm
-        .decrypt("r1", RaKeys::Pair, KeyTransport::Pkcs1v15, &[1; 256])
-        .await;
-    assert!(bad.unwrap().is_err());
-    hsm.sign_certificate("r2", &installation.tbs().to_der())
+    hsm.unwrap_key("r1", RaKeys::Pair, KeyTransport::Pkcs1v15, 16, &[1; 256])
         .await
         .unwrap();
-    hsm.sign_reply("r3", RaKeys::Pair, Digest::Sha256, b"")
+    hsm.sign_certificate("r2", &installation.tbs().der())
+        .await
+        .unwrap();
+    hsm.sign_cert_rep("r3", RaKeys::Pair, Digest::Sha256, b"", b"")
         .await
         .unwrap_err();
     assert_eq!(
@@ -148,49 +51,86 @@ async fn the_observer_sees_each_operation_with_its_role_and_whether_it_was_answe
 }
 
 #[tokio::test]
-async fn reply_signatures_verify_under_the_ra_certificate_for_every_digest() {
+async fn replies_verify_under_the_ra_certificate_for_every_digest() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
-    let attributes = der::signed_attributes();
     for digest in Digest::ALL {
-        let signature = hsm
-            .sign_reply("r1", RaKeys::Pair, digest, &attributes)
-            .await
-            .unwrap();
-        let mut verifier = Verifier::new(digest.into(), &installation.ra_sign).unwrap();
-        assert!(verifier.verify_oneshot(&signature, &attributes).unwrap());
+        let pending = reply::by_hand(b"3", b"", digest);
+        for message in [reply::success(digest).await, pending] {
+            let signature = message.sign(&hsm, RaKeys::Pair, digest).await.unwrap();
+            let mut verifier = Verifier::new(digest.into(), &installation.ra_sign).unwrap();
+            let verified = verifier.verify_oneshot(&signature, &message.attributes);
+            assert!(verified.unwrap());
+        }
     }
+    hsm.counted(KeyRole::RaSign, 2 * Digest::ALL.len() as u64)
+        .await;
     hsm.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_ra_key_signs_nothing_but_a_set_of_attributes() {
+async fn the_ra_key_signs_nothing_but_a_reply_over_its_content() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
-    let set = der::signed_attributes();
-    let mut trailing = set.clone();
-    trailing.push(0);
-    let mut sequence = set.clone();
-    sequence[0] = 0x30;
-    for bytes in [
-        installation.tbs().to_der(),
-        trailing,
-        sequence,
-        set[..set.len() - 1].to_vec(),
-        b"\x31\x00".to_vec(),
-        b"\x31\x03\x02\x01\x01".to_vec(),
-        vec![],
-    ] {
-        let refused = hsm
-            .sign_reply("r1", RaKeys::Pair, Digest::Sha256, &bytes)
-            .await;
+    let good = reply::success(Digest::Sha256).await;
+    let with = |content: &[u8], attributes: &[u8]| Message {
+        content: content.to_vec(),
+        attributes: attributes.to_vec(),
+    };
+    let announcement = reply::next_ca(&[installation.ca.to_der().unwrap()]).await;
+    let next_as_success = reply::by_hand(b"0", &announcement.content, Digest::Sha256);
+    let cases = [
+        (
+            "other content",
+            with(b"other", &good.attributes),
+            "EnvelopedData",
+        ),
+        ("no content", with(b"", &good.attributes), "EnvelopedData"),
+        (
+            "attributes of other content",
+            Message {
+                content: good.content.clone(),
+                ..reply::by_hand(b"0", b"other", Digest::Sha256)
+            },
+            "messageDigest",
+        ),
+        (
+            "the digest of another algorithm",
+            reply::by_hand(b"3", b"", Digest::Sha512),
+            "messageDigest",
+        ),
+        (
+            "content of a PENDING",
+            reply::by_hand(b"3", &good.content, Digest::Sha256),
+            "has content",
+        ),
+        (
+            "a FAILURE without failInfo",
+            reply::by_hand(b"2", b"", Digest::Sha256),
+            "is missing",
+        ),
+        ("an announcement of a CA", announcement, "is missing"),
+        (
+            "an announcement of a CA as a SUCCESS",
+            next_as_success,
+            "EnvelopedData",
+        ),
+        (
+            "a TBSCertificate",
+            with(&good.content, &installation.tbs().der()),
+            "SET OF",
+        ),
+        ("a digest", with(b"", &[0x5a; 32]), "SET OF"),
+        ("nothing", with(b"", b""), "SET OF"),
+    ];
+    for (what, message, reason) in cases {
+        let refused = message.sign(&hsm, RaKeys::Pair, Digest::Sha256).await;
         let error = refused.unwrap_err();
-        assert!(
-            matches!(error, OperationError::Refused { .. }),
-            "{bytes:02x?}"
-        );
-        assert!(error.is_permanent());
+        assert!(error.to_string().contains(reason), "{what}: {error}");
+        assert!(error.is_permanent(), "{what}");
     }
+    good.sign(&hsm, RaKeys::Pair, Digest::Sha256).await.unwrap();
+    hsm.counted(KeyRole::RaSign, 1).await;
     hsm.shutdown().await;
 }
 
@@ -208,14 +148,12 @@ async fn certificates_and_crls_verify_under_each_kind_of_ca_key() {
         let ca_key = installation.ca.public_key().unwrap();
         assert!(installation.ca.verify(&ca_key).unwrap());
 
-        let mut tbs = installation.tbs();
-        tbs.signature = signature.to_vec();
-        let tbs = tbs.to_der();
+        let tbs = installation.tbs().der();
         let value = hsm.sign_certificate("r1", &tbs).await.unwrap();
         let certificate = X509::from_der(&der::signed(&tbs, signature, &value)).unwrap();
         assert!(certificate.verify(&ca_key).unwrap());
 
-        let list = der::tbs_cert_list(&installation.ca_name, signature);
+        let list = installation.list(1).der();
         let value = hsm.sign_crl("r2", &list).await.unwrap();
         let list = X509Crl::from_der(&der::signed(&list, signature, &value)).unwrap();
         assert!(list.verify(&ca_key).unwrap());
@@ -224,19 +162,22 @@ async fn certificates_and_crls_verify_under_each_kind_of_ca_key() {
 }
 
 #[tokio::test]
-async fn the_ca_key_signs_no_structure_beyond_its_rules() {
+async fn the_ca_key_signs_no_certificate_beyond_its_forms() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
-    let good = installation.tbs();
-    let with = |change: &dyn Fn(&mut der::Tbs)| {
-        let mut tbs = good.clone();
+    let with = |change: &dyn Fn(&mut der::Parts)| {
+        let mut tbs = installation.tbs();
         change(&mut tbs);
-        tbs.to_der()
+        tbs.der()
     };
-    let rsa = der::signature_algorithm(KeyAlgorithm::Rsa(2048));
-    let own = der::signature_algorithm(KeyAlgorithm::P256);
-    let mut trailing = good.to_der();
-    trailing.push(0);
+    let certificate = |index: usize| {
+        let octets = installation.keys[index].certificate.as_ref().unwrap();
+        X509::from_der(octets).unwrap()
+    };
+    let spki = |index: usize| certificate(index).public_key().unwrap();
+    let spki = |index: usize| spki(index).public_key_to_der().unwrap();
+    let serial = certificate(1).serial_number().to_bn().unwrap().to_vec();
+    let good = installation.tbs().der();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
             "another issuer",
@@ -245,72 +186,160 @@ async fn the_ca_key_signs_no_structure_beyond_its_rules() {
         ),
         (
             "another algorithm",
-            with(&|tbs| tbs.signature = rsa.to_vec()),
+            with(&|tbs| {
+                tbs.algorithm = der::signature_algorithm(KeyAlgorithm::Rsa(2048)).to_vec();
+            }),
             "algorithm",
         ),
         (
             "CA:TRUE",
-            with(&|tbs| tbs.extensions = vec![der::ca_true()]),
+            with(&|tbs| *tbs.extension(der::BC) = der::ca_true()),
             "basicConstraints",
         ),
         (
-            "a second basicConstraints",
-            with(&|tbs| tbs.extensions.push(der::ca_true())),
-            "twice",
-        ),
-        (
             "keyCertSign",
-            with(&|tbs| tbs.extensions = vec![der::key_usage(0x04, 2)]),
-            "keyUsage",
+            with(&|tbs| *tbs.extension(der::KU) = der::key_usage(0x04, 2)),
+            "keyCertSign",
         ),
         (
-            "cRLSign",
-            with(&|tbs| tbs.extensions = vec![der::key_usage(0x82, 1)]),
-            "keyUsage",
+            "a responder",
+            with(&|tbs| *tbs.extension(der::EKU) = der::ocsp_signing()),
+            "only a ceremony makes a responder",
         ),
         (
-            "another CRL issuer",
-            der::tbs_cert_list(&der::name("Other CA"), own),
-            "issuer",
+            "a name of another domain",
+            with(&|tbs| {
+                tbs.extension(der::SAN).value = der::sequence(&[&der::dns("device.example.net")]);
+            }),
+            "outside the subtrees",
         ),
         (
-            "another CRL algorithm",
-            der::tbs_cert_list(&installation.ca_name, rsa),
-            "algorithm",
+            "a year",
+            with(&|tbs| tbs.not_after = der::time(der::now() + der::DAY * 365)),
+            "lifetime_max",
         ),
-        ("trailing octets", trailing, "DER"),
+        (
+            "next week",
+            with(&|tbs| tbs.not_before = der::time(der::now() + der::DAY * 7)),
+            "ahead of the service's clock",
+        ),
+        (
+            "the name of the CA",
+            with(&|tbs| tbs.subject = der::name("TEST  ca")),
+            "section 7.1",
+        ),
+        (
+            "the key of the RA",
+            with(&|tbs| tbs.set_key(&spki(2))),
+            "the key is",
+        ),
+        (
+            "the serial number of the RA's certificate",
+            with(&|tbs| tbs.serial = der::tlv(2, &serial)),
+            "serial number",
+        ),
+        (
+            "trailing octets",
+            [good.as_slice(), &[0]].concat(),
+            "DER of a TBSCertificate",
+        ),
         (
             "a request",
-            der::request_info(&installation.ca_name, &good.spki),
-            "DER",
+            der::request_info(&installation.ca_name, &spki(2)),
+            "DER of a TBSCertificate",
         ),
-        ("signed attributes", der::signed_attributes(), "DER"),
-        ("a digest", vec![0x5a; 32], "DER"),
-        ("nothing", vec![], "DER"),
-        ("a certificate for a CRL", good.to_der(), "DER"),
         (
-            "a list for a certificate",
-            der::tbs_cert_list(&installation.ca_name, own),
-            "DER",
+            "a list",
+            installation.list(1).der(),
+            "DER of a TBSCertificate",
         ),
+        ("a digest", vec![0x5a; 32], "DER of a TBSCertificate"),
+        ("nothing", vec![], "DER of a TBSCertificate"),
     ];
     for (what, tbs, reason) in cases {
-        let error = if what.contains("CRL") {
-            hsm.sign_crl("r1", &tbs).await.unwrap_err()
-        } else {
-            hsm.sign_certificate("r1", &tbs).await.unwrap_err()
-        };
+        let error = hsm.sign_certificate("r1", &tbs).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{what}: {error}");
         assert!(error.is_permanent(), "{what}");
     }
-    hsm.sign_certificate("r2", &good.to_der()).await.unwrap();
-    let mut health = hsm.health();
-    let counted = until(&mut health, |health| {
-        health.operations.get("ca-sign") > Some(&0)
-    })
-    .await;
-    // The refused ones never reached the key.
-    assert_eq!(counted.operations["ca-sign"], 1);
+    hsm.sign_certificate("r2", &good).await.unwrap();
+    hsm.counted(KeyRole::CaSign, 1).await;
+    hsm.shutdown().await;
+    let certificates = installation.config().export();
+    let certificates = certificates
+        .iter()
+        .filter(|item| matches!(item.entry.event, assay_journal::Event::Certificate { .. }));
+    assert_eq!(certificates.count(), 1);
+}
+
+#[tokio::test]
+async fn without_a_form_no_certificate_is_signed() {
+    let installation = Installation::new().await;
+    let mut config = installation.config();
+    config.forms = String::new();
+    let hsm = config.start().await;
+    let refused = hsm.sign_certificate("r1", &installation.tbs().der()).await;
+    assert!(refused.unwrap_err().is_permanent());
+    hsm.sign_crl("r2", &installation.list(1).der())
+        .await
+        .unwrap();
+    hsm.counted(KeyRole::CaSign, 1).await;
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_ca_key_signs_no_list_beyond_its_rules() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let with = |change: &dyn Fn(&mut der::List)| {
+        let mut list = installation.list(1);
+        change(&mut list);
+        list.der()
+    };
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "another issuer",
+            with(&|list| list.issuer = der::name("Other CA")),
+            "issuer",
+        ),
+        (
+            "another algorithm",
+            with(&|list| list.algorithm = der::signature_algorithm(KeyAlgorithm::P384).to_vec()),
+            "algorithm",
+        ),
+        (
+            "the key identifier of another CA",
+            with(&|list| list.issuer_key = vec![7; 20]),
+            "authorityKeyIdentifier",
+        ),
+        (
+            "one of yesterday",
+            with(&|list| list.this_update = der::now() - der::DAY),
+            "thisUpdate",
+        ),
+        (
+            "one for a year",
+            with(&|list| list.next_update = der::now() + der::DAY * 365),
+            "nextUpdate",
+        ),
+        (
+            "removeFromCRL",
+            with(&|list| list.entries = vec![(der::serial(), der::now(), 8)]),
+            "reason",
+        ),
+        (
+            "a certificate",
+            installation.tbs().der(),
+            "DER of a TBSCertList",
+        ),
+        ("nothing", vec![], "DER of a TBSCertList"),
+    ];
+    for (what, list, reason) in cases {
+        let error = hsm.sign_crl("r1", &list).await.unwrap_err();
+        assert!(error.to_string().contains(reason), "{what}: {error}");
+        assert!(error.is_permanent(), "{what}");
+    }
+    hsm.sign_crl("r2", &with(&|_| {})).await.unwrap();
+    hsm.counted(KeyRole::CaSign, 1).await;
     hsm.shutdown().await;
 }
 
@@ -320,14 +349,10 @@ async fn a_full_queue_is_busy_at_once_and_every_other_operation_is_answered() {
     let mut config = installation.config();
     config.queue = 4;
     let hsm = config.start().await;
-    let attributes = der::signed_attributes();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
-        let (hsm, attributes) = (hsm.keys.clone(), attributes.clone());
-        tasks.spawn(async move {
-            hsm.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes)
-                .await
-        });
+        let keys = hsm.keys.clone();
+        tasks.spawn(async move { reply::send(&keys).await });
     }
     let results = tasks.join_all().await;
     let signed = results.iter().filter(|result| result.is_ok()).count();

@@ -11,19 +11,21 @@ mod support;
 
 use std::fs;
 
-use assay_hsm::{BadCiphertext, Digest, KeyRole, KeyTransport, OperationError, RaKeys, Token};
-use openssl::encrypt::Encrypter;
+use assay_hsm::{Digest, KeyRole, KeyTransport, OperationError, RaKeys, Token};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
 use openssl::rsa::Padding;
 use openssl::sign::Verifier;
 use openssl::x509::X509;
-use support::{Installation, Key, MODULE, SPY, der, until};
+use support::{Installation, Key, MODULE, SPY, encrypt, reply};
 
 const OAEP_SHA1: KeyTransport = KeyTransport::Oaep {
     digest: Digest::Sha1,
     mgf: Digest::Sha1,
 };
+
+/// A content-encryption key.
+const KEY: &[u8] = &[0x5a; 16];
 
 fn single(installation: &Installation) -> &Key {
     let last = installation.keys.last().unwrap();
@@ -36,16 +38,6 @@ fn public_key(key: &Key) -> PKey<Public> {
     X509::from_der(certificate).unwrap().public_key().unwrap()
 }
 
-fn encrypt(key: &PKey<Public>, padding: Padding) -> Vec<u8> {
-    let data = b"content-encryption key";
-    let mut encrypter = Encrypter::new(key).unwrap();
-    encrypter.set_rsa_padding(padding).unwrap();
-    let mut ciphertext = vec![0; encrypter.encrypt_len(data).unwrap()];
-    let length = encrypter.encrypt(data, &mut ciphertext).unwrap();
-    ciphertext.truncate(length);
-    ciphertext
-}
-
 fn refusal(installation: &Installation, change: impl FnOnce(&mut Key)) -> String {
     let mut config = installation.config();
     change(config.keys.last_mut().unwrap());
@@ -56,61 +48,60 @@ fn refusal(installation: &Installation, change: impl FnOnce(&mut Key)) -> String
 async fn the_single_key_decrypts_and_signs_and_each_use_is_counted_as_its_own() {
     let installation = Installation::with_single_ra().await;
     let hsm = installation.start().await;
-    let key = public_key(single(&installation));
+    let public_key = public_key(single(&installation));
     assert_eq!(hsm.key_transports(), [KeyTransport::Pkcs1v15, OAEP_SHA1]);
     for (padding, transport) in [
         (Padding::PKCS1, KeyTransport::Pkcs1v15),
         (Padding::PKCS1_OAEP, OAEP_SHA1),
     ] {
-        let ciphertext = encrypt(&key, padding);
-        let opened = |ra| hsm.decrypt("r1", ra, transport, &ciphertext);
-        let plaintext = opened(RaKeys::Single).await.unwrap().unwrap();
-        assert_eq!(plaintext.expose(), b"content-encryption key");
-        let other = opened(RaKeys::Pair).await.unwrap();
-        assert_eq!(other.unwrap_err(), BadCiphertext);
+        let ciphertext = encrypt(&public_key, padding, KEY);
+        let opened = async |ra| {
+            let key = hsm.unwrap_key("r1", ra, transport, 16, &ciphertext).await;
+            key.unwrap().into_inner().to_vec()
+        };
+        assert_eq!(opened(RaKeys::Single).await, KEY);
+        assert_ne!(opened(RaKeys::Pair).await, KEY);
     }
-    let attributes = der::signed_attributes();
-    let signed = |ra| hsm.sign_reply("r2", ra, Digest::Sha512, &attributes);
-    let signature = signed(RaKeys::Single).await.unwrap();
+    let reply = reply::success(Digest::Sha512).await;
+    let signed = async |ra| reply.sign(&hsm, ra, Digest::Sha512).await.unwrap();
     let verifies = |signature: &[u8]| {
-        let mut verifier = Verifier::new(MessageDigest::sha512(), &key).unwrap();
-        verifier.verify_oneshot(signature, &attributes).unwrap()
+        let mut verifier = Verifier::new(MessageDigest::sha512(), &public_key).unwrap();
+        let verified = verifier.verify_oneshot(signature, &reply.attributes);
+        verified.unwrap()
     };
-    assert!(verifies(&signature));
-    assert!(!verifies(&signed(RaKeys::Pair).await.unwrap()));
-
-    // Each operation is counted after its caller has its answer, so the last two can still be missing.
-    let expected = [("ra-single", 3), ("ra-decrypt", 2), ("ra-sign", 1)];
-    until(&mut hsm.health(), |health| {
-        let counted = &health.operations;
-        expected
-            .iter()
-            .all(|(key, count)| counted.get(*key) == Some(count))
-    })
-    .await;
+    assert!(verifies(&signed(RaKeys::Single).await));
+    assert!(!verifies(&signed(RaKeys::Pair).await));
+    for (role, count) in [
+        (KeyRole::RaSingle, 3),
+        (KeyRole::RaDecrypt, 2),
+        (KeyRole::RaSign, 1),
+    ] {
+        hsm.counted(role, count).await;
+    }
     hsm.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_single_key_signs_nothing_but_a_set_of_attributes() {
+async fn the_single_key_signs_nothing_but_a_reply_over_its_content() {
     let installation = Installation::with_single_ra().await;
     let hsm = installation.start().await;
-    let mut sequence = der::signed_attributes();
-    sequence[0] = 0x30;
-    for bytes in [
-        installation.tbs().to_der(),
-        sequence,
+    let good = reply::success(Digest::Sha256).await;
+    for attributes in [
+        installation.tbs().der(),
+        reply::by_hand(b"0", b"other", Digest::Sha256).attributes,
         b"assay proof of possession v1\0".to_vec(),
         vec![0x5a; 32],
         vec![],
     ] {
-        let refused = hsm.sign_reply("r1", RaKeys::Single, Digest::Sha256, &bytes);
-        let error = refused.await.unwrap_err();
-        assert!(
-            matches!(error, OperationError::Refused { .. }),
-            "{bytes:02x?}: {error}"
-        );
+        let bad = reply::Message {
+            attributes,
+            ..good.clone()
+        };
+        let refused = bad.sign(&hsm, RaKeys::Single, Digest::Sha256).await;
+        let error = refused.unwrap_err();
+        assert!(matches!(error, OperationError::Refused { .. }), "{error}");
     }
+    hsm.counted(KeyRole::RaSingle, 0).await;
     hsm.shutdown().await;
 }
 
@@ -118,15 +109,13 @@ async fn the_single_key_signs_nothing_but_a_set_of_attributes() {
 async fn without_the_key_both_of_its_operations_are_refused_for_good() {
     let installation = Installation::new().await;
     let hsm = installation.start().await;
-    let ciphertext = encrypt(&installation.ra_decrypt, Padding::PKCS1);
-    let decrypted = hsm
-        .decrypt("r1", RaKeys::Single, KeyTransport::Pkcs1v15, &ciphertext)
-        .await;
-    let attributes = der::signed_attributes();
-    let signed = hsm
-        .sign_reply("r2", RaKeys::Single, Digest::Sha256, &attributes)
-        .await;
-    for error in [decrypted.unwrap_err(), signed.unwrap_err()] {
+    let ciphertext = encrypt(&installation.ra_decrypt, Padding::PKCS1, KEY);
+    let transport = KeyTransport::Pkcs1v15;
+    let opened = hsm.unwrap_key("r1", RaKeys::Single, transport, 16, &ciphertext);
+    let opened = opened.await.unwrap_err();
+    let reply = reply::success(Digest::Sha256).await;
+    let signed = reply.sign(&hsm, RaKeys::Single, Digest::Sha256).await;
+    for error in [opened, signed.unwrap_err()] {
         assert!(error.is_permanent(), "{error}");
         assert!(error.to_string().contains("ra-single"), "{error}");
     }

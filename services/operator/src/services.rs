@@ -135,7 +135,10 @@ pub fn hand_over(installation: &Installation) -> io::Result<()> {
         };
         own(&run, user, group, mode)?;
     }
-    open(&path("certificates"))?;
+    own(&path("certificates"), ROOT, ROOT, 0o755)?;
+    for dir in ["approvers", "certificates", "transport"] {
+        publish(&path(dir))?;
+    }
     let (hsm, signer) = (Service::Hsm.user(), Service::Signer.user());
     for (dir, user) in [("hsm", hsm), ("state", signer)] {
         make_dir(&path(dir))?;
@@ -169,13 +172,15 @@ fn own(path: &Path, user: u32, group: u32, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-/// Lets everyone read what lies in a directory and in those below it.
-fn open(dir: &Path) -> io::Result<()> {
-    own(dir, ROOT, ROOT, 0o755)?;
+/// Lets everyone read the certificates in a directory and in those below it, also where the umask let nobody.
+fn publish(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open(&entry.path())?;
+        let (entry, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+        if kind.is_dir() {
+            own(&entry, ROOT, ROOT, 0o755)?;
+            publish(&entry)?;
+        } else if kind.is_file() && entry.extension().is_some_and(|end| end == "pem") {
+            own(&entry, ROOT, ROOT, 0o644)?;
         }
     }
     Ok(())

@@ -17,9 +17,9 @@ use super::home::Home;
 use crate::commands::config::service_binary;
 
 /// How long a service may take to listen: a token with many objects is slow to open.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How often the ready file is looked for.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log shown when a service does not come up.
 const LOG_LINES: usize = 5;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
@@ -14,12 +14,12 @@ use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     ChallengeItem, ChallengeState, IssueChallengesRequest, ListChallengesRequest, PageRequest,
 };
-use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
+use assay_scep_client::{DeviceKey, EnrolmentRequest, Error, KeyType, Session, Url};
 
 use tokio::process::Command;
 
 use super::address::HeldAddress;
-use super::child::Running;
+use super::child::{LOOK, Running, START_DEADLINE};
 use super::home::{Home, Mark};
 use super::settings;
 use super::setup::{APPROVER, AUTHOR};
@@ -239,6 +239,19 @@ async fn fleet_challenge(home: &Home, admin: &mut Admin, mark: &mut Mark) -> Out
     Ok(issued.challenge)
 }
 
+/// A session once the frontend has heard from the signer, which it may not have when it begins to listen.
+async fn first_session(url: &Url) -> Result<Session, Error> {
+    let until = Instant::now() + START_DEADLINE;
+    loop {
+        match Session::open(url, None).await {
+            Err(error) if error.is_passing() && Instant::now() < until => {
+                tokio::time::sleep(LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// A device by our own client, over HTTP, through both tiers.
 async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     let subject = format!("CN=demo-{number},O=Example");
@@ -262,12 +275,8 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     };
     let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES)).explained()?;
     let key = DeviceKey::generate(KeyType::Rsa(DEVICE_KEY_BITS)).explained()?;
-    let verdict = Session::open(&url, None)
-        .await
-        .explained()?
-        .enrol(&wanted, &key)
-        .await
-        .explained()?;
+    let mut session = first_session(&url).await.explained()?;
+    let verdict = session.enrol(&wanted, &key).await.explained()?;
     let pem = verdict
         .issued()
         .explained()?

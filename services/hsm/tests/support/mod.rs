@@ -6,26 +6,34 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::cast_possible_truncation,
     reason = "each test binary is a crate of its own and uses a part"
 )]
 
 pub mod der;
+pub mod reply;
 #[path = "../../../../tests/src/restarted.rs"]
 pub mod restarted;
+#[path = "../../../../crates/shape/tests/shape/support.rs"]
+pub mod shape;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use assay_hsm::{CaCertificates, CaKeys, Health, Hsm, HsmConfig, KeyAlgorithm, KeyRole, User};
+use assay_journal::{ExportReader, Item};
 use assay_pkcs11::{GenerateKey, KeyUri, TokenUri};
+use openssl::encrypt::Encrypter;
 use openssl::pkey::{PKey, Public};
+use openssl::rsa::Padding;
 use openssl::sha::sha1;
 use openssl::x509::X509;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -170,6 +178,7 @@ pub struct Installation {
     pub keys: Vec<Key>,
     pub ca: X509,
     pub ca_name: Vec<u8>,
+    pub ca_algorithm: KeyAlgorithm,
     pub ra_decrypt: PKey<Public>,
     pub ra_sign: PKey<Public>,
 }
@@ -200,7 +209,7 @@ impl Installation {
     }
 
     /// The same with ocsp-sign, whose certificate has these extensions.
-    pub async fn with_responder(algorithm: KeyAlgorithm, extensions: &[Vec<u8>]) -> Self {
+    pub async fn with_responder(algorithm: KeyAlgorithm, extensions: &[der::Extension]) -> Self {
         let responder = key(KeyRole::OcspSign, 6, algorithm);
         Self::with_keys(KeyAlgorithm::P256, &[responder], extensions).await
     }
@@ -208,7 +217,7 @@ impl Installation {
     async fn with_keys(
         ca_algorithm: KeyAlgorithm,
         further: &[GenerateKey],
-        of_the_last: &[Vec<u8>],
+        of_the_last: &[der::Extension],
     ) -> Self {
         let token = Token::new();
         let mut maker = token.keys();
@@ -229,6 +238,7 @@ impl Installation {
             ra_sign: certificate(2).public_key().unwrap(),
             token,
             ca_name,
+            ca_algorithm,
             ca,
             keys,
         }
@@ -253,13 +263,20 @@ impl Installation {
             directory: self.token.path().to_owned(),
             module: MODULE.into(),
             keys: self.keys.clone(),
+            name: "first".to_owned(),
+            chain: Vec::new(),
+            next: None,
             log_origin: None,
             threads: 2,
             operation_deadline: Duration::from_secs(10),
             queue: 64,
             health_interval: Duration::from_millis(50),
             environment: self.token.environment(),
+            metrics_file: None,
             needs: "write = [\".\"]\n".to_owned(),
+            variables: Vec::new(),
+            limits: String::new(),
+            forms: der::FORM.to_owned(),
             more: String::new(),
         }
     }
@@ -268,16 +285,42 @@ impl Installation {
         self.config().start().await
     }
 
-    /// A TBSCertificate that the CA may sign.
-    pub fn tbs(&self) -> der::Tbs {
-        der::Tbs {
+    /// A TBSCertificate that the CA may sign, with a serial number of its own.
+    pub fn tbs(&self) -> der::Parts {
+        der::leaf(&self.ca_name, &self.ca_key_id(), self.signature())
+    }
+
+    /// A TBSCertList that the CA may sign.
+    pub fn list(&self, number: u64) -> der::List {
+        der::List {
+            algorithm: self.signature().to_vec(),
             issuer: self.ca_name.clone(),
-            subject: der::name("device-1"),
-            spki: self.ra_sign.public_key_to_der().unwrap(),
-            signature: der::signature_algorithm(KeyAlgorithm::P256).to_vec(),
-            extensions: vec![der::ca_false(), der::key_usage(0x80, 7)],
+            issuer_key: self.ca_key_id(),
+            number,
+            this_update: der::now(),
+            next_update: der::now() + der::DAY,
+            entries: Vec::new(),
         }
     }
+
+    fn ca_key_id(&self) -> Vec<u8> {
+        self.ca.subject_key_id().unwrap().as_slice().to_vec()
+    }
+
+    /// AlgorithmIdentifier of the CA's signatures.
+    fn signature(&self) -> &'static [u8] {
+        der::signature_algorithm(self.ca_algorithm)
+    }
+}
+
+/// Encrypts to an RA key.
+pub fn encrypt(key: &PKey<Public>, padding: Padding, data: &[u8]) -> Vec<u8> {
+    let mut encrypter = Encrypter::new(key).unwrap();
+    encrypter.set_rsa_padding(padding).unwrap();
+    let mut ciphertext = vec![0; encrypter.encrypt_len(data).unwrap()];
+    let length = encrypter.encrypt(data, &mut ciphertext).unwrap();
+    ciphertext.truncate(length);
+    ciphertext
 }
 
 /// Makes keys, the CA's first, and certificates of that CA over them; the last one has these extensions.
@@ -285,7 +328,7 @@ fn certified(
     maker: &mut Keys,
     specifications: Vec<GenerateKey>,
     ca_name: &[u8],
-    of_the_last: &[Vec<u8>],
+    of_the_last: &[der::Extension],
 ) -> Vec<Key> {
     let signature = der::signature_algorithm(specifications[0].algorithm);
     let mut keys = Vec::new();
@@ -293,23 +336,16 @@ fn certified(
     for specification in specifications {
         let role = specification.role;
         let (uri, spki) = maker.generate(&specification);
-        let mut tbs = der::Tbs {
-            issuer: ca_name.to_vec(),
-            subject: der::name(role.as_str()),
-            spki,
-            signature: signature.to_vec(),
-            extensions: if role == KeyRole::OcspSign {
-                of_the_last.to_vec()
-            } else {
-                vec![]
-            },
+        let (subject, extensions) = match role {
+            KeyRole::CaSign => {
+                ca_uri = Some(uri.clone());
+                let extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
+                (ca_name.to_vec(), extensions)
+            }
+            KeyRole::OcspSign => (der::name(role.as_str()), of_the_last.to_vec()),
+            _ => (der::name(role.as_str()), Vec::new()),
         };
-        if role == KeyRole::CaSign {
-            tbs.subject = ca_name.to_vec();
-            tbs.extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
-            ca_uri = Some(uri.clone());
-        }
-        let tbs = tbs.to_der();
+        let tbs = der::certificate(ca_name, &subject, &spki, signature, extensions).der();
         let value = maker.sign(ca_uri.as_ref().unwrap(), &tbs);
         let certificate = der::signed(&tbs, signature, &value);
         keys.push(Key {
@@ -336,14 +372,27 @@ pub struct Config {
     pub directory: PathBuf,
     pub module: PathBuf,
     pub keys: Vec<Key>,
+    /// Name of the CA.
+    pub name: String,
+    /// Certificates of the CAs above it, DER.
+    pub chain: Vec<Vec<u8>>,
+    /// Name of the next CA.
+    pub next: Option<String>,
     pub log_origin: Option<String>,
     pub threads: usize,
     pub operation_deadline: Duration,
     pub queue: usize,
     pub health_interval: Duration,
     pub environment: Vec<(String, String)>,
+    pub metrics_file: Option<PathBuf>,
     /// The declared needs of the library, as lines of [module].
     pub needs: String,
+    /// Further variables of the process itself.
+    pub variables: Vec<(String, String)>,
+    /// Keys of `[limits]`, a line each.
+    pub limits: String,
+    /// Tables `[[form]]`.
+    pub forms: String,
     /// Further tables, at the end of the file.
     pub more: String,
 }
@@ -364,8 +413,10 @@ impl Config {
         let environment: Vec<_> = environment
             .map(|(name, value)| format!("{name} = {value:?}"))
             .collect();
+        let metrics = self.metrics_file.as_ref();
+        let metrics = metrics.map_or_else(String::new, |file| format!("metrics_file = {file:?}\n"));
         let mut text = format!(
-            "socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = {own}\nallow_same_user = true\n\
+            "{metrics}socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = {own}\nallow_same_user = true\n\
              threads = {}\noperation_deadline = \"{}ms\"\n\
              [module]\npath = {:?}\nenvironment = {{ {} }}\n{}",
             self.threads,
@@ -381,7 +432,9 @@ impl Config {
         if let Some(key) = self.key(KeyRole::Probe) {
             text += &format!("[probe]\nkey = \"{}\"\n", key.uri);
         }
+        text += &format!("[limits]\n{}\n", self.limits);
         text += &self.ca_table();
+        text += &self.forms;
         text += &self.more;
         let file = self.directory.join("hsm.toml");
         fs::write(&file, text).unwrap();
@@ -390,14 +443,20 @@ impl Config {
 
     /// The table of a CA with these keys.
     pub fn ca_table(&self) -> String {
-        let mut text = "[[ca]]\n".to_owned();
-        let pem = |key: &Key| -> Option<String> {
-            let name = format!("{}.pem", hex::encode(sha1(key.certificate.as_ref()?)));
-            let certificate = X509::from_der(key.certificate.as_ref()?).unwrap();
+        let mut text = format!("[[ca]]\nname = {:?}\n", self.name);
+        let file = |certificate: &[u8]| -> String {
+            let name = format!("{}.pem", hex::encode(sha1(certificate)));
+            let certificate = X509::from_der(certificate).unwrap();
             let path = self.directory.join(&name);
             fs::write(path, certificate.to_pem().unwrap()).unwrap();
-            Some(name)
+            name
         };
+        let pem = |key: &Key| key.certificate.as_deref().map(file);
+        let chain: Vec<String> = self.chain.iter().map(|above| file(above)).collect();
+        text += &format!("chain = {chain:?}\n");
+        if let Some(next) = &self.next {
+            text += &format!("next = {next:?}\n");
+        }
         if let Some(ca) = self.key(KeyRole::CaSign) {
             let certificate = pem(ca).unwrap();
             text += &format!("key = \"{}\"\ncertificate = \"{certificate}\"\n", ca.uri);
@@ -429,16 +488,63 @@ impl Config {
         command
     }
 
+    /// What a command of the program says about this configuration.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).arg("--config").arg(self.write());
+        command.envs(self.variables.clone()).output().unwrap()
+    }
+
+    /// The answer of a command that succeeds.
+    pub fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The one line of a command that is refused.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said
+    }
+
+    /// Where the journal is.
+    pub fn journal(&self) -> PathBuf {
+        self.directory.join("state/journal")
+    }
+
+    /// Makes the journal of an installation that was not used, unless there is one.
+    pub fn create_journal(&self) {
+        if !self.journal().exists() {
+            self.done(&["journal", "create", "--unused"]);
+        }
+    }
+
+    /// Every entry of the journal by `journal export`, each proven.
+    pub fn export(&self) -> Vec<Item> {
+        let exported = self.run(&["journal", "export"]);
+        assert!(exported.status.success(), "{exported:?}");
+        let items = ExportReader::new(exported.stdout.as_slice()).unwrap();
+        items.collect::<Result<_, _>>().unwrap()
+    }
+
     /// The service, started again whenever it ends, and a connection to it.
     pub async fn start(&self) -> Service {
         self.write();
+        self.create_journal();
         let log = self.directory.join("log");
         let file = self.directory.join("hsm.toml");
+        let variables = self.variables.clone();
         let process = restarted::Restarted::start(move || {
             let output = fs::File::options().create(true).append(true).open(&log);
             let mut command = Command::new(PROGRAM);
             command.arg("--config").arg(&file).stdin(Stdio::null());
             command.stdout(Stdio::null()).stderr(output.unwrap());
+            command.envs(variables.clone());
             command
         });
         let hsm = self.connect().await;
@@ -479,6 +585,10 @@ impl Config {
 
     /// The one line with which the service does not start.
     pub fn refusal(&self) -> String {
+        if !self.journal().exists() {
+            // Where it cannot be made, the service says why.
+            let _ = self.run(&["journal", "create", "--unused"]);
+        }
         let ended = self.command().output().unwrap();
         assert!(!ended.status.success(), "the service started");
         let said = String::from_utf8(ended.stderr).unwrap();
@@ -514,6 +624,36 @@ impl Service {
     /// All that it logged, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap()
+    }
+
+    pub fn pid(&self) -> Pid {
+        let pid = self.hsm.health().borrow().pid.unwrap();
+        Pid::from_raw(pid.try_into().unwrap()).unwrap()
+    }
+
+    /// Kills the process, and waits for the connection to the next one.
+    pub async fn kill(&self) {
+        let mut health = self.hsm.health();
+        let before = health.borrow().reconnections;
+        kill_process(self.pid(), Signal::KILL).unwrap();
+        until(&mut health, |health| {
+            health.ready && health.reconnections > before
+        })
+        .await;
+    }
+
+    /// Waits until the key of a role has done this number of operations since the service started, and no more.
+    pub async fn counted(&self, role: KeyRole, count: u64) {
+        let mut health = self.hsm.health();
+        let probes = |health: &Health| health.operations.get("probe").copied();
+        let before = probes(&health.borrow());
+        // A probe that left after everything that was asked for.
+        let health = until(&mut health, |health| {
+            probes(health) > before.map(|before| before + 1)
+        })
+        .await;
+        let done = health.operations.get(role.as_str()).copied();
+        assert_eq!(done.unwrap_or_default(), count, "{role}");
     }
 
     /// Closes the connection and ends the service in order.
