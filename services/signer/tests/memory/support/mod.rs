@@ -217,6 +217,10 @@ impl Stand {
         &self.next.as_ref().unwrap().ca
     }
 
+    pub(crate) fn next_token(&self) -> &SoftToken {
+        &self.next.as_ref().unwrap().token
+    }
+
     /// No certificate, no CRL and no OCSP response is signed from now on, or again.
     pub(crate) fn break_ca_key(&self, broken: bool) {
         self.token
