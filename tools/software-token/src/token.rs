@@ -1,13 +1,13 @@
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use assay_hsm::{
     ContentKey, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
     Priority, RaKeys, Run, SignatureAlgorithm, SignedCheckpoint, Token,
 };
-use assay_shape::{Demand, Forms, Uncovered};
+use assay_shape::{Demand, Form, Forms, Uncovered};
 use assay_types::Hash;
 use openssl::base64;
 use openssl::pkey::{PKey, PKeyRef, Private};
@@ -29,10 +29,8 @@ pub struct SoftToken {
     run: u32,
     /// The identity of the journal that checkpoints name.
     pub journal: Mutex<Option<Hash>>,
-    /// The forms of the CA's certificates; any if `None`.
-    pub forms: Option<Forms>,
-    /// While it is set, no certificate, no CRL and no OCSP response is signed.
-    pub refuses: AtomicBool,
+    forms: Mutex<Option<Forms>>,
+    refusal: Mutex<Option<OperationError>>,
     /// Content-encryption keys that were to be decrypted.
     pub decryptions: AtomicU64,
     /// Signatures of the CA key.
@@ -64,14 +62,28 @@ impl SoftToken {
             log,
             origin: origin.to_owned(),
             journal: Mutex::default(),
-            forms: None,
+            forms: Mutex::default(),
             ca,
             health: watch::Sender::new(health),
-            refuses: AtomicBool::new(false),
+            refusal: Mutex::default(),
             decryptions: AtomicU64::new(0),
             tbs_signatures: AtomicU64::new(0),
             ocsp_signatures: AtomicU64::new(0),
         })
+    }
+
+    /// Limits the CA's certificates to these forms; before, they may have any.
+    ///
+    /// # Errors
+    /// One of the forms is unsafe.
+    pub fn set_forms(&self, forms: Vec<Form>) -> Result<()> {
+        *locked(&self.forms) = Some(Forms::new(forms)?);
+        Ok(())
+    }
+
+    /// Why no certificate, no CRL and no OCSP response is signed; `None` if they are.
+    pub fn set_refusal(&self, refusal: Option<OperationError>) {
+        *locked(&self.refusal) = refusal;
     }
 
     /// The key that decrypts and the key that signs.
@@ -106,12 +118,16 @@ impl SoftToken {
         count: &AtomicU64,
         octets: &[u8],
     ) -> Operation<'a, Vec<u8>> {
-        if self.refuses.load(Ordering::Relaxed) {
-            return Box::pin(std::future::ready(Err(OperationError::Deadline)));
+        if let Some(error) = locked(&self.refusal).clone() {
+            return Box::pin(std::future::ready(Err(error)));
         }
         count.fetch_add(1, Ordering::Relaxed);
         done(signed(key, Digest::Sha256, octets))
     }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn signed(key: &PKeyRef<Private>, digest: Digest, octets: &[u8]) -> Result<Vec<u8>> {
@@ -211,7 +227,7 @@ impl Token for SoftToken {
     }
 
     fn covers(&self, demand: &Demand) -> Result<(), Uncovered> {
-        match &self.forms {
+        match &*locked(&self.forms) {
             Some(forms) => forms.covers(demand).map(|_| ()),
             None => Ok(()),
         }
