@@ -190,6 +190,10 @@ impl Service {
         }
     }
 
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Number of CAs.
     pub(crate) fn cas(&self) -> usize {
         self.cas.len()
