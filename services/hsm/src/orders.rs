@@ -50,7 +50,9 @@ type Answer = Result<String, String>;
 pub(crate) fn give(settings: &Settings, order: &Order) -> Answer {
     let path = socket_of(&settings.state);
     match UnixStream::connect(&path) {
-        Ok(stream) => ask(stream, order).map_err(|error| format!("{}: {error}", path.display()))?,
+        Ok(stream) => {
+            ask(&stream, order).map_err(|error| format!("{}: {error}", path.display()))?
+        }
         Err(_) => {
             let options = Options::new(settings.limits.clone());
             let (journal, _) =
@@ -121,9 +123,9 @@ fn take(stream: &UnixStream, journal: &Journal) -> io::Result<()> {
     write_line(stream, &answer)
 }
 
-fn ask(stream: UnixStream, order: &Order) -> io::Result<Answer> {
-    write_line(&stream, order)?;
-    read_line(&stream)
+fn ask(stream: &UnixStream, order: &Order) -> io::Result<Answer> {
+    write_line(stream, order)?;
+    read_line(stream)
 }
 
 fn read_line<T: for<'a> Deserialize<'a>>(stream: &UnixStream) -> io::Result<T> {

@@ -90,6 +90,7 @@ async fn one_tbs_has_one_signature_for_ever_and_costs_one_of_the_ceiling() {
 
         let mut other = installation.tbs();
         other.serial = tbs.serial;
+        other.subject = der::name("device-2");
         let refused = hsm.sign_certificate("r6", &other.der()).await.unwrap_err();
         assert!(refused.is_permanent());
         assert!(
@@ -213,7 +214,7 @@ async fn crls_go_on_and_take_no_revocation_back() {
     hsm.sign_crl("r1", &last.der()).await.unwrap();
     hsm.sign_crl("r1", &last.der()).await.unwrap();
     lists
-        .refused(1_000, &[revoked.clone()], "cannot follow")
+        .refused(1_000, std::slice::from_ref(&revoked), "cannot follow")
         .await;
     lists.refused(999, &[], "cannot follow").await;
     lists.refused(2_001, &[], "cannot follow").await;
@@ -227,7 +228,9 @@ async fn crls_go_on_and_take_no_revocation_back() {
     let of_one = |date, reason| (one.clone(), date, reason);
     for _ in 0..2 {
         lists.refused(2_000, &[], "cannot follow").await;
-        lists.refused(2_001, &[held.clone()], "for good").await;
+        lists
+            .refused(2_001, std::slice::from_ref(&held), "for good")
+            .await;
         for altered in [
             of_one(at, SUPERSEDED),
             of_one(at, HOLD),
@@ -248,7 +251,10 @@ async fn crls_go_on_and_take_no_revocation_back() {
         hsm.kill().await;
     }
     // A hold is released and set again, and becomes final.
-    lists.sign(2_001, &[revoked.clone()]).await.unwrap();
+    lists
+        .sign(2_001, std::slice::from_ref(&revoked))
+        .await
+        .unwrap();
     let again = (two.clone(), der::now(), HOLD);
     lists
         .sign(2_002, &[revoked.clone(), again.clone()])
@@ -266,7 +272,9 @@ async fn crls_go_on_and_take_no_revocation_back() {
             "alters the reason or date",
         )
         .await;
-    lists.refused(2_004, &[revoked.clone()], "for good").await;
+    lists
+        .refused(2_004, std::slice::from_ref(&revoked), "for good")
+        .await;
     lists.sign(2_004, &[last, revoked]).await.unwrap();
     hsm.counted(KeyRole::CaSign, 4).await;
     hsm.shutdown().await;

@@ -27,6 +27,8 @@ pub struct SoftToken {
     health: watch::Sender<Health>,
     /// Names its run among those of two tokens.
     run: u32,
+    /// The identity of the journal that checkpoints name.
+    pub journal: Mutex<Option<Hash>>,
     forms: Mutex<Option<Forms>>,
     refusal: Mutex<Option<OperationError>>,
     /// Content-encryption keys that were to be decrypted.
@@ -59,6 +61,7 @@ impl SoftToken {
             },
             log,
             origin: origin.to_owned(),
+            journal: Mutex::default(),
             forms: Mutex::default(),
             ca,
             health: watch::Sender::new(health),
@@ -193,14 +196,22 @@ impl Token for SoftToken {
         _leaves: &'a [Hash],
     ) -> Operation<'a, SignedCheckpoint> {
         let root = base64::encode_block(root.as_bytes());
-        let text = format!("{}\n{size}\n{root}\n", self.origin);
+        let line = self
+            .journal()
+            .map(|identity| format!("assay-journal {identity} 1 {root}"));
+        let extensions: Vec<String> = line.into_iter().collect();
+        let mut text = format!("{}\n{size}\n{root}\n", self.origin);
+        for line in &extensions {
+            text += line;
+            text.push('\n');
+        }
         let signed = Signer::new_without_digest(&self.log)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(text.as_bytes()));
         done(
             signed
                 .map_err(Into::into)
                 .map(|signature| SignedCheckpoint {
-                    extensions: Vec::new(),
+                    extensions,
                     signature,
                 }),
         )
@@ -220,6 +231,10 @@ impl Token for SoftToken {
             Some(forms) => forms.covers(demand).map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    fn journal(&self) -> Option<Hash> {
+        *self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_key(&self) -> Option<&LogKey> {

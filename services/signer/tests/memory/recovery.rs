@@ -86,6 +86,23 @@ async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_o
 }
 
 #[tokio::test]
+async fn a_signer_refuses_an_hsm_service_with_another_journal_than_its_log_names() {
+    let mut stand = Stand::new().await;
+    // Checkpoints of before name none.
+    stand.set_journal(b"first");
+    stand.restart().await.unwrap();
+    stand.enrol(&Device::new(), &subject("pump-1")).await;
+    stand.tend().await;
+    stand.restart().await.unwrap();
+
+    stand.set_journal(b"second");
+    let refused = stand.restart().await.unwrap_err().to_string();
+    assert!(refused.contains("another journal"), "{refused}");
+    stand.set_journal(b"first");
+    stand.restart().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_hsm_service_that_does_not_sign_at_present_is_an_outage_and_the_intent_keeps_its_time() {
     let (stand, device, _, message) = interrupted().await;
     let suspended = OperationError::NotNow {

@@ -21,7 +21,7 @@ use assay_scep::FailInfo;
 use assay_signer::{Settings, Signer};
 use assay_software_token::{Ca, ORIGIN, People, SoftToken, write, write_ca};
 use assay_store::{CertificateRow, Options, Store};
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
@@ -225,6 +225,11 @@ impl Stand {
     pub(crate) fn break_ca_key(&self, broken: bool) {
         self.token
             .set_refusal(broken.then_some(OperationError::Deadline));
+    }
+
+    /// The HSM service has this journal from now on.
+    pub(crate) fn set_journal(&self, identity: &[u8]) {
+        *self.token.journal.lock().unwrap() = Some(Hash::of(identity));
     }
 
     pub(crate) fn decryptions(&self) -> u64 {
