@@ -16,16 +16,38 @@ fn shipped_forms(directory: &str) -> String {
 }
 
 #[test]
-fn profiles_with_equal_forms_have_one() {
+fn forms_are_printed_as_hsm_toml_has_them() {
     golden("forms-demo.txt", &shipped_forms("demo"));
     golden("forms-examples.txt", &shipped_forms("examples"));
     let directory = shipped("demo");
     let run = assay(&["policy", "forms", "--json", directory.to_str().unwrap()]);
     exits(&run, 0);
     let told = json(&run);
-    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
-    assert_eq!(told[0]["name"], "devices");
-    assert_eq!(told[0]["lifetime_max"], "90days");
+    let names = ["devices", "fleet"].map(|name| json!(name));
+    assert_eq!([&told[0]["name"], &told[1]["name"]], [&names[0], &names[1]]);
+    assert_eq!(told[0]["lifetime_max"], "90d");
+}
+
+#[test]
+fn profiles_with_equal_forms_have_one() {
+    let desk = Desk::new();
+    let devices = shipped_text("demo/devices.toml");
+    desk.write("policy/devices.toml", &devices);
+    let other = replaced(&devices, "default = true ", "default = false");
+    desk.write("policy/other.toml", replaced(&other, "DEMO-1", "DEMO-2"));
+    desk.write("policy/fleet.toml", shipped_text("demo/fleet.toml"));
+    let printed = forms(&desk.path("policy"));
+    let said: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with('#') || line.starts_with("name"))
+        .collect();
+    let wanted = [
+        "# For devices, other.",
+        "name = \"devices\"",
+        "# For fleet.",
+        "name = \"fleet\"",
+    ];
+    assert_eq!(said, wanted);
 }
 
 #[test]
@@ -57,8 +79,10 @@ fn a_profile_that_no_form_covers_is_named_with_the_form_and_the_misfit() {
     let file = desk.write("hsm.toml", shipped_forms("demo"));
     let longer = ("validity = \"90d\"", "validity = \"91d\"");
     let policy = desk.changed("demo", "fleet.toml", longer.0, longer.1);
-    let problem = "it fits no form of the HSM service's configuration: form `devices`: the lifetime is longer than \
-                   lifetime_max, 90days";
+    let misfit = "the lifetime is longer than lifetime_max, 90d";
+    let problem = format!(
+        "it fits no form of the HSM service's configuration: form `devices`: {misfit}; form `fleet`: {misfit}"
+    );
     let run = assay(&["policy", "check", "--forms", &file, &policy]);
     exits(&run, 1);
     assert_eq!(out(&run), "");
@@ -99,7 +123,7 @@ fn a_file_without_forms_covers_nothing_and_an_unsafe_form_is_not_taken() {
     let run = check("socket = \"x\"\n");
     exits(&run, 1);
     assert!(said(&run).contains("has no form"), "{}", said(&run));
-    let any = replaced(&shipped_forms("demo"), "clientAuth", "anyExtendedKeyUsage");
+    let any = shipped_forms("demo").replace("clientAuth", "anyExtendedKeyUsage");
     let run = check(&any);
     exits(&run, 2);
     assert!(said(&run).contains("every purpose"), "{}", said(&run));

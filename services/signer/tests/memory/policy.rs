@@ -207,7 +207,7 @@ async fn a_version_with_a_profile_that_no_form_covers_is_refused_until_there_is_
         &stand,
         &proposed,
         "profile `devices` is not covered for the first CA: it fits no form of the HSM service's configuration: form \
-         `short`: the lifetime is longer than lifetime_max, 1day; add a form to hsm.toml on the HSM host",
+         `short`: the lifetime is longer than lifetime_max, 1d; add a form to hsm.toml on the HSM host",
     )
     .await;
     stand.token.set_forms(vec![short, form()]).unwrap();

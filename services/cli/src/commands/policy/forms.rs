@@ -1,6 +1,5 @@
 //! `assay policy forms`: the forms that the HSM service needs for policy files, as its configuration has them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use assay_console::failure::{Failure, OrFail, Outcome};
@@ -41,19 +40,34 @@ pub(super) fn run(args: &FormsArgs, dir: Option<&Path>, out: Output) -> Outcome 
 
 /// The tables [[form]] that cover the profiles, each after a comment that names those.
 pub(crate) fn toml_of(bundle: &Bundle) -> Outcome<String> {
-    let tables = forms(bundle)?.into_iter().map(|(form, profiles)| {
-        let mut table = toml::Table::try_from(&form)?;
-        // What is empty may as well be absent.
-        table.retain(|key, value| {
-            let is_empty = value.as_array().is_some_and(Vec::is_empty);
-            !(is_empty || key == "lifetime_min" && form.lifetime_min.is_zero())
-        });
-        let file = BTreeMap::from([("form", [table])]);
-        let profiles = profiles.join(", ");
-        Ok(format!("# For {profiles}.\n{}", toml::to_string(&file)?))
-    });
-    let tables: Result<Vec<String>, toml::ser::Error> = tables.collect();
-    Ok(tables.or_fail("a form cannot be written")?.join("\n"))
+    let mut text = String::new();
+    for (form, profiles) in forms(bundle)? {
+        let table = toml::Table::try_from(&form).or_fail("a form cannot be written")?;
+        let newline = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{newline}# For {}.\n[[form]]\n", profiles.join(", "));
+        let (name, others): (Vec<_>, Vec<_>) =
+            table.into_iter().partition(|(key, _)| key == "name");
+        for (key, value) in name.into_iter().chain(others) {
+            let is_zero = key == "lifetime_min" && form.lifetime_min.is_zero();
+            if let Some(value) = without_empty(value).filter(|_| !is_zero) {
+                text += &format!("{key} = {value}\n");
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// What is empty may as well be absent.
+fn without_empty(value: toml::Value) -> Option<toml::Value> {
+    match value {
+        toml::Value::Array(list) if list.is_empty() => None,
+        toml::Value::Table(table) => {
+            let entries = table.into_iter();
+            let table = entries.filter_map(|(key, value)| Some((key, without_empty(value)?)));
+            Some(toml::Value::Table(table.collect()))
+        }
+        value => Some(value),
+    }
 }
 
 /// Each form with the profiles that it is for: those whose forms differ in the name alone have one.
