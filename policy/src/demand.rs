@@ -121,7 +121,9 @@ fn name_demand(rule: &SanRule) -> NameDemand {
 fn ends(value: &ValueRule) -> (String, String, bool) {
     let parts = match value {
         ValueRule::Join(parts) => parts.as_slice(),
-        one => std::slice::from_ref(one),
+        ValueRule::Literal(_) | ValueRule::Inventory | ValueRule::Claim(_) => {
+            std::slice::from_ref(value)
+        }
     };
     let literal = |part: &ValueRule| match part {
         ValueRule::Literal(text) => Some(text.clone()),
