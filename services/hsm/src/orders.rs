@@ -75,6 +75,11 @@ pub(crate) fn listen(state: &Path) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
+/// Takes the socket away at the end of the service. A process that was killed leaves it, and the next one replaces it.
+pub(crate) fn unlink(state: &Path) {
+    let _ = fs::remove_file(socket_of(state));
+}
+
 /// Takes orders, and warns of ceilings that are nearly reached, until the process ends.
 pub(crate) fn serve(listener: UnixListener, journal: Arc<Journal>) -> Result<(), String> {
     let orders = Arc::clone(&journal);
