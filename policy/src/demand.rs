@@ -77,7 +77,7 @@ impl Profile {
     }
 }
 
-/// What a form may list so that every such name lies in it; `None` if there is nothing to list.
+/// Entries of a form that every such name lies in; `None` if there is nothing to list.
 fn subtree(kind: SanKind, value: &NameValue) -> Option<String> {
     let (start, end) = match value {
         NameValue::Exactly(text) => (text, text),

@@ -9,11 +9,13 @@ use std::net::TcpListener;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
+use toml::Table;
 
 use crate::installation::{binary, demo, scratch};
 
@@ -117,6 +119,7 @@ async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
         std::fs::remove_dir_all(&path)?;
         DirBuilder::new().mode(0o700).create(&path)?;
     }
+    add_forms(&dir)?;
     std::fs::remove_dir_all(dir.join(PROPOSALS))?;
     std::fs::remove_file(dir.join(STATIC_CHALLENGE))?;
     let mark = dir.join(MARK);
@@ -125,6 +128,46 @@ async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
     members.insert("starts".to_owned(), 0.into());
     members.insert("fleet_challenge_id".to_owned(), Value::Null);
     std::fs::write(&mark, told.to_string())?;
+    Ok(())
+}
+
+/// Adds the forms that profiles of tests need: variations of the demo's, and those of the examples. The HSM service reads its
+/// forms at its start alone, and few tests start it again.
+fn add_forms(dir: &Path) -> Result<()> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/examples");
+    let printed = Command::new(binary("assay")?)
+        .args(["policy", "forms"])
+        .arg(&examples)
+        .output()?;
+    anyhow::ensure!(printed.status.success(), "{printed:?}");
+    let file = dir.join("hsm.toml");
+    let mut text = std::fs::read_to_string(&file)?;
+    let own: Table = text.parse()?;
+    let own = own.get("form").and_then(toml::Value::as_array);
+    let mut forms = Vec::new();
+    for form in own.context("the demo has forms")? {
+        let mut wide = form.as_table().context("a form is a table")?.clone();
+        let name = wide.get("name").and_then(toml::Value::as_str);
+        let name = name.context("a form has a name")?.to_owned();
+        wide.extend(toml::toml! {
+            backdate_max = "4d"
+            lifetime_max = "3650d"
+            sans = ["dns", "ip", "email", "uri", "upn", "other"]
+            keys = { rsa = { min_bits = 2048, max_bits = 8192 }, curves = ["p256", "p384", "p521"] }
+        });
+        let mut elliptic = wide.clone();
+        wide.insert("name".to_owned(), format!("{name}-wide").into());
+        elliptic.insert("name".to_owned(), format!("{name}-elliptic").into());
+        elliptic.insert("key_usage".to_owned(), vec!["digitalSignature"].into());
+        forms.extend([wide, elliptic]);
+    }
+    let more = Table::from_iter([("form".to_owned(), forms.into())]);
+    text += &format!(
+        "\n{}\n{}",
+        toml::to_string(&more)?,
+        String::from_utf8(printed.stdout)?
+    );
+    std::fs::write(&file, text)?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What the operator of the HSM host may order: brakes, ceilings, the clock and pruning. A running service takes orders at a
+//! Orders of the operator of the HSM host: brakes, ceilings, the clock and pruning. A running service takes orders at a
 //! socket in its state directory, which only its own user and root reach; where none runs, they go to the journal itself.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the responder's key signs, what it refuses, and that it gives way to everything else.
+//! The statuses that the responder's key signs and refuses, and that it gives way to everything else.
 
 #![allow(
     clippy::unwrap_used,

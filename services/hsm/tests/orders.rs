@@ -1,4 +1,4 @@
-//! What the operator of the HSM host orders, of a service that runs and of one that does not: brakes, ceilings, the clock.
+//! Orders of the operator of the HSM host, to a service that runs and of one that does not: brakes, ceilings, the clock.
 
 #![allow(
     clippy::unwrap_used,

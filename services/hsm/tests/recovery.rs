@@ -48,6 +48,22 @@ async fn no_operation_is_lost_when_the_service_is_killed_in_the_middle_of_them()
 /// Long enough for any operation of a service that runs, also on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Stops a process. Its threads stop one after the other, and one that still runs could answer.
+async fn stop(pid: Pid) {
+    kill_process(pid, Signal::STOP).unwrap();
+    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let is_stopped = || {
+        fs::read_dir(&tasks).unwrap().all(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            // The state comes after the name, which is in parentheses.
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        })
+    };
+    while !is_stopped() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_service_that_does_not_run_is_given_up_at_the_deadline_and_found_again() {
     let installation = Installation::new().await;
@@ -61,7 +77,7 @@ async fn a_service_that_does_not_run_is_given_up_at_the_deadline_and_found_again
     until(&mut hsm.health(), |health| !health.operations.is_empty()).await;
     reply::send(&hsm).await.unwrap();
     let stopped = hsm.pid();
-    kill_process(stopped, Signal::STOP).unwrap();
+    stop(stopped).await;
     let error = reply::send(&hsm).await;
     assert_eq!(error.unwrap_err(), OperationError::Deadline);
     kill_process(stopped, Signal::CONT).unwrap();
@@ -80,7 +96,7 @@ async fn an_idle_service_that_does_not_run_is_found_by_the_probe() {
     config.operation_deadline = DEADLINE;
     let hsm = config.start().await;
     let stopped = hsm.pid();
-    kill_process(stopped, Signal::STOP).unwrap();
+    stop(stopped).await;
     let mut health = hsm.health();
     let down = until(&mut health, |health| !health.ready).await;
     assert!(down.cause.unwrap().contains("no answer within 6000 ms"));

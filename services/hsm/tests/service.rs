@@ -1,4 +1,4 @@
-//! What the keys of the CA and the RA sign, and what they refuse to sign. `crates/shape` tests each rule; a refusal here shows that
+//! The structures that the keys of the CA and the RA sign, and those that they refuse to sign. `crates/shape` tests each rule; a refusal here shows that
 //! the rules stand before the key.
 
 #![allow(

@@ -138,16 +138,12 @@ type File = (PathBuf, Vec<u8>);
 
 /// The state and all that was logged and printed.
 fn files(dir: &Path, scratch: &Path) -> Result<Vec<File>> {
-    let mut files = vec![scratch.join("demo.output")];
+    let output = scratch.join("demo.output");
+    let mut files: Vec<File> = vec![(output.clone(), std::fs::read(output)?)];
     for folder in ["state", "log", "hsm"] {
-        for entry in std::fs::read_dir(dir.join(folder))? {
-            files.push(entry?.path());
-        }
+        files.extend(below(&dir.join(folder))?);
     }
-    files
-        .into_iter()
-        .map(|file| Ok((file.clone(), std::fs::read(file)?)))
-        .collect()
+    Ok(files)
 }
 
 /// What an auditor takes home.
@@ -157,7 +153,7 @@ fn below(dir: &Path) -> Result<Vec<File>> {
         let path = entry?.path();
         if path.is_dir() {
             files.extend(below(&path)?);
-        } else {
+        } else if path.is_file() {
             files.push((path.clone(), std::fs::read(&path)?));
         }
     }

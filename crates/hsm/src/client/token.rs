@@ -140,7 +140,7 @@ impl fmt::Debug for ContentKey {
     }
 }
 
-/// A checkpoint that the log key signed, but for the lines that its caller knows.
+/// A checkpoint that the log key signed, except for the lines that its caller knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     /// The extension lines of its text, each without its newline.

@@ -492,7 +492,7 @@ impl Config {
         command
     }
 
-    /// What a command of the program says about this configuration.
+    /// The output of a command of the program about this configuration.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).arg("--config").arg(self.write());

@@ -1,4 +1,4 @@
-//! What an RA has signed: CertReps and announcements of the next CA, as Assay sends them, and CertReps by hand.
+//! Messages that an RA has signed: CertReps and announcements of the next CA, as Assay sends them, and CertReps by hand.
 
 use std::convert::Infallible;
 use std::sync::{LazyLock, Mutex};

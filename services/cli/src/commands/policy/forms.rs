@@ -57,7 +57,7 @@ pub(crate) fn toml_of(bundle: &Bundle) -> Outcome<String> {
     Ok(text)
 }
 
-/// What is empty may as well be absent.
+/// A key without a value may as well be absent.
 fn without_empty(value: toml::Value) -> Option<toml::Value> {
     match value {
         toml::Value::Array(list) if list.is_empty() => None,
