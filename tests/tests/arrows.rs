@@ -64,6 +64,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "assay-audit",
             "assay-decision",
+            "assay-journal",
             "assay-policy",
             "assay-types",
         ],
