@@ -121,5 +121,6 @@ fuzz-seeds:
 	@scripts/install-packages.sh $(TEST_PACKAGES)
 	cd tests/python && /usr/bin/python3 -B -m pki_message seeds ../../crates
 
+# The demo of root may lie elsewhere, and its name be a link.
 clean-demo:
-	rm -rf $(DEMO_DIR)
+	rm -rf "$$(readlink -f $(DEMO_DIR))" $(DEMO_DIR)

@@ -8,6 +8,7 @@ use assay_proto::v1::enrolment_client::EnrolmentClient;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_runtime::identity::Identity;
 use assay_runtime::mtls::{self, TlsFiles};
+use tempfile::NamedTempFile;
 use tonic::transport::Channel;
 
 use crate::installation::value;
@@ -58,9 +59,12 @@ impl HostileFrontend {
 ///
 /// When the credentials are not there.
 pub async fn channel(dir: &Path, address: &str, signer: Identity) -> Result<Channel> {
+    // The frontend's own key belongs to its user, and a key that is used has to belong to the user of the process.
+    let key = NamedTempFile::new()?;
+    std::fs::copy(dir.join("transport/frontend.key"), key.path())?;
     let files = TlsFiles {
         certificate: dir.join("transport/frontend.pem"),
-        private_key: dir.join("transport/frontend.key"),
+        private_key: key.path().to_owned(),
         trust_anchors: dir.join("transport/anchors-signers.pem"),
     };
     Ok(mtls::connect(address, &files, signer).await?)

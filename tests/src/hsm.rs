@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::Result;
 
-use crate::installation::binary;
+use crate::installation;
 use crate::restarted::Restarted;
 
 /// Starts it over an installation's directory; what it logs goes to a file in `scratch`.
@@ -15,12 +15,11 @@ use crate::restarted::Restarted;
 ///
 /// When it cannot be started.
 pub fn start(dir: &Path, scratch: &Path) -> Result<Restarted> {
-    let program = binary("assay-hsm")?;
-    let config = dir.join("hsm.toml");
+    let (program, first) = installation::service(dir, "hsm")?;
     let log = log(scratch)?;
     let command = move || {
-        let mut command = Command::new(&program);
-        command.arg("--config").arg(&config).stdin(Stdio::null());
+        let mut command = program.command();
+        command.args(first.get_args()).stdin(Stdio::null());
         if let (Ok(output), Ok(errors)) = (log.try_clone(), log.try_clone()) {
             command.stdout(output).stderr(errors);
         }

@@ -1,9 +1,12 @@
 //! A whole installation in a private directory: made by `assay demo`, then served by it or by its services apart.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use assay_operator::services::{self, Program};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -94,7 +97,7 @@ impl Installation {
     ///
     /// When the demo does not come up.
     pub async fn start_with(arguments: &[&str]) -> Result<Self> {
-        let scratch = TempDir::with_prefix("assay-tests-")?;
+        let scratch = scratch()?;
         for _ in 0..ATTEMPTS {
             let address = prepared::copy(arguments, scratch.path()).await?;
             let (demo, ready) = demo(scratch.path(), arguments).await?;
@@ -270,6 +273,33 @@ impl Drop for Installation {
             }
         }
     }
+}
+
+/// A directory that the users of the services can reach, and that is otherwise private.
+pub(crate) fn scratch() -> Result<TempDir> {
+    let scratch = TempDir::with_prefix("assay-tests-")?;
+    std::fs::set_permissions(scratch.path(), Permissions::from_mode(0o711))?;
+    Ok(scratch)
+}
+
+/// The command that starts a service of an installation whose demo is stopped, as the user that the demo starts it as. To be
+/// run while the program is there.
+///
+/// # Errors
+///
+/// When it was not built, or cannot be given its files.
+pub fn service(dir: &Path, name: &str) -> Result<(Program, std::process::Command)> {
+    let mut all = services::Service::ALL.into_iter();
+    let service = all.find(|service| service.name() == name);
+    let service = service.with_context(|| format!("no service {name}"))?;
+    let installation = assay_operator::installation::Installation::at(dir);
+    if services::have_own_users() {
+        services::hand_over(&installation)?;
+    }
+    let program = Program::of(service, &installation, &binary(service.binary())?)?;
+    let mut command = program.command();
+    command.arg("--config").arg(service.config(&installation));
+    Ok((program, command))
 }
 
 /// Starts the demo in `scratch` and waits until it serves.

@@ -3,10 +3,11 @@
 //!
 //! A copy has no state, no log and no issued certificate: the demo that is started in it makes its first start there.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
-use crate::installation::{binary, demo};
+use crate::installation::{binary, demo, scratch};
 
 /// What the first start leaves, and a copy must not have.
 const OF_THE_FIRST_START: [&str; 4] = ["state", "log", "run", "devices"];
@@ -102,14 +103,19 @@ async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
-    let (service, _) = demo(folder, arguments).await?;
+    // The demo makes a link of a directory that the users of its services cannot reach.
+    let scratch = scratch()?;
+    let (service, _) = demo(scratch.path(), arguments).await?;
     let printed = service.printed();
     let status = service.stop().await?;
     anyhow::ensure!(status.success(), "the demo ended with {status}:\n{printed}");
+    let made = scratch.path().join("demo");
+    let names = [&made, &dir].map(|path| path.to_string_lossy().into_owned());
+    copy_folder(&made, &dir, &[names.into()])?;
     for name in OF_THE_FIRST_START {
         let path = dir.join(name);
         std::fs::remove_dir_all(&path)?;
-        std::fs::create_dir(&path)?;
+        DirBuilder::new().mode(0o700).create(&path)?;
     }
     std::fs::remove_dir_all(dir.join(PROPOSALS))?;
     std::fs::remove_file(dir.join(STATIC_CHALLENGE))?;

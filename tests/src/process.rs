@@ -1,6 +1,7 @@
 //! Long-running processes under test: started until ready, ended with all their children.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -30,7 +31,11 @@ impl Service {
         name: &str,
         scratch: &Path,
     ) -> Result<(Self, R)> {
-        let ready_file = scratch.join(format!("{name}.ready.json"));
+        // Whichever user runs it writes the file.
+        let ready_dir = scratch.join(format!("{name}.ready"));
+        std::fs::create_dir_all(&ready_dir)?;
+        std::fs::set_permissions(&ready_dir, Permissions::from_mode(0o777))?;
+        let ready_file = ready_dir.join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         command.arg("--ready-file").arg(&ready_file);
         let mut service = Self::spawn(command, name, scratch)?;

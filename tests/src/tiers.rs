@@ -6,9 +6,8 @@ use std::process::ExitStatus;
 use anyhow::{Context, Result};
 use assay_runtime::ready::Ready;
 use rustix::process::Pid;
-use tokio::process::Command;
 
-use crate::installation::{Installation, binary, set};
+use crate::installation::{self, Installation, set};
 use crate::operator::Operator;
 use crate::process::{self, Service};
 use crate::restarted::Restarted;
@@ -263,9 +262,6 @@ async fn readiness(ops: &str) -> Result<http::Response> {
 }
 
 async fn service(name: &str, dir: &Path, scratch: &Path) -> Result<(Service, Ready)> {
-    let mut command = Command::new(binary(&format!("assay-{name}"))?);
-    command
-        .arg("--config")
-        .arg(dir.join(format!("{name}.toml")));
-    Service::start(&mut command, name, scratch).await
+    let (_program, command) = installation::service(dir, name)?;
+    Service::start(&mut command.into(), name, scratch).await
 }

@@ -176,6 +176,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "assay-audit",
             "assay-decision",
+            "assay-operator",
             "assay-policy",
             "assay-proto",
             "assay-runtime",

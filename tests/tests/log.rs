@@ -14,7 +14,7 @@ use assay_proto::v1::{
 use assay_tests::audit::Record;
 use assay_tests::device::{Anchors, Device};
 use assay_tests::hsm;
-use assay_tests::installation::{Installation, binary, set};
+use assay_tests::installation::{Installation, service, set};
 use assay_tests::operator::Operator;
 use assay_tests::process::Service;
 use assay_tests::store;
@@ -23,7 +23,6 @@ use assay_tests::wait;
 use assay_types::{Hash, Timestamp};
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
-use tokio::process::Command;
 
 /// RFC 8410: what stands before the 32 octets of an Ed25519 key in its SubjectPublicKeyInfo.
 const ED25519_SPKI: &str = "302a300506032b6570032100";
@@ -366,13 +365,10 @@ async fn a_log_that_was_altered_is_not_taken_up_again() -> Result<()> {
 
 /// What the signer says that must not start: one line, and nothing was added to the log.
 async fn refusal(installation: &Installation) -> Result<String> {
-    let mut command = Command::new(binary("assay-signer")?);
-    command
-        .arg("--config")
-        .arg(installation.path("signer.toml"));
+    let (_program, command) = service(&installation.ready().dir, "signer")?;
     let name = "signer-that-refuses";
     let before = records_of(&installation.ready().dir)?.len();
-    let (status, printed) = Service::spawn(&mut command, name, installation.scratch())?
+    let (status, printed) = Service::spawn(&mut command.into(), name, installation.scratch())?
         .ended()
         .await?;
     assert_eq!(status.code(), Some(2), "{printed}");

@@ -27,7 +27,7 @@ async fn running_services_are_hardened_and_confined() -> Result<()> {
         let words: Vec<&str> = cores.context("no limit")?.split_whitespace().collect();
         ensure!(words.ends_with(&["0", "0", "bytes"]), "{words:?}");
     }
-    for process in [frontend, signer] {
+    for process in [frontend, signer, tiers.hsm().await?] {
         // No thread was there before the filter.
         let confined = threads(process)?;
         ensure!(confined.len() > 1);
@@ -35,9 +35,6 @@ async fn running_services_are_hardened_and_confined() -> Result<()> {
             ensure!(field(&thread, "NoNewPrivs") == Some("1"), "{thread}");
             ensure!(field(&thread, "Seccomp") == Some("2"), "{thread}");
         }
-    }
-    for thread in threads(tiers.hsm().await?)? {
-        ensure!(field(&thread, "NoNewPrivs") == Some("1"), "{thread}");
     }
     let ready: serde_json::Value = serde_json::from_str(&tiers.frontend_readiness().await?.text())?;
     let sandbox = ready

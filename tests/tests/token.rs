@@ -191,10 +191,8 @@ async fn a_wrong_pin_is_tried_once_and_said_in_one_line() -> Result<()> {
     std::fs::write(&pin_file, "000000")?;
 
     let start = async || {
-        let mut command = Command::new(installation::binary("assay-hsm")?);
-        let config = installation.path("hsm.toml");
-        command.arg("--config").arg(config);
-        Service::spawn(&mut command, "hsm", installation.scratch())?
+        let (_program, command) = installation::service(&installation.ready().dir, "hsm")?;
+        Service::spawn(&mut command.into(), "hsm", installation.scratch())?
             .ended()
             .await
     };
@@ -252,7 +250,7 @@ fn pkcs11_tool(installation: &Installation) -> Result<Command> {
 /// Puts pkcs11-spy between the HSM service and the token, and leaves one session so that calls do not interleave.
 fn spy_on(installation: &Installation) -> Result<PathBuf> {
     let config = installation.path("hsm.toml");
-    let log = installation.scratch().join("pkcs11-spy.log");
+    let log = installation.path("hsm/pkcs11-spy.log");
     let module = installation
         .ready()
         .pkcs11_module

@@ -49,7 +49,7 @@ impl fmt::Debug for Pin {
 /// Where a PIN is read from (`pin-source` of RFC 7512, section 2.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinSource {
-    /// `file:/PATH`: a file of this user or root that nobody else can read.
+    /// `file:/PATH`: a file of this user or root that nobody else can read; where this user is root, of any user.
     File(PathBuf),
     /// `credential:NAME`: a systemd credential, a file of that name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
@@ -165,8 +165,9 @@ fn read_file(path: &Path, access: Access) -> Result<Pin, PinError> {
         return Err(PinError::Content { path: name() });
     }
     if access == Access::OwnerOnly {
-        let owner = metadata.uid();
-        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        let (owner, user) = (metadata.uid(), rustix::process::geteuid());
+        // A ceremony that root runs uses the PIN that belongs to the service's user.
+        if owner != 0 && owner != user.as_raw() && !user.is_root() {
             return Err(PinError::Owner {
                 path: name(),
                 owner,
@@ -214,6 +215,19 @@ mod tests {
             let refused = read(content, 0o600, Access::OwnerOnly);
             assert!(matches!(refused, Err(PinError::Content { .. })));
         }
+    }
+
+    /// Others than root cannot make such a file.
+    #[test]
+    fn root_reads_the_pin_of_the_services_user() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "1234").unwrap();
+        std::os::unix::fs::chown(file.path(), Some(1), Some(1)).unwrap();
+        let pin = read_file(file.path(), Access::OwnerOnly).unwrap();
+        assert_eq!(pin.expose(), "1234");
     }
 
     #[test]

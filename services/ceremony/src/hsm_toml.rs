@@ -21,6 +21,24 @@ pub(crate) struct Users {
     /// Configure signer and HSM service for one user, that of the ceremony: for trials only, as that user can read the PIN
     #[arg(long)]
     same_user: bool,
+
+    /// The signer's user on the host of the HSM service, by name or number
+    #[arg(
+        long,
+        value_name = "USER",
+        default_value = "assay-signer",
+        conflicts_with = "same_user"
+    )]
+    signer_user: String,
+
+    /// The HSM service's user, by name or number
+    #[arg(
+        long,
+        value_name = "USER",
+        default_value = "assay-hsm",
+        conflicts_with = "same_user"
+    )]
+    hsm_user: String,
 }
 
 impl Users {
@@ -30,7 +48,7 @@ impl Users {
             let own = geteuid().as_raw().to_string();
             (own.clone(), own)
         } else {
-            (quoted("assay-signer"), quoted("assay-hsm"))
+            (quoted(&self.signer_user), quoted(&self.hsm_user))
         }
     }
 
@@ -41,6 +59,8 @@ impl Users {
     }
 }
 
+/// Where SoftHSM finds its configuration.
+const SOFTHSM_CONFIG: &str = "SOFTHSM2_CONF";
 /// Relative to the installation.
 const SOCKET: &str = "run/hsm/hsm.sock";
 
@@ -77,7 +97,9 @@ peer = {signer}
 [module]
 path = {module}
 environment = {{ {environment} }}
-
+# What the library needs beyond its own directory and those of the system: read, write, connect_tcp, resolve_names,
+# unix_sockets, shared_memory. The process can use nothing else.
+{needs}
 # The audit log, under the name that signer.toml has in [audit].
 [log]
 origin = {origin}
@@ -89,10 +111,25 @@ key = {probe}
         socket = quoted(SOCKET),
         module = quoted(&transcript.module),
         environment = environment.join(", "),
+        needs = softhsm_needs(transcript).unwrap_or_default(),
         origin = quoted(&layout::origin(installation)?),
         log = quoted(&ca.key(KeyRole::LogSign)?.uri),
         probe = quoted(&ca.key(KeyRole::Probe)?.uri),
         ca = table(ca)?,
+    ))
+}
+
+/// The files of SoftHSM, whose configuration the environment names: it reads that and writes the directory of its tokens.
+fn softhsm_needs(transcript: &Transcript) -> Option<String> {
+    let mut environment = transcript.environment.iter();
+    let (_, config) = environment.find(|(name, _)| *name == SOFTHSM_CONFIG)?;
+    let text = std::fs::read_to_string(config).ok()?;
+    let mut settings = text.lines().filter_map(|line| line.split_once('='));
+    let (_, tokens) = settings.find(|(name, _)| name.trim() == "directories.tokendir")?;
+    Some(format!(
+        "read = [{}]\nwrite = [{}]\n",
+        quoted(config),
+        quoted(tokens.trim())
     ))
 }
 

@@ -54,6 +54,11 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Outcome {
         .tempfile_in(dir)
         .or_fail(what())?;
     file.write_all(content)
+        // Whatever the umask took away.
+        .and_then(|()| {
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(mode))
+        })
         .and_then(|()| file.as_file().sync_all())
         .or_fail(what())?;
     file.persist(path).or_fail(what())?;

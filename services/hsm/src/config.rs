@@ -1,13 +1,17 @@
 //! `hsm.toml` as it is written; [`crate::settings`] makes of it what the process runs on.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_config::duration;
 use assay_hsm::UserName;
 use assay_pkcs11::KeyUri;
+use assay_sandbox::Confinement;
 use serde::{Deserialize, Deserializer, de};
+
+/// Where the C library keeps shared memory of POSIX.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// The file as it is written. Unknown keys are refused; paths are relative to the file's own directory.
 #[derive(Debug, Deserialize)]
@@ -31,6 +35,8 @@ pub(crate) struct HsmFile {
     /// Which log lines are written; `RUST_LOG` overrides it.
     #[serde(default = "default_filter")]
     pub(crate) log_filter: String,
+    /// Where metrics are written, for node_exporter's textfile collector.
+    pub(crate) metrics_file: Option<PathBuf>,
     pub(crate) module: ModuleTable,
     pub(crate) log: Option<LogTable>,
     pub(crate) probe: ProbeTable,
@@ -47,6 +53,50 @@ pub(crate) struct ModuleTable {
     /// Environment variables for the library, such as SOFTHSM2_CONF.
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
+    /// Files and directories that the library reads, beyond its own directory and those of the system.
+    #[serde(default)]
+    pub(crate) read: Vec<PathBuf>,
+    /// Files, directories and devices that it reads and writes.
+    #[serde(default)]
+    pub(crate) write: Vec<PathBuf>,
+    /// Ports that it connects to by TCP, at any address.
+    #[serde(default)]
+    pub(crate) connect_tcp: Vec<u16>,
+    /// Whether it resolves names by DNS.
+    #[serde(default)]
+    pub(crate) resolve_names: bool,
+    /// Whether it connects to Unix sockets, such as those of pcscd, p11-kit and D-Bus.
+    #[serde(default)]
+    pub(crate) unix_sockets: bool,
+    /// Whether it uses shared memory, of System V or in `/dev/shm`.
+    #[serde(default)]
+    pub(crate) shared_memory: bool,
+}
+
+impl ModuleTable {
+    /// The needs of the library, with paths relative to `folder`.
+    pub(crate) fn confinement(&self, folder: &Path) -> Confinement {
+        let mut confinement = Confinement::new().read_beside(&folder.join(&self.path));
+        for path in &self.read {
+            confinement = confinement.read(folder.join(path));
+        }
+        for path in &self.write {
+            confinement = confinement.write(folder.join(path));
+        }
+        for port in &self.connect_tcp {
+            confinement = confinement.connect_tcp(*port);
+        }
+        if self.resolve_names {
+            confinement = confinement.resolve_names();
+        }
+        if self.unix_sockets {
+            confinement = confinement.unix_sockets();
+        }
+        if self.shared_memory {
+            confinement = confinement.sysv_shared_memory().write(SHARED_MEMORY);
+        }
+        confinement
+    }
 }
 
 /// The log whose checkpoints are signed.

@@ -3,6 +3,22 @@
 use assay_pkcs11::{KeyRole, TokenError};
 use thiserror::Error;
 
+impl StartError {
+    /// The one line. Where the library may have lacked something, it says what the library may use.
+    pub(crate) fn told(&self) -> String {
+        let lacking = matches!(
+            self,
+            Self::Token(TokenError::Module { .. } | TokenError::NotFound { .. })
+        );
+        let hint = if lacking {
+            "; the library can use only the paths, ports and sockets that [module] of hsm.toml declares"
+        } else {
+            ""
+        };
+        format!("{self}{hint}")
+    }
+}
+
 /// Why the token's keys cannot be served. Each Display is one line that says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum StartError {

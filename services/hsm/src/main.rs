@@ -7,6 +7,7 @@ mod checkpoint;
 mod client;
 mod config;
 mod error;
+mod metrics;
 mod ocsp;
 mod pin;
 mod preflight;
@@ -49,7 +50,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Example: assay-hsm --config /etc/assay-hsm/hsm.toml\n\
+    after_help = "Example: assay-hsm --config /etc/assay/hsm.toml\n\
     Exit codes: 0 stopped as asked, 1 the token cannot be used or was lost, 2 refused to start.\n\
     RUST_LOG sets which log lines are written."
 )]
@@ -76,7 +77,7 @@ enum Task {
     ///
     /// After a refusal the service leaves a marker and does not log in with the same PIN again, because a token locks
     /// itself after a few. Use this once the token itself was corrected. Example: assay-hsm clear-pin-marker --config
-    /// /etc/assay-hsm/hsm.toml
+    /// /etc/assay/hsm.toml
     ClearPinMarker {
         /// The configuration file of the service
         #[arg(long, value_name = "FILE")]

@@ -56,6 +56,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Items that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Lets every waiting thread go.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

@@ -1,5 +1,6 @@
 //! The process: its state, its socket, its token, and its clients, until SIGTERM.
 
+use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,11 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use assay_sandbox::SandboxError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::client::{self, Client};
+use crate::metrics::{self, Metrics};
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::socket;
@@ -52,8 +55,6 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
     let warning = socket::check_peer(settings.peer, settings.allow_same_user)?;
     let _held = socket::hold_state(&settings.state)?;
     let stop = signals().map_err(failed)?;
-    let places = MAIN + 1 + settings.threads;
-    let watchdog = Watchdog::start(places, settings.operation_deadline).map_err(failed)?;
     // Before the login, so that clients wait in the socket for what becomes of it.
     let listener = socket::listen(&settings.socket)?;
     let mut warnings = Vec::new();
@@ -61,21 +62,34 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         tracing::warn!("{warning}");
         warnings.push(warning.to_owned());
     }
-    let started = {
-        let _start = watchdog.call(MAIN, START);
-        Service::start(settings, warnings, MAIN + 1, &watchdog)
+    // The last socket is there and no thread is yet; the library is loaded below, as the first code that is not ours.
+    let started = match settings.confinement(ready_file).apply() {
+        Ok(report) => {
+            tracing::info!(sandbox = %report, "confined");
+            start(settings, warnings)
+        }
+        // The token's own directory may be away for a while, as the token may.
+        Err(error @ SandboxError::Path { .. }) => Err(chain(&error)),
+        Err(error) => return Err(Failure::Refused(chain(&error))),
     };
+    let clients = Arc::new(AtomicUsize::new(0));
+    let mut metrics = None;
     let started = match started {
-        Ok(service) => {
+        Ok(started) => {
+            if let Some(file) = &settings.metrics_file {
+                let (service, clients) = (&started.0, Arc::clone(&clients));
+                metrics = Some(Metrics::start(file.clone(), service, clients).map_err(failed)?);
+            }
             if let Some(file) = ready_file {
-                write_ready(file).map_err(failed)?;
+                let ready = format!("{{\"pid\":{}}}\n", std::process::id());
+                metrics::replace(file, &ready).map_err(failed)?;
             }
             tracing::info!(socket = %settings.socket.display(), "serving");
-            Ok(service)
+            Ok(started)
         }
         Err(error) => {
-            tracing::error!(%error, "the token cannot be used");
-            Err(error.to_string())
+            tracing::error!(error, "the token cannot be used");
+            Err(error)
         }
     };
     let until = started.is_err().then(|| Instant::now() + LAST_WORDS);
@@ -83,21 +97,49 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         &listener,
         &stop,
         settings.peer.uid(),
-        &Arc::new(started.clone()),
+        &Arc::new(started.clone().map(|(service, _)| service)),
+        &clients,
         until,
     )?;
     // A client that comes from now on finds no socket.
     let _ = fs::remove_file(&settings.socket);
     match started {
-        Ok(service) => {
+        Ok((service, watchdog)) => {
             tracing::info!("stopping");
             let _end = watchdog.call(MAIN, DRAIN);
             service.stop();
+            if let Some(metrics) = metrics {
+                metrics.stop();
+            }
             Ok(())
         }
         Err(_) if stopped(&stop) => Ok(()),
         Err(_) => Err(Failure::Ended),
     }
+}
+
+/// Loads the library and checks the keys, under a watchdog. An error is the one line for clients and the log.
+fn start(
+    settings: &Settings,
+    warnings: Vec<String>,
+) -> Result<(Arc<Service>, Arc<Watchdog>), String> {
+    let places = MAIN + 1 + settings.threads;
+    let watchdog = Watchdog::start(places, settings.operation_deadline);
+    let watchdog = watchdog.map_err(|error| error.to_string())?;
+    let service = {
+        let _start = watchdog.call(MAIN, START);
+        Service::start(settings, warnings, MAIN + 1, &watchdog)
+    };
+    match service {
+        Ok(service) => Ok((service, watchdog)),
+        Err(error) => Err(error.told()),
+    }
+}
+
+/// An error with its cause, in one line.
+fn chain(error: &SandboxError) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// Accepts clients until told to stop, or until the time.
@@ -106,9 +148,9 @@ fn accept(
     stop: &OwnedFd,
     peer: u32,
     served: &Arc<Result<Arc<Service>, String>>,
+    clients: &Arc<AtomicUsize>,
     until: Option<Instant>,
 ) -> Result<(), String> {
-    let clients = Arc::new(AtomicUsize::new(0));
     let mut number = 0_u64;
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -137,7 +179,7 @@ fn accept(
             }
         };
         number += 1;
-        admit(stream, number, peer, served, &clients);
+        admit(stream, number, peer, served, clients);
     }
 }
 
@@ -196,13 +238,4 @@ fn stopped(stop: &OwnedFd) -> bool {
     let mut events = [PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
     let now = Timespec::default();
     poll(&mut events, Some(&now)).is_ok_and(|count| count > 0)
-}
-
-/// A reader sees no file or the whole of it.
-fn write_ready(path: &Path) -> io::Result<()> {
-    let pid = std::process::id();
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{pid}"));
-    fs::write(&temporary, format!("{{\"pid\":{pid}}}\n"))?;
-    fs::rename(&temporary, path)
 }

@@ -46,6 +46,8 @@ pub(crate) struct Service {
     queue: Queue<Task>,
     watchdog: Arc<Watchdog>,
     deadline: Duration,
+    /// Operations that were refused.
+    refused: AtomicU64,
     /// The threads of the sessions.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -130,6 +132,7 @@ impl Service {
             queue: Queue::new(QUEUE),
             watchdog: Arc::clone(watchdog),
             deadline: settings.operation_deadline,
+            refused: AtomicU64::new(0),
             threads: Mutex::default(),
         });
         for number in 0..settings.threads {
@@ -183,7 +186,18 @@ impl Service {
             .ok_or_else(|| Verdict::Refused("no CA of that certificate is configured".to_owned()))
     }
 
-    fn usage(&self) -> Usage {
+    /// Operations that were refused so far.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Operations that wait for a session.
+    pub(crate) fn queue_length(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Operations so far, by the role of their key, and CPU time.
+    pub(crate) fn usage(&self) -> Usage {
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let mut operations: Vec<(KeyRole, u64)> = Vec::new();
         for key in &self.keys {
@@ -300,6 +314,7 @@ impl SessionThread {
             Verdict::Signature(signature) => Outcome::Signature(Octets(signature)),
             Verdict::Probed => Outcome::Probed(self.service.usage()),
             Verdict::Refused(reason) => {
+                self.service.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(request_id, reason, "operation refused");
                 Outcome::Refused(reason)
             }

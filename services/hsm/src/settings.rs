@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use assay_config::{ConfigError, Document};
 use assay_hsm::{KeyRole, User};
-use assay_pkcs11::KeyUri;
+use assay_pkcs11::{KeyUri, PinSource};
+use assay_sandbox::Confinement;
 
 use crate::config::{CaTable, HsmFile, PairTable};
 
+/// Where systemd keeps the credentials of a unit.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// Most sessions: far beyond what cores and tokens make use of.
 const MAX_THREADS: usize = 64;
 /// A CA and those that take over from it.
@@ -28,8 +31,11 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) operation_deadline: Duration,
     pub(crate) log_filter: String,
+    pub(crate) metrics_file: Option<PathBuf>,
     pub(crate) module: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
+    /// The needs of the library.
+    library: Confinement,
     /// Origin of the only log whose checkpoints are signed; its key is among `keys`.
     pub(crate) origin: Option<String>,
     /// Keys that are of no CA: probe, and log-sign where there is a log.
@@ -94,12 +100,41 @@ impl Settings {
             threads: config.threads,
             operation_deadline: config.operation_deadline,
             log_filter: config.log_filter,
+            metrics_file: config.metrics_file.map(|file| folder.join(file)),
+            library: config.module.confinement(folder),
             module,
             environment: config.module.environment.into_iter().collect(),
             origin,
             keys,
             cas,
         })
+    }
+}
+
+impl Settings {
+    /// The needs of the process once its socket is there: those of the library, the PIN, and the directories of its state, of
+    /// the socket, which it removes at its end, and of the files that it writes.
+    pub(crate) fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
+        let mut confinement = self.library.clone().write(&self.state);
+        let written = [
+            Some(self.socket.as_path()),
+            ready_file,
+            self.metrics_file.as_deref(),
+        ];
+        for file in written.into_iter().flatten() {
+            confinement = confinement.write_beside(file);
+        }
+        // All keys lie on one token, whose PIN is read once, so that the file alone does.
+        let mut keys = self.cas.iter().flat_map(|ca| &ca.keys).chain(&self.keys);
+        let pin = keys.find_map(|key| match key.uri.token().pin_source()? {
+            PinSource::File(file) => Some(file.clone()),
+            PinSource::Credential(_) => std::env::var_os(CREDENTIALS).map(PathBuf::from),
+        });
+        // The code that needs the PIN reports that there is none.
+        if let Some(pin) = pin.filter(|pin| pin.exists()) {
+            confinement = confinement.read(pin);
+        }
+        confinement
     }
 }
 

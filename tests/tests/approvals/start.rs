@@ -2,20 +2,16 @@
 
 use anyhow::{Context, Result};
 use assay_tests::hsm;
-use assay_tests::installation::{Installation, binary, set};
+use assay_tests::installation::{Installation, service, set};
 use assay_tests::tiers::Tiers;
 use assay_tests::tool;
-use tokio::process::Command;
 
 use crate::scene::{approved, number, proposed, status};
 
 /// Starts the signer alone and takes the one line that it refuses with.
 async fn start_refused(installation: &Installation) -> Result<String> {
-    let mut command = Command::new(binary("assay-signer")?);
-    command
-        .arg("--config")
-        .arg(installation.path("signer.toml"));
-    let ran = tool::run(&mut command, &[]).await?.failed()?;
+    let (_program, command) = service(&installation.ready().dir, "signer")?;
+    let ran = tool::run(&mut command.into(), &[]).await?.failed()?;
     let line = ran
         .stderr
         .lines()
@@ -146,11 +142,11 @@ async fn changed_settings_come_into_use_with_a_version_that_approves_them() -> R
     }
     start_refused(&installation).await?;
     let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
-    let mut command = Command::new(binary("assay-signer")?);
-    command.arg("--config").arg(&config).arg("--without-policy");
+    let (_program, mut command) = service(&installation.ready().dir, "signer")?;
+    command.arg("--without-policy");
     let scratch = installation.scratch();
     let (signer, bound): (_, assay_runtime::ready::Ready) =
-        assay_tests::process::Service::start(&mut command, "signer-without-policy", scratch)
+        assay_tests::process::Service::start(&mut command.into(), "signer-without-policy", scratch)
             .await?;
     let administration = bound.administration.context("no address")?.to_string();
     set(

@@ -3,10 +3,9 @@
 use anyhow::{Context, Result};
 use assay_runtime::ready::Ready;
 use assay_tests::hsm;
-use assay_tests::installation::{Installation, binary, set};
+use assay_tests::installation::{Installation, service, set};
 use assay_tests::process::Service;
 use serde_json::Value;
-use tokio::process::Command;
 
 /// The name of the log, as its latest checkpoint has it.
 async fn origin(installation: &Installation) -> Result<String> {
@@ -35,11 +34,11 @@ async fn the_next_ca_goes_on_alone_with_the_log_of_the_one_before() -> Result<()
         set(&config, &[listener, "listen"], "127.0.0.1:0")?;
     }
     let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
-    let mut command = Command::new(binary("assay-signer")?);
-    command.arg("--config").arg(&config).arg("--without-policy");
+    let (_program, mut command) = service(&installation.ready().dir, "signer")?;
+    command.arg("--without-policy");
     let scratch = installation.scratch();
     let (signer, bound): (_, Ready) =
-        Service::start(&mut command, "signer-of-the-next-ca", scratch).await?;
+        Service::start(&mut command.into(), "signer-of-the-next-ca", scratch).await?;
     let administration = bound.administration.context("no address")?.to_string();
     set(
         &installation.path("assay.toml"),

@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use assay_tests::hsm;
-use assay_tests::installation::{Installation, binary, set, value};
+use assay_tests::installation::{Installation, service, set, value};
 use assay_tests::tool::{Ran, run};
-use tokio::process::Command;
 
 use super::{ceremony, rfc3339};
 
@@ -46,9 +45,8 @@ impl Stopped {
     async fn refused(&self) -> Result<String> {
         let installation = &self.installation;
         let hsm = hsm::start(&installation.ready().dir, installation.scratch())?;
-        let mut signer = Command::new(binary("assay-signer")?);
-        signer.arg("--config").arg(&self.file);
-        let ran: Ran = run(&mut signer, &[]).await?;
+        let (_program, signer) = service(&installation.ready().dir, "signer")?;
+        let ran: Ran = run(&mut signer.into(), &[]).await?;
         hsm.stop();
         std::fs::write(&self.file, &self.text)?;
         ensure!(ran.status.code() == Some(2), "{}", ran.all());

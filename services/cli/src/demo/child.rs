@@ -1,13 +1,14 @@
 //! A service as the demo's child: started, waited for, stopped.
 
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::process::DRAIN;
+use assay_operator::services::{Program, Service};
 use assay_runtime::ready::Ready;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -22,40 +23,6 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log shown when a service does not come up.
 const LOG_LINES: usize = 5;
 
-/// One of the services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    Hsm,
-    Signer,
-    Frontend,
-}
-
-impl Service {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Hsm => "hsm",
-            Self::Signer => "signer",
-            Self::Frontend => "frontend",
-        }
-    }
-
-    fn binary(self) -> &'static str {
-        match self {
-            Self::Hsm => "assay-hsm",
-            Self::Signer => "assay-signer",
-            Self::Frontend => "assay-frontend",
-        }
-    }
-
-    fn config(self, home: &Home) -> PathBuf {
-        match self {
-            Self::Hsm => home.installation.hsm_config(),
-            Self::Signer => home.installation.signer_config(),
-            Self::Frontend => home.installation.frontend_config(),
-        }
-    }
-}
-
 /// A service that listens.
 pub(super) struct Running {
     pub(super) ready: Ready,
@@ -66,7 +33,7 @@ pub(super) struct Running {
 impl Running {
     /// Starts the service and waits until it listens.
     pub(super) async fn start(service: Service, home: &Home) -> Outcome<Self> {
-        let ready_file = home.path(&format!("run/{}.ready", service.name()));
+        let ready_file = service.run_dir(&home.installation).join("ready");
         super::ready::remove(&ready_file)?;
         let log = home
             .installation
@@ -131,9 +98,11 @@ fn spawn(service: Service, home: &Home, ready_file: &Path, log: &Path) -> Outcom
         .append(true)
         .open(log)
         .or_fail(what())?;
-    Command::new(service_binary(service.binary())?)
+    let path = service_binary(service.binary())?;
+    let program = Program::of(service, &home.installation, &path).or_fail(what())?;
+    Command::from(program.command())
         .arg("--config")
-        .arg(service.config(home))
+        .arg(service.config(&home.installation))
         .arg("--ready-file")
         .arg(ready_file)
         .stdin(Stdio::null())

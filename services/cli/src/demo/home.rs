@@ -1,14 +1,15 @@
 //! The demo's directory: empty, or one that a demo made; and one demo in it at a time.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use assay_console::failure::{Failure, OrFail, Outcome};
-use assay_console::files;
+use assay_console::{files, output};
 use assay_operator::installation::Installation;
-use assay_operator::process;
+use assay_operator::{process, services};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 /// Marks a directory as a demo's.
 const MARK: &str = "demo.json";
 const LOCK: &str = "demo.lock";
+/// Where a demo lies whose own directory cannot be reached by the users of its services.
+const ELSEWHERE: &str = "/var/lib";
 /// What a set-up writes, and may therefore take away again: nothing else is ever removed.
 const MADE: [&str; 16] = [
     "approvers",
@@ -56,6 +59,9 @@ pub(super) struct Mark {
     /// Where the frontend listened the last time: certificates name it.
     #[serde(default)]
     pub(super) http: Option<SocketAddr>,
+    /// Whether each service has a user of its own.
+    #[serde(default)]
+    pub(super) own_users: bool,
 }
 
 impl Home {
@@ -71,7 +77,9 @@ impl Home {
         if dir.exists() && !dir.join(MARK).exists() && !is_empty(&dir)? {
             return Err(foreign());
         }
-        files::make_dir(&dir)?;
+        let installation = reachable(installation)?;
+        let dir = installation.root();
+        files::make_dir(dir)?;
         let lock = File::create(dir.join(LOCK)).or_fail("cannot make the demo's lock file")?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(
@@ -145,6 +153,45 @@ impl Home {
     pub(super) fn pid_file(&self, name: &str) -> PathBuf {
         self.path(&format!("run/{name}.pid"))
     }
+}
+
+/// The installation where the users of its services can reach it. Below a directory that is closed to them, a new one lies
+/// elsewhere and the name that was asked for leads there.
+fn reachable(installation: Installation) -> Outcome<Installation> {
+    let dir = installation.root();
+    let what = || format!("cannot make {}", dir.display());
+    let parent = |dir: &Path| dir.parent().unwrap_or(Path::new("/")).to_owned();
+    if dir.is_dir() {
+        let real = dir.canonicalize().or_fail(what())?;
+        if !is_empty(&real)? || services::is_searchable(&parent(&real)).or_fail(what())? {
+            return Ok(Installation::at(real));
+        }
+    }
+    let parent = parent(dir);
+    files::make_dir(&parent)?;
+    if !services::have_own_users() || services::is_searchable(&parent).or_fail(what())? {
+        return Ok(installation);
+    }
+    let elsewhere = tempfile::Builder::new()
+        .prefix("assay-demo-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(ELSEWHERE)
+        .or_fail(what())?
+        .keep();
+    if dir.is_symlink() {
+        // It leads to a demo that was removed, or to nothing yet.
+        std::fs::remove_file(dir).or_fail(what())?;
+    } else if dir.is_dir() {
+        std::fs::remove_dir(dir).or_fail(what())?;
+    }
+    symlink(&elsewhere, dir).or_fail(what())?;
+    output::note(&format!(
+        "{} is closed to the users of the services: the demo lies in {}, and {} is a link to it",
+        parent.display(),
+        elsewhere.display(),
+        dir.display()
+    ));
+    Ok(Installation::at(elsewhere))
 }
 
 fn is_empty(dir: &Path) -> Outcome<bool> {

@@ -36,7 +36,10 @@ const CA_KEYS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa3072", "rsa4096"];
 Makes a throw-away SoftHSM token, runs the ceremony, starts HSM service, signer and frontend as separate processes with mutual TLS, \
 puts the profiles devices (one-time challenges) and fleet (a static challenge and an inventory) in force, enrols one \
 device, and serves until Ctrl-C. All of it lies in one directory (--dir, else ./assay-demo); started there again, it \
-continues with the same keys and the same state. A process that dies is started again.")]
+continues with the same keys and the same state. A process that dies is started again.
+
+Started by root, each service has a user of its own (61101 to 61103, without a name), who can read its own files alone. Where these users \
+cannot reach the directory, it is a link to one in /var/lib. Started by another user, that user runs them all.")]
 pub(crate) struct DemoArgs {
     /// Address of the SCEP frontend; port 0 takes a free one, the same again at the next start
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]

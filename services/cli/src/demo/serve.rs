@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use assay_console::failure::Outcome;
 use assay_console::output::{self, Output};
+use assay_operator::services::Service;
 use assay_runtime::drain::Shutdown;
 use tokio::time::sleep;
 
-use super::child::{Running, Service};
+use super::child::Running;
 use super::home::Home;
 use super::ready::ReadyFile;
 use super::start::Started;

@@ -11,7 +11,7 @@ pub(super) fn edit(path: &Path, changes: &[(&str, &str, &str)]) -> Outcome {
     for (section, key, value) in changes {
         text = set(&text, section, key, value);
     }
-    files::replace(path, text.as_bytes(), files::PUBLIC)
+    files::rewrite(path, text.as_bytes())
 }
 
 /// Sets `key` of `[section]` in the text of a configuration file, and leaves every other line as it is.

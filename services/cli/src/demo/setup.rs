@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use assay_console::failure::{OrFail, Outcome};
+use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output;
+use assay_operator::services::{self, Service};
 use serde::Deserialize;
 
 use super::home::{Home, Mark};
@@ -35,7 +36,7 @@ const CERTIFICATE: &str = "[certificate]\n";
 /// Makes what is not there yet. A set-up that was interrupted starts afresh.
 pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> Outcome {
     match home.mark()? {
-        Some(mark) if mark.complete => return Ok(()),
+        Some(mark) if mark.complete => return check_users(&mark),
         Some(_) => {
             output::note("the last set-up here was interrupted: starting afresh");
             home.clear()?;
@@ -50,6 +51,7 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
         starts: 0,
         fleet_challenge_id: None,
         http: None,
+        own_users: services::have_own_users(),
     };
     home.set_mark(&mark)?;
     for dir in ["run", "log", "policy", "devices"] {
@@ -77,8 +79,14 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
         "CN=Assay Demo RA,O=Example",
         "--approvals",
         APPROVALS,
-        "--same-user",
     ];
+    let users = [Service::Signer, Service::Hsm].map(|service| service.user().to_string());
+    let [signer, hsm] = &users;
+    if mark.own_users {
+        create.extend(["--signer-user", signer, "--hsm-user", hsm]);
+    } else {
+        create.push("--same-user");
+    }
     if args.single_ra {
         create.push("--single-ra");
     }
@@ -98,6 +106,17 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
     }
     mark.complete = true;
     home.set_mark(&mark)
+}
+
+/// The users of the services are written into the configuration, and only root can start them.
+fn check_users(mark: &Mark) -> Outcome {
+    if mark.own_users && !services::have_own_users() {
+        return Err(
+            Failure::failed("root made this demo, with a user for each of its services")
+                .next("run it as root, or name another directory with --dir"),
+        );
+    }
+    Ok(())
 }
 
 /// Whoever tries the demo or measures it comes from one address, which no installation with many devices does.

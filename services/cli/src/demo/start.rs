@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_operator::admin::Admin;
+use assay_operator::services::{self, Service};
 use assay_policy::{Bundle, Dn, PolicyFile, StringEncoding};
 use assay_proto::MAX_PAGE;
 use assay_proto::v1::administration_client::AdministrationClient;
@@ -16,7 +17,7 @@ use assay_proto::v1::{
 use assay_scep_client::{DeviceKey, EnrolmentRequest, KeyType, Session, Url};
 
 use super::address::HeldAddress;
-use super::child::{Running, Service};
+use super::child::Running;
 use super::home::{Home, Mark};
 use super::settings;
 use super::setup::{APPROVER, AUTHOR};
@@ -61,6 +62,14 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
         .mark()?
         .ok_or_else(|| Failure::failed("the demo's directory lost its mark"))?;
     release_ports(home, frontend.address())?;
+    if mark.own_users {
+        services::hand_over(&home.installation)
+            .or_fail("cannot give the services the files that each of them needs")?;
+    } else {
+        for service in Service::ALL {
+            files::make_dir(&service.run_dir(&home.installation))?;
+        }
+    }
     let hsm = Running::start(Service::Hsm, home).await?;
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;

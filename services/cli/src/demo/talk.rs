@@ -2,6 +2,7 @@
 
 use assay_console::failure::Outcome;
 use assay_console::output::{Output, strong};
+use assay_operator::services::Service;
 
 use super::home::Home;
 use super::ready::ReadyFile;
@@ -17,7 +18,7 @@ pub(super) fn welcome(started: &Started, ready: &ReadyFile, home: &Home, out: Ou
         "{heading} in {dir}
 
   token     {label}, {module}
-  HSM       pid {hsm}: it holds the PIN; here one user runs it and the signer, so that it guards nothing from that user
+  HSM       pid {hsm}: it holds the PIN; {users}
   signer    pid {signer}, Administration {administration}
   frontend  pid {frontend}, SCEP {url}
   policy    proposed and approved with two keys made on the spot (approvers/): for the demo only
@@ -47,6 +48,11 @@ Logs are in {dir}/log. Ctrl-C stops; the directory stays.",
         label = started.mark.token_label,
         module = started.mark.module.display(),
         hsm = started.hsm.ready.pid,
+        users = if started.mark.own_users {
+            format!("user {} runs it, user {} the signer", Service::Hsm.user(), Service::Signer.user())
+        } else {
+            "here one user runs it and the signer, so that it guards nothing from that user".to_owned()
+        },
         signer = signer.pid,
         administration = signer.administration.map(|address| address.to_string()).unwrap_or_default(),
         frontend = started.frontend.ready.pid,

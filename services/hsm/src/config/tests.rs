@@ -17,10 +17,23 @@ const OPTIONAL: &[&str] = &[
     "threads",
     "operation_deadline",
     "log_filter",
+    "module.connect_tcp",
+    "module.resolve_names",
+    "module.unix_sockets",
+    "module.shared_memory",
 ];
 
 /// Tables and keys without which there is less.
-const LESS: &[&str] = &["module.environment", "log", "ca", "ca.ra.single", "ca.ocsp"];
+const LESS: &[&str] = &[
+    "metrics_file",
+    "module.environment",
+    "module.read",
+    "module.write",
+    "log",
+    "ca",
+    "ca.ra.single",
+    "ca.ocsp",
+];
 
 /// Names of environment variables, which are not keys of ours.
 const NOT_OURS: &str = "module.environment.";

@@ -259,6 +259,8 @@ impl Installation {
             queue: 64,
             health_interval: Duration::from_millis(50),
             environment: self.token.environment(),
+            metrics_file: None,
+            needs: "write = [\".\"]\n".to_owned(),
             more: String::new(),
         }
     }
@@ -341,6 +343,9 @@ pub struct Config {
     pub queue: usize,
     pub health_interval: Duration,
     pub environment: Vec<(String, String)>,
+    pub metrics_file: Option<PathBuf>,
+    /// The declared needs of the library, as lines of [module].
+    pub needs: String,
     /// Further tables, at the end of the file.
     pub more: String,
 }
@@ -361,14 +366,17 @@ impl Config {
         let environment: Vec<_> = environment
             .map(|(name, value)| format!("{name} = {value:?}"))
             .collect();
+        let metrics = self.metrics_file.as_ref();
+        let metrics = metrics.map_or_else(String::new, |file| format!("metrics_file = {file:?}\n"));
         let mut text = format!(
-            "socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = {own}\nallow_same_user = true\n\
+            "{metrics}socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = {own}\nallow_same_user = true\n\
              threads = {}\noperation_deadline = \"{}ms\"\n\
-             [module]\npath = {:?}\nenvironment = {{ {} }}\n",
+             [module]\npath = {:?}\nenvironment = {{ {} }}\n{}",
             self.threads,
             self.operation_deadline.as_millis(),
             self.module,
             environment.join(", "),
+            self.needs,
         );
         if let Some(key) = self.key(KeyRole::LogSign) {
             let origin = self.log_origin.as_deref().unwrap_or("log.example");
