@@ -6,8 +6,8 @@ use std::path::Path;
 
 use assay_types::Hash;
 use assay_verify::layout::trust::{
-    APPROVERS, ApproverEntry, ApproversFile, ApproversTable, CA, CHECKPOINT, JOURNALS, LOG_KEY, WITNESSES,
-    ca_file,
+    APPROVERS, ApproverEntry, ApproversFile, ApproversTable, CA, CHECKPOINT, JOURNALS, LOG_KEY,
+    WITNESSES, ca_file,
 };
 use assay_verify::{Check, Directory, Options, Trust, Verdict, verify};
 
@@ -189,9 +189,11 @@ fn an_export_on_disk_is_held_to_pins_on_disk() {
     write(&export, &small().export());
     let earlier = note(&small().checkpoint_text(), &[&keys().log]);
     write_trust(&trust, Some(&earlier));
-    let trust = Trust::read(&trust).unwrap();
+    let mut trust = Trust::read(&trust).unwrap();
     assert_eq!(trust.approvers.needed(), 2);
     assert_eq!(trust.journals, [Hash::ZERO]);
+    // The HSM service of this log keeps none.
+    trust.journals.clear();
     assert_eq!(trust.cas, [keys().chain(FIRST), keys().chain(NEXT)]);
     let check = || {
         let source = Directory::new(&export);
