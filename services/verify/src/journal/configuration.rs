@@ -94,7 +94,7 @@ fn is_changeover(
         })
 }
 
-/// Holds an interval to the version.
+/// The findings of an interval.
 pub(super) fn judge(interval: &Interval, findings: &mut Findings) {
     findings.made(CHECK);
     let member = format!("entry {}", interval.entry);

@@ -91,7 +91,7 @@ struct Started {
     start: Start,
 }
 
-/// Holds the identities that checkpoints state to the pinned ones. `is_given` is whether there is an export of the journal.
+/// Compares the identities that checkpoints state with the pinned ones. `is_given` is whether there is an export of the journal.
 pub(crate) fn pinned(
     signed: &Signed,
     trust: Option<&Trust>,
@@ -110,7 +110,7 @@ pub(crate) fn pinned(
                 findings.hold(known, check, at, member, wanted, head.identity);
             }
             (Some(head), None) if is_own => {
-                let got = format!("{}, and no pinned one to hold it to", head.identity);
+                let got = format!("{}, and no identity is pinned", head.identity);
                 findings.open(Finding::new(check, at, member, wanted, got));
             }
             // The checkpoints before the journal was made state none.
@@ -124,7 +124,7 @@ pub(crate) fn pinned(
 }
 
 impl Journal {
-    /// Reads an export and holds it to the heads that checkpoints state; `None` where it is not one whole chain.
+    /// Reads an export and compares it with the heads that checkpoints state; `None` if it is not one whole chain.
     pub(crate) fn read(path: &Path, signed: &Signed, findings: &mut Findings) -> Option<Self> {
         let check = Check::Journal;
         let own = signed.own.as_ref().and_then(|own| own.journal);
@@ -313,7 +313,7 @@ impl Journal {
         self.checkpoints.get(..upto)?.last()
     }
 
-    /// Holds the checkpoints to the journal's.
+    /// Compares the checkpoints with those of the journal.
     pub(crate) fn finish(
         self,
         signed: &Signed,

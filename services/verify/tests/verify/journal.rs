@@ -333,6 +333,16 @@ fn a_checkpoint_that_the_journal_does_not_have_is_found() {
     only(&pair.verify(), Check::JournalCheckpoints, "size");
 }
 
+/// The head of a checkpoint covers the entry of the checkpoint itself.
+#[test]
+fn a_checkpoint_that_states_the_head_before_it_is_found() {
+    let pair = two_checkpoints().pair();
+    let export = pair.export(&pair.earlier[0].1.to_string());
+    let report = export.verify_with(Some(&pair.trust()), &pair.options());
+    let finding = only(&report, Check::JournalCheckpoints, "size");
+    assert_eq!(finding.at, Where::File("checkpoint".to_owned()));
+}
+
 /// The roots are compared where the log has no checkpoint of the journal's size.
 #[test]
 fn a_log_that_is_not_the_one_of_the_journal_is_found() {
