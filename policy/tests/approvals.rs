@@ -106,6 +106,7 @@ fn text(number: u64) -> Vec<u8> {
         files: [2; 32].into(),
         model: [3; 32].into(),
         issuer: [4; 32].into(),
+        hsm_configuration: None,
         not_before: Timestamp::from_seconds(1_800_000_000),
         expires: Timestamp::from_seconds(1_900_000_000),
         ticket: "CHG-1".to_owned(),

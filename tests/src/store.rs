@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use assay_journal::{Journal, Known, Limits, Options, Origin};
+use assay_types::{Serial, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::installation::value;
@@ -99,16 +102,45 @@ pub fn multiply_certificates(dir: &Path, copies: u32) -> Result<()> {
          WHERE position = (SELECT min(position) FROM certificates WHERE state = 'issued')"
     ))?;
     for copy in 0..copies {
-        // Positive, of the usual length, and none that a signer draws.
-        let mut serial = [0x11; 17];
-        let [.., a, b, c, d] = &mut serial;
-        // Scattered, as random serials are.
-        [*a, *b, *c, *d] = copy.wrapping_mul(0x9e37_79b1).to_be_bytes();
-        let made = insert.execute([serial.as_slice()])?;
+        let made = insert.execute([serial(copy).as_slice()])?;
         anyhow::ensure!(made == 1, "there is no certificate to copy");
     }
     drop(insert);
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    enter_into_journal(dir, copies)
+}
+
+/// Enters the copies into the journal of the HSM service, as a recovery does with certificates that it did not sign. The service
+/// has to be stopped; the demo gives it its files back at the next start.
+fn enter_into_journal(dir: &Path, copies: u32) -> Result<()> {
+    let ca: String = Connection::open(path(dir)?)?.query_row(
+        "SELECT ca_id FROM certificates ORDER BY position LIMIT 1",
+        [],
+        |row| row.get(0),
+    )?;
+    let folder = dir.join("hsm/journal");
+    let own = rustix::process::geteuid().as_raw();
+    std::os::unix::fs::chown(&folder, Some(own), None)?;
+    let (journal, _) = Journal::open(&folder, Options::new(Limits::unlimited()))?;
+    let known = (0..copies).map(|copy| {
+        Ok(Known {
+            serial: Serial::try_from(serial(copy).as_slice())?,
+            not_after: Timestamp::LAST,
+        })
+    });
+    let known: Vec<_> = known.collect::<Result<_>>()?;
+    let now = SystemTime::now().into();
+    let recorded = journal.record_known(Origin::Recovery, ca.parse()?, &known, now)?;
+    recorded.context("the copies are there already")?.wait()?;
+    Ok(())
+}
+
+/// The serial number of a copy: positive, of the usual length, scattered as random ones are, and none that a signer draws.
+fn serial(copy: u32) -> [u8; 17] {
+    let mut serial = [0x11; 17];
+    let [.., a, b, c, d] = &mut serial;
+    [*a, *b, *c, *d] = copy.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    serial
 }
 
 /// Opening it would recover it, so a copy is opened.

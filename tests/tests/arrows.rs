@@ -65,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "assay-audit",
             "assay-decision",
+            "assay-journal",
             "assay-policy",
             "assay-types",
         ],
@@ -183,6 +184,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "assay-audit",
             "assay-decision",
+            "assay-journal",
             "assay-operator",
             "assay-policy",
             "assay-proto",

@@ -205,6 +205,8 @@ events! {
         number: u64,
         /// SHA-256 of the DER CRL.
         crl_sha256: Hash,
+        /// SHA-256 of its TBSCertList, by which the journal of the HSM service names it.
+        tbs_digest: Hash,
         /// thisUpdate.
         this_update: Timestamp,
         /// nextUpdate.

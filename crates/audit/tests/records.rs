@@ -188,6 +188,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::CrlIssued {
             number: 1,
             crl_sha256: hash,
+            tbs_digest: hash,
             this_update: Timestamp::from_seconds(2),
             next_update: Timestamp::from_seconds(3),
             entries: 4,

@@ -19,6 +19,7 @@ pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
         ("number", Words::FromTo),
         ("predecessor", Words::FromTo),
         ("issuer", Words::FromTo),
+        ("hsm_configuration", Words::FromTo),
         ("ticket", Words::Quoted),
         (
             "not_before",
@@ -58,6 +59,7 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
         files: _,
         model: _,
         issuer,
+        hsm_configuration,
         not_before,
         expires,
         ticket,
@@ -72,6 +74,10 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
             predecessor.map(String::from).into(),
         ),
         ("proposal.issuer".to_owned(), issuer.to_string().into()),
+        (
+            "proposal.hsm_configuration".to_owned(),
+            hsm_configuration.map(String::from).into(),
+        ),
         ("proposal.ticket".to_owned(), ticket.as_str().into()),
         (
             "proposal.not_before".to_owned(),

@@ -32,6 +32,9 @@ pub struct Proposal {
     pub model: Hash,
     /// SHA-256 of the issuing CA's DER certificate.
     pub issuer: Hash,
+    /// SHA-256 of the HSM service's configuration that goes with it; `None` where it names none. The signer does not look at
+    /// it: an auditor compares it with the journal of the HSM service.
+    pub hsm_configuration: Option<Hash>,
     /// When it may come into force.
     pub not_before: Timestamp,
     /// When it ceases to be in force.
@@ -69,10 +72,11 @@ impl Proposal {
         }
         let proposal = Self {
             number: fields.number("number")?,
-            predecessor: fields.optional_hash("predecessor")?,
+            predecessor: fields.optional_hash("predecessor", "for the first version")?,
             files: fields.hash("files")?,
             model: fields.hash("model")?,
             issuer: fields.hash("issuer")?,
+            hsm_configuration: fields.optional_hash("hsm_configuration", "if it names none")?,
             not_before: fields.time("not_before")?,
             expires: fields.time("expires")?,
             ticket: fields.text("ticket")?,
@@ -124,6 +128,7 @@ impl Proposal {
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let predecessor = self.predecessor.map(String::from).unwrap_or_default();
+        let hsm_configuration = self.hsm_configuration.map(String::from).unwrap_or_default();
         let resumes: Vec<String> = self
             .resumes
             .iter()
@@ -133,7 +138,7 @@ impl Proposal {
         let _ = write!(
             text,
             "format = {FORMAT}\nnumber = {}\npredecessor = \"{predecessor}\"\nfiles = \"{}\"\nmodel = \"{}\"\n\
-             issuer = \"{}\"\nnot_before = \"{}\"\nexpires = \"{}\"\nticket = \"{}\"\nresumes = [{}]\n\n[settings]\n",
+             issuer = \"{}\"\nhsm_configuration = \"{hsm_configuration}\"\nnot_before = \"{}\"\nexpires = \"{}\"\nticket = \"{}\"\nresumes = [{}]\n\n[settings]\n",
             self.number,
             self.files,
             self.model,
@@ -179,6 +184,7 @@ mod tests {
             files: [2; 32].into(),
             model: [3; 32].into(),
             issuer: [4; 32].into(),
+            hsm_configuration: Some([6; 32].into()),
             not_before: Timestamp::from_seconds(1_800_000_000),
             expires: Timestamp::from_seconds(1_900_000_000),
             ticket: "CHG-42: Gerät".to_owned(),
@@ -194,6 +200,7 @@ mod tests {
         assert_eq!(Proposal::parse(text.as_bytes()).unwrap(), proposal());
         let first = Proposal {
             predecessor: None,
+            hsm_configuration: None,
             resumes: BTreeSet::new(),
             inventories: BTreeMap::new(),
             ..proposal()
@@ -253,7 +260,7 @@ mod tests {
             let error = with(&doubled).unwrap_err().to_string();
             assert!(error.contains(&key), "{doubled}: {error}");
         }
-        assert_eq!(keys, 14);
+        assert_eq!(keys, 15);
     }
 
     #[test]

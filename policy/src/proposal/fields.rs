@@ -84,15 +84,19 @@ impl Fields {
         text.parse().map_err(|_| self.wrong(key, SHA256))
     }
 
-    /// `""` is none.
-    pub(super) fn optional_hash(&mut self, key: &str) -> Result<Option<Hash>, ProposalError> {
+    /// `""` is none; `when` says when that is right.
+    pub(super) fn optional_hash(
+        &mut self,
+        key: &str,
+        when: &str,
+    ) -> Result<Option<Hash>, ProposalError> {
         let text = self.text(key)?;
         if text.is_empty() {
             return Ok(None);
         }
         text.parse()
             .map(Some)
-            .map_err(|_| self.wrong(key, format!("{SHA256}, or \"\" for the first version")))
+            .map_err(|_| self.wrong(key, format!("{SHA256}, or \"\" {when}")))
     }
 
     pub(super) fn time(&mut self, key: &str) -> Result<Timestamp, ProposalError> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use assay_console::failure::{Exit, Failure, Next, OrFail, Outcome};
 use assay_console::output::{Column, Output, printable};
 use assay_console::progress::Progress;
-use assay_verify::{Directory, Options, Report, Tally, Trust, Verdict, verify};
+use assay_verify::{Directory, JournalReport, Options, Report, Tally, Trust, Verdict, verify};
 use clap::Args;
 use serde::Serialize;
 
@@ -19,6 +19,15 @@ Nothing is asked of the signer: the export and the pinned keys are all that is r
   assay export --out june                  (where the signer is)
   assay audit trust --out pinned           (once, from the operator's side)
   assay-audit verify june --trust pinned   (anywhere)
+
+The HSM service keeps a journal of all that it signs, which the signer cannot write. With its export, a certificate or a CRL that the
+log does not have is found, and one that only the log has:
+
+  assay-hsm journal export --config /etc/assay/hsm.toml --output june.journal   (where the HSM service is, after the export of the log)
+  assay-audit verify june --trust pinned --journal june.journal
+
+A journal with a checkpoint that is newer than the export of the log is a finding, because a log that was cut short looks the same:
+take both exports while no requests are answered, or take both again.
 
 Without --trust the keys are those in the export: that tells a damaged copy, and proves nothing of its maker.
 
@@ -39,13 +48,17 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "EXPORT")]
     export: PathBuf,
 
-    /// Directory of the pinned keys: log.vkey, ca.pem and ca-2.pem and so on, approvers.toml, witnesses.vkeys, checkpoint
+    /// Directory of the pinned keys: log.vkey, ca.pem and ca-2.pem and so on, approvers.toml, witnesses.vkeys, journals, checkpoint
     #[arg(long, value_name = "DIR")]
     trust: Option<PathBuf>,
 
     /// An earlier checkpoint of this log, which the export must continue
     #[arg(long, value_name = "CHECKPOINT")]
     earlier: Option<PathBuf>,
+
+    /// Export of the HSM service's journal, which is reconciled with the log; written by `assay-hsm journal export`
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
 
     /// So many of the pinned witnesses must have cosigned [default: all of them]
     #[arg(long, value_name = "N", requires = "trust")]
@@ -83,6 +96,10 @@ pub(crate) fn run(args: &VerifyArgs, out: Output) -> Outcome {
         let what = format!("{} is no directory", args.export.display());
         return Err(Failure::usage(what).next("name a directory that `assay export` wrote"));
     }
+    if let Some(journal) = args.journal.as_ref().filter(|path| !path.is_file()) {
+        let what = format!("{} is not a file", journal.display());
+        return Err(Failure::usage(what).next("name a file that `assay-hsm journal export` wrote"));
+    }
     let trust = args.trust.as_deref().map(Trust::read).transpose();
     let trust = trust
         .or_usage("the pinned keys cannot be used")
@@ -94,6 +111,7 @@ pub(crate) fn run(args: &VerifyArgs, out: Output) -> Outcome {
     let mut options = Options {
         witnesses: args.require_witnesses,
         earlier: earlier.transpose()?,
+        journal: args.journal.clone(),
         tree_only: args.tree_only,
         ..Options::default()
     };
@@ -132,6 +150,9 @@ fn tell(report: &Report, seconds: f64, out: Output) -> Outcome {
             out.line(&format!("{word:<4}  {}", printable(&text)))?;
         }
     }
+    for line in report.journal.iter().flat_map(journal_lines) {
+        out.line(&printable(&line))?;
+    }
     let Report {
         size,
         held,
@@ -143,6 +164,30 @@ fn tell(report: &Report, seconds: f64, out: Output) -> Outcome {
         seconds,
         rate(*held)
     ))
+}
+
+/// What the journal says beside the findings.
+fn journal_lines(journal: &JournalReport) -> Vec<String> {
+    let JournalReport {
+        head,
+        covered,
+        unsigned,
+        in_progress,
+        intervals,
+        events,
+        events_left_out,
+    } = journal;
+    let mut lines = vec![format!(
+        "journal {}: {covered} of {} entries reconciled, {unsigned} certificates not signed, {in_progress} in progress",
+        head.identity, head.size
+    )];
+    lines.extend(intervals.iter().map(|interval| format!("ran   {interval}")));
+    lines.extend(events.iter().map(|noted| format!("event {noted}")));
+    if *events_left_out > 0 {
+        lines.push(format!("event {events_left_out} more"));
+    }
+    lines.push(String::new());
+    lines
 }
 
 fn conclude(report: &Report) -> Outcome {
@@ -170,5 +215,60 @@ fn conclude(report: &Report) -> Outcome {
             Err(Failure::new(Exit::Unreachable, what)
                 .next("give the pinned keys with --trust, and an export of all records"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use assay_types::{Hash, Timestamp};
+    use assay_verify::{Agreement, Interval, Noted};
+
+    use super::*;
+
+    #[test]
+    fn what_the_journal_says_is_told_to_people() {
+        let from = Timestamp::from_seconds(1_800_000_000);
+        let report = JournalReport {
+            head:
+                "assay-journal 0000000000000000000000000000000000000000000000000000000000000007 12 \
+                   AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+                    .parse()
+                    .unwrap(),
+            covered: 11,
+            unsigned: 2,
+            in_progress: 1,
+            intervals: vec![Interval {
+                from,
+                until: from + Duration::from_secs(60),
+                entry: 1,
+                configuration: Hash::ZERO,
+                version: Some(3),
+                approved: None,
+                agreement: Agreement::NotNamed,
+                allow_same_user: true,
+            }],
+            events: vec![Noted {
+                entry: 4,
+                time: from,
+                kind: "suspended",
+                detail: "certificates are refused".to_owned(),
+            }],
+            events_left_out: 0,
+        };
+        let zeros = "0".repeat(64);
+        let told = [
+            "journal 0000000000000000000000000000000000000000000000000000000000000007: 11 of 12 entries reconciled, \
+             2 certificates not signed, 1 in progress"
+                .to_owned(),
+            format!(
+                "ran   2027-01-15T08:00:00Z to 2027-01-15T08:01:00Z: configuration {zeros} (entry 1): \
+                 version 3 names none, under allow_same_user"
+            ),
+            "event 2027-01-15T08:00:00Z: suspended: certificates are refused (entry 4)".to_owned(),
+            String::new(),
+        ];
+        assert_eq!(journal_lines(&report), told);
     }
 }

@@ -53,6 +53,14 @@ fn what_is_no_export_ends_with_the_code_that_says_so() -> Result<()> {
     assert_eq!(report["verdict"], "bad");
     assert_eq!(report["bad"][0]["check"], "VER-01");
 
+    let run = assay_audit(&["verify", &path, "--journal", &nowhere])?;
+    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
+    assert!(
+        said(&run).contains("assay-hsm journal export"),
+        "{}",
+        said(&run)
+    );
+
     let run = assay_audit(&["verify", &path, "--trust", &nowhere])?;
     assert_eq!(run.status.code(), Some(2), "{}", said(&run));
     assert!(said(&run).contains("log.vkey"), "{}", said(&run));

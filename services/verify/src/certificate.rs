@@ -3,7 +3,11 @@
 use assay_audit::{Event, Record, Text};
 use assay_policy::{Dn, SubjectAltName};
 use assay_types::{Hash, Timestamp};
+use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
+use const_oid::db::rfc5912::{
+    SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
+};
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
 use openssl::x509::X509;
@@ -15,6 +19,12 @@ use crate::issuers::{Issuer, Issuers};
 use crate::report::Findings;
 
 const CHECK: Check = Check::Certificates;
+/// RSASSA-PKCS1-v1_5: the same signature each time.
+const REPEATABLE: [ObjectIdentifier; 3] = [
+    SHA_256_WITH_RSA_ENCRYPTION,
+    SHA_384_WITH_RSA_ENCRYPTION,
+    SHA_512_WITH_RSA_ENCRYPTION,
+];
 
 /// RFC 5280 section 4.1, with its parts as they are encoded.
 #[derive(Sequence)]
@@ -74,7 +84,7 @@ pub(crate) fn check(
         let algorithm = signed.signature_algorithm.to_der().ok()?;
         is_of_ca(at, certificate, &algorithm, &of, findings);
     }
-    certified(&parsed, &of)
+    certified(&parsed, &signed, &of)
 }
 
 /// One of the CAs that it names signed it, as that CA signs.
@@ -108,7 +118,7 @@ fn read(der: &[u8]) -> Option<(Signed, Certificate)> {
     Some((signed, Certificate::from_der(der).ok()?))
 }
 
-fn certified(certificate: &Certificate, issuers: &[&Issuer]) -> Option<Certified> {
+fn certified(certificate: &Certificate, signed: &Signed, issuers: &[&Issuer]) -> Option<Certified> {
     let tbs = certificate.tbs_certificate();
     let extensions = tbs.extensions().map(Vec::as_slice).unwrap_or_default();
     let sans = extensions
@@ -129,5 +139,7 @@ fn certified(certificate: &Certificate, issuers: &[&Issuer]) -> Option<Certified
         sans: names_hash(&names),
         issuers: issuers.iter().map(|issuer| issuer.ca.sha256).collect(),
         ca_key: issuers.first().map(|issuer| issuer.key_sha256),
+        signature: Hash::of(signed.signature.raw_bytes()),
+        is_repeatable: REPEATABLE.contains(&certificate.signature_algorithm().oid),
     })
 }

@@ -59,11 +59,16 @@ checks! {
     Names = "VER-23": "a static challenge was used for a name of the inventory, once, under the pinned key",
     Renewals = "VER-24": "a renewal is of a certificate of this log, in force, with its names, and supersedes it",
     Revocations = "VER-25": "what is revoked, held or released was issued, and was not so before",
-    Crls = "VER-26": "the CRLs of each CA are numbered without gaps and follow each other in time",
+    Crls = "VER-26": "the CRLs of each CA are numbered without gaps that the journal does not explain, and follow each other in time",
     References = "VER-27": "a record that tells of another certificate, CRL or waiting request tells of one that there is",
     Counters = "VER-28": "the CA keys made no more signatures than the log explains",
     Fields = "VER-29": "members of closed lists and of one form hold nothing else",
     IssuingCas = "VER-30": "each certificate is of a CA that the version of the policy in force at its decision names",
+    Journal = "VER-31": "the journal of the HSM service is one chain of a pinned identity, and has each head that a checkpoint states",
+    JournalCertificates = "VER-32": "each certificate of the journal is in the log and each of the log is in the journal, over the same TBSCertificate and with the same signature",
+    JournalCrls = "VER-33": "each CRL is in the log and in the journal, and what each CRL of the journal adds and removes is what the log records",
+    JournalCheckpoints = "VER-34": "each checkpoint of the log is in the journal, and the log does not end before the last checkpoint of the journal",
+    HsmConfiguration = "VER-35": "the HSM service ran with the configuration that the version of the policy in force names, as a user other than the signer's",
 }
 
 impl fmt::Display for Check {

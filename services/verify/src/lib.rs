@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! Directory ──┐
-//! Trust ──────┴─verify──▶ Report: proven, bad (the first bad record first), or incomplete
+//! Trust ──────┤
+//! Journal ────┴─verify──▶ Report: proven, bad (the first bad record first), or incomplete
 //! ```
 //!
 //! [`layout`] is the form of an export, for whoever writes one and for the verifier. [`Check::ALL`] lists what is checked.
@@ -16,6 +17,7 @@ mod check;
 mod entry;
 mod export;
 mod issuers;
+mod journal;
 mod ledger;
 mod manifest;
 mod named;
@@ -27,8 +29,10 @@ mod verify;
 mod versions;
 mod work;
 
+pub use assay_journal::Head;
 pub use check::Check;
 pub use export::{Directory, ExportFiles, MAX_FILES};
+pub use journal::{Agreement, Interval, JournalReport, MAX_EVENTS, Noted};
 pub use report::{Finding, MAX_FINDINGS, Report, Tally, Verdict, Where};
 pub use trust::{Trust, TrustError};
 pub use verify::{Options, verify};

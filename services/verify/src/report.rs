@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::Check;
+use crate::{Check, JournalReport};
 
 /// Findings that are kept of records, and of files: the first ones, as the rest follows from them.
 pub const MAX_FINDINGS: usize = 100;
@@ -75,6 +75,8 @@ pub struct Report {
     pub held: u64,
     /// Certificates that were decided again.
     pub decided_again: u64,
+    /// What the journal of the HSM service says, if its export was given and is one.
+    pub journal: Option<JournalReport>,
     /// Every check.
     pub checks: Vec<Tally>,
     /// What does not hold; the first [`MAX_FINDINGS`] records, then as many files.
@@ -129,6 +131,17 @@ fn shown(value: &impl fmt::Display) -> String {
         Some((at, _)) => format!("{}…", text.split_at(at).0),
         None => text,
     }
+}
+
+/// An error with what caused it.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl Findings {
@@ -226,6 +239,7 @@ impl Findings {
             size,
             held,
             decided_again,
+            journal: None,
             checks: Check::ALL.iter().map(tally).collect(),
             bad,
             open,

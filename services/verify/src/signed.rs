@@ -2,6 +2,7 @@
 
 use assay_audit::Checkpoint;
 use assay_audit::note::{MAX_NOTE, Note, SignatureError, VerifierKey};
+use assay_journal::Head;
 use assay_types::Hash;
 
 use crate::layout::Place;
@@ -9,13 +10,26 @@ use crate::report::{Finding, Findings};
 use crate::tree::Roots;
 use crate::{Check, ExportFiles, Options, Trust, export};
 
+/// First word of the extension line that states the head of a journal.
+const JOURNAL_WORD: &str = "assay-journal";
+
 /// What the checkpoint says, and what earlier ones said.
 #[derive(Default)]
 pub(crate) struct Signed {
-    /// Of the checkpoint, where it can be read.
-    pub(crate) root: Option<Hash>,
-    /// The earlier checkpoints: where they are from, size and root.
-    earlier: Vec<(String, u64, Hash)>,
+    /// The checkpoint of the export, where it can be read.
+    pub(crate) own: Option<Stated>,
+    /// The earlier checkpoints.
+    pub(crate) earlier: Vec<Stated>,
+}
+
+/// A checkpoint that the log signed.
+pub(crate) struct Stated {
+    /// Where it is from.
+    pub(crate) at: String,
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
+    /// The head of the HSM service's journal.
+    pub(crate) journal: Option<Head>,
 }
 
 impl Signed {
@@ -47,39 +61,62 @@ impl Signed {
             return signed;
         };
         findings.same(check, &place, "size", &size, &checkpoint.size);
-        signed.root = Some(checkpoint.root);
+        signed.own = Some(Stated::new(&place.to_string(), &checkpoint, findings));
         witnesses(&note, trust, options, findings);
         signed
     }
 
     /// Sizes at which the root is asked for.
-    pub(crate) fn sizes(&self) -> Vec<u64> {
-        self.earlier.iter().map(|(_, size, _)| *size).collect()
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.earlier.iter().map(|earlier| earlier.size)
+    }
+
+    /// Of the checkpoint of the export.
+    pub(crate) fn root(&self) -> Option<Hash> {
+        Some(self.own.as_ref()?.root)
     }
 
     /// Holds the tree to the earlier checkpoints.
     pub(crate) fn finish(self, size: u64, roots: &Roots, findings: &mut Findings) {
-        for ((name, earlier, wanted), (_, got)) in self.earlier.into_iter().zip(roots) {
-            let check = Check::Earlier;
-            let wanted_size = format!("{earlier} records or more, as there were before");
-            findings.hold(
-                earlier <= size,
-                check,
-                name.as_str(),
-                "size",
-                wanted_size,
-                size,
-            );
-            if let Some(got) = got {
-                findings.same(check, name, "root", &wanted, got);
+        for earlier in self.earlier {
+            let (check, name) = (Check::Earlier, earlier.at.as_str());
+            let grown = earlier.size <= size;
+            let wanted = format!("{} records or more, as there were before", earlier.size);
+            findings.hold(grown, check, name, "size", wanted, size);
+            if let Some(got) = roots.get(&earlier.size).copied().flatten() {
+                findings.same(check, name, "root", &earlier.root, &got);
             }
         }
     }
 
     fn earlier(&mut self, name: &str, note: &str, key: &VerifierKey, findings: &mut Findings) {
         if let Some((_, checkpoint)) = read(name, note, key, Check::Earlier, findings) {
-            let (size, root) = (checkpoint.size, checkpoint.root);
-            self.earlier.push((name.to_owned(), size, root));
+            self.earlier.push(Stated::new(name, &checkpoint, findings));
+        }
+    }
+}
+
+impl Stated {
+    fn new(at: &str, checkpoint: &Checkpoint, findings: &mut Findings) -> Self {
+        let lines: Vec<&String> = checkpoint
+            .extensions
+            .iter()
+            .filter(|line| line.split(' ').next() == Some(JOURNAL_WORD))
+            .collect();
+        let journal = match lines.as_slice() {
+            [line] => line.parse().ok(),
+            _ => None,
+        };
+        if journal.is_none() && !lines.is_empty() {
+            let wanted = "one line with the head of the journal";
+            let got = lines.first().map(|line| line.as_str()).unwrap_or_default();
+            findings.hold(false, Check::Journal, at, "extension", wanted, got);
+        }
+        Self {
+            at: at.to_owned(),
+            size: checkpoint.size,
+            root: checkpoint.root,
+            journal,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The tree: hash tiles, the records' leaf hashes, and the checkpoint's root.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use assay_audit::tile::{Tile, Tiler, entries_path, read_entries, read_hashes, tile_path};
 use assay_audit::tree::Frontier;
@@ -53,11 +53,15 @@ pub(crate) struct Tree<'a> {
 }
 
 /// Sizes that were asked for, and the root at each that was reached.
-pub(crate) type Roots = Vec<(u64, Option<Hash>)>;
+pub(crate) type Roots = BTreeMap<u64, Option<Hash>>;
 
 impl<'a> Tree<'a> {
     /// Of `size` records; the root at each of the sizes in `earlier` is kept.
-    pub(crate) fn new(export: &'a dyn ExportFiles, size: u64, earlier: Vec<u64>) -> Self {
+    pub(crate) fn new(
+        export: &'a dyn ExportFiles,
+        size: u64,
+        earlier: impl Iterator<Item = u64>,
+    ) -> Self {
         Self {
             export,
             size,
@@ -65,7 +69,7 @@ impl<'a> Tree<'a> {
             records: Frontier::new(),
             tiler: Tiler::new(),
             differ: Vec::new(),
-            earlier: earlier.into_iter().map(|size| (size, None)).collect(),
+            earlier: earlier.map(|size| (size, None)).collect(),
         }
     }
 
@@ -118,10 +122,8 @@ impl<'a> Tree<'a> {
             }
             self.tiles.append(*wanted);
             self.records.append(*got);
-            for (size, root) in &mut self.earlier {
-                if *size == self.records.size() {
-                    *root = Some(self.records.root());
-                }
+            if let Some(root) = self.earlier.get_mut(&self.records.size()) {
+                *root = Some(self.records.root());
             }
         }
         for tile in above {

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use assay_audit::note::{KeyError, VerifierKey};
 use assay_policy::{Approver, Approvers, ApproversError};
+use assay_types::Hash;
 use openssl::x509::X509;
 
-use crate::layout::trust::{APPROVERS, ApproversFile, CHECKPOINT, LOG_KEY, WITNESSES, ca_file};
+use crate::layout::trust::{
+    APPROVERS, ApproversFile, CHECKPOINT, JOURNALS, LOG_KEY, WITNESSES, ca_file,
+};
 
 /// Largest file of a trust directory.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -22,6 +25,8 @@ pub struct Trust {
     pub cas: Vec<Vec<Vec<u8>>>,
     /// Of the witnesses.
     pub witnesses: Vec<VerifierKey>,
+    /// Identities of the journals of the HSM service.
+    pub journals: Vec<Hash>,
     /// Who may approve policy.
     pub approvers: Approvers,
     /// An earlier checkpoint, as a note.
@@ -52,6 +57,9 @@ pub enum TrustError {
         #[source]
         source: KeyError,
     },
+    /// An identity is none.
+    #[error("{0}: wanted the identities of journals, 64 lowercase hexadecimal digits per line")]
+    Journal(PathBuf),
     /// Not certificates.
     #[error("{0}: wanted one or more PEM certificates")]
     Certificate(PathBuf),
@@ -88,10 +96,15 @@ impl Trust {
             .lines()
             .map(|line| key(&path, line))
             .collect::<Result<_, _>>()?;
+        let path = directory.join(JOURNALS);
+        let journals = optional(&path)?.unwrap_or_default();
+        let journals = journals.lines().map(str::parse).collect::<Result<_, _>>();
+        let journals = journals.map_err(|_| TrustError::Journal(path))?;
         Ok(Self {
             log_key,
             cas: cas(directory)?,
             witnesses,
+            journals,
             approvers: approvers(directory)?,
             earlier: optional(&directory.join(CHECKPOINT))?,
         })

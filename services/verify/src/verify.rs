@@ -1,12 +1,14 @@
 //! The whole of it: files, then signatures and policy, then the log from its first record to its last.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::issuers::Issuers;
+use crate::journal::{self, Journal, Reconciliation};
 use crate::layout::{Place, bundles_of};
-use crate::ledger::Ledger;
+use crate::ledger::{CrlGaps, Ledger};
 use crate::manifest::{self, Opened};
 use crate::report::{Finding, Findings, Report};
 use crate::signed::Signed;
@@ -29,6 +31,8 @@ pub struct Options {
     pub witnesses: Option<usize>,
     /// A checkpoint, as a note, that the log must continue, beside the one of the trust directory.
     pub earlier: Option<String>,
+    /// Export of the HSM service's journal, which is reconciled with the log.
+    pub journal: Option<PathBuf>,
     /// Files, signatures and tree alone; what records say is not looked at, so that nothing more than that is proven.
     pub tree_only: bool,
     /// Threads for what can be done at the same time.
@@ -40,6 +44,7 @@ impl Default for Options {
         Self {
             witnesses: None,
             earlier: None,
+            journal: None,
             tree_only: false,
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
@@ -61,10 +66,15 @@ pub fn verify(
     opened.complete(&mut findings);
     let size = opened.manifest.size;
     let signed = Signed::read(export, size, trust, options, &mut findings);
+    journal::pinned(&signed, trust, options.journal.is_some(), &mut findings);
+    let journal = options.journal.as_ref();
+    let mut journal = journal.and_then(|path| Journal::read(path, &signed, &mut findings));
+    let sizes = signed.sizes();
+    let sizes = sizes.chain(journal.iter().flat_map(|journal| journal.sizes(size)));
     let mut run = Run {
         export,
         opened: &opened,
-        tree: Tree::new(export, size, signed.sizes()),
+        tree: Tree::new(export, size, sizes),
         held: 0,
         decided_again: 0,
         left_out: 0,
@@ -73,7 +83,12 @@ pub fn verify(
     if options.tree_only {
         run.tree(progress);
     } else {
-        run.whole(trust, options, progress);
+        let gaps = match (&journal, signed.own.as_ref().and_then(|own| own.journal)) {
+            (Some(journal), _) => CrlGaps::ExplainedAfter(journal.begins_after()),
+            (None, Some(_)) => CrlGaps::Open,
+            (None, None) => CrlGaps::Bad,
+        };
+        run.whole(trust, options, journal.as_mut(), gaps, progress);
     }
     let Run {
         tree,
@@ -82,9 +97,13 @@ pub fn verify(
         mut findings,
         ..
     } = run;
-    let roots = tree.finish(signed.root, &mut findings);
+    let roots = tree.finish(signed.root(), &mut findings);
+    let journal = journal.map(|journal| journal.finish(&signed, size, &roots, &mut findings));
     signed.finish(size, &roots, &mut findings);
-    findings.into_report(size, held, decided_again)
+    Report {
+        journal,
+        ..findings.into_report(size, held, decided_again)
+    }
 }
 
 struct Run<'a> {
@@ -118,7 +137,14 @@ impl Run<'_> {
     }
 
     /// Everything that records say, under the policies and the CAs of the export.
-    fn whole(&mut self, trust: Option<&Trust>, options: &Options, progress: &dyn Fn(u64, u64)) {
+    fn whole(
+        &mut self,
+        trust: Option<&Trust>,
+        options: &Options,
+        journal: Option<&mut Journal>,
+        gaps: CrlGaps,
+        progress: &dyn Fn(u64, u64),
+    ) {
         let pinned = trust.map(|trust| trust.cas.as_slice());
         let places = &self.opened.places;
         let issuers = Issuers::read(self.export, places, pinned, &mut self.findings);
@@ -133,14 +159,20 @@ impl Run<'_> {
             versions: &versions,
             issuers: &issuers,
         };
-        let ledger = Ledger::new(&versions, &issuers, self.export, places);
-        self.log(bench, ledger, options.threads, progress);
+        let ledger = Ledger::new(&versions, &issuers, self.export, places, gaps);
+        let mut reconciliation = journal.map(|journal| Reconciliation::new(journal, &versions));
+        let reconciled = reconciliation.as_mut();
+        self.log(bench, ledger, reconciled, options.threads, progress);
+        if let Some(reconciliation) = reconciliation {
+            reconciliation.finish(&mut self.findings);
+        }
     }
 
     fn log(
         &mut self,
         bench: Bench<'_>,
         mut ledger: Ledger<'_>,
+        mut reconciliation: Option<&mut Reconciliation<'_>>,
         threads: usize,
         progress: &dyn Fn(u64, u64),
     ) {
@@ -161,6 +193,7 @@ impl Run<'_> {
             for (raw, done) in steps.iter().zip(done) {
                 let Some(done) = done else {
                     ledger.skip();
+                    reconciliation.iter_mut().for_each(|it| it.skip());
                     self.left_out += 1;
                     continue;
                 };
@@ -172,6 +205,12 @@ impl Run<'_> {
                     match entry {
                         Some(entry) => ledger.take(entry, &mut self.findings),
                         None => ledger.skip(),
+                    }
+                    if let Some(reconciliation) = &mut reconciliation {
+                        match entry {
+                            Some(entry) => reconciliation.take(entry, &mut self.findings),
+                            None => reconciliation.skip(),
+                        }
                     }
                 }
             }

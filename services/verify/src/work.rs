@@ -12,7 +12,7 @@ use crate::certificate;
 use crate::entry::{Entry, EvidenceState, SLACK};
 use crate::issuers::Issuers;
 use crate::layout::{EvidenceLine, Place, first_of};
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, error_chain};
 use crate::versions::Versions;
 
 /// A bundle as it was read.
@@ -117,7 +117,7 @@ impl Bench<'_> {
             Err(deviation) => {
                 let member = format!("evidence.{}", deviation.what());
                 let wanted = "the decision that the policy comes to";
-                let text = chain(&deviation);
+                let text = error_chain(&deviation);
                 findings.bad(Finding::new(check, at, member, wanted, text));
             }
         }
@@ -139,7 +139,7 @@ fn records(raw: &Raw, findings: &mut Findings) -> Vec<Option<Record>> {
             }
             Err(error) => {
                 let wanted = format!("canonical JSON of at most {MAX_RECORD} octets");
-                let text = chain(&error);
+                let text = error_chain(&error);
                 findings.bad(Finding::new(Check::Form, sequence, "record", wanted, text));
                 None
             }
@@ -237,7 +237,13 @@ fn open(record: &Record, line: Option<EvidenceLine>, findings: &mut Findings) ->
                 Ok(evidence) => EvidenceState::Held(Box::new(evidence)),
                 Err(error) => {
                     let wanted = "the evidence that the record's hash is of";
-                    findings.bad(Finding::new(check, at, "evidence", wanted, chain(&error)));
+                    findings.bad(Finding::new(
+                        check,
+                        at,
+                        "evidence",
+                        wanted,
+                        error_chain(&error),
+                    ));
                     EvidenceState::Gone
                 }
             }
@@ -420,14 +426,4 @@ fn quirks(
         let got = format!("{}{}", if named { "" } else { "no " }, quirk.as_str());
         findings.hold(right, Check::Decisions, at, "quirks", wanted, got);
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -108,6 +108,7 @@ impl Proposed {
                 files: bundle.file_hash(),
                 model: bundle.model_hash(),
                 issuer: hash(&basis.issuer)?,
+                hsm_configuration: None,
                 not_before: now,
                 expires: now + YEAR,
                 ticket: "TEST-1".to_owned(),

@@ -198,6 +198,7 @@ async fn put_in_force(home: &Home, admin: &mut Admin, files: &[PolicyFile]) -> O
         ticket: "demo".to_owned(),
         expires: SystemTime::now() + POLICY_LIFETIME,
         resumes: Vec::new(),
+        hsm_configuration: None,
     };
     let basis = policy::fetch_basis(admin).await?;
     policy::propose(files, &basis, &wanted, &credential(AUTHOR), &folder)?;

@@ -146,7 +146,9 @@ fn proposals_are_compared_with_their_settings() {
     let old = shipped("demo");
     let new = desk.changed("demo", "devices.toml", "max = 8", "max = 9");
     let first = propose("first", old.to_str().unwrap(), &basis(0, "1h"), &[]);
-    let second = propose("second", &new, &basis(1, "2h"), &["--resume", "fleet"]);
+    let configuration = "44".repeat(32);
+    let named = ["--resume", "fleet", "--hsm-configuration", &configuration];
+    let second = propose("second", &new, &basis(1, "2h"), &named);
     let run = assay(&["policy", "diff", &first, &second]);
     exits(&run, 1);
     // Proposals begin when they are made; within one second both begin alike.
@@ -159,6 +161,7 @@ fn proposals_are_compared_with_their_settings() {
         lines,
         [
             "proposal: number from 1 to 2 (changed)",
+            &format!("proposal: hsm_configuration from none to {configuration} (changed)"),
             "proposal: issuing under the stopped profile fleet newly permitted",
             "proposal: setting intent_ttl from 1h to 2h (changed)",
             "profile devices: most claimed SAN dns raised from 8 to 9 (changed, more permissive)",

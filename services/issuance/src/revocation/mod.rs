@@ -166,6 +166,7 @@ impl Revocation {
         let event = Event::CrlIssued {
             number,
             crl_sha256: sha256,
+            tbs_digest: Hash::of(&tbs),
             this_update,
             next_update,
             entries: revoked.len() as u64,

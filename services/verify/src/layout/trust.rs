@@ -8,6 +8,8 @@ pub const LOG_KEY: &str = "log.vkey";
 pub const CA: &str = "ca.pem";
 /// C2SP verifier keys of the witnesses, one a line; may be absent.
 pub const WITNESSES: &str = "witnesses.vkeys";
+/// Identities of the journals of the HSM service, one per line in hexadecimal; may be absent.
+pub const JOURNALS: &str = "journals";
 /// The table `[policy]` of signer.toml, as [`ApproversFile`]; certificate paths are relative to the directory.
 pub const APPROVERS: &str = "approvers.toml";
 /// An earlier checkpoint that the export must be consistent with; may be absent.

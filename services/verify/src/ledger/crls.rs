@@ -1,20 +1,25 @@
-//! CRLs: those of each CA numbered without gaps, one after the other in time.
+//! CRLs: those of each CA numbered without gaps that the journal does not explain, one after the other in time.
 
 use assay_audit::Event;
 
-use super::Seen;
 use super::index::Index;
 use super::issuing_keys::IssuingKeys;
+use super::{CrlGaps, Seen};
 use crate::Check;
 use crate::entry::SLACK;
+use crate::report::Finding;
 
-#[derive(Default)]
 pub(super) struct Crls {
     /// The largest number of all.
     number: u64,
+    gaps: CrlGaps,
 }
 
 impl Crls {
+    pub(super) fn new(gaps: CrlGaps) -> Self {
+        Self { number: 0, gaps }
+    }
+
     pub(super) fn take(
         &mut self,
         seen: &mut Seen<'_>,
@@ -50,8 +55,19 @@ impl Crls {
             return;
         };
         let next = line.crl_number.saturating_add(1);
-        if *number != next {
-            seen.missing(check, "number", next, number);
+        let at = seen.entry.sequence();
+        match self.gaps {
+            CrlGaps::ExplainedAfter(before) if *number > next && at > before => {}
+            CrlGaps::Open | CrlGaps::ExplainedAfter(_) if *number > next => {
+                let wanted = format!("{next}, or a journal that explains the gap");
+                let finding = Finding::new(check, at, "number", wanted, number);
+                seen.findings.open(finding);
+            }
+            CrlGaps::Bad | CrlGaps::Open | CrlGaps::ExplainedAfter(_) => {
+                if *number != next {
+                    seen.missing(check, "number", next, number);
+                }
+            }
         }
         seen.hold(
             *this_update >= line.this_update,

@@ -24,6 +24,17 @@ use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 use crate::{Check, ExportFiles};
 
+/// What a gap in the numbers of a CA's CRLs is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CrlGaps {
+    /// Wrong: nothing explains it.
+    Bad,
+    /// For the journal of the HSM service to explain, which was not given.
+    Open,
+    /// Explained after this record: the journal has each CRL, by its number, and those that no record is of.
+    ExplainedAfter(u64),
+}
+
 /// Everything that one record must agree with.
 pub(crate) struct Ledger<'a> {
     versions: &'a Versions,
@@ -65,6 +76,7 @@ impl<'a> Ledger<'a> {
         issuers: &'a Issuers,
         export: &'a dyn ExportFiles,
         places: &[Place],
+        gaps: CrlGaps,
     ) -> Self {
         let inventory = |place: &Place| {
             if let Place::Inventory(profile) = place {
@@ -83,7 +95,7 @@ impl<'a> Ledger<'a> {
             intents: intents::Intents::default(),
             issuing_keys: issuing_keys::IssuingKeys::new(issuers),
             index: index::Index::default(),
-            crls: crls::Crls::default(),
+            crls: crls::Crls::new(gaps),
             counters: counters::Counters::default(),
             whole: true,
             end: End::default(),

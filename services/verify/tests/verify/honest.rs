@@ -6,6 +6,15 @@ use crate::keys::keys;
 use crate::scenes::{large, small};
 use crate::tier;
 
+/// Checks of what this export does not have: an earlier checkpoint, and a journal.
+const ELSEWHERE: [Check; 5] = [
+    Check::Earlier,
+    Check::JournalCertificates,
+    Check::JournalCrls,
+    Check::JournalCheckpoints,
+    Check::HsmConfiguration,
+];
+
 #[track_caller]
 pub(crate) fn assert_verdict(report: &Report, verdict: Verdict) {
     let lines: Vec<String> = report
@@ -25,7 +34,7 @@ fn an_export_with_every_kind_of_record_is_proven() {
     let idle: Vec<&str> = report
         .checks
         .iter()
-        .filter(|tally| tally.made == 0 && tally.check != Check::Earlier)
+        .filter(|tally| tally.made == 0 && !ELSEWHERE.contains(&tally.check))
         .map(|tally| tally.check.id())
         .collect();
     assert!(idle.is_empty(), "never made: {idle:?}");

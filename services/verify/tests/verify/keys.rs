@@ -58,6 +58,8 @@ pub(crate) const NEXT: usize = 1;
 pub(crate) const STRANGER: usize = 2;
 /// The first one with another certificate over its key.
 pub(crate) const RENEWED: usize = 3;
+/// One with an RSA key, which makes one signature over the same bytes.
+pub(crate) const RSA_CA: usize = 4;
 
 const ED25519: u8 = 1;
 const COSIGNATURE: u8 = 4;
@@ -80,6 +82,7 @@ pub(crate) fn keys() -> &'static Keys {
             cas[FIRST].0.to_der().unwrap(),
             cas[RENEWED].0.to_der().unwrap()
         );
+        cas.push(under_root("Example RSA CA", rsa(3072)));
         let person = |name| {
             let key = p256();
             let certificate = certificate(name, &key, None);
@@ -135,9 +138,15 @@ impl Keys {
             log_key: self.log.verifier_key(),
             cas: cas.iter().map(|ca| self.chain(*ca)).collect(),
             witnesses: vec![self.witness.verifier_key()],
+            journals: Vec::new(),
             approvers: Approvers::new(2, pinned.collect()).unwrap(),
             earlier: None,
         }
+    }
+
+    /// SHA-256 of the CA's SubjectPublicKeyInfo.
+    pub(crate) fn ca_key_sha256(&self, ca: usize) -> Hash {
+        Hash::of(&self.cas[ca].1.public_key_to_der().unwrap())
     }
 
     /// A CA's signature over a TBSCertificate.

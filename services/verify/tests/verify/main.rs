@@ -14,6 +14,8 @@ mod document;
 mod export;
 mod flips;
 mod honest;
+mod journal;
+mod keeper;
 mod keys;
 mod maker;
 mod partial;

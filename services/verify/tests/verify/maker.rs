@@ -25,7 +25,7 @@ use openssl::sign::Signer;
 use x509_cert::ext::Extension;
 
 use crate::export::Parts;
-use crate::keys::{FIRST, NEXT, RENEWED, STRANGER, keys};
+use crate::keys::{FIRST, NEXT, RENEWED, RSA_CA, STRANGER, keys};
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
 pub(crate) const NOW_MS: i64 = 1_795_305_600_123;
@@ -55,6 +55,8 @@ pub(crate) struct Maker {
     revoked: BTreeMap<String, u64>,
     /// What the token calls the key of each CA.
     key_ids: Vec<String>,
+    /// What versions of the policy name from here on.
+    pub(crate) hsm_configuration: Option<Hash>,
 }
 
 /// What a renewal is of.
@@ -71,11 +73,12 @@ struct Issued {
 /// A certificate that is permitted and not signed yet.
 pub(crate) struct Opened {
     request: Request,
-    issuance: Issuance,
-    tbs: Vec<u8>,
+    pub(crate) issuance: Issuance,
+    pub(crate) tbs: Vec<u8>,
     /// The CA whose key signs it.
     pub(crate) signer: usize,
     renews: Option<(String, Option<Duration>)>,
+    pub(crate) not_after: Timestamp,
     issued: Issued,
     policy_hash: Option<Hash>,
 }
@@ -110,7 +113,7 @@ impl Maker {
     pub(crate) fn with(cas: &[usize]) -> Self {
         let ca = |ca| Ca::from_der(&keys().chain(ca)[0]).unwrap();
         Self {
-            cas: [FIRST, NEXT, STRANGER, RENEWED].map(ca).into(),
+            cas: [FIRST, NEXT, STRANGER, RENEWED, RSA_CA].map(ca).into(),
             present: FIRST,
             parts: Parts {
                 issuers: cas.iter().map(|ca| keys().chain(*ca)).collect(),
@@ -128,7 +131,8 @@ impl Maker {
             crls: BTreeMap::new(),
             revoked: BTreeMap::new(),
             // A renewed certificate is of the same key.
-            key_ids: ["01", "02", "03", "01"].map(str::to_owned).into(),
+            key_ids: ["01", "02", "03", "01", "05"].map(str::to_owned).into(),
+            hsm_configuration: None,
         }
     }
 
@@ -254,6 +258,7 @@ impl Maker {
             files: bundle.file_hash(),
             model: bundle.model_hash(),
             issuer: keys().ca_sha256(ca),
+            hsm_configuration: self.hsm_configuration,
             not_before: self.now() - Duration::from_secs(60),
             expires: self.now() + 30 * DAY,
             ticket: "CHG-1".to_owned(),
@@ -551,6 +556,7 @@ impl Maker {
             tbs: tbs.der().to_vec(),
             signer: self.present,
             renews,
+            not_after: until.into(),
             issued: Issued {
                 profile: asks.profile.to_owned(),
                 subject,
@@ -649,11 +655,19 @@ impl Maker {
         });
     }
 
-    pub(crate) fn hold_and_release(&mut self, serial: &str) {
+    pub(crate) fn hold(&mut self, serial: &str) {
         self.record(Event::CertificateHeld {
             actor: OPERATOR.into(),
             serial: serial.into(),
         });
+    }
+
+    pub(crate) fn hold_and_release(&mut self, serial: &str) {
+        self.hold(serial);
+        self.release(serial);
+    }
+
+    pub(crate) fn release(&mut self, serial: &str) {
         self.record(Event::CertificateReleased {
             actor: OPERATOR.into(),
             serial: serial.into(),
@@ -677,6 +691,7 @@ impl Maker {
         self.record(Event::CrlIssued {
             number,
             crl_sha256: Hash::of(b"a list"),
+            tbs_digest: Hash::of(format!("list {number} of {key_id}").as_bytes()),
             this_update,
             next_update: this_update + 7 * DAY,
             entries,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use assay_types::Hash;
 use assay_verify::layout::trust::{
-    APPROVERS, ApproverEntry, ApproversFile, ApproversTable, CA, CHECKPOINT, LOG_KEY, WITNESSES,
-    ca_file,
+    APPROVERS, ApproverEntry, ApproversFile, ApproversTable, CA, CHECKPOINT, JOURNALS, LOG_KEY,
+    WITNESSES, ca_file,
 };
 use assay_verify::{Check, Directory, Options, Trust, Verdict, verify};
 
@@ -175,6 +176,7 @@ fn write_trust(directory: &Path, earlier: Option<&[u8]>) {
         },
     };
     put(APPROVERS, toml::to_string(&file).unwrap().as_bytes());
+    put(JOURNALS, format!("{}\n", Hash::ZERO).as_bytes());
     if let Some(earlier) = earlier {
         put(CHECKPOINT, earlier);
     }
@@ -187,8 +189,11 @@ fn an_export_on_disk_is_held_to_pins_on_disk() {
     write(&export, &small().export());
     let earlier = note(&small().checkpoint_text(), &[&keys().log]);
     write_trust(&trust, Some(&earlier));
-    let trust = Trust::read(&trust).unwrap();
+    let mut trust = Trust::read(&trust).unwrap();
     assert_eq!(trust.approvers.needed(), 2);
+    assert_eq!(trust.journals, [Hash::ZERO]);
+    // The HSM service of this log keeps none.
+    trust.journals.clear();
     assert_eq!(trust.cas, [keys().chain(FIRST), keys().chain(NEXT)]);
     let check = || {
         let source = Directory::new(&export);
@@ -222,6 +227,7 @@ fn a_trust_directory_names_the_file_that_cannot_be_used() {
         (CA, "no certificate\n"),
         ("ca-2.pem", "no certificate\n"),
         (WITNESSES, "no key\n"),
+        (JOURNALS, "not an identity\n"),
         (APPROVERS, "[policy]\napprovals = 2\n"),
         (APPROVERS, "[policy]\napprovals = 9\napprover = []\n"),
     ] {

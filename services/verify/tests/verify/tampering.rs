@@ -32,6 +32,7 @@ pub(crate) const UNPROVEN: &[(&str, &str)] = &[
     ("challenge.revoked", "actor"),
     ("crl.issued", "crl_sha256"),
     ("crl.issued", "next_update"),
+    ("crl.issued", "tbs_digest"),
     ("intent.abandoned", "detail"),
     ("pending.approved", "actor"),
     ("pending.approved", "note"),

@@ -11,7 +11,11 @@ use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
 use assay_policy::Approver;
-use assay_verify::layout::trust::{ApproverEntry, ApproversFile, ApproversTable, ca_file};
+use assay_types::Hash;
+use assay_verify::Head;
+use assay_verify::layout::trust::{
+    ApproverEntry, ApproversFile, ApproversTable, JOURNALS, ca_file,
+};
 use clap::Args;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
@@ -23,10 +27,12 @@ use super::signer_file::SignerFile;
 /// Where the ceremony writes the public half of the log key.
 const LOG_KEY_FILE: &str = "certificates/log-key.pem";
 
-/// Write what an auditor trusts beforehand: log key, CAs, witnesses and approvers
+/// Write what an auditor trusts beforehand: log key, CAs, witnesses, journal and approvers
 ///
 /// Gathers from signer.toml and the ceremony's files, not from what the running signer says: log.vkey, ca.pem (and ca-2.pem
 /// and so on, where several CAs are pinned), witnesses.vkeys, approvers.toml with the certificates, and the present checkpoint, which must be signed by that log key.
+/// The identity of the HSM service's journal is taken from that checkpoint (journals): compare it with what
+/// `assay-hsm journal create` or `assay-hsm journal verify` prints on the host of the HSM service.
 /// Hand the directory to the auditor by a way of its own; `assay-audit verify --trust DIR` holds exports to it.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
@@ -42,6 +48,10 @@ pub(crate) struct TrustArgs {
     #[arg(long = "ca", value_name = "FILE")]
     cas: Vec<PathBuf>,
 
+    /// Identity of a journal that the HSM service kept before, 64 hexadecimal digits; repeat for more
+    #[arg(long = "journal", value_name = "IDENTITY")]
+    journals: Vec<Hash>,
+
     /// Take this checkpoint, saved by `assay audit checkpoint`, and do not ask the signer
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -55,6 +65,7 @@ struct Trust {
     /// Of each CA its certificate, then those above it.
     cas: Vec<Vec<X509>>,
     witnesses: Vec<VerifierKey>,
+    journals: Vec<Hash>,
     approvals: usize,
     approvers: Vec<(ApproverEntry, X509)>,
 }
@@ -66,6 +77,7 @@ struct Written {
     size: u64,
     /// Of each CA.
     ca_sha256: Vec<String>,
+    journals: Vec<Hash>,
     witnesses: usize,
     approvers: usize,
 }
@@ -86,7 +98,11 @@ pub(super) async fn run(args: TrustArgs, installation: &Installation, out: Outpu
         None => installation.path(LOG_KEY_FILE),
     };
     let log = read_log_key(&log_key, &checkpoint.origin)?;
-    let trust = Trust::gather(installation, log, note, &args.cas)?;
+    let mut trust = Trust::gather(installation, log, note, &args.cas)?;
+    let present = checkpoint.extensions.iter();
+    let present = present.filter_map(|line| line.parse::<Head>().ok());
+    trust.journals = args.journals;
+    trust.journals.extend(present.map(|head| head.identity));
     let written = trust.write(&args.out)?;
     out.one(&written, |written| {
         let mut lines = vec![
@@ -95,6 +111,8 @@ pub(super) async fn run(args: TrustArgs, installation: &Installation, out: Outpu
         ];
         let cas = written.ca_sha256.iter();
         lines.extend(cas.map(|sha256| format!("CA          SHA-256 {sha256}")));
+        let journals = written.journals.iter();
+        lines.extend(journals.map(|identity| format!("journal     {identity}")));
         lines.push(format!(
             "{} witnesses and {} approvers' keys pinned in {}",
             written.witnesses, written.approvers, written.directory
@@ -196,6 +214,7 @@ impl Trust {
             size: checkpoint.size,
             cas,
             witnesses,
+            journals: Vec::new(),
             approvals: file.policy.approvals,
             approvers,
         })
@@ -228,6 +247,10 @@ impl Trust {
                 .collect();
             create("witnesses.vkeys", lines.as_bytes())?;
         }
+        if !self.journals.is_empty() {
+            let lines = self.journals.iter().map(|identity| format!("{identity}\n"));
+            create(JOURNALS, lines.collect::<String>().as_bytes())?;
+        }
         let mut entries = Vec::new();
         for (entry, certificate) in self.approvers {
             create(&entry.certificate, &certificate.to_pem().or_fail(what)?)?;
@@ -248,6 +271,7 @@ impl Trust {
             log_key: self.log.to_string(),
             size: self.size,
             ca_sha256,
+            journals: self.journals,
             witnesses: self.witnesses.len(),
             approvers,
         })

@@ -36,6 +36,12 @@ pub(crate) struct ProposeArgs {
     #[arg(long, value_name = "PROFILE", value_parser = profile)]
     resume: Vec<ProfileName>,
 
+    /// SHA-256 of the HSM service's configuration that goes with the version, as `assay-hsm --check` prints it
+    ///
+    /// `assay-audit verify --journal` reports each interval in which the HSM service ran with another one.
+    #[arg(long, value_name = "SHA256")]
+    hsm_configuration: Option<Hash>,
+
     /// Work from a saved `assay policy basis --json` instead of asking the signer
     #[arg(long, value_name = "FILE")]
     basis: Option<PathBuf>,
@@ -54,6 +60,7 @@ pub(crate) struct Wanted {
     pub(crate) ticket: String,
     pub(crate) expires: SystemTime,
     pub(crate) resumes: Vec<ProfileName>,
+    pub(crate) hsm_configuration: Option<Hash>,
 }
 
 pub(super) async fn run(args: ProposeArgs, dir: Option<&Path>, out: Output) -> Outcome {
@@ -69,6 +76,7 @@ pub(super) async fn run(args: ProposeArgs, dir: Option<&Path>, out: Output) -> O
         ticket: args.ticket,
         expires: args.expires,
         resumes: args.resume,
+        hsm_configuration: args.hsm_configuration,
     };
     let folder = Folder::at(args.output);
     let proposed = propose(&policy, &basis, &wanted, &args.author, &folder)?;
@@ -112,6 +120,7 @@ pub(crate) fn propose(
         files: bundle.file_hash(),
         model: bundle.model_hash(),
         issuer: sha256("issuer", &basis.issuer)?,
+        hsm_configuration: wanted.hsm_configuration,
         not_before: SystemTime::now().into(),
         expires: wanted.expires.into(),
         ticket: wanted.ticket.clone(),
