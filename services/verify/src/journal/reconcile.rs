@@ -355,10 +355,12 @@ impl<'a> Reconciliation<'a> {
                 let is_unexpired = self.not_after(crl, serial);
                 let is_unexpired = is_unexpired.is_some_and(|end| end >= crl.this_update);
                 let is_due = last.what != What::Released && last.at + SLACK < crl.this_update;
-                if is_unexpired && is_due {
-                    let (at, right) = (last.sequence, listed.contains(serial));
+                if is_unexpired && is_due && !listed.contains(serial) {
+                    let (at, member) = (last.sequence, "serial");
                     let wanted = format!("a certificate that CRL {} lists", crl.number);
-                    findings.hold(right, CRLS, at, "serial", wanted, serial);
+                    // A record that is not held may have released it.
+                    let finding = Finding::new(CRLS, at, member, wanted, serial);
+                    findings.missing(self.whole, finding);
                 }
             }
         }
