@@ -10,7 +10,7 @@ BUILD_PACKAGES = gcc libc6-dev pkg-config libssl-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) softhsm2
 # SCEP clients of others, tools that judge what comes back, the PKCS#11 trace, and what makes messages without our code.
 TEST_PACKAGES = $(DEMO_PACKAGES) opensc opensc-pkcs11 strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
-    certmonger scep openssl gnutls-bin python3 python3-asn1crypto python3-cryptography python3-venv
+    certmonger scep openssl gnutls-bin python3 python3-asn1crypto python3-cryptography python3-venv faketime
 
 # The steps of `make test` come one after the other: each wants the whole machine.
 .NOTPARALLEL:

@@ -1,12 +1,13 @@
 //! A profile in the terms of an HSM service: everything that it could have signed, and the form that covers it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use assay_shape::{Demand, Form, Keys, NameDemand, NameValue, RsaSizes};
 
 use crate::algorithm::{KeyUsageBit, extended_key_usage_name};
 use crate::profile::{Profile, Quirk, RsaRule, SanRule, SanValue, ValueRule};
-use crate::san::SanKind;
+use crate::san::{SanKind, SubjectAltName};
 
 impl Profile {
     /// Everything that the profile could issue, exceptions included whatever their end.
@@ -47,7 +48,7 @@ impl Profile {
             sans,
             dns_subtrees: self.subtrees(SanKind::Dns),
             upn_subtrees: self.subtrees(SanKind::Upn),
-            uri_subtrees: Vec::new(),
+            uri_subtrees: self.subtrees(SanKind::Uri),
             other_names: self.subtrees(SanKind::OtherName),
             keys: Keys {
                 rsa: self.keys.rsa.map(sizes),
@@ -69,42 +70,46 @@ impl Profile {
     /// Domains, or types of other names, that every name of this type lies in; none if one may have any value.
     fn subtrees(&self, kind: SanKind) -> Vec<String> {
         let of_kind = self.sans.iter().filter(|rule| rule.kind == kind);
-        let subtrees = of_kind.map(|rule| match name_demand(rule).value {
-            NameValue::Exactly(text) if kind == SanKind::Upn => {
-                text.rsplit_once('@').map(|(_, realm)| realm.to_owned())
-            }
-            NameValue::Exactly(text) if text.starts_with('*') => None,
-            NameValue::Exactly(text) => Some(text),
-            NameValue::Between { suffix, .. } => {
-                let mark = if kind == SanKind::Upn { '@' } else { '.' };
-                suffix.split_once(mark).map(|(_, domain)| domain.to_owned())
-            }
-        });
-        let subtrees: Option<Vec<String>> = subtrees.collect();
-        let mut subtrees = subtrees.unwrap_or_default();
-        subtrees.sort_unstable();
-        subtrees.dedup();
-        subtrees
+        let subtrees: Option<BTreeSet<String>> = of_kind
+            .map(|rule| subtree(kind, &name_demand(rule).value))
+            .collect();
+        subtrees.unwrap_or_default().into_iter().collect()
     }
 }
 
+/// What a form may list so that every such name lies in it; `None` if there is nothing to list.
+fn subtree(kind: SanKind, value: &NameValue) -> Option<String> {
+    let (start, end) = match value {
+        NameValue::Exactly(text) => (text, text),
+        NameValue::Between { prefix, suffix } => (prefix, suffix),
+    };
+    let domain = match (kind, value) {
+        (SanKind::OtherName, NameValue::Exactly(oid)) => return Some(oid.clone()),
+        (SanKind::Dns, NameValue::Exactly(name)) => name.strip_prefix("*.").unwrap_or(name),
+        (SanKind::Dns, NameValue::Between { .. }) => end.split_once('.')?.1,
+        (SanKind::Upn, _) => end.rsplit_once('@')?.1,
+        // Only a slash ends the host for certain.
+        (SanKind::Uri, _) => start.split_once("://")?.1.split_once('/')?.0,
+        (SanKind::Ip | SanKind::Email | SanKind::MicrosoftSid | SanKind::OtherName, _) => {
+            return None;
+        }
+    };
+    let domain = domain.to_ascii_lowercase();
+    // Not every end of a name is a domain.
+    let is_domain = SubjectAltName::Dns(domain.clone()).check().is_ok();
+    (is_domain && !domain.starts_with('*')).then_some(domain)
+}
+
 fn name_demand(rule: &SanRule) -> NameDemand {
-    let value = match &rule.value {
-        SanValue::One(ValueRule::Literal(text)) if rule.kind == SanKind::OtherName => {
-            // Its type comes before its value.
-            let oid = text.split(|c: char| c != '.' && !c.is_ascii_digit()).next();
-            NameValue::Exactly(oid.unwrap_or_default().to_owned())
-        }
-        SanValue::One(ValueRule::Literal(text)) => NameValue::Exactly(text.clone()),
-        SanValue::One(rule) => {
-            let (mut prefix, mut suffix) = (String::new(), String::new());
-            ends(rule, &mut prefix, &mut suffix);
-            NameValue::Between { prefix, suffix }
-        }
-        SanValue::Claimed { .. } => NameValue::Between {
-            prefix: String::new(),
-            suffix: String::new(),
-        },
+    let (prefix, suffix, is_whole) = match &rule.value {
+        SanValue::One(value) => ends(value),
+        SanValue::Claimed { .. } => (String::new(), String::new(), false),
+    };
+    let value = match (rule.kind, prefix.split_once(';')) {
+        // The type comes before the value, written OID;HEX.
+        (SanKind::OtherName, Some((oid, _))) => NameValue::Exactly(oid.to_owned()),
+        _ if is_whole => NameValue::Exactly(prefix),
+        _ => NameValue::Between { prefix, suffix },
     };
     NameDemand {
         kind: shape_kind(rule.kind),
@@ -112,19 +117,22 @@ fn name_demand(rule: &SanRule) -> NameDemand {
     }
 }
 
-/// The literals at the beginning and at the end of a value that has another part.
-fn ends(rule: &ValueRule, prefix: &mut String, suffix: &mut String) {
-    let ValueRule::Join(parts) = rule else {
-        return;
+/// The literals at the beginning and at the end of a value, and whether they are all of it.
+fn ends(value: &ValueRule) -> (String, String, bool) {
+    let parts = match value {
+        ValueRule::Join(parts) => parts.as_slice(),
+        ValueRule::Literal(_) | ValueRule::Inventory | ValueRule::Claim(_) => {
+            std::slice::from_ref(value)
+        }
     };
     let literal = |part: &ValueRule| match part {
         ValueRule::Literal(text) => Some(text.clone()),
         ValueRule::Inventory | ValueRule::Claim(_) | ValueRule::Join(_) => None,
     };
-    *prefix = parts.iter().map_while(literal).collect();
+    let first: Vec<String> = parts.iter().map_while(literal).collect();
     let mut last: Vec<String> = parts.iter().rev().map_while(literal).collect();
     last.reverse();
-    *suffix = last.concat();
+    (first.concat(), last.concat(), first.len() == parts.len())
 }
 
 fn sizes(rule: RsaRule) -> RsaSizes {

@@ -160,6 +160,10 @@ fn copy_folder(from: &Path, to: &Path, changes: &[(String, String)]) -> Result<(
             copy_folder(&from, &to, changes)?;
             continue;
         }
+        if !entry.file_type()?.is_file() {
+            // A socket of a service that was stopped.
+            continue;
+        }
         std::fs::copy(&from, &to)?;
         let Ok(text) = std::fs::read_to_string(&to) else {
             continue;

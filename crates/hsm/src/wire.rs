@@ -66,7 +66,7 @@ impl Hello {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Greeting {
     /// The client may ask.
-    Welcome(Welcome),
+    Welcome(Box<Welcome>),
     /// It may not, and the connection ends.
     Rejected {
         /// Why, in one line.

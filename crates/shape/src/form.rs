@@ -258,13 +258,13 @@ pub enum Misfit {
     #[error("keyUsage is not exactly the set of the form")]
     KeyUsage,
     /// Too long.
-    #[error("the lifetime is longer than lifetime_max, {}", humantime::format_duration(*.0))]
+    #[error("the lifetime is longer than lifetime_max, {}", span::text(*.0))]
     LifetimeMax(Duration),
     /// Too short.
-    #[error("the lifetime is shorter than lifetime_min, {}", humantime::format_duration(*.0))]
+    #[error("the lifetime is shorter than lifetime_min, {}", span::text(*.0))]
     LifetimeMin(Duration),
     /// Too far back.
-    #[error("notBefore is backdated by more than backdate_max, {}", humantime::format_duration(*.0))]
+    #[error("notBefore is backdated by more than backdate_max, {}", span::text(*.0))]
     Backdate(Duration),
     /// A type that is not listed.
     #[error("a subject alternative name is of type {0}, which is not in sans")]
@@ -567,11 +567,23 @@ mod span {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    /// In the largest unit that divides it: humantime writes 90 days as two months, 29 days and some hours.
+    pub(super) fn text(span: Duration) -> String {
+        let seconds = span.as_secs();
+        let units = [("d", 24 * 3_600), ("h", 3_600), ("m", 60)];
+        let fits = |unit: &&(&str, u64)| seconds > 0 && seconds.is_multiple_of(unit.1);
+        match units.iter().find(fits) {
+            _ if span.subsec_nanos() > 0 => humantime::format_duration(span).to_string(),
+            Some((unit, size)) => format!("{}{unit}", seconds / size),
+            None => format!("{seconds}s"),
+        }
+    }
+
     pub(super) fn serialize<S: Serializer>(
         span: &Duration,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*span))
+        serializer.collect_str(&text(*span))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

@@ -65,7 +65,7 @@ impl Client {
         };
         // Of the client's choosing, so that it is quoted.
         tracing::info!(client = number, program = ?hello.program, "client connected");
-        send(&stream, &Greeting::Welcome(service.welcome()))?;
+        send(&stream, &Greeting::Welcome(Box::new(service.welcome())))?;
         stream.set_read_timeout(None)?;
         let client = Arc::new(Self {
             number,

@@ -88,12 +88,14 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn open(settings: &Settings) -> Result<Arc<Journal>, String> {
     let options = Options::new(settings.limits.clone());
     let opened = Journal::open(&settings.journal(), options);
-    let (journal, cut) = opened.map_err(|error| match error {
-        assay_journal::Error::Missing { dir } => format!(
-            "there is no journal in {}: make it with `assay-hsm journal create`",
-            dir.display()
-        ),
-        error => said(&error),
+    let (journal, cut) = opened.map_err(|error| {
+        if let assay_journal::Error::Missing { dir } = error {
+            let dir = dir.display();
+            return format!(
+                "there is no journal in {dir}: make it with `assay-hsm journal create`"
+            );
+        }
+        said(&error)
     })?;
     if let Some(cut) = cut {
         tracing::warn!(?cut, "the end of the journal that was not answered is cut");

@@ -11,6 +11,8 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+use assay_journal::Usage;
+
 use crate::service::Service;
 
 /// Between two writes; Prometheus commonly reads as often.
@@ -116,6 +118,50 @@ fn exposition(service: &Weak<Service>, clients: &AtomicUsize, started: Duration)
         "gauge",
         "Operations that wait for a session.",
         &one(service.queue_length().to_string()),
+    );
+    let journal = service.journal();
+    let (entries, certificates, usages) = journal.read(|state| {
+        let usages = state.usage(crate::journal::now());
+        (state.head().size, state.certificates(), usages)
+    });
+    metric(
+        "assay_hsm_journal_entries",
+        "gauge",
+        "Entries of the journal.",
+        &one(entries.to_string()),
+    );
+    metric(
+        "assay_hsm_journal_certificates",
+        "gauge",
+        "Certificates in the journal.",
+        &one(certificates.to_string()),
+    );
+    metric(
+        "assay_hsm_journal_disk_full",
+        "gauge",
+        "1 while certificates are refused because the disk of the journal is full.",
+        &one(u8::from(journal.health().is_disk_full).to_string()),
+    );
+    let of_ceilings = |value: fn(&Usage) -> u64| -> Vec<_> {
+        let usages = usages.iter();
+        usages
+            .map(|usage| {
+                let labels = format!("{{ceiling=\"{}\"}}", usage.limit);
+                (labels, value(usage).to_string())
+            })
+            .collect()
+    };
+    metric(
+        "assay_hsm_ceiling",
+        "gauge",
+        "Each ceiling, raised or configured.",
+        &of_ceilings(|usage| usage.ceiling),
+    );
+    metric(
+        "assay_hsm_ceiling_used",
+        "gauge",
+        "The part of each ceiling that is used in its hour or day.",
+        &of_ceilings(|usage| usage.used),
     );
     metric(
         "assay_hsm_start_time_seconds",

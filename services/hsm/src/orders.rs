@@ -50,7 +50,9 @@ type Answer = Result<String, String>;
 pub(crate) fn give(settings: &Settings, order: &Order) -> Answer {
     let path = socket_of(&settings.state);
     match UnixStream::connect(&path) {
-        Ok(stream) => ask(stream, order).map_err(|error| format!("{}: {error}", path.display()))?,
+        Ok(stream) => {
+            ask(&stream, order).map_err(|error| format!("{}: {error}", path.display()))?
+        }
         Err(_) => {
             let options = Options::new(settings.limits.clone());
             let (journal, _) =
@@ -71,6 +73,11 @@ pub(crate) fn listen(state: &Path) -> Result<UnixListener, String> {
     let listener = UnixListener::bind(&path).map_err(failed)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
+}
+
+/// Takes the socket away at the end of the service. A process that was killed leaves it, and the next one replaces it.
+pub(crate) fn unlink(state: &Path) {
+    let _ = fs::remove_file(socket_of(state));
 }
 
 /// Takes orders, and warns of ceilings that are nearly reached, until the process ends.
@@ -121,9 +128,9 @@ fn take(stream: &UnixStream, journal: &Journal) -> io::Result<()> {
     write_line(stream, &answer)
 }
 
-fn ask(stream: UnixStream, order: &Order) -> io::Result<Answer> {
-    write_line(&stream, order)?;
-    read_line(&stream)
+fn ask(stream: &UnixStream, order: &Order) -> io::Result<Answer> {
+    write_line(stream, order)?;
+    read_line(stream)
 }
 
 fn read_line<T: for<'a> Deserialize<'a>>(stream: &UnixStream) -> io::Result<T> {

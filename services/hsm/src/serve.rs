@@ -108,6 +108,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
     )?;
     // A client that comes from now on finds no socket.
     let _ = fs::remove_file(&settings.socket);
+    orders::unlink(&settings.state);
     match started {
         Ok((service, watchdog)) => {
             tracing::info!("stopping");

@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 use crate::client::{Client, Output};
 use crate::error::StartError;
 use crate::journal::now;
+use crate::orders::said;
 use crate::pin::{self, Marker};
 use crate::preflight::{self, CheckedKey};
 use crate::queue::Queue;
@@ -187,6 +188,10 @@ impl Service {
             journal,
             ..self.welcome.clone()
         }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Number of CAs.
@@ -445,9 +450,11 @@ impl SessionThread {
                     .map_err(|refusal| Verdict::refused(&refusal))?;
                 let [cert_reps, _] = &self.service.uncounted;
                 cert_reps.fetch_add(1, Ordering::Relaxed);
-                self.sign(operation.role(), Some(place), |session, _, handle| {
-                    session.sign_rsa(handle, *digest, signed_attributes.0)
-                })
+                let signature =
+                    self.sign(operation.role(), Some(place), |session, _, handle| {
+                        session.sign_rsa(handle, *digest, signed_attributes.0)
+                    })?;
+                Ok(Verdict::Signature(signature))
             }
             Operation::SignNextCa {
                 ca,
@@ -460,9 +467,11 @@ impl SessionThread {
                 let next = ca.rules.next.as_ref().ok_or_else(none)?;
                 next.check(content.0, signed_attributes.0)
                     .map_err(|refusal| Verdict::refused(&refusal))?;
-                self.sign(operation.role(), Some(place), |session, _, handle| {
-                    session.sign_rsa(handle, Digest::Sha256, signed_attributes.0)
-                })
+                let signature =
+                    self.sign(operation.role(), Some(place), |session, _, handle| {
+                        session.sign_rsa(handle, Digest::Sha256, signed_attributes.0)
+                    })?;
+                Ok(Verdict::Signature(signature))
             }
             Operation::SignCertificate { ca, tbs } => self.sign_certificate(ca, tbs.0, now),
             Operation::SignCrl { ca, tbs } => {
@@ -478,9 +487,9 @@ impl SessionThread {
                     listed: &rules::listed(&crl.entries),
                 };
                 let pending = self.service.journal.may_sign_crl(&request, now)?;
-                let signed = self.sign_whole(operation.role(), Some(place), tbs.0)?;
+                let signature = self.sign_whole(operation.role(), Some(place), tbs.0)?;
                 pending.wait()?;
-                Ok(signed)
+                Ok(Verdict::Signature(signature))
             }
             Operation::SignOcsp { ca, response_data } => {
                 let (place, ca) = self.service.ca(ca)?;
@@ -504,7 +513,8 @@ impl SessionThread {
                 self.service.journal.may_sign_status(&request, now)?;
                 let [_, statuses] = &self.service.uncounted;
                 statuses.fetch_add(1, Ordering::Relaxed);
-                self.sign_whole(operation.role(), Some(place), response_data.0)
+                let signature = self.sign_whole(operation.role(), Some(place), response_data.0)?;
+                Ok(Verdict::Signature(signature))
             }
             Operation::SignCheckpoint { size, root, leaves } => {
                 self.sign_checkpoint(*size, Hash::from(*root), leaves.0, now)
@@ -569,11 +579,8 @@ impl SessionThread {
             } => (certificate, pending),
             Admission::Signed(signature) => return Ok(Verdict::Stored(signature)),
         };
-        let verdict = self.sign_whole(KeyRole::CaSign, Some(place), tbs)?;
+        let signature = self.sign_whole(KeyRole::CaSign, Some(place), tbs)?;
         pending.wait()?;
-        let Verdict::Signature(signature) = verdict else {
-            return Ok(verdict);
-        };
         let (key, _) = self.key(KeyRole::CaSign, Some(place))?;
         match journal.signed(certificate, &signature, crate::journal::now())? {
             Recorded::First(pending) => {
@@ -615,10 +622,7 @@ impl SessionThread {
             .wait()?;
         let root = base64::encode_block(root.as_bytes());
         let text = format!("{origin}\n{size}\n{root}\n{head}\n");
-        let signature = match self.sign_whole(KeyRole::LogSign, None, text.as_bytes())? {
-            Verdict::Signature(signature) => signature,
-            verdict => return Ok(verdict),
-        };
+        let signature = self.sign_whole(KeyRole::LogSign, None, text.as_bytes())?;
         let (key, _) = self.key(KeyRole::LogSign, None)?;
         let CheckedKey {
             public_key,
@@ -632,7 +636,7 @@ impl SessionThread {
         })
     }
 
-    fn sign_whole(&self, role: KeyRole, ca: Option<usize>, data: &[u8]) -> Result<Verdict, Stop> {
+    fn sign_whole(&self, role: KeyRole, ca: Option<usize>, data: &[u8]) -> Result<Vec<u8>, Stop> {
         self.sign(role, ca, |session, key, handle| {
             session.sign(handle, key.algorithm, data)
         })
@@ -651,16 +655,12 @@ impl SessionThread {
         role: KeyRole,
         ca: Option<usize>,
         sign: impl FnOnce(&Session, &CheckedKey, KeyHandle) -> Result<Vec<u8>, CallError>,
-    ) -> Result<Verdict, Stop> {
+    ) -> Result<Vec<u8>, Stop> {
         let (key, handle) = self.key(role, ca)?;
         // Before the signature, so that none leaves uncounted.
         key.count.fetch_add(1, Ordering::Relaxed);
         let _call = self.watch();
-        Ok(Verdict::Signature(sign(
-            &self.session,
-            &key.checked,
-            handle,
-        )?))
+        Ok(sign(&self.session, &key.checked, handle)?)
     }
 
     /// Finds the probe key anew, signs and verifies: session information stays fine when a token
@@ -780,12 +780,13 @@ impl From<CallError> for Stop {
 /// A refusal that has to do with the moment may be over later; a journal that failed is over with this process.
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        Self::Decided(match error {
-            Error::Refused(refusal) if refusal.is_temporary() => {
-                Verdict::NotNow(refusal.to_string())
-            }
-            Error::Refused(refusal) => Verdict::Refused(refusal.to_string()),
-            failed => Verdict::Lost(failed.to_string()),
+        let Error::Refused(refusal) = error else {
+            return Self::Decided(Verdict::Lost(said(&error)));
+        };
+        let reason = refusal.to_string();
+        Self::Decided(match refusal.is_temporary() {
+            true => Verdict::NotNow(reason),
+            false => Verdict::Refused(reason),
         })
     }
 }

@@ -72,7 +72,7 @@ impl Raw {
 
     fn welcome(&mut self) -> Welcome {
         match self.greet(PROTOCOL) {
-            Greeting::Welcome(welcome) => welcome,
+            Greeting::Welcome(welcome) => *welcome,
             Greeting::Rejected { reason } => panic!("{reason}"),
         }
     }
@@ -405,7 +405,11 @@ async fn one_service_holds_two_cas_and_keeps_their_keys_apart() {
 
 #[tokio::test]
 async fn an_ra_announces_the_configured_next_ca_and_no_other() {
-    let TwoCas { config, next, .. } = TwoCas::new().await;
+    let TwoCas {
+        installation: _installation,
+        config,
+        next,
+    } = TwoCas::new().await;
     let service = config.start().await;
     let announce = async |keys: &assay_hsm::CaKeys, message: &Message| {
         keys.sign_next_ca(RaKeys::Pair, &message.content, &message.attributes)

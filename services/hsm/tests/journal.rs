@@ -90,6 +90,7 @@ async fn one_tbs_has_one_signature_for_ever_and_costs_one_of_the_ceiling() {
 
         let mut other = installation.tbs();
         other.serial = tbs.serial;
+        other.subject = der::name("device-2");
         let refused = hsm.sign_certificate("r6", &other.der()).await.unwrap_err();
         assert!(refused.is_permanent());
         assert!(
@@ -155,6 +156,34 @@ async fn every_signature_that_left_is_in_the_journal_after_a_kill_at_any_moment(
     assert!(whole.starts_with("whole: "), "{whole}");
 }
 
+#[tokio::test]
+async fn a_crl_or_a_checkpoint_that_left_is_in_the_journal_after_a_kill_at_once() {
+    let installation = Installation::with_log(KeyAlgorithm::P256).await;
+    let config = installation.config();
+    let hsm = config.start().await;
+    let mut tree = Frontier::default();
+    for round in 1..=4 {
+        let list = installation.list(round).der();
+        hsm.sign_crl("r1", &list).await.unwrap();
+        hsm.kill().await;
+        let leaf = Hash::of(&list);
+        tree.push(leaf);
+        let (size, root) = (tree.size(), tree.root());
+        let signed = hsm.sign_checkpoint(size, root, &[leaf]).await.unwrap();
+        hsm.kill().await;
+        let exported = config.export();
+        let is_there = |is: &dyn Fn(&Item) -> bool| exported.iter().any(is);
+        let line = &signed.extensions[0];
+        assert!(is_there(&|item| item.head.to_string() == *line));
+        let signed = Hash::of(&list);
+        assert!(is_there(&|item| {
+            matches!(&item.entry.event, Event::Crl { number, digest, .. }
+                if (*number, *digest) == (round, signed))
+        }));
+    }
+    hsm.shutdown().await;
+}
+
 /// The steps of one CA's CRLs.
 struct Lists<'a> {
     installation: &'a Installation,
@@ -213,7 +242,7 @@ async fn crls_go_on_and_take_no_revocation_back() {
     hsm.sign_crl("r1", &last.der()).await.unwrap();
     hsm.sign_crl("r1", &last.der()).await.unwrap();
     lists
-        .refused(1_000, &[revoked.clone()], "cannot follow")
+        .refused(1_000, std::slice::from_ref(&revoked), "cannot follow")
         .await;
     lists.refused(999, &[], "cannot follow").await;
     lists.refused(2_001, &[], "cannot follow").await;
@@ -227,7 +256,9 @@ async fn crls_go_on_and_take_no_revocation_back() {
     let of_one = |date, reason| (one.clone(), date, reason);
     for _ in 0..2 {
         lists.refused(2_000, &[], "cannot follow").await;
-        lists.refused(2_001, &[held.clone()], "for good").await;
+        lists
+            .refused(2_001, std::slice::from_ref(&held), "for good")
+            .await;
         for altered in [
             of_one(at, SUPERSEDED),
             of_one(at, HOLD),
@@ -248,7 +279,10 @@ async fn crls_go_on_and_take_no_revocation_back() {
         hsm.kill().await;
     }
     // A hold is released and set again, and becomes final.
-    lists.sign(2_001, &[revoked.clone()]).await.unwrap();
+    lists
+        .sign(2_001, std::slice::from_ref(&revoked))
+        .await
+        .unwrap();
     let again = (two.clone(), der::now(), HOLD);
     lists
         .sign(2_002, &[revoked.clone(), again.clone()])
@@ -266,7 +300,9 @@ async fn crls_go_on_and_take_no_revocation_back() {
             "alters the reason or date",
         )
         .await;
-    lists.refused(2_004, &[revoked.clone()], "for good").await;
+    lists
+        .refused(2_004, std::slice::from_ref(&revoked), "for good")
+        .await;
     lists.sign(2_004, &[last, revoked]).await.unwrap();
     hsm.counted(KeyRole::CaSign, 4).await;
     hsm.shutdown().await;

@@ -14,9 +14,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use assay_hsm::{Digest, OperationError, RaKeys, Token};
+use assay_hsm::{OperationError, Token};
 
-use support::{Installation, PATIENCE, der};
+use support::{Installation, PATIENCE, reply};
 
 /// The value of one series; the file is whole whenever it is read.
 fn value(file: &Path, series: &str) -> Option<f64> {
@@ -60,10 +60,8 @@ async fn operations_refusals_and_clients_are_written_while_it_runs_and_at_its_en
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
 
-    let attributes = der::signed_attributes();
     for _ in 0..3 {
-        let signed = service.sign_reply("r1", RaKeys::Pair, Digest::Sha256, &attributes);
-        signed.await.unwrap();
+        reply::send(&service).await.unwrap();
     }
     let refused = service.sign_certificate("r2", b"not a TBS").await;
     assert!(matches!(refused, Err(OperationError::Refused { .. })));
@@ -75,8 +73,7 @@ async fn operations_refusals_and_clients_are_written_while_it_runs_and_at_its_en
     until(&file, "assay_hsm_start_time_seconds", |time| time > 1e9).await;
 
     // The last one is not written by the interval.
-    let signed = service.sign_reply("r3", RaKeys::Pair, Digest::Sha256, &attributes);
-    signed.await.unwrap();
+    reply::send(&service).await.unwrap();
     service.shutdown().await;
     assert_eq!(value(&file, signs), Some(4.0));
     let names = fs::read_dir(folder.path()).unwrap();

@@ -44,6 +44,18 @@ impl Place {
     }
 }
 
+/// The HSM service has no form for what a profile could issue.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "profile `{profile}` is not covered for the {ca} CA: {reason}; add a form to hsm.toml on the HSM host \
+     (`assay policy forms` prints one), then restart assay-hsm and assay-signer"
+)]
+pub(crate) struct UncoveredProfile {
+    profile: String,
+    ca: &'static str,
+    reason: String,
+}
+
 /// One CA with its RA. A signer has one, or two while the second takes over from the first.
 pub struct Generation {
     pub(crate) place: Place,
@@ -108,6 +120,19 @@ impl Generation {
     /// Its responder, where there is one.
     pub fn ocsp(&self) -> Option<&Ocsp> {
         self.ocsp.as_deref()
+    }
+
+    /// Whether the HSM service signs all that `profile` could issue.
+    ///
+    /// # Errors
+    /// [`UncoveredProfile`] where no form of this CA covers it.
+    pub(crate) fn cover(&self, profile: &Profile) -> Result<(), UncoveredProfile> {
+        let covered = self.token.covers(&profile.demand());
+        covered.map_err(|uncovered| UncoveredProfile {
+            profile: profile.name().to_string(),
+            ca: self.place.label(),
+            reason: uncovered.to_string(),
+        })
     }
 
     /// How the token is.

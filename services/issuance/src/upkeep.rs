@@ -88,6 +88,7 @@ impl Upkeep {
     pub(crate) async fn look(&self) {
         self.look_at_token().await;
         self.look_at_policy();
+        self.look_at_forms();
         for generation in self.generations.all() {
             generation.revocation.tell(&self.readiness);
         }
@@ -244,6 +245,23 @@ impl Upkeep {
         let warnings = generations.first().health().warnings;
         let warnings = (!warnings.is_empty()).then(|| warnings.join("; "));
         self.readiness.warn("hsm", warnings);
+    }
+
+    /// A form that was taken out of hsm.toml after the activation.
+    fn look_at_forms(&self) {
+        let in_force = self.policies.active();
+        let generations = &self.generations;
+        let uncovered = in_force
+            .profiles()
+            .flat_map(|profile| generations.uncovered(profile));
+        let uncovered: Vec<String> = uncovered.map(|error| error.to_string()).collect();
+        let warning = (!uncovered.is_empty()).then(|| {
+            format!(
+                "requests are answered as in an outage: {}",
+                uncovered.join("; ")
+            )
+        });
+        self.readiness.warn("forms", warning);
     }
 
     fn look_at_policy(&self) {

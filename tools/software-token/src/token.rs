@@ -1,13 +1,13 @@
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use assay_hsm::{
     ContentKey, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
     Priority, RaKeys, Run, SignatureAlgorithm, SignedCheckpoint, Token,
 };
-use assay_shape::{Demand, Forms, Uncovered};
+use assay_shape::{Demand, Form, Forms, Uncovered};
 use assay_types::Hash;
 use openssl::base64;
 use openssl::pkey::{PKey, PKeyRef, Private};
@@ -27,10 +27,10 @@ pub struct SoftToken {
     health: watch::Sender<Health>,
     /// Names its run among those of two tokens.
     run: u32,
-    /// The forms of the CA's certificates; any if `None`.
-    pub forms: Option<Forms>,
-    /// While it is set, no certificate, no CRL and no OCSP response is signed.
-    pub refuses: AtomicBool,
+    /// The identity of the journal that checkpoints name.
+    pub journal: Mutex<Option<Hash>>,
+    forms: Mutex<Option<Forms>>,
+    refusal: Mutex<Option<OperationError>>,
     /// Content-encryption keys that were to be decrypted.
     pub decryptions: AtomicU64,
     /// Signatures of the CA key.
@@ -61,14 +61,29 @@ impl SoftToken {
             },
             log,
             origin: origin.to_owned(),
-            forms: None,
+            journal: Mutex::default(),
+            forms: Mutex::default(),
             ca,
             health: watch::Sender::new(health),
-            refuses: AtomicBool::new(false),
+            refusal: Mutex::default(),
             decryptions: AtomicU64::new(0),
             tbs_signatures: AtomicU64::new(0),
             ocsp_signatures: AtomicU64::new(0),
         })
+    }
+
+    /// Limits the CA's certificates to these forms; before, they may have any.
+    ///
+    /// # Errors
+    /// One of the forms is unsafe.
+    pub fn set_forms(&self, forms: Vec<Form>) -> Result<()> {
+        *locked(&self.forms) = Some(Forms::new(forms)?);
+        Ok(())
+    }
+
+    /// Why no certificate, no CRL and no OCSP response is signed; `None` if they are.
+    pub fn set_refusal(&self, refusal: Option<OperationError>) {
+        *locked(&self.refusal) = refusal;
     }
 
     /// The key that decrypts and the key that signs.
@@ -103,12 +118,16 @@ impl SoftToken {
         count: &AtomicU64,
         octets: &[u8],
     ) -> Operation<'a, Vec<u8>> {
-        if self.refuses.load(Ordering::Relaxed) {
-            return Box::pin(std::future::ready(Err(OperationError::Deadline)));
+        if let Some(error) = locked(&self.refusal).clone() {
+            return Box::pin(std::future::ready(Err(error)));
         }
         count.fetch_add(1, Ordering::Relaxed);
         done(signed(key, Digest::Sha256, octets))
     }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn signed(key: &PKeyRef<Private>, digest: Digest, octets: &[u8]) -> Result<Vec<u8>> {
@@ -177,14 +196,22 @@ impl Token for SoftToken {
         _leaves: &'a [Hash],
     ) -> Operation<'a, SignedCheckpoint> {
         let root = base64::encode_block(root.as_bytes());
-        let text = format!("{}\n{size}\n{root}\n", self.origin);
+        let line = self
+            .journal()
+            .map(|identity| format!("assay-journal {identity} 1 {root}"));
+        let extensions: Vec<String> = line.into_iter().collect();
+        let mut text = format!("{}\n{size}\n{root}\n", self.origin);
+        for line in &extensions {
+            text += line;
+            text.push('\n');
+        }
         let signed = Signer::new_without_digest(&self.log)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(text.as_bytes()));
         done(
             signed
                 .map_err(Into::into)
                 .map(|signature| SignedCheckpoint {
-                    extensions: Vec::new(),
+                    extensions,
                     signature,
                 }),
         )
@@ -200,10 +227,14 @@ impl Token for SoftToken {
     }
 
     fn covers(&self, demand: &Demand) -> Result<(), Uncovered> {
-        match &self.forms {
+        match &*locked(&self.forms) {
             Some(forms) => forms.covers(demand).map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    fn journal(&self) -> Option<Hash> {
+        *self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_key(&self) -> Option<&LogKey> {

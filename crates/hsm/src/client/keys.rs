@@ -207,6 +207,10 @@ impl Token for CaKeys {
         self.forms.covers(demand).map(|_| ())
     }
 
+    fn journal(&self) -> Option<Hash> {
+        Some(Hash::from(self.hsm.welcome().journal.identity))
+    }
+
     fn log_key(&self) -> Option<&LogKey> {
         self.hsm.welcome().log.as_ref().map(|log| &log.key)
     }

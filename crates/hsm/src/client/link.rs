@@ -61,7 +61,7 @@ impl Link {
             sent: 0,
         };
         match timeout(GREETING, link.greet(&config.program)).await {
-            Ok(Ok(Greeting::Welcome(welcome))) => Ok((link, welcome)),
+            Ok(Ok(Greeting::Welcome(welcome))) => Ok((link, *welcome)),
             Ok(Ok(Greeting::Rejected { reason })) => Err(StartError::Rejected { reason }),
             Ok(Err(error)) => Err(unreachable(&error)),
             Err(_) => Err(StartError::Timeout {

@@ -81,6 +81,9 @@ pub trait Token: Send + Sync {
     /// [`Uncovered`], which says why each form does not.
     fn covers(&self, demand: &Demand) -> Result<(), Uncovered>;
 
+    /// The random identity of the journal that records what is signed; `None` where there is none.
+    fn journal(&self) -> Option<Hash>;
+
     /// The key that [`Token::sign_checkpoint`] signs with; `None` where there is none.
     fn log_key(&self) -> Option<&LogKey>;
 

@@ -173,6 +173,18 @@ fn a_form_travels_to_the_signer_as_it_is() {
 }
 
 #[test]
+fn durations_are_written_as_people_write_them() {
+    let file: File = toml::from_str(FORMS).unwrap();
+    for text in ["90d", "25h", "90m", "61s", "1s 500ms"] {
+        let mut form = file.form[0].clone();
+        form.lifetime_max = humantime::parse_duration(text).unwrap();
+        let written = toml::Table::try_from(&form).unwrap();
+        assert_eq!(written["lifetime_max"].as_str(), Some(text));
+        assert_eq!(written.try_into::<Form>().unwrap(), form);
+    }
+}
+
+#[test]
 fn a_form_of_one_ca_is_not_one_of_another() {
     let text = FORMS.replacen("name = \"user\"", "name = \"user\"\nca = \"new\"", 1);
     let forms = forms(&text);

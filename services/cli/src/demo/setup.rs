@@ -111,12 +111,29 @@ pub(super) async fn prepare(home: &Home, args: &DemoArgs, http: SocketAddr) -> O
     home.set_mark(&mark)
 }
 
+/// The table of hsm.toml as the ceremony writes it.
+const LIMITS: &str = "[limits]\n";
+const NO_LIMITS: &str = "\
+[limits]
+# Out of reach: tests and benchmarks ask for more than an installation of this size. Leave these out elsewhere.
+certificates_per_hour = 1000000
+certificates_per_day = 1000000
+crls_per_hour = 1000000
+crls_per_day = 1000000
+decryptions_per_hour = 1000000
+decryptions_per_day = 1000000
+leaves_per_hour = 10000000
+leaves_per_day = 10000000
+revocations_per_hour = 1000000
+";
+
 /// A person would read the forms before the HSM service gets them.
 fn add_forms(home: &Home) -> Outcome {
     let files = Bundle::read_dir(&home.installation.policy()).or_fail("cannot read the policy")?;
     let bundle = Bundle::load(&files).map_err(|errors| policy::files::faulty(&errors))?;
     let config = home.installation.hsm_config();
-    let text = files::read_text(&config)? + "\n" + &policy::forms::toml_of(&bundle)?;
+    let text = files::read_text(&config)?.replacen(LIMITS, NO_LIMITS, 1);
+    let text = text + "\n" + &policy::forms::toml_of(&bundle)?;
     files::replace(&config, text.as_bytes(), files::PUBLIC)
 }
 

@@ -275,7 +275,7 @@ async fn enrol(home: &Home, admin: &mut Admin, number: u64) -> Outcome<Device> {
     };
     let url = Url::parse(&home.installation.settings()?.profile_url(DEVICES)).explained()?;
     let key = DeviceKey::generate(KeyType::Rsa(DEVICE_KEY_BITS)).explained()?;
-    let session = first_session(&url).await.explained()?;
+    let mut session = first_session(&url).await.explained()?;
     let verdict = session.enrol(&wanted, &key).await.explained()?;
     let pem = verdict
         .issued()

@@ -9,6 +9,7 @@
 mod check;
 mod diff;
 mod explain;
+mod forms;
 mod impact;
 mod support;
 #[path = "../../../../tests/shared/tier.rs"]

@@ -339,15 +339,15 @@ fn certified(
     for specification in specifications {
         let role = specification.role;
         let (uri, spki) = maker.generate(&specification);
-        let (subject, extensions) = match role {
-            KeyRole::CaSign => {
-                ca_uri = Some(uri.clone());
-                let extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
-                (ca_name.to_vec(), extensions)
-            }
-            KeyRole::OcspSign => (der::name(role.as_str()), of_the_last.to_vec()),
-            _ => (der::name(role.as_str()), Vec::new()),
-        };
+        let (mut subject, mut extensions) = (der::name(role.as_str()), Vec::new());
+        if role == KeyRole::CaSign {
+            subject = ca_name.to_vec();
+            extensions = vec![der::ca_true(), der::key_usage(0x06, 1)];
+            ca_uri = Some(uri.clone());
+        }
+        if role == KeyRole::OcspSign {
+            extensions = of_the_last.to_vec();
+        }
         let tbs = der::certificate(ca_name, &subject, &spki, signature, extensions).der();
         let value = maker.sign(ca_uri.as_ref().unwrap(), &tbs);
         let certificate = der::signed(&tbs, signature, &value);
@@ -488,8 +488,12 @@ impl Config {
         text
     }
 
-    /// The command that runs the service.
+    /// The command that runs the service, on a new journal if there is none.
     pub fn command(&self) -> Command {
+        if !self.journal().exists() {
+            // Where it cannot be made, the service says why.
+            let _ = self.run(&["journal", "create", "--unused"]);
+        }
         let mut command = Command::new(PROGRAM);
         command
             .arg("--config")
@@ -519,8 +523,14 @@ impl Config {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.lines().count(), 1, "{said}");
-        said
+        // The service's log is JSON.
+        let (log, lines): (Vec<&str>, Vec<&str>) =
+            said.lines().partition(|line| line.starts_with('{'));
+        assert!(arguments.is_empty() || log.is_empty(), "{said}");
+        let [line] = lines.as_slice() else {
+            panic!("not one line: {said}");
+        };
+        (*line).to_owned()
     }
 
     /// Where the journal is.
@@ -596,10 +606,6 @@ impl Config {
 
     /// The one line with which the service does not start.
     pub fn refusal(&self) -> String {
-        if !self.journal().exists() {
-            // Where it cannot be made, the service says why.
-            let _ = self.run(&["journal", "create", "--unused"]);
-        }
         let ended = self.command().output().unwrap();
         assert!(!ended.status.success(), "the service started");
         let said = String::from_utf8(ended.stderr).unwrap();

@@ -8,7 +8,6 @@ use assay_scep::client::PkiMessageBuilder;
 use assay_scep::{
     Cipher, Limits, MessageSigner, Outcome, ReplyContext, Request, cert_rep, next_ca_certificates,
 };
-use der::{Reader, SliceReader};
 use openssl::hash::{MessageDigest, hash};
 use openssl::sign::Signer;
 
@@ -65,33 +64,35 @@ pub fn by_hand(status: &[u8], content: &[u8], digest: Digest) -> Message {
 /// Signs, and keeps what it signed.
 struct Recorder<'a> {
     identity: &'a Identity,
-    attributes: Mutex<Vec<u8>>,
+    message: Mutex<Option<Message>>,
 }
 
 impl<'a> Recorder<'a> {
     fn new(identity: &'a Identity) -> Self {
-        let attributes = Mutex::default();
-        Self {
-            identity,
-            attributes,
-        }
+        let message = Mutex::default();
+        Self { identity, message }
     }
 
-    fn message(&self, signed: &[u8]) -> Message {
-        Message {
-            content: content(signed),
-            attributes: self.attributes.lock().unwrap().clone(),
-        }
+    fn message(self) -> Message {
+        self.message.into_inner().unwrap().unwrap()
     }
 }
 
 impl MessageSigner for Recorder<'_> {
     type Error = Infallible;
 
-    async fn sign(&self, digest: Digest, signed_attributes: &[u8]) -> Result<Vec<u8>, Infallible> {
-        *self.attributes.lock().unwrap() = signed_attributes.to_vec();
+    async fn sign(
+        &self,
+        digest: Digest,
+        content: &[u8],
+        attributes: &[u8],
+    ) -> Result<Vec<u8>, Infallible> {
+        *self.message.lock().unwrap() = Some(Message {
+            content: content.to_vec(),
+            attributes: attributes.to_vec(),
+        });
         let mut signer = Signer::new(digest.into(), &self.identity.key).unwrap();
-        Ok(signer.sign_oneshot_to_vec(signed_attributes).unwrap())
+        Ok(signer.sign_oneshot_to_vec(attributes).unwrap())
     }
 }
 
@@ -118,34 +119,16 @@ pub async fn success(digest: Digest) -> Message {
         certificates: vec![device.certificate.clone()],
     };
     let signer = Recorder::new(ra);
-    let reply = cert_rep(&context, &outcome, &signer).await.unwrap();
-    signer.message(&reply)
+    cert_rep(&context, &outcome, &signer).await.unwrap();
+    signer.message()
 }
 
 /// The announcement of these certificates as Assay sends it.
 pub async fn next_ca(certificates: &[Vec<u8>]) -> Message {
     let [_, ra] = &*IDENTITIES;
     let signer = Recorder::new(ra);
-    let body = next_ca_certificates(certificates, &ra.certificate, &signer).await;
-    signer.message(&body.unwrap())
-}
-
-/// eContent of a SignedData in a ContentInfo.
-fn content(message: &[u8]) -> Vec<u8> {
-    let mut der = message;
-    for index in [1, 0, 2, 1, 0] {
-        let mut elements = SliceReader::new(inside(der)).unwrap();
-        for _ in 0..index {
-            elements.tlv_bytes().unwrap();
-        }
-        der = elements.tlv_bytes().unwrap();
-    }
-    inside(der).to_vec()
-}
-
-/// Content octets of an element.
-fn inside(der: &[u8]) -> &[u8] {
-    let mut reader = SliceReader::new(der).unwrap();
-    let header = <der::Header as der::Decode>::decode(&mut reader).unwrap();
-    reader.read_slice(header.length()).unwrap()
+    next_ca_certificates(certificates, &ra.certificate, &signer)
+        .await
+        .unwrap();
+    signer.message()
 }

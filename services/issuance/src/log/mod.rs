@@ -46,6 +46,10 @@ pub(crate) enum OpenLogError {
         "the checkpoint of size {size} in the state file was exchanged: its note tells another size or root"
     )]
     Exchanged { size: u64 },
+    #[error(
+        "the checkpoint of size {size} in the state file names another journal of the HSM service than {found}, the one that it has now: give the service its journal back, or recover"
+    )]
+    Journal { size: u64, found: String },
 }
 
 /// Why there is no new checkpoint. The records stay; the next attempt signs for them too.
@@ -74,6 +78,19 @@ pub struct Log {
     key: VerifierKey,
     settings: LogSettings,
     head: Mutex<Head>,
+}
+
+/// The word that a checkpoint's line on the HSM service's journal begins with (docs/journal.md).
+const JOURNAL: &str = "assay-journal ";
+
+/// Whether the journal that a checkpoint names, if it names one, is this one.
+fn names_journal(checkpoint: &Checkpoint, journal: Option<Hash>) -> bool {
+    let lines = checkpoint.extensions.iter();
+    let mut named = lines.filter_map(|line| line.strip_prefix(JOURNAL));
+    named.all(|rest| {
+        let identity = rest.split(' ').next();
+        journal.is_some_and(|journal| identity == Some(&*journal.to_string()))
+    })
 }
 
 /// What was signed last. Held while the next one is made, so that there is one line of heads.
@@ -119,6 +136,13 @@ impl Log {
                 })?;
             if (opened.size, opened.root) != (newest.size, newest.root) {
                 return Err(OpenLogError::Exchanged { size: newest.size });
+            }
+            let journal = generations.first().token.journal();
+            if !names_journal(&opened, journal) {
+                return Err(OpenLogError::Journal {
+                    size: newest.size,
+                    found: journal.map_or("none".to_owned(), String::from),
+                });
             }
         }
         let size = state.frontier.size();

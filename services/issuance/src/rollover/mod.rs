@@ -15,7 +15,7 @@ use assay_policy::{Profile, Quirks};
 use assay_scep::Request;
 use assay_store::{CertificateRow, RolloverRow, Store, StoreError};
 
-use crate::generation::Generation;
+use crate::generation::{Generation, UncoveredProfile};
 use crate::issuing_ca::IssuingCa;
 use crate::ra::{NoSingleRa, Ra};
 use next_ca::NextCa;
@@ -202,6 +202,12 @@ impl Generations {
         Ok(untimely.map(|error| error.to_string()))
     }
 
+    /// The CAs whose certificates have no form that covers a profile. In a rollover both have to have one.
+    pub(crate) fn uncovered(&self, profile: &Profile) -> impl Iterator<Item = UncoveredProfile> {
+        self.all()
+            .filter_map(|generation| generation.cover(profile).err())
+    }
+
     /// Everything that a profile asks of the CAs and that they cannot give, a line each.
     pub fn unserved(&self, profile: &Profile, now: SystemTime) -> Vec<String> {
         let mut problems: Vec<String> = self
@@ -209,15 +215,8 @@ impl Generations {
             .filter_map(|generation| generation.ca.serves(profile, now).err())
             .map(|error: NoSingleRa| error.to_string())
             .collect();
-        let demand = profile.demand();
-        let uncovered = self.all().filter_map(|of| of.token.covers(&demand).err());
-        problems.extend(uncovered.map(|uncovered| {
-            format!(
-                "profile `{}`: {uncovered}; `assay policy forms` writes a form that does, for hsm.toml",
-                profile.name()
-            )
-        }));
         problems.dedup();
+        problems.extend(self.uncovered(profile).map(|error| error.to_string()));
         if self.next.is_some()
             && let Some(url) = profile.names_one_ca()
         {

@@ -4,10 +4,11 @@ use assay_store::PolicyQuery;
 
 use std::time::Duration;
 
-use assay_policy::ProfileName;
+use assay_policy::{Bundle, PolicyFile, ProfileName};
 use assay_proto::v1::pki_operation_reply::Outcome;
+use assay_shape::Form;
 
-use crate::support::{DEVICES, Device, Proposed, Stand, changed, subject};
+use crate::support::{Answer, BEGIN, DEVICES, Device, Proposed, Setup, Stand, changed, subject};
 
 fn devices() -> Vec<(&'static str, String)> {
     vec![("devices", DEVICES.to_owned())]
@@ -182,4 +183,87 @@ async fn a_restart_puts_the_approved_version_in_force_again() {
     stand.enrol(&Device::new(), &subject("pump-1")).await;
     assert_eq!(stand.records("service.started").await.len(), 2);
     assert_eq!(stand.records("policy.activated").await.len(), 1);
+}
+
+/// The form that the HSM service needs for `devices`.
+fn form() -> Form {
+    let file = PolicyFile {
+        name: "devices.toml".to_owned(),
+        content: DEVICES.into(),
+    };
+    let bundle = Bundle::load(&[file]).unwrap();
+    bundle.profile("devices").unwrap().form()
+}
+
+#[tokio::test]
+async fn a_version_with_a_profile_that_no_form_covers_is_refused_until_there_is_one() {
+    let stand = Stand::new().await;
+    let mut short = form();
+    short.name = "short".to_owned();
+    short.lifetime_max = Duration::from_secs(86_400);
+    let proposed = stand.propose(&devices()).await;
+    stand.token.set_forms(vec![short.clone()]).unwrap();
+    refused(
+        &stand,
+        &proposed,
+        "profile `devices` is not covered for the first CA: it fits no form of the HSM service's configuration: form \
+         `short`: the lifetime is longer than lifetime_max, 1d; add a form to hsm.toml on the HSM host",
+    )
+    .await;
+    stand.token.set_forms(vec![short, form()]).unwrap();
+    assert_eq!(stand.activate(&proposed).await.unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn in_a_rollover_the_forms_of_both_cas_have_to_cover_a_version() {
+    let day = Duration::from_secs(86_400);
+    let stand = Stand::with(Setup {
+        rollover: Some((BEGIN + day, day)),
+        ..Setup::default()
+    })
+    .await;
+    let proposed = stand.propose(&devices()).await;
+    stand.token.set_forms(vec![form()]).unwrap();
+    stand.next_token().set_forms(Vec::new()).unwrap();
+    refused(
+        &stand,
+        &proposed,
+        "profile `devices` is not covered for the next CA: the HSM service's configuration has no form for it",
+    )
+    .await;
+    stand.next_token().set_forms(vec![form()]).unwrap();
+    stand.activate(&proposed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_form_that_was_taken_away_is_an_outage_of_its_profile_without_an_intent() {
+    let mut stand = Stand::new().await;
+    stand.token.set_forms(Vec::new()).unwrap();
+    stand.restart().await.unwrap();
+    stand.tend().await;
+    let wanted = "profile `devices` is not covered for the first CA";
+    let warns = async |stand: &Stand| {
+        let status = stand.status().await;
+        assert!(status.ready, "{:?}", status.causes);
+        status.warnings.iter().any(|line| line.contains(wanted))
+    };
+    assert!(warns(&stand).await);
+
+    let device = Device::new();
+    let challenge = stand.challenge(&subject("pump-1")).await;
+    let message = device
+        .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
+        .await;
+    assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+    let deferred = stand.last("request.deferred").await;
+    let detail = deferred["detail"].as_str().unwrap();
+    assert!(detail.contains(wanted), "{detail}");
+    assert!(stand.records("intent.opened").await.is_empty());
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 0);
+
+    // The challenge is still good.
+    stand.token.set_forms(vec![form()]).unwrap();
+    stand.send(&device, &message).await.certificate();
+    stand.tend().await;
+    assert!(!warns(&stand).await);
 }

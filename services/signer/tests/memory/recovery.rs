@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use assay_hsm::OperationError;
 use assay_store::CertificateState;
 
 use crate::support::{Answer, Device, Message, PKCS_REQ, Stand, subject};
@@ -82,4 +83,67 @@ async fn an_intent_past_its_time_is_given_up_revoked_and_its_challenge_is_good_o
         .unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].serial_number.as_bytes(), serial.as_bytes());
+}
+
+#[tokio::test]
+async fn a_signer_refuses_an_hsm_service_with_another_journal_than_its_log_names() {
+    let mut stand = Stand::new().await;
+    // Checkpoints of before name none.
+    stand.set_journal(b"first");
+    stand.restart().await.unwrap();
+    stand.enrol(&Device::new(), &subject("pump-1")).await;
+    stand.tend().await;
+    stand.restart().await.unwrap();
+
+    stand.set_journal(b"second");
+    let refused = stand.restart().await.unwrap_err().to_string();
+    assert!(refused.contains("another journal"), "{refused}");
+    stand.set_journal(b"first");
+    stand.restart().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_hsm_service_that_does_not_sign_at_present_is_an_outage_and_the_intent_keeps_its_time() {
+    let (stand, device, _, message) = interrupted().await;
+    let suspended = OperationError::NotNow {
+        reason: "the CA is suspended".to_owned(),
+    };
+    stand.token.set_refusal(Some(suspended));
+    stand.after(Duration::from_secs(60)).await;
+    assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+    let other = Device::new();
+    let challenge = stand.challenge(&subject("pump-2")).await;
+    let second = other
+        .pkcs_req(&stand.ca, &subject("pump-2"), &challenge)
+        .await;
+    assert_eq!(stand.send(&other, &second).await, Answer::Busy);
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 2);
+    assert!(stand.records("intent.abandoned").await.is_empty());
+
+    // The first one's time is over; the second one is finished as soon as there are signatures again.
+    stand.after(Duration::from_secs(3_600 - 60)).await;
+    let abandoned = stand.records("intent.abandoned").await;
+    assert_eq!(abandoned.len(), 1);
+    let detail = abandoned[0]["detail"].as_str().unwrap();
+    assert!(
+        detail.ends_with("does not sign at present: the CA is suspended"),
+        "{detail}"
+    );
+    stand.token.set_refusal(None);
+    stand.tend().await;
+    stand.send(&other, &second).await.certificate();
+}
+
+#[tokio::test]
+async fn an_intent_that_the_hsm_service_refuses_for_good_is_given_up_at_once() {
+    let (stand, ..) = interrupted().await;
+    let refused = OperationError::Refused {
+        reason: "no form fits".to_owned(),
+    };
+    stand.token.set_refusal(Some(refused));
+    stand.tend().await;
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 0);
+    let abandoned = stand.last("intent.abandoned").await;
+    let detail = abandoned["detail"].as_str().unwrap();
+    assert!(detail.ends_with("refused: no form fits"), "{detail}");
 }

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use assay_console::failure::{Exit, Failure, Outcome};
-use assay_console::output::Output;
-use assay_policy::{Bundle, LoadError};
+use assay_console::output::{self, Output};
+use assay_policy::{Bundle, LoadError, ProfileName};
+use assay_shape::Uncovered;
 use clap::Args;
 use serde::Serialize;
 
-use super::files::{FilesArgs, faulty};
+use super::files::{FilesArgs, count, faulty};
 use super::forms;
 
 const EXAMPLES: &str = "\
@@ -27,7 +28,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     files: FilesArgs,
 
-    /// A configuration of the HSM service: each profile must be covered by one of its tables [[form]]
+    /// Refuse a profile that no table [[form]] of this file covers; its other tables are not read
     #[arg(long, value_name = "HSM.TOML")]
     forms: Option<PathBuf>,
 }
@@ -36,16 +37,32 @@ pub(super) fn check(args: &CheckArgs, dir: Option<&Path>, out: Output) -> Outcom
     match Bundle::load(&args.files.read(dir)?) {
         Ok(bundle) => {
             if let Some(file) = &args.forms {
-                forms::check_against(&bundle, file)?;
+                refuse_uncovered(&forms::uncovered_by(&bundle, file)?, out)?;
             }
             out.one(&Checked::from(&bundle), Checked::lines)
         }
         Err(errors) if out.is_json() => {
-            out.json(&Checked::faulty(&errors))?;
+            out.json(&Checked::faulty(errors.iter().map(Fault::from)))?;
             Err(Failure::reported(Exit::Failed))
         }
         Err(errors) => Err(faulty(&errors)),
     }
+}
+
+fn refuse_uncovered(uncovered: &[(&ProfileName, Uncovered)], out: Output) -> Outcome {
+    if uncovered.is_empty() {
+        return Ok(());
+    }
+    if out.is_json() {
+        out.json(&Checked::faulty(uncovered.iter().map(Fault::from)))?;
+        return Err(Failure::reported(Exit::Failed));
+    }
+    for (profile, problem) in uncovered {
+        output::note(&format!("{profile}.toml: {problem}"));
+    }
+    let count = count(uncovered.len(), "profile");
+    Err(Failure::failed(format!("{count} without a form"))
+        .next("`assay policy forms` prints forms that cover them, to be added to hsm.toml"))
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +83,8 @@ struct Fault {
     column: Option<usize>,
     /// Dotted path; empty where there is none.
     key: String,
-    rule: &'static str,
+    /// Null where the fault is that no form covers the profile.
+    rule: Option<&'static str>,
     problem: String,
 }
 
@@ -83,13 +101,13 @@ impl From<&Bundle> for Checked {
 }
 
 impl Checked {
-    fn faulty(errors: &[LoadError]) -> Self {
+    fn faulty(errors: impl Iterator<Item = Fault>) -> Self {
         Self {
             good: false,
             profiles: Vec::new(),
             file_hash: None,
             model_hash: None,
-            errors: errors.iter().map(Fault::from).collect(),
+            errors: errors.collect(),
         }
     }
 
@@ -111,8 +129,21 @@ impl From<&LoadError> for Fault {
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             key: error.key().to_owned(),
-            rule: error.rule().as_str(),
+            rule: Some(error.rule().as_str()),
             problem: error.problem().to_owned(),
+        }
+    }
+}
+
+impl From<&(&ProfileName, Uncovered)> for Fault {
+    fn from((profile, uncovered): &(&ProfileName, Uncovered)) -> Self {
+        Self {
+            file: format!("{profile}.toml"),
+            line: None,
+            column: None,
+            key: String::new(),
+            rule: None,
+            problem: uncovered.to_string(),
         }
     }
 }

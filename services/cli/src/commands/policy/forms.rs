@@ -1,21 +1,23 @@
 //! `assay policy forms`: the forms that the HSM service needs for policy files, as its configuration has them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::files;
 use assay_console::output::Output;
-use assay_policy::Bundle;
-use assay_shape::{Form, Forms};
+use assay_policy::{Bundle, ProfileName};
+use assay_shape::{Form, Forms, Uncovered};
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::files::{FilesArgs, faulty};
 
 const EXAMPLES: &str = "\
-The HSM service signs no certificate that does not fit a form of its own configuration, whatever the policy says. This prints a
-table [[form]] for each profile, which covers that profile and little else. Read it, narrow it where it can be narrowed, and add it
-to hsm.toml on the host of the HSM service.
+The HSM service signs only certificates that fit a form of its own configuration, whatever the policy says. This prints a
+table [[form]] for each profile, or one for several profiles that differ in nothing that a form is about. A form covers its
+profile and little else: the purposes, usages, lifetime, types of names, keys, URLs and certificate policies. Read it, narrow
+it where it can be narrowed (lifetime_min, subtrees), and add it to hsm.toml on the HSM host. Then restart assay-hsm and
+assay-signer, which refuses to activate a policy with a profile that no form covers.
 
 Examples:
   assay policy forms policy/
@@ -32,56 +34,80 @@ pub(crate) struct FormsArgs {
 pub(super) fn run(args: &FormsArgs, dir: Option<&Path>, out: Output) -> Outcome {
     let bundle = Bundle::load(&args.files.read(dir)?).map_err(|errors| faulty(&errors))?;
     let text = toml_of(&bundle)?;
-    out.one(&forms(&bundle)?, |_| {
-        text.lines().map(str::to_owned).collect()
-    })
+    let forms: Vec<Form> = forms(&bundle)?.into_iter().map(|(form, _)| form).collect();
+    out.one(&forms, |_| text.lines().map(str::to_owned).collect())
 }
 
-/// The tables [[form]] that cover each profile.
+/// The tables [[form]] that cover the profiles, each after a comment that names those.
 pub(crate) fn toml_of(bundle: &Bundle) -> Outcome<String> {
-    #[derive(Serialize)]
-    struct File {
-        form: Vec<toml::Table>,
-    }
-    let tables = forms(bundle)?.into_iter().map(|form| {
-        let mut table = toml::Table::try_from(&form)?;
-        // What is empty may as well be absent.
-        table.retain(|key, value| {
-            let is_empty = value.as_array().is_some_and(Vec::is_empty);
-            !(is_empty || key == "lifetime_min" && form.lifetime_min.is_zero())
-        });
-        Ok(table)
-    });
-    let form = tables.collect::<Result<_, toml::ser::Error>>();
-    let form = form.or_fail("a form cannot be written")?;
-    toml::to_string(&File { form }).or_fail("a form cannot be written")
-}
-
-fn forms(bundle: &Bundle) -> Outcome<Vec<Form>> {
-    let profiles = bundle.profiles().values();
-    let forms: Vec<Form> = profiles.map(|profile| profile.form()).collect();
-    let safe = Forms::new(forms.clone()).or_fail("the HSM service would refuse the form")?;
-    check(bundle, &safe)?;
-    Ok(forms)
-}
-
-/// Refuses a profile that no form covers.
-fn check(bundle: &Bundle, forms: &Forms) -> Outcome {
-    let mut problems = Vec::new();
-    for profile in bundle.profiles().values() {
-        if let Err(uncovered) = forms.covers(&profile.demand()) {
-            problems.push(format!("profile `{}`: {uncovered}", profile.name()));
+    let mut text = String::new();
+    for (form, profiles) in forms(bundle)? {
+        let table = toml::Table::try_from(&form).or_fail("a form cannot be written")?;
+        let newline = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{newline}# For {}.\n[[form]]\n", profiles.join(", "));
+        let (name, others): (Vec<_>, Vec<_>) =
+            table.into_iter().partition(|(key, _)| key == "name");
+        for (key, value) in name.into_iter().chain(others) {
+            let is_zero = key == "lifetime_min" && form.lifetime_min.is_zero();
+            if let Some(value) = without_empty(value).filter(|_| !is_zero) {
+                text += &format!("{key} = {value}\n");
+            }
         }
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::failed(problems.join("\n"))
-        .next("`assay policy forms` prints forms that cover the policy, for hsm.toml"))
+    Ok(text)
 }
 
-/// Checks profiles against the forms of a configuration of the HSM service; its other tables are not read.
-pub(super) fn check_against(bundle: &Bundle, file: &PathBuf) -> Outcome {
+/// What is empty may as well be absent.
+fn without_empty(value: toml::Value) -> Option<toml::Value> {
+    match value {
+        toml::Value::Array(list) if list.is_empty() => None,
+        toml::Value::Table(table) => {
+            let entries = table.into_iter();
+            let table = entries.filter_map(|(key, value)| Some((key, without_empty(value)?)));
+            Some(toml::Value::Table(table.collect()))
+        }
+        value => Some(value),
+    }
+}
+
+/// Each form with the profiles that it is for: those whose forms differ in the name alone have one.
+fn forms(bundle: &Bundle) -> Outcome<Vec<(Form, Vec<&str>)>> {
+    let mut forms: Vec<(Form, Vec<&str>)> = Vec::new();
+    for (name, profile) in bundle.profiles() {
+        let form = profile.form();
+        let is_equal = |other: &Form| {
+            let name = form.name.clone();
+            form == Form {
+                name,
+                ..other.clone()
+            }
+        };
+        match forms.iter_mut().find(|(other, _)| is_equal(other)) {
+            Some((_, profiles)) => profiles.push(name.as_str()),
+            None => forms.push((form, vec![name.as_str()])),
+        }
+    }
+    let safe = Forms::new(forms.iter().map(|(form, _)| form.clone()));
+    let safe = safe.or_fail("the HSM service would refuse the form")?;
+    match uncovered(bundle, &safe).as_slice() {
+        [] => Ok(forms),
+        [(profile, problem), ..] => Err(Failure::failed(format!("profile `{profile}`: {problem}"))),
+    }
+}
+
+/// Profiles that no form covers, with the first misfit of each form.
+fn uncovered<'a>(bundle: &'a Bundle, forms: &Forms) -> Vec<(&'a ProfileName, Uncovered)> {
+    let profiles = bundle.profiles().iter();
+    profiles
+        .filter_map(|(name, profile)| Some((name, forms.covers(&profile.demand()).err()?)))
+        .collect()
+}
+
+/// Profiles that no form of a configuration of the HSM service covers. Its other tables are not read.
+pub(super) fn uncovered_by<'a>(
+    bundle: &'a Bundle,
+    file: &Path,
+) -> Outcome<Vec<(&'a ProfileName, Uncovered)>> {
     #[derive(Deserialize)]
     struct File {
         #[serde(default)]
@@ -89,5 +115,5 @@ pub(super) fn check_against(bundle: &Bundle, file: &PathBuf) -> Outcome {
     }
     let wrong = format!("{} has no usable forms", file.display());
     let File { form } = toml::from_str(&files::read_text(file)?).or_usage(&wrong)?;
-    check(bundle, &Forms::new(form).or_usage(wrong)?)
+    Ok(uncovered(bundle, &Forms::new(form).or_usage(wrong)?))
 }

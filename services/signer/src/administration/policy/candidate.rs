@@ -89,7 +89,7 @@ pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<Hash>) {
     })
 }
 
-/// Profiles that ask for a key which this signer does not have.
+/// Profiles that ask for a key or a form which the HSM service does not have.
 fn unserved(service: &AdministrationService, bundle: &Bundle) -> Vec<String> {
     let now = service.recorder.now();
     bundle

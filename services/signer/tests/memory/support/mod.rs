@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use assay_hsm::Token;
+use assay_hsm::{OperationError, Token};
 use assay_issuance::{Environment, GenerationSettings, Prepared, StartFailure};
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
@@ -21,7 +21,7 @@ use assay_scep::FailInfo;
 use assay_signer::{Settings, Signer};
 use assay_software_token::{Ca, ORIGIN, People, SoftToken, write, write_ca};
 use assay_store::{CertificateRow, Options, Store};
-use assay_types::{Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
@@ -217,9 +217,19 @@ impl Stand {
         &self.next.as_ref().unwrap().ca
     }
 
+    pub(crate) fn next_token(&self) -> &SoftToken {
+        &self.next.as_ref().unwrap().token
+    }
+
     /// No certificate, no CRL and no OCSP response is signed from now on, or again.
     pub(crate) fn break_ca_key(&self, broken: bool) {
-        self.token.refuses.store(broken, Ordering::Relaxed);
+        self.token
+            .set_refusal(broken.then_some(OperationError::Deadline));
+    }
+
+    /// The HSM service has this journal from now on.
+    pub(crate) fn set_journal(&self, identity: &[u8]) {
+        *self.token.journal.lock().unwrap() = Some(Hash::of(identity));
     }
 
     pub(crate) fn decryptions(&self) -> u64 {
