@@ -134,7 +134,7 @@ impl Attacker {
         )
     }
 
-    /// Counts what had no answer or one that is no signature.
+    /// Counts an attack that obtained nothing.
     pub(crate) fn refused(&mut self, kind: &str) {
         self.loot.kinds.entry(kind.to_owned()).or_default().tried += 1;
     }
@@ -161,7 +161,6 @@ impl Attacker {
                 });
                 true
             }
-            // A frame that the client does not send is as good as refused.
             Err(OperationError::Refused { .. }) => false,
             // Nothing here is refused because of the moment: ceilings are high and the service does not end.
             Err(other) => panic!("{kind}: {other}"),

@@ -164,7 +164,7 @@ async fn lists(attacker: &mut Attacker, history: &mut History) {
         if !attacker.crl(LIST, &mutant).await {
             continue;
         }
-        // The honest list goes on from there, with the number that the mutant may have raised: at once, or where the mutant was
+        // The honest list continues from there, with the number that the mutant may have raised: at once, or where the mutant was
         // later, a moment later.
         let patience = Instant::now() + PATIENCE;
         history.number = number_of(&mutant) + 1;

@@ -219,8 +219,8 @@ impl History {
 
 fn issuer(certificate: &[u8]) -> Issuer {
     let certificate = Certificate::from_der(certificate).unwrap();
-    Issuer::of(&certificate, CertIdHash::Sha1, |octets| {
-        sha1(octets).to_vec()
+    Issuer::of(&certificate, CertIdHash::Sha1, |bytes| {
+        sha1(bytes).to_vec()
     })
     .unwrap()
 }
@@ -646,7 +646,7 @@ async fn arbitrary(attacker: &mut Attacker, history: &History) {
     }
 }
 
-/// A decryption is a signature over what is padded like one; no more than a content key may come of it.
+/// A raw decryption with the padding of a signature would be one: the answer must stay a content key.
 async fn decryptions(attacker: &mut Attacker) {
     let scene = attacker.scene.clone();
     for message in [b"one".as_slice(), &scene.device().der()] {
@@ -672,11 +672,11 @@ async fn decryptions(attacker: &mut Attacker) {
                     &block,
                 )
                 .await;
-            let octets = answer.unwrap().into_inner();
-            assert_eq!(octets.len(), usize::from(length));
+            let bytes = answer.unwrap().into_inner();
+            assert_eq!(bytes.len(), usize::from(length));
             // As a signature it would be padded to the key's length.
-            let mut padded = vec![0; 256 - octets.len()];
-            padded.extend_from_slice(&octets);
+            let mut padded = vec![0; 256 - bytes.len()];
+            padded.extend_from_slice(&bytes);
             let mut opened = vec![0; 256];
             let count = key.public_decrypt(&padded, &mut opened, openssl::rsa::Padding::NONE);
             let is_signature = count.is_ok() && opened == block;
@@ -686,7 +686,7 @@ async fn decryptions(attacker: &mut Attacker) {
                 message,
                 &[],
                 if is_signature {
-                    Ok(octets.to_vec())
+                    Ok(bytes.to_vec())
                 } else {
                     Err(assay_hsm::OperationError::Refused {
                         reason: "a content key".to_owned(),
