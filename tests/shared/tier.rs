@@ -23,7 +23,7 @@ const SIZES: [(&str, usize, usize); 10] = [
     ("requests under a draft", 1_000, 10_000),
     // tests: refusals for each of the two causes that differ most (see tests/tests/refusals/main.rs).
     ("refusals of each cause", 400, 800),
-    // crates/shape: mutations of each structure that the HSM service signs, beside one of each kind at every value.
+    // crates/shape, services/hsm: mutations of each structure that the HSM service signs, beside one of each kind at every value.
     ("mutations of a structure", 500, 10_000),
 ];
 

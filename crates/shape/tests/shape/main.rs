@@ -22,3 +22,5 @@ mod reply;
 mod support;
 #[path = "../../../../tests/shared/tier.rs"]
 mod tier;
+
+use support::tlv;

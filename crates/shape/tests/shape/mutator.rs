@@ -238,7 +238,7 @@ fn encode(nodes: &[Node]) -> Vec<Vec<u8>> {
         };
         let content = [node.prefix.clone(), content].concat();
         match node.length {
-            Length::Shortest => crate::support::tlv(node.tag, &content),
+            Length::Shortest => crate::tlv(node.tag, &content),
             Length::Longer => {
                 let length = (content.len() as u32).to_be_bytes();
                 [&[node.tag, 0x84][..], &length, &content].concat()

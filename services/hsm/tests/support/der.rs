@@ -128,6 +128,8 @@ pub struct List {
     pub next_update: Timestamp,
     /// INTEGER of a serial number, date, and reason code unless it is 0.
     pub entries: Vec<(Vec<u8>, Timestamp, u8)>,
+    /// Extensions after authorityKeyIdentifier and cRLNumber.
+    pub further: Vec<Extension>,
 }
 
 impl List {
@@ -155,6 +157,7 @@ impl List {
         let extensions = [
             extension(AKI, false, sequence(&[&tlv(0x80, &self.issuer_key)])).der(),
             extension(CRL_NUMBER, false, tlv(2, &number[from..])).der(),
+            self.further.iter().flat_map(Extension::der).collect(),
         ];
         sequence(&[
             &[2, 1, 1],

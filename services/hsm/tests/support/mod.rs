@@ -214,7 +214,8 @@ impl Installation {
         Self::with_keys(KeyAlgorithm::P256, &[responder], extensions).await
     }
 
-    async fn with_keys(
+    /// The same with these keys; the certificate of ocsp-sign has these extensions.
+    pub async fn with_keys(
         ca_algorithm: KeyAlgorithm,
         further: &[GenerateKey],
         of_the_last: &[der::Extension],
@@ -263,6 +264,7 @@ impl Installation {
             directory: self.token.path().to_owned(),
             module: MODULE.into(),
             keys: self.keys.clone(),
+            peer: None,
             name: "first".to_owned(),
             chain: Vec::new(),
             next: None,
@@ -300,6 +302,7 @@ impl Installation {
             this_update: der::now(),
             next_update: der::now() + der::DAY,
             entries: Vec::new(),
+            further: Vec::new(),
         }
     }
 
@@ -372,6 +375,8 @@ pub struct Config {
     pub directory: PathBuf,
     pub module: PathBuf,
     pub keys: Vec<Key>,
+    /// The user that may connect; this process's own, as for a trial, if absent.
+    pub peer: Option<u32>,
     /// Name of the CA.
     pub name: String,
     /// Certificates of the CAs above it, DER.
@@ -408,7 +413,13 @@ impl Config {
 
     /// Writes hsm.toml and the certificates that it names.
     pub fn write(&self) -> PathBuf {
-        let own = rustix::process::geteuid().as_raw();
+        let peer = match self.peer {
+            Some(peer) => format!("peer = {peer}"),
+            None => format!(
+                "peer = {}\nallow_same_user = true",
+                rustix::process::geteuid().as_raw()
+            ),
+        };
         let environment = self.environment.iter();
         let environment: Vec<_> = environment
             .map(|(name, value)| format!("{name} = {value:?}"))
@@ -416,7 +427,7 @@ impl Config {
         let metrics = self.metrics_file.as_ref();
         let metrics = metrics.map_or_else(String::new, |file| format!("metrics_file = {file:?}\n"));
         let mut text = format!(
-            "{metrics}socket = \"run/hsm.sock\"\nstate = \"state\"\npeer = {own}\nallow_same_user = true\n\
+            "{metrics}socket = \"run/hsm.sock\"\nstate = \"state\"\n{peer}\n\
              threads = {}\noperation_deadline = \"{}ms\"\n\
              [module]\npath = {:?}\nenvironment = {{ {} }}\n{}",
             self.threads,
