@@ -60,13 +60,18 @@ pub(crate) fn toml_of(bundle: &Bundle) -> Outcome<String> {
 /// A key without a value may as well be absent.
 fn without_empty(value: toml::Value) -> Option<toml::Value> {
     match value {
-        toml::Value::Array(list) if list.is_empty() => None,
+        toml::Value::Array(ref list) if list.is_empty() => None,
         toml::Value::Table(table) => {
             let entries = table.into_iter();
             let table = entries.filter_map(|(key, value)| Some((key, without_empty(value)?)));
             Some(toml::Value::Table(table.collect()))
         }
-        value => Some(value),
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Array(_) => Some(value),
     }
 }
 
