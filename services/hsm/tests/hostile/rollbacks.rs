@@ -219,10 +219,7 @@ impl History {
 
 fn issuer(certificate: &[u8]) -> Issuer {
     let certificate = Certificate::from_der(certificate).unwrap();
-    Issuer::of(&certificate, CertIdHash::Sha1, |bytes| {
-        sha1(bytes).to_vec()
-    })
-    .unwrap()
+    Issuer::of(&certificate, CertIdHash::Sha1, |bytes| sha1(bytes).to_vec()).unwrap()
 }
 
 pub(crate) async fn attack(attacker: &mut Attacker, history: &mut History) {
