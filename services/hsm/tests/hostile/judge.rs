@@ -547,7 +547,8 @@ impl<'a> Judge<'a> {
                 Some(hex) => u64::from_str_radix(hex, 16).unwrap_or(0),
                 None => number.parse().unwrap_or(0),
             });
-            let names: Vec<&str> = extensions.iter().map(|(name, _)| name.as_str()).collect();
+            let mut names: Vec<&str> = extensions.iter().map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
             let entries: Vec<_> = list.get_revoked().into_iter().flatten().collect();
             let mut keeps = false;
             let mut are_issued = true;

@@ -92,6 +92,8 @@ async fn a_hostile_signer_obtains_leaves_of_the_forms_and_nothing_that_takes_bac
         let key = config.key(role).unwrap();
         maker.sign(&key.uri, data)
     });
+    // The journal opens for its owner alone, and the export is root's.
+    give(&dir.join("state"), 0);
     judge.acquits(&issued(&config.export()));
     report(&loot);
     assert_eq!(loot.reached, Vec::<String>::new());
@@ -173,6 +175,8 @@ async fn installation() -> (Installation, Config, Config) {
     for name in ["run", "state", "tokens", "pin", "softhsm2.conf"] {
         give(&dir.join(name), HSM);
     }
+    own(&dir.join("tokens"), HSM, HSM, 0o700);
+    own(&dir.join("softhsm2.conf"), HSM, HSM, 0o600);
     own(dir, HSM, HSM, 0o711);
     own(&dir.join("hsm.toml"), 0, HSM, 0o640);
     own(&dir.join("run"), HSM, SIGNER, 0o710);
