@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use assay_hsm::{OperationError, Token};
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use support::{Installation, MODULE, SPY, reply, until};
 
 #[tokio::test(flavor = "multi_thread")]
