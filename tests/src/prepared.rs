@@ -9,7 +9,6 @@ use std::net::TcpListener;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -131,15 +130,9 @@ async fn make(arguments: &[&str], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Adds the forms that profiles of tests need: variations of the demo's, and those of the examples. The HSM service reads its
-/// forms at its start alone, and few tests start it again.
+/// Adds the forms that most profiles of tests need, variations of the demo's: the HSM service reads its forms at its start alone,
+/// and few tests start it again.
 fn add_forms(dir: &Path) -> Result<()> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/examples");
-    let printed = Command::new(binary("assay")?)
-        .args(["policy", "forms"])
-        .arg(&examples)
-        .output()?;
-    anyhow::ensure!(printed.status.success(), "{printed:?}");
     let file = dir.join("hsm.toml");
     let mut text = std::fs::read_to_string(&file)?;
     let own: Table = text.parse()?;
@@ -162,11 +155,7 @@ fn add_forms(dir: &Path) -> Result<()> {
         forms.extend([wide, elliptic]);
     }
     let more = Table::from_iter([("form".to_owned(), forms.into())]);
-    text += &format!(
-        "\n{}\n{}",
-        toml::to_string(&more)?,
-        String::from_utf8(printed.stdout)?
-    );
+    text += &format!("\n{}", toml::to_string(&more)?);
     std::fs::write(&file, text)?;
     Ok(())
 }

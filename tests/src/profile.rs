@@ -23,18 +23,50 @@ impl Installation {
     ///
     /// When the policy is not taken.
     pub async fn add_profile(&self, name: &str, base: &str, changes: &str) -> Result<()> {
+        self.write_profile(name, base, changes)?;
+        self.put_in_force(&self.ready().policy_dir).await?;
+        let capabilities = format!("{}?operation=GetCACaps", self.url_of(name)?);
+        wait::until("the profile at the frontend", wait::REACTION, async || {
+            Ok((http::get(&capabilities).await?.status == 200).then_some(()))
+        })
+        .await
+    }
+
+    /// The same without activating anything.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be read or written.
+    pub fn write_profile(&self, name: &str, base: &str, changes: &str) -> Result<()> {
         let dir = &self.ready().policy_dir;
         let text = std::fs::read_to_string(dir.join(format!("{base}.toml")))?;
         let mut profile: Table = text.parse()?;
         profile.remove("default");
         merge(&mut profile, changes.parse().context("the changes")?);
         std::fs::write(dir.join(format!("{name}.toml")), toml::to_string(&profile)?)?;
-        self.put_in_force(dir).await?;
-        let capabilities = format!("{}?operation=GetCACaps", self.url_of(name)?);
-        wait::until("the profile at the frontend", wait::REACTION, async || {
-            Ok((http::get(&capabilities).await?.status == 200).then_some(()))
-        })
-        .await
+        Ok(())
+    }
+
+    /// Adds forms for every profile of the policy directory to hsm.toml, and starts the demo again.
+    ///
+    /// # Errors
+    ///
+    /// When no form covers a profile, or the demo does not come up.
+    pub async fn add_forms(&mut self) -> Result<()> {
+        let policy = self.ready().policy_dir.display().to_string();
+        let printed = self.assay(&["policy", "forms", &policy]).await?;
+        let mut forms: Table = printed.succeeded()?.text().parse()?;
+        let named = forms.get_mut("form").and_then(Value::as_array_mut);
+        for form in named.context("there are forms")? {
+            if let Some(Value::String(name)) = form.get_mut("name") {
+                name.push_str("-added");
+            }
+        }
+        self.stop().await?;
+        let file = self.path("hsm.toml");
+        let text = std::fs::read_to_string(&file)? + "\n" + &toml::to_string(&forms)?;
+        std::fs::write(file, text)?;
+        self.serve().await
     }
 
     /// A copy of the demo's profile `devices` that takes P-256 and P-384 too.

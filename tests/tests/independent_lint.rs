@@ -78,7 +78,18 @@ type Named = (String, Vec<u8>);
 #[tokio::test]
 async fn an_independent_linter_finds_nothing_in_what_is_issued_under_each_shipped_policy()
 -> Result<()> {
-    let installation = Installation::start().await?;
+    let mut installation = Installation::start().await?;
+    let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/examples");
+    for Shape {
+        profile, changes, ..
+    } in &SHAPES
+    {
+        let file = format!("{profile}.toml");
+        let copy = installation.ready().policy_dir.join(&file);
+        std::fs::copy(example.join(&file), copy)?;
+        installation.write_profile(profile, profile, changes)?;
+    }
+    installation.add_forms().await?;
     let mut certificates = demo_leaves(&installation).await?;
     for shape in &SHAPES {
         let leaf = example_leaf(&installation, shape).await?;
@@ -148,12 +159,6 @@ async fn example_leaf(installation: &Installation, shape: &Shape) -> Result<Vec<
         names,
         changes,
     } = shape;
-    let file = format!("{profile}.toml");
-    let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/examples");
-    std::fs::copy(
-        example.join(&file),
-        installation.ready().policy_dir.join(&file),
-    )?;
     installation.add_profile(profile, profile, changes).await?;
 
     let device = Device::with_key_of(KEY_BITS)?;

@@ -166,7 +166,7 @@ fn tell(report: &Report, seconds: f64, out: Output) -> Outcome {
     ))
 }
 
-/// What the journal says beside the findings.
+/// The journal's own part of the report, beside the findings.
 fn journal_lines(journal: &JournalReport) -> Vec<String> {
     let JournalReport {
         head,

@@ -43,7 +43,7 @@ pub(crate) enum Order {
     Prune,
 }
 
-/// What became of it: lines for a person, or why not.
+/// Its result: lines for a person, or why it was not carried out.
 type Answer = Result<String, String>;
 
 /// Has an order carried out by the service that runs on this configuration, or on its journal where none runs.

@@ -1,4 +1,4 @@
-//! What the keys of each CA may sign, by this service's configuration.
+//! The rules for the keys of each CA, from this service's configuration.
 
 use std::time::Duration;
 

@@ -92,7 +92,7 @@ impl CaSettings {
         of_keys.chain(self.ceremony.iter().map(Vec::as_slice))
     }
 
-    /// What GetCACert lists (RFC 8894, section 4.2): the RA's certificates, the CA's, the chain. Once with the RA of two keys,
+    /// The list of GetCACert (RFC 8894, section 4.2): the RA's certificates, the CA's, the chain. Once with the RA of two keys,
     /// and once with that of one if there is one.
     pub(crate) fn ca_certificates(&self) -> Vec<Vec<Vec<u8>>> {
         let of = |role| self.certificate_of(role).map(<[u8]>::to_vec);

@@ -357,7 +357,7 @@ impl TwoCas {
         }
     }
 
-    /// What GetCACert lists of a CA: RA certificates, then the CA's.
+    /// The list of GetCACert for a CA: RA certificates, then the CA's.
     fn certificates(config: &Config) -> Vec<Vec<u8>> {
         let of = |role| config.key(role).unwrap().certificate.clone().unwrap();
         [KeyRole::RaDecrypt, KeyRole::RaSign, KeyRole::CaSign]
@@ -430,7 +430,7 @@ async fn an_ra_announces_the_configured_next_ca_and_no_other() {
         assert!(error.to_string().contains(reason), "{what}: {error}");
         assert!(error.is_permanent(), "{what}");
     }
-    // The announcement is not to be had as a reply either.
+    // The announcement is not signed as a reply either.
     for message in [&good, &as_reply] {
         let refused = message.sign(&service, RaKeys::Pair, Digest::Sha256).await;
         assert!(refused.unwrap_err().is_permanent());

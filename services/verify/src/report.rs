@@ -75,7 +75,7 @@ pub struct Report {
     pub held: u64,
     /// Certificates that were decided again.
     pub decided_again: u64,
-    /// What the journal of the HSM service says, if its export was given and is one.
+    /// The journal of the HSM service, if its export was given and is one.
     pub journal: Option<JournalReport>,
     /// Every check.
     pub checks: Vec<Tally>,

@@ -41,7 +41,7 @@ pub(crate) async fn run(dir: &Path) {
         certificates::attack(&mut attacker, &history).await;
         rollbacks::attack(&mut attacker, &mut history).await;
         mutations::attack(&mut attacker, &mut history).await;
-        history.is_unchanged(&mut attacker).await;
+        history.stays_unchanged(&mut attacker).await;
         hsm.shutdown().await;
         attacker.loot
     };
@@ -57,7 +57,7 @@ fn wait_for(scene: &Scene) {
             std::time::Instant::now() < patience,
             "the service does not start"
         );
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::park_timeout(Duration::from_millis(10));
     }
 }
 

@@ -196,7 +196,7 @@ fn roles(list: &mut List<'_>) {
         (0xff, 0),
     ] {
         list.add(CA_USAGE, |parts| {
-            *parts.extension(KU) = der::key_usage(bits, unused)
+            *parts.extension(KU) = der::key_usage(bits, unused);
         });
     }
     // Bits beyond those named, unused ones that are set, and a bit string of two bytes.
@@ -293,7 +293,7 @@ fn names_and_keys(list: &mut List<'_>) {
             (0x1c, wide(4)),
         ] {
             list.add(NAME, |parts| {
-                parts.subject = tlv(0x30, &rdn(CN, tag, &value))
+                parts.subject = tlv(0x30, &rdn(CN, tag, &value));
             });
         }
     }
@@ -381,7 +381,7 @@ fn extensions(list: &mut List<'_>) {
             list.add(UNKNOWN, |parts| {
                 parts
                     .extensions
-                    .push(extension(oid, critical, value.clone()))
+                    .push(extension(oid, critical, value.clone()));
             });
         }
     }
@@ -401,13 +401,13 @@ fn extensions(list: &mut List<'_>) {
     list.add(DOUBLED, |parts| {
         parts
             .extensions
-            .insert(0, extension(EKU, false, purposes(&[EVERY_PURPOSE])))
+            .insert(0, extension(EKU, false, purposes(&[EVERY_PURPOSE])));
     });
     for tag in [0x81, 0x82] {
         list.add(UNIQUE, |parts| parts.unique = tlv(tag, &[0, 1]));
     }
     list.add(UNIQUE, |parts| {
-        parts.unique = [tlv(0x81, &[0, 1]), tlv(0x82, &[0, 1])].concat()
+        parts.unique = [tlv(0x81, &[0, 1]), tlv(0x82, &[0, 1])].concat();
     });
 }
 
@@ -476,7 +476,7 @@ fn numbers_and_times(list: &mut List<'_>, history: &History) {
         list.add(ISSUER, |parts| parts.issuer = der::name(issuer));
     }
     list.add(ISSUER, |parts| {
-        parts.issuer = tlv(0x30, &rdn(CN, 0x13, b"Test CA"))
+        parts.issuer = tlv(0x30, &rdn(CN, 0x13, b"Test CA"));
     });
     list.add(ISSUER, |parts| parts.issuer = sequence(&[]));
     let next = scene.next_ca();
@@ -492,15 +492,15 @@ fn forms(list: &mut List<'_>) {
     let mixed: [fn(&mut Parts, &Parts); 7] = [
         |to, from| {
             to.extension(EKU)
-                .clone_from(&from.clone().extension(EKU).clone())
+                .clone_from(&from.clone().extension(EKU).clone());
         },
         |to, from| {
             to.extension(KU)
-                .clone_from(&from.clone().extension(KU).clone())
+                .clone_from(&from.clone().extension(KU).clone());
         },
         |to, from| {
             to.extension(SAN)
-                .clone_from(&from.clone().extension(SAN).clone())
+                .clone_from(&from.clone().extension(SAN).clone());
         },
         |to, from| {
             to.extensions
@@ -660,13 +660,13 @@ fn encodings(list: &mut List<'_>) {
         list.attacks.push((ENCODING, tlv(0x10, content)));
     }
     list.add(ENCODING, |parts| {
-        parts.version = b"\xa0\x04\x02\x02\x00\x02".to_vec()
+        parts.version = b"\xa0\x04\x02\x02\x00\x02".to_vec();
     });
     list.add(ENCODING, |parts| {
-        parts.version = b"\xa0\x81\x03\x02\x01\x02".to_vec()
+        parts.version = b"\xa0\x81\x03\x02\x01\x02".to_vec();
     });
     list.add(ENCODING, |parts| {
-        parts.serial = tlv(2, &[&[0, 0][..], &parts.serial[2..]].concat())
+        parts.serial = tlv(2, &[&[0, 0][..], &parts.serial[2..]].concat());
     });
     list.add(ENCODING, |parts| parts.serial[0] = 0x0a);
     // Times with an offset, without seconds, with a fraction, and of the other type.
@@ -681,10 +681,10 @@ fn encodings(list: &mut List<'_>) {
     }
     // The algorithm with NULL, and another one.
     list.add(ENCODING, |parts| {
-        parts.algorithm = sequence(&[&oid("1.2.840.10045.4.3.2"), &[5, 0]])
+        parts.algorithm = sequence(&[&oid("1.2.840.10045.4.3.2"), &[5, 0]]);
     });
     list.add(ENCODING, |parts| {
-        parts.algorithm = sequence(&[&oid("1.2.840.10045.4.1")])
+        parts.algorithm = sequence(&[&oid("1.2.840.10045.4.1")]);
     });
     // A critical flag of FALSE written out, and TRUE as BER has it.
     for mut parts in [list.scene.device(), list.scene.server()] {

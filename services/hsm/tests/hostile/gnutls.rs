@@ -39,7 +39,7 @@ pub(crate) fn are_leaves(dir: &Path, certificates: &[X509]) -> bool {
     })
 }
 
-/// What GnuTLS accepts of a holder: with its own certificate as the trusted one for CRLs, which it finds no path for.
+/// The powers of a holder by GnuTLS: with its own certificate as the trusted one for CRLs, which it finds no path for.
 pub(crate) fn powers(dir: &Path, judge: &Judge<'_>, holder: &Holder) -> Powers {
     let own = holder.certificate.to_pem().unwrap();
     let chain = [judge.issued_by(holder).to_pem().unwrap(), own.clone()].concat();

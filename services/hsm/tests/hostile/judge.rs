@@ -1,4 +1,4 @@
-//! What the attacker can do with what it obtained, by the word of OpenSSL and GnuTLS: neither of our parsers is asked.
+//! The powers that the attacker obtained, by the word of OpenSSL and GnuTLS: neither of our parsers is asked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ pub(crate) struct Holder {
     pub(crate) key: PKey<Private>,
 }
 
-/// What a verifier of the CA would accept of a holder.
+/// The powers that a verifier of the CA would accept of a holder.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Powers {
     /// Certificates below its own.
@@ -422,7 +422,7 @@ impl<'a> Judge<'a> {
         parse_next_ca_certificates(&announcement(holder), &ra).is_ok()
     }
 
-    /// What our client takes for the next CA's certificates, of a message that the RA's key signed.
+    /// The certificates of a next CA that our client takes from a message that the RA's key signed.
     fn announces(
         &self,
         attributes: &[u8],
@@ -715,8 +715,8 @@ impl<'a> Judge<'a> {
         };
         assert_eq!(self.powers_alone(&ca), expected(true, false, false));
         assert_eq!(self.powers_alone(&responder), expected(false, false, true));
-        assert!(self.revokes(&[lister.certificate.clone()], &lister.key));
-        assert!(!self.revokes(&[responder.certificate.clone()], &responder.key));
+        assert!(self.revokes(std::slice::from_ref(&lister.certificate), &lister.key));
+        assert!(!self.revokes(std::slice::from_ref(&responder.certificate), &responder.key));
         assert_eq!(
             gnutls::powers(&self.dir, self, &ca),
             expected(true, true, false)

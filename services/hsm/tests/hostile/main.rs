@@ -144,7 +144,7 @@ async fn installation() -> (Installation, Config, Config) {
         peer: Some(SIGNER),
         forms: scene::FORMS.to_owned(),
         log_origin: Some(ORIGIN.to_owned()),
-        // What is refused is refused by its shape, and never because much was asked for.
+        // Each refusal is for the shape, and never because much was asked for.
         limits: ["certificates", "crls", "decryptions", "leaves"]
             .map(|what| format!("{what}_per_hour = 1000000\n{what}_per_day = 1000000\n"))
             .concat()
@@ -204,7 +204,18 @@ fn as_user(program: &File, user: u32) -> Command {
     command
 }
 
-fn start(config: &Config) -> Child {
+/// The service, which ends with the test however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already if all went well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(config: &Config) -> Running {
     let log = File::create(config.directory.join("log")).unwrap();
     as_user(&File::open(PROGRAM).unwrap(), HSM)
         .arg("--config")
@@ -212,20 +223,21 @@ fn start(config: &Config) -> Child {
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
+        .map(Running)
         .unwrap()
 }
 
-fn stop(mut service: Child) {
+fn stop(mut service: Running) {
     kill_process(pid(&service), Signal::TERM).unwrap();
-    let ended = service.wait().unwrap();
+    let ended = service.0.wait().unwrap();
     assert!(ended.success(), "{ended}");
 }
 
-fn pid(service: &Child) -> Pid {
-    Pid::from_raw(service.id().try_into().unwrap()).unwrap()
+fn pid(service: &Running) -> Pid {
+    Pid::from_raw(service.0.id().try_into().unwrap()).unwrap()
 }
 
-fn scene(config: &Config, next: &Config, service: &Child) -> Scene {
+fn scene(config: &Config, next: &Config, service: &Running) -> Scene {
     let of = |config: &Config, role| config.key(role).unwrap().certificate.clone().unwrap();
     let list = [KeyRole::RaDecrypt, KeyRole::RaSign, KeyRole::CaSign];
     Scene {
@@ -264,14 +276,10 @@ fn issued(items: &[Item]) -> HashMap<Vec<u8>, Vec<u8>> {
     let mut bodies: HashMap<u64, &Vec<u8>> = HashMap::new();
     let mut issued = HashMap::new();
     for item in items {
-        match item.entry.event {
-            Event::Certificate { .. } => {
-                bodies.insert(item.number, item.body.as_ref().unwrap());
-            }
-            Event::Signed { certificate, .. } => {
-                issued.insert(bodies[&certificate].clone(), item.body.clone().unwrap());
-            }
-            _ => {}
+        if let Event::Certificate { .. } = item.entry.event {
+            bodies.insert(item.number, item.body.as_ref().unwrap());
+        } else if let Event::Signed { certificate, .. } = item.entry.event {
+            issued.insert(bodies[&certificate].clone(), item.body.clone().unwrap());
         }
     }
     issued

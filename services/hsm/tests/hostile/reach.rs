@@ -1,4 +1,4 @@
-//! What the signer's user must not reach beside the socket.
+//! Files, processes and sockets that the signer's user must not reach.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ const PROCESS: &str = "the service's process";
 const ORDERS: &str = "the socket for orders";
 pub(crate) const KINDS: [&str; 3] = [FILES, PROCESS, ORDERS];
 
-/// What the same search finds as the service's own user: everything but its memory, which no user may see.
+/// Everything that the same search finds as the service's own user: everything but its memory, which no user may see.
 pub(crate) const WITHIN_REACH_OF_THE_SERVICE: [&str; 13] = [
     "read pin",
     "read hsm.toml",

@@ -1,4 +1,4 @@
-//! What would take back a revocation, a record of the log or an announcement, and signatures over other things.
+//! Structures that would take back a revocation, a record of the log or an announcement, and signatures over other things.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ const HOLD: u8 = 6;
 const REMOVE: u8 = 8;
 pub(crate) const SUPERSEDED: u8 = 4;
 
-/// What an honest signer did before, which must stay.
+/// The work of an honest signer before, which must stay.
 pub(crate) struct History {
     /// INTEGERs of serial numbers.
     pub(crate) revoked: Vec<u8>,
@@ -163,7 +163,7 @@ impl History {
     }
 
     /// The honest requests after all attacks.
-    pub(crate) async fn is_unchanged(mut self, attacker: &mut Attacker) {
+    pub(crate) async fn stays_unchanged(mut self, attacker: &mut Attacker) {
         self.honest(attacker).await;
     }
 
@@ -266,11 +266,11 @@ async fn crls(attacker: &mut Attacker, history: &History) {
     }
     for seconds in [1, 60, 86_400] {
         add(ALTERED, &|list| {
-            list.entries[0].1 = list.entries[0].1 - Duration::from_secs(seconds)
+            list.entries[0].1 = list.entries[0].1 - Duration::from_secs(seconds);
         });
     }
     add(ALTERED, &|list| {
-        list.entries[0].1 = list.entries[0].1 + Duration::from_secs(1)
+        list.entries[0].1 = list.entries[0].1 + Duration::from_secs(1);
     });
     add(ALTERED, &|list| list.entries.push(list.entries[0].clone()));
     add(ALTERED, &|list| {
@@ -283,15 +283,15 @@ async fn crls(attacker: &mut Attacker, history: &History) {
     }
     add(REMOVED, &|list| {
         list.entries
-            .push((history.in_force[0].clone(), list.this_update, REMOVE))
+            .push((history.in_force[0].clone(), list.this_update, REMOVE));
     });
     for serial in [der::serial(), tlv(2, &[1]), tlv(2, &[0x41; 16])] {
         add(UNISSUED, &|list| {
             list.entries
-                .push((serial.clone(), history.at, KEY_COMPROMISE))
+                .push((serial.clone(), history.at, KEY_COMPROMISE));
         });
         add(UNISSUED, &|list| {
-            list.entries.push((serial.clone(), history.at, HOLD))
+            list.entries.push((serial.clone(), history.at, HOLD));
         });
     }
     // A delta, scopes, indirect, freshestCRL, issuerAltName, expiredCertsOnCRL, and one that nobody knows.
@@ -310,7 +310,7 @@ async fn crls(attacker: &mut Attacker, history: &History) {
     ] {
         for critical in [false, true] {
             add(PARTIAL, &|list| {
-                list.further.push(extension(oid, critical, value.clone()))
+                list.further.push(extension(oid, critical, value.clone()));
             });
         }
     }
@@ -330,7 +330,7 @@ async fn crls(attacker: &mut Attacker, history: &History) {
     }
     add(CRL_TIMES, &|list| {
         list.entries
-            .push((history.in_force[0].clone(), now + DAY, HOLD))
+            .push((history.in_force[0].clone(), now + DAY, HOLD));
     });
     for name in ["Next CA", "test ca", "Somebody"] {
         add(CRL_ISSUER, &|list| list.issuer = der::name(name));
@@ -394,13 +394,13 @@ async fn statuses(attacker: &mut Attacker, history: &History) {
         add(STATUS_TIMES, &|data| data.produced_at = time);
     }
     add(STATUS_TIMES, &|data| {
-        data.this_update = data.this_update - DAY
+        data.this_update = data.this_update - DAY;
     });
     add(STATUS_TIMES, &|data| {
-        data.next_update = data.next_update + DAY * 3_650
+        data.next_update = data.next_update + DAY * 3_650;
     });
     add(STATUS_TIMES, &|data| {
-        data.next_update = data.this_update - DAY
+        data.next_update = data.this_update - DAY;
     });
     add(RESPONDER, &|data| data.responder = vec![7; 20]);
     let key_id = |der: &[u8]| {
@@ -412,10 +412,10 @@ async fn statuses(attacker: &mut Attacker, history: &History) {
         add(RESPONDER, &|data| data.responder = key_id(other));
     }
     add(RESPONDER, &|data| {
-        data.cert_id.issuer = issuer(&scene.next[2])
+        data.cert_id.issuer = issuer(&scene.next[2]);
     });
     add(RESPONDER, &|data| {
-        data.cert_id.issuer = issuer(&scene.ra_sign)
+        data.cert_id.issuer = issuer(&scene.ra_sign);
     });
     for (kind, data) in attacks {
         match data.to_der() {
@@ -534,7 +534,7 @@ async fn replies(attacker: &mut Attacker) {
         &reversed[..],
         &scene.next[..2],
         &scene.next[2..],
-        &[scene.ca.clone()],
+        std::slice::from_ref(&scene.ca),
     ] {
         attacker
             .next_ca(FOREIGN_ROOT, &reply::next_ca(certificates).await)

@@ -1,4 +1,4 @@
-//! What the attacker is given, and what it brings back.
+//! The attacker's equipment, and its report.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub(crate) struct Scene {
     pub(crate) ra_decrypt: Vec<u8>,
     pub(crate) ra_sign: Vec<u8>,
     pub(crate) responder: Vec<u8>,
-    /// What GetCACert lists of the next CA: its RA's certificates, then its own.
+    /// The list of GetCACert for the next CA: its RA's certificates, then its own.
     pub(crate) next: Vec<Vec<u8>>,
     /// The attacker's keys, PKCS#8.
     pub(crate) key: Vec<u8>,
@@ -169,7 +169,7 @@ pub(crate) enum Structure {
 pub(crate) struct Gain {
     pub(crate) kind: String,
     pub(crate) structure: Structure,
-    /// What is signed: a TBS, ResponseData, signed attributes, or the text of a checkpoint.
+    /// The signed structure: a TBS, ResponseData, signed attributes, or the text of a checkpoint.
     #[serde(with = "hex::serde")]
     pub(crate) data: Vec<u8>,
     /// The content of a reply, or the leaf hashes of a checkpoint.
@@ -190,9 +190,9 @@ pub(crate) struct Count {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Loot {
     pub(crate) kinds: BTreeMap<String, Count>,
-    /// What it obtained, in order.
+    /// The signatures that it obtained, in order.
     pub(crate) gains: Vec<Gain>,
-    /// What it could reach that it must not.
+    /// Everything that it could reach and must not.
     pub(crate) reached: Vec<String>,
     /// INTEGERs of serial numbers: those that the last CRL revokes, and those of certificates that are in force.
     pub(crate) revoked: Vec<Vec<u8>>,

@@ -34,7 +34,7 @@ pub(crate) struct Journal {
     certificates: Vec<Certificate>,
     by_serial: HashMap<(Hash, Serial), usize>,
     crls: Vec<Crl>,
-    /// What the last CRL of each issuer lists.
+    /// The entries of the last CRL of each issuer.
     listed: HashMap<Hash, HashSet<Serial>>,
     /// By size.
     checkpoints: Vec<Checkpoint>,
@@ -53,7 +53,7 @@ struct Certificate {
     record: InLog,
 }
 
-/// What the log has of a certificate.
+/// The log's records of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum InLog {
     Nothing,

@@ -21,7 +21,7 @@ pub(crate) struct Reconciliation<'a> {
     versions: &'a Versions,
     issuers: BTreeSet<Hash>,
     by_digest: HashMap<Hash, usize>,
-    /// What the log says about the serial numbers that a CRL may list, in order.
+    /// The log's statements about serial numbers that a CRL may list, in order.
     changes: HashMap<Serial, Vec<Told>>,
     /// When each version of the policy came into force.
     activations: Vec<(Timestamp, u64)>,
@@ -69,7 +69,7 @@ impl<'a> Reconciliation<'a> {
             self.activations.push((entry.wall(), *number));
         }
         self.changes(entry);
-        // What came before is in another journal, or in none.
+        // Earlier events are in another journal, or in none.
         if entry.sequence() <= self.journal.begins_after() {
             return;
         }
@@ -294,7 +294,7 @@ impl<'a> Reconciliation<'a> {
         }
     }
 
-    /// What a CRL adds and removes is what records of before say.
+    /// Additions and removals of a CRL agree with the records before it.
     fn listed(&self, findings: &mut Findings) {
         let crls = self.journal.crls.iter().filter(|crl| !crl.is_floor);
         for (crl, change) in crls.flat_map(|crl| crl.changes.iter().map(move |it| (crl, it))) {
@@ -343,7 +343,7 @@ impl<'a> Reconciliation<'a> {
         }
     }
 
-    /// What the log revoked is on the last CRL.
+    /// Every revocation of the log is on the last CRL.
     fn unlisted(&self, findings: &mut Findings) {
         for (issuer, listed) in &self.journal.listed {
             let mut crls = self.journal.crls.iter().rev();

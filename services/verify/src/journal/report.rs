@@ -10,7 +10,7 @@ pub const MAX_EVENTS: usize = 10_000;
 /// Most serial numbers that one event lists.
 const MAX_SERIALS: usize = 100;
 
-/// What the journal of the HSM service says beside the log.
+/// The journal of the HSM service beside the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct JournalReport {
     /// Head of the export, as a checkpoint would state it.
@@ -24,7 +24,7 @@ pub struct JournalReport {
     pub in_progress: u64,
     /// Under which configuration and version of the policy the service ran, one interval after the other.
     pub intervals: Vec<Interval>,
-    /// What people did on the host of the service, and what else an auditor has to know; the first [`MAX_EVENTS`].
+    /// Actions of people on the host of the service, and other events that an auditor has to know; the first [`MAX_EVENTS`].
     pub events: Vec<Noted>,
     /// Events that are not listed.
     pub events_left_out: u64,

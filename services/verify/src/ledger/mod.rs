@@ -24,7 +24,7 @@ use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 use crate::{Check, ExportFiles};
 
-/// What a gap in the numbers of a CA's CRLs is.
+/// The cause of a gap in the numbers of a CA's CRLs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CrlGaps {
     /// Wrong: nothing explains it.

@@ -595,7 +595,7 @@ fn what_people_did_at_the_service_is_listed() {
     assert!(events[2].detail.contains("9000"), "{}", events[2]);
 }
 
-/// What came before the journal is in its floor.
+/// Events before the journal are in its floor.
 #[test]
 fn a_journal_that_begins_later_explains_what_comes_after() {
     let mut keeper = Keeper::started();
@@ -627,7 +627,7 @@ fn a_journal_that_begins_later_explains_what_comes_after() {
     assert!(found, "{:?}", report.bad);
 }
 
-/// What a part of the log cannot show is left open, and what it shows is compared.
+/// A part of the log leaves open the findings that it cannot show, and is compared in the rest.
 #[test]
 fn a_part_of_a_log_leaves_the_rest_of_the_journal_open() {
     let mut keeper = Keeper::started();

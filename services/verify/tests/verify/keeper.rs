@@ -21,7 +21,7 @@ use crate::scenes::{DEVICE, asks};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What the service records.
+/// The records of the service.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Start(Start),
