@@ -80,7 +80,7 @@ async fn a_hostile_signer_obtains_leaves_of_the_forms_and_nothing_that_takes_bac
     );
     let loot = run(&dir, SIGNER);
     assert!(
-        service.try_wait().unwrap().is_none(),
+        service.0.try_wait().unwrap().is_none(),
         "the service ended: {}",
         fs::read_to_string(dir.join("log")).unwrap()
     );
