@@ -88,7 +88,7 @@ enum Task {
     Journal(journal::Task),
     /// Show the journal's head, and how much of each ceiling is used
     Status(Installed),
-    /// Refuse certificates until `resume`; CRLs, OCSP responses and checkpoints go on
+    /// Refuse certificates until `resume`; CRLs, OCSP responses and checkpoints continue
     Suspend(Installed),
     /// End `suspend`
     Resume(Installed),
@@ -176,7 +176,7 @@ fn main() -> ExitCode {
     match (arguments.command, arguments.config) {
         (Some(task), _) => match task.run() {
             Ok(text) => {
-                // An export to standard output is all that stands there.
+                // An export to standard output is all that is printed.
                 if !text.is_empty() {
                     say(&text);
                 }

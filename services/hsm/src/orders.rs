@@ -157,7 +157,7 @@ fn carry_out(journal: &Journal, order: &Order) -> Answer {
         Order::Status => status(journal, now),
         Order::Suspend => {
             done(journal.suspend(now))?;
-            "certificates are refused; CRLs, OCSP responses and checkpoints go on".to_owned()
+            "certificates are refused; CRLs, OCSP responses and checkpoints continue".to_owned()
         }
         Order::Resume => {
             done(journal.resume(now))?;

@@ -175,7 +175,7 @@ async fn the_log_key_signs_nothing_but_what_continues_its_log() {
         assert!(error.to_string().contains(reason), "{what}: {error}");
     }
     hsm.counted(KeyRole::LogSign, 1).await;
-    // The last one may be asked for again, with its leaves or without; and then the log goes on, also after a crash.
+    // The last one may be asked for again, with its leaves or without; and then the log continues, also after a crash.
     before.sign(&hsm, &first).await.unwrap();
     before.sign(&hsm, &[]).await.unwrap();
     hsm.kill().await;

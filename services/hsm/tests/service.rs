@@ -1,5 +1,5 @@
 //! The structures that the keys of the CA and the RA sign, and those that they refuse to sign. `crates/shape` tests each rule; a refusal here shows that
-//! the rules stand before the key.
+//! the rules come before the key.
 
 #![allow(
     clippy::unwrap_used,

@@ -119,7 +119,7 @@ fn foreign(scene: &Scene, history: &History) -> Vec<Vec<u8>> {
     ]
 }
 
-/// Puts `to` in place of `from` where it still stands.
+/// Puts `to` in place of `from` where it still is.
 fn replace(der: &mut [u8], from: &[u8], to: &[u8]) {
     assert_eq!(from.len(), to.len());
     let at = der.windows(from.len()).position(|window| window == from);
