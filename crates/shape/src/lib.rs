@@ -9,7 +9,6 @@
 //! Each accepted encoding is unique: encoded again, what was read is the same bytes. So nothing is signed that was not
 //! understood.
 
-mod checkpoint;
 mod covers;
 mod crl;
 mod exact;
@@ -24,7 +23,6 @@ mod san;
 
 use std::time::Duration;
 
-pub use checkpoint::{Checkpoint, CheckpointRefusal};
 pub use covers::{Demand, NameDemand, NameValue, Uncovered};
 pub use crl::{Crl, CrlEntry, CrlRefusal, CrlRules, MAX_CRL, Reason};
 pub use form::{Form, FormError, FormFault, Forms, Keys, LeafForm, MAX_LIFETIME, Misfit, RsaSizes};

@@ -8,7 +8,6 @@
     reason = "test code"
 )]
 
-mod checkpoint;
 mod crl;
 mod forms;
 mod leaf;
