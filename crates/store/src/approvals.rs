@@ -1,9 +1,9 @@
 use assay_audit::Draft;
 use assay_types::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::pending::{self, PendingRow, PendingState, select};
-use crate::sql::{MAX_ROWS, Sql, text_column};
+use crate::sql::{Connection, MAX_ROWS, text_column};
 use crate::{PRUNE_BATCH, Store, StoreError, audit, reserve};
 
 /// An operator's decision on a waiting request.

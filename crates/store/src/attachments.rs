@@ -1,9 +1,9 @@
 use assay_audit::Attachment;
 use assay_types::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::StoreError;
-use crate::sql::Sql;
+use crate::sql::Connection;
 
 /// Keeps the evidence of a record that the same transaction appends.
 pub(crate) fn keep(
@@ -11,8 +11,8 @@ pub(crate) fn keep(
     sequence: u64,
     attachment: &Attachment,
 ) -> Result<(), StoreError> {
-    connection.change(
-        "INSERT INTO evidence (sequence, salt, content, keep_until) VALUES (?1, ?2, ?3, ?4)",
+    connection.write_file(
+        "INSERT OR REPLACE INTO file.evidence (sequence, salt, content, keep_until) VALUES (?1, ?2, ?3, ?4)",
         params![
             sequence.cast_signed(),
             attachment.salt,
@@ -29,9 +29,9 @@ pub(crate) fn prune(
     now: Timestamp,
     batch: u32,
 ) -> Result<usize, StoreError> {
-    connection.change(
-        "DELETE FROM evidence WHERE sequence IN
-             (SELECT sequence FROM evidence WHERE keep_until < ?1 ORDER BY keep_until LIMIT ?2)",
+    connection.write_file(
+        "DELETE FROM file.evidence WHERE sequence IN
+             (SELECT sequence FROM file.evidence WHERE keep_until < ?1 ORDER BY keep_until LIMIT ?2)",
         params![now, batch],
     )
 }

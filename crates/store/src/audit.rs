@@ -1,10 +1,10 @@
 use assay_audit::Draft;
 use assay_types::{Hash, Serial, TimestampMillis};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::page::{before, page};
-use crate::sql::{Sql, limit};
-use crate::{Page, Span, Store, StoreError, attachments};
+use crate::sql::{Connection, limit};
+use crate::{Page, Span, Store, StoreError, attachments, tree};
 
 /// A record of the audit log as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +51,16 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn audit_after(&self, after: u64, asked: u32) -> Result<Vec<AuditRow>, StoreError> {
-        const AFTER: &str = "SELECT sequence, record, leaf_hash FROM audit
+        const AFTER: &str = "SELECT sequence, record FROM file.audit
              WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
         let limit = limit(asked)?;
-        self.read(move |connection| connection.list(AFTER, params![after, limit], read))
-            .await
+        self.read(move |connection| {
+            let rows = connection.list(AFTER, params![cursor(after), limit], read)?;
+            let held = rows.iter().map(|row| (row.sequence, row.leaf_hash));
+            tree::hold(connection, after, after.saturating_add(limit.into()), held)?;
+            Ok(rows)
+        })
+        .await
     }
 
     /// A page of the log, newest first. A filter by kind goes by an index, others look at each record.
@@ -77,18 +81,22 @@ impl Store {
             let of_kind = if kind.is_some() { "kind = ?1" } else { "?1 IS NULL" };
             // Without a filter no record is parsed.
             let sql = format!(
-                "SELECT sequence, record, leaf_hash,
+                "SELECT sequence, record,
                      (?2 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.profile') = ?2, false))
                      AND (?3 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.serial') = ?3, false))
                      AND (?4 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.transaction_id') = ?4, false))
                      AND (?5 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.wall_ms') >= ?5, false))
                      AND (?6 IS NULL OR coalesce(json_extract(CAST(record AS TEXT), '$.wall_ms') < ?6, false)) AS hit
-                 FROM audit WHERE {of_kind} AND sequence < ?7 ORDER BY sequence DESC"
+                 FROM file.audit WHERE {of_kind} AND sequence < ?7 ORDER BY sequence DESC"
             );
             let serial = serial.map(|serial| serial.to_string());
             let params = params![kind, profile, serial, transaction_id, from, to, before(end)];
             let cursor = |row: &Row<'_>| Ok(row.get::<_, i64>("sequence")?.cast_unsigned());
-            page(connection, &sql, params, rows, cursor, read)
+            let page = page(connection, &sql, params, rows, cursor, read)?;
+            for row in &page.rows {
+                tree::hold_one(connection, row.sequence, &row.leaf_hash)?;
+            }
+            Ok(page)
         })
         .await
     }
@@ -96,16 +104,20 @@ impl Store {
 
 /// Appends to the log, and keeps the evidence of what is appended, inside the caller's transaction; returns the sequence number of the last record of the log.
 pub(crate) fn append(connection: &Connection, drafts: Vec<Draft>) -> Result<u64, StoreError> {
-    let mut last = last_sequence(connection)?;
+    let mut last = tree::last_leaf(connection)?;
     for mut draft in drafts {
         last += 1;
         let attachment = draft.attachment.take();
         let record = draft.at(last);
         let bytes = record.to_canonical()?;
-        connection.change(
-            "INSERT INTO audit (sequence, record, leaf_hash) VALUES (?1, ?2, ?3)",
-            params![last.cast_signed(), bytes, Hash::of_leaf(&bytes)],
+        tree::add_leaf(connection, last, &Hash::of_leaf(&bytes))?;
+        let added = connection.write_file(
+            "INSERT INTO file.audit (sequence, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            params![last.cast_signed(), bytes],
         )?;
+        if added == 0 {
+            return Err(StoreError::Altered(format!("audit record {last}")));
+        }
         if let Some(attachment) = attachment {
             attachments::keep(connection, last, &attachment)?;
         }
@@ -113,18 +125,16 @@ pub(crate) fn append(connection: &Connection, drafts: Vec<Draft>) -> Result<u64,
     Ok(last)
 }
 
-/// 0 while the log is empty.
-pub(crate) fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
-    let last = connection.find("SELECT max(sequence) FROM audit", [], |row| {
-        row.get::<_, Option<i64>>(0)
-    })?;
-    Ok(last.flatten().unwrap_or_default().cast_unsigned())
+/// SQLite's integers are signed.
+pub(crate) fn cursor(sequence: u64) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+    let record: Vec<u8> = row.get("record")?;
     Ok(AuditRow {
         sequence: row.get::<_, i64>("sequence")?.cast_unsigned(),
-        record: row.get("record")?,
-        leaf_hash: row.get("leaf_hash")?,
+        leaf_hash: Hash::of_leaf(&record),
+        record,
     })
 }

@@ -1,8 +1,8 @@
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::page::{before, page};
-use crate::sql::{Sql, Texts, text_column};
+use crate::sql::{Connection, Texts, content, text_column};
 use crate::{CrlReason, Page, Span, Store, StoreError};
 
 /// How far a serial has come.
@@ -198,7 +198,7 @@ fn list_sql(query: &CertificateQuery) -> String {
         "true"
     };
     format!(
-        "SELECT *,
+        "SELECT {COLUMNS},
              (?1 IS NULL OR profile = ?1)
              AND iif(?2 IS NULL, state <> 'intent', {STATUS} = ?2)
              AND (?3 IS NULL OR subject = ?3)
@@ -244,12 +244,16 @@ impl Store {
     }
 }
 
+/// The columns that [`read`] reads.
+pub(crate) const COLUMNS: &str = "certificates.*, (SELECT f.der FROM file.certificate_contents f
+     WHERE f.position = certificates.position) AS der";
+
 pub(crate) fn find(
     connection: &Connection,
     serial: &Serial,
 ) -> Result<Option<CertificateRow>, StoreError> {
     connection.find(
-        "SELECT * FROM certificates WHERE serial = ?1",
+        &format!("SELECT {COLUMNS} FROM certificates WHERE serial = ?1"),
         [serial],
         read,
     )
@@ -263,19 +267,25 @@ pub(crate) fn find_equal_csr(
     since: Timestamp,
 ) -> Result<Option<CertificateRow>, StoreError> {
     connection.find(
-        "SELECT * FROM certificates
-         WHERE csr_digest = ?1 AND ca_id = ?2 AND signer_spki_sha256 = ?3 AND revoked_at IS NULL
-             AND (state = 'intent' OR closed_at >= ?4)
-         ORDER BY position DESC LIMIT 1",
+        &format!(
+            "SELECT {COLUMNS} FROM certificates
+             WHERE csr_digest = ?1 AND ca_id = ?2 AND signer_spki_sha256 = ?3 AND revoked_at IS NULL
+                 AND (state = 'intent' OR closed_at >= ?4)
+             ORDER BY position DESC LIMIT 1"
+        ),
         params![csr_digest, ca_id, signer_spki_sha256, since],
         read,
     )
 }
 
 pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
+    let serial: Serial = row.get("serial")?;
+    let sha256: Option<Hash> = row.get("sha256")?;
+    let what = format_args!("the certificate {serial}");
+    let der = content(what, sha256, row.get("der")?)?;
     Ok(CertificateRow {
         position: row.get::<_, i64>("position")?.cast_unsigned(),
-        serial: row.get("serial")?,
+        serial,
         state: row.get("state")?,
         ca_id: row.get("ca_id")?,
         profile: row.get("profile")?,
@@ -284,8 +294,8 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
         not_before: row.get("not_before")?,
         not_after: row.get("not_after")?,
         closed_at: row.get("closed_at")?,
-        der: row.get("der")?,
-        sha256: row.get("sha256")?,
+        der,
+        sha256,
         signer_spki_sha256: row.get("signer_spki_sha256")?,
         transaction_id: row.get("transaction_id")?,
         policy_hash: row.get("policy_hash")?,
@@ -305,8 +315,7 @@ mod tests {
 
     #[test]
     fn a_list_goes_by_the_index_of_its_narrowest_filter_and_sorts_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let connection = crate::schema::open_writer(&directory.path().join("signer.db")).unwrap();
+        let connection = crate::store::scratch();
         let mut query = CertificateQuery::default();
         let mut plan = |change: &dyn Fn(&mut CertificateQuery)| {
             change(&mut query);

@@ -1,10 +1,10 @@
 use assay_audit::Draft;
 use assay_types::{Serial, Timestamp};
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Row, ToSql, params};
 
 use crate::page::{before, page};
-use crate::sql::{Sql, Texts, text_column};
+use crate::sql::{Connection, Texts, text_column};
 use crate::{Page, Span, Store, StoreError, audit};
 
 /// How often a challenge may be used.
@@ -238,7 +238,7 @@ impl Store {
         self.write(move |connection| {
             let revoked = connection.change(
                 "UPDATE challenges SET state = 'revoked' WHERE id = ?1 AND state = 'open'",
-                [&id],
+                params![id],
             )?;
             if revoked == 1 {
                 audit::append(connection, audit)?;

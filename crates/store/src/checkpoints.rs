@@ -1,9 +1,9 @@
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::audit::AuditRow;
-use crate::sql::Sql;
-use crate::{Store, StoreError, audit};
+use crate::sql::Connection;
+use crate::{Store, StoreError, audit, tree};
 
 /// Checkpoints without a cosignature that are kept for a witness that is on its way.
 const KEPT: u32 = 600;
@@ -66,7 +66,7 @@ impl Store {
                      (SELECT size FROM checkpoints ORDER BY size DESC LIMIT ?1 OFFSET ?2)
                  AND NOT EXISTS (SELECT 1 FROM cosignatures
                                  WHERE cosignatures.size = checkpoints.size)",
-                [REMOVED, KEPT],
+                params![REMOVED, KEPT],
             )?;
             Ok(())
         })
@@ -150,13 +150,17 @@ impl Store {
     pub async fn issued_record(&self, serial: &Serial) -> Result<Option<AuditRow>, StoreError> {
         let serial = serial.to_string();
         self.read(move |connection| {
-            connection.find(
-                "SELECT sequence, record, leaf_hash FROM audit
+            let found = connection.find(
+                "SELECT sequence, record FROM file.audit
                  WHERE kind = 'request.issued'
                  AND json_extract(CAST(record AS TEXT), '$.serial') = ?1",
                 [serial],
                 audit::read,
-            )
+            )?;
+            if let Some(row) = &found {
+                tree::hold_one(connection, row.sequence, &row.leaf_hash)?;
+            }
+            Ok(found)
         })
         .await
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use assay_types::{Serial, Timestamp};
-use rusqlite::Connection;
 
 use crate::reserve::{self, Columns};
+use crate::sql::Connection;
 use crate::{
     CertificateState, ChallengeKind, ChallengeState, PendingState, PermitOutcome, PermitWrite,
     StoreError, certificates, challenges, inventory, pending,

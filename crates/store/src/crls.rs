@@ -1,8 +1,8 @@
 use assay_audit::Draft;
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::sql::Sql;
+use crate::sql::{Connection, content};
 use crate::{CrlReason, Store, StoreError, audit};
 
 /// Entries of a CRL at most, about 20 MB of it: a truncated CRL would make revoked certificates good again.
@@ -115,19 +115,22 @@ impl Store {
             }
             let number = crl.number.cast_signed();
             connection.change(
-                "INSERT INTO crls (ca_id, number, der, sha256, this_update, next_update)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO crls (ca_id, number, sha256, this_update, next_update)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![
                     crl.ca_id,
                     number,
-                    crl.der,
                     Hash::of(&crl.der),
                     crl.this_update,
                     crl.next_update
                 ],
             )?;
-            connection.change(
-                "UPDATE crls SET der = NULL WHERE ca_id = ?1 AND number = ?2",
+            connection.write_file(
+                "INSERT OR REPLACE INTO file.crl_contents (ca_id, number, der) VALUES (?1, ?2, ?3)",
+                params![crl.ca_id, number, crl.der],
+            )?;
+            connection.write_file(
+                "DELETE FROM file.crl_contents WHERE ca_id = ?1 AND number <= ?2",
                 params![crl.ca_id, number - KEPT_CRLS],
             )?;
             audit::append(connection, audit)?;
@@ -143,7 +146,8 @@ impl Store {
     pub async fn latest_crl(&self, ca_id: String) -> Result<Option<CrlRow>, StoreError> {
         self.read(move |connection| {
             connection.find(
-                "SELECT * FROM crls WHERE ca_id = ?1 ORDER BY number DESC LIMIT 1",
+                "SELECT crls.*, f.der FROM crls LEFT JOIN file.crl_contents f USING (ca_id, number)
+                 WHERE crls.ca_id = ?1 ORDER BY crls.number DESC LIMIT 1",
                 [ca_id],
                 read,
             )
@@ -162,10 +166,13 @@ fn next_number(connection: &Connection, ca_id: &str) -> Result<u64, StoreError> 
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CrlRow> {
+    let number = row.get::<_, i64>("number")?.cast_unsigned();
+    let sha256: Hash = row.get("sha256")?;
+    let der = content(format_args!("CRL {number}"), Some(sha256), row.get("der")?)?;
     Ok(CrlRow {
-        number: row.get::<_, i64>("number")?.cast_unsigned(),
-        der: row.get("der")?,
-        sha256: row.get("sha256")?,
+        number,
+        der: der.unwrap_or_default(),
+        sha256,
         this_update: row.get("this_update")?,
         next_update: row.get("next_update")?,
     })

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use assay_types::{CanonicalError, Serial};
 use rusqlite::ErrorCode;
+use rusqlite::types::Type;
 
 use crate::{MAX_CRL_ENTRIES, MAX_ROWS};
 
@@ -30,6 +31,20 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no state.
+    #[error(
+        "there is no state in {path}: for a CA that has issued nothing, start once with --create-state; a state that was lost has to be restored"
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a state already.
+    #[error("{path} has a state already; start without --create-state")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is something else.
     #[error("{path} is not a state file of this program; name another path in [state]")]
     Foreign {
@@ -48,6 +63,14 @@ pub enum OpenError {
         /// The version of this release.
         known: u32,
     },
+    /// The state cannot be rebuilt from the file.
+    #[error("{path}: {source}")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OpenFault,
+    },
     /// SQLite refused.
     #[error("the state file {path} cannot be used")]
     Sql {
@@ -57,6 +80,36 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+}
+
+/// Where a state file is not what this program wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    /// The file was written under another key.
+    #[error(
+        "the state was written under another state key than the one that the HSM service gave; give the service its key back, or restore the state that belongs to it"
+    )]
+    OtherKey,
+    /// A commit is gone from the middle.
+    #[error("the state was altered: commit {0} is missing; restore it from a backup")]
+    CommitMissing(u64),
+    /// A commit is not what was written, or one before it is gone.
+    #[error("the state was altered: commit {0} is not what was written; restore it from a backup")]
+    CommitAltered(u64),
+    /// A commit that this program wrote does not lead to the state that it led to.
+    #[error("commit {0} cannot be repeated; another release wrote it")]
+    CommitForm(u64),
+    /// The file has a table, index, trigger or view that is not of this program, or lacks one.
+    #[error(
+        "the schema was altered: {0} is not as this program made it; restore the file from a backup"
+    )]
+    Schema(String),
+    /// SQLite refused.
+    #[error("the state file cannot be read")]
+    Sql(#[from] rusqlite::Error),
+    /// OpenSSL failed.
+    #[error("OpenSSL failed")]
+    OpenSsl(#[from] openssl::error::ErrorStack),
     /// No thread could be started.
     #[error("a thread of the store cannot be started")]
     Thread(#[source] std::io::Error),
@@ -101,13 +154,35 @@ pub enum StoreError {
     /// The log has no such record, or its tree has not come so far.
     #[error("the log's tree has no such record or size")]
     NotInTree,
+    /// A change cannot be encoded, or its tag not be made.
+    #[error("a change of the state cannot be written down")]
+    Commit,
+    /// What the file has beside the state is not what was written.
+    #[error("the state file was altered: {0} is not what was written; restore it from a backup")]
+    Altered(String),
     /// There is no such intent, or it was closed before.
     #[error("there is no open intent for the serial {0}")]
     NoOpenIntent(Serial),
 }
 
+/// Something of the file whose digest is not the one that the state has.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not what was written")]
+pub(crate) struct Altered(String);
+
+/// The error for a row that is read.
+pub(crate) fn altered(what: String) -> rusqlite::Error {
+    let altered = Box::new(Altered(what));
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, altered)
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, source) = &error
+            && let Some(Altered(what)) = source.downcast_ref()
+        {
+            return Self::Altered(what.clone());
+        }
         let code = error.sqlite_error_code();
         let error = Arc::new(error);
         match code {

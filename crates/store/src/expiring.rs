@@ -1,11 +1,11 @@
 use std::ops::RangeInclusive;
 
 use assay_types::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::certificates::read;
+use crate::certificates::{COLUMNS, read};
 use crate::page::page;
-use crate::sql::Sql;
+use crate::sql::Connection;
 use crate::{CertificateRow, Page, Store, StoreError};
 
 /// Which certificates end in a span of time. All that is told is of certificates that were issued and are not revoked;
@@ -46,7 +46,7 @@ fn list_sql(query: &ExpiringQuery) -> String {
     };
     let part = |successor: &str| {
         format!(
-            "SELECT *,
+            "SELECT {COLUMNS},
                  (?2 IS NULL OR subject = ?2)
                  AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?3)) AS hit
              FROM certificates INDEXED BY {index}
@@ -156,9 +156,9 @@ mod tests {
     const WITHIN: i64 = 30 * DAY;
 
     /// `total` certificates of two profiles: every other one was renewed, and 1,000 end within the time.
-    fn with(total: i64) -> (tempfile::TempDir, Connection) {
-        let directory = tempfile::tempdir().unwrap();
-        let connection = crate::schema::open_writer(&directory.path().join("signer.db")).unwrap();
+    fn with(total: i64) -> Connection {
+        let connection = crate::store::scratch();
+        let der: &[u8] = &[0x30];
         connection
             .pragma_update(None, "foreign_keys", false)
             .unwrap();
@@ -167,16 +167,19 @@ mod tests {
             .execute(
                 "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
                  INSERT INTO certificates (serial, state, ca_id, profile, subject, sans, not_before, not_after, policy_hash,
-                     signer_spki_sha256, transaction_id, request_digest, csr_digest, request, tbs_digest, created_at,
-                     expires_at, closed_at, der, sha256, superseded_by)
+                     signer_spki_sha256, transaction_id, request_digest, csr_digest, tbs_digest, created_at,
+                     expires_at, closed_at, sha256, superseded_by)
                  SELECT CAST(n AS BLOB), 'issued', 'ca', iif(n % 4 < 2, 'devices', 'fleet'), 'CN=a', '[]', 1,
-                     iif(n <= ?2, ?3 + n, n % ?3), zeroblob(32), zeroblob(32), 't', zeroblob(32), zeroblob(32), '{}',
-                     zeroblob(32), 1, 2, 1, x'30', zeroblob(32), iif(n % 2, x'01', NULL)
+                     iif(n <= ?2, ?3 + n, n % ?3), zeroblob(32), zeroblob(32), 't', zeroblob(32), zeroblob(32),
+                     zeroblob(32), 1, 2, 1, ?4, iif(n % 2, x'01', NULL)
                  FROM n",
-                [total, later, WITHIN],
+                params![total, later, WITHIN, assay_types::Hash::of(der)],
             )
             .unwrap();
-        (directory, connection)
+        let contents =
+            "INSERT INTO file.certificate_contents SELECT position, ?1 FROM certificates";
+        connection.execute(contents, [der]).unwrap();
+        connection
     }
 
     fn query(profile: Option<&str>) -> ExpiringQuery {
@@ -219,7 +222,7 @@ mod tests {
 
     #[test]
     fn each_query_goes_by_its_index_and_sorts_nothing() {
-        let (_directory, connection) = with(1_000);
+        let connection = with(1_000);
         for (profile, search) in [
             (
                 None,
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn an_answer_costs_the_same_however_much_there_is() {
         let cost = |total| {
-            let (_directory, connection) = with(total);
+            let connection = with(total);
             let list = |profile| {
                 let sql = list_sql(&query(profile));
                 steps(&connection, &sql, params_from_iter(list_params(profile)))
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_two_profiles_and_what_ends_of_them_are_found() {
-        let (_directory, connection) = with(2_000);
+        let connection = with(2_000);
         let found = |query| list(&connection, query).unwrap().rows.len();
         assert_eq!(found(query(None)), 500);
         assert_eq!(found(query(Some("fleet"))), 250);
@@ -293,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_filter_by_name_looks_through_a_bounded_number_of_rows_for_one_page() {
-        let (_directory, connection) = with(40_000);
+        let connection = with(40_000);
         let name = "UPDATE certificates SET subject = 'CN=b', sans = '[\"dns:b\"]' WHERE position IN (20001, 39001)";
         connection.execute(name, []).unwrap();
         let subject = |query: &mut ExpiringQuery| query.subject = Some("CN=b".to_owned());

@@ -1,8 +1,9 @@
 use assay_types::Hash;
 use rusqlite::{Row, params};
 
-use crate::sql::{Sql, limit};
-use crate::{Store, StoreError};
+use crate::audit::cursor;
+use crate::sql::{content, limit};
+use crate::{Store, StoreError, tree};
 
 /// A record of the log with what is kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,17 +51,22 @@ impl Store {
     ) -> Result<Vec<ExportRow>, StoreError> {
         let limit = limit(asked)?;
         self.read(move |connection| {
-            connection.list(
-                "SELECT audit.sequence, audit.record, evidence.salt, evidence.content, certificates.der
-                 FROM audit
-                 LEFT JOIN evidence ON evidence.sequence = audit.sequence
+            let rows = connection.list(
+                "SELECT audit.sequence, audit.record, evidence.salt, evidence.content, certificates.sha256, f.der
+                 FROM file.audit
+                 LEFT JOIN file.evidence ON evidence.sequence = audit.sequence
                  LEFT JOIN certificates ON audit.kind = 'request.issued'
                      AND certificates.serial = unhex(json_extract(CAST(audit.record AS TEXT), '$.serial'))
+                 LEFT JOIN file.certificate_contents f ON f.position = certificates.position
                  WHERE audit.sequence > ?1 AND audit.sequence <= ?2
                  ORDER BY audit.sequence LIMIT ?3",
-                params![bound(after), bound(last), limit],
+                params![cursor(after), cursor(last), limit],
                 row,
-            )
+            )?;
+            let leaf = |row: &ExportRow| (row.sequence, Hash::of_leaf(&row.record));
+            let last = last.min(after.saturating_add(limit.into()));
+            tree::hold(connection, after, last, rows.iter().map(leaf))?;
+            Ok(rows)
         })
         .await
     }
@@ -82,7 +88,7 @@ impl Store {
             connection.list(
                 "SELECT sequence, content, hash FROM inventory_changes
                  WHERE profile = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4",
-                params![profile, bound(after), bound(last), limit],
+                params![profile, cursor(after), cursor(last), limit],
                 |row| {
                     Ok(InventoryChangeRow {
                         sequence: row.get::<_, i64>(0)?.cast_unsigned(),
@@ -102,17 +108,17 @@ impl Store {
     pub async fn export_extent(&self, size: u64) -> Result<ExportExtent, StoreError> {
         self.read(move |connection| {
             let policy = connection.find(
-                "SELECT max(json_extract(CAST(record AS TEXT), '$.number')) FROM audit
+                "SELECT max(json_extract(CAST(record AS TEXT), '$.number')) FROM file.audit
                  WHERE kind = 'policy.activated' AND sequence <= ?1",
-                [bound(size)],
+                [cursor(size)],
                 |row| row.get::<_, Option<i64>>(0),
             )?;
             let inventories = connection.list(
                 "SELECT json_extract(CAST(record AS TEXT), '$.profile') AS profile,
                         max(json_extract(CAST(record AS TEXT), '$.inventory_sequence'))
-                 FROM audit WHERE kind = 'inventory.changed' AND sequence <= ?1
+                 FROM file.audit WHERE kind = 'inventory.changed' AND sequence <= ?1
                  GROUP BY profile ORDER BY profile",
-                [bound(size)],
+                [cursor(size)],
                 |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())),
             )?;
             Ok(ExportExtent {
@@ -126,16 +132,11 @@ impl Store {
 
 fn row(row: &Row<'_>) -> rusqlite::Result<ExportRow> {
     let salt: Option<[u8; 32]> = row.get(2)?;
-    let content: Option<Vec<u8>> = row.get(3)?;
+    let evidence: Option<Vec<u8>> = row.get(3)?;
     Ok(ExportRow {
         sequence: row.get::<_, i64>(0)?.cast_unsigned(),
         record: row.get(1)?,
-        evidence: salt.zip(content),
-        certificate: row.get(4)?,
+        evidence: salt.zip(evidence),
+        certificate: content("a certificate", row.get(4)?, row.get(5)?)?,
     })
-}
-
-/// SQLite's integers are signed.
-fn bound(sequence: u64) -> i64 {
-    i64::try_from(sequence).unwrap_or(i64::MAX)
 }

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use assay_audit::{Draft, Request};
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::sql::{Json, MAX_ROWS, Sql, Texts, duration};
+use crate::sql::{Connection, Json, MAX_ROWS, Texts, duration};
 use crate::{
     Store, StoreError, TransactionKey, audit, challenges, inventory, quirks, reserve, revocations,
     transactions,
@@ -76,21 +76,22 @@ impl Store {
     pub async fn complete(&self, completion: Completion) -> Result<u64, StoreError> {
         self.write(move |connection| {
             let serial = &completion.serial;
-            let closed = connection
-                .find(
-                    "UPDATE certificates SET state = 'issued', der = ?2, sha256 = ?3,
-                         closed_at = ?4, tbs = NULL
-                     WHERE serial = ?1 AND state = 'intent' 
-                     RETURNING request_digest, renewal_of, revoke_after, profile, subject, request",
-                    params![
-                        serial,
-                        completion.certificate,
-                        Hash::of(&completion.certificate),
-                        completion.issued_at
-                    ],
-                    read_closed,
-                )?
-                .ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
+            let closed = connection.find(OPEN, [serial], read_closed)?;
+            let closed = closed.ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
+            connection.change(
+                "UPDATE certificates SET state = 'issued', sha256 = ?2, closed_at = ?3, tbs = NULL,
+                     request = NULL
+                 WHERE serial = ?1",
+                params![
+                    serial,
+                    Hash::of(&completion.certificate),
+                    completion.issued_at
+                ],
+            )?;
+            connection.write_file(
+                "INSERT OR REPLACE INTO file.certificate_contents (position, der) VALUES (?1, ?2)",
+                params![closed.position, completion.certificate],
+            )?;
             if let Some(old) = &closed.renewal_of {
                 let revoke_at = closed
                     .revoke_after
@@ -168,6 +169,7 @@ impl Store {
 }
 
 struct Closed {
+    position: i64,
     request_digest: Hash,
     renewal_of: Option<Serial>,
     revoke_after: Option<Duration>,
@@ -188,24 +190,27 @@ fn abandon(
     serial: &Serial,
     now: Timestamp,
 ) -> Result<Option<Abandoned>, StoreError> {
-    connection.find(
-        "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?2
-         WHERE serial = ?1 AND state = 'intent'
-         RETURNING profile, challenge_id, inventory_name, pending_id",
+    let open = connection.find(OPEN, [serial], |row| {
+        Ok(Abandoned {
+            profile: row.get("profile")?,
+            challenge_id: row.get("challenge_id")?,
+            inventory_name: row.get("inventory_name")?,
+            pending_id: row.get("pending_id")?,
+        })
+    })?;
+    connection.change(
+        "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?2, request = NULL
+         WHERE serial = ?1 AND state = 'intent'",
         params![serial, now],
-        |row| {
-            Ok(Abandoned {
-                profile: row.get("profile")?,
-                challenge_id: row.get("challenge_id")?,
-                inventory_name: row.get("inventory_name")?,
-                pending_id: row.get("pending_id")?,
-            })
-        },
-    )
+    )?;
+    Ok(open)
 }
+
+const OPEN: &str = "SELECT * FROM certificates WHERE serial = ?1 AND state = 'intent'";
 
 fn read_closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
     Ok(Closed {
+        position: row.get("position")?,
         request_digest: row.get("request_digest")?,
         renewal_of: row.get("renewal_of")?,
         revoke_after: duration(row, "revoke_after")?,

@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use assay_audit::{Draft, InventoryChange};
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::page::page;
-use crate::sql::{Sql, text_column};
+use crate::sql::{Connection, text_column};
 use crate::{Page, Span, Store, StoreError, audit};
 
 /// A name that the static challenge of a profile may be used for.

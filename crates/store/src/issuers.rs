@@ -1,7 +1,7 @@
 use assay_types::{Hash, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::sql::{MAX_ROWS, Sql};
+use crate::sql::{Connection, MAX_ROWS};
 use crate::{Store, StoreError};
 
 /// A CA that issues here, or did.
@@ -34,7 +34,7 @@ impl Store {
             )?;
             connection.change(
                 "DELETE FROM issuer_certificates WHERE issuer = ?1",
-                [sha256],
+                params![sha256],
             )?;
             for (place, certificate) in (0_i64..).zip(&issuer.certificates) {
                 connection.change(

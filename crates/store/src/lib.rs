@@ -9,6 +9,7 @@ mod audit;
 mod certificates;
 mod challenges;
 mod checkpoints;
+mod commits;
 mod consume;
 mod crl_reason;
 mod crls;
@@ -55,10 +56,11 @@ pub use challenges::{
     NewChallenge, Revocation,
 };
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
+pub use commits::StateKey;
 pub use consume::Consume;
 pub use crl_reason::{BadReason, CrlReason};
 pub use crls::{CrlOutcome, CrlRow, MAX_CRL_ENTRIES, NewCrl, RevokedEntry};
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, OpenFault, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportExtent, ExportRow, InventoryChangeRow};

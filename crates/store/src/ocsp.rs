@@ -1,7 +1,7 @@
 use assay_types::{CertIdHash, Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::sql::Sql;
+use crate::sql::{Connection, content};
 use crate::{CrlReason, PRUNE_BATCH, Store, StoreError};
 
 /// Certificates that one step of [`Store::seed_ocsp`] looks at, so that no enrolment waits long for it.
@@ -106,8 +106,9 @@ impl Store {
     /// Where it is not on disk.
     pub async fn disable_ocsp(&self) -> Result<(), StoreError> {
         self.write(|connection| {
-            connection.change("DELETE FROM ocsp_responses", [])?;
-            connection.change("DELETE FROM ocsp_responders", [])?;
+            connection.change("DELETE FROM ocsp_responses", &[])?;
+            connection.change("DELETE FROM ocsp_responders", &[])?;
+            connection.write_file("DELETE FROM file.ocsp_contents", [])?;
             Ok(())
         })
         .await
@@ -199,7 +200,7 @@ impl Store {
         self.write(move |connection| {
             let mut kept = 0;
             for one in signed {
-                kept += connection.change(
+                let is_kept = connection.change_one(
                     "UPDATE ocsp_responses SET responder = ?3, sha1 = ?4, sha256 = ?5, this_update = ?6,
                          next_update = ?7, refresh_at = ?8
                      WHERE serial = ?1 AND version = ?2",
@@ -207,13 +208,20 @@ impl Store {
                         one.serial,
                         one.version,
                         responder,
-                        one.sha1,
-                        one.sha256,
+                        Hash::of(&one.sha1),
+                        one.sha256.as_deref().map(Hash::of),
                         one.this_update,
                         one.next_update,
                         one.refresh_at
                     ],
                 )?;
+                if is_kept {
+                    kept += connection.write_file(
+                        "INSERT OR REPLACE INTO file.ocsp_contents (serial, sha1, sha256)
+                         VALUES (?1, ?2, ?3)",
+                        params![one.serial, one.sha1, one.sha256],
+                    )?;
+                }
             }
             Ok(kept)
         })
@@ -248,8 +256,10 @@ impl Store {
     ) -> Result<OcspFound, StoreError> {
         self.read(move |connection| {
             let found = connection.find(
-                "SELECT o.sha1, o.sha256, o.this_update, o.next_update, r.certificate
+                "SELECT o.sha1, o.sha256, o.this_update, o.next_update, r.certificate,
+                     f.sha1 AS by_sha1, f.sha256 AS by_sha256
                  FROM ocsp_responses o LEFT JOIN ocsp_responders r ON r.sha256 = o.responder
+                 LEFT JOIN file.ocsp_contents f ON f.serial = o.serial
                  WHERE o.serial = ?1 AND o.ca_id = ?2 AND o.not_after >= ?3",
                 params![&serial, &ca_id, now],
                 |row| read_found(row, hash, now),
@@ -302,10 +312,16 @@ impl Store {
     /// Where it is not on disk.
     pub async fn prune_ocsp(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.write(move |connection| {
+            let batch = params![now, PRUNE_BATCH];
+            connection.write_file(
+                "DELETE FROM file.ocsp_contents WHERE serial IN
+                     (SELECT serial FROM ocsp_responses WHERE not_after < ?1 ORDER BY not_after LIMIT ?2)",
+                batch,
+            )?;
             connection.change(
                 "DELETE FROM ocsp_responses WHERE serial IN
                      (SELECT serial FROM ocsp_responses WHERE not_after < ?1 ORDER BY not_after LIMIT ?2)",
-                params![now, PRUNE_BATCH],
+                batch,
             )
         })
         .await
@@ -354,10 +370,11 @@ fn without_row(
 fn read_found(row: &Row<'_>, hash: CertIdHash, now: Timestamp) -> rusqlite::Result<OcspFound> {
     let signed_at: Option<Timestamp> = row.get("this_update")?;
     let next_update: Option<Timestamp> = row.get("next_update")?;
-    let response: Option<Vec<u8>> = row.get(match hash {
-        CertIdHash::Sha1 => "sha1",
-        CertIdHash::Sha256 => "sha256",
-    })?;
+    let (digest, found) = match hash {
+        CertIdHash::Sha1 => ("sha1", "by_sha1"),
+        CertIdHash::Sha256 => ("sha256", "by_sha256"),
+    };
+    let response = content("an OCSP response", row.get(digest)?, row.get(found)?)?;
     Ok(match (signed_at, next_update, response) {
         // Signed, but not for CertIDs of this hash algorithm.
         (Some(_), _, None) => OcspFound::Unknown,

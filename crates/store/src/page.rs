@@ -1,8 +1,8 @@
 use assay_types::Timestamp;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Params, Row};
 
 use crate::StoreError;
-use crate::sql::limit;
+use crate::sql::{Connection, limit};
 
 /// Rows that one page looks through at most, where its filters have no index: a few tens of milliseconds of one reader.
 const MAX_SCAN: usize = 10_000;
@@ -71,7 +71,7 @@ mod tests {
 
     /// The numbers below `end` that are divisible by `step`, largest first, of a table of 25,000.
     fn numbers(step: i64, end: i64) -> Page<i64, i64> {
-        let connection = Connection::open_in_memory().unwrap();
+        let connection = Connection::new(rusqlite::Connection::open_in_memory().unwrap());
         let sql = "WITH RECURSIVE n (n) AS (SELECT 24999 UNION ALL SELECT n - 1 FROM n WHERE n > 0)
              SELECT n, n % ?1 = 0 AS hit FROM n WHERE n < ?2";
         let number = |row: &Row<'_>| row.get("n");

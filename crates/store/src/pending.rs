@@ -1,9 +1,9 @@
 use assay_audit::Request;
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::page::{before, page};
-use crate::sql::{Json, Sql, Texts, text_column};
+use crate::sql::{Connection, Json, Texts, text_column};
 use crate::{Page, Reserve, Span, Store, StoreError, TransactionKey};
 
 /// How far a request that was answered with PENDING has come.

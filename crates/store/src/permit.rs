@@ -1,10 +1,10 @@
 use assay_audit::{Draft, Request};
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::certificates::{self, CertificateRow, CertificateState};
 use crate::consume::{self, Consume, Used};
-use crate::sql::{Sql, seconds};
+use crate::sql::{Connection, seconds};
 use crate::writer::Verdict;
 use crate::{
     PendingState, QuotaCharge, Store, StoreError, TransactionKey, audit, policies, quotas, stops,

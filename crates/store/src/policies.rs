@@ -1,9 +1,9 @@
 use assay_audit::Draft;
 use assay_types::{Hash, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::page::{before, page};
-use crate::sql::{Sql, Texts};
+use crate::sql::{Connection, Texts};
 use crate::writer::Verdict;
 use crate::{Page, Span, Store, StoreError, audit, stops};
 

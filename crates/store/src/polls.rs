@@ -1,5 +1,4 @@
-use rusqlite::Connection;
-
+use crate::sql::Connection;
 use crate::{PendingRow, PendingState, Store, StoreError, TransactionKey, TransactionRow};
 use crate::{pending, transactions};
 

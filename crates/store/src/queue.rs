@@ -1,8 +1,8 @@
 use assay_audit::{Draft, Request};
 use assay_types::{Hash, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
-use crate::sql::{Sql, seconds};
+use crate::sql::{Connection, seconds};
 use crate::writer::Verdict;
 use crate::{
     PermitOutcome, Reserve, Store, StoreError, TransactionKey, audit, certificates, pending,

@@ -1,9 +1,9 @@
 use assay_audit::Text;
 use assay_types::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use crate::page::page;
-use crate::sql::Sql;
+use crate::sql::Connection;
 use crate::{Page, Span, Store, StoreError};
 
 /// How a device needed an exception so far.

@@ -1,8 +1,8 @@
 use assay_types::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::StoreError;
-use crate::sql::Sql;
+use crate::sql::Connection;
 
 /// One certificate charged to a bounded window.
 #[derive(Debug, Clone, PartialEq, Eq)]

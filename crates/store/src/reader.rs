@@ -2,10 +2,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::{OpenError, StoreError};
+use crate::sql::Connection;
+use crate::writer::Gate;
+use crate::{OpenFault, StoreError};
 
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -17,7 +18,11 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn start(connections: Vec<Connection>, queue: usize) -> Result<Self, OpenError> {
+    pub(crate) fn start(
+        connections: Vec<Connection>,
+        gate: &Gate,
+        queue: usize,
+    ) -> Result<Self, OpenFault> {
         let (queries, receiver) = sync_channel(queue);
         let receiver = Arc::new(Mutex::new(receiver));
         let mut readers = Self {
@@ -26,10 +31,11 @@ impl Readers {
         };
         for connection in connections {
             let receiver = Arc::clone(&receiver);
+            let gate = Arc::clone(gate);
             let thread = std::thread::Builder::new()
                 .name("store-reader".to_owned())
-                .spawn(move || run(&connection, &receiver))
-                .map_err(OpenError::Thread)?;
+                .spawn(move || run(&connection, &receiver, &gate))
+                .map_err(OpenFault::Thread)?;
             readers.threads.push(thread);
         }
         Ok(readers)
@@ -65,14 +71,17 @@ impl Drop for Readers {
     }
 }
 
-fn run(connection: &Connection, queries: &Mutex<Receiver<Query>>) {
+fn run(connection: &Connection, queries: &Mutex<Receiver<Query>>, gate: &Gate) {
     loop {
         let next = queries
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
         match next {
-            Ok(query) => query(connection),
+            Ok(query) => {
+                let _open = gate.read().unwrap_or_else(PoisonError::into_inner);
+                query(connection);
+            }
             Err(_closed) => return,
         }
     }

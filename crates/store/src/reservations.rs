@@ -1,10 +1,10 @@
 //! The rows of challenges and inventory names while they are kept for a request that waits.
 
 use assay_types::{Serial, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::StoreError;
-use crate::sql::Sql;
+use crate::sql::Connection;
 
 /// Keeps a one-time challenge for a request that waits; `false` if it cannot be used any more.
 pub(crate) fn keep_challenge(

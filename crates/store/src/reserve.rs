@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use assay_types::{Serial, Timestamp};
-use rusqlite::{Connection, Row};
+use rusqlite::Row;
 
 use crate::consume::{self, Claim};
-use crate::sql::{Sql, duration};
+use crate::sql::{Connection, duration};
 use crate::{PendingRow, PendingWrite, PermitOutcome, StoreError, pending, reservations};
 
 /// What authorises a request that waits for an operator.

@@ -1,9 +1,9 @@
 use assay_audit::Draft;
 use assay_types::{Serial, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
-use crate::certificates::{self, CertificateState};
-use crate::sql::{MAX_ROWS, Sql};
+use crate::certificates::{self, COLUMNS, CertificateState};
+use crate::sql::{Connection, MAX_ROWS};
 use crate::{CertificateRow, CrlReason, Store, StoreError, audit};
 
 /// The outcome of a revocation or a hold.
@@ -113,7 +113,10 @@ impl Store {
     pub async fn due_revocations(&self, now: Timestamp) -> Result<Vec<CertificateRow>, StoreError> {
         self.read(move |connection| {
             connection.list(
-                "SELECT * FROM certificates WHERE revoke_at <= ?1 ORDER BY revoke_at LIMIT ?2",
+                &format!(
+                    "SELECT {COLUMNS} FROM certificates WHERE revoke_at <= ?1
+                     ORDER BY revoke_at LIMIT ?2"
+                ),
                 params![now, MAX_ROWS],
                 certificates::read,
             )

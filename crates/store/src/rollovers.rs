@@ -2,7 +2,6 @@ use assay_audit::Draft;
 use assay_types::Timestamp;
 use rusqlite::{Row, params};
 
-use crate::sql::Sql;
 use crate::{Store, StoreError, audit};
 
 /// A next CA that was announced to devices.

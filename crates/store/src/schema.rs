@@ -4,14 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{OpenFlags, TransactionBehavior};
 
-use crate::OpenError;
+use crate::commits::Chain;
+use crate::sql::Connection;
+use crate::{OpenError, OpenFault};
 
-/// Version of the schema. A change of the schema raises it, and a file of any other version is refused.
-pub const VERSION: u32 = 3;
+/// Version of both schemas. A change of one raises it, and a file of any other version is refused.
+pub const VERSION: u32 = 4;
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// The state, in memory.
+const STATE: &str = include_str!("state.sql");
+/// The file.
+const FILE: &str = include_str!("file.sql");
 
 /// `ASAY`, in the header of the file, tells it from other SQLite files.
 const APPLICATION_ID: u32 = 0x4153_4159;
@@ -25,19 +30,32 @@ const STATEMENTS: usize = 128;
 /// Pages of 4 KiB in the WAL before a checkpoint: hot pages are written back once for about 16 MiB of commits.
 const CHECKPOINT_PAGES: u32 = 4096;
 
-/// KiB of page cache; the operating system's own cache stands behind it.
+/// KiB of page cache; the operating system's own cache, and the state itself, are behind it.
 const WRITER_CACHE_KIB: u32 = 8192;
 const READER_CACHE_KIB: u32 = 2048;
 
-/// Opens the file, or makes it with its schema.
-pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
-    let sql = |source| OpenError::Sql {
-        path: path.to_owned(),
-        source,
-    };
+/// URIs of the two databases of a store.
+pub(crate) struct Names {
+    /// A database in the memory of this process.
+    pub(crate) state: String,
+    pub(crate) file: String,
+}
+
+/// The URI of a file on disk. SQLite would look for a plain path where it found the state: in memory.
+pub(crate) fn on_disk(path: &Path) -> rusqlite::Result<String> {
+    let text = path.to_str();
+    let text = text.ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    let escaped = text
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    Ok(format!("file:{escaped}?vfs=unix"))
+}
+
+/// Makes the file with its schema and the beginning of its chain.
+pub(crate) fn create_file(path: &Path, chain: &Chain) -> Result<(), OpenError> {
     // Made here for its mode: SQLite's WAL files take theirs from it.
     OpenOptions::new()
-        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
@@ -47,64 +65,90 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
             path: path.to_owned(),
             source,
         })?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
-    let empty = is_empty(&connection, path)?;
-    connection
-        .pragma_update(None, "journal_mode", "wal")
-        .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
-        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
-        .and_then(|()| configure(&connection, WRITER_CACHE_KIB))
-        .and_then(|()| {
-            if empty {
-                create(&mut connection)
-            } else {
-                Ok(())
-            }
-        })
-        .map_err(sql)?;
-    Ok(connection)
+    let (mut file, empty) = examine(path)?;
+    if !empty {
+        return Err(OpenError::Exists {
+            path: path.to_owned(),
+        });
+    }
+    create(&mut file, FILE, |file| chain.begin(file)).map_err(|source| sql(path, source))
 }
 
-/// Makes the database `name`, a URI, in memory.
-pub(crate) fn open_memory_writer(name: &Path) -> Result<Connection, OpenError> {
+/// Finds out whether the file is one of this program, as this program made it.
+pub(crate) fn check_file(path: &Path) -> Result<(), OpenError> {
+    let missing = || OpenError::Missing {
+        path: path.to_owned(),
+    };
+    if !path.try_exists().is_ok_and(|exists| exists) {
+        return Err(missing());
+    }
+    let (file, empty) = examine(path)?;
+    if empty {
+        return Err(missing());
+    }
+    match alien(&file).map_err(|source| sql(path, source))? {
+        None => Ok(()),
+        Some(object) => Err(OpenError::State {
+            path: path.to_owned(),
+            source: OpenFault::Schema(object),
+        }),
+    }
+}
+
+/// The open file, which is empty or of this program and version.
+fn examine(path: &Path) -> Result<(rusqlite::Connection, bool), OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = rusqlite::Connection::open_with_flags(path, flags);
+    let file = file.map_err(|source| sql(path, source))?;
+    let empty = is_empty(&file, path)?;
+    file.pragma_update(None, "journal_mode", "wal")
+        .and_then(|()| file.pragma_update(None, "trusted_schema", false))
+        .map_err(|source| sql(path, source))?;
+    Ok((file, empty))
+}
+
+fn sql(path: &Path, source: rusqlite::Error) -> OpenError {
+    OpenError::Sql {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes a file that is not on a disk; it is there as long as a connection to it.
+pub(crate) fn create_in_memory(
+    name: &str,
+    chain: &Chain,
+) -> rusqlite::Result<rusqlite::Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(name, flags)
-        .and_then(|mut connection| {
-            configure(&connection, WRITER_CACHE_KIB)?;
-            create(&mut connection)?;
-            Ok(connection)
-        })
-        .map_err(|source| OpenError::Sql {
-            path: name.to_owned(),
-            source,
-        })
+    let mut file = rusqlite::Connection::open_with_flags(name, flags)?;
+    create(&mut file, FILE, |file| chain.begin(file))?;
+    Ok(file)
 }
 
-/// Opens the file that a writer has open, for reading only.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    open_for_reading(path, OpenFlags::empty())
+/// Opens both databases for the writer; the state has its schema and no row.
+pub(crate) fn open_writer(names: &Names) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = open(names, flags, WRITER_CACHE_KIB)?;
+    connection.pragma_update(Some("file"), "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // What a transaction changes stays apart from what readers see until its end.
+    connection.pragma_update(None, "cache_spill", false)?;
+    create(&mut connection, STATE, |_| Ok(()))?;
+    Ok(Connection::new(connection))
 }
 
-/// The same for a database in memory.
-pub(crate) fn open_memory_reader(name: &Path) -> Result<Connection, OpenError> {
-    open_for_reading(name, OpenFlags::SQLITE_OPEN_URI)
+/// Opens both databases for a reader.
+pub(crate) fn open_reader(names: &Names) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    open(names, flags, READER_CACHE_KIB).map(Connection::new)
 }
 
-fn open_for_reading(path: &Path, further: OpenFlags) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | further;
-    Connection::open_with_flags(path, flags)
-        .and_then(|connection| configure(&connection, READER_CACHE_KIB).map(|()| connection))
-        .map_err(|source| OpenError::Sql {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
+fn open(names: &Names, flags: OpenFlags, cache_kib: u32) -> rusqlite::Result<rusqlite::Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(&names.state, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Without it SQLite compiles a statement anew for each value that it compares with a partial index's condition.
@@ -112,13 +156,17 @@ fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "memory")?;
-    // Negative is KiB, positive would be pages.
-    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))
+    connection.execute("ATTACH DATABASE ?1 AS file", [&names.file])?;
+    for database in ["main", "file"] {
+        // Negative is KiB, positive would be pages.
+        connection.pragma_update(Some(database), "cache_size", -i64::from(cache_kib))?;
+    }
+    Ok(connection)
 }
 
 /// Whether the file is new. A file that is not must be ours, and of this version.
-fn is_empty(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
-    let value = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+fn is_empty(file: &rusqlite::Connection, path: &Path) -> Result<bool, OpenError> {
+    let value = |name| file.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let foreign = || OpenError::Foreign {
         path: path.to_owned(),
     };
@@ -140,11 +188,33 @@ fn is_empty(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     Ok(false)
 }
 
-/// The schema and its version in one transaction: a crash leaves all of it or nothing.
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// A table, index, trigger or view of the file that this program did not make, or one that it made and that is not there.
+fn alien(file: &rusqlite::Connection) -> rusqlite::Result<Option<String>> {
+    let ours = rusqlite::Connection::open_in_memory()?;
+    ours.execute_batch(FILE)?;
+    let (ours, found) = (objects(&ours)?, objects(file)?);
+    let other = ours.iter().find(|it| !found.contains(it));
+    let other = found.iter().find(|it| !ours.contains(it)).or(other);
+    Ok(other.map(|(kind, name, _)| format!("{kind} {name}")))
+}
+
+/// Kind, name and statement of each object of a schema.
+fn objects(of: &rusqlite::Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+    let mut statement = of.prepare("SELECT type, name, sql FROM sqlite_schema")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
+}
+
+/// The schema, its version and the first rows in one transaction: a crash leaves all of it or nothing.
+fn create(
+    connection: &mut rusqlite::Connection,
+    schema: &str,
+    begin: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(schema)?;
+    begin(&transaction)?;
     transaction.commit()
 }

@@ -1,42 +1,84 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use assay_types::Hash;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{OptionalExtension, Params, Row, ToSql};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::error::altered;
+
+pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(crate) const COMMIT: &str = "COMMIT";
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
 /// Rows of one answer at most; longer lists are paged.
 pub const MAX_ROWS: u32 = 1000;
 
-/// Statements compiled once a connection.
-pub(crate) trait Sql {
-    /// Rows changed.
-    fn change(&self, sql: &str, params: impl Params) -> Result<usize, StoreError>;
-    /// Whether the one row that was meant was changed.
-    fn change_one(&self, sql: &str, params: impl Params) -> Result<bool, StoreError> {
-        Ok(self.change(sql, params)? == 1)
-    }
-    fn find<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, StoreError>;
-    fn list<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError>;
+/// A connection whose statements are compiled once. Its database `main` is the state in memory, `file` is the state file. What
+/// changes the state is noted, because the file has to repeat it at the next start.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sqlite: rusqlite::Connection,
+    /// Of the present transaction.
+    changes: RefCell<Vec<Change>>,
 }
 
-impl Sql for Connection {
-    fn change(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+/// A statement that has changed the state.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) sql: String,
+    pub(crate) values: Vec<Value>,
+    /// Rows changed.
+    pub(crate) rows: u64,
+}
+
+/// A value that a statement was run with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Connection {
+    pub(crate) fn new(sqlite: rusqlite::Connection) -> Self {
+        Self {
+            sqlite,
+            changes: RefCell::default(),
+        }
+    }
+
+    /// Changes the state; returns how many rows.
+    pub(crate) fn change(&self, sql: &str, params: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        let rows = self.prepare_cached(sql)?.execute(params)?;
+        if rows > 0 {
+            let values = params.iter().map(|value| Value::of(*value));
+            self.changes.borrow_mut().push(Change {
+                sql: sql.to_owned(),
+                values: values.collect::<Result<_, _>>()?,
+                rows: rows as u64,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Changes the state; whether the one row that was meant was changed.
+    pub(crate) fn change_one(&self, sql: &str, params: &[&dyn ToSql]) -> Result<bool, StoreError> {
+        Ok(self.change(sql, params)? == 1)
+    }
+
+    /// Changes a table of the file, whose rows are checked by what the state says of them; returns how many rows.
+    pub(crate) fn write_file(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         Ok(self.prepare_cached(sql)?.execute(params)?)
     }
 
-    fn find<T>(
+    pub(crate) fn find<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -48,7 +90,7 @@ impl Sql for Connection {
             .optional()?)
     }
 
-    fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -57,6 +99,64 @@ impl Sql for Connection {
         let mut statement = self.prepare_cached(sql)?;
         let rows = statement.query_map(params, read)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Begins, ends or undoes a transaction.
+    pub(crate) fn control(&self, sql: &str) -> rusqlite::Result<()> {
+        self.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    /// How many changes of the present transaction are noted.
+    pub(crate) fn noted(&self) -> usize {
+        self.changes.borrow().len()
+    }
+
+    /// Forgets the changes after the first `noted`, which were undone.
+    pub(crate) fn forget(&self, noted: usize) {
+        self.changes.borrow_mut().truncate(noted);
+    }
+
+    /// The changes of the present transaction, which are not noted any more.
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        self.changes.take()
+    }
+}
+
+impl Deref for Connection {
+    type Target = rusqlite::Connection;
+
+    fn deref(&self) -> &rusqlite::Connection {
+        &self.sqlite
+    }
+}
+
+impl Value {
+    fn of(value: &dyn ToSql) -> rusqlite::Result<Self> {
+        let output = value.to_sql()?;
+        let value = match &output {
+            ToSqlOutput::Borrowed(value) => *value,
+            ToSqlOutput::Owned(value) => value.into(),
+            _ => return Err(rusqlite::Error::InvalidQuery),
+        };
+        Ok(match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(value) => Self::Integer(value),
+            ValueRef::Text(_) => Self::Text(value.as_str()?.to_owned()),
+            ValueRef::Blob(value) => Self::Blob(value.to_owned()),
+            // No column is of this type.
+            ValueRef::Real(_) => return Err(rusqlite::Error::InvalidQuery),
+        })
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+            Self::Blob(value) => ValueRef::Blob(value),
+        }))
     }
 }
 
@@ -67,6 +167,19 @@ pub(crate) fn limit(asked: u32) -> Result<u32, StoreError> {
         0 => Ok(MAX_ROWS),
         1..=MAX_ROWS => Ok(asked),
         asked => Err(StoreError::TooManyRows { asked }),
+    }
+}
+
+/// What the file has for a digest of the state. The error names `what` it is.
+pub(crate) fn content(
+    what: impl fmt::Display,
+    digest: Option<Hash>,
+    found: Option<Vec<u8>>,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    match (digest, found) {
+        (None, _) => Ok(None),
+        (Some(digest), Some(found)) if Hash::of(&found) == digest => Ok(Some(found)),
+        (Some(_), _) => Err(altered(what.to_string())),
     }
 }
 

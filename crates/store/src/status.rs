@@ -1,6 +1,4 @@
-use crate::audit::last_sequence;
-use crate::sql::Sql;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, tree};
 
 /// How much the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl Store {
             Ok(Counts {
                 certificates: (serials - open).cast_unsigned(),
                 open_intents: open.cast_unsigned(),
-                audit_records: last_sequence(connection)?,
+                audit_records: tree::last_leaf(connection)?,
             })
         })
         .await

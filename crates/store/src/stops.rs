@@ -1,8 +1,8 @@
 use assay_audit::Draft;
 use assay_types::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::sql::Sql;
+use crate::sql::Connection;
 use crate::writer::Verdict;
 use crate::{Store, StoreError, audit};
 

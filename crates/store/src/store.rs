@@ -2,12 +2,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rusqlite::Connection;
+use zeroize::Zeroizing;
 
+use crate::commits::{Chain, StateKey};
 use crate::lock::Lock;
 use crate::reader::Readers;
-use crate::writer::{Verdict, Writer};
-use crate::{OpenError, StoreError, schema};
+use crate::schema::Names;
+use crate::sql::Connection;
+use crate::writer::{Gate, Target, Verdict, Writer};
+use crate::{OpenError, OpenFault, StoreError, schema};
 
 /// Bounds of the store. The defaults fit the signer's own bounds on requests in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,43 +50,75 @@ struct Inner {
 }
 
 impl Store {
-    /// Locks the state file at `path` and opens it, or makes it. Blocks for the time of that.
+    /// Makes the state file at `path`, for a CA that has issued nothing, and opens it.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] where another process has it open; else what must be repaired first.
-    pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+    /// [`OpenError::Exists`] where there is one; else as [`Store::open`].
+    pub fn create(path: &Path, key: &StateKey, options: &Options) -> Result<Self, OpenError> {
         let lock = Lock::take(path)?;
-        let connection = schema::open_writer(path)?;
-        let reader = || schema::open_reader(path);
-        Self::start(reader, connection, Some(lock), options)
+        let chain = Chain::new(key).map_err(|error| state(path, error.into()))?;
+        schema::create_file(path, &chain)?;
+        Self::on_disk(path, chain, lock, options).map_err(|fault| state(path, fault))
     }
 
-    /// A new store in memory, of the same schema and behind the same threads, which is gone with its last clone. For
-    /// tests of what stands on a store.
+    /// Locks the state file at `path` and rebuilds the state from it in memory. Blocks for the time of that.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] where another process has it open, [`OpenError::Missing`] where there is none,
+    /// [`OpenError::State`] where it is not what was written under this key; else what must be repaired first.
+    pub fn open(path: &Path, key: &StateKey, options: &Options) -> Result<Self, OpenError> {
+        let lock = Lock::take(path)?;
+        let chain = Chain::new(key).map_err(|error| state(path, error.into()))?;
+        schema::check_file(path)?;
+        Self::on_disk(path, chain, lock, options).map_err(|fault| state(path, fault))
+    }
+
+    /// A new store without a file, of the same schema and behind the same threads, which is gone with its last clone. For
+    /// tests of what is built on a store.
     ///
     /// # Errors
     /// Where a thread cannot be started.
     pub fn in_memory(options: &Options) -> Result<Self, OpenError> {
-        static STORES: AtomicU64 = AtomicU64::new(0);
-        // The leading slash makes SQLite's memdb share the database between the connections of this process.
-        let number = STORES.fetch_add(1, Ordering::Relaxed);
-        let name = PathBuf::from(format!("file:/assay-{number}?vfs=memdb"));
-        let connection = schema::open_memory_writer(&name)?;
-        let reader = || schema::open_memory_reader(&name);
-        Self::start(reader, connection, None, options)
+        let file = memory("file");
+        let path = PathBuf::from(&file);
+        let start = || {
+            let chain = Chain::new(&StateKey::from(Zeroizing::new([0; 32])))?;
+            // There until the writer holds it.
+            let _file = schema::create_in_memory(&file, &chain)?;
+            Self::start(file, chain, None, options)
+        };
+        start().map_err(|fault| state(&path, fault))
+    }
+
+    fn on_disk(
+        path: &Path,
+        chain: Chain,
+        lock: Lock,
+        options: &Options,
+    ) -> Result<Self, OpenFault> {
+        Self::start(schema::on_disk(path)?, chain, Some(lock), options)
     }
 
     fn start(
-        reader: impl Fn() -> Result<Connection, OpenError>,
-        writer: Connection,
+        file: String,
+        mut chain: Chain,
         lock: Option<Lock>,
         options: &Options,
-    ) -> Result<Self, OpenError> {
-        let readers = (0..options.readers.max(1))
-            .map(|_| reader())
-            .collect::<Result<Vec<_>, _>>()?;
-        let readers = Readers::start(readers, options.read_queue)?;
-        let writer = Writer::start(writer, lock, options.write_queue, options.batch.max(1))?;
+    ) -> Result<Self, OpenFault> {
+        let state = memory("state");
+        let names = Names { state, file };
+        let connection = schema::open_writer(&names)?;
+        chain.replay(&connection)?;
+        let gate = Gate::default();
+        let readers = (0..options.readers.max(1)).map(|_| schema::open_reader(&names));
+        let readers = readers.collect::<Result<Vec<_>, _>>()?;
+        let readers = Readers::start(readers, &gate, options.read_queue)?;
+        let target = Target {
+            connection,
+            chain,
+            gate,
+        };
+        let writer = Writer::start(target, lock, options.write_queue, options.batch.max(1))?;
         Ok(Self {
             inner: Arc::new(Inner { readers, writer }),
         })
@@ -112,4 +147,28 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.inner.writer.write(work).await
     }
+}
+
+/// A database that the connections of this process share, which the leading slash makes SQLite's memdb do.
+fn memory(kind: &str) -> String {
+    static DATABASES: AtomicU64 = AtomicU64::new(0);
+    let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+    format!("file:/assay-{kind}-{number}?vfs=memdb")
+}
+
+/// Both databases of an empty store in memory, for tests of single statements.
+#[cfg(test)]
+pub(crate) fn scratch() -> Connection {
+    let start = || {
+        let (state, file) = (memory("state"), memory("file"));
+        let chain = Chain::new(&StateKey::from(Zeroizing::new([0; 32])))?;
+        let _file = schema::create_in_memory(&file, &chain)?;
+        Ok::<_, OpenFault>(schema::open_writer(&Names { state, file })?)
+    };
+    start().expect("memory is there")
+}
+
+fn state(path: &Path, source: OpenFault) -> OpenError {
+    let path = path.to_owned();
+    OpenError::State { path, source }
 }

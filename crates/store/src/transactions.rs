@@ -1,8 +1,8 @@
 use assay_audit::Draft;
 use assay_types::{Hash, Serial, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
-use crate::sql::Sql;
+use crate::sql::{Connection, content};
 use crate::{CertificateState, Store, StoreError, audit};
 
 /// What makes a transaction: an ID alone is the client's choice, and clients derive it from their key.
@@ -49,16 +49,17 @@ impl Store {
     /// Where the store cannot be read.
     pub async fn find_reply(&self, request_digest: Hash) -> Result<Option<Reply>, StoreError> {
         self.read(move |connection| {
-            connection.find(
-                "SELECT serial, cert_rep FROM replies WHERE request_digest = ?1",
+            let found = connection.find(
+                "SELECT r.serial, r.digest, f.cert_rep FROM replies r
+                 LEFT JOIN file.reply_contents f ON f.position = r.position
+                 WHERE r.request_digest = ?1",
                 [request_digest],
-                |row| {
-                    Ok(Reply {
-                        serial: row.get(0)?,
-                        cert_rep: row.get(1)?,
-                    })
-                },
-            )
+                |row| Ok((row.get(0)?, reply(row)?)),
+            )?;
+            Ok(found.and_then(|(serial, cert_rep)| {
+                let cert_rep = cert_rep?;
+                Some(Reply { serial, cert_rep })
+            }))
         })
         .await
     }
@@ -95,9 +96,10 @@ pub(crate) fn find(
     key: &TransactionKey,
 ) -> Result<Option<TransactionRow>, StoreError> {
     connection.find(
-        "SELECT t.*, c.state, r.cert_rep FROM transactions t
+        "SELECT t.*, c.state, r.digest, f.cert_rep FROM transactions t
          JOIN certificates c ON c.serial = t.serial
          LEFT JOIN replies r ON r.request_digest = t.request_digest
+         LEFT JOIN file.reply_contents f ON f.position = r.position
          WHERE t.ca_id = ?1 AND t.signer_spki_sha256 = ?2 AND t.transaction_id = ?3",
         params![key.ca_id, key.signer_spki_sha256, key.transaction_id],
         read,
@@ -140,12 +142,22 @@ pub(crate) fn keep_reply(
     cert_rep: &[u8],
     stored_at: Timestamp,
 ) -> Result<(), StoreError> {
-    connection.change(
-        "INSERT INTO replies (request_digest, serial, cert_rep, stored_at)
+    let new = connection.change_one(
+        "INSERT INTO replies (request_digest, serial, digest, stored_at)
          VALUES (?1, ?2, ?3, ?4) ON CONFLICT (request_digest) DO NOTHING",
-        params![request_digest, serial, cert_rep, stored_at],
+        params![request_digest, serial, Hash::of(cert_rep), stored_at],
     )?;
+    if new {
+        connection.write_file(
+            "INSERT OR REPLACE INTO file.reply_contents (position, cert_rep) VALUES (?1, ?2)",
+            params![connection.last_insert_rowid(), cert_rep],
+        )?;
+    }
     Ok(())
+}
+
+fn reply(row: &Row<'_>) -> rusqlite::Result<Option<Vec<u8>>> {
+    content("a stored reply", row.get("digest")?, row.get("cert_rep")?)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
@@ -154,7 +166,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         csr_digest: row.get("csr_digest")?,
         state: row.get("state")?,
         serial: row.get("serial")?,
-        cert_rep: row.get("cert_rep")?,
+        cert_rep: reply(row)?,
         created_at: row.get("created_at")?,
     })
 }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use assay_audit::tile::{TILE_HEIGHT, TILE_WIDTH, perfect_root};
 use assay_audit::tree::{NoSuchProof, Nodes, consistency_proof, inclusion_proof};
 use assay_types::Hash;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
-use crate::sql::Sql;
+use crate::audit::cursor;
+use crate::sql::Connection;
 use crate::{Store, StoreError};
 
 /// Level-0 tiles written in one commit at most, 16384 records: no enrolment waits long for it.
@@ -127,15 +128,97 @@ fn no_proof(error: NoSuchProof<StoreError>) -> StoreError {
     }
 }
 
-fn leaves(connection: &Connection, after: u64, limit: u64) -> Result<Vec<Hash>, StoreError> {
-    connection.list(
-        "SELECT leaf_hash FROM audit WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
-        params![after.cast_signed(), limit.cast_signed()],
-        |row| row.get(0),
-    )
+/// Leaf hashes after the first `after`, in order: from tiles that are full, then those that are in none yet.
+pub(crate) fn leaves(
+    connection: &Connection,
+    after: u64,
+    limit: u64,
+) -> Result<Vec<Hash>, StoreError> {
+    let width = u64::from(TILE_WIDTH);
+    let mut found = Vec::new();
+    let mut next = after;
+    while let Some(tile) = read_tile(connection, (0, next / width))? {
+        let wanted = limit - found.len() as u64;
+        let within = usize::try_from(next % width).unwrap_or(usize::MAX);
+        let rest = tile.get(within..).unwrap_or_default();
+        let taken = rest
+            .len()
+            .min(usize::try_from(wanted).unwrap_or(usize::MAX));
+        found.extend(rest.iter().take(taken));
+        next += taken as u64;
+        if taken < rest.len() || rest.is_empty() || found.len() as u64 == limit {
+            return Ok(found);
+        }
+    }
+    let wanted = limit - found.len() as u64;
+    found.extend(connection.list(
+        "SELECT hash FROM leaves WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+        params![cursor(next), cursor(wanted)],
+        |row| row.get::<_, Hash>(0),
+    )?);
+    Ok(found)
 }
 
-pub(crate) fn read_tile(
+/// Sequence number of the newest record; 0 while the log is empty.
+pub(crate) fn last_leaf(connection: &Connection) -> Result<u64, StoreError> {
+    let last = connection.find("SELECT max(sequence) FROM leaves", [], |row| {
+        row.get::<_, Option<i64>>(0)
+    })?;
+    match last.flatten() {
+        Some(last) => Ok(last.cast_unsigned()),
+        None => Ok(full_tiles(connection)?.saturating_mul(TILE_WIDTH.into())),
+    }
+}
+
+/// Adds the leaf of the next record.
+pub(crate) fn add_leaf(
+    connection: &Connection,
+    sequence: u64,
+    leaf: &Hash,
+) -> Result<(), StoreError> {
+    connection.change(
+        "INSERT INTO leaves (sequence, hash) VALUES (?1, ?2)",
+        params![sequence.cast_signed(), leaf],
+    )?;
+    Ok(())
+}
+
+/// Compares a record of the file with the log's tree.
+pub(crate) fn hold_one(
+    connection: &Connection,
+    sequence: u64,
+    leaf: &Hash,
+) -> Result<(), StoreError> {
+    let own = leaves(connection, sequence.saturating_sub(1), 1)?;
+    match own.first() {
+        Some(own) if own == leaf => Ok(()),
+        _ => Err(StoreError::Altered(format!("audit record {sequence}"))),
+    }
+}
+
+/// Compares records of the file, in order, with the leaves of the log's tree after `after` up to `last`: all of them have to be
+/// there, and no others.
+pub(crate) fn hold(
+    connection: &Connection,
+    after: u64,
+    last: u64,
+    found: impl Iterator<Item = (u64, Hash)>,
+) -> Result<(), StoreError> {
+    let own = leaves(connection, after, last.saturating_sub(after))?;
+    let own = (after.saturating_add(1)..).zip(own);
+    let mut found = found.fuse();
+    for (sequence, leaf) in own {
+        if found.next() != Some((sequence, leaf)) {
+            return Err(StoreError::Altered(format!("audit record {sequence}")));
+        }
+    }
+    match found.next() {
+        None => Ok(()),
+        Some((sequence, _)) => Err(StoreError::Altered(format!("audit record {sequence}"))),
+    }
+}
+
+fn read_tile(
     connection: &Connection,
     (level, position): Place,
 ) -> Result<Option<Vec<Hash>>, StoreError> {
@@ -150,7 +233,7 @@ pub(crate) fn read_tile(
 }
 
 /// Tiles of level 0, all of them full.
-pub(crate) fn full_tiles(connection: &Connection) -> Result<u64, StoreError> {
+fn full_tiles(connection: &Connection) -> Result<u64, StoreError> {
     let last = connection.find(
         "SELECT max(position) FROM log_tiles WHERE level = 0",
         [],
@@ -217,6 +300,13 @@ fn write_tiles(connection: &Connection, tiles: &Tiles) -> Result<(), StoreError>
              ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes",
             params![level, position.cast_signed(), hashes],
         )?;
+        if *level == 0 {
+            let last = (position + 1).saturating_mul(TILE_WIDTH.into());
+            connection.change(
+                "DELETE FROM leaves WHERE sequence <= ?1",
+                params![last.cast_signed()],
+            )?;
+        }
     }
     Ok(())
 }

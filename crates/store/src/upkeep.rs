@@ -1,7 +1,6 @@
 use assay_types::Timestamp;
 use rusqlite::params;
 
-use crate::sql::Sql;
 use crate::{Store, StoreError, attachments};
 
 /// Rows of a kind that one call removes at most, so that no enrolment waits long for it.
@@ -26,10 +25,16 @@ impl Store {
     /// Where it is not on disk.
     pub async fn prune(&self, retention: Retention) -> Result<usize, StoreError> {
         self.write(move |connection| {
+            let old = params![retention.replies_before, PRUNE_BATCH];
+            connection.write_file(
+                "DELETE FROM file.reply_contents WHERE position IN
+                     (SELECT position FROM replies WHERE stored_at < ?1 ORDER BY stored_at LIMIT ?2)",
+                old,
+            )?;
             let replies = connection.change(
                 "DELETE FROM replies WHERE position IN
                      (SELECT position FROM replies WHERE stored_at < ?1 ORDER BY stored_at LIMIT ?2)",
-                params![retention.replies_before, PRUNE_BATCH],
+                old,
             )?;
             let quotas = connection.change(
                 "DELETE FROM quotas WHERE (key, window_start) IN

@@ -1,14 +1,25 @@
 //! The one thread that writes. What queues up while it works is committed together: one fdatasync for all of it.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::commits::Chain;
 use crate::lock::Lock;
-use crate::sql::Sql;
-use crate::{OpenError, StoreError};
+use crate::sql::{BEGIN, COMMIT, Connection, ROLLBACK};
+use crate::{OpenFault, StoreError};
+
+/// Where changes go.
+pub(crate) struct Target {
+    pub(crate) connection: Connection,
+    pub(crate) chain: Chain,
+    pub(crate) gate: Gate,
+}
+
+/// Closed to readers while a transaction changes the state in memory, which they read without a copy.
+pub(crate) type Gate = Arc<RwLock<()>>;
 
 /// What becomes of a job's changes.
 pub(crate) enum Verdict<T> {
@@ -25,20 +36,20 @@ pub(crate) struct Writer {
 impl Writer {
     /// `batch` bounds the jobs of one commit, `queue` those that wait for it.
     pub(crate) fn start(
-        connection: Connection,
+        mut target: Target,
         lock: Option<Lock>,
         queue: usize,
         batch: usize,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, OpenFault> {
         let (jobs, receiver) = sync_channel(queue);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                run(&connection, &receiver, batch);
-                drop(connection);
+                run(&mut target, &receiver, batch);
+                drop(target);
                 drop(lock);
             })
-            .map_err(OpenError::Thread)?;
+            .map_err(OpenFault::Thread)?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -94,37 +105,33 @@ enum Scope {
 }
 
 impl Scope {
-    fn enter(self, connection: &Connection) -> Result<(), StoreError> {
+    fn enter(self, connection: &Connection) -> rusqlite::Result<()> {
         match self {
             Self::Transaction => Ok(()),
-            Self::Savepoint => connection.change("SAVEPOINT job", []).map(drop),
+            Self::Savepoint => connection.control("SAVEPOINT job"),
         }
     }
 
-    fn keep(self, connection: &Connection) -> Result<(), StoreError> {
+    fn keep(self, connection: &Connection) -> rusqlite::Result<()> {
         match self {
             Self::Transaction => Ok(()),
-            Self::Savepoint => connection.change("RELEASE job", []).map(drop),
+            Self::Savepoint => connection.control("RELEASE job"),
         }
     }
 
-    fn undo(self, connection: &Connection) -> Result<(), StoreError> {
+    fn undo(self, connection: &Connection) -> rusqlite::Result<()> {
         match self {
             Self::Transaction => {
-                connection.change("ROLLBACK", [])?;
-                connection.change(BEGIN, [])?;
+                connection.control(ROLLBACK)?;
+                connection.control(BEGIN)
             }
             Self::Savepoint => {
-                connection.change("ROLLBACK TO job", [])?;
-                connection.change("RELEASE job", [])?;
+                connection.control("ROLLBACK TO job")?;
+                connection.control("RELEASE job")
             }
         }
-        Ok(())
     }
 }
-
-/// Takes the write lock at once, so that no statement of a job can fail for want of it.
-const BEGIN: &str = "BEGIN IMMEDIATE";
 
 struct Work<F, T> {
     work: Option<F>,
@@ -142,6 +149,7 @@ where
             return Ok(());
         };
         scope.enter(connection)?;
+        let noted = connection.noted();
         let (keep, result) = match work(connection) {
             Ok(Verdict::Keep(value)) => (true, Ok(value)),
             Ok(Verdict::Undo(value)) => (false, Ok(value)),
@@ -149,9 +157,12 @@ where
         };
         if keep {
             scope.keep(connection)?;
-        } else if let Err(gone) = scope.undo(connection) {
-            // SQLite itself rolled everything back, over the error that the job met.
-            return Err(result.err().unwrap_or(gone));
+        } else {
+            connection.forget(noted);
+            if let Err(gone) = scope.undo(connection) {
+                // SQLite itself rolled everything back, over the error that the job met.
+                return Err(result.err().unwrap_or(gone.into()));
+            }
         }
         self.result = Some(result);
         Ok(())
@@ -166,11 +177,11 @@ where
     }
 }
 
-fn run(connection: &Connection, jobs: &Receiver<Box<dyn Job>>, limit: usize) {
+fn run(target: &mut Target, jobs: &Receiver<Box<dyn Job>>, limit: usize) {
     while let Ok(first) = jobs.recv() {
         let mut batch = Vec::with_capacity(limit);
         batch.push(first);
-        let committed = commit(connection, jobs, &mut batch, limit);
+        let committed = commit(target, jobs, &mut batch, limit);
         if let Err(error) = &committed {
             tracing::error!(error = ?error, jobs = batch.len(), "a commit failed");
         }
@@ -181,16 +192,40 @@ fn run(connection: &Connection, jobs: &Receiver<Box<dyn Job>>, limit: usize) {
 }
 
 fn commit(
-    connection: &Connection,
+    target: &mut Target,
     jobs: &Receiver<Box<dyn Job>>,
     batch: &mut Vec<Box<dyn Job>>,
     limit: usize,
 ) -> Result<(), StoreError> {
-    let outcome = run_batch(connection, jobs, batch, limit);
-    if outcome.is_err() && !connection.is_autocommit() {
-        connection.change("ROLLBACK", [])?;
+    let Target {
+        connection,
+        chain,
+        gate,
+    } = target;
+    // SQLite's database in memory has no readers beside a writer.
+    let _alone = gate.write().unwrap_or_else(PoisonError::into_inner);
+    let done = run_batch(connection, jobs, batch, limit).and_then(|()| {
+        let sealed = chain.seal(connection.take_changes())?;
+        if let Some(sealed) = &sealed {
+            sealed.write(connection)?;
+        }
+        Ok(sealed)
+    });
+    // SQLite writes the file before the state in memory is changed for good, and undoes both where that fails.
+    let committed = done.and_then(|sealed| {
+        connection.control(COMMIT)?;
+        if let Some(sealed) = sealed {
+            chain.advance(sealed);
+        }
+        Ok(())
+    });
+    if committed.is_err() {
+        connection.forget(0);
+        if !connection.is_autocommit() {
+            connection.control(ROLLBACK)?;
+        }
     }
-    outcome
+    committed
 }
 
 fn run_batch(
@@ -199,7 +234,8 @@ fn run_batch(
     batch: &mut Vec<Box<dyn Job>>,
     limit: usize,
 ) -> Result<(), StoreError> {
-    connection.change(BEGIN, [])?;
+    // Takes the write locks at once, so that no statement of a job can fail for want of one.
+    connection.control(BEGIN)?;
     let mut next = 0;
     while let Some(job) = batch.get_mut(next) {
         let scope = if next == 0 {
@@ -215,6 +251,5 @@ fn run_batch(
             batch.push(job);
         }
     }
-    connection.change("COMMIT", [])?;
     Ok(())
 }

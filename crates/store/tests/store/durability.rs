@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use assay_store::{
-    CertificateState, Consume, OpenError, Options, PermitOutcome, Store, StoreError,
+    CertificateState, ChallengeQuery, Consume, OpenError, Options, PermitOutcome, Store, StoreError,
 };
 use assay_types::Serial;
 
@@ -109,13 +109,17 @@ async fn assert_log_is_whole(path: &Path, store: &Store) {
         number("SELECT count(*) FROM audit").cast_unsigned(),
         records
     );
-    let steps = "SELECT (SELECT count(*) FROM challenges) + (SELECT count(*) FROM certificates)
-                     + (SELECT count(*) FROM replies)";
-    assert_eq!(
-        number(steps).cast_unsigned(),
-        records,
-        "a record a step, and a step a record"
-    );
+    let every = ChallengeQuery {
+        now: NOW,
+        ..ChallengeQuery::default()
+    };
+    let challenges = store.list_challenges(every).await.unwrap();
+    let counts = store.counts().await.unwrap();
+    let begun = counts.certificates + counts.open_intents;
+    let replies = number("SELECT count(*) FROM reply_contents").cast_unsigned();
+    assert_eq!(challenges.next, None);
+    let steps = challenges.rows.len() as u64 + begun + replies;
+    assert_eq!(steps, records, "a record a step, and a step a record");
     let intact: String = sqlite
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();
@@ -186,7 +190,7 @@ async fn a_file_that_cannot_grow_is_an_error_and_loses_nothing() {
 #[ignore = "started by another test"]
 fn child_that_finds_the_store_locked() {
     let path = path_of_parent();
-    match Store::open(&path, &Options::default()) {
+    match Store::open(&path, &key(), &Options::default()) {
         Err(error @ OpenError::Locked { .. }) => println!("\n{error}"),
         other => panic!("{other:?}"),
     }
@@ -217,7 +221,7 @@ async fn a_full_queue_says_busy_and_what_was_taken_is_done() {
         batch: 1,
         ..Options::default()
     };
-    let store = Store::open(&path, &options).unwrap();
+    let store = Store::create(&path, &key(), &options).unwrap();
     // Holds the writer for less than its time-out.
     let blocker = rusqlite::Connection::open(&path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();

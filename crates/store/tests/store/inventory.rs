@@ -90,15 +90,9 @@ async fn the_head_is_the_chain_over_all_changes_and_goes_into_the_record() {
         .await
         .unwrap();
 
-    let sqlite = fixture.sqlite();
-    let mut statement = sqlite
-        .prepare("SELECT content FROM inventory_changes WHERE profile = 'fleet' ORDER BY sequence")
-        .unwrap();
-    let contents = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .unwrap();
-    let chained = contents.fold(Hash::ZERO, |hash, content| {
-        Hash::of(&[hash.as_bytes().as_slice(), content.unwrap().as_bytes()].concat())
+    let changes = store.inventory_changes("fleet".to_owned(), 0, 9, 9).await;
+    let chained = changes.unwrap().iter().fold(Hash::ZERO, |hash, change| {
+        Hash::of(&[hash.as_bytes().as_slice(), change.content.as_bytes()].concat())
     });
     let head = inventory_head(store).await;
     assert_eq!((head.sequence, head.hash), (2, chained));
@@ -183,14 +177,8 @@ async fn names_are_struck_off_together_and_the_chain_tells_of_it() {
     let left = store.list_inventory(of("fleet"));
     let left = left.await.unwrap().rows;
     assert_eq!(left.len(), 1);
-    let content: String = fixture
-        .sqlite()
-        .query_row(
-            "SELECT content FROM inventory_changes WHERE sequence = 2",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    let changes = store.inventory_changes("fleet".to_owned(), 1, 2, 1).await;
+    let content = changes.unwrap().remove(0).content;
     for part in ["\"remove\"", "device 00000", "device 00001"] {
         assert!(content.contains(part), "{content}");
     }

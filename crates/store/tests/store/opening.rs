@@ -59,7 +59,7 @@ fn a_file_of_another_schema_version_is_left_alone() {
         } = fixture;
         drop(store);
         let before = std::fs::read(&path).unwrap();
-        let refused = Store::open(&path, &Options::default()).unwrap_err();
+        let refused = Store::open(&path, &key(), &Options::default()).unwrap_err();
         assert!(
             matches!(refused, OpenError::OtherVersion { found, known: VERSION, .. } if found == other),
             "{refused:?}"
@@ -88,7 +88,7 @@ fn a_file_of_another_program_is_left_alone() {
         .execute_batch("CREATE TABLE theirs (a)")
         .unwrap();
     let before = std::fs::read(&path).unwrap();
-    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    let refused = Store::open(&path, &key(), &Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::Foreign { .. }), "{refused:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
@@ -97,7 +97,7 @@ fn a_file_of_another_program_is_left_alone() {
         "certainly no database, but long enough to have a header of one",
     )
     .unwrap();
-    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    let refused = Store::open(&path, &key(), &Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::Foreign { .. }), "{refused:?}");
 }
 
@@ -105,7 +105,7 @@ fn a_file_of_another_program_is_left_alone() {
 fn a_missing_directory_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing").join("signer.db");
-    let refused = Store::open(&path, &Options::default()).unwrap_err();
+    let refused = Store::create(&path, &key(), &Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::File { .. }));
     assert!(refused.to_string().contains("missing"));
 }

@@ -5,10 +5,11 @@ use assay_audit::{Context, Draft, Event, Moment, Request};
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, ChangeRequest, Completion, Consume, EvidenceQuery,
     InventoryHead, InventoryItem, KeyedHash, NO_CHANGES, NewChallenge, NewIntent, Options,
-    PendingWrite, PermitWrite, QuotaCharge, Reserve, Store, TransactionKey,
+    PendingWrite, PermitWrite, QuotaCharge, Reserve, StateKey, Store, TransactionKey,
 };
 use assay_types::{Hash, Serial, Timestamp};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub(crate) const HOUR: Duration = secs(3_600);
@@ -109,8 +110,18 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join("signer.db")
 }
 
+/// The store of this file, which is made if it is not there.
 pub(crate) fn open(path: &Path) -> Store {
-    Store::open(path, &Options::default()).unwrap()
+    let open = if path.exists() {
+        Store::open
+    } else {
+        Store::create
+    };
+    open(path, &key(), &Options::default()).unwrap()
+}
+
+pub(crate) fn key() -> StateKey {
+    StateKey::from(Zeroizing::new([7; 32]))
 }
 
 /// The challenge with this keyed hash, as the decision on a request is told of it.

@@ -1,5 +1,7 @@
--- The schema of the state file. Times are Unix seconds unless the column says _ms; digests are SHA-256, 32 octets.
--- Serials are the content octets of the INTEGER (RFC 5280 section 4.1.2.2: at most 20).
+-- The schema of the state, which is in memory and is rebuilt from the commits of the file at each start. What is too large for
+-- that is in a table of the file (file.sql), under a digest that is here. Each table has a primary key of its own.
+-- Times are Unix seconds unless the column says _ms; digests are SHA-256, 32 octets. Serials are the content octets of the
+-- INTEGER (RFC 5280 section 4.1.2.2: at most 20).
 
 CREATE TABLE challenges (
     position    INTEGER PRIMARY KEY,
@@ -74,8 +76,8 @@ CREATE TABLE certificates (
     transaction_id     TEXT NOT NULL,
     request_digest     BLOB NOT NULL CHECK (length(request_digest) = 32),
     csr_digest         BLOB NOT NULL CHECK (length(csr_digest) = 32),
-    -- Of the record that ends the request, in case another run of the signer has to write it.
-    request            TEXT NOT NULL,
+    -- Of the record that ends the request, in case another run of the signer has to write it; NULL once that is done.
+    request            TEXT,
     challenge_id       TEXT REFERENCES challenges (id),
     inventory_name     TEXT,
     tbs                BLOB,
@@ -84,7 +86,7 @@ CREATE TABLE certificates (
     -- When recovery stops to try and gives the intent up.
     expires_at         INTEGER NOT NULL,
     closed_at          INTEGER,
-    der                BLOB,
+    -- Of the certificate in certificate_contents.
     sha256             BLOB CHECK (length(sha256) = 32),
     revoked_at         INTEGER,
     revocation_reason  INTEGER,
@@ -97,9 +99,9 @@ CREATE TABLE certificates (
     revoke_at          INTEGER,
     -- Recovery signs exactly the TBS of the intent; once issued, the certificate holds it.
     CHECK ((state = 'issued') = (tbs IS NULL)),
-    CHECK ((state = 'issued') = (der IS NOT NULL)),
-    CHECK ((der IS NULL) = (sha256 IS NULL)),
+    CHECK ((state = 'issued') = (sha256 IS NOT NULL)),
     CHECK ((state = 'intent') = (closed_at IS NULL)),
+    CHECK ((state = 'intent') = (request IS NOT NULL)),
     -- Nobody knows whether an abandoned intent was signed, so its serial must go onto the CRL.
     CHECK (state <> 'abandoned' OR revoked_at IS NOT NULL)
 ) STRICT;
@@ -132,12 +134,12 @@ CREATE TABLE transactions (
     PRIMARY KEY (ca_id, signer_spki_sha256, transaction_id)
 ) STRICT, WITHOUT ROWID;
 
--- CertReps as they were sent, for byte-identical retransmissions; pruned by age.
+-- CertReps as they were sent, for byte-identical retransmissions; pruned by age. They are in reply_contents.
 CREATE TABLE replies (
     position       INTEGER PRIMARY KEY,
     request_digest BLOB NOT NULL UNIQUE CHECK (length(request_digest) = 32),
     serial         BLOB NOT NULL REFERENCES certificates (serial),
-    cert_rep       BLOB NOT NULL,
+    digest         BLOB NOT NULL CHECK (length(digest) = 32),
     stored_at      INTEGER NOT NULL
 ) STRICT;
 
@@ -190,28 +192,11 @@ CREATE TABLE stops (
     stopped_by TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE audit (
-    sequence  INTEGER PRIMARY KEY CHECK (sequence >= 1),
-    -- Of the record itself, so that no index can name another.
-    kind      TEXT NOT NULL AS (json_extract(CAST(record AS TEXT), '$.kind')) VIRTUAL,
-    -- Canonical JSON; a leaf of the log is at most 4 KiB.
-    record    BLOB NOT NULL CHECK (length(record) BETWEEN 2 AND 4096),
-    leaf_hash BLOB NOT NULL CHECK (length(leaf_hash) = 32)
+-- Leaf hashes of the newest records, which are in no full tile yet.
+CREATE TABLE leaves (
+    sequence INTEGER PRIMARY KEY CHECK (sequence >= 1),
+    hash     BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
-
-CREATE INDEX audit_of_kind ON audit (kind, sequence);
-CREATE INDEX issued_records ON audit (json_extract(CAST(record AS TEXT), '$.serial')) WHERE kind = 'request.issued';
-
--- Guards against our own mistakes; against others who can write this file stands the log's Merkle tree.
-CREATE TRIGGER audit_has_no_gaps BEFORE INSERT ON audit
-WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM audit)
-BEGIN SELECT raise(ABORT, 'the audit log has no gaps'); END;
-
-CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
-BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END;
-
-CREATE TRIGGER audit_is_never_cut BEFORE DELETE ON audit
-BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END;
 
 -- Requests answered with PENDING. A row is also the binding of its transaction until a certificate is made for it.
 CREATE TABLE pending (
@@ -278,8 +263,7 @@ CREATE TABLE approvals (
 CREATE TABLE crls (
     ca_id       TEXT NOT NULL,
     number      INTEGER NOT NULL CHECK (number >= 1),
-    -- NULL once it is old.
-    der         BLOB,
+    -- Of the list in crl_contents, from which old ones go.
     sha256      BLOB NOT NULL CHECK (length(sha256) = 32),
     this_update INTEGER NOT NULL,
     next_update INTEGER NOT NULL CHECK (next_update > this_update),
@@ -296,16 +280,6 @@ CREATE TABLE quirk_uses (
     last_at  INTEGER NOT NULL,
     PRIMARY KEY (profile, quirk, device)
 ) STRICT, WITHOUT ROWID;
-
--- What a record's salted hash is of. Rows go when their time is over; the record and its hash stay.
-CREATE TABLE evidence (
-    sequence   INTEGER PRIMARY KEY REFERENCES audit (sequence),
-    salt       BLOB NOT NULL CHECK (length(salt) = 32),
-    content    BLOB NOT NULL CHECK (length(content) BETWEEN 2 AND 65536),
-    keep_until INTEGER NOT NULL
-) STRICT;
-
-CREATE INDEX evidence_by_age ON evidence (keep_until);
 
 -- Signed heads of the log. The frontier lets a start continue where the last one ended.
 CREATE TABLE checkpoints (
@@ -326,7 +300,7 @@ CREATE TABLE cosignatures (
 ) STRICT, WITHOUT ROWID;
 
 -- Tiles of C2SP tlog-tiles: 256 hashes of neighbouring subtrees of 256^level records each. Level 0 is written once it is
--- full, its last records stand in audit alone; a tile above grows with each full one below it.
+-- full, and its leaves go; a tile above grows with each full one below it.
 CREATE TABLE log_tiles (
     level    INTEGER NOT NULL CHECK (level BETWEEN 0 AND 7),
     position INTEGER NOT NULL CHECK (position >= 0),
@@ -345,7 +319,7 @@ CREATE TABLE ocsp_responders (
 ) STRICT;
 
 CREATE TABLE ocsp_responses (
-    serial      BLOB NOT NULL UNIQUE REFERENCES certificates (serial),
+    serial      BLOB PRIMARY KEY REFERENCES certificates (serial),
     ca_id       TEXT NOT NULL,
     -- Of the certificate: past it nobody is answered.
     not_after   INTEGER NOT NULL,
@@ -354,9 +328,9 @@ CREATE TABLE ocsp_responses (
     -- When it is to be signed again. 0: its status changed; 1: it was never signed.
     refresh_at  INTEGER NOT NULL,
     responder   BLOB REFERENCES ocsp_responders (sha256),
-    -- BasicOCSPResponse without certificates, by the hash algorithm of its CertID.
-    sha1        BLOB,
-    sha256      BLOB,
+    -- Digests of the responses in ocsp_contents, by the hash algorithm of their CertID.
+    sha1        BLOB CHECK (length(sha1) = 32),
+    sha256      BLOB CHECK (length(sha256) = 32),
     this_update INTEGER,
     next_update INTEGER CHECK (next_update > this_update),
     CHECK ((sha1 IS NULL) = (responder IS NULL)),
