@@ -5,52 +5,88 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use assay_journal::{Journal, Known, Limits, Options, Origin};
+use assay_journal::{Journal, Known, Limits, Origin};
+use assay_operator::services;
+use assay_store::inspect::peek;
+use assay_store::{Options, StateKey, Store, StoreError};
 use assay_types::{Serial, Timestamp};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::installation::value;
 use crate::wait;
+
+const COPIES_AT_ONCE: usize = 128;
 
 /// An intent and the certificate that it becomes are one row.
 const OPEN_INTENTS: &str =
     "SELECT lower(hex(serial)), lower(hex(tbs_digest)) FROM certificates WHERE state = 'intent'";
 
-/// SQLite keeps what is not yet in the database in a file beside it.
-const WAL_SUFFIX: &str = "-wal";
-
-/// The intents that are open in the database of a signer that is not running: serial and TBS digest, both in hex.
+/// The intents that are open in the state of a signer that is not running: serial and TBS digest, both in hex.
 ///
 /// # Errors
 ///
-/// When there is no database, or it is damaged.
-pub fn open_intents(dir: &Path, scratch: &Path) -> Result<BTreeMap<String, String>> {
-    let connection = Connection::open(copy(dir, scratch)?)?;
-    let damage: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-    anyhow::ensure!(damage == "ok", "the database is damaged: {damage}");
+/// When there is no state, or it is damaged.
+pub fn open_intents(dir: &Path) -> Result<BTreeMap<String, String>> {
+    let connection = look(dir)?;
+    let damage: String =
+        connection.query_row("PRAGMA file.integrity_check", [], |row| row.get(0))?;
+    anyhow::ensure!(damage == "ok", "the state file is damaged: {damage}");
     let mut query = connection.prepare(OPEN_INTENTS)?;
     let intents = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(intents.collect::<Result<_, _>>()?)
 }
 
-/// The database of a signer that may be running, for looking only.
+/// The state as it is now, of a signer that may be running, for looking only: the state is `main`, and `file` the file.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub fn read_only(dir: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path(dir)?, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(wait::REACTION)?;
-    Ok(connection)
+pub fn look(dir: &Path) -> Result<Connection> {
+    Ok(peek(&path(dir)?, &key(dir)?)?)
 }
 
-/// The database of a signer that is not running, for whoever would alter it.
+/// The state file of a signer that is not running, for whoever would alter it.
 ///
 /// # Errors
 ///
 /// When there is none.
 pub fn writable(dir: &Path) -> Result<Connection> {
     Ok(Connection::open(path(dir)?)?)
+}
+
+/// Changes the state of a signer that is not running, as nobody can who does not have its key.
+///
+/// # Errors
+///
+/// When there is no state, or the statement fails.
+pub async fn alter(dir: &Path, sql: &str) -> Result<usize> {
+    let changed = open(dir)?.alter(sql.to_owned(), Vec::new()).await?;
+    hand_back(dir)?;
+    Ok(changed)
+}
+
+fn open(dir: &Path) -> Result<Store> {
+    Ok(Store::open(&path(dir)?, &key(dir)?, &Options::default())?)
+}
+
+/// The side files of the database belong to whoever made them.
+fn hand_back(dir: &Path) -> Result<()> {
+    let installation = assay_operator::installation::Installation::at(dir);
+    if services::have_own_users() {
+        services::hand_over(&installation)?;
+    }
+    Ok(())
+}
+
+/// The key of the state, which the HSM service keeps.
+fn key(dir: &Path) -> Result<StateKey> {
+    let secret = dir.join("hsm/signer-state.secret");
+    let secret = std::fs::read(&secret).with_context(|| secret.display().to_string())?;
+    let secret = <[u8; 32]>::try_from(secret.as_slice())?;
+    Ok(StateKey::from(Zeroizing::new(secret)))
 }
 
 /// Holds the one write lock of the database until dropped: whatever the signer writes meanwhile fails, its log included.
@@ -70,22 +106,19 @@ pub fn block_writes(dir: &Path) -> Result<Connection> {
 ///
 /// # Errors
 ///
-/// When there is no database.
-pub fn lose_replies(dir: &Path) -> Result<usize> {
-    let connection = Connection::open(path(dir)?)?;
-    Ok(connection.execute("DELETE FROM replies", [])?)
+/// When there is no state.
+pub async fn lose_replies(dir: &Path) -> Result<usize> {
+    alter(dir, "DELETE FROM replies").await
 }
 
-/// Puts copies of an issued certificate's row, each with a serial of its own, into the database of a signer that is not
-/// running: as many certificates as an installation has after years.
+/// Puts copies of an issued certificate, each with a serial of its own, into the state of a signer that is not running: as many
+/// certificates as an installation has after years.
 ///
 /// # Errors
 ///
-/// When there is no database, or no certificate in it.
-pub fn multiply_certificates(dir: &Path, copies: u32) -> Result<()> {
-    let mut connection = Connection::open(path(dir)?)?;
-    let transaction = connection.transaction()?;
-    let columns: Vec<String> = transaction
+/// When there is no state, or no certificate in it.
+pub async fn multiply_certificates(dir: &Path, copies: u32) -> Result<()> {
+    let columns: Vec<String> = look(dir)?
         .prepare("SELECT name FROM pragma_table_info('certificates')")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
@@ -96,24 +129,46 @@ pub fn multiply_certificates(dir: &Path, copies: u32) -> Result<()> {
         .filter(|column| !own.contains(column))
         .collect();
     let copied = copied.join(", ");
-    let mut insert = transaction.prepare(&format!(
+    let insert = format!(
         "INSERT INTO certificates (serial, {copied})
          SELECT ?1, {copied} FROM certificates
          WHERE position = (SELECT min(position) FROM certificates WHERE state = 'issued')"
-    ))?;
+    );
+    let store = open(dir)?;
+    let mut made = JoinSet::new();
     for copy in 0..copies {
-        let made = insert.execute([serial(copy).as_slice()])?;
-        anyhow::ensure!(made == 1, "there is no certificate to copy");
+        let (store, insert) = (store.clone(), insert.clone());
+        made.spawn(async move {
+            store
+                .alter(insert, vec![Value::Blob(serial(copy).to_vec())])
+                .await
+        });
+        // As many as one commit takes.
+        if made.len() == COPIES_AT_ONCE {
+            inserted(&mut made).await?;
+        }
     }
-    drop(insert);
-    transaction.commit()?;
-    enter_into_journal(dir, copies)
+    inserted(&mut made).await?;
+    let contents = "INSERT OR IGNORE INTO certificate_contents
+         SELECT c.position, f.der FROM certificates c JOIN certificates o ON o.sha256 = c.sha256
+         JOIN certificate_contents f ON f.position = o.position";
+    store.alter_file(contents.to_owned(), Vec::new()).await?;
+    drop(store);
+    enter_into_journal(dir, copies)?;
+    hand_back(dir)
+}
+
+async fn inserted(made: &mut JoinSet<Result<usize, StoreError>>) -> Result<()> {
+    while let Some(copied) = made.join_next().await {
+        anyhow::ensure!(copied?? == 1, "there is no certificate to copy");
+    }
+    Ok(())
 }
 
 /// Enters the copies into the journal of the HSM service, as a recovery does with certificates that it did not sign. The service
 /// has to be stopped; the demo gives it its files back at the next start.
 fn enter_into_journal(dir: &Path, copies: u32) -> Result<()> {
-    let ca: String = Connection::open(path(dir)?)?.query_row(
+    let ca: String = look(dir)?.query_row(
         "SELECT ca_id FROM certificates ORDER BY position LIMIT 1",
         [],
         |row| row.get(0),
@@ -121,7 +176,7 @@ fn enter_into_journal(dir: &Path, copies: u32) -> Result<()> {
     let folder = dir.join("hsm/journal");
     let own = rustix::process::geteuid().as_raw();
     std::os::unix::fs::chown(&folder, Some(own), None)?;
-    let (journal, _) = Journal::open(&folder, Options::new(Limits::unlimited()))?;
+    let (journal, _) = Journal::open(&folder, assay_journal::Options::new(Limits::unlimited()))?;
     let known = (0..copies).map(|copy| {
         Ok(Known {
             serial: Serial::try_from(serial(copy).as_slice())?,
@@ -143,27 +198,7 @@ fn serial(copy: u32) -> [u8; 17] {
     serial
 }
 
-/// Opening it would recover it, so a copy is opened.
-fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
-    let original = path(dir)?;
-    let copy = scratch.join("after-a-crash.db");
-    for suffix in ["", WAL_SUFFIX] {
-        let (from, to) = (with_suffix(&original, suffix), with_suffix(&copy, suffix));
-        let _ = std::fs::remove_file(&to);
-        if from.exists() {
-            std::fs::copy(&from, &to)?;
-        }
-    }
-    Ok(copy)
-}
-
 fn path(dir: &Path) -> Result<PathBuf> {
     let path = value(&dir.join("signer.toml"), &["state", "path"])?;
     Ok(dir.join(path.as_str().context("state.path is no string")?))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -191,6 +191,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-runtime",
             "assay-scep",
             "assay-scep-http",
+            "assay-store",
             "assay-types",
             "assay-verify",
         ],

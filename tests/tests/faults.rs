@@ -222,10 +222,7 @@ async fn a_killed_signer_loses_nothing_acknowledged_and_finishes_what_it_decided
             .await?;
         scene.tiers.kill_signer().await?;
         let enrolments = load.join_all().await.into_iter().flatten().collect();
-        let open = open_intents(
-            &scene.installation.ready().dir,
-            scene.installation.scratch(),
-        )?;
+        let open = open_intents(&scene.installation.ready().dir)?;
 
         scene.tiers.restart().await?;
         scene.finish(enrolments).await?;

@@ -11,12 +11,12 @@ use assay_shape::Form;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm};
 
 /// The version of the protocol. A client of another one is turned away with a reason.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Largest frame, in octets without its length. The largest thing signed is a CRL.
 pub const MAX_FRAME: usize = 1 << 20;
@@ -91,6 +91,8 @@ pub struct Welcome {
     pub log: Option<LogInfo>,
     /// Its journal.
     pub journal: JournalInfo,
+    /// The key under which the client authenticates its state, so that it is kept where the state is not.
+    pub state_key: StateSecret,
     /// What an operator has to know as long as it is so, a line each.
     pub warnings: Vec<String>,
 }
@@ -127,6 +129,36 @@ pub struct JournalInfo {
     pub log_root: [u8; 32],
     /// The number of the last CRL of each CA, in the order of [`Welcome::cas`].
     pub crl_numbers: Vec<Option<u64>>,
+    /// The newest certificates that the last tree may not have yet, newest first and at most [`MAX_UNLOGGED`]: serial number
+    /// (content octets of the INTEGER) and SHA-256 of the TBSCertificate.
+    pub unlogged: Vec<(Vec<u8>, [u8; 32])>,
+}
+
+/// Certificates of [`JournalInfo::unlogged`] at most.
+pub const MAX_UNLOGGED: usize = 8192;
+
+/// A secret of 32 octets, which no text shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct StateSecret([u8; 32]);
+
+impl StateSecret {
+    /// Its octets.
+    #[must_use]
+    pub fn octets(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0)
+    }
+}
+
+impl From<[u8; 32]> for StateSecret {
+    fn from(octets: [u8; 32]) -> Self {
+        Self(octets)
+    }
+}
+
+impl fmt::Debug for StateSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("StateSecret")
+    }
 }
 
 /// The log whose checkpoints the service signs.

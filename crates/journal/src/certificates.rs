@@ -30,6 +30,18 @@ pub(crate) struct Certificate {
     pub(crate) signed: u64,
 }
 
+impl Certificate {
+    /// Its serial number.
+    pub(crate) fn serial(&self) -> Option<Serial> {
+        let begin = self.serial.iter().position(|octet| *octet != 0)?;
+        // A first octet of 0 keeps the number positive.
+        let octets = self.serial.get(begin..)?;
+        let is_negative = octets.first().is_some_and(|first| *first >= 0x80);
+        let begin = begin.checked_sub(usize::from(is_negative))?;
+        Serial::try_from(self.serial.get(begin..)?).ok()
+    }
+}
+
 /// The certificates in the order of their entries, found by serial number or by entry. The index has four bytes and a tag per
 /// certificate; serial numbers are chosen outside, so its hash is keyed.
 #[derive(Debug, Default)]
@@ -50,6 +62,10 @@ impl Certificates {
 
     pub(crate) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Certificate> {
+        self.list.iter().rev()
     }
 
     pub(crate) fn find(&self, issuer: u16, serial: &Key) -> Option<&Certificate> {

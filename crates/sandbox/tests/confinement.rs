@@ -281,8 +281,9 @@ fn a_database_has_its_side_files() -> Result<()> {
     folders.confinement().apply()?;
     let path = folders.write.join("state.db");
     let options = assay_store::Options::default();
-    for _ in 0..2 {
-        let store = assay_store::Store::open(&path, &options)?;
+    let key = assay_store::StateKey::from(zeroize::Zeroizing::new([0; 32]));
+    for open in [assay_store::Store::create, assay_store::Store::open] {
+        let store = open(&path, &key, &options)?;
         for side in ["state.db-wal", "state.db-shm"] {
             ensure!(folders.write.join(side).exists(), "no {side}");
         }

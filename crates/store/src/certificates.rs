@@ -137,6 +137,30 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Which of these certificates, each a serial number and the digest of a TBSCertificate, no permit was ever recorded for.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn without_permit(
+        &self,
+        certificates: Vec<(Serial, Hash)>,
+    ) -> Result<Vec<Serial>, StoreError> {
+        const PERMITTED: &str = "SELECT 1 FROM certificates WHERE serial = ?1 AND tbs_digest = ?2";
+        self.read(move |connection| {
+            let mut unknown = Vec::new();
+            for (serial, tbs) in certificates {
+                let found = connection.find(PERMITTED, params![serial, tbs], |_| Ok(()))?;
+                if found.is_none() {
+                    unknown.push(serial);
+                }
+            }
+            Ok(unknown)
+        })
+        .await
+    }
+}
+
 impl CertificateRow {
     /// State and revocation in one.
     pub fn status(&self) -> CertificateStatus {

@@ -15,7 +15,7 @@ use rusqlite::{OptionalExtension, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::sql::{BEGIN, COMMIT, Change, Connection, Value};
+use crate::sql::{COMMIT, Change, Connection, Value};
 use crate::{OpenFault, StoreError};
 
 /// The secret under which a state file is authenticated: 32 octets that are not in the file.
@@ -100,7 +100,8 @@ impl Chain {
         )?;
         let mut rows = next.query([])?;
         let mut statements: Vec<String> = Vec::new();
-        connection.control(BEGIN)?;
+        // Deferred: it only reads the file, which a signer may have open.
+        connection.control("BEGIN")?;
         while let Some(row) = rows.next()? {
             let number = self.number + 1;
             if row.get::<_, i64>(0)?.cast_unsigned() != number {
@@ -116,7 +117,7 @@ impl Chain {
             (self.number, self.tag) = (number, tag);
             if number.is_multiple_of(COMMITS_AT_ONCE) {
                 connection.control(COMMIT)?;
-                connection.control(BEGIN)?;
+                connection.control("BEGIN")?;
             }
         }
         connection.control(COMMIT)?;

@@ -17,6 +17,8 @@ mod error;
 mod evidence;
 mod expiring;
 mod export;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 mod intents;
 mod inventory;
 mod issuers;

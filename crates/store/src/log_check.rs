@@ -13,6 +13,8 @@ pub struct LogState {
     pub frontier: Frontier,
     /// Records, those after the checkpoint included.
     pub records: u64,
+    /// Root of the tree of the size that was asked for; `None` where the log is shorter.
+    pub root: Option<Hash>,
 }
 
 /// Where the log is not what was written.
@@ -41,17 +43,17 @@ pub enum LogFault {
 }
 
 impl Store {
-    /// Reads every record of the log and compares it with the tree, and the tree with the newest checkpoint. It takes a while
-    /// on a long log: for the start, when nobody waits for a reader.
+    /// Reads every record of the log and compares it with the tree, and the tree with the newest checkpoint; finds the root at
+    /// `size`. It takes a while on a long log: for the start, when nobody waits for a reader.
     ///
     /// # Errors
     /// Where the store cannot be read; the inner error names the first fault.
-    pub async fn check_log(&self) -> Result<Result<LogState, LogFault>, StoreError> {
-        self.read(check).await
+    pub async fn check_log(&self, size: u64) -> Result<Result<LogState, LogFault>, StoreError> {
+        self.read(move |connection| check(connection, size)).await
     }
 }
 
-fn check(connection: &Connection) -> Result<Result<LogState, LogFault>, StoreError> {
+fn check(connection: &Connection, asked: u64) -> Result<Result<LogState, LogFault>, StoreError> {
     let checkpoint = checkpoints::latest(connection)?;
     let size = checkpoint
         .as_ref()
@@ -59,6 +61,7 @@ fn check(connection: &Connection) -> Result<Result<LogState, LogFault>, StoreErr
     let last = tree::last_leaf(connection)?;
     let mut frontier = Frontier::new();
     let mut signed = Frontier::new();
+    let mut root = (asked == 0).then(|| frontier.root());
     let mut leaves = Vec::new().into_iter();
     let mut statement =
         connection.prepare("SELECT sequence, record FROM file.audit ORDER BY sequence")?;
@@ -83,6 +86,9 @@ fn check(connection: &Connection) -> Result<Result<LogState, LogFault>, StoreErr
         if frontier.size() == size {
             signed = frontier.clone();
         }
+        if frontier.size() == asked {
+            root = Some(frontier.root());
+        }
     }
     let records = frontier.size();
     Ok(match checkpoint {
@@ -95,6 +101,7 @@ fn check(connection: &Connection) -> Result<Result<LogState, LogFault>, StoreErr
             checkpoint,
             frontier: signed,
             records,
+            root,
         }),
     })
 }

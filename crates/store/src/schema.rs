@@ -172,7 +172,10 @@ fn is_empty(file: &rusqlite::Connection, path: &Path) -> Result<bool, OpenError>
     };
     let owner = value("application_id").map_err(|_| foreign())?;
     let found = value("user_version").map_err(|_| foreign())?;
-    if value("page_count").map_err(|_| foreign())? == 0 {
+    // Switching an empty file to a WAL gives it a first page.
+    let objects = "SELECT count(*) FROM sqlite_schema";
+    let objects = file.query_row(objects, [], |row| row.get::<_, u32>(0));
+    if (owner, found) == (0, 0) && objects.map_err(|_| foreign())? == 0 {
         return Ok(true);
     }
     if owner != APPLICATION_ID {

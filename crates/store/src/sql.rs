@@ -54,6 +54,11 @@ impl Connection {
         }
     }
 
+    #[cfg(feature = "inspect")]
+    pub(crate) fn into_inner(self) -> rusqlite::Connection {
+        self.sqlite
+    }
+
     /// Changes the state; returns how many rows.
     pub(crate) fn change(&self, sql: &str, params: &[&dyn ToSql]) -> Result<usize, StoreError> {
         let rows = self.prepare_cached(sql)?.execute(params)?;

@@ -150,7 +150,7 @@ impl Store {
 }
 
 /// A database that the connections of this process share, which the leading slash makes SQLite's memdb do.
-fn memory(kind: &str) -> String {
+pub(crate) fn memory(kind: &str) -> String {
     static DATABASES: AtomicU64 = AtomicU64::new(0);
     let number = DATABASES.fetch_add(1, Ordering::Relaxed);
     format!("file:/assay-{kind}-{number}?vfs=memdb")

@@ -13,6 +13,7 @@ mod pin;
 mod preflight;
 mod queue;
 mod rules;
+mod secret;
 mod serve;
 mod service;
 mod settings;

@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use assay_hsm::wire::{
-    self, AHEAD, Answer, CaInfo, Fingerprint, JournalInfo, LogInfo, Octets, Operation, Outcome,
-    Request, Usage, Welcome,
+    self, AHEAD, Answer, CaInfo, Fingerprint, JournalInfo, LogInfo, MAX_UNLOGGED, Octets,
+    Operation, Outcome, Request, Usage, Welcome,
 };
 use assay_hsm::{Digest, KeyAlgorithm, KeyRole};
 use assay_journal::{
@@ -31,6 +31,7 @@ use crate::pin::{self, Marker};
 use crate::preflight::{self, CheckedKey};
 use crate::queue::Queue;
 use crate::rules::{self, CaRules};
+use crate::secret;
 use crate::settings::{CaSettings, Settings};
 use crate::substitute::Substitute;
 use crate::transport;
@@ -140,6 +141,7 @@ impl Service {
                 .zip(settings.origin.clone())
                 .map(|(key, origin)| LogInfo { origin, key }),
             journal: JournalInfo::default(),
+            state_key: (*secret::open(&settings.state, "signer-state.secret")?).into(),
             warnings,
         };
         let service = Arc::new(Self {
@@ -182,6 +184,10 @@ impl Service {
             crl_numbers: cas
                 .iter()
                 .map(|ca| state.last_crl(&ca.rules.key).map(|crl| crl.number))
+                .collect(),
+            unlogged: state
+                .unlogged(MAX_UNLOGGED)
+                .map(|(serial, tbs)| (serial.as_bytes().to_vec(), *tbs.as_bytes()))
                 .collect(),
         });
         Welcome {

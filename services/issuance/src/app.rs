@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_audit::{Event, Record};
+use assay_hsm::wire::JournalInfo;
 use assay_hsm::{SignatureAlgorithm, StartError, Token};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
@@ -14,6 +15,7 @@ use assay_types::TimestampMillis;
 use openssl::hash::MessageDigest;
 
 use crate::admission::Admission;
+use crate::anchor::{self, Unlogged};
 use crate::challenge_key::ChallengeKey;
 use crate::clock::{Clock, SignerClock};
 use crate::generation::{Generation, Place};
@@ -45,6 +47,8 @@ pub struct Environment {
     pub random: Arc<dyn Random>,
     /// Ends its tasks.
     pub shutdown: Shutdown,
+    /// What the journal of the HSM service has of the log. Only a token in software has none.
+    pub journal: Option<JournalInfo>,
 }
 
 /// The core of a signer that has proven its state and its policy and has not opened its tokens yet.
@@ -52,6 +56,7 @@ pub struct Prepared {
     settings: Settings,
     environment: Environment,
     audit_log: LogState,
+    unlogged: Unlogged,
     challenge_key: ChallengeKey,
     recorder: Arc<Recorder>,
     policies: Policies,
@@ -107,9 +112,16 @@ impl Prepared {
             clock,
             random,
             shutdown: _,
+            journal,
         } = &environment;
-        // Before anything is added to it, and before the token's PIN is used.
-        let audit_log = store.check_log().await??;
+        let none = JournalInfo::default();
+        let journal = journal.as_ref().unwrap_or(&none);
+        // Before anything is added to it.
+        let audit_log = store.check_log(journal.log_size).await??;
+        if journal.log_size > 0 {
+            anchor::check(&audit_log, journal)?;
+        }
+        let unlogged = Unlogged::among(journal);
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
         let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
@@ -120,6 +132,7 @@ impl Prepared {
             settings,
             environment,
             audit_log,
+            unlogged,
             challenge_key,
             recorder,
             policies,
@@ -138,6 +151,7 @@ impl Prepared {
             settings,
             environment,
             audit_log,
+            unlogged,
             challenge_key,
             recorder,
             policies,
@@ -147,6 +161,7 @@ impl Prepared {
             clock: _,
             random,
             shutdown,
+            journal: _,
         } = environment;
         let now = recorder.now();
         if settings.first.ocsp.is_none() {
@@ -186,18 +201,20 @@ impl Prepared {
             log: Arc::new(log),
             admission: Arc::new(Admission::new(&settings.limits)),
         };
-        Issuance::assemble(parts, &settings.limits, settings.keep_evidence, shutdown).await
+        let keep_evidence = settings.keep_evidence;
+        Issuance::assemble(parts, unlogged, &settings.limits, keep_evidence, shutdown).await
     }
 }
 
 impl Issuance {
     async fn assemble(
         parts: Parts,
+        unlogged: Unlogged,
         limits: &LimitsConfig,
         keep_evidence: Duration,
         shutdown: Shutdown,
     ) -> Result<Self, StartFailure> {
-        let readiness = Readiness::waiting_for(&["token", "policy"]);
+        let readiness = Readiness::waiting_for(&["token", "policy", "journal"]);
         let finish = Arc::new(Finish::new(&parts));
         let refusals = Arc::new(Refusals::new(&parts));
         let pipeline = Pipeline::new(
@@ -207,7 +224,7 @@ impl Issuance {
             Arc::clone(&finish),
             Arc::clone(&refusals),
         )?;
-        let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
+        let upkeep = Upkeep::new(&parts, finish, refusals, unlogged, readiness.clone());
         let started = Event::ServiceStarted {
             schema: assay_store::VERSION,
         };

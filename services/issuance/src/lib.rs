@@ -4,6 +4,7 @@
 //! [`Prepared`] and [`Issuance`] assemble it, in the order in which each part may refuse to start.
 
 mod admission;
+mod anchor;
 mod app;
 mod challenge_key;
 mod clock;

@@ -6,10 +6,12 @@ use std::time::Duration;
 use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
+use assay_runtime::telemetry;
 use assay_store::{CrlReason, Retention, Store};
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
+use crate::anchor::Unlogged;
 use crate::app::Parts;
 use crate::metrics;
 use crate::pipeline::{Finish, Recovered, Refusals};
@@ -39,6 +41,7 @@ pub(crate) struct Upkeep {
     recorder: Arc<Recorder>,
     finish: Arc<Finish>,
     refusals: Arc<Refusals>,
+    unlogged: Unlogged,
     readiness: Readiness,
     /// Of each CA, whether its token was ready when last looked at.
     was_ready: Mutex<[Option<bool>; 2]>,
@@ -49,6 +52,7 @@ impl Upkeep {
         parts: &Parts,
         finish: Arc<Finish>,
         refusals: Arc<Refusals>,
+        unlogged: Unlogged,
         readiness: Readiness,
     ) -> Self {
         Self {
@@ -58,6 +62,7 @@ impl Upkeep {
             recorder: Arc::clone(&parts.recorder),
             finish,
             refusals,
+            unlogged,
             readiness,
             was_ready: Mutex::default(),
         }
@@ -87,6 +92,12 @@ impl Upkeep {
     /// Does all of it once.
     pub(crate) async fn look(&self) {
         self.look_at_token().await;
+        if let Err(error) = self.unlogged.look(&self.store, &self.readiness).await {
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "the journal's certificates cannot be looked up"
+            );
+        }
         self.look_at_policy();
         self.look_at_forms();
         for generation in self.generations.all() {
@@ -194,10 +205,7 @@ impl Upkeep {
             }
             let policy_hash = self.policies.active().model_hash();
             if let Err(error) = revocation.issue(policy_hash).await {
-                tracing::error!(
-                    error = assay_runtime::telemetry::chain(&error),
-                    "no new CRL"
-                );
+                tracing::error!(error = telemetry::chain(&error), "no new CRL");
             }
         }
     }

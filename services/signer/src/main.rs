@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use assay_issuance::StartFailure;
 use assay_runtime::telemetry;
-use assay_signer::{Listeners, RunError, Settings, run};
+use assay_signer::{Listeners, RunError, Settings, create_state, run};
 use clap::Parser;
 
 /// Exit code for a configuration that cannot be used, or a start that was refused.
@@ -28,6 +29,9 @@ struct Arguments {
     /// Read and validate the configuration, say so, and start nothing.
     #[arg(long)]
     check: bool,
+    /// Make the state file and end. Needed once, for a CA that has signed nothing yet, while the HSM service runs.
+    #[arg(long, conflicts_with_all = ["check", "without_policy", "ready_file"])]
+    create_state: bool,
     /// Start with no policy in force and issue nothing, so that a version which approves changed settings or approvers
     /// can be activated.
     #[arg(long)]
@@ -49,6 +53,9 @@ fn main() -> ExitCode {
     if arguments.check {
         say(&format!("{}: ok", arguments.config.display()));
         return ExitCode::SUCCESS;
+    }
+    if arguments.create_state {
+        return create(settings);
     }
     if let Err(error) = telemetry::init("assay-signer", settings.log()) {
         return refuse(&error);
@@ -79,6 +86,22 @@ fn main() -> ExitCode {
             tracing::error!(error = telemetry::chain(&*error), "stopped by a fault");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn create(settings: Settings) -> ExitCode {
+    let created = settings
+        .confinement(None)
+        .apply()
+        .map_err(StartFailure::from)
+        .and_then(|_| Ok(tokio::runtime::Runtime::new()?))
+        .and_then(|runtime| runtime.block_on(create_state(settings)));
+    match created {
+        Ok(path) => {
+            say(&format!("created {}", path.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&*error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The process of the signer: its state file, the HSM service, its listeners, until it is asked to stop.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use assay_runtime::mtls::{self, Server};
 use assay_runtime::ops::Ops;
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
-use assay_store::{Options, Store};
+use assay_store::{Options, StateKey, Store};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::app::Signer;
@@ -97,11 +97,14 @@ async fn start(
 ) -> Result<Signer, StartFailure> {
     let prometheus = telemetry::metrics("assay-signer", env!("CARGO_PKG_VERSION"))?;
     metrics::describe();
+    let hsm = Hsm::connect(settings.hsm).await?;
+    hsm.set_observer(Arc::new(metrics::token_operation));
     let environment = Environment {
-        store: Store::open(&settings.state, &Options::default())?,
+        store: Store::open(&settings.state, &state_key(&hsm), &Options::default())?,
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OpenSslRandom),
         shutdown: shutdown.clone(),
+        journal: Some(hsm.welcome().journal.clone()),
     };
     let origin = settings.issuance.audit_log.origin.clone();
     let prepared = Prepared::new(settings.issuance, environment, without_policy).await?;
@@ -110,8 +113,6 @@ async fn start(
         administration,
         ops,
     } = listeners;
-    let hsm = Hsm::connect(settings.hsm).await?;
-    hsm.set_observer(Arc::new(metrics::token_operation));
     check_origin(&hsm, &origin)?;
     let issuance = prepared
         .start(async |ca: &GenerationSettings| {
@@ -131,6 +132,32 @@ async fn start(
     }
     tracing::info!(?ready, "serving");
     Ok(signer)
+}
+
+/// Makes the state, for a CA whose keys have signed nothing yet, and returns where it is.
+///
+/// # Errors
+/// Where the HSM service has signed before, or there is a state.
+pub async fn create_state(settings: Settings) -> Result<PathBuf, StartFailure> {
+    let hsm = Hsm::connect(settings.hsm).await?;
+    let journal = &hsm.welcome().journal;
+    let has_signed = journal.log_size > 0
+        || !journal.unlogged.is_empty()
+        || journal.crl_numbers.iter().any(Option::is_some);
+    if has_signed {
+        let size = journal.log_size;
+        return Err(format!(
+            "--create-state is for a CA that has signed nothing, and the HSM service has signed a log of {size} records: restore \
+             the state, or recover"
+        )
+        .into());
+    }
+    Store::create(&settings.state, &state_key(&hsm), &Options::default())?;
+    Ok(settings.state)
+}
+
+fn state_key(hsm: &Hsm) -> StateKey {
+    hsm.welcome().state_key.octets().into()
 }
 
 /// The log has one name on both sides.

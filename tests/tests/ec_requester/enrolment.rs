@@ -93,7 +93,7 @@ async fn a_reply_that_was_lost_is_made_anew_from_the_same_message() -> Result<()
 
     scene.installation.stop().await?;
     let dir = scene.installation.ready().dir.clone();
-    assert!(store::lose_replies(&dir)? >= 1);
+    assert!(store::lose_replies(&dir).await? >= 1);
     assert!(!scene.installation.logs()?.contains(&challenge));
     for file in std::fs::read_dir(dir.join("state"))? {
         let file = file?;

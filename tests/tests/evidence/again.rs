@@ -18,8 +18,10 @@ use crate::{kept, log};
 
 /// DER of the certificates by serial, hex.
 fn certificates(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let connection = store::read_only(dir)?;
-    let mut query = connection.prepare("SELECT lower(hex(serial)), der FROM certificates")?;
+    let connection = store::look(dir)?;
+    let mut query = connection.prepare(
+        "SELECT lower(hex(serial)), der FROM certificates JOIN certificate_contents USING (position)",
+    )?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

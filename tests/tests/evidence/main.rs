@@ -15,7 +15,7 @@ use assay_tests::store;
 type Kept = BTreeMap<u64, ([u8; 32], Vec<u8>, i64)>;
 
 fn kept(dir: &Path) -> Result<Kept> {
-    let connection = store::read_only(dir)?;
+    let connection = store::look(dir)?;
     let mut query =
         connection.prepare("SELECT sequence, salt, content, keep_until FROM evidence")?;
     let rows = query.query_map([], |row| {
@@ -29,7 +29,7 @@ fn kept(dir: &Path) -> Result<Kept> {
 }
 
 fn log(dir: &Path) -> Result<Vec<Record>> {
-    let connection = store::read_only(dir)?;
+    let connection = store::look(dir)?;
     let mut query = connection.prepare("SELECT record FROM audit ORDER BY sequence")?;
     let rows = query.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     rows.map(|bytes| Ok(Record::from_canonical(&bytes?)?))

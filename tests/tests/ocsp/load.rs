@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use assay_tests::device::{Anchors, Device, Message};
 use assay_tests::http;
 use assay_tests::operator::Operator;
-use assay_tests::store::multiply_certificates;
+use assay_tests::store::{alter, multiply_certificates};
 use assay_tests::wait;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -173,7 +173,7 @@ async fn signing_ahead_is_cheap_and_enrolments_go_first() -> Result<()> {
 
     // As fast as it goes.
     scene.installation.stop().await?;
-    multiply_certificates(&scene.installation.ready().dir, CERTIFICATES)?;
+    multiply_certificates(&scene.installation.ready().dir, CERTIFICATES).await?;
     let config = scene.installation.path("signer.toml");
     assay_tests::installation::set(&config, &["ocsp", "rate"], 100_000)?;
     scene.serve().await?;
@@ -190,7 +190,9 @@ async fn signing_ahead_is_cheap_and_enrolments_go_first() -> Result<()> {
 
     // At a low rate, with devices beside it.
     scene.installation.stop().await?;
-    make_due(&scene)?;
+    // All of them are due again.
+    let due = "UPDATE ocsp_responses SET refresh_at = 2";
+    alter(&scene.installation.ready().dir, due).await?;
     assay_tests::installation::set(&config, &["ocsp", "rate"], i64::from(RATE))?;
     scene.serve().await?;
     let beside = latency(&scene, &beside).await?;
@@ -210,14 +212,6 @@ async fn signing_ahead_is_cheap_and_enrolments_go_first() -> Result<()> {
 async fn signed(scene: &Scene) -> Result<(f64, f64)> {
     let signed = scene.signer().await?.sum("assay_ocsp_signed_total", &[]);
     Ok((signed, token(scene).await?.1))
-}
-
-/// All of them are due again.
-fn make_due(scene: &Scene) -> Result<()> {
-    let database = scene.installation.path("state/signer.db");
-    let connection = rusqlite::Connection::open(database)?;
-    connection.execute("UPDATE ocsp_responses SET refresh_at = 2", [])?;
-    Ok(())
 }
 
 /// A device and what it posts to be enrolled.

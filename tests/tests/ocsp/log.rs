@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use assay_tests::audit::Record;
 use assay_tests::installation::{auditor, set};
 use assay_tests::query::serial_hex;
-use assay_tests::store::{multiply_certificates, read_only};
+use assay_tests::store::{look, multiply_certificates};
 use assay_tests::wait;
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ async fn heads_are_signed_while_thousands_of_responses_wait() -> Result<()> {
     let mut scene = Scene::set().await?;
     scene.enrolled("pump-0").await?;
     scene.installation.stop().await?;
-    multiply_certificates(&scene.installation.ready().dir, CERTIFICATES)?;
+    multiply_certificates(&scene.installation.ready().dir, CERTIFICATES).await?;
     let config = scene.installation.path("signer.toml");
     set(&config, &["ocsp", "rate"], 100_000)?;
     set(&config, &["audit", "checkpoint_interval"], "1s")?;
@@ -93,7 +93,7 @@ async fn head(scene: &Scene) -> Result<u64> {
 }
 
 fn records(scene: &Scene) -> Result<Vec<Record>> {
-    let sqlite = read_only(&scene.installation.ready().dir)?;
+    let sqlite = look(&scene.installation.ready().dir)?;
     let mut query = sqlite.prepare("SELECT CAST(record AS TEXT) FROM audit ORDER BY sequence")?;
     let rows = query.query_map([], |row| row.get::<_, String>(0))?;
     rows.map(|row| Record::parse(&row?)).collect()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, ensure};
 use assay_tests::device::Anchors;
 use assay_tests::installation::set;
-use assay_tests::store::{multiply_certificates, read_only, writable};
+use assay_tests::store::{alter, look, multiply_certificates};
 use assay_tests::wait;
 use rusqlite::Connection;
 
@@ -30,9 +30,13 @@ async fn all_are_refreshed_within_their_window_at_the_rate_while_devices_enrol()
     let device = scene.enrolled("pump-0").await?;
     let beside = messages(&scene, "beside", ENROLMENTS).await?;
     scene.installation.stop().await?;
-    multiply_certificates(&scene.installation.ready().dir, CERTIFICATES)?;
+    multiply_certificates(&scene.installation.ready().dir, CERTIFICATES).await?;
     // By the default settings, so that they would outlive the test.
-    writable(&scene.installation.ready().dir)?.execute("DELETE FROM ocsp_responses", [])?;
+    alter(
+        &scene.installation.ready().dir,
+        "DELETE FROM ocsp_responses",
+    )
+    .await?;
     let config = scene.installation.path("signer.toml");
     set(&config, &["ocsp", "rate"], i64::from(RATE))?;
     for (key, value) in SETTINGS {
@@ -40,34 +44,35 @@ async fn all_are_refreshed_within_their_window_at_the_rate_while_devices_enrol()
     }
     scene.serve().await?;
 
-    let store = read_only(&scene.installation.ready().dir)?;
+    let dir = scene.installation.ready().dir.clone();
+    let store = || look(&dir);
     let begin = Instant::now();
     let signed_before = signed(&scene).await?;
     // All of them once: what was signed when is what the refresh is measured against.
     wait::until("a response for each", wait::START, async || {
-        let all = count(&store, "sha1 IS NOT NULL")? > i64::from(CERTIFICATES);
-        Ok((all && count(&store, "sha1 IS NULL")? == 0).then_some(()))
+        let all = count(&store()?, "sha1 IS NOT NULL")? > i64::from(CERTIFICATES);
+        Ok((all && count(&store()?, "sha1 IS NULL")? == 0).then_some(()))
     })
     .await?;
-    let first: i64 = one(&store, "SELECT max(this_update) FROM ocsp_responses")?;
-    let first_end: i64 = one(&store, "SELECT min(next_update) FROM ocsp_responses")?;
+    let first: i64 = one(&store()?, "SELECT max(this_update) FROM ocsp_responses")?;
+    let first_end: i64 = one(&store()?, "SELECT min(next_update) FROM ocsp_responses")?;
 
-    let all = count(&store, &format!("this_update <= {first}"))?;
+    let all = count(&store()?, &format!("this_update <= {first}"))?;
     let mut took = Vec::new();
     let mut waiting = beside.iter();
     let replaced = wait::until("new responses", wait::START, async || {
         // No row, at no time, tells what is over.
         ensure!(
-            count(&store, &format!("next_update <= {}", now()))? == 0,
+            count(&store()?, &format!("next_update <= {}", now()))? == 0,
             "one ended"
         );
-        let old = count(&store, &format!("this_update <= {first}"))?;
+        let old = count(&store()?, &format!("this_update <= {first}"))?;
         // In the midst of the refresh, not before it.
         if (1..all).contains(&old)
             && let Some(one) = waiting.next()
         {
             let latency = enrol(&scene, one).await?;
-            if count(&store, &format!("this_update <= {first}"))? > 0 {
+            if count(&store()?, &format!("this_update <= {first}"))? > 0 {
                 took.push(latency);
             }
         }

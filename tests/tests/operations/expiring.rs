@@ -209,7 +209,7 @@ async fn a_list_is_cut_and_goes_on_and_an_alarm_ends_with_its_code() -> Result<(
         installation.assay(&[&quarter[..], further].concat()).await
     };
     installation.stop().await?;
-    store::multiply_certificates(&installation.ready().dir, COPIES)?;
+    store::multiply_certificates(&installation.ready().dir, COPIES).await?;
     installation.serve().await?;
 
     // More than the signer tells in one page, all of which end in one second.

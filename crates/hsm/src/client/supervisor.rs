@@ -15,7 +15,9 @@ use super::job::{Job, Phase, Reply, SharedPhase};
 use super::link::Link;
 use super::runs::Runs;
 use super::token::SignedCheckpoint;
-use crate::wire::{self, AHEAD, Answer, CaInfo, LogInfo, Operation, Outcome, Usage, Welcome};
+use crate::wire::{
+    self, AHEAD, Answer, CaInfo, LogInfo, Operation, Outcome, StateSecret, Usage, Welcome,
+};
 
 /// Pauses before a new connection: doubled from the least to the most until a probe succeeds, so that a
 /// token that is back is found soon and one that stays away is not hammered.
@@ -52,6 +54,7 @@ struct Contents {
     log: Option<LogInfo>,
     /// The identity of the journal.
     journal: Option<[u8; 32]>,
+    state_key: Option<StateSecret>,
 }
 
 impl Needed {
@@ -62,16 +65,25 @@ impl Needed {
         }
         needed.log.clone_from(&welcome.log);
         needed.journal = Some(welcome.journal.identity);
+        needed.state_key = Some(welcome.state_key.clone());
     }
 
     fn is_met(&self, welcome: &Welcome) -> bool {
         let needed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Contents { cas, log, journal } = &*needed;
+        let Contents {
+            cas,
+            log,
+            journal,
+            state_key,
+        } = &*needed;
         cas.iter().all(|ca| welcome.cas.contains(ca))
             && log
                 .as_ref()
                 .is_none_or(|log| welcome.log.as_ref() == Some(log))
             && journal.is_none_or(|identity| identity == welcome.journal.identity)
+            && state_key
+                .as_ref()
+                .is_none_or(|key| *key == welcome.state_key)
     }
 }
 

@@ -83,6 +83,8 @@ pub struct State {
     tree: Frontier,
     root: Hash,
     checkpoint: Option<u64>,
+    /// The entry of the checkpoint before the last one.
+    checkpoint_before: Option<u64>,
     ceilings: Ceilings,
     /// Decryptions counted and not yet used, and the entry that counted them. It is not derived: a start begins without.
     lease: (u32, u64),
@@ -116,6 +118,7 @@ impl State {
             root: tree.root(),
             tree,
             checkpoint: None,
+            checkpoint_before: None,
             ceilings: Ceilings::new(Limits::unlimited()),
             lease: (0, 0),
             is_suspended: false,
@@ -162,10 +165,16 @@ impl State {
         self.root
     }
 
-    /// Number of the entry of the last checkpoint.
-    #[must_use]
-    pub fn last_checkpoint(&self) -> Option<u64> {
-        self.checkpoint
+    /// The newest certificates, at most `limit`, newest first: serial number and digest of the TBSCertificate. All that were asked for since the
+    /// checkpoint before the last one, because a tree is read before its checkpoint is asked for.
+    pub fn unlogged(&self, limit: usize) -> impl Iterator<Item = (Serial, Hash)> {
+        let covered = self.checkpoint_before;
+        let newest = self.certificates.newest();
+        let newest =
+            newest.take_while(move |it| covered.is_none_or(|at| u64::from(it.number) > at));
+        newest
+            .take(limit)
+            .filter_map(|it| Some((it.serial()?, it.tbs)))
     }
 
     /// Whether certificates are suspended.
@@ -598,7 +607,7 @@ impl State {
                 }
                 self.tree = tree.clone();
                 self.root = *root;
-                self.checkpoint = Some(number);
+                self.checkpoint_before = self.checkpoint.replace(number);
                 self.ceilings.add(Kind::Leaves, time, count);
             }
             Event::Counted { what, count } => {

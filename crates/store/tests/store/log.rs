@@ -106,18 +106,18 @@ async fn a_proof_needs_nothing_of_the_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_touched_holds_at_every_stage() {
     let mut fixture = Fixture::new();
-    let empty = fixture.store.check_log().await.unwrap().unwrap();
+    let empty = fixture.store.check_log(0).await.unwrap().unwrap();
     assert_eq!((empty.records, empty.checkpoint), (0, None));
     let mut size = 0;
     for more in [1, 254, 1, 1, 600] {
         append(&fixture.store, more).await;
         size += more;
-        let before = fixture.store.check_log().await.unwrap().unwrap();
+        let before = fixture.store.check_log(0).await.unwrap().unwrap();
         assert_eq!(before.records, size);
         assert_eq!(before.frontier.size(), size - more);
         checkpoint(&fixture.store, size).await;
         fixture = fixture.reopen();
-        let state = fixture.store.check_log().await.unwrap().unwrap();
+        let state = fixture.store.check_log(0).await.unwrap().unwrap();
         let newest = state.checkpoint.unwrap().checkpoint;
         assert_eq!(newest, of(&frontier(&fixture.store, size).await));
         assert_eq!(state.frontier.to_bytes(), newest.frontier);
@@ -160,7 +160,7 @@ async fn what_was_altered_is_named() {
         append(&fixture.store, 5).await;
         fixture.sqlite().execute_batch(alteration).unwrap();
         let fixture = fixture.reopen();
-        let fault = fixture.store.check_log().await.unwrap().unwrap_err();
+        let fault = fixture.store.check_log(0).await.unwrap().unwrap_err();
         assert_eq!(fault, wanted, "{alteration}");
     }
 }

@@ -21,3 +21,4 @@ mod quirks;
 mod revocations;
 mod rollovers;
 mod support;
+mod tampering;

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_audit::{Context, Draft, Event, Moment, Request};
+use assay_store::inspect::{dump, peek};
 use assay_store::{
     CertificateRow, ChallengeKind, ChallengeRow, ChangeRequest, Completion, Consume, EvidenceQuery,
     InventoryHead, InventoryItem, KeyedHash, NO_CHANGES, NewChallenge, NewIntent, Options,
@@ -40,6 +41,14 @@ impl Fixture {
 
     pub(crate) fn path(&self) -> PathBuf {
         path(self.directory.path())
+    }
+
+    /// The state that this process has is the one that the file leads to.
+    pub(crate) async fn holds(&self) {
+        let state = self.store.dump().await.unwrap();
+        let replayed = peek(&self.path(), &key()).unwrap();
+        assert_eq!(dump(&replayed).unwrap(), state);
+        assert!(!state.is_empty());
     }
 
     /// Past the store's own methods.

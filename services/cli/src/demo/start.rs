@@ -74,9 +74,14 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
         }
     }
     if !home.path("hsm/journal").exists() {
-        create_journal(home).await?;
+        let what = "assay-hsm cannot create its journal";
+        once(home, Service::Hsm, &["journal", "create", "--unused"], what).await?;
     }
     let hsm = Running::start(Service::Hsm, home).await?;
+    if !home.path("state/signer.db").exists() {
+        let what = "assay-signer cannot create its state";
+        once(home, Service::Signer, &["--create-state"], what).await?;
+    }
     let signer = Running::start(Service::Signer, home).await?;
     pin_signer(home, &signer)?;
     let mut admin = Admin::connect(&home.installation).await?;
@@ -103,14 +108,13 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
     })
 }
 
-/// The first thing that a person does with the HSM service, as its user.
-async fn create_journal(home: &Home) -> Outcome {
-    let binary = service_binary(Service::Hsm.binary())?;
-    let what = "assay-hsm cannot create its journal";
-    let program = Program::of(Service::Hsm, &home.installation, &binary).or_fail(what)?;
+/// What a person does once with a service, as its user.
+async fn once(home: &Home, service: Service, arguments: &[&str], what: &str) -> Outcome {
+    let binary = service_binary(service.binary())?;
+    let program = Program::of(service, &home.installation, &binary).or_fail(what)?;
     let mut command = Command::from(program.command());
-    command.args(["journal", "create", "--unused", "--config"]);
-    command.arg(Service::Hsm.config(&home.installation));
+    command.args(arguments).arg("--config");
+    command.arg(service.config(&home.installation));
     let ended = command.output().await.or_fail(what)?;
     if ended.status.success() {
         return Ok(());

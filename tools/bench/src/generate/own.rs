@@ -16,7 +16,7 @@ use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::Role;
 use assay_signer::{Settings, Signer};
 use assay_software_token::{Ca, ORIGIN, People, Proposed, SoftToken};
-use assay_store::{Options, Store};
+use assay_store::{OpenError, Options, StateKey, Store};
 use assay_types::Timestamp;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -28,6 +28,7 @@ use super::clock::Forwarded;
 use super::enrol::{by, enrol};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
+use zeroize::Zeroizing;
 
 /// The profile of the demo whose devices have a challenge each.
 const DEVICES: &str = include_str!("../../../../policy/demo/devices.toml");
@@ -47,6 +48,7 @@ pub(super) struct Own {
     configuration: TempDir,
     /// The file of the store.
     pub(super) state: PathBuf,
+    state_key: StateKey,
     ca: Arc<Ca>,
     people: People,
     token: Arc<SoftToken>,
@@ -68,6 +70,8 @@ impl Own {
         let log = PKey::generate_ed25519().or_fail(what)?;
         let mut challenge_key = [0; 32];
         openssl::rand::rand_bytes(&mut challenge_key).or_fail(what)?;
+        let mut state_key = [0; 32];
+        openssl::rand::rand_bytes(&mut state_key).or_fail(what)?;
         let configuration = TempDir::with_prefix("assay-bench-generate-");
         let configuration = configuration.or_fail("cannot make a directory in TMPDIR")?;
         assay_software_token::write(configuration.path(), &ca, &people, &challenge_key, "")
@@ -87,6 +91,7 @@ impl Own {
         Ok(Self {
             configuration,
             state: folder.join("signer.db"),
+            state_key: Zeroizing::new(state_key).into(),
             token: Arc::new(SoftToken::new(Arc::clone(&ca), log, ORIGIN).or_fail(what)?),
             ca,
             people,
@@ -102,13 +107,24 @@ impl Own {
             .map_err(|error| Failure::failed(format!("the signer does not start: {error}")))
     }
 
+    /// The store, which is made the first time.
+    pub(super) fn open(&self) -> Result<Store, OpenError> {
+        let open = if self.state.exists() {
+            Store::open
+        } else {
+            Store::create
+        };
+        open(&self.state, &self.state_key, &Options::default())
+    }
+
     async fn prepare(&self) -> Result<Signer, StartFailure> {
         let settings = Settings::load(&self.configuration.path().join("signer.toml"))?;
         let environment = Environment {
-            store: Store::open(&self.state, &Options::default())?,
+            store: self.open()?,
             clock: self.clock.clone(),
             random: Arc::new(OpenSslRandom),
             shutdown: Shutdown::new(),
+            journal: None,
         };
         let prepared = Prepared::new(settings.issuance, environment, false).await?;
         let open = async |_: &GenerationSettings| Ok(Arc::clone(&self.token) as Arc<dyn Token>);

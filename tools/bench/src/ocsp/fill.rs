@@ -30,7 +30,8 @@ pub(super) async fn fill(stand: &Stand, certificates: u32) -> Outcome<Vec<Vec<u8
         .to_der()
         .or_fail("the RA's certificate is unreadable")?;
     let what = "the store cannot be filled";
-    let store = Store::open(&stand.state(), &Options::default()).or_fail(what)?;
+    let key = stand.state_key()?;
+    let store = Store::open(&stand.state(), &key, &Options::default()).or_fail(what)?;
     let service = Service::start(&installation, &settings, None, QUEUE).await?;
     let signer = start(&installation.signer_config(), store.clone(), &service).await;
     let signer = signer.map_err(|error| Failure::failed(format!("{what}: {error}")))?;
@@ -48,6 +49,8 @@ async fn start(config: &Path, store: Store, service: &Service) -> Result<Signer,
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OpenSslRandom),
         shutdown: Shutdown::new(),
+        // Of this service; the installation's own has another.
+        journal: None,
     };
     let settings = Settings::load(config)?;
     let prepared = Prepared::new(settings.issuance, environment, false).await?;

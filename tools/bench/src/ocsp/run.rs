@@ -305,11 +305,10 @@ impl Scene<'_> {
     }
 
     async fn survey(&self, until: Timestamp) -> Outcome<OcspSurvey> {
-        let state: PathBuf = self.stand.state();
-        tokio::task::spawn_blocking(move || store::survey(&state, until))
+        let (state, key) = (self.stand.state(), self.stand.state_key()?);
+        tokio::task::spawn_blocking(move || store::survey(&state, &key, until))
             .await
             .or_fail("looking at the store broke off")?
-            .or_fail("the store cannot be read")
     }
 }
 

@@ -16,6 +16,8 @@ use crate::failure::{Failure, OrFail, Outcome};
 use crate::files;
 use crate::installation::Installation;
 use crate::process::DRAIN;
+use assay_store::StateKey;
+use zeroize::Zeroizing;
 
 /// The first start makes the token's keys.
 const START: Duration = Duration::from_secs(180);
@@ -69,6 +71,14 @@ impl Stand {
 
     pub(super) fn state(&self) -> PathBuf {
         self.home().join("state/signer.db")
+    }
+
+    /// The key of the state, which the HSM service keeps.
+    pub(super) fn state_key(&self) -> Outcome<StateKey> {
+        let what = "the key of the state cannot be read";
+        let secret = std::fs::read(self.home().join("hsm/signer-state.secret")).or_fail(what)?;
+        let secret = <[u8; 32]>::try_from(secret.as_slice()).or_fail(what)?;
+        Ok(Zeroizing::new(secret).into())
     }
 
     fn home(&self) -> PathBuf {

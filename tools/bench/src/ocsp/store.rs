@@ -1,9 +1,12 @@
-//! How the OCSP responses of an installation are, read from its state file as the database that it is.
+//! How the OCSP responses of an installation are, read from its state.
 
 use std::path::Path;
 
+use assay_store::StateKey;
+use assay_store::inspect::peek;
 use assay_types::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+
+use crate::failure::{OrFail, Outcome};
 
 /// All OCSP responses of a state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +24,10 @@ pub(super) struct OcspSurvey {
 }
 
 /// Looks at every response; `until` separates the old ones from the new. A signer may have the file open.
-pub(super) fn survey(path: &Path, until: Timestamp) -> rusqlite::Result<OcspSurvey> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.query_row(
+pub(super) fn survey(path: &Path, key: &StateKey, until: Timestamp) -> Outcome<OcspSurvey> {
+    let what = "the state cannot be read";
+    let connection = peek(path, key).or_fail(what)?;
+    let survey = connection.query_row(
         "SELECT count(*), count(*) FILTER (WHERE sha1 IS NULL),
                 count(*) FILTER (WHERE this_update <= ?1), ifnull(min(this_update), 0),
                 ifnull(max(this_update), 0), ifnull(min(next_update), 0)
@@ -40,5 +43,6 @@ pub(super) fn survey(path: &Path, until: Timestamp) -> rusqlite::Result<OcspSurv
                 next_update: row.get(5)?,
             })
         },
-    )
+    );
+    survey.or_fail(what)
 }

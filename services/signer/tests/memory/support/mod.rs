@@ -148,6 +148,7 @@ impl Stand {
             clock: clock.clone(),
             random: random.clone(),
             shutdown: shutdown.clone(),
+            journal: None,
         };
         let signer = start(&folder, environment, &tokens).await?;
         let stand = Self {
@@ -181,6 +182,7 @@ impl Stand {
             clock: self.clock.clone(),
             random: self.random.clone(),
             shutdown: self.shutdown.clone(),
+            journal: None,
         };
         self.signer = start(&self.folder, environment, &tokens).await?;
         Ok(())

@@ -1,0 +1,98 @@
+//! The state as a database, for tests and benchmarks: to look at it from outside the process that has it, and to change it in ways
+//! that no use of the store would.
+
+use std::path::Path;
+
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
+
+use crate::commits::Chain;
+use crate::schema::{self, Names};
+use crate::store::memory;
+use crate::{OpenError, StateKey, Store, StoreError};
+
+/// The state of a file as it is now, in memory of its own. A signer may have the file open. Changes to it go nowhere.
+///
+/// # Errors
+/// As [`Store::open`], of which this takes no lock.
+pub fn peek(path: &Path, key: &StateKey) -> Result<rusqlite::Connection, OpenError> {
+    schema::check_file(path)?;
+    let replayed = || {
+        let mut chain = Chain::new(key)?;
+        let connection = schema::open_writer(&Names {
+            state: memory("peek"),
+            file: schema::on_disk(path)?,
+        })?;
+        chain.replay(&connection)?;
+        Ok(connection.into_inner())
+    };
+    replayed().map_err(|source| OpenError::State {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// All rows of all tables of a state, as text.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn dump(state: &rusqlite::Connection) -> rusqlite::Result<String> {
+    let tables = "SELECT name FROM main.sqlite_schema WHERE type = 'table' ORDER BY name";
+    let mut tables = state.prepare(tables)?;
+    let tables = tables.query_map([], |row| row.get::<_, String>(0))?;
+    let mut text = String::new();
+    for table in tables {
+        let table = table?;
+        let keys =
+            format!("SELECT name FROM pragma_table_info('{table}') WHERE pk > 0 ORDER BY pk");
+        let mut keys = state.prepare(&keys)?;
+        let keys = keys.query_map([], |row| row.get::<_, String>(0))?;
+        let keys: Vec<String> = keys.collect::<Result<_, _>>()?;
+        let order = keys.join(", ");
+        let mut rows = state.prepare(&format!("SELECT * FROM main.{table} ORDER BY {order}"))?;
+        let columns = rows.column_count();
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            text.push_str(&table);
+            for column in 0..columns {
+                text.push_str(&format!(" {:?}", row.get::<_, Value>(column)?));
+            }
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+impl Store {
+    /// As [`dump`], of the state that this process has.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn dump(&self) -> Result<String, StoreError> {
+        self.read(|connection| Ok(dump(connection)?)).await
+    }
+
+    /// Runs a statement on the state, as the store's own methods do.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub async fn alter(&self, sql: String, values: Vec<Value>) -> Result<usize, StoreError> {
+        self.write(move |connection| {
+            let values: Vec<&dyn rusqlite::ToSql> = values
+                .iter()
+                .map(|value| value as &dyn rusqlite::ToSql)
+                .collect();
+            connection.change(&sql, &values)
+        })
+        .await
+    }
+
+    /// Runs a statement on the tables of the file.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub async fn alter_file(&self, sql: String, values: Vec<Value>) -> Result<usize, StoreError> {
+        self.write(move |connection| connection.write_file(&sql, params_from_iter(values)))
+            .await
+    }
+}

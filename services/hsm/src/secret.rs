@@ -1,0 +1,42 @@
+//! Secrets of the service's own, each in a file of its state directory that is made at the first start.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::StartError;
+use crate::preflight;
+
+/// The secret in this file of the directory, which is made if it is not there.
+pub(crate) fn open(directory: &Path, name: &str) -> Result<Zeroizing<[u8; 32]>, StartError> {
+    let path = directory.join(name);
+    let failed = |error: io::Error| StartError::System {
+        action: "reading a secret of the service",
+        reason: format!("{}: {error}", path.display()),
+    };
+    let found = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let secret = Zeroizing::new(preflight::random()?);
+            write(&path, secret.as_slice()).map_err(failed)?;
+            return Ok(secret);
+        }
+        read => Zeroizing::new(read.map_err(failed)?),
+    };
+    let secret = <[u8; 32]>::try_from(found.as_slice());
+    let secret = secret.map_err(|_| failed(io::Error::other("it has to have 32 octets")));
+    secret.map(Zeroizing::new)
+}
+
+/// Written whole or not at all.
+fn write(path: &Path, secret: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&temporary)?;
+    file.write_all(secret)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
