@@ -15,6 +15,7 @@ use rusqlite::{OptionalExtension, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::snapshot::{self, Header};
 use crate::sql::{COMMIT, Change, Connection, Value};
 use crate::{OpenFault, StoreError};
 
@@ -33,7 +34,7 @@ const PURPOSE: &[u8] = b"assay state commits 1";
 /// Commits that one transaction of a start runs: what it changes is in memory twice meanwhile.
 const COMMITS_AT_ONCE: u64 = 1000;
 
-type Tag = [u8; 32];
+pub(crate) type Tag = [u8; 32];
 
 /// The end of the chain.
 pub(crate) struct Chain {
@@ -41,6 +42,8 @@ pub(crate) struct Chain {
     /// Of the last commit; 0 before the first.
     number: u64,
     tag: Tag,
+    /// The commit that the newest snapshot was taken after.
+    snapshot: u64,
     /// By their text; the first commit that runs one defines it.
     statements: HashMap<String, u32>,
 }
@@ -76,6 +79,7 @@ impl Chain {
             tag: hmac(&key, &[PURPOSE])?,
             key,
             number: 0,
+            snapshot: 0,
             statements: HashMap::new(),
         })
     }
@@ -86,8 +90,8 @@ impl Chain {
         file.execute(insert, [self.tag]).map(drop)
     }
 
-    /// Runs all commits of the file on the state, which has to be empty.
-    pub(crate) fn replay(&mut self, connection: &Connection) -> Result<(), OpenFault> {
+    /// Rebuilds the state, which has to be empty, from the newest snapshot of the file and the commits after it.
+    pub(crate) fn replay(&mut self, connection: &mut Connection) -> Result<(), OpenFault> {
         let first = "SELECT tag FROM file.commits WHERE number = 0";
         let first: Option<Tag> = connection
             .query_row(first, [], |row| row.get(0))
@@ -95,11 +99,16 @@ impl Chain {
         if first.is_none_or(|first| !memcmp::eq(&first, &self.tag)) {
             return Err(OpenFault::OtherKey);
         }
+        let mut statements = Vec::new();
+        if let Some(snapshot) = snapshot::restore(connection, &self.key)? {
+            (self.number, self.tag) = (snapshot.number, snapshot.tag);
+            statements = snapshot.statements;
+        }
+        self.snapshot = self.number;
         let mut next = connection.prepare(
-            "SELECT number, content, tag FROM file.commits WHERE number <> 0 ORDER BY number",
+            "SELECT number, content, tag FROM file.commits WHERE number > ?1 ORDER BY number",
         )?;
-        let mut rows = next.query([])?;
-        let mut statements: Vec<String> = Vec::new();
+        let mut rows = next.query([self.number.cast_signed()])?;
         // Deferred: it only reads the file, which a signer may have open.
         connection.control("BEGIN")?;
         while let Some(row) = rows.next()? {
@@ -170,6 +179,27 @@ impl Chain {
         }
     }
 
+    /// Takes a snapshot if so many commits came since the last one.
+    pub(crate) fn take_snapshot(
+        &mut self,
+        connection: &mut Connection,
+        commits: u64,
+    ) -> Result<(), StoreError> {
+        if self.number - self.snapshot < commits {
+            return Ok(());
+        }
+        let mut statements: Vec<(&String, &u32)> = self.statements.iter().collect();
+        statements.sort_by_key(|(_, number)| **number);
+        let header = Header {
+            number: self.number,
+            tag: self.tag,
+            statements: statements.into_iter().map(|(sql, _)| sql.clone()).collect(),
+        };
+        snapshot::take(connection, &self.key, header)?;
+        self.snapshot = self.number;
+        Ok(())
+    }
+
     fn next_tag(&self, content: &[u8]) -> Result<Tag, ErrorStack> {
         let number = (self.number + 1).to_be_bytes();
         hmac(&self.key, &[&self.tag, &number, content])
@@ -207,7 +237,7 @@ fn run(
     Ok(())
 }
 
-fn hmac(key: &PKey<Private>, parts: &[&[u8]]) -> Result<Tag, ErrorStack> {
+pub(crate) fn hmac(key: &PKey<Private>, parts: &[&[u8]]) -> Result<Tag, ErrorStack> {
     let mut signer = Signer::new(MessageDigest::sha256(), key)?;
     for part in parts {
         signer.update(part)?;

@@ -99,6 +99,11 @@ pub enum OpenFault {
     /// A commit that this program wrote does not lead to the state that it led to.
     #[error("commit {0} cannot be repeated; another release wrote it")]
     CommitForm(u64),
+    /// The snapshot is not what was written.
+    #[error(
+        "the state was altered: its snapshot is not what was written; restore it from a backup"
+    )]
+    Snapshot,
     /// The file has a table, index, trigger or view that is not of this program, or lacks one.
     #[error(
         "the schema was altered: {0} is not as this program made it; restore the file from a backup"

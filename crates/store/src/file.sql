@@ -9,6 +9,15 @@ CREATE TABLE commits (
     tag     BLOB NOT NULL CHECK (length(tag) = 32)
 ) STRICT;
 
+-- The state as it was after a commit, so that a start runs the commits after that one alone. Those before are gone.
+CREATE TABLE snapshots (
+    part    INTEGER PRIMARY KEY CHECK (part >= 0),
+    -- Part 0 says what the others are, under a tag of its own (snapshot.rs); the others are the image of the database.
+    content BLOB NOT NULL,
+    tag     BLOB CHECK (length(tag) = 32),
+    CHECK ((part = 0) = (tag IS NOT NULL))
+) STRICT;
+
 -- The log. Leaf hashes and tree are in the state.
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY CHECK (sequence >= 1),

@@ -19,11 +19,11 @@ pub fn peek(path: &Path, key: &StateKey) -> Result<rusqlite::Connection, OpenErr
     schema::check_file(path)?;
     let replayed = || {
         let mut chain = Chain::new(key)?;
-        let connection = schema::open_writer(&Names {
+        let mut connection = schema::open_writer(&Names {
             state: memory("peek"),
             file: schema::on_disk(path)?,
         })?;
-        chain.replay(&connection)?;
+        chain.replay(&mut connection)?;
         Ok(connection.into_inner())
     };
     replayed().map_err(|source| OpenError::State {

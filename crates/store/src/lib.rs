@@ -39,6 +39,7 @@ mod reserve;
 mod revocations;
 mod rollovers;
 mod schema;
+mod snapshot;
 mod sql;
 mod status;
 mod stops;

@@ -13,8 +13,8 @@ pub struct LogState {
     pub frontier: Frontier,
     /// Records, those after the checkpoint included.
     pub records: u64,
-    /// Root of the tree of the size that was asked for; `None` where the log is shorter.
-    pub root: Option<Hash>,
+    /// Of the tree of the size that was asked for; `None` where the log is shorter.
+    pub asked: Option<Frontier>,
 }
 
 /// Where the log is not what was written.
@@ -43,8 +43,8 @@ pub enum LogFault {
 }
 
 impl Store {
-    /// Reads every record of the log and compares it with the tree, and the tree with the newest checkpoint; finds the root at
-    /// `size`. It takes a while on a long log: for the start, when nobody waits for a reader.
+    /// Reads every record of the log and compares it with the tree, and the tree with the newest checkpoint; finds the tree of
+    /// `size` records. It takes a while on a long log: for the start, when nobody waits for a reader.
     ///
     /// # Errors
     /// Where the store cannot be read; the inner error names the first fault.
@@ -61,7 +61,7 @@ fn check(connection: &Connection, asked: u64) -> Result<Result<LogState, LogFaul
     let last = tree::last_leaf(connection)?;
     let mut frontier = Frontier::new();
     let mut signed = Frontier::new();
-    let mut root = (asked == 0).then(|| frontier.root());
+    let mut of_asked = (asked == 0).then(|| frontier.clone());
     let mut leaves = Vec::new().into_iter();
     let mut statement =
         connection.prepare("SELECT sequence, record FROM file.audit ORDER BY sequence")?;
@@ -87,7 +87,7 @@ fn check(connection: &Connection, asked: u64) -> Result<Result<LogState, LogFaul
             signed = frontier.clone();
         }
         if frontier.size() == asked {
-            root = Some(frontier.root());
+            of_asked = Some(frontier.clone());
         }
     }
     let records = frontier.size();
@@ -101,7 +101,7 @@ fn check(connection: &Connection, asked: u64) -> Result<Result<LogState, LogFaul
             checkpoint,
             frontier: signed,
             records,
-            root,
+            asked: of_asked,
         }),
     })
 }

@@ -54,6 +54,14 @@ impl Connection {
         }
     }
 
+    /// What only SQLite's own connection can do. The state that it changes is not noted.
+    pub(crate) fn with_inner<T>(
+        &mut self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        work(&mut self.sqlite)
+    }
+
     #[cfg(feature = "inspect")]
     pub(crate) fn into_inner(self) -> rusqlite::Connection {
         self.sqlite

@@ -23,6 +23,8 @@ pub struct Options {
     pub batch: usize,
     /// Reader threads.
     pub readers: usize,
+    /// Commits after which a start or the end takes a snapshot: those since the last one are run again at each start.
+    pub snapshot_after: u64,
 }
 
 impl Default for Options {
@@ -32,6 +34,7 @@ impl Default for Options {
             read_queue: 1024,
             batch: 128,
             readers: 2,
+            snapshot_after: 10_000,
         }
     }
 }
@@ -107,8 +110,11 @@ impl Store {
     ) -> Result<Self, OpenFault> {
         let state = memory("state");
         let names = Names { state, file };
-        let connection = schema::open_writer(&names)?;
-        chain.replay(&connection)?;
+        let mut connection = schema::open_writer(&names)?;
+        chain.replay(&mut connection)?;
+        if let Err(error) = chain.take_snapshot(&mut connection, options.snapshot_after) {
+            tracing::warn!(error = ?error, "no snapshot of the state was written");
+        }
         let gate = Gate::default();
         let readers = (0..options.readers.max(1)).map(|_| schema::open_reader(&names));
         let readers = readers.collect::<Result<Vec<_>, _>>()?;
@@ -118,7 +124,7 @@ impl Store {
             chain,
             gate,
         };
-        let writer = Writer::start(target, lock, options.write_queue, options.batch.max(1))?;
+        let writer = Writer::start(target, lock, options)?;
         Ok(Self {
             inner: Arc::new(Inner { readers, writer }),
         })

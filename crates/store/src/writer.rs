@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::commits::Chain;
 use crate::lock::Lock;
 use crate::sql::{BEGIN, COMMIT, Connection, ROLLBACK};
-use crate::{OpenFault, StoreError};
+use crate::{OpenFault, Options, StoreError};
 
 /// Where changes go.
 pub(crate) struct Target {
@@ -34,18 +34,24 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// `batch` bounds the jobs of one commit, `queue` those that wait for it.
     pub(crate) fn start(
         mut target: Target,
         lock: Option<Lock>,
-        queue: usize,
-        batch: usize,
+        options: &Options,
     ) -> Result<Self, OpenFault> {
-        let (jobs, receiver) = sync_channel(queue);
+        let (jobs, receiver) = sync_channel(options.write_queue);
+        let (batch, snapshot_after) = (options.batch.max(1), options.snapshot_after);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
                 run(&mut target, &receiver, batch);
+                // Readers have ended. Nothing is lost without it but time at the next start.
+                if let Err(error) = target
+                    .chain
+                    .take_snapshot(&mut target.connection, snapshot_after)
+                {
+                    tracing::warn!(error = ?error, "no snapshot of the state was written");
+                }
                 drop(target);
                 drop(lock);
             })

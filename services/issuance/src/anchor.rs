@@ -21,17 +21,26 @@ pub(crate) enum NotAnchored {
         "the log of the state is not the one that the HSM service signed for: its {size} records have another root"
     )]
     OtherLog { size: u64 },
+    #[error(
+        "the journal of the HSM service is older than the log: it has signed a checkpoint of {journal} records and the state has one of {checkpoint}; give the service its newer journal back, or recover"
+    )]
+    OldJournal { journal: u64, checkpoint: u64 },
 }
 
 /// A log that was checked up to the size of the journal's last tree continues that tree.
 pub(crate) fn check(log: &LogState, journal: &JournalInfo) -> Result<(), NotAnchored> {
     let size = journal.log_size;
-    match log.root {
+    let checkpoint = log.frontier.size();
+    match &log.asked {
         _ if log.records < size => Err(NotAnchored::RolledBack {
             signed: size,
             found: log.records,
         }),
-        Some(root) if *root.as_bytes() == journal.log_root => Ok(()),
+        _ if size < checkpoint => Err(NotAnchored::OldJournal {
+            journal: size,
+            checkpoint,
+        }),
+        Some(tree) if size == 0 || *tree.root().as_bytes() == journal.log_root => Ok(()),
         Some(_) | None => Err(NotAnchored::OtherLog { size }),
     }
 }
@@ -42,8 +51,9 @@ pub(crate) struct Unlogged(Mutex<Vec<(Serial, Hash)>>);
 
 impl Unlogged {
     /// To be looked for among these of the journal.
-    pub(crate) fn among(journal: &JournalInfo) -> Self {
-        let named = journal.unlogged.iter().filter_map(|(serial, tbs)| {
+    pub(crate) fn among(journal: Option<&JournalInfo>) -> Self {
+        let named = journal.into_iter().flat_map(|journal| &journal.unlogged);
+        let named = named.filter_map(|(serial, tbs)| {
             let serial = Serial::try_from(serial.as_slice()).ok()?;
             Some((serial, Hash::from(*tbs)))
         });

@@ -114,14 +114,13 @@ impl Prepared {
             shutdown: _,
             journal,
         } = &environment;
-        let none = JournalInfo::default();
-        let journal = journal.as_ref().unwrap_or(&none);
+        let signed = journal.as_ref().map_or(0, |journal| journal.log_size);
         // Before anything is added to it.
-        let audit_log = store.check_log(journal.log_size).await??;
-        if journal.log_size > 0 {
+        let audit_log = store.check_log(signed).await??;
+        if let Some(journal) = journal {
             anchor::check(&audit_log, journal)?;
         }
-        let unlogged = Unlogged::among(journal);
+        let unlogged = Unlogged::among(journal.as_ref());
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
         let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);

@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -29,6 +29,10 @@ pub struct SoftToken {
     run: u32,
     /// The identity of the journal that checkpoints name.
     pub journal: Mutex<Option<Hash>>,
+    /// Size and root of the last tree that it signed.
+    pub tree: Mutex<Option<(u64, Hash)>>,
+    /// Whether checkpoints are signed without an answer, as by a service that is lost in between.
+    pub loses_checkpoints: AtomicBool,
     forms: Mutex<Option<Forms>>,
     refusal: Mutex<Option<OperationError>>,
     /// Content-encryption keys that were to be decrypted.
@@ -62,6 +66,8 @@ impl SoftToken {
             log,
             origin: origin.to_owned(),
             journal: Mutex::default(),
+            tree: Mutex::default(),
+            loses_checkpoints: AtomicBool::new(false),
             forms: Mutex::default(),
             ca,
             health: watch::Sender::new(health),
@@ -193,8 +199,22 @@ impl Token for SoftToken {
         &'a self,
         size: u64,
         root: Hash,
-        _leaves: &'a [Hash],
+        leaves: &'a [Hash],
     ) -> Operation<'a, SignedCheckpoint> {
+        let mut tree = locked(&self.tree);
+        let continues = |(last, signed): &(u64, Hash)| {
+            (*last, *signed) == (size, root) || last.checked_add(leaves.len() as u64) == Some(size)
+        };
+        if !tree.as_ref().is_none_or(continues) {
+            return done(Err(anyhow::anyhow!(
+                "a tree that does not continue the last one"
+            )));
+        }
+        *tree = Some((size, root));
+        drop(tree);
+        if self.loses_checkpoints.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(OperationError::ServiceLost)));
+        }
         let root = base64::encode_block(root.as_bytes());
         let line = self
             .journal()

@@ -137,6 +137,11 @@ impl Hsm {
         &self.inner.welcome
     }
 
+    /// A tree of the log of this size was signed: a service that has not signed it any more is another one.
+    pub(super) fn has_signed(&self, log_size: u64) {
+        self.inner.needed.has_signed(log_size);
+    }
+
     /// Health as it changes.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.inner.health.clone()

@@ -184,7 +184,10 @@ impl Token for CaKeys {
                 .call(CHECKPOINT, Priority::Normal, operation)
                 .await?
             {
-                Reply::Checkpoint(signed) => Ok(signed),
+                Reply::Checkpoint(signed) => {
+                    self.hsm.has_signed(size);
+                    Ok(signed)
+                }
                 Reply::Key(_) | Reply::Signature(_) => Err(OperationError::ServiceLost),
             }
         })

@@ -55,6 +55,8 @@ struct Contents {
     /// The identity of the journal.
     journal: Option<[u8; 32]>,
     state_key: Option<StateSecret>,
+    /// Leaves of the largest tree that it said it has signed.
+    log_size: u64,
 }
 
 impl Needed {
@@ -66,6 +68,13 @@ impl Needed {
         needed.log.clone_from(&welcome.log);
         needed.journal = Some(welcome.journal.identity);
         needed.state_key = Some(welcome.state_key.clone());
+        needed.log_size = needed.log_size.max(welcome.journal.log_size);
+    }
+
+    /// A tree of this size was signed.
+    pub(super) fn has_signed(&self, log_size: u64) {
+        let mut needed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        needed.log_size = needed.log_size.max(log_size);
     }
 
     fn is_met(&self, welcome: &Welcome) -> bool {
@@ -75,12 +84,14 @@ impl Needed {
             log,
             journal,
             state_key,
+            log_size,
         } = &*needed;
         cas.iter().all(|ca| welcome.cas.contains(ca))
             && log
                 .as_ref()
                 .is_none_or(|log| welcome.log.as_ref() == Some(log))
             && journal.is_none_or(|identity| identity == welcome.journal.identity)
+            && welcome.journal.log_size >= *log_size
             && state_key
                 .as_ref()
                 .is_none_or(|key| *key == welcome.state_key)

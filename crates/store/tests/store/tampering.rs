@@ -1,6 +1,6 @@
 //! Whoever can write the file and does not have the key.
 
-use assay_store::inspect::peek;
+use assay_store::inspect::{dump, peek};
 use assay_store::{
     ActivateOutcome, CrlReason, NewCrl, NewPolicy, OcspFound, OpenError, OpenFault, Options,
     PendingDecision, PendingVerdict, Reserve, RevokeOutcome, SignedResponse, StateKey, Stop, Store,
@@ -119,6 +119,114 @@ async fn the_file_leads_to_the_state_that_the_process_had() {
     fixture.reopen().holds().await;
 }
 
+/// Its end takes one, as does a start after many commits.
+#[tokio::test]
+async fn a_snapshot_stands_for_the_commits_before_it() {
+    let options = Options {
+        snapshot_after: 5,
+        ..Options::default()
+    };
+    let fixture = Fixture::new();
+    lived(&fixture).await;
+    let before = fixture.store.dump().await.unwrap();
+    let path = fixture.path();
+    let Fixture { store, directory } = fixture;
+    drop(store);
+    let count = |table: &str| -> u32 {
+        let count = format!("SELECT count(*) FROM {table}");
+        let sqlite = rusqlite::Connection::open(&path).unwrap();
+        sqlite.query_row(&count, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count("snapshots"), 0);
+    for _ in 0..3 {
+        let store = Store::open(&path, &key(), &options).unwrap();
+        assert!(store.dump().await.unwrap().starts_with(&before[..100]));
+        assert_eq!(
+            dump(&peek(&path, &key()).unwrap()).unwrap(),
+            store.dump().await.unwrap()
+        );
+        for _ in 0..7 {
+            store.append_audit(vec![clock_step()]).await.unwrap();
+        }
+        let state = store.dump().await.unwrap();
+        drop(store);
+        assert_eq!(dump(&peek(&path, &key()).unwrap()).unwrap(), state);
+        assert_eq!((count("commits"), count("snapshots")), (1, 2));
+    }
+    // One that was touched, exchanged or taken out is not a snapshot of this state.
+    let whole = std::fs::read(&path).unwrap();
+    let old = {
+        let store = Store::open(&path, &key(), &options).unwrap();
+        let sqlite = rusqlite::Connection::open(&path).unwrap();
+        let old: (Vec<u8>, Vec<u8>) = sqlite
+            .query_row(
+                "SELECT content, tag FROM snapshots WHERE part = 0",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        drop(sqlite);
+        for _ in 0..7 {
+            store.append_audit(vec![clock_step()]).await.unwrap();
+        }
+        old
+    };
+    let newer = std::fs::read(&path).unwrap();
+    for (file, change, said) in [
+        (
+            &whole,
+            "UPDATE snapshots SET tag = zeroblob(32) WHERE part = 0",
+            "its snapshot",
+        ),
+        (
+            &whole,
+            "UPDATE snapshots SET content = zeroblob(4096) WHERE part = 1",
+            "its snapshot",
+        ),
+        (
+            &whole,
+            "DELETE FROM snapshots WHERE part = 1",
+            "its snapshot",
+        ),
+        (
+            &whole,
+            "INSERT INTO snapshots VALUES (2, x'00', NULL)",
+            "its snapshot",
+        ),
+        (
+            &newer,
+            "UPDATE snapshots SET content = ?1, tag = ?2 WHERE part = 0",
+            "its snapshot",
+        ),
+    ] {
+        std::fs::write(&path, file).unwrap();
+        let sqlite = rusqlite::Connection::open(&path).unwrap();
+        let changed = match change.contains("?1") {
+            true => sqlite.execute(change, [&old.0, &old.1]),
+            false => sqlite.execute(change, []),
+        };
+        assert_eq!(changed.unwrap(), 1);
+        drop(sqlite);
+        let refused = Store::open(&path, &key(), &options)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(said), "{change}: {refused}");
+    }
+    // Without it the first commit that is there does not continue anything.
+    std::fs::write(&path, &newer).unwrap();
+    let store = Store::open(&path, &key(), &Options::default()).unwrap();
+    store.append_audit(vec![clock_step()]).await.unwrap();
+    drop(store);
+    let sqlite = rusqlite::Connection::open(&path).unwrap();
+    sqlite.execute("DELETE FROM snapshots", []).unwrap();
+    drop(sqlite);
+    let refused = Store::open(&path, &key(), &options)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("commit 1 is missing"), "{refused}");
+    drop(directory);
+}
+
 /// What a start says of the file.
 fn refusal(fixture: Fixture) -> OpenFault {
     let path = fixture.path();
@@ -137,7 +245,8 @@ async fn a_commit_that_was_touched_is_named() {
     let last = "(SELECT max(number) FROM commits)";
     for (change, said) in [
         (
-            "UPDATE commits SET content = CAST(content || x'00' AS BLOB) WHERE number = 5".to_owned(),
+            "UPDATE commits SET content = CAST(content || x'00' AS BLOB) WHERE number = 5"
+                .to_owned(),
             "commit 5 is not what was written",
         ),
         (

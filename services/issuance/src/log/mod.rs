@@ -96,6 +96,9 @@ fn names_journal(checkpoint: &Checkpoint, journal: Option<Hash>) -> bool {
 /// What was signed last. Held while the next one is made, so that there is one line of heads.
 struct Head {
     frontier: Frontier,
+    /// A tree that the HSM service was asked to sign, and may have signed without an answer. It signs the same one again, and
+    /// none that does not continue it.
+    asked: Option<(Frontier, Vec<Hash>)>,
     /// By the CA.
     counts: [Counts; 2],
     /// When all records were last known to be under a checkpoint.
@@ -145,7 +148,12 @@ impl Log {
                 });
             }
         }
-        let size = state.frontier.size();
+        // The service may have signed a tree whose checkpoint was not kept.
+        let signed = state
+            .asked
+            .filter(|tree| tree.size() > state.frontier.size());
+        let frontier = signed.unwrap_or(state.frontier);
+        let size = frontier.size();
         let log = Self {
             store,
             generations,
@@ -153,7 +161,8 @@ impl Log {
             key,
             settings,
             head: Mutex::new(Head {
-                frontier: state.frontier,
+                frontier,
+                asked: None,
                 counts: Default::default(),
                 complete: Instant::now(),
             }),
@@ -198,18 +207,26 @@ impl Log {
         self.record_counts(&mut head.counts, policy_hash, Span::Running)
             .await?;
         loop {
-            let size = head.frontier.size();
-            let leaves = self.store.leaf_hashes(size, MAX_LEAVES).await?;
-            if leaves.is_empty() {
-                return Ok(());
+            let (tree, leaves) = match head.asked.take() {
+                Some(asked) => asked,
+                None => {
+                    let mut tree = head.frontier.clone();
+                    // The HSM service gets every leaf, so that one checkpoint covers no more than one message holds.
+                    let leaves = self.store.leaf_hashes(tree.size(), MAX_LEAVES).await?;
+                    if leaves.is_empty() {
+                        return Ok(());
+                    }
+                    for leaf in &leaves {
+                        tree.append(*leaf);
+                    }
+                    (tree, leaves)
+                }
+            };
+            let (tree, leaves) = head.asked.insert((tree, leaves));
+            self.sign(tree, leaves).await?;
+            if let Some((tree, _)) = head.asked.take() {
+                head.frontier = tree;
             }
-            let mut frontier = head.frontier.clone();
-            for leaf in &leaves {
-                frontier.append(*leaf);
-            }
-            // The HSM service gets every leaf, so that one checkpoint covers no more than one message holds.
-            self.sign(&frontier, &leaves).await?;
-            head.frontier = frontier;
         }
     }
 

@@ -8,7 +8,7 @@ use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
 use tokio::time::MissedTickBehavior;
 
-use super::Log;
+use super::{Log, NoCheckpoint};
 use crate::policies::Policies;
 
 /// A log that was not signed for so long needs somebody.
@@ -34,10 +34,15 @@ pub(crate) async fn watch(
             Ok(()) => {
                 signed = Instant::now();
                 readiness.warn("log", None);
+                readiness.clear("log");
             }
             Err(error) => {
+                let refused = matches!(&error, NoCheckpoint::Token(error) if error.is_permanent());
                 let error = telemetry::chain(&error);
                 tracing::debug!(error, "no checkpoint");
+                if refused {
+                    readiness.set_cause("log", format!("no checkpoint is signed: {error}"));
+                }
                 if signed.elapsed() >= OVERDUE {
                     let text = format!("no checkpoint is signed any more: {error}");
                     readiness.warn("log", Some(text));

@@ -22,6 +22,10 @@ pub(crate) enum AdminError {
     Record(#[from] assay_types::CanonicalError),
     #[error("what is stored of the log is not what was written")]
     Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "{call} is done and recorded, but no signed head covers it yet ({why}): until one does, whoever puts an older state file back could undo it; repeat the command"
+    )]
+    Uncovered { call: String, why: String },
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
@@ -41,7 +45,9 @@ impl From<AdminError> for Status {
             AdminError::Busy(_) => Self::resource_exhausted(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
-            AdminError::Store(StoreError::Busy) => Self::unavailable(text),
+            AdminError::Store(StoreError::Busy) | AdminError::Uncovered { .. } => {
+                Self::unavailable(text)
+            }
             AdminError::Store(_)
             | AdminError::Record(_)
             | AdminError::Damaged(_)

@@ -21,6 +21,7 @@ mod status;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_issuance::{
     ChallengeKey, Generations, Issuance, Log, Policies, Random, Recorder, Terms, Waiting,
@@ -45,6 +46,7 @@ use assay_proto::v1::{
 };
 use assay_runtime::mtls;
 use assay_runtime::ops::Readiness;
+use assay_runtime::telemetry;
 use assay_store::Store;
 use tonic::{Request, Response, Status};
 
@@ -117,6 +119,37 @@ async fn known_profile(
     Err(AdminError::UnknownProfile { name, known })
 }
 
+/// Calls whose effect somebody could undo who puts the state file back as it was before: they are answered once a signed head
+/// covers their record, which the HSM service then misses at the next start.
+const COVERED: [&str; 7] = [
+    "revoke_challenge",
+    "remove_inventory",
+    "revoke_certificate",
+    "release_certificate",
+    "decide_request",
+    "activate_policy",
+    "stop_profile",
+];
+/// How long such an answer waits for the head.
+const COVER_DEADLINE: Duration = Duration::from_secs(10);
+
+impl AdministrationService {
+    /// Has a head signed over all records. What failed meanwhile has no records, so that it is not asked for that.
+    async fn cover(&self, call: &str) -> Result<(), AdminError> {
+        let policy_hash = self.policies.active().model_hash();
+        let signed = tokio::time::timeout(COVER_DEADLINE, self.log.checkpoint(policy_hash)).await;
+        let why = match signed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => telemetry::chain(&error),
+            Err(_) => "it takes too long".to_owned(),
+        };
+        Err(AdminError::Uncovered {
+            call: call.to_owned(),
+            why,
+        })
+    }
+}
+
 macro_rules! calls {
     ($($call:ident: $request:ty => $reply:ty, $handler:path, $allowed:expr;)+) => {
         #[tonic::async_trait]
@@ -124,7 +157,11 @@ macro_rules! calls {
             $(
                 async fn $call(&self, request: Request<$request>) -> Result<Response<$reply>, Status> {
                     let (actor, request) = open(request, stringify!($call), $allowed)?;
-                    reply($handler(self, &actor, request).await)
+                    let done = $handler(self, &actor, request).await;
+                    if done.is_ok() && COVERED.contains(&stringify!($call)) {
+                        self.cover(stringify!($call)).await?;
+                    }
+                    reply(done)
                 }
             )+
 

@@ -2,6 +2,7 @@
 //! that repeats.
 #![cfg(test)]
 
+mod anchor;
 mod elliptic;
 mod enrolment;
 mod ocsp;

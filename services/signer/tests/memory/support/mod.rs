@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use assay_hsm::wire::JournalInfo;
 use assay_hsm::{OperationError, Token};
 use assay_issuance::{Environment, GenerationSettings, Prepared, StartFailure};
 use assay_proto::v1::enrolment_server::Enrolment;
@@ -99,6 +100,8 @@ pub(crate) struct Stand {
     people: People,
     shutdown: Shutdown,
     signer: Signer,
+    /// What the HSM service says of its journal at the next start.
+    pub(crate) journal: Option<JournalInfo>,
 }
 
 impl Stand {
@@ -162,6 +165,7 @@ impl Stand {
             people,
             shutdown,
             signer,
+            journal: None,
         };
         let devices = || vec![("devices", DEVICES.to_owned())];
         let profiles = setup.profiles.unwrap_or_else(devices);
@@ -182,7 +186,7 @@ impl Stand {
             clock: self.clock.clone(),
             random: self.random.clone(),
             shutdown: self.shutdown.clone(),
-            journal: None,
+            journal: self.journal.clone(),
         };
         self.signer = start(&self.folder, environment, &tokens).await?;
         Ok(())
@@ -206,7 +210,27 @@ impl Stand {
 
     /// Everything that is due is done.
     pub(crate) async fn tend(&self) {
-        self.signer.issuance().tend().await.unwrap();
+        self.try_to_tend().await.unwrap();
+    }
+
+    /// As [`Stand::tend`], where the log may stay without a checkpoint.
+    pub(crate) async fn try_to_tend(&self) -> Result<(), StartFailure> {
+        self.signer.issuance().tend().await
+    }
+
+    /// Why the signer is not ready.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        self.signer.issuance().readiness().causes()
+    }
+
+    /// What the HSM service says of its journal after the last checkpoint, if it signed all of them.
+    pub(crate) fn journal_as_signed(&self) -> JournalInfo {
+        let (log_size, root) = self.token.tree.lock().unwrap().unwrap();
+        JournalInfo {
+            log_size,
+            log_root: *root.as_bytes(),
+            ..JournalInfo::default()
+        }
     }
 
     /// Time passes, and then everything that is due is done.
