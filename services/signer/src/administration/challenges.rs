@@ -182,22 +182,18 @@ fn check_kind(
     }
 }
 
-/// A static challenge without a time to live stays until it is revoked.
+/// A challenge of either kind lives as long as the policy allows, unless less is asked for.
 fn expiry(
     service: &AdministrationService,
     profile: &Profile,
     ttl: Option<Duration>,
-) -> Result<Option<Timestamp>, AdminError> {
+) -> Result<Timestamp, AdminError> {
     let longest = profile.challenge_ttl_max();
-    let ttl = match (ttl, profile.challenge_kind()) {
-        (None, PolicyKind::Static) => return Ok(None),
-        (None, PolicyKind::OneTime) => longest,
-        (Some(ttl), _) if ttl < Duration::from_secs(1) => {
-            let short = "a challenge lives at least 1 s; ask for more".to_owned();
-            return Err(AdminError::Invalid(short));
-        }
-        (Some(ttl), _) => ttl,
-    };
+    let ttl = ttl.unwrap_or(longest);
+    if ttl < Duration::from_secs(1) {
+        let short = "a challenge lives at least 1 s; ask for more".to_owned();
+        return Err(AdminError::Invalid(short));
+    }
     if ttl > longest {
         return Err(AdminError::Invalid(format!(
             "a challenge of profile {} lives at most {}; ask for less",
@@ -205,7 +201,7 @@ fn expiry(
             humantime::format_duration(longest)
         )));
     }
-    Ok(Some(service.recorder.timestamp() + ttl))
+    Ok(service.recorder.timestamp() + ttl)
 }
 
 /// What a one-time challenge allows: checked against the profile, so that none is issued that could never be used.
@@ -243,7 +239,7 @@ fn row(
     drawn: &DrawnChallenge,
     bound: Option<Bound>,
     issued_at: Timestamp,
-    expires_at: Option<Timestamp>,
+    expires_at: Timestamp,
 ) -> NewChallenge {
     let (kind, subject, sans) = match bound {
         Some(Bound { subject, sans }) => (
@@ -261,7 +257,7 @@ fn row(
         subject,
         sans,
         issued_at,
-        expires_at,
+        expires_at: Some(expires_at),
         issued_by: actor.to_owned(),
     }
 }
