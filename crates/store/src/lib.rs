@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod expiring;
 mod export;
+mod imports;
 mod intents;
 mod inventory;
 mod issuers;
@@ -62,6 +63,7 @@ pub use error::{OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportExtent, ExportRow, InventoryChangeRow};
+pub use imports::{ImportOutcome, NewImport};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryQuery, InventoryRow,

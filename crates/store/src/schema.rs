@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::OpenError;
 
 /// Version of the schema. A change of the schema raises it, and a file of any other version is refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const SCHEMA: &str = include_str!("schema.sql");
 

@@ -4,6 +4,7 @@
 
 mod elliptic;
 mod enrolment;
+mod imports;
 mod ocsp;
 mod policy;
 mod queries;
