@@ -143,6 +143,51 @@ fn serial(copy: u32) -> [u8; 17] {
     serial
 }
 
+/// The database of a running signer as it was once, to be put back as an old backup is.
+#[derive(Debug)]
+pub struct Snapshot {
+    database: PathBuf,
+    copy: PathBuf,
+}
+
+impl Snapshot {
+    /// Taken if the newest head covers the last start of the signer; `None` before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no database, or it cannot be copied.
+    pub fn under_a_head(dir: &Path, scratch: &Path) -> Result<Option<Self>> {
+        let connection = read_only(dir)?;
+        let is_under_head: bool = connection.query_row(
+            "SELECT (SELECT coalesce(max(size), 0) FROM checkpoints)
+                 >= (SELECT max(sequence) FROM audit WHERE kind = 'service.started')",
+            [],
+            |row| row.get(0),
+        )?;
+        if !is_under_head {
+            return Ok(None);
+        }
+        let copy = scratch.join("before.db");
+        connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+        let database = path(dir)?;
+        Ok(Some(Self { database, copy }))
+    }
+
+    /// Puts it in the place of the database of a signer that is not running.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be.
+    pub fn restore(self) -> Result<()> {
+        for suffix in [WAL_SUFFIX, "-shm"] {
+            let _ = std::fs::remove_file(with_suffix(&self.database, suffix));
+        }
+        // Over the file, whose owner and mode stay.
+        std::fs::copy(&self.copy, &self.database)?;
+        Ok(())
+    }
+}
+
 /// Opening it would recover it, so a copy is opened.
 fn copy(dir: &Path, scratch: &Path) -> Result<PathBuf> {
     let original = path(dir)?;
