@@ -78,6 +78,7 @@ names!(CertificateState {
     Held = "held",
     Revoked = "revoked",
     Abandoned = "abandoned",
+    Imported = "imported",
 });
 
 // Unspecified is a reason of RFC 5280.

@@ -198,6 +198,52 @@ fn serial(copy: u32) -> [u8; 17] {
     serial
 }
 
+/// The state file of a running signer as it was once, to be put back as an old backup is.
+#[derive(Debug)]
+pub struct Snapshot {
+    state: PathBuf,
+    copy: PathBuf,
+}
+
+impl Snapshot {
+    /// Taken if the newest head covers the last start of the signer; `None` before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no state, or it cannot be copied.
+    pub fn under_a_head(dir: &Path, scratch: &Path) -> Result<Option<Self>> {
+        let is_under_head: bool = look(dir)?.query_row(
+            "SELECT (SELECT coalesce(max(size), 0) FROM checkpoints)
+                 >= (SELECT max(sequence) FROM audit WHERE kind = 'service.started')",
+            [],
+            |row| row.get(0),
+        )?;
+        if !is_under_head {
+            return Ok(None);
+        }
+        let copy = scratch.join("before.db");
+        writable(dir)?.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+        let state = path(dir)?;
+        Ok(Some(Self { state, copy }))
+    }
+
+    /// Puts it in the place of the state file of a signer that is not running.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be.
+    pub fn restore(self) -> Result<()> {
+        for suffix in ["-wal", "-shm"] {
+            let mut side = self.state.clone().into_os_string();
+            side.push(suffix);
+            let _ = std::fs::remove_file(side);
+        }
+        // Over the file, whose owner and mode stay.
+        std::fs::copy(&self.copy, &self.state)?;
+        Ok(())
+    }
+}
+
 fn path(dir: &Path) -> Result<PathBuf> {
     let path = value(&dir.join("signer.toml"), &["state", "path"])?;
     Ok(dir.join(path.as_str().context("state.path is no string")?))

@@ -138,6 +138,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-audit",
             "assay-console",
             "assay-decision",
+            "assay-journal",
             "assay-operator",
             "assay-policy",
             "assay-proto",

@@ -166,6 +166,21 @@ events! {
         /// Head of the chain of hashes over its changes.
         inventory_hash: Hash,
     }
+    /// A certificate that only the journal of the HSM service knew was taken up; the next record revokes it.
+    CertificateImported = "certificate.imported" {
+        /// Identity of the operator.
+        actor: Text,
+        /// Serial, hex.
+        serial: Text,
+        /// RFC 4514 subject.
+        subject: Text,
+        /// notAfter.
+        not_after: Timestamp,
+        /// SHA-256 of the TBSCertificate, by which the journal names it.
+        tbs_digest: Hash,
+        /// SHA-256 of the DER certificate.
+        certificate_sha256: Hash,
+    }
     /// A certificate was revoked for good.
     CertificateRevoked = "certificate.revoked" {
         /// Identity of the operator, or of the signer where a schedule did it.

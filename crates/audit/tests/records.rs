@@ -167,6 +167,14 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             inventory_sequence: 4,
             inventory_hash: hash,
         },
+        Event::CertificateImported {
+            actor: text.clone(),
+            serial: text.clone(),
+            subject: text.clone(),
+            not_after: Timestamp::from_seconds(1),
+            tbs_digest: hash,
+            certificate_sha256: hash,
+        },
         Event::CertificateRevoked {
             actor: text.clone(),
             serial: text.clone(),

@@ -14,9 +14,16 @@ pub enum CertificateState {
     Issued,
     /// Given up; counts as issued and revoked.
     Abandoned,
+    /// Signed, and known from the journal of the HSM service alone; revoked for good.
+    Imported,
 }
 
-text_column!(CertificateState { Intent = "intent", Issued = "issued", Abandoned = "abandoned" });
+text_column!(CertificateState {
+    Intent = "intent",
+    Issued = "issued",
+    Abandoned = "abandoned",
+    Imported = "imported",
+});
 
 /// The state of a certificate, as relying parties see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub enum CertificateStatus {
     Revoked,
     /// Given up; counts as issued and revoked.
     Abandoned,
+    /// Signed, and known from the journal of the HSM service alone; revoked for good.
+    Imported,
 }
 
 text_column!(CertificateStatus {
@@ -39,6 +48,7 @@ text_column!(CertificateStatus {
     Held = "held",
     Revoked = "revoked",
     Abandoned = "abandoned",
+    Imported = "imported",
 });
 
 /// [`CertificateRow::status`] in SQL; `revocation_reason` 6 is certificateHold.
@@ -79,7 +89,7 @@ pub struct CertificateRow {
     pub state: CertificateState,
     /// The CA.
     pub ca_id: String,
-    /// Profile that permitted it.
+    /// Profile that permitted it; empty if it was imported.
     pub profile: String,
     /// RFC 4514 text.
     pub subject: String,
@@ -89,18 +99,16 @@ pub struct CertificateRow {
     pub not_before: Timestamp,
     /// notAfter.
     pub not_after: Timestamp,
-    /// When it was issued or given up; `None` while its intent is open.
+    /// When it was issued, given up or imported; `None` while its intent is open.
     pub closed_at: Option<Timestamp>,
-    /// DER; `None` unless issued.
+    /// DER; `None` unless issued or imported.
     pub der: Option<Vec<u8>>,
     /// SHA-256 of `der`.
     pub sha256: Option<Hash>,
-    /// SHA-256 of the SubjectPublicKeyInfo that signed the pkiMessage.
-    pub signer_spki_sha256: Hash,
-    /// transactionID of the pkiMessage.
+    /// transactionID of the pkiMessage; empty if it was imported.
     pub transaction_id: String,
-    /// Model hash of the policy that permitted it.
-    pub policy_hash: Hash,
+    /// Model hash of the policy that permitted it; `None` if it was imported.
+    pub policy_hash: Option<Hash>,
     /// Since when it is revoked or on hold.
     pub revoked_at: Option<Timestamp>,
     /// Why; `None` also for an intent that was given up.
@@ -167,6 +175,7 @@ impl CertificateRow {
         match (self.state, self.revocation_reason) {
             (CertificateState::Intent, _) => CertificateStatus::Intent,
             (CertificateState::Abandoned, _) => CertificateStatus::Abandoned,
+            (CertificateState::Imported, _) => CertificateStatus::Imported,
             (CertificateState::Issued, Some(CrlReason::CertificateHold)) => CertificateStatus::Held,
             (CertificateState::Issued, _) if self.revoked_at.is_some() => {
                 CertificateStatus::Revoked
@@ -268,6 +277,16 @@ impl Store {
     }
 }
 
+/// Keeps the DER of a certificate, whose digest is in its row.
+pub(crate) fn keep(connection: &Connection, serial: &Serial, der: &[u8]) -> Result<(), StoreError> {
+    connection.write_file(
+        "INSERT OR REPLACE INTO file.certificate_contents (position, der)
+         SELECT position, ?2 FROM certificates WHERE serial = ?1",
+        params![serial, der],
+    )?;
+    Ok(())
+}
+
 /// The columns that [`read`] reads.
 pub(crate) const COLUMNS: &str = "certificates.*, (SELECT f.der FROM file.certificate_contents f
      WHERE f.position = certificates.position) AS der";
@@ -312,7 +331,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
         serial,
         state: row.get("state")?,
         ca_id: row.get("ca_id")?,
-        profile: row.get("profile")?,
+        profile: row.get::<_, Option<_>>("profile")?.unwrap_or_default(),
         subject: row.get("subject")?,
         sans: row.get::<_, Texts>("sans")?.0,
         not_before: row.get("not_before")?,
@@ -320,8 +339,9 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
         closed_at: row.get("closed_at")?,
         der,
         sha256,
-        signer_spki_sha256: row.get("signer_spki_sha256")?,
-        transaction_id: row.get("transaction_id")?,
+        transaction_id: row
+            .get::<_, Option<_>>("transaction_id")?
+            .unwrap_or_default(),
         policy_hash: row.get("policy_hash")?,
         revoked_at: row.get("revoked_at")?,
         revocation_reason: row.get("revocation_reason")?,

@@ -14,7 +14,7 @@ pub struct ExportRow {
     pub record: Vec<u8>,
     /// Salt and content of its evidence, where there is any and it was not pruned.
     pub evidence: Option<([u8; 32], Vec<u8>)>,
-    /// DER of the certificate that a `request.issued` tells of.
+    /// DER of the certificate that a `request.issued` or a `certificate.imported` is about.
     pub certificate: Option<Vec<u8>>,
 }
 
@@ -55,7 +55,7 @@ impl Store {
                 "SELECT audit.sequence, audit.record, evidence.salt, evidence.content, certificates.sha256, f.der
                  FROM file.audit
                  LEFT JOIN file.evidence ON evidence.sequence = audit.sequence
-                 LEFT JOIN certificates ON audit.kind = 'request.issued'
+                 LEFT JOIN certificates ON audit.kind IN ('request.issued', 'certificate.imported')
                      AND certificates.serial = unhex(json_extract(CAST(audit.record AS TEXT), '$.serial'))
                  LEFT JOIN file.certificate_contents f ON f.position = certificates.position
                  WHERE audit.sequence > ?1 AND audit.sequence <= ?2

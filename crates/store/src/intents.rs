@@ -6,8 +6,8 @@ use rusqlite::{Row, params};
 
 use crate::sql::{Connection, Json, MAX_ROWS, Texts, duration};
 use crate::{
-    Store, StoreError, TransactionKey, audit, challenges, inventory, quirks, reserve, revocations,
-    transactions,
+    Store, StoreError, TransactionKey, audit, certificates, challenges, inventory, quirks, reserve,
+    revocations, transactions,
 };
 
 /// The result of an intent.
@@ -88,10 +88,7 @@ impl Store {
                     completion.issued_at
                 ],
             )?;
-            connection.write_file(
-                "INSERT OR REPLACE INTO file.certificate_contents (position, der) VALUES (?1, ?2)",
-                params![closed.position, completion.certificate],
-            )?;
+            certificates::keep(connection, serial, &completion.certificate)?;
             if let Some(old) = &closed.renewal_of {
                 let revoke_at = closed
                     .revoke_after
@@ -169,7 +166,6 @@ impl Store {
 }
 
 struct Closed {
-    position: i64,
     request_digest: Hash,
     renewal_of: Option<Serial>,
     revoke_after: Option<Duration>,
@@ -210,7 +206,6 @@ const OPEN: &str = "SELECT * FROM certificates WHERE serial = ?1 AND state = 'in
 
 fn read_closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
     Ok(Closed {
-        position: row.get("position")?,
         request_digest: row.get("request_digest")?,
         renewal_of: row.get("renewal_of")?,
         revoke_after: duration(row, "revoke_after")?,

@@ -17,6 +17,7 @@ mod error;
 mod evidence;
 mod expiring;
 mod export;
+mod imports;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod intents;
@@ -67,6 +68,7 @@ pub use error::{OpenError, OpenFault, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportExtent, ExportRow, InventoryChangeRow};
+pub use imports::{ImportOutcome, NewImport};
 pub use intents::{Completion, OpenIntent};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryQuery, InventoryRow,

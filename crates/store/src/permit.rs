@@ -162,7 +162,7 @@ impl PermitOutcome {
         let serial = earlier.serial;
         match earlier.state {
             CertificateState::Intent => Self::InProgress { serial },
-            CertificateState::Issued | CertificateState::Abandoned => {
+            CertificateState::Issued | CertificateState::Abandoned | CertificateState::Imported => {
                 Self::AlreadyIssued { serial }
             }
         }

@@ -154,7 +154,9 @@ fn conclude(
     }
     let found = certificates::find(connection, serial)?;
     Ok(match found.map(|row| row.state) {
-        Some(CertificateState::Issued) => RevokeOutcome::AlreadyRevoked,
+        Some(CertificateState::Issued | CertificateState::Imported) => {
+            RevokeOutcome::AlreadyRevoked
+        }
         Some(CertificateState::Intent | CertificateState::Abandoned) => RevokeOutcome::NotIssued,
         None => RevokeOutcome::NotFound,
     })

@@ -60,22 +60,23 @@ CREATE TABLE inventory_changes (
     PRIMARY KEY (profile, sequence)
 ) STRICT, WITHOUT ROWID;
 
--- An intent and the certificate that it becomes are one row, so that no certificate can be without an intent.
+-- An intent and the certificate that it becomes are one row, so that no certificate can be issued without an intent. One
+-- that was imported from the journal of the HSM service has no request, and nothing that comes of one.
 CREATE TABLE certificates (
     position           INTEGER PRIMARY KEY,
     serial             BLOB NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 20),
-    state              TEXT NOT NULL CHECK (state IN ('intent', 'issued', 'abandoned')),
+    state              TEXT NOT NULL CHECK (state IN ('intent', 'issued', 'abandoned', 'imported')),
     ca_id              TEXT NOT NULL,
-    profile            TEXT NOT NULL,
+    profile            TEXT,
     subject            TEXT NOT NULL,
     sans               TEXT NOT NULL,
     not_before         INTEGER NOT NULL,
     not_after          INTEGER NOT NULL,
-    policy_hash        BLOB NOT NULL CHECK (length(policy_hash) = 32),
-    signer_spki_sha256 BLOB NOT NULL CHECK (length(signer_spki_sha256) = 32),
-    transaction_id     TEXT NOT NULL,
-    request_digest     BLOB NOT NULL CHECK (length(request_digest) = 32),
-    csr_digest         BLOB NOT NULL CHECK (length(csr_digest) = 32),
+    policy_hash        BLOB CHECK (length(policy_hash) = 32),
+    signer_spki_sha256 BLOB CHECK (length(signer_spki_sha256) = 32),
+    transaction_id     TEXT,
+    request_digest     BLOB CHECK (length(request_digest) = 32),
+    csr_digest         BLOB CHECK (length(csr_digest) = 32),
     -- Of the record that ends the request, in case another run of the signer has to write it; NULL once that is done.
     request            TEXT,
     challenge_id       TEXT REFERENCES challenges (id),
@@ -84,7 +85,7 @@ CREATE TABLE certificates (
     tbs_digest         BLOB NOT NULL CHECK (length(tbs_digest) = 32),
     created_at         INTEGER NOT NULL,
     -- When recovery stops to try and gives the intent up.
-    expires_at         INTEGER NOT NULL,
+    expires_at         INTEGER,
     closed_at          INTEGER,
     -- Of the certificate in certificate_contents.
     sha256             BLOB CHECK (length(sha256) = 32),
@@ -98,12 +99,22 @@ CREATE TABLE certificates (
     -- When it is to be revoked; NULL once that is done.
     revoke_at          INTEGER,
     -- Recovery signs exactly the TBS of the intent; once issued, the certificate holds it.
-    CHECK ((state = 'issued') = (tbs IS NULL)),
-    CHECK ((state = 'issued') = (sha256 IS NOT NULL)),
+    CHECK ((state IN ('issued', 'imported')) = (tbs IS NULL)),
+    CHECK ((state IN ('issued', 'imported')) = (sha256 IS NOT NULL)),
     CHECK ((state = 'intent') = (closed_at IS NULL)),
     CHECK ((state = 'intent') = (request IS NOT NULL)),
     -- Nobody knows whether an abandoned intent was signed, so its serial must go onto the CRL.
-    CHECK (state <> 'abandoned' OR revoked_at IS NOT NULL)
+    CHECK (state <> 'abandoned' OR revoked_at IS NOT NULL),
+    -- Nobody decided on one that was imported, so it is never in force: revoked for good, as 6 is certificateHold.
+    CHECK (state <> 'imported' OR revoked_at IS NOT NULL),
+    CHECK (state <> 'imported' OR coalesce(revocation_reason, 6) <> 6),
+    CHECK (state <> 'imported' OR coalesce(challenge_id, inventory_name, renewal_of, pending_id, superseded_by) IS NULL),
+    CHECK ((state = 'imported') = (coalesce(profile, policy_hash, signer_spki_sha256, transaction_id, request_digest,
+                                            csr_digest, expires_at) IS NULL)),
+    CHECK (state = 'imported'
+           OR (profile IS NOT NULL AND policy_hash IS NOT NULL AND signer_spki_sha256 IS NOT NULL
+               AND transaction_id IS NOT NULL AND request_digest IS NOT NULL AND csr_digest IS NOT NULL
+               AND expires_at IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX certificates_of_csr ON certificates (csr_digest);
@@ -350,6 +361,14 @@ WHEN OLD.state = 'intent' AND NEW.state <> 'intent'
 BEGIN
     INSERT OR IGNORE INTO ocsp_responses (serial, ca_id, not_after, refresh_at)
     VALUES (NEW.serial, NEW.ca_id, NEW.not_after, 1);
+END;
+
+-- Its status is new to everyone, so it comes first.
+CREATE TRIGGER ocsp_of_the_imported AFTER INSERT ON certificates
+WHEN NEW.state = 'imported' AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = NEW.ca_id)
+BEGIN
+    INSERT INTO ocsp_responses (serial, ca_id, not_after, refresh_at)
+    VALUES (NEW.serial, NEW.ca_id, NEW.not_after, 0);
 END;
 
 -- What is known to be false is not served until something better is signed.

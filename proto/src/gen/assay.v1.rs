@@ -1056,6 +1056,7 @@ pub struct CertificateInfo {
     pub not_before: ::core::option::Option<crate::Timestamp>,
     #[prost(message, optional, tag = "7")]
     pub not_after: ::core::option::Option<crate::Timestamp>,
+    /// When it was issued, given up or imported.
     #[prost(message, optional, tag = "8")]
     pub issued_at: ::core::option::Option<crate::Timestamp>,
     #[prost(string, tag = "9")]
@@ -1172,6 +1173,10 @@ pub struct RevokeCertificateRequest {
     pub serial: ::prost::alloc::string::String,
     #[prost(enumeration = "RevocationReason", tag = "2")]
     pub reason: i32,
+    /// DER of the certificate, at most 128 KiB, where the signer may not know it. It is imported if one of the signer's CAs
+    /// signed it and it has not expired; certificate-hold is refused then. Empty for a certificate that the signer knows.
+    #[prost(bytes = "vec", tag = "3")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1181,6 +1186,9 @@ pub struct RevokeCertificateReply {
     pub changed: bool,
     #[prost(uint64, tag = "2")]
     pub crl_number: u64,
+    /// The signer did not know the certificate and took it up from the request.
+    #[prost(bool, tag = "3")]
+    pub imported: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseCertificateRequest {
@@ -1739,7 +1747,7 @@ pub struct ExportLeaf {
     pub evidence_salt: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "5")]
     pub evidence: ::prost::alloc::vec::Vec<u8>,
-    /// DER of the certificate that a request.issued tells of.
+    /// DER of the certificate that a request.issued or a certificate.imported is about.
     #[prost(bytes = "vec", tag = "6")]
     pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
@@ -1901,6 +1909,8 @@ pub enum CertificateState {
     Revoked = 4,
     /// Never known to be signed, and given up: it counts as revoked.
     Abandoned = 5,
+    /// Known from the journal of the HSM service alone, and revoked for good. It has no profile, transaction or policy.
+    Imported = 6,
 }
 impl CertificateState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1915,6 +1925,7 @@ impl CertificateState {
             Self::Held => "CERTIFICATE_STATE_HELD",
             Self::Revoked => "CERTIFICATE_STATE_REVOKED",
             Self::Abandoned => "CERTIFICATE_STATE_ABANDONED",
+            Self::Imported => "CERTIFICATE_STATE_IMPORTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1926,6 +1937,7 @@ impl CertificateState {
             "CERTIFICATE_STATE_HELD" => Some(Self::Held),
             "CERTIFICATE_STATE_REVOKED" => Some(Self::Revoked),
             "CERTIFICATE_STATE_ABANDONED" => Some(Self::Abandoned),
+            "CERTIFICATE_STATE_IMPORTED" => Some(Self::Imported),
             _ => None,
         }
     }

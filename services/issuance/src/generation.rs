@@ -117,6 +117,14 @@ impl Generation {
         &self.ca
     }
 
+    /// Whether a certificate is that of the CA, of its RA or of its responder, DER.
+    pub(crate) fn has_as_its_own(&self, certificate: &[u8]) -> bool {
+        let responder = self.ocsp.as_ref().map(|ocsp| ocsp.certificate());
+        self.ca.certificate == certificate
+            || self.ca.all_ra().contains(&certificate)
+            || responder == Some(certificate)
+    }
+
     /// Its responder, where there is one.
     pub fn ocsp(&self) -> Option<&Ocsp> {
         self.ocsp.as_deref()

@@ -14,6 +14,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
 use openssl::sha::sha256;
 use openssl::sign::Verifier;
+use openssl::x509::{X509, X509Ref};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
@@ -147,7 +148,7 @@ impl IssuingCa {
                 RaState::Ended => SystemTime::UNIX_EPOCH,
             };
             decode(table, key, der, valid_at)?;
-            if !openssl::x509::X509::from_der(der)?.verify(&ca_key)? {
+            if !X509::from_der(der)?.verify(&ca_key)? {
                 return Err(IssuingCaError::ForeignRa { table, key });
             }
         }
@@ -189,6 +190,11 @@ impl IssuingCa {
     /// Its name, key identifier and times.
     pub fn issuer(&self) -> &Issuer {
         &self.issuer
+    }
+
+    /// Whether its key made the signature of a certificate.
+    pub(crate) fn has_signed(&self, certificate: &X509Ref) -> bool {
+        certificate.verify(&self.ca_key).unwrap_or(false)
     }
 
     /// The RA that GetCACert names where these exceptions are in force.

@@ -1,4 +1,4 @@
-//! A certificate against the record that tells of its issue.
+//! A certificate against the record of its issue or of its import.
 
 use assay_audit::{Event, Record, Text};
 use assay_policy::{Dn, SubjectAltName};
@@ -51,6 +51,55 @@ pub(crate) fn list(bytes: &[u8]) -> Result<Vec<X509>, String> {
     }
 }
 
+/// The members of a record that are about its certificate.
+struct Recorded<'a> {
+    serial: &'a Text,
+    tbs_digest: &'a Hash,
+    sha256: &'a Hash,
+    /// Subject and notAfter, of one that was imported.
+    imported: Option<(&'a Text, Timestamp)>,
+}
+
+impl<'a> Recorded<'a> {
+    fn of(event: &'a Event) -> Option<Self> {
+        if let Event::RequestIssued {
+            issuance,
+            certificate_sha256,
+            ..
+        } = event
+        {
+            return Some(Self {
+                serial: &issuance.serial,
+                tbs_digest: &issuance.tbs_digest,
+                sha256: certificate_sha256,
+                imported: None,
+            });
+        }
+        let Event::CertificateImported {
+            actor: _,
+            serial,
+            subject,
+            not_after,
+            tbs_digest,
+            certificate_sha256,
+        } = event
+        else {
+            return None;
+        };
+        Some(Self {
+            serial,
+            tbs_digest,
+            sha256: certificate_sha256,
+            imported: Some((subject, *not_after)),
+        })
+    }
+}
+
+/// Whether an export has the certificate of a record.
+pub(crate) fn is_recorded(event: &Event) -> bool {
+    Recorded::of(event).is_some()
+}
+
 /// Holds a certificate to its record; what it is where it can be read.
 pub(crate) fn check(
     record: &Record,
@@ -58,33 +107,36 @@ pub(crate) fn check(
     issuers: &Issuers,
     findings: &mut Findings,
 ) -> Option<Certified> {
-    let Event::RequestIssued {
-        issuance,
-        certificate_sha256,
-        ..
-    } = &record.draft.event
-    else {
-        return None;
-    };
+    let recorded = Recorded::of(&record.draft.event)?;
     let at = record.sequence;
     let der = certificate.to_der().ok()?;
     let hash = Hash::of(&der);
-    findings.same(CHECK, at, "certificate_sha256", certificate_sha256, &hash);
+    findings.same(CHECK, at, "certificate_sha256", recorded.sha256, &hash);
     let wanted = "a certificate in DER";
     let Some((signed, parsed)) = read(&der) else {
         findings.hold(false, CHECK, at, "certificate", wanted, "another form");
         return None;
     };
     let digest = Hash::of(&signed.tbs_certificate.to_der().ok()?);
-    findings.same(CHECK, at, "tbs_digest", &digest, &issuance.tbs_digest);
+    findings.same(CHECK, at, "tbs_digest", &digest, recorded.tbs_digest);
     let serial = hex::encode(parsed.tbs_certificate().serial_number().as_bytes());
-    findings.same(CHECK, at, "serial", &Text::from(serial), &issuance.serial);
+    findings.same(CHECK, at, "serial", &Text::from(serial), recorded.serial);
     let of = issuers.of_certificate(&parsed);
     if !issuers.is_empty() {
         let algorithm = signed.signature_algorithm.to_der().ok()?;
         is_of_ca(at, certificate, &algorithm, &of, findings);
     }
-    certified(&parsed, &signed, &of)
+    let certified = certified(&parsed, &signed, &of)?;
+    if let Some((subject, not_after)) = recorded.imported {
+        let wanted = &certified.not_after;
+        findings.same(CHECK, at, "not_after", wanted, &not_after);
+        // The text of a name that no policy writes is the signer's own.
+        if let Ok(wanted) = Dn::from_name(parsed.tbs_certificate().subject()) {
+            let wanted = Text::from(wanted.to_string());
+            findings.same(CHECK, at, "subject", &wanted, subject);
+        }
+    }
+    Some(certified)
 }
 
 /// One of the CAs that it names signed it, as that CA signs.

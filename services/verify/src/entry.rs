@@ -18,7 +18,7 @@ pub(crate) const SLACK_MS: u64 = 120_000;
 pub(crate) struct Entry {
     pub(crate) record: Record,
     pub(crate) evidence: EvidenceState,
-    /// Of a `request.issued` whose certificate is there and can be read.
+    /// Of a `request.issued` or `certificate.imported` whose certificate is there and can be read.
     pub(crate) certificate: Option<Certified>,
 }
 

@@ -59,7 +59,7 @@ impl Bench<'_> {
                 agree(&record, evidence, &mut findings);
                 decided_again += self.decide(&record, evidence, &mut findings);
             }
-            let certificate = if let Event::RequestIssued { .. } = &record.draft.event {
+            let certificate = if certificate::is_recorded(&record.draft.event) {
                 certificates.next().and_then(|certificate| {
                     certificate::check(&record, &certificate, self.issuers, &mut findings)
                 })
@@ -187,15 +187,18 @@ fn evidence(raw: &Raw, findings: &mut Findings) -> BTreeMap<u64, EvidenceLine> {
 
 /// The certificates in the order of the records that they are of; as many as there are such records.
 fn certificates(raw: &Raw, records: &[Option<Record>], findings: &mut Findings) -> Vec<X509> {
-    let issued = |record: &&Record| matches!(record.draft.event, Event::RequestIssued { .. });
-    let wanted = records.iter().flatten().filter(issued).count();
+    let recorded = records
+        .iter()
+        .flatten()
+        .filter(|record| certificate::is_recorded(&record.draft.event));
+    let wanted = recorded.count();
     let place = Place::Certificates(raw.bundle);
     let check = Check::Certificates;
     let bytes = raw.certificates.as_deref().unwrap_or_default();
     match certificate::list(bytes) {
         Ok(list) if list.len() == wanted => list,
         Ok(list) => {
-            let wanted = format!("{wanted} certificates, one a request.issued record");
+            let wanted = format!("{wanted} certificates, one for each record of one");
             findings.hold(false, check, &place, "file", wanted, list.len());
             Vec::new()
         }

@@ -2,6 +2,7 @@
 //! processes, and the audit log must tell of it.
 
 mod challenges;
+mod from_journal;
 mod renewal;
 mod revocation;
 mod struck_off;

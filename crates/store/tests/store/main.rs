@@ -8,6 +8,7 @@ mod challenges;
 mod durability;
 mod expiring;
 mod export;
+mod imports;
 mod intents;
 mod inventory;
 mod issuers;

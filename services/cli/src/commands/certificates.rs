@@ -136,10 +136,16 @@ struct Shown {
 }
 
 fn lines(info: &CertificateInfo) -> Vec<String> {
+    let is_imported = info.state() == CertificateState::Imported;
     let mut lines = vec![
         format!("serial       {}", info.serial),
         format!("state        {}", state(info)),
-        format!("profile      {}", info.profile),
+        if is_imported {
+            "origin       the journal of the HSM service; the signer has no request for it"
+                .to_owned()
+        } else {
+            format!("profile      {}", info.profile)
+        },
         format!("subject      {}", info.subject),
         format!("SANs         {}", info.sans.join(" ")),
         format!(
@@ -147,11 +153,17 @@ fn lines(info: &CertificateInfo) -> Vec<String> {
             time_text(info.not_before),
             time_text(info.not_after)
         ),
-        format!("issued       {}", time_text(info.issued_at)),
+        format!(
+            "{:<13}{}",
+            if is_imported { "imported" } else { "issued" },
+            time_text(info.issued_at)
+        ),
         format!("SHA-256      {}", info.sha256),
-        format!("transaction  {}", info.transaction_id),
-        format!("policy       {}", info.policy_hash),
     ];
+    if !is_imported {
+        lines.push(format!("transaction  {}", info.transaction_id));
+        lines.push(format!("policy       {}", info.policy_hash));
+    }
     if !info.superseded_by.is_empty() {
         lines.push(format!("replaced by  {}", info.superseded_by));
     }
@@ -160,7 +172,11 @@ fn lines(info: &CertificateInfo) -> Vec<String> {
 
 /// The state with time and reason of a revocation.
 fn state(info: &CertificateInfo) -> String {
-    let state = info.state().as_str();
+    let state = if info.state() == CertificateState::Imported {
+        "imported from the journal, revoked"
+    } else {
+        info.state().as_str()
+    };
     match (info.revoked_at, info.revocation_reason) {
         (None, _) => state.to_owned(),
         (Some(at), None) => format!("{state} since {at}"),

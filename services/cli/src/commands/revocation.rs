@@ -1,6 +1,11 @@
 //! `assay cert revoke`, `hold` and `release`: the next CRL, signed at once, tells of it.
 
-use assay_console::failure::{Next, Outcome};
+mod from_journal;
+mod journal;
+
+use std::path::PathBuf;
+
+use assay_console::failure::{Failure, Next, OrFail, Outcome};
 use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_proto::Named;
@@ -8,17 +13,49 @@ use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
     ReleaseCertificateRequest, RevocationReason, RevokeCertificateReply, RevokeCertificateRequest,
 };
+use assay_types::Serial;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  assay cert revoke 5504a0820bf2a681d51c53c498716c955c --reason key-compromise
+
+  A certificate that the HSM service signed and the signer does not know, after its database was set back or if the
+  signer was under foreign control. As the user of the HSM service, on its host:
+    assay-hsm journal export --config /etc/assay/hsm.toml --output journal.export
+  Then, with the file at the operator's side:
+    assay cert revoke 5504a0820bf2a681d51c53c498716c955c --from-journal journal.export --reason key-compromise
+    assay cert revoke --all-unknown --from-journal journal.export --reason key-compromise";
 
 #[derive(Debug, Args)]
 #[command(about = "Revoke a certificate for good")]
 #[command(long_about = "\
 Revokes a certificate for good: it is in the next CRL, which is signed at once, and in every one until it expires. \
-A certificate on hold is revoked the same way. `assay cert hold` is for a device that may turn up again.")]
+A certificate on hold is revoked the same way. `assay cert hold` is for a device that may turn up again.
+
+With --from-journal the certificate is taken from an export of the HSM service's journal and sent along. If the signer does \
+not know it, it verifies the signature with the key of its CA, enters the certificate as imported, and revokes it. An imported \
+certificate authorises nothing; it cannot be put on hold. If the signer knows the certificate, it is revoked as any other.
+
+Each revocation signs a CRL. If there are more than the ceiling crls_per_hour of the HSM service allows, they are recorded all \
+the same, and the next CRL that can be signed lists them.")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RevokeArgs {
     /// Serial number, hex, with or without colons
-    serial: String,
+    #[arg(
+        required_unless_present = "all_unknown",
+        conflicts_with = "all_unknown"
+    )]
+    serial: Option<String>,
+
+    /// Take the certificate from this file, which `assay-hsm journal export` wrote
+    #[arg(long, value_name = "FILE")]
+    from_journal: Option<PathBuf>,
+
+    /// Revoke every unexpired certificate of the file that the signer does not know
+    #[arg(long, requires = "from_journal")]
+    all_unknown: bool,
 
     /// Why, as the CRL will say (RFC 5280, section 5.3.1)
     #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
@@ -70,8 +107,30 @@ impl From<Reason> for RevocationReason {
     }
 }
 
-pub(super) async fn revoke(args: RevokeArgs, admin: Admin, out: Output) -> Outcome {
-    let done = Done::revoke(args.serial, args.reason, admin).await?;
+pub(super) async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> Outcome {
+    let RevokeArgs {
+        serial,
+        from_journal,
+        all_unknown: _,
+        reason,
+    } = args;
+    if from_journal.is_some() && RevocationReason::from(reason) == RevocationReason::CertificateHold
+    {
+        return Err(
+            Failure::usage("a certificate from the journal cannot be put on hold")
+                .next("name another --reason; `assay cert hold` is for certificates that the signer knows"),
+        );
+    }
+    let done = match (serial, from_journal) {
+        (Some(serial), None) => Done::revoke(serial, reason, admin).await?,
+        (Some(serial), Some(file)) => {
+            let serial: Serial = serial.parse().or_usage("SERIAL")?;
+            let certificate = journal::find(&file, &serial)?;
+            Done::import(serial.to_string(), certificate, reason, &mut admin).await?
+        }
+        (None, Some(file)) => return from_journal::all_unknown(&file, reason, admin, out).await,
+        (None, None) => return Err(Failure::usage("SERIAL is missing")),
+    };
     out.one(&done, |done| vec![done.text()])
 }
 
@@ -93,6 +152,7 @@ pub(super) async fn release(args: SerialArgs, mut admin: Admin, out: Output) -> 
         action: "released",
         reason: None,
         changed: true,
+        imported: None,
         crl_number: reply.crl_number,
     };
     out.one(&done, |done| vec![done.text()])
@@ -106,6 +166,9 @@ struct Done {
     reason: Option<&'static str>,
     /// False where it was so before.
     changed: bool,
+    /// Whether the signer did not know it; only of a certificate from the journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<bool>,
     crl_number: u64,
 }
 
@@ -115,10 +178,12 @@ impl Done {
         let request = RevokeCertificateRequest {
             serial: serial.clone(),
             reason: reason.into(),
+            certificate: Vec::new(),
         };
         let RevokeCertificateReply {
             changed,
             crl_number,
+            imported: _,
         } = admin
             .call(request, AdministrationClient::revoke_certificate)
             .await
@@ -132,21 +197,57 @@ impl Done {
             },
             reason: Some(reason.as_str()),
             changed,
+            imported: None,
+            crl_number,
+        })
+    }
+
+    /// Revokes a certificate, DER, which the signer takes up if it does not know it.
+    async fn import(
+        serial: String,
+        certificate: Vec<u8>,
+        reason: Reason,
+        admin: &mut Admin,
+    ) -> Outcome<Self> {
+        let reason = RevocationReason::from(reason);
+        let request = RevokeCertificateRequest {
+            serial: serial.clone(),
+            reason: reason.into(),
+            certificate,
+        };
+        let RevokeCertificateReply {
+            changed,
+            crl_number,
+            imported,
+        } = admin
+            .call(request, AdministrationClient::revoke_certificate)
+            .await?;
+        Ok(Self {
+            serial,
+            action: "revoked",
+            reason: Some(reason.as_str()),
+            changed,
+            imported: Some(imported),
             crl_number,
         })
     }
 
     fn text(&self) -> String {
-        if self.changed {
-            format!(
-                "{} {}: in CRL {}",
-                self.action, self.serial, self.crl_number
-            )
-        } else {
-            format!(
-                "{} was revoked or held before: nothing changed",
-                self.serial
-            )
+        let Self {
+            serial,
+            action,
+            crl_number,
+            ..
+        } = self;
+        match (self.changed, self.imported) {
+            (true, None) => format!("{action} {serial}: in CRL {crl_number}"),
+            (true, Some(true)) => format!(
+                "imported and revoked {serial}, which the signer did not know: in CRL {crl_number}"
+            ),
+            (true, Some(false)) => format!(
+                "revoked {serial}, which the signer knows, so that it was not imported: in CRL {crl_number}"
+            ),
+            (false, _) => format!("{serial} was revoked or held before: nothing changed"),
         }
     }
 }

@@ -111,6 +111,11 @@ impl Ocsp {
         })
     }
 
+    /// The certificate of the responder, DER.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.responder.certificate
+    }
+
     /// Whose certificates there are responses for.
     pub fn issuers(&self) -> &[Issuer] {
         &self.issuers

@@ -52,7 +52,10 @@ impl Query {
         let certificate = match (row.state, row.der) {
             (CertificateState::Issued, Some(der)) => der,
             (
-                CertificateState::Issued | CertificateState::Intent | CertificateState::Abandoned,
+                CertificateState::Issued
+                | CertificateState::Intent
+                | CertificateState::Abandoned
+                | CertificateState::Imported,
                 _,
             ) => {
                 return Err(End::Unanswered);

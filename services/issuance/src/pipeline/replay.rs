@@ -93,7 +93,10 @@ impl Enrolment {
         let certificate = match (earlier.state, earlier.der) {
             (CertificateState::Issued, Some(certificate)) => certificate,
             (
-                CertificateState::Issued | CertificateState::Intent | CertificateState::Abandoned,
+                CertificateState::Issued
+                | CertificateState::Intent
+                | CertificateState::Abandoned
+                | CertificateState::Imported,
                 _,
             ) => {
                 return Err(End::deferred(

@@ -1,5 +1,7 @@
 //! Revocation, hold and release: durable first, then on a new CRL and in a new OCSP response at once.
 
+mod import;
+
 use assay_audit::Event;
 use assay_issuance::Generation;
 use assay_proto::v1::{
@@ -12,15 +14,29 @@ use assay_types::Serial;
 use super::error::AdminError;
 use super::{AdministrationService, wire};
 
-/// Revokes for good, or holds with the reason `certificate-hold`.
+/// Revokes for good, or holds with the reason `certificate-hold`. A certificate that comes with the request and is not
+/// known is imported.
 pub(super) async fn revoke(
     service: &AdministrationService,
     actor: &str,
     request: RevokeCertificateRequest,
 ) -> Result<RevokeCertificateReply, AdminError> {
-    let RevokeCertificateRequest { serial, reason } = request;
+    let RevokeCertificateRequest {
+        serial,
+        reason,
+        certificate,
+    } = request;
     let parsed = wire::required_serial(&serial)?;
     let reason = wire::crl_reason(reason)?;
+    if !certificate.is_empty()
+        && import::revoke(service, actor, &parsed, reason, certificate).await?
+    {
+        return Ok(RevokeCertificateReply {
+            changed: true,
+            crl_number: show(service, parsed).await,
+            imported: true,
+        });
+    }
     let event = if reason == CrlReason::CertificateHold {
         Event::CertificateHeld {
             actor: actor.into(),
@@ -59,6 +75,7 @@ pub(super) async fn revoke(
     Ok(RevokeCertificateReply {
         changed,
         crl_number,
+        imported: false,
     })
 }
 

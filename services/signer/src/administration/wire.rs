@@ -165,6 +165,7 @@ pub(super) fn certificate_status(value: i32) -> Result<Option<CertificateStatus>
         CertificateState::Held => Some(CertificateStatus::Held),
         CertificateState::Revoked => Some(CertificateStatus::Revoked),
         CertificateState::Abandoned => Some(CertificateStatus::Abandoned),
+        CertificateState::Imported => Some(CertificateStatus::Imported),
     })
 }
 
@@ -175,6 +176,7 @@ pub(super) fn certificate_state(status: CertificateStatus) -> CertificateState {
         CertificateStatus::Held => CertificateState::Held,
         CertificateStatus::Revoked => CertificateState::Revoked,
         CertificateStatus::Abandoned => CertificateState::Abandoned,
+        CertificateStatus::Imported => CertificateState::Imported,
     }
 }
 

@@ -104,7 +104,9 @@ async fn a_name_of_the_inventory_gets_one_certificate_under_the_shared_challenge
     .await;
     let (_, challenge) = stand.issue("fleet", Vec::new()).await;
     // The policy says for how long, whether the operator does or not.
-    let issued = stand.store.list_challenges(assay_store::ChallengeQuery::default());
+    let issued = stand
+        .store
+        .list_challenges(assay_store::ChallengeQuery::default());
     let issued = issued.await.unwrap().rows.remove(0);
     assert_eq!(issued.expires_at, Some(issued.issued_at + 365 * DAY));
     let (device, other) = (Device::new(), Device::other());

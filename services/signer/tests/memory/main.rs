@@ -5,6 +5,7 @@
 mod anchor;
 mod elliptic;
 mod enrolment;
+mod imports;
 mod ocsp;
 mod policy;
 mod queries;

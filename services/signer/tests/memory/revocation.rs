@@ -21,7 +21,7 @@ fn number(crl: &CertificateList) -> u64 {
 }
 
 /// The reason of a certificate in the list, as DER; `None` where it is not listed.
-fn reason(crl: &CertificateList, certificate: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn reason(crl: &CertificateList, certificate: &[u8]) -> Option<Vec<u8>> {
     let wanted = serial(certificate);
     let revoked = crl.tbs_cert_list.revoked_certificates.as_ref()?;
     let entry = revoked

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use assay_audit::{Event, Issuance};
+use assay_audit::{Event, Issuance, Text};
 use assay_journal::{Action, Change, Reason};
 use assay_types::{Hash, Serial, Timestamp};
 
@@ -74,7 +74,10 @@ impl<'a> Reconciliation<'a> {
             return;
         }
         if let Event::RequestIssued { issuance, .. } = entry.event() {
-            self.issued(entry, issuance, findings);
+            let (serial, tbs_digest) = (&issuance.serial, issuance.tbs_digest);
+            self.issued(entry, serial, tbs_digest, findings);
+        } else if let Event::CertificateImported { .. } = entry.event() {
+            self.imported(entry, findings);
         } else if let Event::IntentOpened { issuance, .. } = entry.event() {
             self.asked(issuance, InLog::Open);
         } else if let Event::IntentAbandoned { issuance, .. } = entry.event() {
@@ -108,15 +111,37 @@ impl<'a> Reconciliation<'a> {
         }
     }
 
-    fn issued(&mut self, entry: &Entry, issuance: &Issuance, findings: &mut Findings) {
+    /// A certificate that the signer's store did not know: it went missing there once, whoever saw to that.
+    fn imported(&mut self, entry: &Entry, findings: &mut Findings) {
+        let Event::CertificateImported {
+            actor,
+            serial,
+            subject,
+            not_after: _,
+            tbs_digest,
+            certificate_sha256: _,
+        } = entry.event()
+        else {
+            return;
+        };
+        self.issued(entry, serial, *tbs_digest, findings);
+        if let Some(found) = self.find(serial, *tbs_digest, entry.certificate.as_ref()) {
+            let (at, time) = (found.entry, found.time);
+            let sequence = entry.sequence();
+            let detail = format!("{serial} ({subject}) by {actor}, record {sequence}");
+            let report = &mut self.journal.report;
+            report.list(at, time, "certificate.imported", detail);
+        }
+    }
+
+    fn issued(&mut self, entry: &Entry, serial: &Text, tbs_digest: Hash, findings: &mut Findings) {
         let at = entry.sequence();
-        let serial = &issuance.serial;
-        let found = self.find(issuance, entry.certificate.as_ref());
+        let found = self.find(serial, tbs_digest, entry.certificate.as_ref());
         let wanted = "the serial number of a certificate of the journal";
         findings.hold(found.is_some(), CERTIFICATES, at, "serial", wanted, serial);
         let Some(found) = found else { return };
         found.record = InLog::Closed;
-        let (wanted, got) = (found.tbs_digest, issuance.tbs_digest);
+        let (wanted, got) = (found.tbs_digest, tbs_digest);
         findings.same(CERTIFICATES, at, "tbs_digest", &wanted, &got);
         let Some(certified) = entry.certificate.as_ref().filter(|_| wanted == got) else {
             return;
@@ -142,7 +167,7 @@ impl<'a> Reconciliation<'a> {
 
     /// A certificate that may have been asked for.
     fn asked(&mut self, issuance: &Issuance, record: InLog) {
-        if let Some(found) = self.find(issuance, None)
+        if let Some(found) = self.find(&issuance.serial, issuance.tbs_digest, None)
             && found.tbs_digest == issuance.tbs_digest
         {
             found.record = found.record.max(record);
@@ -153,10 +178,11 @@ impl<'a> Reconciliation<'a> {
     /// known, one over the same TBSCertificate first.
     fn find(
         &mut self,
-        issuance: &Issuance,
+        serial: &Text,
+        tbs_digest: Hash,
         certified: Option<&Certified>,
     ) -> Option<&mut Certificate> {
-        let serial = serial_of(&issuance.serial)?;
+        let serial = serial_of(serial)?;
         let key = certified.and_then(|certified| certified.ca_key);
         let journal = &mut *self.journal;
         let of = |issuer: &Hash| journal.by_serial.get(&(*issuer, serial.clone())).copied();
@@ -166,7 +192,7 @@ impl<'a> Reconciliation<'a> {
         };
         let same = |at: &&usize| {
             let certificate = journal.certificates.get(**at);
-            certificate.is_some_and(|it| it.tbs_digest == issuance.tbs_digest)
+            certificate.is_some_and(|it| it.tbs_digest == tbs_digest)
         };
         let at = *found.iter().find(same).or(found.first())?;
         journal.certificates.get_mut(at)

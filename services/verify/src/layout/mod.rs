@@ -13,8 +13,8 @@
 //! inventories/PROFILE.jsonl     an InventoryLine a change, from 1
 //! tile/…                        hash tiles of the whole tree and the entry bundles held, as C2SP tlog-tiles says
 //! evidence/BUNDLE.jsonl         an EvidenceLine for each record of the bundle whose evidence is kept, in their order
-//! certificates/BUNDLE.pem       the certificate of each request.issued record of the bundle, in their order: PEM of 64
-//!                               columns and LF, nothing between them
+//! certificates/BUNDLE.pem       the certificate of each request.issued and certificate.imported record of the bundle, in
+//!                               their order: PEM of 64 columns and LF, nothing between them
 //! ```
 //!
 //! A bundle is [`BUNDLE`] records, the last one of the log what is left: bundle 0 holds the sequence numbers 1 to 256. All

@@ -40,6 +40,9 @@ pub(super) fn look(seen: &mut Seen<'_>) {
         seen.hold(some, CHECK, "token_serial", "a token's serial", "none");
         hex(seen, "key_id", &issuance.key_id, usize::MAX);
     }
+    if let Event::CertificateImported { serial, .. } = seen.entry.event() {
+        hex(seen, "serial", serial, MAX_SERIAL);
+    }
     if let Event::RequestRefused {
         fail_info, rule, ..
     } = seen.entry.event()
@@ -142,6 +145,7 @@ fn actor(seen: &mut Seen<'_>) {
     | Event::ChallengeIssued { actor, .. }
     | Event::ChallengeRevoked { actor, .. }
     | Event::InventoryChanged { actor, .. }
+    | Event::CertificateImported { actor, .. }
     | Event::CertificateHeld { actor, .. }
     | Event::CertificateReleased { actor, .. }
     | Event::PendingApproved { actor, .. }

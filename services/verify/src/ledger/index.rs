@@ -38,7 +38,11 @@ pub(super) struct Index {
 }
 
 struct Issued {
+    /// Empty for one that was imported.
     profile: Text,
+    /// SHA-256 of the TBSCertificate.
+    tbs_digest: Hash,
+    is_imported: bool,
     certified: Option<Certified>,
     state: State,
     /// When it is to be revoked, as it was superseded.
@@ -68,13 +72,28 @@ enum Next {
         /// How long the old one stays in force.
         grace: Option<Duration>,
     },
+    /// The revocation of what was imported, by the same operator.
+    Revoked {
+        sequence: u64,
+        serial: Text,
+        actor: Text,
+    },
 }
 
 impl Index {
     /// Whether a record supersedes what the one before says, in the same transaction.
     pub(super) fn follow(&mut self, seen: &mut Seen<'_>) {
         let check = Check::Renewals;
-        let expected = std::mem::take(&mut self.next);
+        let mut expected = std::mem::take(&mut self.next);
+        if let Next::Revoked {
+            sequence,
+            serial,
+            actor,
+        } = &expected
+        {
+            revokes(seen, *sequence, serial, actor);
+            expected = Next::Another;
+        }
         let superseded = if let Event::CertificateSuperseded {
             serial,
             successor,
@@ -86,8 +105,8 @@ impl Index {
             None
         };
         match (expected, superseded) {
-            (Next::Another | Next::Perhaps(_), None) => {}
-            (Next::Another, Some((_, successor, _))) => {
+            (Next::Another | Next::Perhaps(_) | Next::Revoked { .. }, None) => {}
+            (Next::Another | Next::Revoked { .. }, Some((_, successor, _))) => {
                 let wanted = "a renewal issued in the record before";
                 seen.missing(check, "successor", wanted, successor);
             }
@@ -146,6 +165,8 @@ impl Index {
         {
             let issued = Issued {
                 profile: request.profile.clone().unwrap_or_default(),
+                tbs_digest: issuance.tbs_digest,
+                is_imported: false,
                 certified: seen.entry.certificate.clone(),
                 state: State::InForce,
                 revoke_at: None,
@@ -163,6 +184,19 @@ impl Index {
             let serial = &issuance.serial;
             let known = self.issued.contains_key(serial) || self.abandoned.contains(serial);
             seen.hold(!known, Check::Intents, "serial", "a new serial", serial);
+        } else if let Event::CertificateImported {
+            actor,
+            serial,
+            tbs_digest,
+            ..
+        } = seen.entry.event()
+        {
+            self.import(seen, serial, *tbs_digest);
+            self.next = Next::Revoked {
+                sequence: seen.entry.sequence(),
+                serial: serial.clone(),
+                actor: actor.clone(),
+            };
         } else {
             self.changes(seen);
             self.refers(seen);
@@ -176,6 +210,35 @@ impl Index {
             let check = Check::Renewals;
             let finding = Finding::new(check, *sequence, "serial", wanted, "the end");
             findings.missing(whole, finding);
+        }
+        if let Next::Revoked {
+            sequence, serial, ..
+        } = &self.next
+        {
+            let wanted = format!("certificate.revoked of {serial} after it");
+            let check = Check::Revocations;
+            let finding = Finding::new(check, *sequence, "serial", wanted, "the end");
+            findings.missing(whole, finding);
+        }
+    }
+
+    /// One that the log does not have, or the very one that it has, where the signer's store had lost it.
+    fn import(&mut self, seen: &mut Seen<'_>, serial: &Text, tbs_digest: Hash) {
+        let check = Check::Revocations;
+        let imported = Issued {
+            profile: Text::default(),
+            tbs_digest,
+            is_imported: true,
+            certified: seen.entry.certificate.clone(),
+            state: State::InForce,
+            revoke_at: None,
+        };
+        let before = self.issued.insert(serial.clone(), imported);
+        let first = before.as_ref().is_none_or(|before| !before.is_imported);
+        let wanted = "a certificate that was not imported before";
+        seen.hold(first, check, "serial", wanted, serial);
+        if let Some(before) = before {
+            seen.same(check, "tbs_digest", &before.tbs_digest, &tbs_digest);
         }
     }
 
@@ -198,8 +261,9 @@ impl Index {
         let Some(renewed) = grant.source().renewed() else {
             return;
         };
-        let Some(old) = self.issued.get(&Text::from(renewed.serial.as_str())) else {
-            let wanted = "the serial of a certificate of this log";
+        let old = self.issued.get(&Text::from(renewed.serial.as_str()));
+        let Some(old) = old.filter(|old| !old.is_imported) else {
+            let wanted = "the serial of a certificate that was issued in this log";
             return seen.missing(check, "source.serial", wanted, &renewed.serial);
         };
         let claims = grant.claims();
@@ -304,8 +368,9 @@ impl Index {
         } else {
             return;
         };
-        let Some(issued) = self.issued.get(serial) else {
-            let wanted = "the serial of a certificate of this log";
+        let issued = self.issued.get(serial);
+        let Some(issued) = issued.filter(|issued| !issued.is_imported) else {
+            let wanted = "the serial of a certificate that was issued in this log";
             return seen.missing(check, "serial", wanted, serial);
         };
         if let Some(request) = request {
@@ -314,6 +379,23 @@ impl Index {
         } else {
             seen.hold(true, check, "serial", "", "");
         }
+    }
+}
+
+/// The record after an import revokes what was imported.
+fn revokes(seen: &mut Seen<'_>, sequence: u64, serial: &Text, actor: &Text) {
+    let check = Check::Revocations;
+    if let Event::CertificateRevoked {
+        serial: revoked,
+        actor: by,
+        ..
+    } = seen.entry.event()
+    {
+        seen.same(check, "serial", serial, revoked);
+        seen.same(check, "actor", actor, by);
+    } else {
+        let wanted = format!("certificate.revoked of {serial}, after record {sequence}");
+        seen.hold(false, check, "kind", wanted, seen.entry.event().kind());
     }
 }
 

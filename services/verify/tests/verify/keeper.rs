@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::export::{Export, Parts, note};
 use crate::keys::{FIRST, keys};
-use crate::maker::{Maker, files};
+use crate::maker::{Hidden, Maker, files};
 use crate::scenes::{DEVICE, asks};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -177,6 +177,18 @@ impl Keeper {
             not_after,
             tbs,
         });
+    }
+
+    /// A certificate of the journal alone.
+    pub(crate) fn hide(&mut self) -> Hidden {
+        let hidden = self.maker.hidden();
+        let text = serial(&hidden.serial);
+        self.ask(&text, hidden.not_after, hidden.tbs.clone());
+        self.step(Step::Signed {
+            serial: text,
+            signature: hidden.signature.clone(),
+        });
+        hidden
     }
 
     pub(crate) fn list(&mut self, serial: Serial, reason: Reason) {

@@ -14,6 +14,7 @@ mod document;
 mod export;
 mod flips;
 mod honest;
+mod imports;
 mod journal;
 mod keeper;
 mod keys;

@@ -26,6 +26,7 @@ use x509_cert::ext::Extension;
 
 use crate::export::Parts;
 use crate::keys::{FIRST, NEXT, RENEWED, RSA_CA, STRANGER, keys};
+use crate::scenes::asks;
 
 /// 2026-11-22T00:00:00.123Z: every shipped profile is in force.
 pub(crate) const NOW_MS: i64 = 1_795_305_600_123;
@@ -81,6 +82,16 @@ pub(crate) struct Opened {
     pub(crate) not_after: Timestamp,
     issued: Issued,
     policy_hash: Option<Hash>,
+}
+
+/// A certificate that the log has no record of.
+pub(crate) struct Hidden {
+    pub(crate) serial: String,
+    pub(crate) tbs: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) der: Vec<u8>,
+    pub(crate) not_after: Timestamp,
+    issued: Issued,
 }
 
 /// A request on its way.
@@ -569,17 +580,75 @@ impl Maker {
         }
     }
 
-    /// Signs what was permitted; its serial.
-    pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
-        let signature = keys().ca_signature(opened.signer, &opened.tbs);
-        let algorithm = &self.cas[opened.signer].issuer.signature_algorithm_der;
+    /// The signature of the CA, and the certificate.
+    fn signed(&self, signer: usize, tbs: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let signature = keys().ca_signature(signer, tbs);
+        let algorithm = &self.cas[signer].issuer.signature_algorithm_der;
         let certificate = Signed {
-            tbs_certificate: Any::from_der(&opened.tbs).unwrap(),
+            tbs_certificate: Any::from_der(tbs).unwrap(),
             signature_algorithm: Any::from_der(algorithm).unwrap(),
             signature: BitString::from_bytes(&signature).unwrap(),
+        };
+        (signature, certificate.to_der().unwrap())
+    }
+
+    /// A certificate that was signed for a log of which nothing is left.
+    pub(crate) fn hidden(&self) -> Hidden {
+        let mut lost = Self::with(&[self.present]);
+        lost.under(self.present);
+        lost.wall_ms = self.wall_ms;
+        // Serial numbers that this log does not draw.
+        lost.drawn = 1 << 32;
+        lost.start();
+        lost.activate_for(&files("CHG-0"), &[], self.present, &[]);
+        let (subject, san) = ("CN=device-1,O=Example", "dns:a.example.com");
+        let by = lost.challenge("devices", subject, &[san]);
+        let opened = lost.open(&asks("devices", subject, &[san], by));
+        let (signature, der) = lost.signed(opened.signer, &opened.tbs);
+        Hidden {
+            serial: opened.issuance.serial.as_str().to_owned(),
+            tbs: opened.tbs,
+            signature,
+            der,
+            not_after: opened.not_after,
+            issued: opened.issued,
         }
-        .to_der()
-        .unwrap();
+    }
+
+    /// The same of a certificate that the log has.
+    pub(crate) fn known(&self, serial: &str, der: Vec<u8>) -> Hidden {
+        let signed = Signed::from_der(&der).unwrap();
+        let issued = self.issued[serial].clone();
+        Hidden {
+            serial: serial.to_owned(),
+            tbs: signed.tbs_certificate.to_der().unwrap(),
+            signature: signed.signature.raw_bytes().to_vec(),
+            der,
+            not_after: issued.not_after,
+            issued,
+        }
+    }
+
+    /// Takes it up, without its revocation.
+    pub(crate) fn import(&mut self, hidden: &Hidden) -> u64 {
+        let serial = hidden.serial.as_str();
+        let sequence = self.record(Event::CertificateImported {
+            actor: OPERATOR.into(),
+            serial: serial.into(),
+            subject: hidden.issued.subject.to_string().into(),
+            not_after: hidden.not_after,
+            tbs_digest: Hash::of(&hidden.tbs),
+            certificate_sha256: Hash::of(&hidden.der),
+        });
+        let certificates = &mut self.parts.certificates;
+        certificates.insert(sequence, hidden.der.clone());
+        self.issued.insert(serial.to_owned(), hidden.issued.clone());
+        sequence
+    }
+
+    /// Signs what was permitted; its serial.
+    pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
+        let (_, certificate) = self.signed(opened.signer, &opened.tbs);
         let serial = opened.issuance.serial.as_str().to_owned();
         let event = Event::RequestIssued {
             request: opened.request,

@@ -63,6 +63,9 @@ pub(crate) fn small() -> &'static Parts {
         maker.revoke_by_schedule(&replayed);
         maker.hold_and_release(&recovered);
         maker.revoke(&recovered);
+        let hidden = maker.hidden();
+        maker.import(&hidden);
+        maker.revoke(&hidden.serial);
         maker.crl();
         maker.count(2, false);
         maker.parts

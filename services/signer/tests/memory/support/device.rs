@@ -117,6 +117,21 @@ impl Device {
         self.holding(&certificate)
     }
 
+    /// A certificate over its key that the CA signed and the signer has no record of, DER.
+    pub(crate) fn hidden(&self, ca: &Ca, serial: u32) -> Vec<u8> {
+        let mut name = X509NameBuilder::new().unwrap();
+        name.append_entry_by_text("O", "Example").unwrap();
+        name.append_entry_by_text("CN", "hidden").unwrap();
+        let (name, serial) = (name.build(), BigNum::from_u32(serial).unwrap());
+        let issuer = ca.ca.certificate.subject_name();
+        signed_certificate(&name, issuer, &serial, &self.key, &ca.ca.key)
+    }
+
+    /// The certificate that its messages are signed under, DER.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
     /// The same key under the certificate that it was issued.
     pub(crate) fn holding(&self, certificate: &[u8]) -> Self {
         Self {

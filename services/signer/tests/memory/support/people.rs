@@ -5,9 +5,10 @@ use assay_proto::v1::RevocationReason;
 
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
-    ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest, ChallengeItem,
-    CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest, InventoryItem,
-    IssueChallengesRequest, ListLegacyRequest, PolicyBasisRequest, ReleaseCertificateRequest,
+    ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest, CertificateInfo,
+    ChallengeItem, CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest,
+    GetCertificateRequest, InventoryItem, IssueChallengesRequest, ListLegacyRequest,
+    PolicyBasisRequest, ReleaseCertificateRequest, RevokeCertificateReply,
     RevokeCertificateRequest, RevokeChallengeRequest, StatusReply, StatusRequest,
     StopProfileRequest,
 };
@@ -162,13 +163,36 @@ impl Stand {
 
     /// Revokes a certificate and returns the number of the CRL that lists it.
     pub(crate) async fn revoke(&self, certificate: &[u8], reason: &str) -> Result<u64, Status> {
+        let serial = serial(certificate).to_string();
+        let revoked = self.revoke_with(&serial, reason, &[]).await?;
+        Ok(revoked.crl_number)
+    }
+
+    /// Revokes the certificate with this serial number, which comes along unless it is empty.
+    pub(crate) async fn revoke_with(
+        &self,
+        serial: &str,
+        reason: &str,
+        certificate: &[u8],
+    ) -> Result<RevokeCertificateReply, Status> {
         let request = RevokeCertificateRequest {
-            serial: serial(certificate).to_string(),
+            serial: serial.to_owned(),
             reason: RevocationReason::named(reason).unwrap_or_default().into(),
+            certificate: certificate.to_vec(),
         };
         let revoked = self.signer.administration();
         let revoked = revoked.revoke_certificate(Self::operator(request)).await?;
-        Ok(revoked.into_inner().crl_number)
+        Ok(revoked.into_inner())
+    }
+
+    /// A certificate as the signer shows it.
+    pub(crate) async fn shown(&self, certificate: &[u8]) -> CertificateInfo {
+        let request = GetCertificateRequest {
+            serial: serial(certificate).to_string(),
+        };
+        let shown = self.signer.administration();
+        let shown = shown.get_certificate(Self::operator(request)).await;
+        shown.unwrap().into_inner().info.unwrap()
     }
 
     /// Ends a hold and returns the number of the CRL that shows it.
