@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use assay_journal::{CrlFloor, Floors, Journal, Listed, LogFloor, Options, Reason, Start};
+use assay_journal::{CrlFloor, Floors, Journal, Listed, LogFloor, Options, Reason, Start, State};
 use assay_types::{Hash, Serial, Timestamp};
 use clap::Subcommand;
 use const_oid::AssociatedOid;
@@ -43,8 +43,14 @@ pub(crate) enum Task {
         log: Option<PathBuf>,
     },
     /// Prove that the journal is whole: every hash, every rule
+    ///
+    /// Reports the number of entries, the size of the last checkpoint and the head, as `export` does.
     Verify(Installed),
     /// Write the journal as one file, for auditors and for `assay-audit verify --journal`
+    ///
+    /// Reports the size of the last checkpoint in the file; on standard error, if the journal is written to standard output. Export
+    /// the log after that with `assay export --size N`, so that both exports end at the same checkpoint; the service may sign
+    /// meanwhile.
     Export {
         #[command(flatten)]
         installed: Installed,
@@ -68,8 +74,7 @@ impl Task {
             Self::Verify(installed) => {
                 let state = assay_journal::verify(&installed.settings()?.journal());
                 let state = state.map_err(|error| said(&error))?;
-                let head = state.head();
-                Ok(format!("whole: {} entries\n{head}", head.size))
+                Ok(format!("whole: {}", summary(&state)))
             }
             Self::Export { installed, output } => {
                 export(&installed.settings()?.journal(), output.as_deref())
@@ -210,23 +215,38 @@ fn log_floor(file: &Path) -> Result<LogFloor, String> {
     })
 }
 
+/// Entries, last checkpoint and head.
+fn summary(state: &State) -> String {
+    let head = state.head();
+    let checkpoint = match state.last_checkpoint() {
+        Some(_) => format!("{} records", state.tree().size()),
+        None => "none".to_owned(),
+    };
+    let entries = head.size;
+    format!("{entries} entries\nlast checkpoint: {checkpoint}\n{head}")
+}
+
 /// A new file, which is taken away again if the export fails.
+#[allow(
+    clippy::print_stderr,
+    reason = "the export itself is on standard output"
+)]
 fn export(directory: &Path, output: Option<&Path>) -> Result<String, String> {
+    let exported = |state: &State| format!("exported {}", summary(state));
     let Some(path) = output else {
-        let head = assay_journal::export(directory, io::stdout().lock());
-        head.map_err(|error| said(&error))?;
+        let state = assay_journal::export(directory, io::stdout().lock());
+        eprintln!("{}", exported(&state.map_err(|error| said(&error))?));
         return Ok(String::new());
     };
     let failed = |error: io::Error| format!("{}: {error}", path.display());
     let mut options = File::options();
     let file = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(failed)?;
-    let exported = assay_journal::export(directory, &mut file).map_err(|error| said(&error));
-    let synced = exported.and_then(|head| file.sync_all().map(|()| head).map_err(failed));
+    let state = assay_journal::export(directory, &mut file).map_err(|error| said(&error));
+    let synced = state.and_then(|state| file.sync_all().map(|()| state).map_err(failed));
     if synced.is_err() {
         // The cause is told below.
         let _ = fs::remove_file(path);
     }
-    let head = synced?;
-    Ok(format!("exported {} entries\n{head}", head.size))
+    Ok(exported(&synced?))
 }

@@ -321,6 +321,7 @@ async fn the_journal_is_verified_and_exported_while_the_service_runs() {
     let output = ["journal", "export", "--output", file.to_str().unwrap()];
     let exported = config.done(&output);
     let (_, head) = exported.split_once('\n').unwrap();
+    assert!(head.starts_with("last checkpoint: none\n"), "{exported}");
     assert!(whole.contains(head.trim_end()), "{whole}{exported}");
     let items = assay_journal::ExportReader::new(File::open(&file).unwrap()).unwrap();
     let items: Vec<Item> = items.collect::<Result<_, _>>().unwrap();
