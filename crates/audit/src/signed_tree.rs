@@ -1,4 +1,4 @@
-//! The tree of a log at a signed checkpoint, from which whoever was not there before continues it.
+//! The tree of a log at a signed checkpoint, from which a program continues that has none of the records.
 
 use std::str::FromStr;
 

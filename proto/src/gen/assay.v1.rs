@@ -1659,7 +1659,7 @@ pub struct ExportRequest {
     /// End at the newest checkpoint that a witness cosigned, rather than at the newest.
     #[prost(bool, tag = "2")]
     pub cosigned: bool,
-    /// End at the checkpoint of exactly so many records, which must be stored; 0 for the newest. Not together with cosigned.
+    /// End at the stored checkpoint of exactly this number of records; 0 for the newest. Not together with cosigned.
     #[prost(uint64, tag = "3")]
     pub size: u64,
 }

@@ -59,6 +59,9 @@ impl Used {
                     .to_owned(),
             );
         }
+        // Before the token is used, after which no other file can be read.
+        let crls = self.last_crl.iter().map(|file| crl(settings, file));
+        let crls = crls.collect::<Result<_, _>>()?;
         let log = match (&self.log, &settings.origin) {
             (Some(file), Some(origin)) => {
                 let witnesses = self.witness.iter().map(|text| witnesses(text));
@@ -79,11 +82,7 @@ impl Used {
             }
             (None, None) => None,
         };
-        let crls = self.last_crl.iter().map(|file| crl(settings, file));
-        Ok(Floors {
-            crls: crls.collect::<Result<_, _>>()?,
-            log,
-        })
+        Ok(Floors { crls, log })
     }
 }
 
@@ -146,7 +145,7 @@ fn log(
     })
 }
 
-/// The log's key as the token has it.
+/// The log's key as the token has it. This process is confined before the library is loaded, as the service is.
 fn log_key(settings: &Settings, origin: &str) -> Result<VerifierKey, StartError> {
     let missing = |right| StartError::Certificate {
         certificate: "[log]",
@@ -159,6 +158,11 @@ fn log_key(settings: &Settings, origin: &str) -> Result<VerifierKey, StartError>
     set.map_err(|error| StartError::System {
         action: "setting the library's environment",
         reason: error.to_string(),
+    })?;
+    let confined = settings.token_confinement().apply();
+    confined.map_err(|error| StartError::System {
+        action: "confining this process",
+        reason: said(&error),
     })?;
     let module = Module::load(&settings.module)?;
     let marker = Marker::in_directory(&settings.state);

@@ -146,7 +146,7 @@ async fn a_lost_journal_continues_from_the_last_crl_and_the_cosigned_tree() {
         let (config, installation) = (&lost.config, &lost.installation);
         let [one, two] = ["one.example", "two.example"].map(Witness::new);
         let lines = [&one, &two].map(|witness| witness.cosign(&lost.checkpoint));
-        let signatures = [&[lost.signature.clone()], &lines[..]].concat();
+        let signatures = [std::slice::from_ref(&lost.signature), &lines].concat();
         let tree = file(&lost.checkpoint, signatures, &lost.tree);
         let keys = config.directory.join("witnesses.vkeys");
         fs::write(&keys, format!("{}\n{}\n", one.vkey, two.vkey)).unwrap();
@@ -234,7 +234,7 @@ async fn a_tree_that_is_not_the_cosigned_one_of_this_log_begins_no_journal() {
     lost.refused(&tree, &by, "frontier: its root is");
     other.append(Hash::of(b"more"));
     other.append(Hash::of(b"and more"));
-    let tree = file(text, vec![own.clone(), line.clone()], &other);
+    let tree = file(text, vec![own.clone(), line], &other);
     lost.refused(
         &tree,
         &by,

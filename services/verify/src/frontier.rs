@@ -10,7 +10,7 @@ use crate::tree::Tree;
 use crate::{ExportFiles, Options, export, manifest};
 
 /// The checkpoint of an export and the frontier of the tree that its hash tiles are. The checkpoint is signed by the log key of
-/// the export itself: whoever uses the tree compares it with a pinned one.
+/// the export itself; a user of the tree verifies it under a pinned one.
 ///
 /// # Errors
 /// The first finding if the files are not those of the manifest, or the tiles do not give the root of the checkpoint.

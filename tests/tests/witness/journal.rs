@@ -87,7 +87,7 @@ async fn damaged(export: &Path, scratch: &Path) -> Result<()> {
     }
     let good = std::fs::read(&tile)?;
     let mut bad = good.clone();
-    bad[0] ^= 1;
+    *bad.first_mut().context("an empty tile")? ^= 1;
     std::fs::write(&tile, bad)?;
     let out = scratch.join("none.json");
     let ran = auditor(&["tree", text(export)?, "--out", text(&out)?]).await?;

@@ -206,7 +206,7 @@ fn integer(number: u64) -> Vec<u8> {
     tlv(2, &bytes[from.unwrap_or(bytes.len() - 1)..])
 }
 
-/// The cRLNumber of a list that was signed, an INTEGER of so many bytes.
+/// The cRLNumber of a list that was signed, an INTEGER of this length.
 fn number_of(list: &[u8], length: usize) -> u64 {
     let before = [
         &oid("2.5.29.20")[..],
