@@ -55,7 +55,7 @@ fn start(program: &Path, config: &str, ready: &Path) -> Result<(Duration, Durati
         if let Some(status) = service.try_wait()? {
             return Err(format!("the service ended: {status}").into());
         }
-        thread::sleep(POLL);
+        thread::park_timeout(POLL);
     }
     let took = begin.elapsed();
     let stat = fs::read_to_string(format!("/proc/{}/schedstat", service.id()))?;
