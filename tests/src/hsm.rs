@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::installation;
 use crate::restarted::Restarted;
+use crate::tool::{self, Ran};
 
 /// Starts it over an installation's directory; what it logs goes to a file in `scratch`.
 ///
@@ -26,6 +27,19 @@ pub fn start(dir: &Path, scratch: &Path) -> Result<Restarted> {
         command
     };
     Ok(Restarted::start(command)?)
+}
+
+/// A command of `assay-hsm` about the journal of an installation, as the user of the HSM service.
+///
+/// # Errors
+///
+/// When it cannot be run.
+pub async fn journal(dir: &Path, arguments: &[&str]) -> Result<Ran> {
+    let (program, first) = installation::service(dir, "hsm")?;
+    let mut command = program.command();
+    command.arg("journal").args(arguments);
+    command.args(first.get_args());
+    tool::run(&mut command.into(), &[]).await
 }
 
 /// All that it logged so far, over all its starts.

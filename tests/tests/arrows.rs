@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "assay-hsm-service",
         &[
+            "assay-audit",
             "assay-config",
             "assay-hsm",
             "assay-journal",

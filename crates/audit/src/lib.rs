@@ -5,7 +5,7 @@
 //! records as they are.
 //!
 //! [`tree`] is that tree with its proofs, [`Checkpoint`] what the log's key signs of it in a [`note`], [`tile`] the files that
-//! it is handed out as, and [`Receipt`] the proof that one certificate is in it.
+//! it is handed out as, [`Receipt`] the proof that one certificate is in it, and [`SignedTree`] what continues it without its records.
 
 mod attachment;
 mod checkpoint;
@@ -13,6 +13,7 @@ mod event;
 pub mod note;
 mod receipt;
 mod record;
+mod signed_tree;
 mod submission;
 mod text;
 pub mod tile;
@@ -23,5 +24,6 @@ pub use checkpoint::{Checkpoint, CheckpointError, MAX_ORIGIN};
 pub use event::{Answer, Event, InventoryChange, Issuance, Request};
 pub use receipt::{MAX_RECEIPT, Receipt, ReceiptError};
 pub use record::{Context, Draft, MAX_RECORD, Moment, Record};
+pub use signed_tree::{MAX_SIGNED_TREE, SignedTree, SignedTreeError};
 pub use submission::{MAX_SUBMISSION, Submission, SubmissionError};
 pub use text::{MAX_TEXT, Text};

@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "it prints figures")]
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use assay_journal::{
     Admission, CertificateRequest, CheckpointRequest, Floors, Frontier, Journal, Limits, Options,
@@ -20,6 +20,7 @@ const USAGE: &str = "usage: rebuild DIR [COUNT]";
 const TBS: usize = 900;
 const SIGNATURE: usize = 256;
 const PER_CHECKPOINT: u64 = 100;
+const PER_SECOND: u64 = 100;
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
@@ -29,9 +30,11 @@ fn main() -> Result<(), Failure> {
         .next()
         .map_or(Ok(1_000_000), |text| text.parse())?;
     if !dir.exists() {
-        create(dir, &Floors::default(), time(0))?;
+        // The last one is made now, so that a service starts with the journal.
+        let first = SystemTime::now() - Duration::from_secs(count / PER_SECOND);
+        create(dir, &Floors::default(), first.into())?;
         let begin = Instant::now();
-        fill(dir, count)?;
+        fill(dir, count, first.into())?;
         println!("{count} certificates appended in {:?}", begin.elapsed());
     }
     for file in ["entries", "bodies"] {
@@ -56,13 +59,13 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn fill(dir: &Path, count: u64) -> Result<(), Failure> {
+fn fill(dir: &Path, count: u64, first: Timestamp) -> Result<(), Failure> {
     let (journal, _) = Journal::open(dir, Options::new(Limits::unlimited()))?;
     let mut tree = Frontier::default();
     let mut leaves = Vec::new();
     let mut last: Option<Pending> = None;
     for number in 0..count {
-        let now = time(number / 100);
+        let now = first + Duration::from_secs(number / PER_SECOND);
         let (_, pending) = sign(&journal, number, now)?;
         let leaf = Hash::of_leaf(&number.to_be_bytes());
         tree.push(leaf);
@@ -143,10 +146,6 @@ fn latency(journal: &Journal) -> Result<(), Failure> {
         println!("{threads} threads: {took:?} per certificate and thread");
     }
     Ok(())
-}
-
-fn time(seconds: u64) -> Timestamp {
-    Timestamp::from_seconds(1_700_000_000) + Duration::from_secs(seconds)
 }
 
 /// Time that the main thread has had on a processor; another thread reads ahead of it, and has as much.

@@ -29,7 +29,7 @@ pub fn verify(dir: &Path) -> Result<State, Error> {
 ///
 /// # Errors
 /// [`Error::Damaged`], and [`Error::WriteExport`].
-pub fn export(dir: &Path, to: impl Write) -> Result<Head, Error> {
+pub fn export(dir: &Path, to: impl Write) -> Result<State, Error> {
     let files = Files::read(dir)?;
     let mut to = BufWriter::with_capacity(1 << 20, to);
     let mut write = |bytes: &[u8]| to.write_all(bytes).map_err(Error::WriteExport);
@@ -56,7 +56,7 @@ pub fn export(dir: &Path, to: impl Write) -> Result<Head, Error> {
     write(&head.size.to_be_bytes())?;
     write(head.hash.as_bytes())?;
     to.flush().map_err(Error::WriteExport)?;
-    Ok(head)
+    Ok(state)
 }
 
 /// Gives each payload to `each`, with its body if it refers to one, which is `None` if it was pruned.

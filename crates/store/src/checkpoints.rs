@@ -112,6 +112,26 @@ impl Store {
         .await
     }
 
+    /// Sizes of the nearest checkpoints of less than `size` records and of more.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn checkpoints_around(
+        &self,
+        size: u64,
+    ) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        self.read(move |connection| {
+            let around = "SELECT (SELECT max(size) FROM checkpoints WHERE size < ?1),
+                                 (SELECT min(size) FROM checkpoints WHERE size > ?1)";
+            let sizes = connection.find(around, [size.cast_signed()], |row| {
+                let (below, above): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+                Ok((below.map(i64::cast_unsigned), above.map(i64::cast_unsigned)))
+            })?;
+            Ok(sizes.unwrap_or_default())
+        })
+        .await
+    }
+
     /// Keeps a witness's signature line of the checkpoint of `size` records, in place of one that this witness gave before;
     /// returns how many the checkpoint has now, `None` where it is not kept (any more).
     ///

@@ -1667,6 +1667,9 @@ pub struct ExportRequest {
     /// End at the newest checkpoint that a witness cosigned, rather than at the newest.
     #[prost(bool, tag = "2")]
     pub cosigned: bool,
+    /// End at the stored checkpoint of exactly this number of records; 0 for the newest. Not together with cosigned.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
 }
 /// In this order: one head, an issuer for each CA that ever issued here, the present one first, policies, inventory changes, then
 /// every leaf from sequence 1.

@@ -3,7 +3,7 @@
 use assay_console::generated::{CompletionsArgs, ManArgs};
 use clap::{Parser, Subcommand};
 
-use crate::{receipt, verify, witness};
+use crate::{receipt, tree, verify, witness};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     Receipt(receipt::ReceiptArgs),
+    Tree(tree::TreeArgs),
     Witness(witness::WitnessArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),

@@ -4,6 +4,7 @@
 
 mod args;
 mod receipt;
+mod tree;
 mod verify;
 mod witness;
 
@@ -25,6 +26,7 @@ async fn dispatch(cli: Cli) -> Outcome {
     match cli.command {
         Command::Verify(args) => verify::run(&args, out),
         Command::Receipt(args) => receipt::run(&args, out),
+        Command::Tree(args) => tree::run(&args, out),
         Command::Witness(args) => witness::run(args, out).await,
         Command::Completions(args) => generated::completions(&args, Cli::command(), out),
         Command::Man(args) => generated::man(&args, Cli::command(), out),

@@ -21,13 +21,16 @@ Nothing is asked of the signer: the export and the pinned keys are all that is r
   assay-audit verify june --trust pinned   (anywhere)
 
 The HSM service keeps a journal of all that it signs, which the signer cannot write. With its export, a certificate or a CRL that the
-log does not have is found, and one that only the log has:
+log does not have is found, and one that only the log has. Export the journal first, and the log at the checkpoint that the
+journal ends with; both may be taken while requests are answered:
 
-  assay-hsm journal export --config /etc/assay/hsm.toml --output june.journal   (where the HSM service is, after the export of the log)
+  assay-hsm journal export --config /etc/assay/hsm.toml --output june.journal   (where the HSM service is)
+    exported 5120 entries
+    last checkpoint: 4711 records
+  assay export --size 4711 --out june                                           (where the signer is)
   assay-audit verify june --trust pinned --journal june.journal
 
-A journal with a checkpoint that is newer than the export of the log is a finding, because a log that was cut short looks the same:
-take both exports while no requests are answered, or take both again.
+A journal with a checkpoint that is newer than the export of the log is a finding, because a log that was cut short looks the same.
 
 Without --trust the keys are those in the export: that tells a damaged copy, and proves nothing of its maker.
 

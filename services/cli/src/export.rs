@@ -28,8 +28,12 @@ offline.
 A range keeps the records of that time, rounded outwards to bundles of 256, and every record that puts a policy in force; \
 of all others only the hash, so that the tree stays whole.
 
+To verify the log together with the journal of the HSM service, export the journal first: `assay-hsm journal export` reports the
+size of its last checkpoint. Give that size with --size, and both exports end at the same checkpoint.
+
 Examples:
   assay export --out audit-2026
+  assay export --size 4711 --out audit-2026
   assay export --from 2026-10-01 --to 2026-11-01 --out october";
 
 /// Export the audit log for an auditor
@@ -46,6 +50,10 @@ pub(crate) struct ExportArgs {
     /// End at the newest checkpoint that a witness cosigned, rather than at the newest
     #[arg(long)]
     cosigned: bool,
+
+    /// End at the checkpoint of exactly N records, rather than at the newest
+    #[arg(long, value_name = "N", conflicts_with = "cosigned", value_parser = clap::value_parser!(u64).range(1..))]
+    size: Option<u64>,
 }
 
 /// What was written.
@@ -83,6 +91,7 @@ async fn export(args: ExportArgs, installation: &Installation) -> Outcome<Summar
     let request = ExportRequest {
         recorded: args.recorded.into(),
         cosigned: args.cosigned,
+        size: args.size.unwrap_or_default(),
     };
     let mut items: Streaming<_> = admin.call(request, AdministrationClient::export).await?;
     loop {

@@ -7,18 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use assay_journal::{CrlFloor, Floors, Journal, Listed, LogFloor, Options, Reason, Start};
-use assay_types::{Hash, Serial, Timestamp};
+use assay_journal::{Journal, Options, Start, State};
+use assay_types::Timestamp;
 use clap::Subcommand;
-use const_oid::AssociatedOid;
-use der::Decode;
-use openssl::x509::{X509, X509Crl};
-use serde::Deserialize;
-use x509_cert::crl::CertificateList;
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::{CrlNumber, CrlReason};
 
 use crate::Installed;
+use crate::floors::Used;
 use crate::orders::{self, Order, said};
 use crate::settings::Settings;
 
@@ -28,23 +22,29 @@ pub(crate) enum Task {
     /// Create the journal, without which nothing is signed
     ///
     /// For CAs that have signed nothing yet, say --unused. For CAs that were used, the last CRL of each and the cosigned tree of
-    /// the log are where the journal begins: the service never signs a CRL or a checkpoint that falls behind them.
+    /// the log are where the journal begins: the service never signs a CRL or a checkpoint that falls behind them. The
+    /// checkpoint of the tree must be signed by the log key of the token.
+    ///
+    /// Example: assay-hsm journal create --last-crl last.crl --log tree.json --witness witnesses.vkeys --config
+    /// /etc/assay/hsm.toml
     Create {
         #[command(flatten)]
         installed: Installed,
         /// The CAs have signed no certificate of a device and no CRL, and the log is empty
         #[arg(long, conflicts_with_all = ["last_crl", "log"])]
         unused: bool,
-        /// The last CRL of a CA, PEM or DER; once for each CA that was used
-        #[arg(long, value_name = "FILE")]
-        last_crl: Vec<PathBuf>,
-        /// The log's tree, JSON with `size`, `root` and `frontier` in hex
-        #[arg(long, value_name = "FILE", required_unless_present = "unused")]
-        log: Option<PathBuf>,
+        #[command(flatten)]
+        used: Used,
     },
     /// Prove that the journal is whole: every hash, every rule
+    ///
+    /// Reports the number of entries, the size of the last checkpoint and the head, as `export` does.
     Verify(Installed),
     /// Write the journal as one file, for auditors and for `assay-audit verify --journal`
+    ///
+    /// Reports the size of the last checkpoint in the file; on standard error, if the journal is written to standard output. Export
+    /// the log after that with `assay export --size N`, so that both exports end at the same checkpoint; the service may sign
+    /// meanwhile.
     Export {
         #[command(flatten)]
         installed: Installed,
@@ -61,15 +61,18 @@ impl Task {
         match self {
             Self::Create {
                 installed,
-                unused: _,
-                last_crl,
-                log,
-            } => create(&installed.settings()?, &last_crl, log.as_deref()),
+                unused: true,
+                used: _,
+            } => create(&installed.settings()?, None),
+            Self::Create {
+                installed,
+                unused: false,
+                used,
+            } => create(&installed.settings()?, Some(&used)),
             Self::Verify(installed) => {
                 let state = assay_journal::verify(&installed.settings()?.journal());
                 let state = state.map_err(|error| said(&error))?;
-                let head = state.head();
-                Ok(format!("whole: {} entries\n{head}", head.size))
+                Ok(format!("whole: {}", summary(&state)))
             }
             Self::Export { installed, output } => {
                 export(&installed.settings()?.journal(), output.as_deref())
@@ -114,14 +117,12 @@ pub(crate) fn open(settings: &Settings) -> Result<Arc<Journal>, String> {
     Ok(Arc::new(journal))
 }
 
-fn create(settings: &Settings, crls: &[PathBuf], log: Option<&Path>) -> Result<String, String> {
-    let crls = crls.iter().map(|file| crl_floor(settings, file));
-    let floors = Floors {
-        crls: crls.collect::<Result<_, _>>()?,
-        log: log.map(log_floor).transpose()?,
-    };
+/// `used` is `None` for CAs that were not used.
+fn create(settings: &Settings, used: Option<&Used>) -> Result<String, String> {
+    let _held = crate::socket::hold_state(&settings.state)?;
     let directory = settings.journal();
-    crate::socket::hold_state(&settings.state)?;
+    let floors = used.map(|used| used.floors(settings)).transpose()?;
+    let floors = floors.unwrap_or_default();
     let head = assay_journal::create(&directory, &floors, now());
     let head = head.map_err(|error| said(&error))?;
     Ok(format!(
@@ -131,102 +132,38 @@ fn create(settings: &Settings, crls: &[PathBuf], log: Option<&Path>) -> Result<S
     ))
 }
 
-/// The last CRL of the CA whose key signed it.
-fn crl_floor(settings: &Settings, file: &Path) -> Result<CrlFloor, String> {
-    let wrong = |reason: &str| format!("{}: {reason}", file.display());
-    let octets = fs::read(file).map_err(|error| wrong(&error.to_string()))?;
-    let crl = X509Crl::from_pem(&octets).or_else(|_| X509Crl::from_der(&octets));
-    let crl = crl.map_err(|_| wrong("is not a CRL"))?;
-    let signer = settings.cas.iter().find_map(|ca| {
-        let key = X509::from_der(&ca.certificate).ok()?.public_key().ok()?;
-        crl.verify(&key).unwrap_or(false).then_some(key)
-    });
-    let spki = signer.and_then(|key| key.public_key_to_der().ok());
-    let spki = spki.ok_or_else(|| wrong("is not signed by a CA of the configuration"))?;
-    let der = crl.to_der().map_err(|_| wrong("is not a CRL"))?;
-    let list: CertificateList =
-        CertificateList::from_der(&der).map_err(|_| wrong("is not a CRL of RFC 5280"))?;
-    let list = &list.tbs_cert_list;
-    let number = extension::<CrlNumber>(list.crl_extensions.as_deref());
-    let number = number.and_then(|number| u64_of(number.0.as_bytes()));
-    let next_update = list.next_update.as_ref();
-    let listed = list.revoked_certificates.iter().flatten().map(|entry| {
-        let reason = extension::<CrlReason>(entry.crl_entry_extensions.as_deref());
-        Some(Listed {
-            serial: Serial::try_from(entry.serial_number.as_bytes()).ok()?,
-            reason: Reason::from_code(reason.map_or(0, |reason| reason as u8))?,
-            date: entry.revocation_date.to_system_time().into(),
-        })
-    });
-    Ok(CrlFloor {
-        issuer: Hash::of(&spki),
-        number: number.ok_or_else(|| wrong("has no CRLNumber of 64 bits"))?,
-        this_update: list.this_update.to_system_time().into(),
-        next_update: next_update
-            .ok_or_else(|| wrong("has no nextUpdate"))?
-            .to_system_time()
-            .into(),
-        digest: Hash::of(&der),
-        listed: listed
-            .collect::<Option<_>>()
-            .ok_or_else(|| wrong("has an entry that no CRL of this CA has"))?,
-    })
-}
-
-fn extension<'a, T: Decode<'a> + AssociatedOid>(extensions: Option<&'a [Extension]>) -> Option<T> {
-    let mut extensions = extensions.unwrap_or_default().iter();
-    let found = extensions.find(|extension| extension.extn_id == T::OID)?;
-    T::from_der(found.extn_value.as_bytes()).ok()
-}
-
-fn u64_of(octets: &[u8]) -> Option<u64> {
-    let padding = size_of::<u64>().checked_sub(octets.len())?;
-    let octets = [vec![0; padding], octets.to_vec()].concat();
-    Some(u64::from_be_bytes(octets.try_into().ok()?))
-}
-
-/// The log's tree, as an auditor states it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tree {
-    size: u64,
-    root: Hash,
-    frontier: Vec<Hash>,
-}
-
-fn log_floor(file: &Path) -> Result<LogFloor, String> {
-    let wrong = |reason: String| format!("{}: {reason}", file.display());
-    let octets = fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    let tree: Tree = serde_json::from_slice(&octets).map_err(|error| wrong(error.to_string()))?;
-    let Tree {
-        size,
-        root,
-        frontier,
-    } = tree;
-    Ok(LogFloor {
-        size,
-        root,
-        frontier,
-    })
+/// Entries, last checkpoint and head.
+fn summary(state: &State) -> String {
+    let head = state.head();
+    let checkpoint = match state.last_checkpoint() {
+        Some(_) => format!("{} records", state.tree().size()),
+        None => "none".to_owned(),
+    };
+    let entries = head.size;
+    format!("{entries} entries\nlast checkpoint: {checkpoint}\n{head}")
 }
 
 /// A new file, which is taken away again if the export fails.
+#[allow(
+    clippy::print_stderr,
+    reason = "the export itself is on standard output"
+)]
 fn export(directory: &Path, output: Option<&Path>) -> Result<String, String> {
+    let exported = |state: &State| format!("exported {}", summary(state));
     let Some(path) = output else {
-        let head = assay_journal::export(directory, io::stdout().lock());
-        head.map_err(|error| said(&error))?;
+        let state = assay_journal::export(directory, io::stdout().lock());
+        eprintln!("{}", exported(&state.map_err(|error| said(&error))?));
         return Ok(String::new());
     };
     let failed = |error: io::Error| format!("{}: {error}", path.display());
     let mut options = File::options();
     let file = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(failed)?;
-    let exported = assay_journal::export(directory, &mut file).map_err(|error| said(&error));
-    let synced = exported.and_then(|head| file.sync_all().map(|()| head).map_err(failed));
+    let state = assay_journal::export(directory, &mut file).map_err(|error| said(&error));
+    let synced = state.and_then(|state| file.sync_all().map(|()| state).map_err(failed));
     if synced.is_err() {
         // The cause is told below.
         let _ = fs::remove_file(path);
     }
-    let head = synced?;
-    Ok(format!("exported {} entries\n{head}", head.size))
+    Ok(exported(&synced?))
 }

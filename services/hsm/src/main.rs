@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod error;
+mod floors;
 mod journal;
 mod metrics;
 mod orders;

@@ -220,9 +220,9 @@ fn status(journal: &Journal, now: Timestamp) -> String {
 }
 
 /// An error with its causes, in one line.
-pub(crate) fn said(error: &Error) -> String {
+pub(crate) fn said(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();

@@ -173,10 +173,10 @@ impl Settings {
 }
 
 impl Settings {
-    /// The needs of the process once its socket is there: those of the library, the PIN, and the directories of its state, of
-    /// the socket, which it removes at its end, and of the files that it writes.
+    /// The needs of the service once its socket is there: those of the token, and the directories of the socket, which it removes
+    /// at its end, and of the files that it writes.
     pub(crate) fn confinement(&self, ready_file: Option<&Path>) -> Confinement {
-        let mut confinement = self.library.clone().write(&self.state);
+        let mut confinement = self.token_confinement();
         let written = [
             Some(self.socket.as_path()),
             ready_file,
@@ -185,6 +185,12 @@ impl Settings {
         for file in written.into_iter().flatten() {
             confinement = confinement.write_beside(file);
         }
+        confinement
+    }
+
+    /// The needs of a process that uses the token: those of the library, the PIN, and the directory of the state.
+    pub(crate) fn token_confinement(&self) -> Confinement {
+        let confinement = self.library.clone().write(&self.state);
         // All keys lie on one token, whose PIN is read once, so that the file alone does.
         let mut keys = self.cas.iter().flat_map(|ca| &ca.keys).chain(&self.keys);
         let pin = keys.find_map(|key| match key.uri.token().pin_source()? {
@@ -192,10 +198,10 @@ impl Settings {
             PinSource::Credential(_) => std::env::var_os(CREDENTIALS).map(PathBuf::from),
         });
         // The code that needs the PIN reports that there is none.
-        if let Some(pin) = pin.filter(|pin| pin.exists()) {
-            confinement = confinement.read(pin);
+        match pin.filter(|pin| pin.exists()) {
+            Some(pin) => confinement.read(pin),
+            None => confinement,
         }
-        confinement
     }
 }
 

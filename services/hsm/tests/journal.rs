@@ -14,7 +14,6 @@ mod support;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 
 use assay_hsm::{CaKeys, KeyAlgorithm, KeyRole, OperationError, Token};
 use assay_journal::{Event, Frontier, Item};
@@ -22,7 +21,7 @@ use assay_types::Hash;
 use openssl::rand::rand_bytes;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, kill_process};
-use support::{Config, Installation, PROGRAM, der, until};
+use support::{Config, Installation, der, until};
 
 const HOLD: u8 = 6;
 const KEY_COMPROMISE: u8 = 1;
@@ -321,6 +320,7 @@ async fn the_journal_is_verified_and_exported_while_the_service_runs() {
     let output = ["journal", "export", "--output", file.to_str().unwrap()];
     let exported = config.done(&output);
     let (_, head) = exported.split_once('\n').unwrap();
+    assert!(head.starts_with("last checkpoint: none\n"), "{exported}");
     assert!(whole.contains(head.trim_end()), "{whole}{exported}");
     let items = assay_journal::ExportReader::new(File::open(&file).unwrap()).unwrap();
     let items: Vec<Item> = items.collect::<Result<_, _>>().unwrap();
@@ -394,77 +394,4 @@ async fn without_a_whole_journal_of_its_own_the_service_does_not_start() {
     assert!(damaged.contains("is damaged at offset"), "{damaged}");
     fs::write(&bodies, &whole).unwrap();
     config.done(&["journal", "verify"]);
-}
-
-#[tokio::test]
-async fn a_lost_journal_goes_on_from_the_last_crl_and_the_cosigned_tree() {
-    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
-    let config = installation.config();
-    let hsm = config.start().await;
-    let tbs = installation.tbs();
-    hsm.sign_certificate("r1", &tbs.der()).await.unwrap();
-    let mut list = installation.list(7);
-    list.entries = vec![(tbs.serial.clone(), list.this_update, KEY_COMPROMISE)];
-    let revoked = list.entries.clone();
-    let signature = hsm.sign_crl("r1", &list.der()).await.unwrap();
-    let crl = der::signed(&list.der(), &list.algorithm, &signature);
-    let mut tree = Frontier::default();
-    let leaf = Hash::of(b"a");
-    tree.push(leaf);
-    hsm.sign_checkpoint(tree.size(), tree.root(), &[leaf])
-        .await
-        .unwrap();
-    hsm.shutdown().await;
-
-    fs::rename(config.journal(), config.directory.join("lost")).unwrap();
-    let last_crl = config.directory.join("last.crl");
-    let log = config.directory.join("tree.json");
-    fs::write(&last_crl, &crl).unwrap();
-    let write_tree = |root: Hash| {
-        let (size, frontier) = (tree.size(), tree.nodes());
-        let stated = serde_json::json!({ "size": size, "root": root, "frontier": frontier });
-        fs::write(&log, stated.to_string()).unwrap();
-    };
-    let create = |crl: &str| {
-        let mut command = Command::new(PROGRAM);
-        command.args(["journal", "create", "--last-crl", crl, "--log"]);
-        command.arg(&log).arg("--config").arg(config.write());
-        let output = command.output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(said).unwrap())
-    };
-    let last_crl = last_crl.to_str().unwrap();
-    write_tree(Hash::of(b"another root"));
-    let (code, said) = create(last_crl);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("the floors cannot be used"), "{said}");
-    write_tree(tree.root());
-    let other = config.directory.join("other.crl");
-    let mut bad = crl.clone();
-    *bad.last_mut().unwrap() ^= 1;
-    fs::write(&other, &bad).unwrap();
-    let (code, said) = create(other.to_str().unwrap());
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("not signed by a CA"), "{said}");
-    assert!(!config.journal().exists());
-    let (code, said) = create(last_crl);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("identity "), "{said}");
-
-    let hsm = config.start().await;
-    let lists = Lists {
-        installation: &installation,
-        keys: &hsm,
-    };
-    lists.refused(7, &revoked, "cannot follow").await;
-    lists.refused(8, &[], "for good").await;
-    lists.sign(8, &revoked).await.unwrap();
-    let from_scratch = hsm.sign_checkpoint(1, Hash::of(b"b"), &[leaf]).await;
-    assert!(from_scratch.unwrap_err().is_permanent());
-    let leaf = Hash::of(b"b");
-    tree.push(leaf);
-    hsm.sign_checkpoint(tree.size(), tree.root(), &[leaf])
-        .await
-        .unwrap();
-    hsm.shutdown().await;
 }

@@ -131,6 +131,11 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// What the tiles of level 0 give so far.
+    pub(crate) fn frontier(&self) -> &Frontier {
+        &self.tiles
+    }
+
     /// After the last bundle: whose hashes come to the root of the checkpoint says what is wrong where they differ.
     pub(crate) fn finish(self, wanted: Option<Hash>, findings: &mut Findings) -> Roots {
         for tile in self.tiler.finish() {

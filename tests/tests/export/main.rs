@@ -2,6 +2,7 @@
 //! without a signer, and not proven once it was touched.
 
 mod damage;
+mod journal;
 mod pins;
 mod range;
 

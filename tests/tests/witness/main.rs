@@ -2,6 +2,7 @@
 //! no kill makes it forget. What it and the log signed holds for programs of others, and for receipts offline.
 
 mod cosigning;
+mod journal;
 mod log;
 mod receipts;
 mod refusals;

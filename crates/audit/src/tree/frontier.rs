@@ -50,6 +50,11 @@ impl Frontier {
             .collect()
     }
 
+    /// Hashes of the perfect subtrees, that of the largest first.
+    pub fn nodes(&self) -> &[Hash] {
+        &self.subtrees
+    }
+
     /// Leaves so far.
     pub fn size(&self) -> u64 {
         self.size

@@ -217,6 +217,14 @@ async fn old_checkpoints_go_unless_a_witness_cosigned_them() {
     assert!(store.checkpoint(5).await.unwrap().is_some());
     assert!(store.checkpoint(100).await.unwrap().is_none());
     assert!(store.checkpoint(101).await.unwrap().is_some());
+    for (size, nearest) in [
+        (1, (None, Some(5))),
+        (50, (Some(5), Some(101))),
+        (102, (Some(101), Some(103))),
+        (900, (Some(700), None)),
+    ] {
+        assert_eq!(store.checkpoints_around(size).await.unwrap(), nearest);
+    }
 }
 
 #[tokio::test]

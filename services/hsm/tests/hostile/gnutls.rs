@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Crl};
 
 use crate::judge::{Holder, Judge, Powers};
 
@@ -37,6 +37,47 @@ pub(crate) fn are_leaves(dir: &Path, certificates: &[X509]) -> bool {
             && has("Version: 3")
             && !usages.into_iter().any(has)
     })
+}
+
+/// GnuTLS says this of a CRL of the CA, and of one of the near future, of which [`Judge`] says how near it must be.
+const CRL_VERDICTS: [&str; 2] = [
+    "Verified. The certificate is trusted.",
+    "Not verified. The certificate is NOT trusted. The revocation or OCSP data are issued with a future date.",
+];
+
+/// Why GnuTLS does not read this as a CRL of the CA that lists the serial number and has no further extension.
+pub(crate) fn fault_of_list(dir: &Path, list: &[u8], serial: &[u8]) -> Option<String> {
+    let pem = X509Crl::from_der(list).unwrap().to_pem().unwrap();
+    let file = write(dir, "one-list.pem", &pem);
+    let ca = dir.join("ca.pem");
+    let ca = ca.to_str().unwrap();
+    let (_, said) = certtool(
+        &["--verify-crl", "--load-ca-certificate", ca, "--infile"],
+        &file,
+    );
+    let (text, verdict) = said.split_once("Verification output:").unwrap_or_default();
+    let verdict: Vec<&str> = verdict.split_whitespace().collect();
+    let extensions = text
+        .lines()
+        .filter_map(|line| line.split_once(" (not critical):"));
+    let mut extensions: Vec<&str> = extensions.map(|(name, _)| name.trim()).collect();
+    extensions.sort_unstable();
+    let serial = format!("Serial Number (hex): {}\n", hex::encode(serial));
+    let checks = [
+        (
+            CRL_VERDICTS.contains(&verdict.join(" ").as_str()),
+            "its verdict",
+        ),
+        (text.contains("Version: 2\n"), "the version"),
+        (
+            extensions == ["Authority Key Identifier", "CRL Number"]
+                && !text.contains("(critical)"),
+            "the extensions",
+        ),
+        (text.contains(&serial), "the final entry"),
+    ];
+    let fault = checks.into_iter().find(|(holds, _)| !holds);
+    fault.map(|(_, fault)| format!("{fault}: {said}"))
 }
 
 /// The powers of a holder by GnuTLS: with its own certificate as the trusted one for CRLs, which it finds no path for.

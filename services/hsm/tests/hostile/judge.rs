@@ -97,6 +97,12 @@ impl<'a> Judge<'a> {
             .map(|gain| der::signed(&gain.data, Scene::algorithm(), &gain.signature))
             .collect();
         assert_eq!(self.faults_of_lists(&lists), Vec::<String>::new());
+        let shapes: BTreeMap<String, &Vec<u8>> =
+            lists.iter().map(|list| (shape_of(list), list)).collect();
+        for list in shapes.values() {
+            assert_eq!(self.fault_by_gnutls(list), None);
+        }
+        println!("CRLs of {} shapes", shapes.len());
         for gain in self.gains(Structure::Status) {
             assert_eq!(
                 self.fault_of_status(&gain.data, &gain.signature),
@@ -605,6 +611,10 @@ impl<'a> Judge<'a> {
         faults
     }
 
+    fn fault_by_gnutls(&self, list: &[u8]) -> Option<String> {
+        gnutls::fault_of_list(&self.dir, list, &self.loot.revoked[0][2..])
+    }
+
     fn fault_of_status(&self, data: &[u8], signature: &[u8]) -> Option<String> {
         let responder = X509::from_der(&self.scene.responder).unwrap();
         let bytes = response(data, Scene::algorithm(), signature, &[]);
@@ -755,9 +765,20 @@ impl<'a> Judge<'a> {
             entries: Vec::new(),
             further: Vec::new(),
         };
+        // A signature that was altered, or is another key's, and a list that drops the final entry.
+        assert_eq!(self.fault_by_gnutls(&first), None);
+        let mut altered = first.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        let others = self.list_by(&self.scene.ca_name(), &self.key);
+        for bad in [&altered, &others.to_der().unwrap()] {
+            let fault = self.fault_by_gnutls(bad).unwrap();
+            assert!(fault.starts_with("its verdict"), "{fault}");
+        }
         let mut convicted = |list: &der::List| {
             let signature = sign(KeyRole::CaSign, &list.der());
             let signed = der::signed(&list.der(), Scene::algorithm(), &signature);
+            let fault = self.fault_by_gnutls(&signed);
+            assert_eq!(fault.is_some(), list.entries.is_empty(), "{fault:?}");
             self.faults_of_lists(&[first.clone(), signed]).len() == 1
         };
         assert!(convicted(&list));
@@ -876,6 +897,29 @@ fn response(data: &[u8], algorithm: &[u8], signature: &[u8], certificates: &[u8]
     let basic = sequence(&[data, algorithm, &signature, certificates]);
     let bytes = sequence(&[&oid("1.3.6.1.5.5.7.48.1.1"), &tlv(4, &basic)]);
     sequence(&[&[10, 1, 0], &tlv(0xa0, &bytes)])
+}
+
+/// The tags of a DER structure with its object identifiers and the lengths of its numbers, and no other value.
+fn shape_of(mut der: &[u8]) -> String {
+    let mut shape = String::new();
+    while let [tag, first, rest @ ..] = der {
+        let (length, rest) = match first {
+            0x81.. => rest.split_at(usize::from(first & 0x7f)),
+            _ => (std::slice::from_ref(first), rest),
+        };
+        let length = length
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let (content, rest) = rest.split_at(length);
+        der = rest;
+        shape += &match tag {
+            6 => format!("{tag:02x} {} ", hex::encode(content)),
+            2 => format!("{tag:02x} {length} "),
+            tag if tag & 0x20 != 0 => format!("{tag:02x} {{ {}}} ", shape_of(content)),
+            tag => format!("{tag:02x} "),
+        };
+    }
+    shape
 }
 
 /// Names of the extensions of a certificate, with OpenSSL's text of their values.

@@ -9,7 +9,7 @@ use assay_types::Hash;
 use openssl::sha::sha256;
 use openssl::x509::X509;
 
-use crate::attacker::{Attacker, Raw};
+use crate::attacker::{Attacker, HONEST, Raw};
 use crate::mutator::{Numbers, mutants};
 use crate::rollbacks::{History, SUPERSEDED};
 use crate::scene::{Scene, Structure};
@@ -42,6 +42,9 @@ pub(crate) const KINDS: [&str; 10] = [
     CHECKPOINT,
     FRAME,
 ];
+
+/// How far the numbers of CRLs rise at most with one mutant: with a mutant that is signed, and two honest lists after it.
+const RISE: usize = 1_002;
 
 fn size() -> usize {
     tier::size("mutations of a structure")
@@ -151,14 +154,28 @@ async fn certificates(attacker: &mut Attacker, history: &History) {
 async fn lists(attacker: &mut Attacker, history: &mut History) {
     let scene = attacker.scene.clone();
     let foreign = foreign(&scene, history);
-    let number = |number: u64| tlv(2, &u16::try_from(number).unwrap().to_be_bytes());
-    history.number += 1;
     history.reason = SUPERSEDED;
-    assert!(attacker.crl(LIST, &history.list(&scene).der()).await);
+    // To the numbers of one more byte, with steps as large as they may be.
+    let first = if size() * RISE < 0x7f_0000 {
+        0x8000
+    } else {
+        0x80_0000
+    };
+    while history.number < first {
+        history.number += 1_000;
+        assert!(attacker.crl(HONEST, &history.list(&scene).der()).await);
+    }
     history.number += 1;
     let base = history.list(&scene);
-    for mut mutant in mutants(&base.der(), &foreign, size()) {
-        replace(&mut mutant, &number(base.number), &number(history.number));
+    let mutants = mutants(&base.der(), &foreign, size());
+    let last = history.number + (mutants.len() * RISE) as u64;
+    assert_eq!(
+        integer(last).len(),
+        integer(base.number).len(),
+        "numbers run out"
+    );
+    for mut mutant in mutants {
+        replace(&mut mutant, &integer(base.number), &integer(history.number));
         let now = history.list(&scene).this_update;
         replace(&mut mutant, &time(base.this_update), &time(now));
         if !attacker.crl(LIST, &mutant).await {
@@ -167,7 +184,7 @@ async fn lists(attacker: &mut Attacker, history: &mut History) {
         // The honest list continues from there, with the number that the mutant may have raised: at once, or where the mutant was
         // later, a moment later.
         let patience = Instant::now() + PATIENCE;
-        history.number = number_of(&mutant) + 1;
+        history.number = number_of(&mutant, integer(base.number).len()) + 1;
         while !attacker.crl(LIST, &history.list(&scene).der()).await {
             assert!(
                 Instant::now() < patience,
@@ -181,15 +198,27 @@ async fn lists(attacker: &mut Attacker, history: &mut History) {
     history.number -= 1;
 }
 
-/// The cRLNumber, of two bytes, of a list that was signed.
-fn number_of(list: &[u8]) -> u64 {
-    let before = [&oid("2.5.29.20")[..], &[4, 4, 2, 2]].concat();
-    let mut windows = list.windows(before.len() + 2);
+/// A CRL number as INTEGER.
+fn integer(number: u64) -> Vec<u8> {
+    let bytes = [&[0][..], &number.to_be_bytes()].concat();
+    let is_needed = |pair: &[u8]| pair[0] != 0 || pair[1] > 0x7f;
+    let from = bytes.windows(2).position(is_needed);
+    tlv(2, &bytes[from.unwrap_or(bytes.len() - 1)..])
+}
+
+/// The cRLNumber of a list that was signed, an INTEGER of this length.
+fn number_of(list: &[u8], length: usize) -> u64 {
+    let before = [
+        &oid("2.5.29.20")[..],
+        &[4, length as u8, 2, length as u8 - 2],
+    ]
+    .concat();
+    let mut windows = list.windows(before.len() + length - 2);
     let found = windows.find(|window| window.starts_with(&before)).unwrap();
-    let [.., high, low] = found else {
-        panic!("no number");
-    };
-    u64::from(u16::from_be_bytes([*high, *low]))
+    let number = &found[before.len()..];
+    number
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 async fn statuses(attacker: &mut Attacker, history: &History) {

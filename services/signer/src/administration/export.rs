@@ -51,18 +51,23 @@ impl Default for Turn {
     }
 }
 
-/// Everything from the head to the last leaf under the newest checkpoint, or the newest that a witness cosigned.
+/// Everything from the head to the last leaf under the newest checkpoint, the newest that a witness cosigned, or the one of a
+/// given size.
 pub(super) async fn stream(
     service: &AdministrationService,
     actor: &str,
     request: ExportRequest,
 ) -> Result<Items, AdminError> {
-    let ExportRequest { recorded, cosigned } = request;
+    let ExportRequest {
+        recorded,
+        cosigned,
+        size,
+    } = request;
     let wanted = wanted(wire::span(recorded)?);
     let turn = Arc::clone(&service.exports.0)
         .try_acquire_owned()
         .map_err(|_| AdminError::Busy("another export is being made; one is made at a time"))?;
-    let checkpoint = checkpoint(&service.store, cosigned).await?;
+    let checkpoint = checkpoint(&service.store, cosigned, size).await?;
     let size = checkpoint.checkpoint.size;
     tracing::info!(actor, size, range_ms = ?wanted, "the log is exported");
     let (out, items) = channel(AHEAD);
@@ -89,7 +94,14 @@ pub(super) async fn stream(
     Ok(Box::pin(ReceiverStream::new(items).chain(end)))
 }
 
-async fn checkpoint(store: &Store, cosigned: bool) -> Result<CheckpointRow, AdminError> {
+async fn checkpoint(store: &Store, cosigned: bool, size: u64) -> Result<CheckpointRow, AdminError> {
+    if size > 0 {
+        if cosigned {
+            let both = "a size and the newest cosigned checkpoint cannot both be asked for; give one of the two";
+            return Err(AdminError::Invalid(both.to_owned()));
+        }
+        return of_size(store, size).await;
+    }
     let (found, none) = if cosigned {
         let none = "no witness has cosigned a checkpoint; `assay audit cosign` asks one";
         (store.latest_cosigned_checkpoint(1).await?, none)
@@ -98,6 +110,22 @@ async fn checkpoint(store: &Store, cosigned: bool) -> Result<CheckpointRow, Admi
         (store.latest_checkpoint().await?, none)
     };
     found.ok_or_else(|| AdminError::WrongState(none.to_owned()))
+}
+
+async fn of_size(store: &Store, size: u64) -> Result<CheckpointRow, AdminError> {
+    if let Some(found) = store.checkpoint(size).await? {
+        return Ok(found);
+    }
+    let (below, above) = store.checkpoints_around(size).await?;
+    let near = match (below, above) {
+        (Some(below), Some(above)) => format!("the nearest have {below} and {above}"),
+        (Some(below), None) => format!("the newest has {below}"),
+        (None, Some(above)) => format!("the oldest has {above}"),
+        (None, None) => "none is stored yet".to_owned(),
+    };
+    Err(AdminError::NotFound(format!(
+        "no checkpoint of {size} records is stored; {near}"
+    )))
 }
 
 /// `None` for all.

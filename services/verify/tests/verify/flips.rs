@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use assay_verify::{Check, Options, Verdict, Where};
+use assay_verify::{Check, Options, Verdict, Where, signed_tree};
 
 use crate::dice::Dice;
 use crate::export::{Export, Parts};
 use crate::keys::keys;
 use crate::rollover::rolled;
-use crate::scenes::small;
+use crate::scenes::{large, small};
 use crate::tier;
 
 /// Files and signatures are looked at before anything that a record says, so that is enough here.
@@ -149,4 +149,26 @@ fn a_flipped_hash_is_told_from_a_flipped_record() {
         "{}",
         report.bad[0]
     );
+}
+
+#[test]
+fn the_tree_of_an_export_is_that_of_its_checkpoint_or_there_is_none() {
+    let (export, trust) = (large().export(), keys().trust());
+    let tree = signed_tree(&export, &quick()).unwrap();
+    let checkpoint = tree.verify(&trust.log_key, &[]).unwrap();
+    let size = checkpoint.size;
+    let report = export.verify_with(Some(&trust), &quick());
+    assert_eq!(size, report.size);
+    let tiles = export.0.keys().filter(|path| {
+        let is_tile = path.starts_with("tile/") && !path.starts_with("tile/entries");
+        is_tile || *path == "checkpoint"
+    });
+    for path in tiles {
+        let mut export = flipped(&export, path, 0, 0);
+        signed_tree(&export, &quick()).unwrap_err();
+        export.relist();
+        let finding = signed_tree(&export, &quick()).unwrap_err();
+        let wanted = [Check::Tree, Check::Checkpoint];
+        assert!(wanted.contains(&finding.check), "{path}: {finding}");
+    }
 }

@@ -1,6 +1,5 @@
 //! The run itself: signing all, a quiet while, refreshing all, and the token alone.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
