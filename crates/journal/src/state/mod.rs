@@ -165,6 +165,12 @@ impl State {
         self.root
     }
 
+    /// Number of the entry of the last checkpoint.
+    #[must_use]
+    pub fn last_checkpoint(&self) -> Option<u64> {
+        self.checkpoint
+    }
+
     /// The newest certificates, at most `limit`, newest first: serial number and digest of the TBSCertificate. All that were asked for since the
     /// checkpoint before the last one, because a tree is read before its checkpoint is asked for.
     pub fn unlogged(&self, limit: usize) -> impl Iterator<Item = (Serial, Hash)> {

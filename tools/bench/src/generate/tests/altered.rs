@@ -16,7 +16,7 @@ const DAYS: u32 = 50;
 
 /// What a change of the file leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum Effect {
     /// The signer does not start.
     NoStart,
     /// It starts, and makes no export.
@@ -24,7 +24,7 @@ enum Outcome {
     /// The export is not proven.
     NotProven,
     /// Everything is as it was without the change.
-    NoEffect,
+    Nothing,
 }
 
 /// What can be done with a table.
@@ -182,45 +182,45 @@ fn attack(connection: &Connection, table: &str, attack: Attack<'_>) -> bool {
 }
 
 /// Starts a signer over the file, exports and verifies.
-async fn outcome(own: &Own, trust: &Path, export: &Path) -> (Outcome, String) {
+async fn effect(own: &Own, trust: &Path, export: &Path) -> (Effect, String) {
     let signer = match own.start().await {
         Ok(signer) => signer,
-        Err(failure) => return (Outcome::NoStart, failure.to_string()),
+        Err(failure) => return (Effect::NoStart, failure.to_string()),
     };
     match own.export(&signer, export).await {
         Ok(_) => {}
-        Err(failure) => return (Outcome::NoExport, failure.to_string()),
+        Err(failure) => return (Effect::NoExport, failure.to_string()),
     }
     drop(signer);
     let report = verified(trust, export);
-    let outcome = match report.verdict {
+    let found = match report.verdict {
         // Not for want of decisions: each was made again.
-        Verdict::Proven if report.decided_again == u64::from(CERTIFICATES) => Outcome::NoEffect,
+        Verdict::Proven if report.decided_again == u64::from(CERTIFICATES) => Effect::Nothing,
         Verdict::Proven => panic!("{} decisions", report.decided_again),
-        Verdict::Bad | Verdict::Incomplete => Outcome::NotProven,
+        Verdict::Bad | Verdict::Incomplete => Effect::NotProven,
     };
-    (outcome, format!("{:?} {:?}", report.bad, report.open))
+    (found, format!("{:?} {:?}", report.bad, report.open))
 }
 
 /// What a change of a table may lead to at all, and why it may be less than a refused start.
-fn allowed(table: &str, attack: Attack<'_>) -> &'static [Outcome] {
-    use Outcome::{NoEffect, NoExport, NoStart, NotProven};
+fn allowed(table: &str, attack: Attack<'_>) -> &'static [Effect] {
+    use Effect::{NoExport, NoStart, NotProven, Nothing};
     match (table, attack) {
         // The newest commits are of the last run's end, and after the last checkpoint; that a newer state was replaced by an
         // older one is for the HSM service to say, which a store that is made here does not have.
-        ("commits", Attack::Cut) => &[NoStart, NotProven, NoEffect],
+        ("commits", Attack::Cut) => &[NoStart, NotProven, Nothing],
         ("commits" | "audit", _) => &[NoStart],
         // Evidence is believed for the hash that its record has, and its time for nothing.
         ("evidence", Attack::Alter("keep_until") | Attack::Copy("keep_until")) => {
-            &[NoEffect, NotProven]
+            &[Nothing, NotProven]
         }
-        ("evidence", Attack::Duplicate) => &[NoEffect],
+        ("evidence", Attack::Duplicate) => &[Nothing],
         ("evidence", _) => &[NotProven],
         // What is too large for memory is looked at when it is needed.
-        ("certificate_contents", Attack::Duplicate) => &[NoEffect],
+        ("certificate_contents", Attack::Duplicate) => &[Nothing],
         ("certificate_contents", _) => &[NoExport],
         // Sent again, and served, and not exported: crates/store's tests read them.
-        ("reply_contents" | "crl_contents" | "ocsp_contents", _) => &[NoStart, NoExport, NoEffect],
+        ("reply_contents" | "crl_contents" | "ocsp_contents", _) => &[NoStart, NoExport, Nothing],
         (table, _) => panic!("{table} has to be in this list"),
     }
 }
@@ -232,7 +232,7 @@ async fn no_change_of_the_file_changes_what_the_signer_does() {
     let folder = TempDir::new().unwrap();
     let original = open(&made.own.state);
     let tables = tables(&original);
-    let mut counts = std::collections::BTreeMap::<Outcome, u32>::new();
+    let mut counts = std::collections::BTreeMap::<Effect, u32>::new();
     let mut wrong = Vec::new();
     for (number, table) in tables.iter().enumerate() {
         let columns = columns(&original, table);
@@ -252,7 +252,7 @@ async fn no_change_of_the_file_changes_what_the_signer_does() {
                 continue;
             }
             let export = folder.path().join(format!("{number}-{step}"));
-            let (found, why) = outcome(&made.own, &made.path, &export).await;
+            let (found, why) = effect(&made.own, &made.path, &export).await;
             *counts.entry(found).or_default() += 1;
             if !allowed(table, tried).contains(&found) {
                 wrong.push(format!("{table}, {tried}: {found:?}: {why}"));
@@ -272,9 +272,9 @@ async fn no_change_of_the_file_changes_what_the_signer_does() {
         made.own.state = folder.path().join(format!("schema-{step}.db"));
         fs::write(&made.own.state, &whole).unwrap();
         open(&made.own.state).execute_batch(change).unwrap();
-        let (found, why) = outcome(&made.own, &made.path, &folder.path().join("none")).await;
+        let (found, why) = effect(&made.own, &made.path, &folder.path().join("none")).await;
         *counts.entry(found).or_default() += 1;
-        if found != Outcome::NoStart || !why.contains("the schema was altered") {
+        if found != Effect::NoStart || !why.contains("the schema was altered") {
             wrong.push(format!("{change}: {found:?}: {why}"));
         }
     }
@@ -282,7 +282,7 @@ async fn no_change_of_the_file_changes_what_the_signer_does() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(
         counts
-            .get(&Outcome::NoStart)
+            .get(&Effect::NoStart)
             .is_some_and(|count| *count > 15),
         "{counts:?}"
     );
