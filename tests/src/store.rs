@@ -48,7 +48,7 @@ pub fn look(dir: &Path) -> Result<Connection> {
     Ok(peek(&path(dir)?, &key(dir)?)?)
 }
 
-/// The state file of a signer that is not running, for whoever would alter it.
+/// The state file of a signer that is not running, to be altered.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ fn open(dir: &Path) -> Result<Store> {
     Ok(Store::open(&path(dir)?, &key(dir)?, &Options::default())?)
 }
 
-/// The side files of the database belong to whoever made them.
+/// The side files of the database belong to the user who made them.
 fn hand_back(dir: &Path) -> Result<()> {
     let installation = assay_operator::installation::Installation::at(dir);
     if services::have_own_users() {

@@ -229,13 +229,23 @@ impl Tiers {
     ///
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
+        self.start_again().await?;
+        self.until_ready().await
+    }
+
+    /// Starts again what is not running, and waits until it listens, ready or not.
+    ///
+    /// # Errors
+    ///
+    /// When that does not come in time.
+    pub async fn start_again(&mut self) -> Result<()> {
         if self.signer.is_none() {
             self.signer = Some(service("signer", &self.dir, &self.scratch).await?.0);
         }
         if self.frontend.is_none() {
             self.frontend = Some(service("frontend", &self.dir, &self.scratch).await?.0);
         }
-        self.until_ready().await
+        Ok(())
     }
 
     /// Waits until both services say that they are ready.

@@ -137,14 +137,14 @@ pub struct JournalInfo {
 /// Certificates of [`JournalInfo::unlogged`] at most.
 pub const MAX_UNLOGGED: usize = 8192;
 
-/// A secret of 32 octets, which no text shows.
+/// A secret of 32 bytes, which no text shows.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct StateSecret([u8; 32]);
 
 impl StateSecret {
-    /// Its octets.
+    /// Its bytes.
     #[must_use]
-    pub fn octets(&self) -> Zeroizing<[u8; 32]> {
+    pub fn bytes(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0)
     }
 }

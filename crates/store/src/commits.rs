@@ -1,7 +1,7 @@
 //! The state outlives the process as a chain of commits in the file: each has the statements that changed the state, with their
 //! values, and a tag over itself and all before it. A start runs them again.
 //!
-//! The tag is HMAC-SHA-256 under a key that is not in the file. So whoever can write the file can take commits from its end,
+//! The tag is HMAC-SHA-256 under a key that is not in the file. So a program that can write the file can take commits from its end,
 //! and nothing else; that commits are gone from the end shows by the head of the log, which the HSM service keeps.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::snapshot::{self, Header};
 use crate::sql::{COMMIT, Change, Connection, Value};
 use crate::{OpenFault, StoreError};
 
-/// The secret under which a state file is authenticated: 32 octets that are not in the file.
+/// The secret under which a state file is authenticated: 32 bytes that are not in the file.
 pub struct StateKey(Zeroizing<[u8; 32]>);
 
 impl From<Zeroizing<[u8; 32]>> for StateKey {
@@ -28,7 +28,7 @@ impl From<Zeroizing<[u8; 32]>> for StateKey {
     }
 }
 
-/// What the tags of this version are about.
+/// The subject of the tags of this version.
 const PURPOSE: &[u8] = b"assay state commits 1";
 
 /// Commits that one transaction of a start runs: what it changes is in memory twice meanwhile.

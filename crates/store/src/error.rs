@@ -68,7 +68,7 @@ pub enum OpenError {
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its fault.
         source: OpenFault,
     },
     /// SQLite refused.
@@ -162,7 +162,7 @@ pub enum StoreError {
     /// A change cannot be encoded, or its tag not be made.
     #[error("a change of the state cannot be written down")]
     Commit,
-    /// What the file has beside the state is not what was written.
+    /// A row of the file beside the commits is not as it was written.
     #[error("the state file was altered: {0} is not what was written; restore it from a backup")]
     Altered(String),
     /// There is no such intent, or it was closed before.

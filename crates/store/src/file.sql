@@ -3,7 +3,7 @@
 
 CREATE TABLE commits (
     number  INTEGER PRIMARY KEY CHECK (number >= 0),
-    -- What the commit changed in the state (commits.rs).
+    -- The changes of the state (commits.rs).
     content BLOB NOT NULL,
     -- HMAC-SHA-256 over the tag before, the number and the content.
     tag     BLOB NOT NULL CHECK (length(tag) = 32)
@@ -30,7 +30,7 @@ CREATE TABLE audit (
 CREATE INDEX audit_of_kind ON audit (kind, sequence);
 CREATE INDEX issued_records ON audit (json_extract(CAST(record AS TEXT), '$.serial')) WHERE kind = 'request.issued';
 
--- What a record's salted hash is of. Rows go when their time is over; the record and its hash stay.
+-- The content of a record's salted hash. Rows go when their time is over; the record and its hash stay.
 CREATE TABLE evidence (
     sequence   INTEGER PRIMARY KEY REFERENCES audit (sequence),
     salt       BLOB NOT NULL CHECK (length(salt) = 32),

@@ -134,7 +134,7 @@ pub(crate) fn open_writer(names: &Names) -> rusqlite::Result<Connection> {
     let mut connection = open(names, flags, WRITER_CACHE_KIB)?;
     connection.pragma_update(Some("file"), "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    // What a transaction changes stays apart from what readers see until its end.
+    // The changes of a transaction stay apart from the pages of readers until its end.
     connection.pragma_update(None, "cache_spill", false)?;
     create(&mut connection, STATE, |_| Ok(()))?;
     Ok(Connection::new(connection))

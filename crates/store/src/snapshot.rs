@@ -14,9 +14,9 @@ use crate::commits::{Tag, hmac};
 use crate::sql::{BEGIN, COMMIT, Connection, ROLLBACK};
 use crate::{OpenFault, StoreError};
 
-/// What the tags of this version are about.
+/// The subject of the tags of this version.
 const PURPOSE: &[u8] = b"assay state snapshot 1";
-/// Octets of a part.
+/// Bytes of a part.
 const PART: usize = 16 << 20;
 /// Pages that are copied at once.
 const PAGES: i32 = 100_000;

@@ -54,7 +54,7 @@ impl Connection {
         }
     }
 
-    /// What only SQLite's own connection can do. The state that it changes is not noted.
+    /// For uses of SQLite's own connection. Their changes of the state are not noted.
     pub(crate) fn with_inner<T>(
         &mut self,
         work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T>,
@@ -183,7 +183,7 @@ pub(crate) fn limit(asked: u32) -> Result<u32, StoreError> {
     }
 }
 
-/// What the file has for a digest of the state. The error names `what` it is.
+/// The content that the file has for a digest of the state. The error names it as `what`.
 pub(crate) fn content(
     what: impl fmt::Display,
     digest: Option<Hash>,

@@ -26,7 +26,7 @@ pub(crate) fn open(directory: &Path, name: &str) -> Result<Zeroizing<[u8; 32]>, 
         read => Zeroizing::new(read.map_err(failed)?),
     };
     let secret = <[u8; 32]>::try_from(found.as_slice());
-    let secret = secret.map_err(|_| failed(io::Error::other("it has to have 32 octets")));
+    let secret = secret.map_err(|_| failed(io::Error::other("it has to have 32 bytes")));
     secret.map(Zeroizing::new)
 }
 

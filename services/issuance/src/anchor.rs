@@ -1,4 +1,4 @@
-//! The state beside what the HSM service has seen of it: whoever can write the state file can put an older one in its place, and
+//! The state is compared with the journal of the HSM service: a program that can write the state file can put an older one in its place, and
 //! the service has the head of the log and every certificate that was signed since.
 
 use assay_hsm::wire::JournalInfo;

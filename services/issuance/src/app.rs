@@ -47,7 +47,7 @@ pub struct Environment {
     pub random: Arc<dyn Random>,
     /// Ends its tasks.
     pub shutdown: Shutdown,
-    /// What the journal of the HSM service has of the log. Only a token in software has none.
+    /// The log as the journal of the HSM service has it. Only a token in software has no journal.
     pub journal: Option<JournalInfo>,
 }
 

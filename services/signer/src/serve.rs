@@ -157,7 +157,7 @@ pub async fn create_state(settings: Settings) -> Result<PathBuf, StartFailure> {
 }
 
 fn state_key(hsm: &Hsm) -> StateKey {
-    hsm.welcome().state_key.octets().into()
+    hsm.welcome().state_key.bytes().into()
 }
 
 /// The log has one name on both sides.

@@ -59,6 +59,7 @@ async fn the_signer_does_not_start_where_its_policy_is_not_approved() -> Result<
             "settings.limits.intent_ttl",
         ),
     ];
+    let service = hsm::start(&installation.ready().dir, installation.scratch())?;
     for (text, wanted) in cases {
         assert_ne!(text, good, "{wanted}");
         std::fs::write(&config, &text)?;
@@ -75,6 +76,7 @@ async fn the_signer_does_not_start_where_its_policy_is_not_approved() -> Result<
     std::fs::write(&config, good.replace("approver-1", "approver-2"))?;
     let line = start_refused(&installation).await?;
     assert!(line.contains("approval 1: made by no pinned key"), "{line}");
+    service.stop();
 
     // Retired, the key still stands for what it approved.
     let retired = good.clone()

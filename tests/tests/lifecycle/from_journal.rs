@@ -46,7 +46,7 @@ impl Pair {
         pair.tiers.kill_signer().await?;
         before.restore()?;
         set(&signer, &INTERVAL, "1s")?;
-        pair.tiers.restart().await?;
+        pair.tiers.start_again().await?;
         Ok((pair, hidden))
     }
 
@@ -135,6 +135,18 @@ impl Pair {
 async fn what_only_the_journal_knows_is_revoked_everywhere_and_named_by_the_verifier() -> Result<()>
 {
     let (pair, [first, second]) = Pair::after_a_setback().await?;
+    let causes = wait::until("a cause", wait::REACTION, async || {
+        let answer = pair.tiers.readiness().await?;
+        let causes = String::from_utf8_lossy(&answer.body).into_owned();
+        Ok(causes
+            .contains("that the log does not have")
+            .then_some(causes))
+    })
+    .await?;
+    ensure!(
+        causes.contains("the HSM service signed 2 certificates"),
+        "{causes}"
+    );
     let known = pair.enrol("pump-1").await?;
     let serials = [serial_hex(&first)?, serial_hex(&second)?];
     let revoke = ["cert", "revoke", &serials[0]];
@@ -164,6 +176,7 @@ async fn what_only_the_journal_knows_is_revoked_everywhere_and_named_by_the_veri
     assert_eq!(done["revoked"].as_array().map(Vec::len), Some(1), "{done}");
     assert_eq!(done["revoked"][0]["serial"], serials[1].as_str());
     assert_eq!(done["left"], Value::Array(Vec::new()));
+    pair.tiers.until_ready().await?;
     let crl = pair.listed(&second).await?;
     assert_eq!(crl.reason(&known)?, None);
     let shown = ["cert", "show", &serials[1]];

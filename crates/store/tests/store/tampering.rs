@@ -1,4 +1,4 @@
-//! Whoever can write the file and does not have the key.
+//! Attacks of a program that can write the file and does not have the key.
 
 use assay_store::inspect::{dump, peek};
 use assay_store::{
@@ -109,7 +109,7 @@ async fn the_file_leads_to_the_state_that_the_process_had() {
     let before = fixture.store.dump().await.unwrap();
     let fixture = fixture.reopen();
     assert_eq!(fixture.store.dump().await.unwrap(), before);
-    // What comes after a start continues the chain.
+    // Commits after a start continue the chain.
     fixture
         .store
         .release(serial(4), vec![clock_step()])
@@ -227,7 +227,7 @@ async fn a_snapshot_stands_for_the_commits_before_it() {
     drop(directory);
 }
 
-/// What a start says of the file.
+/// The fault that a start finds in the file.
 fn refusal(fixture: Fixture) -> OpenFault {
     let path = fixture.path();
     let Fixture { store, directory } = fixture;

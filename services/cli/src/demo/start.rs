@@ -108,7 +108,7 @@ pub(super) async fn start(home: &Home, frontend: HeldAddress) -> Outcome<Started
     })
 }
 
-/// What a person does once with a service, as its user.
+/// Runs a command that a person gives a service once, as its user.
 async fn once(home: &Home, service: Service, arguments: &[&str], what: &str) -> Outcome {
     let binary = service_binary(service.binary())?;
     let program = Program::of(service, &home.installation, &binary).or_fail(what)?;

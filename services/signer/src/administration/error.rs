@@ -23,7 +23,7 @@ pub(crate) enum AdminError {
     #[error("what is stored of the log is not what was written")]
     Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(
-        "{call} is done and recorded, but no signed head covers it yet ({why}): until one does, whoever puts an older state file back could undo it; repeat the command"
+        "{call} is done and recorded, but no signed head covers it yet ({why}): until one does, an older state file that is put back could undo it; repeat the command"
     )]
     Uncovered { call: String, why: String },
     #[error("OpenSSL failed")]

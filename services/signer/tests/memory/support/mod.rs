@@ -100,7 +100,7 @@ pub(crate) struct Stand {
     people: People,
     shutdown: Shutdown,
     signer: Signer,
-    /// What the HSM service says of its journal at the next start.
+    /// The journal that the HSM service has at the next start.
     pub(crate) journal: Option<JournalInfo>,
 }
 
@@ -223,7 +223,7 @@ impl Stand {
         self.signer.issuance().readiness().causes()
     }
 
-    /// What the HSM service says of its journal after the last checkpoint, if it signed all of them.
+    /// The journal after the last checkpoint, if the HSM service signed all of them.
     pub(crate) fn journal_as_signed(&self) -> JournalInfo {
         let (log_size, root) = self.token.tree.lock().unwrap().unwrap();
         JournalInfo {

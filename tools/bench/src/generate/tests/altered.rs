@@ -14,7 +14,7 @@ use super::*;
 const CERTIFICATES: u32 = 100;
 const DAYS: u32 = 50;
 
-/// What a change of the file leads to.
+/// The effect of a change of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     /// The signer does not start.
@@ -27,7 +27,7 @@ enum Effect {
     Nothing,
 }
 
-/// What can be done with a table.
+/// A change of a table.
 #[derive(Debug, Clone, Copy)]
 enum Attack<'a> {
     /// Gives the column of the middle row another value.
@@ -202,7 +202,7 @@ async fn effect(own: &Own, trust: &Path, export: &Path) -> (Effect, String) {
     (found, format!("{:?} {:?}", report.bad, report.open))
 }
 
-/// What a change of a table may lead to at all, and why it may be less than a refused start.
+/// The effects that a change of a table may have, and why one may be less than a refused start.
 fn allowed(table: &str, attack: Attack<'_>) -> &'static [Effect] {
     use Effect::{NoExport, NoStart, NotProven, Nothing};
     match (table, attack) {
@@ -214,9 +214,9 @@ fn allowed(table: &str, attack: Attack<'_>) -> &'static [Effect] {
         ("evidence", Attack::Alter("keep_until") | Attack::Copy("keep_until")) => {
             &[Nothing, NotProven]
         }
-        ("evidence", Attack::Duplicate) => &[Nothing],
+        ("evidence", Attack::Duplicate) => &[NotProven, Nothing],
         ("evidence", _) => &[NotProven],
-        // What is too large for memory is looked at when it is needed.
+        // Contents that are too large for memory are read when they are needed.
         ("certificate_contents", Attack::Duplicate) => &[Nothing],
         ("certificate_contents", _) => &[NoExport],
         // Sent again, and served, and not exported: crates/store's tests read them.
