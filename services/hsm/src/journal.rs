@@ -21,6 +21,7 @@ use x509_cert::ext::pkix::{CrlNumber, CrlReason};
 use crate::Installed;
 use crate::orders::{self, Order, said};
 use crate::settings::Settings;
+use crate::socket;
 
 /// Commands about the journal.
 #[derive(Subcommand)]
@@ -66,13 +67,17 @@ impl Task {
                 log,
             } => create(&installed.settings()?, &last_crl, log.as_deref()),
             Self::Verify(installed) => {
-                let state = assay_journal::verify(&installed.settings()?.journal());
+                let settings = installed.settings()?;
+                socket::check_user(&settings.state)?;
+                let state = assay_journal::verify(&settings.journal());
                 let state = state.map_err(|error| said(&error))?;
                 let head = state.head();
                 Ok(format!("whole: {} entries\n{head}", head.size))
             }
             Self::Export { installed, output } => {
-                export(&installed.settings()?.journal(), output.as_deref())
+                let settings = installed.settings()?;
+                socket::check_user(&settings.state)?;
+                export(&settings.journal(), output.as_deref())
             }
             Self::Prune(installed) => orders::give(&installed.settings()?, &Order::Prune),
         }
@@ -121,7 +126,7 @@ fn create(settings: &Settings, crls: &[PathBuf], log: Option<&Path>) -> Result<S
         log: log.map(log_floor).transpose()?,
     };
     let directory = settings.journal();
-    crate::socket::hold_state(&settings.state)?;
+    socket::hold_state(&settings.state)?;
     let head = assay_journal::create(&directory, &floors, now());
     let head = head.map_err(|error| said(&error))?;
     Ok(format!(

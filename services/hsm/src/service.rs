@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 use crate::client::{Client, Output};
 use crate::error::StartError;
 use crate::journal::now;
+use crate::lines::{CONNECTIONS, REFUSALS};
 use crate::orders::said;
 use crate::pin::{self, Marker};
 use crate::preflight::{self, CheckedKey};
@@ -346,7 +347,9 @@ impl SessionThread {
             match wire::read_request(&frame) {
                 Ok((id, request)) => self.answer(&client, id, &request),
                 Err(reason) => {
-                    tracing::warn!(client = client.number, %reason, "client cut off");
+                    CONNECTIONS.write(
+                        || tracing::warn!(client = client.number, %reason, "client cut off"),
+                    );
                     client.hang_up();
                 }
             }
@@ -383,11 +386,11 @@ impl SessionThread {
             Verdict::Probed => Outcome::Probed(self.service.usage()),
             Verdict::Refused(reason) => {
                 self.service.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(request_id, reason, "operation refused");
+                REFUSALS.write(|| tracing::warn!(request_id, reason, "operation refused"));
                 Outcome::Refused(reason)
             }
             Verdict::NotNow(reason) => {
-                tracing::warn!(request_id, reason, "operation refused for now");
+                REFUSALS.write(|| tracing::warn!(request_id, reason, "operation refused for now"));
                 Outcome::NotNow(reason)
             }
             Verdict::Lost(reason) => Outcome::Broken(broken.insert(reason.clone())),
