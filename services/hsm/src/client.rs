@@ -162,7 +162,8 @@ fn send(mut stream: &UnixStream, greeting: &Greeting) -> io::Result<()> {
     stream.write_all(&frame)
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+/// A read or write that waited as long as it may.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut

@@ -14,6 +14,7 @@ use assay_journal::{Error, Journal, Limit, Limits, Options, Pending, UnknownLimi
 use assay_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::client::is_timeout;
 use crate::journal::now;
 use crate::settings::Settings;
 use crate::socket;
@@ -142,11 +143,9 @@ fn take(stream: &UnixStream, journal: &Journal, limits: &Limits) -> io::Result<(
 fn ask(stream: &UnixStream, order: &Order) -> Result<Answer, String> {
     write_line(stream, order).map_err(|error| error.to_string())?;
     read_line(stream).map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("no answer within {} s", PATIENCE.as_secs())
-            }
-            _ => format!("no answer ({error})"),
+        let reason = match is_timeout(&error) {
+            true => format!("no answer within {} s", PATIENCE.as_secs()),
+            false => format!("no answer ({error})"),
         };
         format!("{reason}; the order may still be carried out: see `assay-hsm status`")
     })

@@ -21,7 +21,7 @@ const MOST: usize = 16;
 /// The file has this size from its first use, so that a full disk does not keep the service from logging in: one block.
 const SIZE: usize = 4096;
 
-/// What became of the try of a PIN.
+/// The outcome of the try of a PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Refused,
@@ -127,7 +127,7 @@ impl Marker {
     }
 }
 
-/// In place, where the file has its blocks. What a loss of power leaves half written is not understood, and stands for every
+/// In place, where the file has its blocks. A file that a loss of power left half written is not understood, and stands for every
 /// PIN.
 fn fill(file: &File, tried: &[Tried]) -> io::Result<()> {
     let mut text: String = tried.iter().map(Tried::line).collect();

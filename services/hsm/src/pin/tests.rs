@@ -94,7 +94,7 @@ fn every_refused_pin_is_tried_once_in_whatever_order_until_one_logs_in() {
 #[test]
 fn a_kill_during_the_login_leaves_a_marker_that_says_so() {
     let place = Place::new();
-    // What the process leaves.
+    // As such a process leaves it.
     let tried = Tried::new(&place.pin("A")).unwrap();
     place.marker().write(&[tried]).unwrap();
     for _ in 0..2 {
