@@ -181,7 +181,7 @@ impl<R: Read> ExportReader<R> {
     }
 
     /// Takes the word of the first `covered` entries alone, which something outside of the export vouches for: bodies that they
-    /// lack must be explained by one of them. What later ones lack is not looked at.
+    /// lack must be explained by one of them. Bodies that later entries lack are not looked at.
     #[must_use]
     pub fn covered(self, covered: u64) -> Self {
         Self { covered, ..self }

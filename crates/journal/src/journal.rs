@@ -557,7 +557,7 @@ impl Journal {
             inner = self.shared.wait(inner);
         }
         drop(inner);
-        // What is gone of one certificate is no reason to sign nothing else.
+        // One damaged signature is no reason to sign nothing else.
         let lost = |error: Error| {
             let problem = match error {
                 Error::Damaged {

@@ -1,4 +1,4 @@
-//! What an OCSP response may say.
+//! The statuses that an OCSP response may state.
 
 use assay_types::Timestamp;
 

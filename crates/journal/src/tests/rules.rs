@@ -406,7 +406,7 @@ fn status(journal: &Journal, number: u64, status: Status, now: Timestamp) -> Res
     journal.may_sign_status(&request, now)
 }
 
-/// What may be signed, not yet, and never.
+/// Whether a status may be signed now, later or never.
 #[derive(Debug, PartialEq, Eq)]
 enum Signs {
     Now,
@@ -878,7 +878,7 @@ fn no_signature_is_recorded_of_a_certificate_that_a_suspension_overtook() {
     let refused = refusal(journal.signed(at_the_token, &signature(1), NOW));
     assert_eq!(refused, Refusal::Suspended);
     assert_eq!(journal.head().size, size);
-    // One that was recorded before is no new certificate.
+    // One that was recorded before is not a new certificate.
     let recorded = journal.signed(recorded, b"another", NOW).unwrap();
     assert!(matches!(recorded, Recorded::Earlier(first) if first == signature(2)));
     // It is not lost: the same TBS is signed when that is over.

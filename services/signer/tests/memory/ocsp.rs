@@ -87,8 +87,8 @@ async fn a_revocation_withdraws_the_old_response_even_where_no_new_one_can_be_si
     assert!(matches!(status, CertStatus::Revoked(_)), "{status:?}");
 }
 
-/// The HSM service signs no status that its last CRL does not agree with. What waits for a CRL is signed after it, and until then
-/// keeps no other response from its turn.
+/// The HSM service signs no status that its last CRL does not agree with. A response that waits for a CRL is signed after it, and
+/// until then keeps no other from its turn.
 #[tokio::test]
 async fn a_change_whose_list_cannot_be_signed_waits_for_it_and_nothing_else_does() {
     let stand = stand("").await;

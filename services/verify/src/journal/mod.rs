@@ -159,7 +159,7 @@ impl Journal {
         own: Option<Head>,
         findings: &mut Findings,
     ) -> Result<Self, String> {
-        // What follows the head of the checkpoint is for the next export of the log: nothing vouches for it yet.
+        // Entries after the head of the checkpoint are for the next export of the log: nothing vouches for them yet.
         let covered = own.map_or(u64::MAX, |own| own.size);
         let reader = ExportReader::new(file).map_err(|error| error_chain(&error))?;
         let mut reader = reader.covered(covered);

@@ -595,7 +595,7 @@ fn what_people_did_at_the_service_is_listed() {
     assert!(events[2].detail.contains("9000"), "{}", events[2]);
 }
 
-/// Whoever has the export can append to it, up to the next checkpoint.
+/// Anybody who has the export can append to it, up to the next checkpoint.
 #[test]
 fn what_follows_the_head_of_the_checkpoint_is_counted_and_not_believed() {
     let mut keeper = Keeper::whole();
