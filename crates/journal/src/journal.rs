@@ -559,16 +559,16 @@ impl Journal {
         drop(inner);
         // One damaged signature is no reason to sign nothing else.
         let lost = |error: Error| {
-            let problem = match error {
-                Error::Damaged {
-                    file,
-                    offset,
-                    problem,
-                } => format!(
-                    "{} is damaged at offset {offset}: {problem}",
-                    file.display()
-                ),
-                error => chain_of(&error),
+            let problem = if let Error::Damaged {
+                file,
+                offset,
+                problem,
+            } = error
+            {
+                let file = file.display();
+                format!("{file} is damaged at offset {offset}: {problem}")
+            } else {
+                chain_of(&error)
             };
             Refusal::SignatureLost { problem }
         };

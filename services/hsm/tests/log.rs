@@ -211,12 +211,13 @@ async fn a_checkpoint_that_is_asked_for_again_adds_nothing_to_the_journal() {
     let leaves = log.append(&["b"]);
     log.sign(&hsm, &leaves).await.unwrap();
     let items = config.export();
-    let counted = items[before..]
-        .iter()
-        .find_map(|item| match item.entry.event {
-            Event::Counted { what, count } => Some((what, count)),
-            _ => None,
-        });
+    let counted = items[before..].iter().find_map(|item| {
+        if let Event::Counted { what, count } = item.entry.event {
+            Some((what, count))
+        } else {
+            None
+        }
+    });
     assert_eq!(counted, Some((Counter::CertReps, 3)));
     assert_eq!(items.len(), before + 2);
     hsm.shutdown().await;

@@ -854,10 +854,7 @@ fn the_digest_of_the_configuration_is_recorded_at_each_start_and_reload() {
     assert_eq!(head, journal.head());
     assert_eq!(
         starts[1..],
-        [
-            crate::Event::Started(start()),
-            crate::Event::Reloaded(other.clone())
-        ]
+        [Event::Started(start()), Event::Reloaded(other.clone())]
     );
     drop(journal);
     assert_eq!(
