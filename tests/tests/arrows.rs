@@ -155,6 +155,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "assay-software-token",
         &[
             "assay-hsm",
+            "assay-ocsp",
             "assay-policy",
             "assay-proto",
             "assay-shape",

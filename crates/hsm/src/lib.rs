@@ -17,7 +17,7 @@ mod client;
 
 pub use assay_types::{Digest, KeyAlgorithm, KeyRole, KeyTransport, SignatureAlgorithm};
 pub use ra::RaKeys;
-pub use user::{NotAPeer, User, UserName};
+pub use user::{NotAPeer, User, UserName, name_of};
 pub use wire::LogKey;
 
 #[cfg(feature = "client")]

@@ -115,6 +115,17 @@ impl<'de> Deserialize<'de> for UserName {
     }
 }
 
+/// The name of a user by passwd(5).
+pub fn name_of(uid: u32) -> Option<String> {
+    let users = fs::read_to_string(USERS).ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let found = fields.nth(1)?.parse() == Ok(uid);
+        found.then(|| name.to_owned())
+    })
+}
+
 /// The number of a user by passwd(5).
 fn named(name: &str) -> Option<u32> {
     let users = fs::read_to_string(USERS).ok()?;
@@ -151,6 +162,8 @@ mod tests {
     fn a_user_is_found_by_name_or_number() {
         assert_eq!(User::find("daemon").unwrap().uid(), 1);
         assert_eq!(User::find("1001").unwrap().uid(), 1001);
+        assert_eq!(name_of(1).as_deref(), Some("daemon"));
+        assert_eq!(name_of(u32::MAX), None);
         let unknown = User::find("no-such-user").unwrap_err();
         assert!(unknown.to_string().contains("`no-such-user`"), "{unknown}");
     }

@@ -33,6 +33,9 @@ const ID: usize = 8;
 /// Octets read at once: many frames of an enrolment.
 const READ: usize = 16 << 10;
 
+/// Longest name of a program and longest request id, in characters. Both are quoted in the service's log.
+pub const MAX_LABEL: usize = 64;
+
 /// Octets of a [`Request`] beside its payload: names, numbers and lengths.
 const REQUEST_OVERHEAD: usize = 256;
 
@@ -44,7 +47,7 @@ pub type Fingerprint = [u8; 32];
 pub struct Hello {
     /// [`PROTOCOL`]. It comes first in every version.
     pub protocol: u32,
-    /// Who asks, for the log.
+    /// Who asks, for the log: at most [`MAX_LABEL`] printable ASCII characters.
     pub program: String,
 }
 
@@ -56,7 +59,11 @@ impl Hello {
     pub fn read(frame: &[u8]) -> Result<Self, WireError> {
         let protocol = postcard::take_from_bytes::<u32>(frame).map_err(|_| WireError::Malformed)?;
         match protocol.0 {
-            PROTOCOL => decode(frame),
+            PROTOCOL => {
+                let hello: Self = decode(frame)?;
+                check_label(&hello.program)?;
+                Ok(hello)
+            }
             theirs => Err(WireError::Version { theirs }),
         }
     }
@@ -182,7 +189,7 @@ pub struct LogKey {
 /// One operation that is asked for.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Request<'a> {
-    /// Ties the service's log lines to the frontend's.
+    /// Ties the service's log lines to the frontend's: at most [`MAX_LABEL`] printable ASCII characters.
     pub request_id: &'a str,
     /// What is to be done.
     #[serde(borrow)]
@@ -220,7 +227,17 @@ pub fn frame_header(id: u64, request: &[u8]) -> [u8; PREFIX + ID] {
 /// [`WireError::Malformed`].
 pub fn read_request(frame: &[u8]) -> Result<(u64, Request<'_>), WireError> {
     let (id, request) = frame.split_first_chunk().ok_or(WireError::Malformed)?;
-    Ok((u64::from_be_bytes(*id), decode(request)?))
+    let request: Request<'_> = decode(request)?;
+    check_label(request.request_id)?;
+    Ok((u64::from_be_bytes(*id), request))
+}
+
+fn check_label(text: &str) -> Result<(), WireError> {
+    let is_printable = |octet| matches!(octet, b' '..=b'~');
+    match text.len() <= MAX_LABEL && text.bytes().all(is_printable) {
+        true => Ok(()),
+        false => Err(WireError::Malformed),
+    }
 }
 
 /// What may be asked of the keys. `ca` is the fingerprint of the CA's certificate.
@@ -625,6 +642,33 @@ mod tests {
         assert!(buffer.next_frame().unwrap().is_some());
         assert!(buffer.next_frame().unwrap().is_none());
         assert!(buffer.octets.iter().all(|octet| *octet == 0));
+    }
+
+    #[test]
+    fn what_the_log_quotes_is_short_and_printable() {
+        let longest = "a".repeat(MAX_LABEL);
+        for (text, wanted) in [
+            ("", true),
+            ("request 1~", true),
+            (longest.as_str(), true),
+            (&format!("{longest}a"), false),
+            ("a\nb", false),
+            ("\u{7f}", false),
+            ("\u{e4}", false),
+        ] {
+            let hello = Hello {
+                protocol: PROTOCOL,
+                program: text.to_owned(),
+            };
+            let frame = postcard::to_allocvec(&hello).unwrap();
+            assert_eq!(Hello::read(&frame).is_ok(), wanted, "{text:?}");
+            let request = Request {
+                request_id: text,
+                operation: Operation::Probe,
+            };
+            let frame = [&[0; ID], request.encode().unwrap().as_slice()].concat();
+            assert_eq!(read_request(&frame).is_ok(), wanted, "{text:?}");
+        }
     }
 
     #[test]

@@ -250,7 +250,7 @@ pub enum Refusal {
 
     /// A serial number is listed that the issuer never used.
     #[error(
-        "the CRL lists serial number {serial}, which is not in the journal; import it on this host first"
+        "the CRL lists serial number {serial}, which is not in the journal; if it is older than the journal, name its certificate in `ceremony_certificates` of hsm.toml and restart the service, or recover with a new journal"
     )]
     ListedUnknown {
         /// The serial number.
@@ -287,6 +287,17 @@ pub enum Refusal {
     /// A status is not what journal and CRL say.
     #[error("the status of serial number {serial} contradicts the journal: {problem}")]
     Status {
+        /// The serial number.
+        serial: Serial,
+        /// The contradiction.
+        problem: &'static str,
+    },
+
+    /// A status is not yet what the last CRL says.
+    #[error(
+        "the status of serial number {serial} is ahead of the last CRL: {problem}; sign the CRL that says so first"
+    )]
+    StatusAhead {
         /// The serial number.
         serial: Serial,
         /// The contradiction.
@@ -333,6 +344,15 @@ pub enum Refusal {
         certificate: u64,
     },
 
+    /// The stored signature of a certificate cannot be read.
+    #[error(
+        "the signature of this certificate cannot be read ({problem}); ask for a new certificate, and find out by `assay-hsm journal verify` what else is damaged"
+    )]
+    SignatureLost {
+        /// The fault.
+        problem: String,
+    },
+
     /// A floor does not hold.
     #[error("the floors cannot be used: {problem}")]
     Floor {
@@ -365,8 +385,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the same request may be granted later: when a brake is released, a ceiling has room, the disk has space, or the
-    /// clock is right.
+    /// Whether the same request may be granted later: when a brake is released, a ceiling has room, the disk has space, the
+    /// clock is right, or a CRL says what a status is to say.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -376,7 +396,8 @@ impl Refusal {
             | Self::ReserveUsed
             | Self::ClockBehind { .. }
             | Self::ClockAhead { .. }
-            | Self::Settling { .. } => true,
+            | Self::Settling { .. }
+            | Self::StatusAhead { .. } => true,
             Self::SerialTaken { .. }
             | Self::SerialKnown { .. }
             | Self::OtherJump { .. }
@@ -392,6 +413,7 @@ impl Refusal {
             | Self::TreeRoot { .. }
             | Self::NoCertificate { .. }
             | Self::SignaturePruned { .. }
+            | Self::SignatureLost { .. }
             | Self::Floor { .. }
             | Self::Name { .. }
             | Self::TooLarge { .. }

@@ -146,6 +146,8 @@ pub struct ExportReader<R> {
     bodies_end: u64,
     pruned_until: Timestamp,
     gone: Gone,
+    /// Entries before this number have the bodies that they have to have.
+    covered: u64,
     is_done: bool,
 }
 
@@ -166,6 +168,7 @@ impl<R: Read> ExportReader<R> {
             bodies_end: BODIES_START,
             pruned_until: Timestamp::MIN,
             gone: Gone::default(),
+            covered: u64::MAX,
             is_done: false,
         };
         if reader.array()? != *MAGIC {
@@ -175,6 +178,13 @@ impl<R: Read> ExportReader<R> {
         reader.head.identity = identity;
         reader.head.hash = origin(&identity);
         Ok(reader)
+    }
+
+    /// Takes the word of the first `covered` entries alone, which something outside of the export vouches for: bodies that they
+    /// lack must be explained by one of them. Bodies that later entries lack are not looked at.
+    #[must_use]
+    pub fn covered(self, covered: u64) -> Self {
+        Self { covered, ..self }
     }
 
     /// Head after the entries that were read.
@@ -209,11 +219,14 @@ impl<R: Read> ExportReader<R> {
                     }
                     body = Some(bytes);
                 }
-                [ABSENT] => self.gone.add(&entry, self.offset),
+                [ABSENT] if self.head.size < self.covered => self.gone.add(&entry, self.offset),
+                [ABSENT] => {}
                 [_] => return Err(self.wrong("a body is neither there nor pruned")),
             }
         }
-        if let crate::Event::Pruned { until, .. } = entry.event {
+        if let crate::Event::Pruned { until, .. } = entry.event
+            && self.head.size < self.covered
+        {
             self.pruned_until = self.pruned_until.max(until);
         }
         let number = self.head.size;
@@ -235,7 +248,10 @@ impl<R: Read> ExportReader<R> {
             return Err(self.wrong("the entries do not lead to the head that the export states"));
         }
         if let Some((offset, problem)) = self.gone.unjustified(self.pruned_until) {
-            let problem = problem.to_owned();
+            let problem = match self.covered {
+                u64::MAX => problem.to_owned(),
+                covered => format!("{problem}, by the first {covered} entries"),
+            };
             return Err(Error::Export { offset, problem });
         }
         let offset = self.offset;

@@ -83,7 +83,7 @@ impl Which {
 impl Files {
     /// Makes the directory if it is not there, and the files with their headers.
     pub(crate) fn create(dir: &Path, identity: Hash) -> Result<Self, Error> {
-        if !dir.exists() {
+        if !dir.try_exists().map_err(Error::io("read", dir))? {
             DirBuilder::new()
                 .mode(0o700)
                 .create(dir)
@@ -141,7 +141,8 @@ impl Files {
         let missing = || Error::Missing {
             dir: dir.to_owned(),
         };
-        if !dir.exists() {
+        let is_there = |path: &Path| path.try_exists().map_err(Error::io("read", path));
+        if !is_there(dir)? {
             return Err(missing());
         }
         check_directory(dir)?;
@@ -150,7 +151,7 @@ impl Files {
             let file = OpenOptions::new().read(true).write(is_write).open(&path);
             file.map_err(Error::io("open", &path))
         };
-        if !Which::Entries.path(dir).exists() && !Which::Bodies.path(dir).exists() {
+        if !is_there(&Which::Entries.path(dir))? && !is_there(&Which::Bodies.path(dir))? {
             return Err(missing());
         }
         let (entries, bodies) = (open(Which::Entries)?, open(Which::Bodies)?);
@@ -385,7 +386,7 @@ fn check_directory(dir: &Path) -> Result<(), Error> {
     let problem = if !metadata.is_dir() {
         "is not a directory; name the directory of the journal"
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
-        "belongs to another user; it must belong to the user of the service"
+        "belongs to another user; run this as the user to whom it belongs"
     } else if metadata.mode() & 0o7777 != 0o700 {
         "must have the mode 0700; use chmod 0700 after making sure that nobody has written to it"
     } else {

@@ -80,7 +80,7 @@ pub struct LogFloor {
 /// Whether a certificate is to be signed.
 #[derive(Debug)]
 pub enum Admission {
-    /// Sign it, and hand the signature out once `pending` is durable and [`Journal::signed`] has recorded it.
+    /// Sign it, and hand the signature out once `pending` and what [`Journal::signed`] returns are durable.
     Sign {
         /// Number of the certificate's entry.
         certificate: u64,
@@ -115,6 +115,7 @@ pub struct Health {
 pub struct Pending {
     shared: Arc<Shared>,
     number: u64,
+    is_new: bool,
 }
 
 impl Pending {
@@ -122,6 +123,12 @@ impl Pending {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether it was added now; otherwise the request repeats an earlier one.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Returns when the entry is durable: a head of the journal that covers it.
@@ -331,11 +338,10 @@ impl Journal {
         })
     }
 
-    /// Records the signature of a certificate by the number of its entry. A signature algorithm that is not deterministic
-    /// needs the wait before the signature leaves.
+    /// Records the signature of a certificate by the number of its entry.
     ///
     /// # Errors
-    /// [`Refusal::NoCertificate`], and those of the journal.
+    /// [`Refusal::NoCertificate`], [`Refusal::Suspended`], and those of the journal.
     pub fn signed(
         &self,
         certificate: u64,
@@ -416,7 +422,7 @@ impl Journal {
         self.append(|state| state.may_count(what, count, now))
     }
 
-    /// Refuses certificates from now on. CRLs, statuses and checkpoints are signed as before.
+    /// Refuses certificates from now on, those that are being signed too. CRLs, statuses and checkpoints are signed as before.
     ///
     /// # Errors
     /// Those of the journal.
@@ -551,17 +557,33 @@ impl Journal {
             inner = self.shared.wait(inner);
         }
         drop(inner);
+        // One damaged signature is no reason to sign nothing else.
+        let lost = |error: Error| {
+            let problem = if let Error::Damaged {
+                file,
+                offset,
+                problem,
+            } = error
+            {
+                let file = file.display();
+                format!("{file} is damaged at offset {offset}: {problem}")
+            } else {
+                chain_of(&error)
+            };
+            Refusal::SignatureLost { problem }
+        };
         let files = &self.shared.files;
         let Event::Signed {
             certificate,
             signature,
             ..
-        } = read_at(files, offset)?.event
+        } = read_at(files, offset).map_err(lost)?.event
         else {
             let problem = "the entry is not that of a signature";
-            return Err(Error::damaged(&files.path(Which::Entries), offset, problem));
+            let error = Error::damaged(&files.path(Which::Entries), offset, problem);
+            return Err(lost(error).into());
         };
-        let found = read_body_or_hole(files, &signature)?;
+        let found = read_body_or_hole(files, &signature).map_err(lost)?;
         Ok(found.ok_or(Refusal::SignaturePruned { certificate })?)
     }
 }
@@ -630,8 +652,11 @@ impl Shared {
     }
 
     fn pending(self: &Arc<Self>, number: u64) -> Pending {
-        let shared = Arc::clone(self);
-        Pending { shared, number }
+        Pending {
+            shared: Arc::clone(self),
+            number,
+            is_new: false,
+        }
     }
 
     /// Nothing changes unless both files have room: CRLs, checkpoints and what people do may use the reserve.
@@ -657,7 +682,11 @@ impl Shared {
             return Err(error);
         }
         self.work.notify_one();
-        Ok(self.pending(number))
+        let pending = self.pending(number);
+        Ok(Pending {
+            is_new: true,
+            ..pending
+        })
     }
 
     /// The writer's thread.

@@ -9,10 +9,36 @@ use thiserror::Error;
 
 use crate::PinError;
 
-/// The error of a PKCS#11 call.
+/// The error of a PKCS#11 call. Its text names the function and the return code as PKCS#11 and the manuals of libraries do.
 #[derive(Debug, Error)]
-#[error(transparent)]
-pub struct CallError(#[from] Error);
+#[error("{}", told(.0))]
+pub struct CallError(Error);
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+fn told(error: &Error) -> String {
+    let Error::Pkcs11(code, function) = error else {
+        return error.to_string();
+    };
+    let code = return_code(*code);
+    format!("C_{function:?} returned {code}; the log and the manual of the library say more")
+}
+
+/// The name in PKCS#11, such as CKR_DEVICE_ERROR.
+pub(crate) fn return_code(code: RvError) -> String {
+    let mut name = "CKR".to_owned();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
 
 /// The change that lets the next attempt at a failed call succeed, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +222,7 @@ impl TokenError {
     pub(crate) fn module(module: &Path, error: &Error) -> Self {
         Self::Module {
             module: module.display().to_string(),
-            reason: error.to_string(),
+            reason: told(error),
         }
     }
 
@@ -225,6 +251,25 @@ mod tests {
         assert!(!general(Function::DecryptInit).is_bad_ciphertext());
         assert!(!general(Function::Sign).is_bad_ciphertext());
         assert_eq!(general(Function::Sign).remedy(), Remedy::NewProcess);
+    }
+
+    #[test]
+    fn an_error_is_named_as_manuals_do() {
+        for (code, name) in [
+            (RvError::GeneralError, "CKR_GENERAL_ERROR"),
+            (RvError::PinLenRange, "CKR_PIN_LEN_RANGE"),
+            (RvError::Cancel, "CKR_CANCEL"),
+        ] {
+            let error = Error::Pkcs11(code, Function::SignInit);
+            let module = TokenError::module(Path::new("module.so"), &error).to_string();
+            let call = CallError(error);
+            let token = TokenError::call("signing", &call).to_string();
+            for text in [call.to_string(), token, module] {
+                let said = format!("C_SignInit returned {name}; ");
+                assert!(text.contains(&said), "{text}");
+                assert!(!text.contains("PKCS11 error"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Session {
         let uri = token.uri().key(&key.label, &key.id);
         let made = self
             .generate_pair(key)
-            .map_err(|error| error.to_string())
+            .map_err(|error| CallError::from(error).to_string())
             .and_then(|private| self.inspect(key, uri, private));
         made.map_err(|reason| TokenError::Generate {
             reason,
@@ -118,7 +118,7 @@ impl Session {
         let allowed = self
             .0
             .get_attributes(private.0, &[AttributeType::AllowedMechanisms])
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| text(error.into()))?;
         if let Some(Attribute::AllowedMechanisms(allowed)) = allowed.first() {
             let names: Vec<String> = allowed.iter().map(ToString::to_string).collect();
             attributes.push(("CKA_ALLOWED_MECHANISMS".to_owned(), names.join(" ")));

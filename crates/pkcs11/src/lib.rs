@@ -27,5 +27,5 @@ pub use generate::{GenerateKey, GeneratedKey};
 pub use operation::verify;
 pub use pin::{Pin, PinError, PinSource};
 pub use session::{FoundKey, KeyHandle, Session, describe};
-pub use token::{Access, DecryptionPadding, Module, Token, TokenIdentity};
+pub use token::{Access, DecryptionPadding, FoundToken, Module, Token, TokenIdentity};
 pub use uri::{KeyUri, TokenUri, UriError};

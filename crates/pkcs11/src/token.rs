@@ -11,6 +11,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use serde::{Deserialize, Serialize};
 
+use crate::error::return_code;
 use crate::{KeyAlgorithm, KeyRole, KeyUri, Pin, Session, TokenError, TokenUri, template};
 
 /// A PKCS#11 library, loaded and initialised. A process loads it once, whatever tokens it opens.
@@ -43,44 +44,25 @@ impl Module {
     /// # Errors
     /// [`TokenError`], whose text says how to fix it.
     pub fn open(&self, uri: &TokenUri, access: Access) -> Result<Token, TokenError> {
-        self.open_with(uri, &uri.read_pin()?, access)
+        let pin = uri.read_pin()?;
+        self.find_for_login(uri, access)?.log_in(&pin)
     }
 
-    /// The same with a PIN that was read before ([`TokenUri::read_pin`]).
+    /// Finds the token, without trying a PIN.
     ///
     /// # Errors
     /// [`TokenError`], whose text says how to fix it.
-    pub fn open_with(
-        &self,
-        uri: &TokenUri,
-        pin: &Pin,
-        access: Access,
-    ) -> Result<Token, TokenError> {
+    pub fn find_for_login(&self, uri: &TokenUri, access: Access) -> Result<FoundToken, TokenError> {
         uri.expect_module(&self.path)?;
         let (slot, identity) = self.find(uri)?;
-        let session = open_session(&self.context, slot, access)?;
-        match session
-            .0
-            .login(UserType::User, Some(&AuthPin::from(pin.expose())))
-        {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(Token {
-                uri: uri.at(&identity.label, &identity.serial),
-                context: self.context.clone(),
-                slot,
-                identity,
-                access,
-                _idle: Idle(Mutex::new(session)),
-            }),
-            Err(Error::Pkcs11(code, _)) if is_pin_refusal(code) => Err(TokenError::WrongPin {
-                token: identity.label,
-                code: format!("{code:?}"),
-                source_uri: uri
-                    .pin_source()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-            }),
-            Err(error) => Err(TokenError::call("login", &error.into())),
-        }
+        Ok(FoundToken {
+            session: open_session(&self.context, slot, access)?,
+            uri: uri.at(&identity.label, &identity.serial),
+            context: self.context.clone(),
+            slot,
+            identity,
+            access,
+        })
     }
 
     /// Finds the one token that the URI names; slot numbers change, so they do not count.
@@ -124,6 +106,46 @@ impl Module {
             .filter_map(|slot| Some((slot, self.context.get_token_info(slot).ok()?)))
             .filter(|(_, info)| info.token_initialized())
             .collect())
+    }
+}
+
+/// A token that this process is not logged in to yet.
+pub struct FoundToken {
+    session: Session,
+    uri: TokenUri,
+    context: Pkcs11,
+    slot: Slot,
+    identity: TokenIdentity,
+    access: Access,
+}
+
+impl FoundToken {
+    /// Logs in, with one try of the PIN.
+    ///
+    /// # Errors
+    /// [`TokenError::WrongPin`], and [`TokenError::Call`] where the token did not say anything of the PIN.
+    pub fn log_in(self, pin: &Pin) -> Result<Token, TokenError> {
+        let pin = AuthPin::from(pin.expose());
+        match self.session.0.login(UserType::User, Some(&pin)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(Token {
+                uri: self.uri,
+                context: self.context,
+                slot: self.slot,
+                identity: self.identity,
+                access: self.access,
+                _idle: Idle(Mutex::new(self.session)),
+            }),
+            Err(Error::Pkcs11(code, _)) if is_pin_refusal(code) => Err(TokenError::WrongPin {
+                token: self.identity.label,
+                code: return_code(code),
+                source_uri: self
+                    .uri
+                    .pin_source()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            }),
+            Err(error) => Err(TokenError::call("login", &error.into())),
+        }
     }
 }
 

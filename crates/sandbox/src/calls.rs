@@ -131,6 +131,13 @@ const NAMESPACES: [c_int; 7] = [
 /// The kind of a socket, without its flags.
 const KIND: u64 = 0xf;
 const DATAGRAM: c_int = libc::SOCK_DGRAM;
+/// A stream, with each of the flags that a kind may carry.
+const STREAMS: [c_int; 4] = [
+    libc::SOCK_STREAM,
+    libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+    libc::SOCK_STREAM | libc::SOCK_NONBLOCK,
+    libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+];
 /// Kinds other than streams and datagrams.
 const OTHER_KINDS: [c_int; 5] = [
     libc::SOCK_RAW,
@@ -212,6 +219,9 @@ fn refused(confinement: &Confinement) -> Result<Rules, BackendError> {
         rules.insert(libc::SYS_connect, Vec::new());
     }
     rules.insert(libc::SYS_socket, sockets(confinement)?);
+    rules.insert(libc::SYS_socketpair, pairs()?);
+    // Limits of other processes of the same user, which could stop them.
+    rules.insert(libc::SYS_prlimit64, vec![rule(&[(0, Ne, 0)])?]);
     let namespaces = NAMESPACES.map(|flag| rule(&[(0, masked(flag), flag)]));
     rules.insert(
         libc::SYS_clone,
@@ -229,8 +239,15 @@ fn refused(confinement: &Confinement) -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-/// Refuses what is not TCP, DNS or a Unix socket, as far as these are allowed. `socketpair` stays: what it makes leads
-/// nowhere else. Landlock's rules on ports do not apply to other stream protocols, such as MPTCP.
+/// Refuses every pair but a stream of Unix sockets, which leads nowhere else. One of datagrams sends to any socket whose path
+/// its user may write to, such as `/dev/log`, and without `connect`.
+fn pairs() -> Result<Vec<SeccompRule>, BackendError> {
+    let no_stream = STREAMS.map(|kind| (1, Ne, kind));
+    Ok(vec![rule(&[(0, Ne, AF_UNIX)])?, rule(&no_stream)?])
+}
+
+/// Refuses what is not TCP, DNS or a stream of Unix sockets, as far as these are allowed. Landlock's rules on ports do not
+/// apply to other stream protocols, such as MPTCP.
 fn sockets(confinement: &Confinement) -> Result<Vec<SeccompRule>, BackendError> {
     let mut families = Vec::new();
     if confinement.unix_sockets {
@@ -245,6 +262,10 @@ fn sockets(confinement: &Confinement) -> Result<Vec<SeccompRule>, BackendError> 
     let none_of: Vec<_> = families.iter().map(|family| (0, Ne, *family)).collect();
     let mut rules = vec![rule(&none_of)?];
     let names = confinement.resolve_names;
+    if confinement.unix_sockets {
+        let streams = STREAMS.map(|kind| (1, Ne, kind));
+        rules.push(rule(&[&[(0, Eq, AF_UNIX)], streams.as_slice()].concat())?);
+    }
     for family in [AF_INET, AF_INET6]
         .into_iter()
         .filter(|_| confinement.internet())

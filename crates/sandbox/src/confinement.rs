@@ -95,8 +95,8 @@ impl Confinement {
         self
     }
 
-    /// Allows Unix sockets, such as that of the HSM service, of D-Bus or of p11-kit. Their own permissions decide which
-    /// ones can be connected to.
+    /// Allows Unix sockets of streams, such as that of the HSM service, of D-Bus or of p11-kit. Their own permissions decide
+    /// which ones can be connected to. Sockets of datagrams, such as the system log's, stay refused.
     pub fn unix_sockets(mut self) -> Self {
         self.unix_sockets = true;
         self

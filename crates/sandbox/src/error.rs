@@ -27,7 +27,7 @@ pub enum SandboxError {
         threads: usize,
     },
     /// A path that is to be allowed cannot be opened.
-    #[error("{}: cannot be allowed in the sandbox; it must exist", path.display())]
+    #[error("{}: cannot be allowed in the sandbox; it must exist and be readable by this user", path.display())]
     Path {
         /// The path.
         path: PathBuf,

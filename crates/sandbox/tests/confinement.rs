@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -57,6 +57,10 @@ const PROPERTIES: &[Property] = &[
     (
         "unix_sockets_have_to_be_declared",
         unix_sockets_have_to_be_declared,
+    ),
+    (
+        "nothing_is_sent_to_sockets_of_others",
+        nothing_is_sent_to_sockets_of_others,
     ),
     (
         "names_are_resolved_where_declared",
@@ -527,6 +531,30 @@ fn unix_sockets_have_to_be_declared() -> Result<()> {
     UnixStream::connect(&path)?;
     refused(TcpStream::connect("127.0.0.1:1"), DENIED)?;
     refused(UnixListener::bind(folders.write.join("socket")), DENIED)
+}
+
+/// As `/dev/log` and the service manager's socket are: anyone may send to them, and no connection is needed.
+fn nothing_is_sent_to_sockets_of_others() -> Result<()> {
+    let folders = Folders::new()?;
+    let path = folders.other.join("log");
+    let log = UnixDatagram::bind(&path)?;
+    let send = || -> io::Result<usize> {
+        let (pair, _other) = UnixDatagram::pair()?;
+        pair.send_to(b"forged", &path)
+    };
+    ensure!(send()? == 6 && log.recv(&mut [0; 6])? == 6);
+    let unbound = || UnixDatagram::unbound()?.send_to(b"forged", &path);
+    ensure!(unbound()? == 6 && log.recv(&mut [0; 6])? == 6);
+    // Declared or not: it is streams that are declared.
+    Confinement::new().unix_sockets().apply()?;
+    refused(send(), DENIED)?;
+    refused(unbound(), DENIED)?;
+    let (streams, _other) = UnixStream::pair()?;
+    let address = rustix::net::SocketAddrUnix::new(&path)?;
+    let flags = rustix::net::SendFlags::NOSIGNAL;
+    ensure!(rustix::net::sendto(&streams, b"forged", flags, &address).is_err());
+    log.set_nonblocking(true)?;
+    refused(log.recv(&mut [0; 6]), ErrorKind::WouldBlock)
 }
 
 fn names_are_resolved_where_declared() -> Result<()> {

@@ -174,6 +174,7 @@ fn journal_lines(journal: &JournalReport) -> Vec<String> {
     let JournalReport {
         head,
         covered,
+        uncovered,
         unsigned,
         in_progress,
         intervals,
@@ -184,6 +185,11 @@ fn journal_lines(journal: &JournalReport) -> Vec<String> {
         "journal {}: {covered} of {} entries reconciled, {unsigned} certificates not signed, {in_progress} in progress",
         head.identity, head.size
     )];
+    if *uncovered > 0 {
+        lines.push(format!(
+            "entries after the head of the checkpoint: {uncovered}, neither compared nor listed; the next export has them"
+        ));
+    }
     lines.extend(intervals.iter().map(|interval| format!("ran   {interval}")));
     lines.extend(events.iter().map(|noted| format!("event {noted}")));
     if *events_left_out > 0 {
@@ -240,6 +246,7 @@ mod tests {
                     .parse()
                     .unwrap(),
             covered: 11,
+            uncovered: 1,
             unsigned: 2,
             in_progress: 1,
             intervals: vec![Interval {
@@ -264,6 +271,8 @@ mod tests {
         let told = [
             "journal 0000000000000000000000000000000000000000000000000000000000000007: 11 of 12 entries reconciled, \
              2 certificates not signed, 1 in progress"
+                .to_owned(),
+            "entries after the head of the checkpoint: 1, neither compared nor listed; the next export has them"
                 .to_owned(),
             format!(
                 "ran   2027-01-15T08:00:00Z to 2027-01-15T08:01:00Z: configuration {zeros} (entry 1): \

@@ -1,6 +1,6 @@
 //! The command line; the arguments of commands other than `create` stand beside their code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assay_console::failure::{Failure, Outcome};
 use assay_console::{files, generated};
@@ -9,7 +9,7 @@ use assay_policy::Dn;
 use clap::{Args, Parser, Subcommand};
 
 use super::approver::ApproverArgs;
-use super::hsm_toml::Users;
+use super::hsm_toml::{SOFTHSM_CONFIG, Users};
 use super::import::ImportArgs;
 use super::layout;
 use super::next::NextArgs;
@@ -79,7 +79,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "URI", value_parser = token_uri)]
     token: TokenUri,
 
-    /// Environment variable for the library, such as SOFTHSM2_CONF=PATH; repeat for more
+    /// Environment variable for the library, such as SOFTHSM2_CONF=PATH; repeat for more. SoftHSM's own one is taken from
+    /// the environment of this command if it is not given
     #[arg(long = "token-env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
 
@@ -118,11 +119,25 @@ pub(crate) struct TokenArgs {
 
 impl CreateArgs {
     pub(super) fn token_args(&self) -> Outcome<TokenArgs> {
+        let mut environment = self.environment.clone();
+        environment.extend(self.inherited()?);
         Ok(TokenArgs {
             module: files::absolute(&self.module)?,
             token: self.token.clone(),
-            environment: self.environment.clone(),
+            environment,
         })
+    }
+
+    /// The variable by which SoftHSM finds its tokens: without it in hsm.toml, the service would not find the keys.
+    fn inherited(&self) -> Outcome<Option<(String, String)>> {
+        let name = SOFTHSM_CONFIG;
+        let file = self.module.file_name().unwrap_or_default();
+        let is_given = self.environment.iter().any(|(given, _)| given == name);
+        let found = std::env::var(name).ok();
+        let found = found.filter(|_| !is_given && file.to_string_lossy().contains("softhsm"));
+        let path = found.map(|value| files::absolute(Path::new(&value)));
+        let path = path.transpose()?;
+        Ok(path.map(|path| (name.to_owned(), path.display().to_string())))
     }
 }
 

@@ -60,7 +60,7 @@ impl Users {
 }
 
 /// Where SoftHSM finds its configuration.
-const SOFTHSM_CONFIG: &str = "SOFTHSM2_CONF";
+pub(super) const SOFTHSM_CONFIG: &str = "SOFTHSM2_CONF";
 /// Relative to the installation.
 const SOCKET: &str = "run/hsm/hsm.sock";
 
@@ -84,8 +84,8 @@ pub(super) fn first(
     };
     Ok(format!(
         "\
-# assay-hsm. Paths are relative to this file's directory; `assay config check` checks it. Everything here but the socket
-# belongs to a user of its own, which alone can read the PIN.
+# assay-hsm. Paths are relative to this file's directory; `assay config check --hsm FILE` checks it. Everything here but
+# the socket belongs to a user of its own, which alone can read the PIN.
 
 # Its directory belongs to that user, and is writable by nobody else.
 socket = {socket}

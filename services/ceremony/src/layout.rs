@@ -73,7 +73,7 @@ fn signer(
     let responder = ca.find_key(KeyRole::OcspSign);
     Ok(format!(
         "\
-# assay-signer. Paths are relative to this file's directory; `assay config check` checks it.
+# assay-signer. Paths are relative to this file's directory; `assay config check --signer FILE` checks it.
 
 [enrolment]
 listen = \"127.0.0.1:7443\"
@@ -167,7 +167,7 @@ certificate = {}
 fn frontend() -> Outcome<String> {
     Ok(format!(
         "\
-# assay-frontend. Paths are relative to this file's directory; `assay config check` checks it.
+# assay-frontend. Paths are relative to this file's directory; `assay config check --frontend FILE` checks it.
 
 [http]
 listen = \"0.0.0.0:8080\"

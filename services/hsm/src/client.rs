@@ -10,6 +10,7 @@ use std::time::Duration;
 use assay_hsm::wire::{self, FrameBuffer, Greeting, Hello, WireError};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::lines::CONNECTIONS;
 use crate::service::{Service, Task};
 
 /// How long a client may take for its first frame.
@@ -64,7 +65,9 @@ impl Client {
             }
         };
         // Of the client's choosing, so that it is quoted.
-        tracing::info!(client = number, program = ?hello.program, "client connected");
+        CONNECTIONS.write(
+            || tracing::info!(client = number, program = ?hello.program, "client connected"),
+        );
         send(&stream, &Greeting::Welcome(Box::new(service.welcome())))?;
         stream.set_read_timeout(None)?;
         let client = Arc::new(Self {
@@ -108,10 +111,12 @@ impl Client {
         if let Err(error) = output.write_all(frame) {
             drop(output);
             if is_timeout(&error) {
-                tracing::warn!(
-                    client = self.number,
-                    "client cut off: it does not read its answers"
-                );
+                CONNECTIONS.write(|| {
+                    tracing::warn!(
+                        client = self.number,
+                        "client cut off: it does not read its answers"
+                    );
+                });
             }
             self.hang_up();
         }
@@ -157,7 +162,8 @@ fn send(mut stream: &UnixStream, greeting: &Greeting) -> io::Result<()> {
     stream.write_all(&frame)
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+/// A read or write that waited as long as it may.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut

@@ -41,6 +41,24 @@ pub(crate) enum StartError {
         /// Where the PIN came from.
         source_uri: String,
     },
+    /// A login with this PIN did not end.
+    #[error(
+        "the process ended during the last login with the PIN at {source_uri}, so the outcome of that try is not known, and it is not tried again: look at the token with its own tools, correct the PIN if it was refused, and run `assay-hsm clear-pin-marker`"
+    )]
+    PinUnknown {
+        /// Where the PIN came from.
+        source_uri: String,
+    },
+    /// The marker of refused PINs is full, or is not one.
+    #[error(
+        "{file} {problem}, so no PIN is tried: look at the token with its own tools, correct the PIN, and run `assay-hsm clear-pin-marker`"
+    )]
+    PinMarker {
+        /// The marker.
+        file: String,
+        /// Its fault.
+        problem: String,
+    },
     /// The CA certificate cannot be an issuer's.
     #[error("{certificate}: {right}")]
     Certificate {

@@ -15,6 +15,7 @@ use crate::Installed;
 use crate::floors::Used;
 use crate::orders::{self, Order, said};
 use crate::settings::Settings;
+use crate::socket;
 
 /// Commands about the journal.
 #[derive(Subcommand)]
@@ -70,12 +71,16 @@ impl Task {
                 used,
             } => create(&installed.settings()?, Some(&used)),
             Self::Verify(installed) => {
-                let state = assay_journal::verify(&installed.settings()?.journal());
+                let settings = installed.settings()?;
+                socket::check_user(&settings.state)?;
+                let state = assay_journal::verify(&settings.journal());
                 let state = state.map_err(|error| said(&error))?;
                 Ok(format!("whole: {}", summary(&state)))
             }
             Self::Export { installed, output } => {
-                export(&installed.settings()?.journal(), output.as_deref())
+                let settings = installed.settings()?;
+                socket::check_user(&settings.state)?;
+                export(&settings.journal(), output.as_deref())
             }
             Self::Prune(installed) => orders::give(&installed.settings()?, &Order::Prune),
         }
@@ -119,7 +124,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Arc<Journal>, String> {
 
 /// `used` is `None` for CAs that were not used.
 fn create(settings: &Settings, used: Option<&Used>) -> Result<String, String> {
-    let _held = crate::socket::hold_state(&settings.state)?;
+    let _held = socket::hold_state(&settings.state)?;
     let directory = settings.journal();
     let floors = used.map(|used| used.floors(settings)).transpose()?;
     let floors = floors.unwrap_or_default();

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod floors;
 mod journal;
+mod lines;
 mod metrics;
 mod orders;
 mod pin;
@@ -23,7 +24,7 @@ mod substitute;
 mod transport;
 mod watchdog;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -94,19 +95,24 @@ enum Task {
     Suspend(Installed),
     /// End `suspend`
     Resume(Installed),
-    /// Raise a ceiling for a time, without a restart
+    /// Raise a ceiling for a time, without a restart, or end that
     ///
-    /// Example: assay-hsm lift certificates_per_hour 10000 --for 4h --config /etc/assay/hsm.toml
+    /// Example: assay-hsm lift certificates_per_hour 10000 --for 4h --config /etc/assay/hsm.toml. To end it before its time:
+    /// assay-hsm lift certificates_per_hour --end --config /etc/assay/hsm.toml
     Lift {
         #[command(flatten)]
         installed: Installed,
         /// Its name in [limits] of hsm.toml
         limit: Limit,
-        /// The number that holds meanwhile
-        to: u64,
+        /// The number that holds meanwhile, above the configured one
+        #[arg(required_unless_present = "end")]
+        to: Option<u64>,
         /// How long
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-        r#for: Duration,
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, required_unless_present = "end")]
+        r#for: Option<Duration>,
+        /// The configured number holds again
+        #[arg(long, conflicts_with_all = ["to", "for"])]
+        end: bool,
     },
     /// Accept a jump of the clock, so that the service signs again
     ///
@@ -152,9 +158,18 @@ impl Task {
                 limit,
                 to,
                 r#for,
+                end: _,
             } => {
-                let (limit, seconds) = (limit.to_string(), r#for.as_secs());
-                (installed, Order::Lift { limit, to, seconds })
+                let limit = limit.to_string();
+                let order = match to.zip(r#for) {
+                    Some((to, duration)) => Order::Lift {
+                        limit,
+                        to,
+                        seconds: duration.as_secs(),
+                    },
+                    None => Order::EndLift { limit },
+                };
+                (installed, order)
             }
             Self::AcceptClock {
                 installed,
@@ -177,13 +192,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match (arguments.command, arguments.config) {
         (Some(task), _) => match task.run() {
-            Ok(text) => {
-                // An export to standard output is all that is printed.
-                if !text.is_empty() {
-                    say(&text);
-                }
-                ExitCode::SUCCESS
-            }
+            // An export to standard output is all that is printed.
+            Ok(text) if text.is_empty() => ExitCode::SUCCESS,
+            Ok(text) => say(&text),
             Err(reason) => refuse(&reason),
         },
         (None, Some(config)) => run(&config, arguments.check, arguments.ready_file.as_deref()),
@@ -197,12 +208,11 @@ fn run(config: &Path, check: bool, ready_file: Option<&Path>) -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     if check {
-        say(&format!(
-            "{}: ok\nconfiguration {}",
+        return say(&format!(
+            "{}: ok, configuration {}",
             config.display(),
             settings.digest
         ));
-        return ExitCode::SUCCESS;
     }
     if let Err(error) = with_environment(&settings.environment) {
         return refuse(&format!("cannot set the library's environment: {error}"));
@@ -270,7 +280,12 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::from(REFUSED)
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command")]
-fn say(line: &str) {
-    println!("{line}");
+/// Prints the answer of a command. A reader that has enough, such as `head`, may close its end.
+fn say(text: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            refuse(&format!("the answer cannot be printed: {error}"))
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use assay_journal::{Error, Journal, Limit, Options, Pending, UnknownLimit};
+use assay_journal::{Error, Journal, Limit, Limits, Options, Pending, UnknownLimit};
 use assay_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::client::is_timeout;
 use crate::journal::now;
 use crate::settings::Settings;
 use crate::socket;
@@ -36,6 +37,9 @@ pub(crate) enum Order {
         to: u64,
         seconds: u64,
     },
+    EndLift {
+        limit: String,
+    },
     AcceptClock {
         from: Timestamp,
         to: Timestamp,
@@ -51,13 +55,14 @@ pub(crate) fn give(settings: &Settings, order: &Order) -> Answer {
     let path = socket_of(&settings.state);
     match UnixStream::connect(&path) {
         Ok(stream) => {
-            ask(&stream, order).map_err(|error| format!("{}: {error}", path.display()))?
+            ask(&stream, order).map_err(|reason| format!("{}: {reason}", path.display()))?
         }
         Err(_) => {
+            socket::check_user(&settings.state)?;
             let options = Options::new(settings.limits.clone());
             let (journal, _) =
                 Journal::open(&settings.journal(), options).map_err(|error| said(&error))?;
-            carry_out(&journal, order)
+            carry_out(&journal, &settings.limits, order)
         }
     }
 }
@@ -81,12 +86,16 @@ pub(crate) fn unlink(state: &Path) {
 }
 
 /// Takes orders, and warns of ceilings that are nearly reached, until the process ends.
-pub(crate) fn serve(listener: UnixListener, journal: Arc<Journal>) -> Result<(), String> {
+pub(crate) fn serve(
+    listener: UnixListener,
+    journal: Arc<Journal>,
+    limits: Limits,
+) -> Result<(), String> {
     let orders = Arc::clone(&journal);
     spawn("orders", move || {
         for stream in listener.incoming() {
-            if let Err(error) = stream.and_then(|stream| take(&stream, &orders)) {
-                tracing::warn!(%error, "an order was not carried out");
+            if let Err(error) = stream.and_then(|stream| take(&stream, &orders, &limits)) {
+                tracing::warn!(%error, "no order was taken from a connection");
             }
         }
     })?;
@@ -117,20 +126,29 @@ fn warn(journal: &Journal, warned: &mut [bool]) {
 }
 
 /// One order of a connection, from this service's own user or root.
-fn take(stream: &UnixStream, journal: &Journal) -> io::Result<()> {
+fn take(stream: &UnixStream, journal: &Journal, limits: &Limits) -> io::Result<()> {
     let (uid, _) = socket::peer_of(stream)?;
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
         return Err(io::Error::other(format!("user {uid} may give no orders")));
     }
     let order: Order = read_line(stream)?;
     tracing::info!(?order, "order of the operator");
-    let answer = carry_out(journal, &order);
-    write_line(stream, &answer)
+    let answer = carry_out(journal, limits, &order);
+    if let Err(error) = write_line(stream, &answer) {
+        tracing::warn!(?order, ?answer, %error, "nobody took the answer to an order");
+    }
+    Ok(())
 }
 
-fn ask(stream: &UnixStream, order: &Order) -> io::Result<Answer> {
-    write_line(stream, order)?;
-    read_line(stream)
+fn ask(stream: &UnixStream, order: &Order) -> Result<Answer, String> {
+    write_line(stream, order).map_err(|error| error.to_string())?;
+    read_line(stream).map_err(|error| {
+        let reason = match is_timeout(&error) {
+            true => format!("no answer within {} s", PATIENCE.as_secs()),
+            false => format!("no answer ({error})"),
+        };
+        format!("{reason}; the order may still be carried out: see `assay-hsm status`")
+    })
 }
 
 fn read_line<T: for<'a> Deserialize<'a>>(stream: &UnixStream) -> io::Result<T> {
@@ -147,8 +165,12 @@ fn write_line(mut stream: &UnixStream, message: &impl Serialize) -> io::Result<(
     stream.write_all(&line)
 }
 
-fn carry_out(journal: &Journal, order: &Order) -> Answer {
+fn carry_out(journal: &Journal, limits: &Limits, order: &Order) -> Answer {
     let now = now();
+    let known = |limit: &String| {
+        let limit = limit.parse::<Limit>();
+        limit.map_err(|error: UnknownLimit| error.to_string())
+    };
     let done = |pending: Result<Pending, Error>| {
         let durable = pending.and_then(|pending| pending.wait());
         durable.map(|_| ()).map_err(|error| said(&error))
@@ -164,14 +186,35 @@ fn carry_out(journal: &Journal, order: &Order) -> Answer {
             "certificates are signed again".to_owned()
         }
         Order::Lift { limit, to, seconds } => {
-            let limit: Limit = limit
-                .parse()
-                .map_err(|error: UnknownLimit| error.to_string())?;
+            let limit = known(limit)?;
+            let configured = limits.get(limit);
+            if *to <= configured {
+                return Err(format!(
+                    "{limit} is {configured} by the configuration, and lifting it to {to} would change nothing; name a larger number, or lower it in [limits] of hsm.toml and restart the service"
+                ));
+            }
+            if *seconds == 0 {
+                return Err(
+                    "a ceiling is lifted for at least one second: for example --for 1h".to_owned(),
+                );
+            }
             let until = now + Duration::from_secs(*seconds);
             done(journal.lift(limit, *to, until, now))?;
             format!("{limit} is {to} until {until}")
         }
+        Order::EndLift { limit } => {
+            let limit = known(limit)?;
+            let configured = limits.get(limit);
+            done(journal.lift(limit, configured, now, now))?;
+            format!("{limit} is {configured}, by the configuration")
+        }
         Order::AcceptClock { from, to } => {
+            let clock = journal.read(|state| state.check_clock(now, false).map(|()| state.clock()));
+            if let Ok(last) = clock {
+                return Err(format!(
+                    "there is no jump to accept: the clock says {now}, and the last entry of the journal is of {last}"
+                ));
+            }
             done(journal.accept_clock(*from, *to, now))?;
             format!("the jump from {from} to {to} is accepted; nothing is pruned for 24 hours")
         }

@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::client::{self, Client};
+use crate::lines::{self, CONNECTIONS, Lines, STRANGERS};
 use crate::metrics::{self, Metrics};
 use crate::service::Service;
 use crate::settings::Settings;
@@ -70,7 +71,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         Ok(report) => {
             tracing::info!(sandbox = %report, "confined");
             let journal = journal::open(settings)?;
-            orders::serve(orders, Arc::clone(&journal))?;
+            orders::serve(orders, Arc::clone(&journal), settings.limits.clone())?;
             start(settings, &journal, warnings)
         }
         // The token's own directory may be away for a while, as the token may.
@@ -106,6 +107,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         &clients,
         until,
     )?;
+    lines::end_interval();
     // A client that comes from now on finds no socket.
     let _ = fs::remove_file(&settings.socket);
     orders::unlink(&settings.state);
@@ -114,6 +116,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
             tracing::info!("stopping");
             let _end = watchdog.call(MAIN, DRAIN);
             service.stop();
+            lines::end_interval();
             if let Some(metrics) = metrics {
                 metrics.stop();
             }
@@ -159,18 +162,24 @@ fn accept(
     until: Option<Instant>,
 ) -> Result<(), String> {
     let mut number = 0_u64;
+    let mut interval = Instant::now() + lines::INTERVAL;
     loop {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
+        let now = Instant::now();
+        if until.is_some_and(|until| until <= now) {
             return Ok(());
         }
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        if interval <= now {
+            lines::end_interval();
+            interval = now + lines::INTERVAL;
+        }
+        let next = until.map_or(interval, |until| until.min(interval));
+        let left = Timespec::try_from(next.saturating_duration_since(now)).ok();
         let mut events = [
             PollFd::new(listener, PollFlags::IN),
             PollFd::new(stop, PollFlags::IN),
         ];
         match poll(&mut events, left.as_ref()) {
-            Ok(0) => return Ok(()),
+            Ok(0) => continue,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(format!("waiting for clients: {error}")),
         }
@@ -181,7 +190,7 @@ fn accept(
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => {
-                tracing::warn!(%error, "a client could not be accepted");
+                CONNECTIONS.write(|| tracing::warn!(%error, "a client could not be accepted"));
                 continue;
             }
         };
@@ -198,32 +207,34 @@ fn admit(
     served: &Arc<Result<Arc<Service>, String>>,
     clients: &Arc<AtomicUsize>,
 ) {
-    let turn_away = |reason: String| {
-        tracing::warn!(client = number, reason, "client turned away");
+    let turn_away = |lines: &Lines, reason: String| {
+        lines.write(|| tracing::warn!(client = number, reason, "client turned away"));
         // It may have gone.
         let _ = client::reject(&stream, &reason);
     };
     match socket::peer_of(&stream) {
         Ok((uid, _)) if uid == peer => {}
         Ok((uid, pid)) => {
-            return turn_away(format!(
-                "user {uid} (process {pid}) is not the configured peer, user {peer}"
-            ));
+            let reason =
+                format!("user {uid} (process {pid}) is not the configured peer, user {peer}");
+            return turn_away(&STRANGERS, reason);
         }
-        Err(error) => return turn_away(format!("its user is unknown: {error}")),
+        Err(error) => return turn_away(&STRANGERS, format!("its user is unknown: {error}")),
     }
     if clients.fetch_add(1, Ordering::AcqRel) >= MAX_CLIENTS {
         clients.fetch_sub(1, Ordering::AcqRel);
-        return turn_away(format!("there are {MAX_CLIENTS} clients already"));
+        let reason = format!("there are {MAX_CLIENTS} clients already");
+        return turn_away(&CONNECTIONS, reason);
     }
     let (served, counted) = (Arc::clone(served), Arc::clone(clients));
     let spawned = thread::Builder::new()
         .name(format!("client-{number}"))
         .spawn(move || {
-            match Client::serve(number, stream, &served) {
+            let ended = Client::serve(number, stream, &served);
+            CONNECTIONS.write(|| match ended {
                 Ok(()) => tracing::info!(client = number, "client gone"),
                 Err(reason) => tracing::warn!(client = number, %reason, "client cut off"),
-            }
+            });
             counted.fetch_sub(1, Ordering::AcqRel);
         });
     if let Err(error) = spawned {

@@ -11,7 +11,7 @@ use assay_hsm::wire::{
     self, AHEAD, Answer, CaInfo, Fingerprint, JournalInfo, LogInfo, MAX_UNLOGGED, Octets,
     Operation, Outcome, Request, Usage, Welcome,
 };
-use assay_hsm::{Digest, KeyAlgorithm, KeyRole};
+use assay_hsm::{Digest, KeyRole};
 use assay_journal::{
     Admission, CertificateRequest, CheckpointRequest, Counter, CrlRequest, Error, Journal,
     Recorded, Status, StatusRequest,
@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 use crate::client::{Client, Output};
 use crate::error::StartError;
 use crate::journal::now;
+use crate::lines::{CONNECTIONS, REFUSALS};
 use crate::orders::said;
 use crate::pin::{self, Marker};
 use crate::preflight::{self, CheckedKey};
@@ -352,7 +353,9 @@ impl SessionThread {
             match wire::read_request(&frame) {
                 Ok((id, request)) => self.answer(&client, id, &request),
                 Err(reason) => {
-                    tracing::warn!(client = client.number, %reason, "client cut off");
+                    CONNECTIONS.write(
+                        || tracing::warn!(client = client.number, %reason, "client cut off"),
+                    );
                     client.hang_up();
                 }
             }
@@ -389,11 +392,11 @@ impl SessionThread {
             Verdict::Probed => Outcome::Probed(self.service.usage()),
             Verdict::Refused(reason) => {
                 self.service.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(request_id, reason, "operation refused");
+                REFUSALS.write(|| tracing::warn!(request_id, reason, "operation refused"));
                 Outcome::Refused(reason)
             }
             Verdict::NotNow(reason) => {
-                tracing::warn!(request_id, reason, "operation refused for now");
+                REFUSALS.write(|| tracing::warn!(request_id, reason, "operation refused for now"));
                 Outcome::NotNow(reason)
             }
             Verdict::Lost(reason) => Outcome::Broken(broken.insert(reason.clone())),
@@ -529,8 +532,8 @@ impl SessionThread {
         }
     }
 
-    /// A key of the length asked for, whatever the ciphertext: the substitute is made in any case, so that a bad ciphertext
-    /// takes no other time.
+    /// A key of the length asked for, whatever the ciphertext. The substitute is made in any case, so that this service does the
+    /// same work for a bad ciphertext; how long the token takes for one is the token's own.
     fn unwrap_key(
         &self,
         operation: &Operation<'_>,
@@ -559,8 +562,8 @@ impl SessionThread {
         }
     }
 
-    /// The TBS reaches the disk while the token signs. A signature that another over the same TBS could differ from is on disk
-    /// before it leaves.
+    /// The TBS reaches the disk while the token signs, and the signature before it leaves: a certificate without a signature in
+    /// the journal is one that nobody was given.
     fn sign_certificate(
         &self,
         ca: &Fingerprint,
@@ -587,12 +590,9 @@ impl SessionThread {
         };
         let signature = self.sign_whole(KeyRole::CaSign, Some(place), tbs)?;
         pending.wait()?;
-        let (key, _) = self.key(KeyRole::CaSign, Some(place))?;
         match journal.signed(certificate, &signature, crate::journal::now())? {
             Recorded::First(pending) => {
-                if !matches!(key.checked.algorithm, KeyAlgorithm::Rsa(_)) {
-                    pending.wait()?;
-                }
+                pending.wait()?;
                 Ok(Verdict::Signature(signature))
             }
             Recorded::Earlier(signature) => Ok(Verdict::Signature(signature)),
@@ -620,12 +620,12 @@ impl SessionThread {
             root,
             leaves: &leaves,
         };
-        self.service.record_counts()?;
-        let head = self
-            .service
-            .journal
-            .may_sign_checkpoint(&request, now)?
-            .wait()?;
+        let pending = self.service.journal.may_sign_checkpoint(&request, now)?;
+        // With new leaves alone, which have a ceiling: a repetition adds nothing to the journal.
+        if pending.is_new() {
+            self.service.record_counts()?;
+        }
+        let head = pending.wait()?;
         let root = base64::encode_block(root.as_bytes());
         let text = format!("{origin}\n{size}\n{root}\n{head}\n");
         let signature = self.sign_whole(KeyRole::LogSign, None, text.as_bytes())?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use assay_hsm::User;
+use assay_hsm::{User, name_of};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::fs::{FlockOperation, flock};
@@ -54,6 +54,15 @@ pub(crate) fn hold_state(directory: &Path) -> Result<File, String> {
         )
     })?;
     Ok(held)
+}
+
+/// Refuses a user whose journal it is not, before the journal does: it says how to become the right one.
+pub(crate) fn check_user(state: &Path) -> Result<(), String> {
+    match fs::metadata(state) {
+        Ok(metadata) => check_is_own(state, &metadata).map_err(|reason| format!("state: {reason}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("state: {}: {error}", state.display())),
+    }
 }
 
 /// Listens at `path`, in a directory of this user's own. A file that a service left there is replaced only if nobody
@@ -104,12 +113,7 @@ fn check_owner(directory: &Path, metadata: &fs::Metadata, others: u32) -> Result
     if !metadata.is_dir() {
         return Err(format!("{shown} is not a directory"));
     }
-    if metadata.uid() != geteuid().as_raw() {
-        return Err(format!(
-            "{shown} belongs to user {}: it has to belong to the user of this service",
-            metadata.uid()
-        ));
-    }
+    check_is_own(directory, metadata)?;
     if mode & others != 0 {
         return Err(format!(
             "{shown} has mode {mode:04o}: take from others the bits {:04o}",
@@ -117,6 +121,24 @@ fn check_owner(directory: &Path, metadata: &fs::Metadata, others: u32) -> Result
         ));
     }
     Ok(())
+}
+
+fn check_is_own(directory: &Path, metadata: &fs::Metadata) -> Result<(), String> {
+    let (uid, gid) = (metadata.uid(), metadata.gid());
+    if uid == geteuid().as_raw() {
+        return Ok(());
+    }
+    let (user, command) = match name_of(uid) {
+        Some(name) => (format!("user {name}"), format!("runuser -u {name}")),
+        None => (
+            format!("user {uid}"),
+            format!("setpriv --reuid {uid} --regid {gid} --clear-groups"),
+        ),
+    };
+    Err(format!(
+        "{} belongs to {user}: run this as {user}, for example `{command} -- assay-hsm ...`, or give the directory to the user of the service",
+        directory.display()
+    ))
 }
 
 /// The user at the other end, and its process; 0 for a process of another PID namespace.

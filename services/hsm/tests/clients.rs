@@ -18,7 +18,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use assay_hsm::wire::{
-    self, AHEAD, FrameBuffer, Greeting, Hello, MAX_FRAME, Operation, PROTOCOL, Request, Welcome,
+    self, AHEAD, FrameBuffer, Greeting, Hello, MAX_FRAME, Octets, Operation, PROTOCOL, Request,
+    Welcome,
 };
 use assay_hsm::{Digest, Hsm, KeyRole, OperationError, RaKeys, StartError, Token, User};
 use support::reply::{self, Message};
@@ -183,6 +184,107 @@ async fn a_flood_is_cut_off_at_its_window() {
     let logged = format!("more than {} operations", 2 * AHEAD + 1);
     goes_on(&service, &logged).await;
     service.shutdown().await;
+}
+
+/// Lines with this message in the log of a service that has ended, and those that it says were left out.
+fn counted(log: &str, message: &str, kind: &str) -> (u64, u64) {
+    let lines = log.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(line["fields"].clone())
+    });
+    lines.fold((0, 0), |(written, left_out), fields| {
+        let is_line = fields["message"] == message;
+        let more = (fields["kind"] == kind).then(|| fields["left_out"].as_u64().unwrap());
+        (
+            written + u64::from(is_line),
+            left_out + more.unwrap_or_default(),
+        )
+    })
+}
+
+#[tokio::test]
+async fn refusals_do_not_fill_the_log_and_are_counted() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let service = config.start().await;
+    let mut raw = Raw::connect(&config);
+    raw.welcome();
+    let request = Request {
+        request_id: "raw",
+        operation: Operation::SignCertificate {
+            ca: [0; 32],
+            tbs: Octets(b""),
+        },
+    };
+    let request = request.encode().unwrap();
+    let frame = [wire::frame_header(1, &request).as_slice(), &request].concat();
+    for _ in 0..1000 {
+        raw.send(&frame).unwrap();
+        let answer = raw.frame().unwrap();
+        let answer: wire::Answer<'_> = wire::decode(&answer).unwrap();
+        assert!(matches!(answer.outcome, wire::Outcome::Refused(_)));
+    }
+    // An honest name is short.
+    for _ in 0..100 {
+        let mut raw = Raw::connect(&config);
+        let hello = Hello {
+            protocol: PROTOCOL,
+            program: "x".repeat(100_000),
+        };
+        let mut frame = Vec::new();
+        wire::encode(&hello, &mut frame).unwrap();
+        raw.send(&frame).unwrap();
+        let greeting = wire::decode(&raw.frame().unwrap()).unwrap();
+        assert!(matches!(greeting, Greeting::Rejected { .. }));
+    }
+    let file = config.directory.join("log");
+    service.shutdown().await;
+    let log = fs::read_to_string(file).unwrap();
+    let (written, left_out) = counted(&log, "operation refused", "operations refused");
+    assert!(written < 1000, "{written}");
+    assert_eq!(written + left_out, 1000);
+    assert!(!log.contains("xxxx"));
+    assert!(
+        log.contains("\"kind\":\"connections of the peer\""),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn strangers_do_not_fill_the_log_and_are_counted() {
+    let installation = Installation::new().await;
+    let mut config = installation.config();
+    config.peer = Some(User::find("daemon").unwrap().uid());
+    config.create_journal();
+    let (file, log) = (config.write(), config.directory.join("log"));
+    let process = support::restarted::Restarted::start(move || {
+        let log = fs::File::options().create(true).append(true).open(&log);
+        let mut command = std::process::Command::new(support::PROGRAM);
+        command.arg("--config").arg(&file).stderr(log.unwrap());
+        command
+    });
+    let process = process.unwrap();
+    let mut turned_away = 0;
+    let all = async {
+        while turned_away < 200 {
+            if let Ok(stream) = UnixStream::connect(config.socket()) {
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                let input = FrameBuffer::default();
+                let greeting = Raw { stream, input }.frame().unwrap();
+                let greeting: Greeting = wire::decode(&greeting).unwrap();
+                assert!(matches!(greeting, Greeting::Rejected { .. }));
+                turned_away += 1;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap();
+    assert!(process.stop().unwrap().success());
+    let log = fs::read_to_string(config.directory.join("log")).unwrap();
+    let kind = "processes turned away that are not the peer";
+    let (written, left_out) = counted(&log, "client turned away", kind);
+    assert!(written < 200, "{written}");
+    assert_eq!(written + left_out, 200);
 }
 
 #[tokio::test]

@@ -111,7 +111,17 @@ const CERTIFICATES: usize = 48;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_signature_that_left_is_in_the_journal_after_a_kill_at_any_moment() {
-    let installation = Installation::new().await;
+    kill_at_any_moment(KeyAlgorithm::P256).await;
+}
+
+/// Also where it is the only one that the key can make.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rsa_signature_that_left_is_in_the_journal_after_a_kill_at_any_moment() {
+    kill_at_any_moment(KeyAlgorithm::Rsa(2048)).await;
+}
+
+async fn kill_at_any_moment(algorithm: KeyAlgorithm) {
+    let installation = Installation::with_ca(algorithm).await;
     let config = installation.config();
     let hsm = config.start().await;
     let mut received: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();

@@ -11,13 +11,13 @@
 mod support;
 
 use assay_hsm::{CaKeys, KeyAlgorithm, KeyRole, OperationError, Run, SignedCheckpoint, Token};
-use assay_journal::{Event, Frontier, Head};
+use assay_journal::{Counter, Event, Frontier, Head};
 use assay_pkcs11::KeyUri;
 use assay_types::Hash;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Verifier;
-use support::{Config, Installation, key};
+use support::{Config, Installation, key, reply};
 
 const ORIGIN: &str = "log.example.org/assay/test";
 fn config(installation: &Installation) -> Config {
@@ -190,6 +190,36 @@ async fn the_log_key_signs_nothing_but_what_continues_its_log() {
         (5, *log.0.root().as_bytes())
     );
     welcome.shutdown().await;
+    hsm.shutdown().await;
+}
+
+/// CertReps have no ceiling, so what is counted of them needs new leaves, which have one.
+#[tokio::test]
+async fn a_checkpoint_that_is_asked_for_again_adds_nothing_to_the_journal() {
+    let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;
+    let config = config(&installation);
+    let hsm = config.start().await;
+    let mut log = Log::default();
+    let leaves = log.append(&["a"]);
+    log.sign(&hsm, &leaves).await.unwrap();
+    let before = config.export().len();
+    for _ in 0..3 {
+        reply::send(&hsm).await.unwrap();
+        log.sign(&hsm, &[]).await.unwrap();
+        assert_eq!(config.export().len(), before);
+    }
+    let leaves = log.append(&["b"]);
+    log.sign(&hsm, &leaves).await.unwrap();
+    let items = config.export();
+    let counted = items[before..].iter().find_map(|item| {
+        if let Event::Counted { what, count } = item.entry.event {
+            Some((what, count))
+        } else {
+            None
+        }
+    });
+    assert_eq!(counted, Some((Counter::CertReps, 3)));
+    assert_eq!(items.len(), before + 2);
     hsm.shutdown().await;
 }
 

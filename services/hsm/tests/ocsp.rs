@@ -204,6 +204,22 @@ async fn a_status_is_what_the_journal_and_the_last_crl_say() {
     ];
     let earlier = at - der::DAY;
     let unknown = der::serial();
+    // Nothing lists them, and nothing did.
+    let ahead = [
+        (
+            of(&good, as_revoked(at, CrlReason::KeyCompromise)),
+            "does not list it",
+        ),
+        (
+            of(&ceremony, as_revoked(at, CrlReason::KeyCompromise)),
+            "does not list it",
+        ),
+        (
+            of(&held, as_revoked(at, CrlReason::KeyCompromise)),
+            "on hold",
+        ),
+        (of(&held, Status::Good), "on hold"),
+    ];
     let refused = [
         (of(&unknown, Status::Good), "never issued"),
         (
@@ -212,7 +228,6 @@ async fn a_status_is_what_the_journal_and_the_last_crl_say() {
         ),
         (of(&expired, Status::Good), "expired"),
         (of(&revoked, Status::Good), "it is revoked"),
-        (of(&held, Status::Good), "it is revoked"),
         (
             of(&revoked, as_revoked(at, CrlReason::Superseded)),
             "another reason or date",
@@ -227,6 +242,11 @@ async fn a_status_is_what_the_journal_and_the_last_crl_say() {
             let error = sign(&hsm, data).await.unwrap_err();
             assert!(error.to_string().contains(reason), "{reason}: {error}");
             assert!(error.is_permanent(), "{error}");
+        }
+        for (data, reason) in &ahead {
+            let error = sign(&hsm, data).await.unwrap_err();
+            let is_not_now = matches!(error, OperationError::NotNow { .. });
+            assert!(is_not_now && error.to_string().contains(reason), "{error}");
         }
         for data in &accepted {
             sign(&hsm, data).await.unwrap();

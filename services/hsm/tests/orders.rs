@@ -139,8 +139,92 @@ async fn ceilings_survive_a_kill_and_are_lifted_without_a_restart() {
     sign().await.unwrap();
     not_now(sign().await, both);
     hsm.shutdown().await;
+    for to in ["1", "2"] {
+        let refused = config.refused(&["lift", both, to, "--for", "1h"]);
+        assert!(refused.contains("is 2 by the configuration"), "{refused}");
+    }
+    for nothing in ["0s", "10ms"] {
+        let refused = config.refused(&["lift", both, "4", "--for", nothing]);
+        assert!(refused.contains("at least one second"), "{refused}");
+    }
+    let hsm = config.start().await;
+    assert!(config.done(&["status"]).contains("of        4"));
+    let said = config.done(&["lift", both, "--end"]);
+    assert_eq!(said, format!("{both} is 2, by the configuration\n"));
+    assert!(!config.done(&["status"]).contains("of        4"));
+    hsm.shutdown().await;
     let unknown = config.run(&["lift", "certificates", "4", "--for", "1h"]);
     assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn an_order_without_an_answer_may_have_been_carried_out_and_says_so() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    let hsm = config.start().await;
+    let stopped = hsm.pid();
+    rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
+    let said = config.refused(&["suspend"]);
+    rustix::process::kill_process(stopped, rustix::process::Signal::CONT).unwrap();
+    assert!(said.contains("no answer within 10 s"), "{said}");
+    assert!(said.contains("may still be carried out"), "{said}");
+    let carried_out = async {
+        while !config.done(&["status"]).contains("suspended") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, carried_out)
+        .await
+        .unwrap();
+    hsm.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_is_no_failure() {
+    let installation = Installation::new().await;
+    let config = installation.config();
+    config.create_journal();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = std::process::Command::new(support::PROGRAM)
+        .args(["status", "--config"])
+        .arg(config.write())
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.is_empty(), "{ended:?}");
+}
+
+/// Root can become the user, and is told how.
+#[tokio::test]
+async fn another_user_is_told_as_whom_to_run_a_command() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let installation = Installation::new().await;
+    let config = installation.config();
+    config.create_journal();
+    let state = config.directory.join("state");
+    for (uid, command) in [
+        (1, "`runuser -u daemon -- assay-hsm ...`"),
+        (
+            61_199,
+            "`setpriv --reuid 61199 --regid 61199 --clear-groups -- assay-hsm ...`",
+        ),
+    ] {
+        std::os::unix::fs::chown(&state, Some(uid), Some(uid)).unwrap();
+        for arguments in [
+            &["status"][..],
+            &["suspend"],
+            &["journal", "verify"],
+            &["journal", "export"],
+            &["journal", "prune"],
+        ] {
+            let said = config.refused(arguments);
+            assert!(said.contains(command), "{arguments:?}: {said}");
+        }
+    }
 }
 
 /// Days as the tests' faked clock has them.
@@ -183,7 +267,7 @@ async fn a_jump_of_the_clock_stops_everything_until_it_is_accepted_by_its_exact_
     let (from, to) = (now.to_string(), (now + der::DAY).to_string());
     let accept = ["accept-clock", "--from", &from, "--to", &to];
     let refused = config.refused(&accept);
-    assert!(refused.contains("the jump to accept is"), "{refused}");
+    assert!(refused.contains("there is no jump to accept"), "{refused}");
     let said = config.done(&["journal", "prune"]);
     assert!(said.starts_with("0 certificates"), "{said}");
     hsm.shutdown().await;

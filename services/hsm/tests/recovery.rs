@@ -250,6 +250,112 @@ async fn a_pin_that_turns_wrong_is_tried_once_and_another_one_is_tried_again() {
     hsm.shutdown().await;
 }
 
+/// Waits until the service that is started again and again says this, whatever it says before.
+async fn says(hsm: &support::Service, text: &str) {
+    let mut health = hsm.hsm.health();
+    let down = until(&mut health, |health| {
+        health
+            .cause
+            .as_deref()
+            .is_some_and(|cause| cause.contains(text))
+    });
+    assert!(!down.await.ready);
+}
+
+#[tokio::test]
+async fn two_wrong_pins_that_take_turns_are_tried_once_each() {
+    let installation = Installation::new().await;
+    let hsm = installation.start().await;
+    let pin = installation.token.path().join("pin");
+    fs::write(&pin, "wrong-pin-a").unwrap();
+    kill_process(hsm.pid(), Signal::KILL).unwrap();
+    says(&hsm, "refused this PIN before").await;
+    fs::write(&pin, "wrong-pin-b").unwrap();
+    let log = async |refusals: usize| {
+        while hsm.log().matches("refused the PIN").count() < refusals {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, log(2))
+        .await
+        .unwrap();
+    for wrong in ["wrong-pin-a", "wrong-pin-b"] {
+        fs::write(&pin, wrong).unwrap();
+        // By a service that was started after the change.
+        let before = hsm.log().matches("refused this PIN before").count();
+        let again = async {
+            while hsm.log().matches("refused this PIN before").count() < before + 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(support::PATIENCE, again)
+            .await
+            .unwrap();
+    }
+    let log = hsm.log();
+    assert_eq!(log.matches("refused the PIN").count(), 2, "{log}");
+
+    fs::write(&pin, support::PIN).unwrap();
+    until(&mut hsm.health(), |health| health.ready).await;
+    hsm.shutdown().await;
+}
+
+/// However often the process is started again, the token sees one try, until an operator has looked at it.
+#[tokio::test]
+async fn a_kill_during_the_login_costs_one_try_and_an_operator_says_how_it_continues() {
+    let installation = Installation::new().await;
+    let folder = installation.token.path().to_owned();
+    let module = folder.join("hanging.so");
+    let compiled = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&module)
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/support/hanging.c"
+        ))
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{compiled:?}");
+    let mut config = installation.config();
+    config.module = module;
+    let shown = folder.display().to_string();
+    config.environment.push(("HANGING".to_owned(), shown));
+    let logins = || {
+        let counted = fs::read_to_string(folder.join("logins"));
+        counted.map_or(0, |counted| counted.lines().count())
+    };
+    let hsm = config.start().await;
+    assert_eq!(logins(), 1);
+    let serving = hsm.pid();
+    // A kill of a service at work leaves nothing.
+    hsm.kill().await;
+    assert_eq!(logins(), 2);
+    assert_ne!(hsm.pid(), serving);
+
+    fs::write(folder.join("hang"), "").unwrap();
+    kill_process(hsm.pid(), Signal::KILL).unwrap();
+    let hangs = async {
+        while logins() < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, hangs)
+        .await
+        .unwrap();
+    kill_process(hsm.process.pid().unwrap(), Signal::KILL).unwrap();
+    says(&hsm, "the outcome of that try is not known").await;
+    fs::remove_file(folder.join("hang")).unwrap();
+    says(&hsm, "assay-hsm clear-pin-marker").await;
+    assert_eq!(logins(), 3);
+    let said = config.done(&["clear-pin-marker"]);
+    assert!(said.contains("is cleared"), "{said}");
+    until(&mut hsm.hsm.health(), |health| health.ready).await;
+    assert_eq!(logins(), 4);
+    let said = config.done(&["clear-pin-marker"]);
+    assert!(said.contains("no marker"), "{said}");
+    hsm.shutdown().await;
+}
+
 #[tokio::test]
 async fn after_a_shutdown_operations_fail() {
     let installation = Installation::new().await;

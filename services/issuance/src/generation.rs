@@ -158,26 +158,23 @@ impl Generation {
         self.revocation.latest()
     }
 
-    /// Has a change of the status of `serial`, which is durable, shown at once: by a new response and a new list, whose
-    /// number is returned. Where no list can be signed now, the schedule signs one as soon as it can, and the number of
-    /// the latest one is returned.
+    /// Has a change of the status of `serial`, which is durable, shown at once: by a new list, whose number is returned, and
+    /// then by a new response, as the HSM service signs none that the last list does not agree with. Where no list can be
+    /// signed now, the schedule signs both as soon as it can, and the number of the latest list is returned.
     pub async fn show_change(&self, serial: Serial, policy_hash: Option<Hash>) -> u64 {
-        let response = async {
-            if let Some(ocsp) = &self.ocsp {
-                ocsp.renew(serial).await;
-            }
-        };
-        let list = async {
-            match self.revocation.issue(policy_hash).await {
-                Ok(number) => number,
-                Err(error) => {
-                    let error = telemetry::chain(&error);
-                    tracing::error!(error, "no CRL for a revocation yet");
-                    self.revocation.want();
-                    self.latest_crl().map_or(0, |latest| latest.number)
+        match self.revocation.issue(policy_hash).await {
+            Ok(number) => {
+                if let Some(ocsp) = &self.ocsp {
+                    ocsp.renew(serial).await;
                 }
+                number
             }
-        };
-        tokio::join!(response, list).1
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(error, "no CRL for a revocation yet");
+                self.revocation.want();
+                self.latest_crl().map_or(0, |latest| latest.number)
+            }
+        }
     }
 }

@@ -3,11 +3,7 @@
 use assay_audit::{Event, Record, Text};
 use assay_policy::{Dn, SubjectAltName};
 use assay_types::{Hash, Timestamp};
-use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
-use const_oid::db::rfc5912::{
-    SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
-};
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
 use openssl::x509::X509;
@@ -19,12 +15,6 @@ use crate::issuers::{Issuer, Issuers};
 use crate::report::Findings;
 
 const CHECK: Check = Check::Certificates;
-/// RSASSA-PKCS1-v1_5: the same signature each time.
-const REPEATABLE: [ObjectIdentifier; 3] = [
-    SHA_256_WITH_RSA_ENCRYPTION,
-    SHA_384_WITH_RSA_ENCRYPTION,
-    SHA_512_WITH_RSA_ENCRYPTION,
-];
 
 /// RFC 5280 section 4.1, with its parts as they are encoded.
 #[derive(Sequence)]
@@ -192,6 +182,5 @@ fn certified(certificate: &Certificate, signed: &Signed, issuers: &[&Issuer]) ->
         issuers: issuers.iter().map(|issuer| issuer.ca.sha256).collect(),
         ca_key: issuers.first().map(|issuer| issuer.key_sha256),
         signature: Hash::of(signed.signature.raw_bytes()),
-        is_repeatable: REPEATABLE.contains(&certificate.signature_algorithm().oid),
     })
 }

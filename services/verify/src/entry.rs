@@ -49,8 +49,6 @@ pub(crate) struct Certified {
     pub(crate) ca_key: Option<Hash>,
     /// SHA-256 of its signature, without the BIT STRING around it.
     pub(crate) signature: Hash,
-    /// Whether the CA's key makes the same signature each time: RSASSA-PKCS1-v1_5.
-    pub(crate) is_repeatable: bool,
 }
 
 impl Entry {

@@ -100,11 +100,14 @@ async fn a_log_that_was_set_back_is_found_out_by_its_witness() -> Result<()> {
     let vkey = std::fs::read_to_string(trust.join("log.vkey"))?;
     let url = witness.start(vkey.trim()).await?;
     installation.stop().await?;
-    let (state, copy) = (
-        installation.path("state"),
-        installation.scratch().join("copy"),
-    );
-    copy_files(&state, &copy)?;
+    // The whole host: the HSM service, which has its journal there, would tell of the state alone.
+    let all = ["state", "hsm"].map(|name| {
+        let copy = installation.scratch().join("copy").join(name);
+        (installation.path(name), copy)
+    });
+    for (files, copy) in &all {
+        copy_files(files, copy)?;
+    }
     installation.serve().await?;
     for name in ["a", "b", "c", "d"] {
         enrol(&installation, name).await?;
@@ -116,8 +119,10 @@ async fn a_log_that_was_set_back_is_found_out_by_its_witness() -> Result<()> {
     installation.assay(&cosign).await?.succeeded()?;
 
     installation.stop().await?;
-    std::fs::remove_dir_all(&state)?;
-    copy_files(&copy, &state)?;
+    for (files, copy) in &all {
+        std::fs::remove_dir_all(files)?;
+        copy_files(copy, files)?;
+    }
     installation.serve().await?;
     let told = installation.assay(&cosign).await?.failed()?;
     assert_eq!(told.status.code(), Some(1));
@@ -126,10 +131,15 @@ async fn a_log_that_was_set_back_is_found_out_by_its_witness() -> Result<()> {
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir(to)?;
+    std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        let copy = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &copy)?;
+        } else {
+            std::fs::copy(entry.path(), copy)?;
+        }
     }
     Ok(())
 }

@@ -7,13 +7,16 @@ use assay_hsm::{
     ContentKey, Digest, Health, KeyAlgorithm, KeyTransport, LogKey, Operation, OperationError,
     Priority, RaKeys, Run, SignatureAlgorithm, SignedCheckpoint, Token,
 };
+use assay_ocsp::{ResponseData, Status};
 use assay_shape::{Demand, Form, Forms, Uncovered};
 use assay_types::Hash;
+use der::Decode;
 use openssl::base64;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
 use tokio::sync::watch;
+use x509_cert::crl::TbsCertList;
 use zeroize::Zeroizing;
 
 use crate::Ca;
@@ -35,6 +38,10 @@ pub struct SoftToken {
     pub loses_checkpoints: AtomicBool,
     forms: Mutex<Option<Forms>>,
     refusal: Mutex<Option<OperationError>>,
+    /// Whether the service has a reason to sign no CRL at present.
+    pub signs_no_crl: AtomicBool,
+    /// Content octets of the serial numbers that the last CRL lists.
+    listed: Mutex<Vec<Vec<u8>>>,
     /// Content-encryption keys that were to be decrypted.
     pub decryptions: AtomicU64,
     /// Signatures of the CA key.
@@ -72,6 +79,8 @@ impl SoftToken {
             ca,
             health: watch::Sender::new(health),
             refusal: Mutex::default(),
+            signs_no_crl: AtomicBool::new(false),
+            listed: Mutex::default(),
             decryptions: AtomicU64::new(0),
             tbs_signatures: AtomicU64::new(0),
             ocsp_signatures: AtomicU64::new(0),
@@ -117,6 +126,12 @@ impl SoftToken {
         Ok(ContentKey::new(octets))
     }
 
+    /// Whether the last CRL says something else, as the HSM service compares them.
+    fn is_ahead(&self, data: &ResponseData) -> bool {
+        let is_revoked = matches!(data.status, Status::Revoked { .. });
+        is_revoked != locked(&self.listed).contains(&data.cert_id.serial)
+    }
+
     /// Signs with a key of the CA or the responder, and counts it.
     fn sign<'a>(
         &self,
@@ -136,8 +151,22 @@ fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Content octets of the serial numbers that a CRL lists.
+fn listed(tbs: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let list: TbsCertList = TbsCertList::from_der(tbs)?;
+    let revoked = list.revoked_certificates.unwrap_or_default().into_iter();
+    Ok(revoked
+        .map(|entry| entry.serial_number.as_bytes().to_vec())
+        .collect())
+}
+
 fn signed(key: &PKeyRef<Private>, digest: Digest, octets: &[u8]) -> Result<Vec<u8>> {
     Ok(Signer::new(digest.into(), key)?.sign_oneshot_to_vec(octets)?)
+}
+
+fn not_now<'a, T: Send + 'a>(reason: &str) -> Operation<'a, T> {
+    let reason = reason.to_owned();
+    Box::pin(std::future::ready(Err(OperationError::NotNow { reason })))
 }
 
 /// The operation is done when it is asked for.
@@ -192,6 +221,15 @@ impl Token for SoftToken {
     }
 
     fn sign_crl<'a>(&'a self, _request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>> {
+        if self.signs_no_crl.load(Ordering::Relaxed) {
+            return not_now("no CRL is signed");
+        }
+        if locked(&self.refusal).is_none() {
+            match listed(tbs) {
+                Ok(serials) => *locked(&self.listed) = serials,
+                Err(error) => return done(Err(error)),
+            }
+        }
         self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
     }
 
@@ -243,7 +281,11 @@ impl Token for SoftToken {
         _priority: Priority,
         response_data: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
-        self.sign(&self.ca.ocsp.key, &self.ocsp_signatures, response_data)
+        match ResponseData::from_der(response_data) {
+            Err(error) => done(Err(error.into())),
+            Ok(data) if self.is_ahead(&data) => not_now("the status is ahead of the last CRL"),
+            Ok(_) => self.sign(&self.ca.ocsp.key, &self.ocsp_signatures, response_data),
+        }
     }
 
     fn covers(&self, demand: &Demand) -> Result<(), Uncovered> {

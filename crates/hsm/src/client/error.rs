@@ -98,7 +98,8 @@ pub enum OperationError {
         /// The rule that refused.
         reason: String,
     },
-    /// The service will not do this at present: a ceiling, a suspension, a full disk or the clock.
+    /// The service will not do this at present: a ceiling, a suspension, a full disk, the clock, or a CRL
+    /// that has to be signed before.
     #[error("the HSM service does not sign at present: {reason}")]
     NotNow {
         /// Why, in one line.

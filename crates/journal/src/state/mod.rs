@@ -1,5 +1,6 @@
 mod crl;
 mod request;
+mod status;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -299,7 +300,8 @@ impl State {
         Ok(Verdict::Append(draft))
     }
 
-    /// A second signature over the same TBS is not recorded: the first is the one that is handed out.
+    /// A second signature over the same TBS is not recorded: the first is the one that is handed out. Nor is one that was made
+    /// while certificates were being suspended, which therefore nobody is given.
     pub(crate) fn may_record_signature(
         &self,
         certificate: u64,
@@ -311,6 +313,9 @@ impl State {
         if found.signed != 0 {
             return Ok(Verdict::Signed(found.signed));
         }
+        if self.is_suspended {
+            return Err(Refusal::Suspended);
+        }
         let event = Event::Signed {
             certificate,
             not_after: found.not_after,
@@ -319,48 +324,6 @@ impl State {
         let mut draft = self.draft(now, event)?;
         draft.body = signature.to_owned();
         Ok(Verdict::Append(draft))
-    }
-
-    /// Rule 8. The times of the response are not checked here.
-    ///
-    /// # Errors
-    /// [`Refusal::Status`], and those of the clock.
-    pub fn may_sign_status(
-        &self,
-        request: &StatusRequest<'_>,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        self.check_clock(now, false)?;
-        let contradicts = |problem| {
-            let serial = request.serial.clone();
-            Err(Refusal::Status { serial, problem })
-        };
-        let serial = key(request.serial);
-        let found = self.issuer(&request.issuer);
-        let revoked = found.and_then(|(_, issuer)| issuer.revoked.get(&serial));
-        let end = found.and_then(|(place, issuer)| self.end_of(place, issuer, &serial));
-        match (request.status, revoked) {
-            (Status::Good, Some(_)) => contradicts("it is revoked, so it is not good"),
-            (Status::Good, None) => match end {
-                None => contradicts("it was never issued, so it is not good"),
-                Some(end) if end < now => contradicts("it has expired, so it is not good"),
-                Some(_) => Ok(()),
-            },
-            (Status::Revoked { .. }, None) if end.is_none() => {
-                contradicts("it was never issued, so it is not revoked")
-            }
-            (Status::Revoked { reason, date }, Some(revoked)) => {
-                let is_final = revoked.reason != Reason::CertificateHold;
-                if revoked.date != date || (is_final && revoked.reason != reason) {
-                    return contradicts("it was revoked with another reason or date");
-                }
-                Ok(())
-            }
-            (Status::Unknown, Some(revoked)) if revoked.is_listed => {
-                contradicts("it is revoked, so it is not unknown")
-            }
-            (Status::Revoked { .. } | Status::Unknown, _) => Ok(()),
-        }
     }
 
     /// Rules 10 and 31, and that the tree continues the last one. The last tree may be signed again.
@@ -656,6 +619,9 @@ impl State {
             } => {
                 if *until < self.pruned.0 {
                     return Err(Fault("pruned until an earlier time than before"));
+                }
+                if *until > time.max(self.pruned.0) {
+                    return Err(Fault("pruned until a time that had not come"));
                 }
                 self.pruned = (*until, *certificates);
             }

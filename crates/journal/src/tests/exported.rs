@@ -114,3 +114,28 @@ fn a_body_may_be_absent_only_where_a_later_entry_explains_it() {
         |event: &Event| matches!(event, Event::Certificate { .. } | Event::Signed { .. });
     assert!(missing.iter().all(is_certificate));
 }
+
+/// An entry that nothing vouches for may be anybody's.
+#[test]
+fn a_body_is_explained_by_a_covered_entry_alone() {
+    let place = filled();
+    let journal = place.open();
+    let late = after(YEAR + 1);
+    journal
+        .started(start(), true, late)
+        .unwrap()
+        .wait()
+        .unwrap();
+    let covered = journal.head().size;
+    assert_eq!(journal.prune(late).unwrap().certificates, 3);
+    drop(journal);
+    let bytes = exported(&place);
+    let read = |covered: u64| -> Result<Vec<Item>, Error> {
+        ExportReader::new(bytes.as_slice())?
+            .covered(covered)
+            .collect()
+    };
+    read(covered + 1).unwrap();
+    let error = read(covered).unwrap_err().to_string();
+    assert!(error.contains("has to be kept, by the first"), "{error}");
+}

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{CrlFloor, Known, Limit, LogFloor, Origin, Status, StatusRequest, export, verify};
+use crate::entry::{Entry, Event, chain};
+use crate::{
+    CrlFloor, Known, Limit, LogFloor, Origin, State, Status, StatusRequest, export, verify,
+};
 
 #[test]
 fn a_serial_number_has_one_tbs_forever() {
@@ -403,13 +406,42 @@ fn status(journal: &Journal, number: u64, status: Status, now: Timestamp) -> Res
     journal.may_sign_status(&request, now)
 }
 
+/// Whether a status may be signed now, later or never.
+#[derive(Debug, PartialEq, Eq)]
+enum Signs {
+    Now,
+    AfterTheNextCrl,
+    Never,
+}
+
+fn signs(result: Result<(), Error>) -> Signs {
+    match result {
+        Ok(()) => Signs::Now,
+        Err(Error::Refused(refusal)) if refusal.is_temporary() => {
+            assert!(matches!(refusal, Refusal::StatusAhead { .. }), "{refusal}");
+            Signs::AfterTheNextCrl
+        }
+        Err(error) => {
+            assert!(matches!(error, Error::Refused(Refusal::Status { .. })));
+            Signs::Never
+        }
+    }
+}
+
 #[test]
 fn a_status_says_what_journal_and_crl_say() {
+    use Signs::{AfterTheNextCrl, Never, Now};
     let place = Place::new();
     let journal = place.open();
     for number in 1..=3 {
         journal.certificate(number, NOW).unwrap();
     }
+    let ceremony = Known {
+        serial: serial(4),
+        not_after: after(30 * DAY),
+    };
+    let recorded = journal.record_known(Origin::Ceremony, issuer(), &[ceremony], NOW);
+    recorded.unwrap().unwrap().wait().unwrap();
     let list = [
         listed(2, Reason::CertificateHold),
         listed(3, Reason::KeyCompromise),
@@ -423,33 +455,75 @@ fn a_status_says_what_journal_and_crl_say() {
         reason: Reason::KeyCompromise,
         date: after(1),
     };
-    for (number, wanted, is_allowed) in [
-        (1, Status::Good, true),
-        (1, compromised, true),
-        (1, Status::Unknown, true),
-        (2, Status::Good, false),
-        (2, revoked(Reason::CertificateHold), true),
-        (2, compromised, true),
-        (2, late, false),
-        (2, Status::Unknown, false),
-        (3, Status::Good, false),
-        (3, compromised, true),
-        (3, revoked(Reason::Superseded), false),
-        (3, revoked(Reason::CertificateHold), false),
-        (3, late, false),
-        (3, Status::Unknown, false),
-        (9, Status::Good, false),
-        (9, compromised, false),
-        (9, Status::Unknown, true),
+    for (number, status_wanted, wanted) in [
+        (1, Status::Good, Now),
+        (1, compromised, AfterTheNextCrl),
+        (1, revoked(Reason::CertificateHold), AfterTheNextCrl),
+        (1, Status::Unknown, Now),
+        (2, Status::Good, AfterTheNextCrl),
+        (2, revoked(Reason::CertificateHold), Now),
+        (2, compromised, AfterTheNextCrl),
+        (2, late, Never),
+        (2, Status::Unknown, Never),
+        (3, Status::Good, Never),
+        (3, compromised, Now),
+        (3, revoked(Reason::Superseded), Never),
+        (3, revoked(Reason::CertificateHold), Never),
+        (3, late, Never),
+        (3, Status::Unknown, Never),
+        // As that of the responder.
+        (4, Status::Good, Now),
+        (4, compromised, AfterTheNextCrl),
+        (9, Status::Good, Never),
+        (9, compromised, Never),
+        (9, Status::Unknown, Now),
     ] {
-        let result = status(&journal, number, wanted, NOW);
-        assert_eq!(result.is_ok(), is_allowed, "{number} {wanted:?}");
+        let result = status(&journal, number, status_wanted, NOW);
+        assert_eq!(signs(result), wanted, "{number} {status_wanted:?}");
     }
-    for (seconds, is_allowed) in [(30 * DAY, true), (30 * DAY + 1, false)] {
+    for (seconds, wanted) in [(30 * DAY, Now), (30 * DAY + 1, Never)] {
         let head = journal.started(start(), true, after(seconds)).unwrap();
         head.wait().unwrap();
         let result = status(&journal, 1, Status::Good, after(seconds));
-        assert_eq!(result.is_ok(), is_allowed, "{seconds}");
+        assert_eq!(signs(result), wanted, "{seconds}");
+    }
+}
+
+#[test]
+fn each_crl_decides_the_next_status() {
+    use Signs::{AfterTheNextCrl, Never, Now};
+    let place = Place::new();
+    let journal = place.open();
+    journal.certificate(1, NOW).unwrap();
+    let revoked = |reason| Status::Revoked { reason, date: NOW };
+    let held = revoked(Reason::CertificateHold);
+    // The reason of an intent that was given up.
+    let last = revoked(Reason::Unspecified);
+    let hold = [listed(1, Reason::CertificateHold)];
+    let final_list = [listed(1, Reason::Unspecified)];
+    for (number, list, wanted) in [
+        (1, &[][..], [Now, AfterTheNextCrl, AfterTheNextCrl]),
+        (2, &hold, [AfterTheNextCrl, Now, AfterTheNextCrl]),
+        (3, &[], [Now, AfterTheNextCrl, AfterTheNextCrl]),
+        (4, &hold, [AfterTheNextCrl, Now, AfterTheNextCrl]),
+        (5, &final_list, [Never, Never, Now]),
+    ] {
+        journal.crl(number, list, NOW).unwrap();
+        let said = [Status::Good, held, last].map(|it| signs(status(&journal, 1, it, NOW)));
+        assert_eq!(said, wanted, "after CRL {number}");
+    }
+    // Dropped after a CRL past its end, it has no status.
+    let expiry = 30 * DAY;
+    for day in [6, 12, 18, 24, 30] {
+        let number = 5 + day;
+        journal.crl(number, &final_list, after(day * DAY)).unwrap();
+    }
+    journal.crl(36, &final_list, after(expiry + 1)).unwrap();
+    let now = after(expiry + 2);
+    assert_eq!(signs(status(&journal, 1, last, now)), Now);
+    journal.crl(37, &[], now).unwrap();
+    for it in [Status::Good, held, last] {
+        assert_eq!(signs(status(&journal, 1, it, now)), Never, "{it:?}");
     }
 }
 
@@ -780,14 +854,84 @@ fn the_digest_of_the_configuration_is_recorded_at_each_start_and_reload() {
     assert_eq!(head, journal.head());
     assert_eq!(
         starts[1..],
-        [
-            crate::Event::Started(start()),
-            crate::Event::Reloaded(other.clone())
-        ]
+        [Event::Started(start()), Event::Reloaded(other.clone())]
     );
     drop(journal);
     assert_eq!(
         place.open().read(|state| state.start().cloned()),
         Some(other)
     );
+}
+
+#[test]
+fn no_signature_is_recorded_of_a_certificate_that_a_suspension_overtook() {
+    let place = Place::new();
+    let journal = place.open();
+    let at_the_token = journal.certificate(1, NOW).unwrap();
+    let recorded = journal.certificate(2, NOW).unwrap();
+    journal.complete(2, NOW).unwrap();
+    journal.suspend(NOW).unwrap().wait().unwrap();
+    let size = journal.head().size;
+    let refused = refusal(journal.signed(at_the_token, &signature(1), NOW));
+    assert_eq!(refused, Refusal::Suspended);
+    assert_eq!(journal.head().size, size);
+    // One that was recorded before is not a new certificate.
+    let recorded = journal.signed(recorded, b"another", NOW).unwrap();
+    assert!(matches!(recorded, Recorded::Earlier(first) if first == signature(2)));
+    // It is not lost: the same TBS is signed when that is over.
+    journal.resume(NOW).unwrap().wait().unwrap();
+    journal.complete(1, NOW).unwrap();
+}
+
+#[test]
+fn damage_to_one_signature_refuses_that_certificate_alone() {
+    let place = Place::new();
+    let journal = place.open();
+    for number in 1..=2 {
+        journal.complete(number, NOW).unwrap();
+    }
+    drop(journal);
+    let mut files = contents(&place.dir);
+    let needle = signature(1);
+    let mut windows = files[1].windows(needle.len());
+    let at = windows.position(|part| part == needle).unwrap();
+    files[1][at] ^= 1;
+    restore(&place.dir, &files);
+    let journal = place.open();
+    let refused = refusal(journal.certificate(1, NOW));
+    assert!(
+        matches!(&refused, Refusal::SignatureLost { problem } if problem.contains("bodies")),
+        "{refused}"
+    );
+    assert!(!refused.is_temporary());
+    assert_eq!(journal.complete(2, NOW).unwrap(), signature(2));
+    journal.complete(3, NOW).unwrap();
+    assert_eq!(journal.health().failed, None);
+}
+
+#[test]
+fn nothing_is_pruned_until_a_time_that_has_not_come() {
+    let mut state = State::new(Hash::of(b"identity"));
+    let mut follow = |time: Timestamp, event: Event| {
+        let entry = Entry { time, event };
+        let payload = entry.encode();
+        let after = chain(&state.head().hash, &payload);
+        state
+            .apply(&entry, payload.len(), after, None)
+            .map_err(|fault| fault.0)
+    };
+    let created = Event::Created {
+        identity: Hash::of(b"identity"),
+        log: Frontier::default(),
+    };
+    follow(NOW, created).unwrap();
+    let pruned = |until: Timestamp| Event::Pruned {
+        until,
+        certificates: 1,
+    };
+    follow(after(9), pruned(after(9))).unwrap();
+    let refused = follow(after(10), pruned(after(11))).unwrap_err();
+    assert!(refused.contains("not come"), "{refused}");
+    // After a jump of the clock into the past it is the time of before.
+    follow(after(5), pruned(after(9))).unwrap();
 }

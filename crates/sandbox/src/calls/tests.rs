@@ -130,6 +130,9 @@ fn sockets_are_of_the_declared_families_and_protocols() {
     // Family, kind, protocol, and who may have one: nothing declared, Unix sockets, TCP, names, all of it.
     for (family, kind, protocol, wanted) in [
         (AF_UNIX, SOCK_STREAM, 0, [false, true, false, false, true]),
+        (AF_UNIX, SOCK_DGRAM, 0, [false; 5]),
+        (AF_UNIX, SOCK_RAW, 0, [false; 5]),
+        (AF_UNIX, libc::SOCK_SEQPACKET, 0, [false; 5]),
         (AF_INET, SOCK_STREAM, 0, [false, false, true, true, true]),
         (
             AF_INET6,
@@ -163,6 +166,34 @@ fn sockets_are_of_the_declared_families_and_protocols() {
     }
     for (confinement, wanted) in [(none, REFUSE), (unix, ALLOWED), (tcp, ALLOWED)] {
         assert_eq!(answer(&confinement, OWN, libc::SYS_connect, &[]), wanted);
+    }
+}
+
+/// The kernel makes datagrams of SOCK_RAW too.
+#[test]
+fn a_pair_of_sockets_is_a_stream() {
+    use libc::{SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM};
+    for confinement in [Confinement::new(), everything()] {
+        for flags in [0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK] {
+            let pair = |family, kind| {
+                let arguments = [family, kind | flags, 0];
+                answer(&confinement, OWN, libc::SYS_socketpair, &arguments)
+            };
+            assert_eq!(pair(libc::AF_UNIX, SOCK_STREAM), ALLOWED);
+            for kind in [SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET] {
+                assert_eq!(pair(libc::AF_UNIX, kind), REFUSE, "{kind}");
+            }
+            assert_eq!(pair(libc::AF_INET, SOCK_STREAM), REFUSE);
+        }
+    }
+}
+
+#[test]
+fn limits_are_those_of_this_process_alone() {
+    for confinement in [Confinement::new(), everything()] {
+        let limit = |process| answer(&confinement, OWN, libc::SYS_prlimit64, &[process, 7]);
+        assert_eq!(limit(0), ALLOWED);
+        assert_eq!(limit(1), REFUSE);
     }
 }
 

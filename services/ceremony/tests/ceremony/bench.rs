@@ -15,8 +15,8 @@ use openssl::x509::extension::{
 };
 use openssl::x509::{X509, X509Builder, X509NameBuilder, X509Req};
 
-const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
-const SERVICE: &str = "service";
+pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(crate) const SERVICE: &str = "service";
 pub(crate) const ROOT: &str = "root";
 /// Key generation is the slow part; four thousand bits took ten seconds on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::X509Req;
 use serde_json::Value;
 
-use crate::bench::{Bench, OfflineRoot, PATIENCE, ROOT, said};
+use crate::bench::{Bench, MODULE, OfflineRoot, PATIENCE, ROOT, SERVICE, said};
 
 #[test]
 fn the_ra_stands_under_the_ca_and_the_ca_under_the_root() -> Result<()> {
@@ -283,5 +283,26 @@ fn an_offline_root_certifies_the_key_in_the_token() -> Result<()> {
 
     let again = bench.import("ca", &answer, &chain)?;
     assert_eq!(again.status.code(), Some(1));
+    Ok(())
+}
+
+/// Without `--token-env`, as somebody runs it whose shell has the variable of SoftHSM.
+#[test]
+fn the_service_finds_the_token_that_the_ceremony_found() -> Result<()> {
+    let bench = Bench::new()?;
+    let (config, token) = (bench.path("softhsm2.conf"), bench.token(SERVICE, "pin"));
+    let mut create = bench.run("ca", &["create", "--module", MODULE, "--token", &token]);
+    create.args(["--root-token", &bench.token(ROOT, "pin")]);
+    let run = create.env("SOFTHSM2_CONF", &config).output()?;
+    ensure!(run.status.success(), "{}", said(&run));
+    let text = std::fs::read_to_string(bench.path("ca/hsm.toml"))?;
+    for line in [
+        format!("environment = {{ SOFTHSM2_CONF = {config:?} }}"),
+        format!("read = [{config:?}]"),
+        format!("write = [{:?}]", bench.path("tokens")),
+    ] {
+        ensure!(text.contains(&line), "{line} is not in {text}");
+    }
+    ensure!(text.contains("`assay config check --hsm FILE`"), "{text}");
     Ok(())
 }

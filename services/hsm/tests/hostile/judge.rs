@@ -638,8 +638,8 @@ impl<'a> Judge<'a> {
                 };
                 known += 1;
                 let is_good = found.status == OcspCertStatus::GOOD;
-                if is_good && !self.loot.in_force.contains(&serial) {
-                    return Some("good for one that is not in force".to_owned());
+                if is_good != self.loot.in_force.contains(&serial) {
+                    return Some("another status than that of the CRL".to_owned());
                 }
                 if let Err(error) = found.check_validity(300, None) {
                     return Some(error.to_string());

@@ -378,6 +378,12 @@ async fn statuses(attacker: &mut Attacker, history: &History) {
     ] {
         attacks.push((STATUS, of(&history.revoked, Status::Revoked { at, reason })));
     }
+    for serial in &history.in_force {
+        for reason in [None, Some(CrlReason::KeyCompromise)] {
+            let at = der::now();
+            attacks.push((STATUS, of(serial, Status::Revoked { at, reason })));
+        }
+    }
     let good = of(&history.in_force[0], Status::Good);
     let mut add = |kind, change: &dyn Fn(&mut ResponseData)| {
         let mut data = good.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_hsm::Priority;
+use assay_hsm::{OperationError, Priority};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry::chain;
@@ -23,7 +23,8 @@ const BATCH: u32 = 64;
 const AT_A_TIME: usize = 4;
 /// Between two looks while nothing is due.
 const IDLE: Duration = Duration::from_millis(500);
-/// After a batch of which nothing was signed.
+/// After a batch of which nothing was signed, and how long what the HSM service does not sign yet keeps out of the way of the
+/// others: the list that it has to agree with comes within seconds.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long what cannot be signed by itself keeps out of the way of the others.
 const PUT_OFF: Duration = Duration::from_secs(60);
@@ -102,6 +103,7 @@ impl Ocsp {
         let mut due = due.await?.into_iter();
         let mut signed = Vec::new();
         let mut failure = None;
+        let mut others_fail = false;
         let mut at_work = JoinSet::new();
         let start = |at_work: &mut JoinSet<_>, one: DueResponse| {
             let this = Arc::clone(self);
@@ -114,11 +116,12 @@ impl Ocsp {
             match done {
                 Ok(Ok(Some(response))) => signed.push(response),
                 Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(error)) => failure = Some(error),
+                Ok(Err(error)) => {
+                    others_fail |= !is_not_now(&error);
+                    failure = Some(error);
+                }
             }
-            if failure.is_none()
-                && let Some(one) = due.next()
-            {
+            if !others_fail && let Some(one) = due.next() {
                 start(&mut at_work, one);
             }
         }
@@ -132,7 +135,8 @@ impl Ocsp {
         }
     }
 
-    /// `None` for what the worker refuses for good: it goes to the end, so that it does not keep others from their turn.
+    /// `None` for what the HSM service refuses for good. Both that and what it does not sign yet go to the end, so that they do
+    /// not keep others from their turn.
     async fn sign_one(&self, due: DueResponse) -> Result<Option<SignedResponse>, OcspError> {
         let priority = if due.changed {
             Priority::Normal
@@ -147,7 +151,13 @@ impl Ocsp {
                 self.store.defer_ocsp(due, until).await?;
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                if is_not_now(&error) {
+                    let until = self.recorder.timestamp() + AFTER_FAILURE;
+                    self.store.defer_ocsp(due, until).await?;
+                }
+                Err(error)
+            }
         }
     }
 
@@ -211,4 +221,9 @@ impl Ocsp {
         (days < RENEWAL_WARNING_DAYS)
             .then(|| format!("the responder's certificate ends in {days} days: {RENEW}"))
     }
+}
+
+/// The HSM service may sign it later: when the list that it has to agree with is signed.
+fn is_not_now(error: &OcspError) -> bool {
+    matches!(error, OcspError::Sign(OperationError::NotNow { .. }))
 }

@@ -87,6 +87,40 @@ async fn a_revocation_withdraws_the_old_response_even_where_no_new_one_can_be_si
     assert!(matches!(status, CertStatus::Revoked(_)), "{status:?}");
 }
 
+/// The HSM service signs no status that its last CRL does not agree with. A response that waits for a CRL is signed after it, and
+/// until then keeps no other from its turn.
+#[tokio::test]
+async fn a_change_whose_list_cannot_be_signed_waits_for_it_and_nothing_else_does() {
+    let stand = stand("").await;
+    let device = stand.enrol(&Device::new(), &subject("pump-1")).await;
+    stand.revoke(&device, "certificate-hold").await.unwrap();
+    stand.tend().await;
+    let neighbour = stand.enrol(&Device::other(), &subject("pump-2")).await;
+    let signatures = stand.ocsp_signatures();
+    let waits = async || {
+        stand.tend().await;
+        let answer = stand.ocsp_of(OcspHash::Sha1, &device).await;
+        assert!(matches!(answer, Outcome::Waiting(_)), "{answer:?}");
+    };
+    let is_signed_after_the_list = async || {
+        stand.break_crl(false);
+        stand.after(Duration::from_secs(2)).await;
+        stand.ocsp_status(&device).await.0
+    };
+    stand.break_crl(true);
+    stand.release(&device).await.unwrap();
+    waits().await;
+    assert_eq!(stand.ocsp_status(&neighbour).await.0, CertStatus::Good);
+    assert_eq!(stand.ocsp_signatures(), signatures + 2);
+    assert_eq!(is_signed_after_the_list().await, CertStatus::Good);
+
+    stand.break_crl(true);
+    stand.revoke(&device, "key-compromise").await.unwrap();
+    waits().await;
+    let compromised = CertStatus::Revoked(OcspRevokedStatus::KEY_COMPROMISE);
+    assert_eq!(is_signed_after_the_list().await, compromised);
+}
+
 #[tokio::test]
 async fn there_is_no_response_for_an_unknown_serial_another_issuer_or_an_expired_certificate() {
     let stand = stand("").await;

@@ -159,10 +159,11 @@ impl Journal {
         own: Option<Head>,
         findings: &mut Findings,
     ) -> Result<Self, String> {
-        let mut reader = ExportReader::new(file).map_err(|error| error_chain(&error))?;
-        let mut state = State::new(reader.head().identity);
-        // What follows the head of the checkpoint is for the next export of the log.
+        // Entries after the head of the checkpoint are for the next export of the log: nothing vouches for them yet.
         let covered = own.map_or(u64::MAX, |own| own.size);
+        let reader = ExportReader::new(file).map_err(|error| error_chain(&error))?;
+        let mut reader = reader.covered(covered);
+        let mut state = State::new(reader.head().identity);
         let mut journal = Self::new(reader.head());
         for item in reader.by_ref() {
             let item = item.map_err(|error| error_chain(&error))?;
@@ -172,7 +173,6 @@ impl Journal {
                 .follow(&item)
                 .map_err(|problem| format!("entry {number}: {problem}"))?;
             prefix(signed, &item.head, findings);
-            journal.report.note(&item);
             let entry = &item.entry;
             if let Event::Checkpoint { tree, root, .. } = &entry.event {
                 journal.checkpoints.push(Checkpoint {
@@ -187,7 +187,10 @@ impl Journal {
             if number < covered {
                 journal.end = entry.time;
                 journal.report.covered += 1;
+                journal.report.note(&item);
                 journal.cover(number, &entry.event, item.body.as_deref())?;
+            } else {
+                journal.report.uncovered += 1;
             }
         }
         journal.report.head = reader.head();

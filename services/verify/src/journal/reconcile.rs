@@ -151,13 +151,6 @@ impl<'a> Reconciliation<'a> {
                 let member = "signature (SHA-256)";
                 findings.same(CERTIFICATES, at, member, &wanted, &certified.signature);
             }
-            // It is handed out before it is on disk, as no other can exist.
-            None if certified.is_repeatable => {
-                let (entry, time) = (found.entry, found.time);
-                let detail = format!("{}, which the log has", found.serial);
-                let report = &mut self.journal.report;
-                report.list(entry, time, "signature-not-recorded", detail);
-            }
             None => {
                 let wanted = "a certificate whose signature is in the journal";
                 findings.hold(false, CERTIFICATES, at, "serial", wanted, serial);
@@ -269,6 +262,7 @@ impl<'a> Reconciliation<'a> {
             let is_signed = certificate.signature.is_some();
             match certificate.record {
                 InLog::Closed => {}
+                // The signature is in the journal before it leaves the service.
                 InLog::Open | InLog::Nothing if !is_signed => {
                     report.unsigned += 1;
                     report.list(*entry, *time, "not-signed", serial.to_string());

@@ -18,6 +18,8 @@ pub struct JournalReport {
     pub head: Head,
     /// Entries that were reconciled with the log: those under the head that the checkpoint of the log states.
     pub covered: u64,
+    /// Entries after those. Nothing vouches for them yet, so nothing that they say is in this report.
+    pub uncovered: u64,
     /// Certificates that were asked for and not signed, and of which the log has no certificate.
     pub unsigned: u64,
     /// Certificates whose record may follow the end of the log.
@@ -85,6 +87,7 @@ impl JournalReport {
         Self {
             head,
             covered: 0,
+            uncovered: 0,
             unsigned: 0,
             in_progress: 0,
             intervals: Vec::new(),

@@ -253,6 +253,11 @@ impl Stand {
             .set_refusal(broken.then_some(OperationError::Deadline));
     }
 
+    /// No CRL is signed from now on, or again.
+    pub(crate) fn break_crl(&self, broken: bool) {
+        self.token.signs_no_crl.store(broken, Ordering::Relaxed);
+    }
+
     /// The HSM service has this journal from now on.
     pub(crate) fn set_journal(&self, identity: &[u8]) {
         *self.token.journal.lock().unwrap() = Some(Hash::of(identity));
