@@ -310,6 +310,14 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         response_data: Octets<'a>,
     },
+    /// Asks whether the journal has a certificate of the CA with this serial number, signed or not.
+    IsJournalled {
+        /// The CA.
+        ca: Fingerprint,
+        /// Content octets of the INTEGER.
+        #[serde(borrow)]
+        serial: Octets<'a>,
+    },
     /// Signs a checkpoint (C2SP tlog-checkpoint) with the log's key. The service writes its text.
     SignCheckpoint {
         /// Leaves of the tree.
@@ -334,17 +342,20 @@ impl Operation<'_> {
             Self::SignCertificate { .. } => "sign-certificate",
             Self::SignCrl { .. } => "sign-crl",
             Self::SignOcsp { .. } => "sign-ocsp",
+            Self::IsJournalled { .. } => "is-journalled",
             Self::SignCheckpoint { .. } => "sign-checkpoint",
             Self::Probe => "probe",
         }
     }
 
-    /// The role whose key does the work.
+    /// The role whose key does the work, or is asked about.
     pub fn role(&self) -> KeyRole {
         match self {
             Self::UnwrapKey { ra, .. } => ra.decrypts(),
             Self::SignCertRep { ra, .. } | Self::SignNextCa { ra, .. } => ra.signs(),
-            Self::SignCertificate { .. } | Self::SignCrl { .. } => KeyRole::CaSign,
+            Self::SignCertificate { .. } | Self::SignCrl { .. } | Self::IsJournalled { .. } => {
+                KeyRole::CaSign
+            }
             Self::SignOcsp { .. } => KeyRole::OcspSign,
             Self::SignCheckpoint { .. } => KeyRole::LogSign,
             Self::Probe => KeyRole::Probe,
@@ -359,7 +370,8 @@ impl Operation<'_> {
             | Self::SignNextCa { ca, .. }
             | Self::SignCertificate { ca, .. }
             | Self::SignCrl { ca, .. }
-            | Self::SignOcsp { ca, .. } => Some(*ca),
+            | Self::SignOcsp { ca, .. }
+            | Self::IsJournalled { ca, .. } => Some(*ca),
             Self::SignCheckpoint { .. } | Self::Probe => None,
         }
     }
@@ -379,6 +391,7 @@ impl Operation<'_> {
             } => content.0.len() + signed_attributes.0.len(),
             Self::SignCertificate { tbs, .. } | Self::SignCrl { tbs, .. } => tbs.0.len(),
             Self::SignOcsp { response_data, .. } => response_data.0.len(),
+            Self::IsJournalled { serial, .. } => serial.0.len(),
             Self::SignCheckpoint { leaves, .. } => leaves.0.len(),
             Self::Probe => 0,
         }
@@ -413,6 +426,8 @@ pub enum Outcome<'a> {
         #[serde(borrow)]
         signature: Octets<'a>,
     },
+    /// Whether the journal has the certificate that was asked about.
+    Journalled(bool),
     /// The token works.
     Probed(Usage),
     /// Permanent: asked again, the answer is the same.

@@ -313,7 +313,7 @@ pub(crate) fn find_equal_csr(
         &format!(
             "SELECT {COLUMNS} FROM certificates
              WHERE csr_digest = ?1 AND ca_id = ?2 AND signer_spki_sha256 = ?3 AND revoked_at IS NULL
-                 AND (state = 'intent' OR closed_at >= ?4)
+                 AND (state = 'intent' OR (state = 'issued' AND closed_at >= ?4))
              ORDER BY position DESC LIMIT 1"
         ),
         params![csr_digest, ca_id, signer_spki_sha256, since],

@@ -116,8 +116,8 @@ impl Store {
         .await
     }
 
-    /// Gives an intent up: its serial counts as issued and revoked, since nobody can know whether a signature left the
-    /// token. What authorised it may be used again, once in its life.
+    /// Gives an intent up. If the HSM service may have signed it, its serial counts as issued and revoked, since nobody can know
+    /// whether a signature left the token. The source that authorised it may be used again, once in its life.
     ///
     /// # Errors
     /// [`StoreError::NoOpenIntent`] where the intent is closed.
@@ -125,10 +125,11 @@ impl Store {
         &self,
         serial: Serial,
         now: Timestamp,
+        may_be_signed: bool,
         audit: Vec<Draft>,
     ) -> Result<u64, StoreError> {
         self.write(move |connection| {
-            let used = abandon(connection, &serial, now)?
+            let used = abandon(connection, &serial, now, may_be_signed)?
                 .ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
             match (used.pending_id, used.inventory_name, used.challenge_id) {
                 (Some(id), _, _) => reserve::restore(connection, &id, &serial)?,
@@ -185,6 +186,7 @@ fn abandon(
     connection: &Connection,
     serial: &Serial,
     now: Timestamp,
+    may_be_signed: bool,
 ) -> Result<Option<Abandoned>, StoreError> {
     let open = connection.find(OPEN, [serial], |row| {
         Ok(Abandoned {
@@ -195,9 +197,9 @@ fn abandon(
         })
     })?;
     connection.change(
-        "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?2, request = NULL
+        "UPDATE certificates SET state = 'abandoned', closed_at = ?2, revoked_at = ?3, request = NULL
          WHERE serial = ?1 AND state = 'intent'",
-        params![serial, now],
+        params![serial, now, may_be_signed.then_some(now)],
     )?;
     Ok(open)
 }

@@ -138,8 +138,8 @@ impl Store {
             connection.change(
                 "INSERT OR IGNORE INTO ocsp_responses (serial, ca_id, not_after, refresh_at)
                  SELECT serial, ca_id, not_after, 1 FROM certificates
-                 WHERE position > ?1 AND position <= ?2 AND ca_id = ?3 AND state <> 'intent'
-                     AND not_after >= ?4",
+                 WHERE position > ?1 AND position <= ?2 AND ca_id = ?3 AND not_after >= ?4
+                     AND (state = 'issued' OR revoked_at IS NOT NULL)",
                 params![after, last, ca_id, now],
             )?;
             Ok(Some(last))
@@ -359,7 +359,8 @@ fn without_row(
 ) -> Result<OcspFound, StoreError> {
     let known = connection.find(
         "SELECT 1 FROM certificates
-         WHERE serial = ?1 AND ca_id = ?2 AND state <> 'intent' AND not_after >= ?3
+         WHERE serial = ?1 AND ca_id = ?2 AND not_after >= ?3
+             AND (state = 'issued' OR revoked_at IS NOT NULL)
              AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = ?2)",
         params![serial, ca_id, now],
         |_| Ok(()),

@@ -89,6 +89,7 @@ CREATE TABLE certificates (
     closed_at          INTEGER,
     -- Of the certificate in certificate_contents.
     sha256             BLOB CHECK (length(sha256) = 32),
+    -- Of an intent that was given up as well, if it may have been signed: then its serial goes onto the CRL.
     revoked_at         INTEGER,
     revocation_reason  INTEGER,
     renewal_of         BLOB REFERENCES certificates (serial),
@@ -103,8 +104,6 @@ CREATE TABLE certificates (
     CHECK ((state IN ('issued', 'imported')) = (sha256 IS NOT NULL)),
     CHECK ((state = 'intent') = (closed_at IS NULL)),
     CHECK ((state = 'intent') = (request IS NOT NULL)),
-    -- Nobody knows whether an abandoned intent was signed, so its serial must go onto the CRL.
-    CHECK (state <> 'abandoned' OR revoked_at IS NOT NULL),
     -- Nobody decided on one that was imported, so it is never in force: revoked for good, as 6 is certificateHold.
     CHECK (state <> 'imported' OR revoked_at IS NOT NULL),
     CHECK (state <> 'imported' OR coalesce(revocation_reason, 6) <> 6),
@@ -356,7 +355,7 @@ CREATE INDEX ocsp_waiting ON ocsp_responses (ca_id) WHERE sha1 IS NULL;
 
 -- Triggers, so that no way to a certificate or to a change of its status can forget its response.
 CREATE TRIGGER ocsp_of_the_new AFTER UPDATE OF state ON certificates
-WHEN OLD.state = 'intent' AND NEW.state <> 'intent'
+WHEN OLD.state = 'intent' AND (NEW.state = 'issued' OR NEW.revoked_at IS NOT NULL)
     AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = NEW.ca_id)
 BEGIN
     INSERT OR IGNORE INTO ocsp_responses (serial, ca_id, not_after, refresh_at)

@@ -14,11 +14,11 @@ use assay_hsm::wire::{
 use assay_hsm::{Digest, KeyRole};
 use assay_journal::{
     Admission, CertificateRequest, CheckpointRequest, Counter, CrlRequest, Error, Journal,
-    Recorded, Status, StatusRequest,
+    Recorded, State, Status, StatusRequest,
 };
 use assay_pkcs11::{CallError, KeyHandle, Module, Remedy, Session, Token, verify};
 use assay_shape::{CertRep, Reserved};
-use assay_types::{Hash, KeyTransport, Timestamp};
+use assay_types::{Hash, KeyTransport, Serial, Timestamp};
 use openssl::base64;
 use openssl::sha::sha256;
 use zeroize::Zeroizing;
@@ -389,6 +389,7 @@ impl SessionThread {
                 extension,
                 signature: Octets(signature),
             },
+            Verdict::Journalled(is_journalled) => Outcome::Journalled(*is_journalled),
             Verdict::Probed => Outcome::Probed(self.service.usage()),
             Verdict::Refused(reason) => {
                 self.service.refused.fetch_add(1, Ordering::Relaxed);
@@ -408,7 +409,7 @@ impl SessionThread {
                 signature,
             } => extension.len() + signature.0.len(),
             Outcome::Refused(text) | Outcome::NotNow(text) | Outcome::Broken(text) => text.len(),
-            Outcome::Probed(_) => 0,
+            Outcome::Journalled(_) | Outcome::Probed(_) => 0,
         };
         let answer = Answer {
             id,
@@ -527,6 +528,14 @@ impl SessionThread {
             }
             Operation::SignCheckpoint { size, root, leaves } => {
                 self.sign_checkpoint(*size, Hash::from(*root), leaves.0, now)
+            }
+            Operation::IsJournalled { ca, serial } => {
+                let (_, ca) = self.service.ca(ca)?;
+                let serial = Serial::try_from(serial.0);
+                let serial = serial.map_err(|error| Verdict::Refused(error.to_string()))?;
+                let key = ca.rules.key;
+                let known = |state: &State| state.not_after(&key, &serial).is_some();
+                Ok(Verdict::Journalled(self.service.journal.read(known)))
             }
             Operation::Probe => self.probe(),
         }
@@ -740,6 +749,7 @@ enum Verdict {
     Stored(Vec<u8>),
     /// The extension line of a checkpoint, and its signature.
     Checkpoint(String, Vec<u8>),
+    Journalled(bool),
     Probed,
     /// The answer stays the same when it is asked again.
     Refused(String),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +10,14 @@ use assay_hsm::{
 };
 use assay_ocsp::{ResponseData, Status};
 use assay_shape::{Demand, Form, Forms, Uncovered};
-use assay_types::Hash;
+use assay_types::{Hash, Serial};
 use der::Decode;
 use openssl::base64;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
 use tokio::sync::watch;
+use x509_cert::TbsCertificate;
 use x509_cert::crl::TbsCertList;
 use zeroize::Zeroizing;
 
@@ -36,6 +38,8 @@ pub struct SoftToken {
     pub tree: Mutex<Option<(u64, Hash)>>,
     /// Whether checkpoints are signed without an answer, as by a service that is lost in between.
     pub loses_checkpoints: AtomicBool,
+    /// Content octets of the serial numbers that it was asked to sign, unless it refused at once.
+    journalled: Mutex<BTreeSet<Vec<u8>>>,
     forms: Mutex<Option<Forms>>,
     refusal: Mutex<Option<OperationError>>,
     /// Whether the service has a reason to sign no CRL at present.
@@ -75,6 +79,7 @@ impl SoftToken {
             journal: Mutex::default(),
             tree: Mutex::default(),
             loses_checkpoints: AtomicBool::new(false),
+            journalled: Mutex::default(),
             forms: Mutex::default(),
             ca,
             health: watch::Sender::new(health),
@@ -217,6 +222,14 @@ impl Token for SoftToken {
         _request_id: &'a str,
         tbs: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
+        let refuses = matches!(
+            &*locked(&self.refusal),
+            Some(OperationError::Refused { .. } | OperationError::NotNow { .. })
+        );
+        if !refuses && let Ok(tbs) = TbsCertificate::from_der(tbs) {
+            let serial = tbs.serial_number().as_bytes().to_vec();
+            locked(&self.journalled).insert(serial);
+        }
         self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
     }
 
@@ -273,6 +286,10 @@ impl Token for SoftToken {
                     signature,
                 }),
         )
+    }
+
+    fn is_journalled<'a>(&'a self, serial: &'a Serial) -> Operation<'a, bool> {
+        done(Ok(locked(&self.journalled).contains(serial.as_bytes())))
     }
 
     fn sign_ocsp<'a>(

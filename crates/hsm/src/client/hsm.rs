@@ -187,7 +187,9 @@ impl Hsm {
     ) -> Result<Vec<u8>, OperationError> {
         match self.call(request_id, priority, operation).await? {
             Reply::Signature(signature) => Ok(signature),
-            Reply::Key(_) | Reply::Checkpoint(_) => Err(OperationError::ServiceLost),
+            Reply::Key(_) | Reply::Checkpoint(_) | Reply::Journalled(_) => {
+                Err(OperationError::ServiceLost)
+            }
         }
     }
 

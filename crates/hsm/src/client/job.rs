@@ -35,6 +35,7 @@ pub(super) enum Reply {
     Key(Zeroizing<Vec<u8>>),
     Signature(Vec<u8>),
     Checkpoint(SignedCheckpoint),
+    Journalled(bool),
 }
 
 /// Whether operations may be given to the service.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use assay_shape::{Demand, Forms, Uncovered};
-use assay_types::Hash;
+use assay_types::{Hash, Serial};
 use tokio::sync::watch;
 
 use super::config::CaCertificates;
@@ -26,6 +26,8 @@ pub struct CaKeys {
 
 /// Request ids of operations that no request caused.
 const CHECKPOINT: &str = "checkpoint";
+/// The request id of questions about the journal.
+const RECOVERY: &str = "recovery";
 const NEXT_CA: &str = "next-ca";
 
 impl CaKeys {
@@ -108,7 +110,9 @@ impl Token for CaKeys {
                 .await?
             {
                 Reply::Key(key) => Ok(ContentKey::new(key)),
-                Reply::Signature(_) | Reply::Checkpoint(_) => Err(OperationError::ServiceLost),
+                Reply::Signature(_) | Reply::Checkpoint(_) | Reply::Journalled(_) => {
+                    Err(OperationError::ServiceLost)
+                }
             }
         })
     }
@@ -188,7 +192,24 @@ impl Token for CaKeys {
                     self.hsm.has_signed(size);
                     Ok(signed)
                 }
-                Reply::Key(_) | Reply::Signature(_) => Err(OperationError::ServiceLost),
+                Reply::Key(_) | Reply::Signature(_) | Reply::Journalled(_) => {
+                    Err(OperationError::ServiceLost)
+                }
+            }
+        })
+    }
+
+    fn is_journalled<'a>(&'a self, serial: &'a Serial) -> Operation<'a, bool> {
+        Box::pin(async move {
+            let operation = wire::Operation::IsJournalled {
+                ca: self.info.certificate,
+                serial: Octets(serial.as_bytes()),
+            };
+            match self.hsm.call(RECOVERY, Priority::Normal, operation).await? {
+                Reply::Journalled(is_journalled) => Ok(is_journalled),
+                Reply::Key(_) | Reply::Signature(_) | Reply::Checkpoint(_) => {
+                    Err(OperationError::ServiceLost)
+                }
             }
         })
     }

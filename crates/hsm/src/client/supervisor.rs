@@ -346,6 +346,7 @@ impl Supervisor {
                     extensions: vec![extension.to_owned()],
                     signature: signature.0.to_vec(),
                 })),
+                Outcome::Journalled(is_journalled) => Ok(Reply::Journalled(is_journalled)),
                 Outcome::Refused(reason) => Err(OperationError::Refused {
                     reason: reason.to_owned(),
                 }),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use assay_shape::{Demand, Uncovered};
-use assay_types::Hash;
+use assay_types::{Hash, Serial};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -66,6 +66,10 @@ pub trait Token: Send + Sync {
         root: Hash,
         leaves: &'a [Hash],
     ) -> Operation<'a, SignedCheckpoint>;
+
+    /// Whether the journal has a certificate of the CA with this serial number, which then may have been signed. One that it
+    /// does not have was never signed.
+    fn is_journalled<'a>(&'a self, serial: &'a Serial) -> Operation<'a, bool>;
 
     /// Signs a whole OCSP ResponseData (RFC 6960, section 4.2.1) with the key of the responder.
     fn sign_ocsp<'a>(

@@ -381,7 +381,7 @@ async fn a_failed_intent_gives_its_approval_back_once() {
         let outcome = store.permit(write).await.unwrap();
         assert!(matches!(outcome, PermitOutcome::Recorded { .. }));
         store
-            .fail_intent(serial(number), NOW, vec![])
+            .fail_intent(serial(number), NOW, true, vec![])
             .await
             .unwrap();
         let row = store.find_pending_by_id("pending 1".to_owned()).await;

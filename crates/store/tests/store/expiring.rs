@@ -74,7 +74,10 @@ async fn fixture() -> Fixture {
         let write = ending(number, "devices", NOW + DAY, consume);
         store.permit(write).await.unwrap();
     }
-    store.fail_intent(serial(8), NOW, vec![]).await.unwrap();
+    store
+        .fail_intent(serial(8), NOW, true, vec![])
+        .await
+        .unwrap();
     fixture
 }
 

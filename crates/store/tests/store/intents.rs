@@ -1,8 +1,8 @@
 use assay_store::{
     CertificateQuery, CertificateState, CertificateStatus, ChallengeState, Consume, CrlReason,
-    EvidenceQuery, PermitOutcome, Reply, Retention, Span, StoreError,
+    EvidenceQuery, OcspFound, PermitOutcome, Reply, Retention, Span, StoreError,
 };
-use assay_types::Timestamp;
+use assay_types::{CertIdHash, Timestamp};
 
 use crate::support::*;
 
@@ -59,7 +59,9 @@ async fn an_intent_is_closed_once() {
     let before = store.counts().await.unwrap();
     let twice = store.complete(completion(1)).await;
     assert!(matches!(twice, Err(StoreError::NoOpenIntent(_))));
-    let failed = store.fail_intent(serial(1), NOW, vec![clock_step()]).await;
+    let failed = store
+        .fail_intent(serial(1), NOW, true, vec![clock_step()])
+        .await;
     assert!(matches!(failed, Err(StoreError::NoOpenIntent(_))));
     assert_eq!(store.counts().await.unwrap(), before);
 }
@@ -140,7 +142,7 @@ async fn an_abandoned_intent_counts_as_revoked_and_frees_its_challenge_once() {
     let consume = fixture.challenge("c").await;
     store.permit(permit(1, consume.clone())).await.unwrap();
     store
-        .fail_intent(serial(1), NOW + secs(5), vec![clock_step()])
+        .fail_intent(serial(1), NOW + secs(5), true, vec![clock_step()])
         .await
         .unwrap();
     let row = store.find_certificate(serial(1)).await.unwrap().unwrap();
@@ -157,13 +159,58 @@ async fn an_abandoned_intent_counts_as_revoked_and_frees_its_challenge_once() {
         "{outcome:?}"
     );
     store
-        .fail_intent(serial(2), NOW, vec![clock_step()])
+        .fail_intent(serial(2), NOW, true, vec![clock_step()])
         .await
         .unwrap();
     let challenge = find_challenge(store, keyed("c")).await.unwrap();
     assert_eq!(challenge.state, ChallengeState::Spent);
     let third = store.permit(permit(3, consume)).await.unwrap();
     assert_eq!(third, PermitOutcome::ChallengeSpent);
+}
+
+#[tokio::test]
+async fn an_intent_that_cannot_have_been_signed_is_no_certificate_to_anyone() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let responder = store.enable_ocsp("ca".to_owned(), digest("r"), b"r".to_vec());
+    responder.await.unwrap();
+    let consume = fixture.challenge("c").await;
+    store.permit(permit(1, consume.clone())).await.unwrap();
+    let given_up = store.fail_intent(serial(1), NOW + secs(5), false, vec![clock_step()]);
+    given_up.await.unwrap();
+    let row = store.find_certificate(serial(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (row.state, row.revoked_at),
+        (CertificateState::Abandoned, None)
+    );
+    assert!(
+        store
+            .revoked_entries("ca".to_owned())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let status = store.find_ocsp("ca".to_owned(), serial(1), CertIdHash::Sha1, NOW);
+    assert_eq!(status.await.unwrap(), OcspFound::Unknown);
+    assert_eq!(
+        store.seed_ocsp("ca".to_owned(), 0, NOW).await.unwrap(),
+        Some(1)
+    );
+    assert!(
+        store
+            .due_ocsp("ca".to_owned(), NOW, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // The same request is permitted again, as if it had not been asked for.
+    let mut again = permit(1, consume);
+    again.intent.serial = serial(2);
+    let outcome = store.permit(again).await.unwrap();
+    assert!(
+        matches!(outcome, PermitOutcome::Recorded { .. }),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]

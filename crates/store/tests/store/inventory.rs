@@ -136,7 +136,7 @@ async fn a_reset_lets_a_used_name_issue_once_more() {
     // An intent given up frees the name as it frees a challenge: once.
     for (number, freed) in [(2, true), (3, false)] {
         store
-            .fail_intent(serial(number), NOW, vec![clock_step()])
+            .fail_intent(serial(number), NOW, true, vec![clock_step()])
             .await
             .unwrap();
         let outcome = store

@@ -151,7 +151,9 @@ async fn an_intent_that_was_given_up_is_told_of_as_revoked() {
     let fixture = fixture().await;
     let intent = fixture.challenge("open").await;
     fixture.store.permit(permit(1, intent)).await.unwrap();
-    let failed = fixture.store.fail_intent(serial(1), NOW + secs(7), vec![]);
+    let failed = fixture
+        .store
+        .fail_intent(serial(1), NOW + secs(7), true, vec![]);
     failed.await.unwrap();
     let list = due(&fixture, NOW + secs(7)).await;
     assert_eq!(

@@ -311,6 +311,9 @@ async fn a_renewal_uses_up_the_challenge_that_goes_with_it() {
     assert_eq!(renewal(4, 1).await.unwrap(), PermitOutcome::ChallengeSpent);
 
     // What was given up gives it back, once.
-    store.fail_intent(serial(3), NOW, vec![]).await.unwrap();
+    store
+        .fail_intent(serial(3), NOW, true, vec![])
+        .await
+        .unwrap();
     assert!(recorded(&renewal(5, 1).await.unwrap()));
 }

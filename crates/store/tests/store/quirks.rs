@@ -62,7 +62,7 @@ async fn an_intent_that_becomes_no_certificate_counts_nothing() {
     fixture.store.permit(write).await.unwrap();
     fixture
         .store
-        .fail_intent(serial(1), NOW, vec![])
+        .fail_intent(serial(1), NOW, true, vec![])
         .await
         .unwrap();
     assert!(

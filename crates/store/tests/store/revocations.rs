@@ -181,7 +181,10 @@ async fn a_renewal_supersedes_when_it_is_issued_and_not_before() {
     );
     store.complete(completion(11)).await.unwrap();
     store.complete(completion(12)).await.unwrap();
-    store.fail_intent(serial(13), NOW, vec![]).await.unwrap();
+    store
+        .fail_intent(serial(13), NOW, true, vec![])
+        .await
+        .unwrap();
 
     let scheduled = fixture.certificate(1).await;
     assert_eq!(scheduled.superseded_by, Some(serial(11)));
@@ -249,7 +252,7 @@ async fn an_expired_certificate_is_listed_once_after_its_end() {
     let given_up = permit(2, fixture.challenge("given up").await);
     store.permit(given_up).await.unwrap();
     store
-        .fail_intent(serial(2), NOW + secs(2), vec![])
+        .fail_intent(serial(2), NOW + secs(2), true, vec![])
         .await
         .unwrap();
     store

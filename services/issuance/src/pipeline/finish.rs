@@ -203,6 +203,8 @@ impl Finish {
         error: &FinishError,
         now: Timestamp,
     ) -> Result<Recovered, FinishError> {
+        // What the journal does not have was never signed, and no CRL may list it.
+        let is_journalled = generation.token.is_journalled(&intent.serial).await?;
         let event = Event::IntentAbandoned {
             issuance: issuance(generation, &intent),
             request: intent.request,
@@ -210,7 +212,7 @@ impl Finish {
         };
         let draft = self.recorder.draft(Some(intent.policy_hash), event);
         self.store
-            .fail_intent(intent.serial, now, vec![draft])
+            .fail_intent(intent.serial, now, is_journalled, vec![draft])
             .await?;
         Ok(Recovered::Abandoned)
     }

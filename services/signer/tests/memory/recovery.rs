@@ -147,3 +147,29 @@ async fn an_intent_that_the_hsm_service_refuses_for_good_is_given_up_at_once() {
     let detail = abandoned["detail"].as_str().unwrap();
     assert!(detail.ends_with("refused: no form fits"), "{detail}");
 }
+
+#[tokio::test]
+async fn an_intent_that_never_reached_the_journal_is_given_up_and_on_no_crl() {
+    let stand = Stand::new().await;
+    let (device, name) = (Device::new(), subject("pump-1"));
+    let challenge = stand.challenge(&name).await;
+    let message = device.pkcs_req(&stand.ca, &name, &challenge).await;
+    let suspended = OperationError::NotNow {
+        reason: "suspended".to_owned(),
+    };
+    stand.token.set_refusal(Some(suspended));
+    assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+    let open = stand.store.open_intents(None).await.unwrap().remove(0);
+    stand.clock.advance(Duration::from_secs(2 * 3_600));
+    // The service signs CRLs during a suspension.
+    let _ = stand.try_to_tend().await;
+    let row = stand.store.find_certificate(open.serial.clone()).await;
+    let row = row.unwrap().unwrap();
+    assert_eq!(row.state, CertificateState::Abandoned);
+    assert_eq!(row.revoked_at, None);
+
+    stand.token.set_refusal(None);
+    stand.after(Duration::from_secs(86_400)).await;
+    let listed = stand.crl().await.tbs_cert_list.revoked_certificates;
+    assert!(listed.unwrap_or_default().is_empty());
+}
