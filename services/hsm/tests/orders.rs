@@ -12,7 +12,7 @@ mod support;
 use std::time::Duration;
 
 use assay_hsm::{KeyRole, KeyTransport, OperationError, RaKeys, Token};
-use assay_types::{Hash, Timestamp};
+use assay_types::{Hash, Serial, Timestamp};
 use support::{Installation, der, reply};
 
 fn not_now(result: Result<Vec<u8>, OperationError>, reason: &str) {
@@ -35,8 +35,14 @@ async fn a_suspension_holds_certificates_alone_until_it_is_resumed_whether_the_s
     let said = config.done(&["suspend"]);
     assert!(said.contains("certificates are refused"), "{said}");
     assert!(config.done(&["status"]).contains("1, suspended"));
-    not_now(sign(&installation.tbs()).await, "suspended");
+    let held = installation.tbs();
+    not_now(sign(&held).await, "suspended");
     assert_eq!(sign(&known).await.unwrap(), signature);
+    // The journal has the one, and says that the other was never signed.
+    for (tbs, is_journalled) in [(&known, true), (&held, false)] {
+        let serial = Serial::try_from(&tbs.serial[2..]).unwrap();
+        assert_eq!(hsm.is_journalled(&serial).await.unwrap(), is_journalled);
+    }
     hsm.sign_crl("r1", &installation.list(1).der())
         .await
         .unwrap();
