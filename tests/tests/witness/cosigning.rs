@@ -132,6 +132,7 @@ async fn a_log_that_was_set_back_is_found_out_by_its_witness() -> Result<()> {
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let copy = to.join(entry.file_name());
