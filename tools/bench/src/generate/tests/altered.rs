@@ -167,9 +167,11 @@ fn attack(connection: &Connection, table: &str, attack: Attack<'_>) -> bool {
             let names = columns(connection, table);
             let (key, others) = names.split_first().unwrap();
             let others = others.join(", ");
-            let key_of = match value(key, &middle) {
-                Value::Integer(_) => format!("(SELECT max({key}) + 1 FROM {table})"),
-                _ => format!("{key} || 'x'"),
+            let is_number = matches!(value(key, &middle), Value::Integer(_));
+            let key_of = if is_number {
+                format!("(SELECT max({key}) + 1 FROM {table})")
+            } else {
+                format!("{key} || 'x'")
             };
             let insert = format!(
                 "INSERT INTO {table} ({key}, {others})
