@@ -24,7 +24,7 @@ The HSM service keeps a journal of all that it signs, which the signer cannot wr
 log does not have is found, and one that only the log has. Export the journal first, and the log at the checkpoint that the
 journal ends with; both may be taken while requests are answered:
 
-  assay-hsm journal export --config /etc/assay/hsm.toml --output june.journal   (where the HSM service is)
+  runuser -u assay-hsm -- assay-hsm journal export --config /etc/assay/hsm.toml > june.journal   (where the HSM service is)
     exported 5120 entries
     last checkpoint: 4711 records
   assay export --size 4711 --out june                                           (where the signer is)

@@ -159,22 +159,33 @@ impl Generation {
     }
 
     /// Has a change of the status of `serial`, which is durable, shown at once: by a new list, whose number is returned, and
-    /// then by a new response, as the HSM service signs none that the last list does not agree with. Where no list can be
-    /// signed now, the schedule signs both as soon as it can, and the number of the latest list is returned.
-    pub async fn show_change(&self, serial: Serial, policy_hash: Option<Hash>) -> u64 {
+    /// then by a new response, as the HSM service signs none that the last list does not agree with.
+    ///
+    /// # Errors
+    /// No list can be signed now, for the reason that is returned. The schedule signs both as soon as it can.
+    pub async fn show_change(
+        &self,
+        serial: Serial,
+        policy_hash: Option<Hash>,
+    ) -> Result<u64, String> {
         match self.revocation.issue(policy_hash).await {
             Ok(number) => {
                 if let Some(ocsp) = &self.ocsp {
                     ocsp.renew(serial).await;
                 }
-                number
+                Ok(number)
             }
             Err(error) => {
                 let error = telemetry::chain(&error);
                 tracing::error!(error, "no CRL for a revocation yet");
                 self.revocation.want();
-                self.latest_crl().map_or(0, |latest| latest.number)
+                Err(error)
             }
         }
+    }
+
+    /// Whether a change of a status is on no CRL yet.
+    pub fn has_unpublished(&self) -> bool {
+        self.revocation.is_wanted()
     }
 }

@@ -23,7 +23,7 @@ Examples:
 
   A certificate that the HSM service signed and the signer does not know, after its database was set back or if the
   signer was under foreign control. As the user of the HSM service, on its host:
-    assay-hsm journal export --config /etc/assay/hsm.toml --output journal.export
+    runuser -u assay-hsm -- assay-hsm journal export --config /etc/assay/hsm.toml > journal.export
   Then, with the file at the operator's side:
     assay cert revoke 5504a0820bf2a681d51c53c498716c955c --from-journal journal.export --reason key-compromise
     assay cert revoke --all-unknown --from-journal journal.export --reason key-compromise";

@@ -2,8 +2,8 @@
 
 mod list;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use assay_audit::Event;
 use assay_hsm::{OperationError, Token};
@@ -21,6 +21,8 @@ use list::{Edition, Entry};
 
 /// The names of this part in `/readyz`.
 const COMPONENTS: [&str; 2] = ["crl", "next-crl"];
+/// The signer is not ready while a change is on no list for so long.
+const UNPUBLISHED: Duration = Duration::from_secs(60);
 /// The request id of a CRL's token operation.
 const REQUEST_ID: &str = "crl";
 
@@ -35,8 +37,8 @@ pub(crate) struct Revocation {
     latest: RwLock<Option<Arc<CrlRow>>>,
     /// One list is made at a time: each takes the next number.
     issuing: tokio::sync::Mutex<()>,
-    /// A change is not on any list yet.
-    wanted: AtomicBool,
+    /// Since when a change is on no list yet; `None` if all are.
+    wanted: Mutex<Option<Timestamp>>,
 }
 
 /// Why there is no new CRL. The old one stays.
@@ -79,7 +81,7 @@ impl Revocation {
             schedule,
             latest: RwLock::new(latest.map(Arc::new)),
             issuing: tokio::sync::Mutex::default(),
-            wanted: AtomicBool::new(wanted),
+            wanted: Mutex::new(wanted.then_some(listed_until)),
         })
     }
 
@@ -93,13 +95,23 @@ impl Revocation {
 
     /// Asks for a new list as soon as one can be signed.
     pub(crate) fn want(&self) {
-        self.wanted.store(true, Ordering::Release);
+        let now = self.recorder.timestamp();
+        self.wanted().get_or_insert(now);
+    }
+
+    /// Whether a change is on no list yet.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted().is_some()
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a change waits for a list, or the latest one is old enough for a new one.
     pub(crate) fn is_due(&self) -> bool {
         let now = self.recorder.timestamp();
-        self.wanted.load(Ordering::Acquire)
+        self.is_wanted()
             || self
                 .latest()
                 .is_none_or(|latest| latest.this_update + self.schedule.refresh <= now)
@@ -109,6 +121,14 @@ impl Revocation {
     pub(crate) fn tell(&self, readiness: &Readiness) {
         let now = self.recorder.timestamp();
         let component = self.place.component(COMPONENTS);
+        let wanted = *self.wanted();
+        let waits = |since| format!("a revocation or release of {since} is on no CRL yet");
+        match wanted {
+            Some(since) if now - UNPUBLISHED >= since => {
+                readiness.set_cause(component, waits(since));
+            }
+            Some(_) | None => readiness.clear(component),
+        }
         let Some(latest) = self.latest() else {
             return readiness.tell(component, "none yet".to_owned());
         };
@@ -128,20 +148,21 @@ impl Revocation {
         // Half of the overlap is gone: what should have been signed again by now was not.
         let overlap = self.schedule.validity.saturating_sub(self.schedule.refresh);
         let late = end < now + overlap / 2;
-        readiness.warn(
-            component,
-            late.then(|| format!("the latest list ends {end} and no newer one could be signed")),
-        );
+        let late =
+            late.then(|| format!("the latest list ends {end} and no newer one could be signed"));
+        readiness.warn(component, wanted.map(waits).or(late));
     }
 
     /// Signs a new list of everything revoked by now and returns its number.
     pub(crate) async fn issue(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {
         let _one_at_a_time = self.issuing.lock().await;
         // Before the entries are read: what is revoked from here on asks again.
-        let wanted = self.wanted.swap(false, Ordering::AcqRel);
+        let wanted = self.wanted().take();
         let issued = self.issue_next(policy_hash).await;
-        if issued.is_err() && wanted {
-            self.want();
+        if issued.is_err()
+            && let Some(since) = wanted
+        {
+            *self.wanted() = Some(since);
         }
         issued
     }

@@ -1,6 +1,7 @@
 //! Why an administrative call failed, and its gRPC status: the one place where the two meet.
 
 use assay_store::StoreError;
+use assay_types::Serial;
 use tonic::Status;
 
 /// Each text says what would be right.
@@ -26,6 +27,10 @@ pub(crate) enum AdminError {
         "{call} is done and recorded, but no signed head covers it yet ({why}): until one does, an older state file that is put back could undo it; repeat the command"
     )]
     Uncovered { call: String, why: String },
+    #[error(
+        "the change of {serial} is recorded and not published yet ({why}): the next CRL that can be signed shows it; repeat the command to have one signed"
+    )]
+    Unpublished { serial: Serial, why: String },
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
@@ -45,9 +50,9 @@ impl From<AdminError> for Status {
             AdminError::Busy(_) => Self::resource_exhausted(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
-            AdminError::Store(StoreError::Busy) | AdminError::Uncovered { .. } => {
-                Self::unavailable(text)
-            }
+            AdminError::Store(StoreError::Busy)
+            | AdminError::Uncovered { .. }
+            | AdminError::Unpublished { .. } => Self::unavailable(text),
             AdminError::Store(_)
             | AdminError::Record(_)
             | AdminError::Damaged(_)

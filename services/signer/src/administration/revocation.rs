@@ -33,7 +33,7 @@ pub(super) async fn revoke(
     {
         return Ok(RevokeCertificateReply {
             changed: true,
-            crl_number: show(service, parsed).await,
+            crl_number: show(service, parsed, true).await?,
             imported: true,
         });
     }
@@ -67,14 +67,9 @@ pub(super) async fn revoke(
             )));
         }
     };
-    let crl_number = if changed {
-        show(service, parsed).await
-    } else {
-        issuer_of(service, parsed).await.map_or(0, latest_number)
-    };
     Ok(RevokeCertificateReply {
         changed,
-        crl_number,
+        crl_number: show(service, parsed, changed).await?,
         imported: false,
     })
 }
@@ -104,17 +99,25 @@ pub(super) async fn release(
         ReleaseOutcome::NotFound => return Err(not_found(&serial)),
     }
     Ok(ReleaseCertificateReply {
-        crl_number: show(service, parsed).await,
+        crl_number: show(service, parsed, true).await?,
     })
 }
 
-/// Has the change shown at once; the number of the CA's latest list.
-async fn show(service: &AdministrationService, serial: Serial) -> u64 {
+/// Has the change shown at once, also one of an earlier call that is on no list yet; the number of a list that shows it.
+async fn show(
+    service: &AdministrationService,
+    serial: Serial,
+    changed: bool,
+) -> Result<u64, AdminError> {
     let Some(generation) = issuer_of(service, serial.clone()).await else {
-        return 0;
+        return Ok(0);
     };
+    if !changed && !generation.has_unpublished() {
+        return Ok(latest_number(generation));
+    }
     let policy_hash = service.policies.active().model_hash();
-    generation.show_change(serial, policy_hash).await
+    let shown = generation.show_change(serial.clone(), policy_hash).await;
+    shown.map_err(|why| AdminError::Unpublished { serial, why })
 }
 
 /// The CA that lists the certificate; `None` for one of a rollover that is finished.

@@ -85,7 +85,17 @@ async fn a_revocation_while_no_list_can_be_signed_is_listed_as_soon_as_one_can()
     let mut stand = Stand::new().await;
     let device = stand.enrol(&Device::new(), &subject("pump-1")).await;
     stand.break_ca_key(true);
-    assert_eq!(stand.revoke(&device, "").await.unwrap(), 1);
+    let unpublished = stand.revoke(&device, "").await.unwrap_err();
+    assert_eq!(unpublished.code(), tonic::Code::Unavailable);
+    let said = "is recorded and not published yet";
+    assert!(unpublished.message().contains(said), "{unpublished:?}");
+    // A warning at once, and a cause after a minute.
+    let on_no_list = |lines: Vec<String>| lines.iter().any(|it| it.contains("is on no CRL yet"));
+    stand.tend().await;
+    assert!(on_no_list(stand.status().await.warnings));
+    assert!(!on_no_list(stand.causes()));
+    stand.after(Duration::from_secs(60)).await;
+    assert!(on_no_list(stand.causes()));
     assert!(stand.row(&device).await.revoked_at.is_some());
     assert_eq!(reason(&stand.crl().await, &device), None);
 
@@ -95,6 +105,8 @@ async fn a_revocation_while_no_list_can_be_signed_is_listed_as_soon_as_one_can()
     stand.tend().await;
     let crl = stand.crl().await;
     assert_eq!((number(&crl), reason(&crl, &device)), (2, Some(Vec::new())));
+    stand.tend().await;
+    assert!(!on_no_list(stand.causes()) && !on_no_list(stand.status().await.warnings));
 }
 
 #[tokio::test]
