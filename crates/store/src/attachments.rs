@@ -11,7 +11,7 @@ pub(crate) fn keep(
     sequence: u64,
     attachment: &Attachment,
 ) -> Result<(), StoreError> {
-    connection.write_file(
+    connection.insert_into_file(
         "INSERT OR REPLACE INTO file.evidence (sequence, salt, content, keep_until) VALUES (?1, ?2, ?3, ?4)",
         params![
             sequence.cast_signed(),

@@ -235,7 +235,7 @@ fn list_sql(query: &CertificateQuery) -> String {
              (?1 IS NULL OR profile = ?1)
              AND iif(?2 IS NULL, state <> 'intent', {STATUS} = ?2)
              AND (?3 IS NULL OR subject = ?3)
-             AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
+             AND (?4 IS NULL OR EXISTS (SELECT 1 FROM main.json_each(sans) WHERE value = ?4))
              AND (?5 IS NULL OR serial = ?5)
              AND (?6 IS NULL OR transaction_id = ?6)
              AND (?7 IS NULL OR coalesce(closed_at >= ?7, false))
@@ -279,7 +279,7 @@ impl Store {
 
 /// Keeps the DER of a certificate, whose digest is in its row.
 pub(crate) fn keep(connection: &Connection, serial: &Serial, der: &[u8]) -> Result<(), StoreError> {
-    connection.write_file(
+    connection.insert_into_file(
         "INSERT OR REPLACE INTO file.certificate_contents (position, der)
          SELECT position, ?2 FROM certificates WHERE serial = ?1",
         params![serial, der],

@@ -208,7 +208,7 @@ impl Store {
                 "SELECT *,
                      (?2 IS NULL OR iif(state = 'open' AND coalesce(expires_at <= ?8, false), 'expired', state) = ?2)
                      AND (?3 IS NULL OR subject = ?3)
-                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
+                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM main.json_each(sans) WHERE value = ?4))
                      AND (?5 IS NULL OR coalesce(serial = ?5, false))
                      AND (?6 IS NULL OR issued_at >= ?6) AND (?7 IS NULL OR issued_at < ?7)
                      AND (?10 IS NULL

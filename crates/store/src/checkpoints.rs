@@ -37,7 +37,7 @@ pub struct CheckpointRow {
 }
 
 impl Store {
-    /// Keeps a checkpoint. Old ones that no witness cosigned go.
+    /// Keeps a checkpoint, or a new signature over the same tree. Old ones that no witness cosigned go.
     ///
     /// # Errors
     /// Where it is not on disk.
@@ -52,7 +52,9 @@ impl Store {
             } = checkpoint;
             connection.change(
                 "INSERT INTO checkpoints (size, root, frontier, note, signed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (size) DO UPDATE SET note = excluded.note, signed_at = excluded.signed_at
+                     WHERE root = excluded.root",
                 params![
                     size.cast_signed(),
                     root.as_bytes(),

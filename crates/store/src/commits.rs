@@ -208,11 +208,10 @@ impl Chain {
 
 impl Sealed {
     pub(crate) fn write(&self, connection: &Connection) -> Result<(), StoreError> {
-        connection.write_file(
+        connection.insert_into_file(
             "INSERT INTO file.commits (number, content, tag) VALUES (?1, ?2, ?3)",
             params![self.number.cast_signed(), self.content, self.tag],
-        )?;
-        Ok(())
+        )
     }
 }
 

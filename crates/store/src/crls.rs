@@ -125,7 +125,7 @@ impl Store {
                     crl.next_update
                 ],
             )?;
-            connection.write_file(
+            connection.insert_into_file(
                 "INSERT OR REPLACE INTO file.crl_contents (ca_id, number, der) VALUES (?1, ?2, ?3)",
                 params![crl.ca_id, number, crl.der],
             )?;

@@ -48,7 +48,7 @@ fn list_sql(query: &ExpiringQuery) -> String {
         format!(
             "SELECT {COLUMNS},
                  (?2 IS NULL OR subject = ?2)
-                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?3)) AS hit
+                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM main.json_each(sans) WHERE value = ?3)) AS hit
              FROM certificates INDEXED BY {index}
              WHERE {profile} AND state = 'issued' AND revoked_at IS NULL AND (superseded_by IS NULL) = {successor}
                  AND (not_after, position) > (?4, ?5) AND not_after <= ?6"

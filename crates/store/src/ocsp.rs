@@ -216,7 +216,8 @@ impl Store {
                     ],
                 )?;
                 if is_kept {
-                    kept += connection.write_file(
+                    kept += 1;
+                    connection.insert_into_file(
                         "INSERT OR REPLACE INTO file.ocsp_contents (serial, sha1, sha256)
                          VALUES (?1, ?2, ?3)",
                         params![one.serial, one.sha1, one.sha256],

@@ -154,7 +154,7 @@ impl Store {
                 "SELECT *, {APPROVALS},
                      (?1 IS NULL OR profile = ?1)
                      AND (?3 IS NULL OR subject = ?3)
-                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(sans) WHERE value = ?4))
+                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM main.json_each(sans) WHERE value = ?4))
                      AND (?5 IS NULL OR coalesce(serial = ?5, false))
                      AND (?6 IS NULL OR transaction_id = ?6)
                      AND (?7 IS NULL OR created_at >= ?7) AND (?8 IS NULL OR created_at < ?8) AS hit

@@ -156,7 +156,7 @@ impl Store {
     /// Where the store cannot be read.
     pub async fn list_policies(&self, query: PolicyQuery) -> Result<Page<PolicyInfo>, StoreError> {
         const PAGE: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS active,
-                 (?1 IS NULL OR EXISTS (SELECT 1 FROM json_each(profiles) WHERE value = ?1))
+                 (?1 IS NULL OR EXISTS (SELECT 1 FROM main.json_each(profiles) WHERE value = ?1))
                  AND (?2 IS NULL OR activated_at >= ?2) AND (?3 IS NULL OR activated_at < ?3) AS hit
              FROM policies WHERE number < ?4 ORDER BY number DESC";
         self.read(move |connection| {
@@ -179,7 +179,7 @@ impl Store {
     /// Where the store cannot be read.
     pub async fn profiles_ever(&self) -> Result<Vec<String>, StoreError> {
         const PROFILES: &str =
-            "SELECT DISTINCT value FROM policies, json_each(policies.profiles) ORDER BY value";
+            "SELECT DISTINCT value FROM policies, main.json_each(policies.profiles) ORDER BY value";
         self.read(|connection| connection.list(PROFILES, [], |row| row.get(0)))
             .await
     }

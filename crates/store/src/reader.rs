@@ -49,7 +49,8 @@ impl Readers {
         let (reply, answer) = oneshot::channel();
         let query: Query = Box::new(move |connection| {
             // The caller may have gone away.
-            let _ = reply.send(query(connection));
+            let found = connection.check_schema().and_then(|()| query(connection));
+            let _ = reply.send(found);
         });
         let queries = self.queries.as_ref().ok_or(StoreError::Closed)?;
         queries.try_send(query).map_err(|error| match error {

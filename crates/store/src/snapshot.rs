@@ -118,7 +118,7 @@ fn write(
     let parts = image.chunks(PART).map(|part| (part, None));
     let parts = [(content, Some(tag))].into_iter().chain(parts);
     for (number, (content, tag)) in (0_i64..).zip(parts) {
-        connection.write_file(
+        connection.insert_into_file(
             "INSERT INTO file.snapshots (part, content, tag) VALUES (?1, ?2, ?3)",
             params![number, content, tag],
         )?;

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     sqlite: rusqlite::Connection,
     /// Of the present transaction.
     changes: RefCell<Vec<Change>>,
+    /// Version of the file's schema at the start; 0 where there is no file.
+    schema: i64,
 }
 
 /// A statement that has changed the state.
@@ -48,10 +50,13 @@ pub(crate) enum Value {
 
 impl Connection {
     pub(crate) fn new(sqlite: rusqlite::Connection) -> Self {
-        Self {
+        let mut connection = Self {
             sqlite,
             changes: RefCell::default(),
-        }
+            schema: 0,
+        };
+        connection.schema = connection.schema_version().unwrap_or_default();
+        connection
     }
 
     /// For uses of SQLite's own connection. Their changes of the state are not noted.
@@ -84,6 +89,32 @@ impl Connection {
     /// Changes the state; whether the one row that was meant was changed.
     pub(crate) fn change_one(&self, sql: &str, params: &[&dyn ToSql]) -> Result<bool, StoreError> {
         Ok(self.change(sql, params)? == 1)
+    }
+
+    /// Adds one row to a table of the file, or puts it in the place of one with its key.
+    pub(crate) fn insert_into_file(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<(), StoreError> {
+        match self.write_file(sql, params)? {
+            1 => Ok(()),
+            _ => Err(StoreError::Altered("a row that was to be added".to_owned())),
+        }
+    }
+
+    /// Refuses a file whose tables, triggers or views are not those of the start any more.
+    pub(crate) fn check_schema(&self) -> Result<(), StoreError> {
+        match self.schema_version()? == self.schema {
+            true => Ok(()),
+            false => Err(StoreError::Altered("its schema".to_owned())),
+        }
+    }
+
+    /// SQLite counts the changes of a schema.
+    fn schema_version(&self) -> rusqlite::Result<i64> {
+        let mut version = self.sqlite.prepare_cached("PRAGMA file.schema_version")?;
+        version.query_row([], |row| row.get(0))
     }
 
     /// Changes a table of the file, whose rows are checked by what the state says of them; returns how many rows.

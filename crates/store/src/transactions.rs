@@ -148,7 +148,7 @@ pub(crate) fn keep_reply(
         params![request_digest, serial, Hash::of(cert_rep), stored_at],
     )?;
     if new {
-        connection.write_file(
+        connection.insert_into_file(
             "INSERT OR REPLACE INTO file.reply_contents (position, cert_rep) VALUES (?1, ?2)",
             params![connection.last_insert_rowid(), cert_rep],
         )?;

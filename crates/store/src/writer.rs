@@ -242,6 +242,7 @@ fn run_batch(
 ) -> Result<(), StoreError> {
     // Takes the write locks at once, so that no statement of a job can fail for want of one.
     connection.control(BEGIN)?;
+    connection.check_schema()?;
     let mut next = 0;
     while let Some(job) = batch.get_mut(next) {
         let scope = if next == 0 {

@@ -1,6 +1,8 @@
 //! The state is compared with the journal of the HSM service: a program that can write the state file can put an older one in its place, and
 //! the service has the head of the log and every certificate that was signed since.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use assay_hsm::wire::JournalInfo;
 use assay_runtime::ops::Readiness;
 use assay_store::{LogState, Store, StoreError};
@@ -14,7 +16,7 @@ const COMPONENT: &str = "journal";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotAnchored {
     #[error(
-        "the state is older than the log: the HSM service signed a checkpoint of {signed} records and the state has {found}; restore a newer state, or recover"
+        "the state is older than the log: the HSM service signed a checkpoint of {signed} records and the state has {found}; restore the newest state"
     )]
     RolledBack { signed: u64, found: u64 },
     #[error(
@@ -22,7 +24,7 @@ pub(crate) enum NotAnchored {
     )]
     OtherLog { size: u64 },
     #[error(
-        "the journal of the HSM service is older than the log: it has signed a checkpoint of {journal} records and the state has one of {checkpoint}; give the service its newer journal back, or recover"
+        "the journal of the HSM service is older than the log: it has signed a checkpoint of {journal} records and the state has one of {checkpoint}; give the service its newest journal back"
     )]
     OldJournal { journal: u64, checkpoint: u64 },
 }
@@ -47,7 +49,18 @@ pub(crate) fn check(log: &LogState, journal: &JournalInfo) -> Result<(), NotAnch
 
 /// Certificates that the HSM service signed and that the state has no permit for: a state that was put back, or another program
 /// under the signer's user, left them.
-pub(crate) struct Unlogged(Mutex<Vec<(Serial, Hash)>>);
+///
+/// While there are any, nothing is issued and no head is signed: the state may be one that was put back, and a head over it would hide
+/// that from the next start.
+pub(crate) struct Unlogged {
+    certificates: Mutex<Vec<(Serial, Hash)>>,
+    left: AtomicUsize,
+}
+
+/// Certificates of the journal are not in the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the HSM service signed {0} certificates that the log does not have")]
+pub struct IsUnlogged(usize);
 
 impl Unlogged {
     /// To be looked for among these of the journal.
@@ -57,7 +70,19 @@ impl Unlogged {
             let serial = Serial::try_from(serial.as_slice()).ok()?;
             Some((serial, Hash::from(*tbs)))
         });
-        Self(Mutex::new(named.collect()))
+        let named: Vec<_> = named.collect();
+        Self {
+            left: AtomicUsize::new(named.len()),
+            certificates: Mutex::new(named),
+        }
+    }
+
+    /// Refuses while there are any.
+    pub(crate) fn check(&self) -> Result<(), IsUnlogged> {
+        match self.left.load(Ordering::Acquire) {
+            0 => Ok(()),
+            left => Err(IsUnlogged(left)),
+        }
     }
 
     /// Forgets those that the state knows by now, and says which are left.
@@ -66,18 +91,19 @@ impl Unlogged {
         store: &Store,
         readiness: &Readiness,
     ) -> Result<(), StoreError> {
-        let mut left = self.0.lock().await;
+        let mut left = self.certificates.lock().await;
         if !left.is_empty() {
             let unknown = store.without_permit(left.clone()).await?;
             left.retain(|(serial, _)| unknown.contains(serial));
         }
+        self.left.store(left.len(), Ordering::Release);
         match left.first() {
             None => readiness.clear(COMPONENT),
             Some((serial, _)) => readiness.set_cause(
                 COMPONENT,
                 format!(
                     "the HSM service signed {} certificates that the log does not have, the newest {serial}: revoke them with \
-                     `assay cert revoke --from-journal`, or recover",
+                     `assay cert revoke --from-journal`, or restore the newest state",
                     left.len()
                 ),
             ),

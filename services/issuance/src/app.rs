@@ -81,6 +81,7 @@ pub struct Parts {
     /// The log's head.
     pub log: Arc<Log>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) unlogged: Arc<Unlogged>,
 }
 
 /// The core of the signer: what answers requests, and what it does by itself.
@@ -182,12 +183,14 @@ impl Prepared {
             generations.serve(profile, now)?;
             warn_of_single_ra(profile, now);
         }
+        let unlogged = Arc::new(unlogged);
         let log = Log::open(
             store.clone(),
             Arc::clone(&generations),
             Arc::clone(&recorder),
             settings.audit_log,
             audit_log,
+            Arc::clone(&unlogged),
         )?;
         let parts = Parts {
             store,
@@ -199,16 +202,15 @@ impl Prepared {
             random,
             log: Arc::new(log),
             admission: Arc::new(Admission::new(&settings.limits)),
+            unlogged,
         };
-        let keep_evidence = settings.keep_evidence;
-        Issuance::assemble(parts, unlogged, &settings.limits, keep_evidence, shutdown).await
+        Issuance::assemble(parts, &settings.limits, settings.keep_evidence, shutdown).await
     }
 }
 
 impl Issuance {
     async fn assemble(
         parts: Parts,
-        unlogged: Unlogged,
         limits: &LimitsConfig,
         keep_evidence: Duration,
         shutdown: Shutdown,
@@ -223,7 +225,7 @@ impl Issuance {
             Arc::clone(&finish),
             Arc::clone(&refusals),
         )?;
-        let upkeep = Upkeep::new(&parts, finish, refusals, unlogged, readiness.clone());
+        let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
         let started = Event::ServiceStarted {
             schema: assay_store::VERSION,
         };

@@ -41,7 +41,7 @@ pub(crate) struct Upkeep {
     recorder: Arc<Recorder>,
     finish: Arc<Finish>,
     refusals: Arc<Refusals>,
-    unlogged: Unlogged,
+    unlogged: Arc<Unlogged>,
     readiness: Readiness,
     /// Of each CA, whether its token was ready when last looked at.
     was_ready: Mutex<[Option<bool>; 2]>,
@@ -52,7 +52,6 @@ impl Upkeep {
         parts: &Parts,
         finish: Arc<Finish>,
         refusals: Arc<Refusals>,
-        unlogged: Unlogged,
         readiness: Readiness,
     ) -> Self {
         Self {
@@ -62,7 +61,7 @@ impl Upkeep {
             recorder: Arc::clone(&parts.recorder),
             finish,
             refusals,
-            unlogged,
+            unlogged: Arc::clone(&parts.unlogged),
             readiness,
             was_ready: Mutex::default(),
         }

@@ -148,7 +148,7 @@ pub async fn create_state(settings: Settings) -> Result<PathBuf, StartFailure> {
         let size = journal.log_size;
         return Err(format!(
             "--create-state is for a CA that has signed nothing, and the HSM service has signed a log of {size} records: restore \
-             the state, or recover"
+             the state"
         )
         .into());
     }

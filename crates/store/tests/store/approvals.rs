@@ -192,10 +192,10 @@ async fn without_its_audit_record_nothing_is_decided_or_expired() {
     fixture.break_log();
     for verdict in [PendingVerdict::Approve, PendingVerdict::Deny] {
         let refused = store.decide_pending(decision(1, "a", verdict), |_| clock_step());
-        assert!(matches!(refused.await, Err(StoreError::Sql(_))));
+        assert!(matches!(refused.await, Err(StoreError::Altered(_))));
     }
     let refused = store.expire_pending(Timestamp::MAX, |_| clock_step()).await;
-    assert!(matches!(refused, Err(StoreError::Sql(_))));
+    assert!(matches!(refused, Err(StoreError::Altered(_))));
     let row = store.find_pending_by_id("pending 1".to_owned()).await;
     let row = row.unwrap().unwrap();
     assert_eq!((row.state, row.approvals.len()), (PendingState::Waiting, 0));

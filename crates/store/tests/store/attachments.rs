@@ -73,15 +73,11 @@ async fn evidence_is_kept_under_the_sequence_and_the_hash_of_its_record() {
 async fn where_evidence_cannot_be_kept_nothing_is_permitted() {
     let fixture = Fixture::new();
     let consume = fixture.challenge("c").await;
-    fixture
-        .sqlite()
-        .execute_batch(
-            "CREATE TRIGGER no_evidence BEFORE INSERT ON evidence
-             BEGIN SELECT raise(ABORT, 'no evidence'); END",
-        )
-        .unwrap();
     let mut write = permit(1, consume);
-    write.audit = vec![decided(1, NOW)];
+    let mut draft = decided(1, NOW);
+    // One byte more than a row has room for.
+    draft.attachment.as_mut().unwrap().content = vec![b'a'; 65_537];
+    write.audit = vec![draft];
     let refused = fixture.store.permit(write).await;
     assert!(refused.is_err(), "{refused:?}");
     assert!(fixture.store.open_intents(None).await.unwrap().is_empty());

@@ -192,6 +192,34 @@ async fn cosignatures_belong_to_a_checkpoint_and_one_to_a_witness() {
     assert_eq!(store.checkpoint(1).await.unwrap(), None);
 }
 
+/// A caller who did not wait for the first may come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_of_the_same_tree_takes_the_place_of_the_first() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    append(store, 3).await;
+    let tree = frontier(store, 3).await;
+    store.store_checkpoint(of(&tree)).await.unwrap();
+    let again = NewCheckpoint {
+        note: "again".to_owned(),
+        ..of(&tree)
+    };
+    store.store_checkpoint(again).await.unwrap();
+    let latest = store.latest_checkpoint().await.unwrap().unwrap();
+    assert_eq!(latest.checkpoint.note, "again");
+    let other = NewCheckpoint {
+        root: Hash::of(b"another"),
+        note: "other".to_owned(),
+        ..of(&tree)
+    };
+    store.store_checkpoint(other).await.unwrap();
+    let latest = store.latest_checkpoint().await.unwrap().unwrap();
+    assert_eq!(
+        (latest.checkpoint.root, latest.checkpoint.note),
+        (tree.root(), "again".to_owned())
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn old_checkpoints_go_unless_a_witness_cosigned_them() {
     let fixture = Fixture::new();

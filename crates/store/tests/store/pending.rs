@@ -222,7 +222,10 @@ async fn without_its_audit_record_nothing_is_queued() {
     let reserve = one_time_of(&fixture, "c").await;
     fixture.break_log();
     let refused = fixture.store.queue(pending(1, reserve)).await;
-    assert!(matches!(refused, Err(StoreError::Sql(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Altered(_))),
+        "{refused:?}"
+    );
     assert_eq!(
         fixture
             .store

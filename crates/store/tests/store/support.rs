@@ -56,14 +56,17 @@ impl Fixture {
         rusqlite::Connection::open(self.path()).unwrap()
     }
 
-    /// From here on no record can be appended.
+    /// From here on no record can be appended: somebody else's is in its place.
     pub(crate) fn break_log(&self) {
-        self.sqlite()
-            .execute_batch(
-                "CREATE TRIGGER no_log BEFORE INSERT ON audit
-                 BEGIN SELECT raise(ABORT, 'the log is unwritable'); END",
-            )
-            .unwrap();
+        let foreign = "INSERT INTO audit (sequence, record)
+             SELECT coalesce(max(sequence), 0) + 1, x'7b226b696e64223a2278227d' FROM audit";
+        assert_eq!(self.sqlite().execute(foreign, []).unwrap(), 1);
+    }
+
+    /// Undoes [`Fixture::break_log`].
+    pub(crate) fn mend_log(&self) {
+        let foreign = "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)";
+        assert_eq!(self.sqlite().execute(foreign, []).unwrap(), 1);
     }
 
     /// Certificate `number`, by a challenge of its own.

@@ -10,12 +10,14 @@ use assay_audit::note::{Note, NoteError, Signature, VerifierKey};
 use assay_audit::tree::Frontier;
 use assay_audit::{Checkpoint, CheckpointError};
 use assay_hsm::OperationError;
+use assay_runtime::telemetry;
 use assay_store::{LogState, MAX_LEAVES, NewCheckpoint, Store, StoreError};
 use assay_types::Hash;
 use tokio::sync::Mutex;
 
 pub(crate) use watch::watch;
 
+use crate::anchor::{IsUnlogged, Unlogged};
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
@@ -47,7 +49,7 @@ pub(crate) enum OpenLogError {
     )]
     Exchanged { size: u64 },
     #[error(
-        "the checkpoint of size {size} in the state file names another journal of the HSM service than {found}, the one that it has now: give the service its journal back, or recover"
+        "the checkpoint of size {size} in the state file names another journal of the HSM service than {found}, the one that it has now: give the service its journal back"
     )]
     Journal { size: u64, found: String },
 }
@@ -64,6 +66,9 @@ pub enum NoCheckpoint {
     /// The signed text is not a note.
     #[error("the checkpoint is no note")]
     Note(#[from] NoteError),
+    /// The journal has certificates that the log does not have.
+    #[error(transparent)]
+    Unlogged(#[from] IsUnlogged),
     /// What was signed does not verify.
     #[error("the checkpoint that the token signed does not hold")]
     Wrong(#[from] CheckpointError),
@@ -77,6 +82,7 @@ pub struct Log {
     recorder: Arc<Recorder>,
     key: VerifierKey,
     settings: LogSettings,
+    unlogged: Arc<Unlogged>,
     head: Mutex<Head>,
 }
 
@@ -113,6 +119,7 @@ impl Log {
         recorder: Arc<Recorder>,
         settings: LogSettings,
         state: LogState,
+        unlogged: Arc<Unlogged>,
     ) -> Result<Self, OpenLogError> {
         let origin = &settings.origin;
         let spki = &generations
@@ -160,6 +167,7 @@ impl Log {
             recorder,
             key,
             settings,
+            unlogged,
             head: Mutex::new(Head {
                 frontier,
                 asked: None,
@@ -204,8 +212,15 @@ impl Log {
     }
 
     async fn extend(&self, head: &mut Head, policy_hash: Option<Hash>) -> Result<(), NoCheckpoint> {
-        self.record_counts(&mut head.counts, policy_hash, Span::Running)
-            .await?;
+        self.unlogged.check()?;
+        let counted = self.record_counts(&mut head.counts, policy_hash, Span::Running);
+        // The records that there are get their head all the same.
+        if let Err(error) = counted.await {
+            tracing::error!(
+                error = telemetry::chain(&error),
+                "the counts of signatures are not recorded"
+            );
+        }
         loop {
             let (tree, leaves) = match head.asked.take() {
                 Some(asked) => asked,

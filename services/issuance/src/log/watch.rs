@@ -45,7 +45,7 @@ pub(crate) async fn watch(
                 }
                 if signed.elapsed() >= OVERDUE {
                     let text = format!("no checkpoint is signed any more: {error}");
-                    readiness.warn("log", Some(text));
+                    readiness.set_cause("log", text);
                 }
             }
         }

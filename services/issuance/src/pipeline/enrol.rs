@@ -14,6 +14,7 @@ use super::reply_recipient::{self, ReplyRecipient};
 use super::requester::Requester;
 use super::{End, Finish, RequestContext, Waiting, facts};
 use crate::admission::Admission;
+use crate::anchor::Unlogged;
 use crate::app::Parts;
 use crate::challenge_key::ChallengeKey;
 use crate::random::Random;
@@ -29,6 +30,7 @@ pub(super) struct Enrolment {
     pub(super) challenge_key: Arc<ChallengeKey>,
     pub(super) random: Arc<dyn Random>,
     pub(super) finish: Arc<Finish>,
+    pub(super) unlogged: Arc<Unlogged>,
     pub(super) waiting: Waiting,
     pub(super) keep_evidence: Duration,
     pub(super) intent_ttl: Duration,
@@ -52,6 +54,7 @@ impl Enrolment {
             challenge_key: Arc::clone(&parts.challenge_key),
             random: Arc::clone(&parts.random),
             finish,
+            unlogged: Arc::clone(&parts.unlogged),
             waiting: Waiting::new(parts),
             keep_evidence,
             intent_ttl: limits.intent_ttl,

@@ -50,7 +50,8 @@ impl Names {
 
 impl Enrolment {
     /// One transaction: transaction bound, authorisation used up, quotas charged, TBS stored, record written. A profile that
-    /// the HSM service has no form for gets no intent, as nothing would be signed for it.
+    /// the HSM service has no form for gets no intent, as nothing would be signed for it; nor does any while the state may
+    /// be one that was put back.
     pub(super) async fn open_intent(
         &self,
         profile: &Profile,
@@ -61,6 +62,7 @@ impl Enrolment {
         context: &RequestContext,
     ) -> Result<Opening, End> {
         context.generation.cover(profile).map_err(End::deferred)?;
+        self.unlogged.check().map_err(End::deferred)?;
         let Generation { ca, token, .. } = &*context.generation;
         let now = self.recorder.timestamp();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;

@@ -96,8 +96,17 @@ async fn a_journalled_certificate_that_the_state_does_not_know_makes_the_signer_
         journal.unlogged = vec![(serial, digest)];
         stand.journal = Some(journal.clone());
         stand.restart().await.unwrap();
-        stand.tend().await;
+        // Nothing is issued, and no head hides it from the next start.
+        let size = newest_checkpoint(&stand).await;
+        assert!(stand.try_to_tend().await.is_err());
         assert!(has_cause(&stand), "{:?}", stand.causes());
+        let device = Device::new();
+        let challenge = stand.challenge(&subject("pump-9")).await;
+        let message = device
+            .pkcs_req(&stand.ca, &subject("pump-9"), &challenge)
+            .await;
+        assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+        assert_eq!(newest_checkpoint(&stand).await, size);
     }
 }
 
