@@ -11,6 +11,7 @@ use crate::app::Parts;
 use crate::recorder::Recorder;
 
 /// Reads waiting requests.
+#[derive(Clone)]
 pub struct Waiting {
     store: Store,
     recorder: Arc<Recorder>,

@@ -43,6 +43,7 @@ const ACTIVATION: &str = "policy.activated";
 pub(super) type Items = Pin<Box<dyn Stream<Item = Result<ExportItem, Status>> + Send>>;
 
 /// One export at a time, so that none slows what devices ask.
+#[derive(Clone)]
 pub(super) struct Turn(Arc<Semaphore>);
 
 impl Default for Turn {

@@ -56,7 +56,8 @@ use error::AdminError;
 /// Most items of one call: challenges to issue, names to add.
 const MAX_ITEMS: usize = 100_000;
 
-/// What people may call, over what they administer.
+/// What people may call, over what they administer. Clones are of one service.
+#[derive(Clone)]
 pub struct AdministrationService {
     store: Store,
     policies: Arc<Policies>,
@@ -159,15 +160,22 @@ macro_rules! calls {
             $(
                 async fn $call(&self, request: Request<$request>) -> Result<Response<$reply>, Status> {
                     let (actor, request) = open(request, stringify!($call), $allowed)?;
-                    let done = $handler(self, &actor, request).await;
-                    if COVERED.contains(&stringify!($call)) {
-                        // Also where an earlier call did it and was not answered.
-                        let covered = self.cover(stringify!($call)).await;
-                        if done.is_ok() {
-                            covered?;
+                    let service = self.clone();
+                    // In a task of its own, so that a caller who breaks off leaves nothing half done.
+                    let done = tokio::spawn(async move {
+                        let done = $handler(&service, &actor, request).await;
+                        if COVERED.contains(&stringify!($call)) {
+                            // Also where an earlier call did it and was not answered.
+                            let covered = service.cover(stringify!($call)).await;
+                            if done.is_ok() {
+                                covered?;
+                            }
                         }
-                    }
-                    reply(done)
+                        done
+                    });
+                    reply(done.await.unwrap_or_else(|error| {
+                        Err(AdminError::Damaged(error.into()))
+                    }))
                 }
             )+
 

@@ -130,6 +130,29 @@ async fn a_revocation_is_answered_once_a_signed_head_covers_its_record() {
     assert_eq!(newest_checkpoint(&stand).await, records(&stand).await);
 }
 
+#[tokio::test]
+async fn a_caller_who_breaks_off_leaves_nothing_half_done() {
+    let stand = Stand::new().await;
+    let certificate = enrolled(&stand, "pump-1").await;
+    {
+        let mut call = std::pin::pin!(stand.revoke(&certificate, "key-compromise"));
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(call.as_mut().poll(context).is_ready())
+        });
+        assert!(!polled.await);
+    }
+    // It is done all the same, with a head over it.
+    loop {
+        let is_revoked = stand.row(&certificate).await.revoked_at.is_some();
+        let checkpoint = stand.store.latest_checkpoint().await.unwrap();
+        let covered = checkpoint.map_or(0, |newest| newest.checkpoint.size);
+        if is_revoked && covered == records(&stand).await {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn enrolled(stand: &Stand, name: &str) -> Vec<u8> {
     stand.enrol(&Device::new(), &subject(name)).await
 }
