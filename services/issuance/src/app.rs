@@ -216,6 +216,8 @@ impl Issuance {
         shutdown: Shutdown,
     ) -> Result<Self, StartFailure> {
         let readiness = Readiness::waiting_for(&["token", "policy", "journal"]);
+        // The state knows most of what the journal names; nothing waits for that to be found out.
+        parts.unlogged.look(&parts.store, &readiness).await?;
         let finish = Arc::new(Finish::new(&parts));
         let refusals = Arc::new(Refusals::new(&parts));
         let pipeline = Pipeline::new(

@@ -141,7 +141,7 @@ impl AdministrationService {
         let policy_hash = self.policies.active().model_hash();
         let signed = tokio::time::timeout(COVER_DEADLINE, self.log.checkpoint(policy_hash)).await;
         let why = match signed {
-            // What is imported from the journal is waited for by the head itself.
+            // The head itself waits for the certificates that are imported from the journal.
             Ok(Ok(()) | Err(NoCheckpoint::Unlogged(_))) => return Ok(()),
             Ok(Err(error)) => telemetry::chain(&error),
             Err(_) => "it takes too long".to_owned(),
