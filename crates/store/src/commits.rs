@@ -1,5 +1,5 @@
 //! The state outlives the process as a chain of commits in the file: each has the statements that changed the state, with their
-//! values, and a tag over itself and all before it. A start runs them again.
+//! values, and a tag over itself and all before it. A start runs those after the newest snapshot again.
 //!
 //! The tag is HMAC-SHA-256 under a key that is not in the file. So a program that can write the file can take commits from its end,
 //! and nothing else; that commits are gone from the end shows by the head of the log, which the HSM service keeps.

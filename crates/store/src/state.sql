@@ -1,4 +1,4 @@
--- The schema of the state, which is in memory and is rebuilt from the commits of the file at each start. What is too large for
+-- The schema of the state, which is in memory and is rebuilt from the file at each start: a snapshot and the commits after it. What is too large for
 -- that is in a table of the file (file.sql), under a digest that is here. Each table has a primary key of its own.
 -- Times are Unix seconds unless the column says _ms; digests are SHA-256, 32 octets. Serials are the content octets of the
 -- INTEGER (RFC 5280 section 4.1.2.2: at most 20).

@@ -208,7 +208,7 @@ fn commit(
         chain,
         gate,
     } = target;
-    // SQLite's database in memory has no readers beside a writer.
+    // An SQLite database in memory cannot be read while it is written.
     let _alone = gate.write().unwrap_or_else(PoisonError::into_inner);
     let done = run_batch(connection, jobs, batch, limit).and_then(|()| {
         let sealed = chain.seal(connection.take_changes())?;
