@@ -63,7 +63,46 @@ pub fn dump(state: &rusqlite::Connection) -> rusqlite::Result<String> {
     Ok(text)
 }
 
+/// A table of the state or of the file.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its stored columns, in their order.
+    pub columns: Vec<String>,
+    /// Whether it is in the file.
+    pub in_file: bool,
+}
+
+fn tables(state: &rusqlite::Connection) -> rusqlite::Result<Vec<Table>> {
+    let tables = "SELECT name, FALSE FROM main.sqlite_schema WHERE type = 'table'
+                  UNION ALL SELECT name, TRUE FROM file.sqlite_schema WHERE type = 'table'";
+    let mut statement = state.prepare(tables)?;
+    let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut found = Vec::new();
+    for table in tables {
+        let (name, in_file): (String, bool) = table?;
+        let schema = if in_file { "file" } else { "main" };
+        let mut columns = state.prepare("SELECT name FROM pragma_table_info(?1, ?2)")?;
+        let columns = columns.query_map([name.as_str(), schema], |row| row.get(0))?;
+        found.push(Table {
+            columns: columns.collect::<Result<_, _>>()?,
+            name,
+            in_file,
+        });
+    }
+    Ok(found)
+}
+
 impl Store {
+    /// All tables of the state and of the file.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub async fn tables(&self) -> Result<Vec<Table>, StoreError> {
+        self.read(|connection| Ok(tables(connection)?)).await
+    }
+
     /// As [`dump`], of the state that this process has.
     ///
     /// # Errors

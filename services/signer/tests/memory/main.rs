@@ -2,6 +2,7 @@
 //! that repeats.
 #![cfg(test)]
 
+mod altered;
 mod anchor;
 mod elliptic;
 mod enrolment;
@@ -16,3 +17,5 @@ mod revocation;
 mod rollover;
 mod single_ra;
 mod support;
+#[path = "../../../../tests/shared/tier.rs"]
+mod tier;

@@ -27,7 +27,7 @@ use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use tempfile::TempDir;
-use tonic::Request;
+use tonic::{Request, Status};
 use x509_cert::crl::CertificateList;
 
 pub(crate) use assay_software_token::Proposed;
@@ -339,16 +339,17 @@ impl Stand {
 
     /// The CRL that frontends serve.
     pub(crate) async fn crl(&self) -> CertificateList {
-        let files = self.public_info().await.files;
-        let paths = |file: &PublicFile| file.further_paths.contains(&"crl/ca.crl".to_owned());
-        let file = files.into_iter().find(paths).unwrap();
-        CertificateList::from_der(&file.content).unwrap()
+        crl_of(self.public_info().await)
     }
 
     pub(crate) async fn public_info(&self) -> PublicInfoReply {
+        self.try_public_info().await.unwrap()
+    }
+
+    pub(crate) async fn try_public_info(&self) -> Result<PublicInfoReply, Status> {
         let request = by(Role::Frontend, FRONTEND, PublicInfoRequest::default());
         let reply = self.signer.enrolment().public_info(request).await;
-        reply.unwrap().into_inner()
+        reply.map(tonic::Response::into_inner)
     }
 
     /// The newest audit record of a kind, as JSON.
@@ -375,6 +376,13 @@ impl Stand {
         let row = self.store.find_certificate(serial(certificate)).await;
         row.unwrap().unwrap()
     }
+}
+
+/// The CRL that a frontend serves of this.
+pub(crate) fn crl_of(public: PublicInfoReply) -> CertificateList {
+    let paths = |file: &PublicFile| file.further_paths.contains(&"crl/ca.crl".to_owned());
+    let file = public.files.into_iter().find(paths).unwrap();
+    CertificateList::from_der(&file.content).unwrap()
 }
 
 pub(crate) fn serial(certificate: &[u8]) -> Serial {

@@ -68,9 +68,13 @@ impl Stand {
 
     /// The state of the signer.
     pub(crate) async fn status(&self) -> StatusReply {
+        self.try_status().await.unwrap()
+    }
+
+    pub(crate) async fn try_status(&self) -> Result<StatusReply, Status> {
         let request = Self::operator(StatusRequest::default());
         let status = self.signer.administration().status(request).await;
-        status.unwrap().into_inner()
+        status.map(tonic::Response::into_inner)
     }
 
     /// The devices that needed an exception of this profile, and whether it still allows it.
