@@ -9,8 +9,8 @@ macro_rules! events {
         $(#[$doc:meta])*
         $variant:ident = $kind:literal { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }
     )+) => {
-        /// What a record tells of. The `request.*` events are terminal: each admitted request ends in exactly one of them, or in
-        /// the count of a `refusals.aggregate`.
+        /// What a record tells of. The `request.*` events are terminal: each admitted request ends in one of them or, past a
+        /// budget for unauthenticated or repeated requests, in the count of a `requests.counted`.
         #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         #[allow(
@@ -368,18 +368,26 @@ events! {
         /// What was not to be had.
         detail: Text,
     }
-    /// Refusals too many to be recorded singly.
-    RefusalsAggregate = "refusals.aggregate" {
-        /// Identity of the frontend.
+    /// Requests of one class that have no record of their own, because there were more than the budget of the class allows.
+    RequestsCounted = "requests.counted" {
+        /// Identity of the frontend that relayed them.
         peer: Text,
+        /// Their class.
+        class: RequestClass,
+        /// Their profile; absent where the frontend named none that is in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<Text>,
         /// Wall clock of the first.
         from_ms: TimestampMillis,
         /// Wall clock of the last.
         to_ms: TimestampMillis,
-        /// How many ended in a FAILURE.
-        refused: u64,
-        /// How many were malformed.
-        malformed: u64,
+        /// How many there were.
+        requests: u64,
+        /// How many different keys signed them; at least as many where `more_signer_keys` says so. 0 where no signature was
+        /// verified.
+        signer_keys: u64,
+        /// Whether there may have been more keys than [`MAX_SIGNER_KEYS`], up to which they are told apart.
+        more_signer_keys: bool,
     }
     /// The wall clock moved against the monotonic one.
     ClockStep = "clock.step" {
@@ -442,6 +450,60 @@ pub enum Answer {
     StoredReply,
     /// The same certificate in a fresh CertRep.
     SameCertificate,
+}
+
+/// Different signer keys that a `requests.counted` tells apart. A bound, as a stranger makes as many keys as they like.
+pub const MAX_SIGNER_KEYS: u64 = 256;
+
+/// The class of a request as far as its record is concerned: each has a budget of single records, past which requests are
+/// counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestClass {
+    /// Refused before a signature was verified: malformed, an unknown profile, an algorithm, a wrong signature.
+    Unverified,
+    /// Refused with a valid signature of a key that nothing authorises: it did not open, or brought no challenge.
+    Unauthorised,
+    /// Refused with a challenge that authorises nothing: unknown, used, revoked, expired or of another profile.
+    ChallengeFailed,
+    /// Refused though a challenge, a certificate or a waiting request authorises its sender to ask.
+    Refused,
+    /// HTTP 503, as the token, the store or something else was not there.
+    Deferred,
+    /// The certificate issued before was handed out again.
+    Replayed,
+    /// A poll for a request that still waits.
+    Polled,
+    /// A GetCert or GetCRL was answered.
+    Queried,
+}
+
+impl RequestClass {
+    /// Every class.
+    pub const ALL: [Self; 8] = [
+        Self::Unverified,
+        Self::Unauthorised,
+        Self::ChallengeFailed,
+        Self::Refused,
+        Self::Deferred,
+        Self::Replayed,
+        Self::Polled,
+        Self::Queried,
+    ];
+
+    /// As records name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Unauthorised => "unauthorised",
+            Self::ChallengeFailed => "challenge-failed",
+            Self::Refused => "refused",
+            Self::Deferred => "deferred",
+            Self::Replayed => "replayed",
+            Self::Polled => "polled",
+            Self::Queried => "queried",
+        }
+    }
 }
 
 /// A change to an inventory.

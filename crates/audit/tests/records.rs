@@ -2,7 +2,7 @@
 
 use assay_audit::{
     Attachment, Context, Draft, Event, Issuance, MAX_RECORD, MAX_TEXT, Moment, Record, Request,
-    Text,
+    RequestClass, Text,
 };
 use assay_types::{CanonicalError, Hash, Timestamp, TimestampMillis};
 use proptest::prelude::*;
@@ -268,12 +268,15 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             request,
             detail: text.clone(),
         },
-        Event::RefusalsAggregate {
-            peer: text,
+        Event::RequestsCounted {
+            peer: text.clone(),
+            class: RequestClass::ChallengeFailed,
+            profile: Some(text),
             from_ms: TimestampMillis::from_millis(1),
             to_ms: TimestampMillis::from_millis(2),
-            refused: 3,
-            malformed: 4,
+            requests: 3,
+            signer_keys: 2,
+            more_signer_keys: false,
         },
         Event::ClockStep { delta_ms: 1 },
     ];

@@ -29,6 +29,7 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_of_kind ON audit (kind, sequence);
 CREATE INDEX issued_records ON audit (json_extract(CAST(record AS TEXT), '$.serial')) WHERE kind = 'request.issued';
+CREATE INDEX opened_records ON audit (json_extract(CAST(record AS TEXT), '$.serial')) WHERE kind = 'intent.opened';
 
 -- The content of a record's salted hash. Rows go when their time is over; the record and its hash stay.
 CREATE TABLE evidence (

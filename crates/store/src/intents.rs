@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 use crate::sql::{Connection, Json, MAX_ROWS, Texts, duration};
 use crate::{
     Store, StoreError, TransactionKey, audit, certificates, challenges, inventory, quirks, reserve,
-    revocations, transactions,
+    revocations, transactions, tree,
 };
 
 /// The result of an intent.
@@ -66,7 +66,48 @@ pub struct OpenIntent {
     pub pending_id: Option<String>,
 }
 
+/// The record of a permit, with the evidence beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedRecord {
+    /// Canonical JSON of the `intent.opened`.
+    pub record: Vec<u8>,
+    /// Salt and content of its evidence; `None` where it was pruned.
+    pub evidence: Option<([u8; 32], Vec<u8>)>,
+}
+
 impl Store {
+    /// The record with which the intent of this serial was opened.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, or the record is not what was written.
+    pub async fn opened_record(&self, serial: Serial) -> Result<Option<OpenedRecord>, StoreError> {
+        self.read(move |connection| {
+            let found = connection.find(
+                "SELECT audit.sequence, audit.record, evidence.salt, evidence.content FROM file.audit
+                 LEFT JOIN file.evidence ON evidence.sequence = audit.sequence
+                 WHERE audit.kind = 'intent.opened'
+                     AND json_extract(CAST(audit.record AS TEXT), '$.serial') = ?1
+                 LIMIT 1",
+                [serial.to_string()],
+                |row| {
+                    let salt: Option<[u8; 32]> = row.get("salt")?;
+                    let content: Option<Vec<u8>> = row.get("content")?;
+                    let row = audit::read(row)?;
+                    Ok((row, salt.zip(content)))
+                },
+            )?;
+            let Some((row, evidence)) = found else {
+                return Ok(None);
+            };
+            tree::hold_one(connection, row.sequence, &row.leaf_hash)?;
+            Ok(Some(OpenedRecord {
+                record: row.record,
+                evidence,
+            }))
+        })
+        .await
+    }
+
     /// Closes an intent with its certificate, notes it as the successor of the one that it renews, counts the exceptions
     /// that its request needed, and keeps the CertRep for byte-identical retransmissions: on disk before it returns, so
     /// before any of it is sent.

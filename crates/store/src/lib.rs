@@ -69,7 +69,7 @@ pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportExtent, ExportRow, InventoryChangeRow};
 pub use imports::{ImportOutcome, NewImport};
-pub use intents::{Completion, OpenIntent};
+pub use intents::{Completion, OpenIntent, OpenedRecord};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryQuery, InventoryRow,
     InventoryStatus, NO_CHANGES, RemoveOutcome,

@@ -150,6 +150,20 @@ impl Store {
         .await
     }
 
+    /// The newest version of this model hash.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn policy_of_model(&self, model_hash: Hash) -> Result<Option<Policy>, StoreError> {
+        const OF_MODEL: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS active
+             FROM policies WHERE model_hash = ?1 ORDER BY number DESC LIMIT 1";
+        self.read(move |connection| {
+            let info = connection.find(OF_MODEL, [model_hash], read)?;
+            info.map(|info| whole(connection, info)).transpose()
+        })
+        .await
+    }
+
     /// A page of the versions, newest first.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A decision made again from what was kept of it.
 
-use assay_policy::{Bundle, Permit, Profile, Refusal, decide, tbs};
+use assay_lint::IssuerCertificate;
+use assay_policy::{Bundle, Facts, Issuer, Permit, Profile, Refusal, decide, tbs};
 use assay_scep::{Csr, Limits};
 use assay_types::Hash;
 
@@ -30,18 +31,7 @@ pub enum Derived {
 /// # Errors
 /// The first [`Deviation`].
 pub fn decide_again(evidence: &Evidence, bundle: &Bundle, ca: &Ca) -> Result<Derived, Deviation> {
-    let profile = bundle
-        .profile(&evidence.profile)
-        .ok_or_else(|| Deviation::Profile(evidence.profile.clone()))?;
-    let csr = read_csr(evidence)?;
-    let now = std::time::SystemTime::from(evidence.decided_ms);
-    let facts = facts(
-        &csr,
-        &evidence.profile,
-        now,
-        evidence.message_hash,
-        evidence.grant.clone(),
-    );
+    let (profile, facts) = recorded(evidence, bundle)?;
     match (&evidence.verdict, decide(profile, &facts)) {
         (Verdict::Refusal { rule }, Err(refusal)) => same_rule(rule, refusal),
         (Verdict::Pending, Ok(_)) => {
@@ -65,6 +55,48 @@ pub fn decide_again(evidence: &Evidence, bundle: &Bundle, ca: &Ca) -> Result<Der
             derived: "a permit".to_owned(),
         }),
     }
+}
+
+/// Lints a TBSCertificate that was permitted: what the profile of `bundle` expects of it is derived from the evidence anew.
+/// Nothing is built, so that a release with another builder lints it too.
+///
+/// # Errors
+/// The first [`Deviation`].
+pub fn lint_again(
+    evidence: &Evidence,
+    bundle: &Bundle,
+    lint_issuer: &IssuerCertificate,
+    issuer: &Issuer,
+    tbs: &[u8],
+) -> Result<(), Deviation> {
+    let (profile, facts) = recorded(evidence, bundle)?;
+    let permit = decide(profile, &facts).map_err(|refusal| Deviation::Decision {
+        recorded: "a permit".to_owned(),
+        derived: format!("a refusal by {refusal}"),
+    })?;
+    let expected = profile.expected(&permit)?;
+    let expectation = expectation(lint_issuer, issuer, &expected, evidence.decided_ms.into());
+    assay_lint::check(tbs, &expectation).map_err(Deviation::Lint)?;
+    Ok(())
+}
+
+/// The profile that decided, and what it decided on.
+fn recorded<'a>(
+    evidence: &Evidence,
+    bundle: &'a Bundle,
+) -> Result<(&'a Profile, Facts), Deviation> {
+    let profile = bundle
+        .profile(&evidence.profile)
+        .ok_or_else(|| Deviation::Profile(evidence.profile.clone()))?;
+    let csr = read_csr(evidence)?;
+    let facts = facts(
+        &csr,
+        &evidence.profile,
+        std::time::SystemTime::from(evidence.decided_ms),
+        evidence.message_hash,
+        evidence.grant.clone(),
+    );
+    Ok((profile, facts))
 }
 
 pub(crate) fn read_csr(evidence: &Evidence) -> Result<Csr, Deviation> {

@@ -16,7 +16,7 @@ mod facts;
 mod grant;
 mod prospect;
 
-pub use again::{Derived, decide_again};
+pub use again::{Derived, decide_again, lint_again};
 pub use ca::{Ca, CaError, expectation};
 pub use deviation::Deviation;
 pub use evidence::{BUILDER, Evidence, EvidenceError, Permitted, Verdict};

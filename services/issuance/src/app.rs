@@ -27,6 +27,7 @@ use crate::pipeline::{Finish, LEAST_TICK, Pipeline, Refusals};
 use crate::policies::Policies;
 use crate::ra::warn_of_single_ra;
 use crate::random::Random;
+use crate::record_budget::RecordBudgets;
 use crate::recorder::Recorder;
 use crate::rollover::{self, Generations, Rollover};
 use crate::settings::{CrlConfig, GenerationSettings, LimitsConfig, RolloverSettings, Settings};
@@ -59,6 +60,7 @@ pub struct Prepared {
     unlogged: Unlogged,
     challenge_key: ChallengeKey,
     recorder: Arc<Recorder>,
+    budgets: RecordBudgets,
     policies: Policies,
 }
 
@@ -81,6 +83,7 @@ pub struct Parts {
     /// The log's head.
     pub log: Arc<Log>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) budgets: Arc<RecordBudgets>,
     pub(crate) unlogged: Arc<Unlogged>,
 }
 
@@ -123,8 +126,13 @@ impl Prepared {
         }
         let unlogged = Unlogged::among(journal.as_ref());
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
-        let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
+        let latest = latest_record_ms(store).await?;
+        let clock = SignerClock::new(Arc::clone(clock), latest);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
+        let begin = recorder.budget_time();
+        let quiet = begin.wall.millis().saturating_sub(latest.millis());
+        let quiet = Duration::from_millis(quiet.unsigned_abs());
+        let budgets = RecordBudgets::new(quiet, begin);
         let now = recorder.now();
         let in_force = load_active(store, &settings.terms, without_policy, now).await?;
         let policies = Policies::new(in_force, store.stops().await?);
@@ -135,6 +143,7 @@ impl Prepared {
             unlogged,
             challenge_key,
             recorder,
+            budgets,
             policies,
         })
     }
@@ -154,6 +163,7 @@ impl Prepared {
             unlogged,
             challenge_key,
             recorder,
+            budgets,
             policies,
         } = self;
         let Environment {
@@ -202,6 +212,7 @@ impl Prepared {
             random,
             log: Arc::new(log),
             admission: Arc::new(Admission::new(&settings.limits)),
+            budgets: Arc::new(budgets),
             unlogged,
         };
         Issuance::assemble(parts, &settings.limits, settings.keep_evidence, shutdown).await
@@ -274,6 +285,7 @@ impl Issuance {
     /// Where no checkpoint can be signed.
     pub async fn tend(&self) -> Result<(), StartFailure> {
         self.upkeep.look().await;
+        self.upkeep.prune().await;
         self.rollover.look().await;
         for ocsp in self.responders() {
             ocsp.look(&self.readiness).await;
@@ -339,6 +351,7 @@ impl Issuance {
             log,
             ..
         } = &self.parts;
+        self.upkeep.record_last_counts().await;
         log.close_counts(policy_hash).await?;
         recorder.append(store, policy_hash, stopped).await?;
         if let Err(error) = log.checkpoint(policy_hash).await {

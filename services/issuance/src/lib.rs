@@ -20,6 +20,7 @@ mod pipeline;
 mod policies;
 mod ra;
 mod random;
+mod record_budget;
 mod recorder;
 mod revocation;
 mod rollover;

@@ -24,6 +24,18 @@ pub fn describe() {
         "Requests answered, or to be answered, under their challenge as their key cannot decrypt, by profile and outcome."
     );
     metrics::describe_counter!(
+        "assay_signer_requests_counted_total",
+        "Requests without a record of their own, by class; `requests.counted` records have their number."
+    );
+    metrics::describe_counter!(
+        "assay_signer_failed_challenges_total",
+        "Requests whose challenge authorised nothing, by profile."
+    );
+    metrics::describe_gauge!(
+        "assay_signer_challenge_alarm",
+        "1 for a day after too many challenges failed under a profile."
+    );
+    metrics::describe_counter!(
         "assay_signer_turned_away_total",
         "Requests that found no room and were told to come back."
     );
@@ -102,6 +114,21 @@ pub fn describe() {
 /// The uniform failure needed more than one tick: how many may tell something, if little, of what failed.
 pub(crate) fn tick_missed() {
     metrics::counter!("assay_signer_refusal_ticks_missed_total").increment(1);
+}
+
+/// A request without a record of its own.
+pub(crate) fn counted(class: &'static str) {
+    metrics::counter!("assay_signer_requests_counted_total", "class" => class).increment(1);
+}
+
+pub(crate) fn challenge_failed(profile: &str) {
+    metrics::counter!("assay_signer_failed_challenges_total", "profile" => profile.to_owned())
+        .increment(1);
+}
+
+pub(crate) fn challenge_alarm(profile: &str, raised: bool) {
+    metrics::gauge!("assay_signer_challenge_alarm", "profile" => profile.to_owned())
+        .set(f64::from(u8::from(raised)));
 }
 
 pub(crate) fn turned_away() {

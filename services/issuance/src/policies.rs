@@ -157,7 +157,7 @@ impl InForce {
         self.bundle().map(|bundle| bundle.model_hash())
     }
 
-    fn bundle(&self) -> Option<&Bundle> {
+    pub(crate) fn bundle(&self) -> Option<&Bundle> {
         self.0.as_ref().as_ref().map(|active| &active.bundle)
     }
 }

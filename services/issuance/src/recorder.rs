@@ -9,6 +9,7 @@ use openssl::error::ErrorStack;
 
 use crate::clock::SignerClock;
 use crate::random::Random;
+use crate::record_budget::Now;
 
 /// Random bytes of a boot id.
 const BOOT_ID_BYTES: usize = 8;
@@ -51,6 +52,15 @@ impl Recorder {
     /// The same in milliseconds.
     pub fn timestamp_millis(&self) -> TimestampMillis {
         self.clock.timestamp_millis()
+    }
+
+    /// The time for budgets.
+    pub(crate) fn budget_time(&self) -> Now {
+        let moment = self.clock.moment();
+        Now {
+            wall: moment.wall_ms,
+            monotonic_ms: moment.monotonic_ms,
+        }
     }
 
     /// By how many milliseconds the wall clock was stepped since the last call, if it was.

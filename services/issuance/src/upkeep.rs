@@ -7,7 +7,7 @@ use assay_audit::Event;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
-use assay_store::{CrlReason, Retention, Store};
+use assay_store::{CrlReason, PRUNE_BATCH, Retention, Store};
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
@@ -24,7 +24,17 @@ const SCHEDULE: &str = "assay://signer/schedule";
 /// How often the watch looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often old rows are removed.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(10);
+/// Rows of one kind that are made in a second at most, over time: two quotas or two pieces of evidence for each of 200
+/// certificates, and the evidence of 20 refusals. hsm.toml allows fewer certificates by default, 2,000 in an hour.
+const ROWS_PER_SECOND: u64 = 2 * 200 + 20;
+
+/// Batches each `interval` that remove twice what is made in it, so that rows of a day that end together are gone within
+/// another day.
+pub(crate) const fn prune_batches(interval: Duration) -> u64 {
+    (2 * ROWS_PER_SECOND * interval.as_secs()).div_ceil(PRUNE_BATCH as u64)
+}
+
 /// How long a CertRep is kept for a byte-identical retransmission; devices come back after weeks in a drawer.
 const REPLY_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// How long a quota's window is kept: windows are of one hour.
@@ -79,10 +89,7 @@ impl Upkeep {
             tokio::select! {
                 () = shutdown.requested() => return,
                 _ = prune_interval.tick() => self.prune().await,
-                _ = interval.tick() => {
-                    self.refusals.flush(self.policies.active().model_hash()).await;
-                    self.look().await;
-                }
+                _ = interval.tick() => self.look().await,
                 () = any_changed(&mut health) => self.look().await,
             }
         }
@@ -90,6 +97,9 @@ impl Upkeep {
 
     /// Does all of it once.
     pub(crate) async fn look(&self) {
+        self.refusals.write_counts().await;
+        let alarm = self.refusals.challenge_alarm();
+        self.readiness.warn("challenges", alarm);
         self.look_at_token().await;
         if let Err(error) = self.unlogged.look(&self.store, &self.readiness).await {
             tracing::warn!(
@@ -112,19 +122,30 @@ impl Upkeep {
         }
     }
 
-    /// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; a batch at a
-    /// time, so that no enrolment waits for it.
-    async fn prune(&self) {
+    /// Writes the counts of requests that have no record of their own, at the end of the run.
+    pub(crate) async fn record_last_counts(&self) {
+        self.refusals.write_last_counts().await;
+    }
+
+    /// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; in batches,
+    /// so that no enrolment waits long for it.
+    pub(crate) async fn prune(&self) {
         let now = self.recorder.timestamp();
         let retention = Retention {
             replies_before: now - REPLY_RETENTION,
             quotas_before: now - QUOTA_RETENTION,
             evidence_until: now,
         };
-        match self.store.prune(retention).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::debug!(rows, "old rows removed"),
-            Err(error) => tracing::warn!(%error, "old rows cannot be removed"),
+        let mut removed = 0;
+        for _ in 0..prune_batches(PRUNE_INTERVAL) {
+            match self.store.prune(retention).await {
+                Ok(0) => break,
+                Ok(rows) => removed += rows,
+                Err(error) => return tracing::warn!(%error, "old rows cannot be removed"),
+            }
+        }
+        if removed > 0 {
+            tracing::debug!(rows = removed, "old rows removed");
         }
     }
 
@@ -138,9 +159,12 @@ impl Upkeep {
         for intent in open {
             let serial = intent.serial.to_string();
             match self.finish.recover(intent, now).await {
-                Ok(Recovered::AtWork) => {}
+                Ok(Recovered::AtWork | Recovered::Waits) => {}
                 Ok(outcome) => tracing::info!(serial, ?outcome, "open intent closed"),
-                Err(error) => tracing::warn!(serial, %error, "open intent kept"),
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(serial, error, "open intent kept");
+                }
             }
         }
     }
@@ -239,6 +263,9 @@ impl Upkeep {
             }
             if was_ready.replace(health.ready) == Some(health.ready) {
                 continue;
+            }
+            if health.ready {
+                self.finish.try_again();
             }
             let event = Event::TokenEvent {
                 token_label: generation.token.token_label().into(),

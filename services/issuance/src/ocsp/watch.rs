@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Ocsp, OcspError};
 use crate::metrics;
+use crate::upkeep::prune_batches;
 
 /// The names of this part in `/readyz`.
 const COMPONENTS: [&str; 2] = ["ocsp", "next-ocsp"];
@@ -172,8 +173,15 @@ impl Ocsp {
 
     async fn look_at_responses(&self, readiness: &Readiness) {
         let now = self.recorder.timestamp();
-        if let Err(error) = self.store.prune_ocsp(now).await {
-            tracing::warn!(%error, "responses for expired certificates cannot be removed");
+        for _ in 0..prune_batches(COUNT_INTERVAL) {
+            match self.store.prune_ocsp(now).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "responses for expired certificates cannot be removed");
+                    break;
+                }
+            }
         }
         match self.store.count_ocsp(self.ca_id.clone(), now).await {
             Ok(counts) => self.tell(counts, now, readiness),

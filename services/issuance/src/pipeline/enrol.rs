@@ -12,7 +12,7 @@ use super::issue::Candidate;
 use super::opened::Opener;
 use super::reply_recipient::{self, ReplyRecipient};
 use super::requester::Requester;
-use super::{End, Finish, RequestContext, Waiting, facts};
+use super::{End, EndRecords, Finish, RequestContext, Standing, Waiting, facts};
 use crate::admission::Admission;
 use crate::anchor::Unlogged;
 use crate::app::Parts;
@@ -34,6 +34,7 @@ pub(super) struct Enrolment {
     pub(super) waiting: Waiting,
     pub(super) keep_evidence: Duration,
     pub(super) intent_ttl: Duration,
+    pub(super) end_records: EndRecords,
     admission: Arc<Admission>,
     opener: Arc<Opener>,
     retransmit_window: Duration,
@@ -58,6 +59,7 @@ impl Enrolment {
             waiting: Waiting::new(parts),
             keep_evidence,
             intent_ttl: limits.intent_ttl,
+            end_records: EndRecords::new(parts),
             admission: Arc::clone(&parts.admission),
             opener,
             retransmit_window: limits.retransmit_window,
@@ -101,8 +103,10 @@ impl Enrolment {
             return self.equal_csr(profile, recipient, earlier, context).await;
         }
         if let Some(queued) = evidence.queued.take() {
+            context.standing = Standing::of_waiting(&queued.id);
             return self.progress(profile, recipient, *queued, context).await;
         }
+        evidence.note_standing(profile, &requester, self.recorder.timestamp(), context);
         let fresh = evidence.fresh_for(&requester, &opened.signer, context)?;
         facts.grant = evidence.grant(&requester, &opened.signer, context)?;
         let (keep, random) = (self.keep_evidence, &*self.random);

@@ -5,12 +5,13 @@ use assay_scep::SignerCertificate;
 use assay_store::{
     CertificateRow, ChallengeRow, ChallengeState, EvidenceQuery, InventoryRow, PendingRow,
 };
+use assay_types::Timestamp;
 
 use super::enrol::Enrolment;
 use super::opened::Opened;
 use super::requester::Requester;
 use super::rule::SignerRule;
-use super::{End, RequestContext, reply_recipient, source};
+use super::{End, RequestContext, Standing, reply_recipient, source};
 
 /// The answer of one read.
 pub(super) struct Evidence {
@@ -60,6 +61,40 @@ impl Enrolment {
 }
 
 impl Evidence {
+    /// Notes whether the challenge that came with the request authorises its sender. One that does not is a failed
+    /// challenge, whatever rule the request is refused for in the end.
+    pub(super) fn note_standing(
+        &self,
+        profile: &Profile,
+        requester: &Requester,
+        now: Timestamp,
+        context: &mut RequestContext,
+    ) {
+        if !self.presented {
+            return;
+        }
+        let known = self.challenge.as_ref();
+        let usable = |challenge: &&ChallengeRow| {
+            challenge.state == ChallengeState::Open
+                && challenge.profile == profile.name().as_str()
+                && challenge.expires_at.is_none_or(|end| end > now)
+        };
+        let revoked = |challenge: &ChallengeRow| challenge.state == ChallengeState::Revoked;
+        match requester {
+            Requester::Key => {
+                context.standing = match known.filter(usable) {
+                    Some(challenge) => Standing::of_challenge(&challenge.id),
+                    None => Standing::ChallengeFailed,
+                };
+            }
+            // Its certificate authorises it already; with a challenge that it invents it would only find out others.
+            Requester::Issued(_) if known.is_none_or(revoked) => {
+                context.standing = Standing::ChallengeFailed;
+            }
+            Requester::Issued(_) => {}
+        }
+    }
+
     /// The challenge that a renewal uses up because its reply is enveloped under it.
     pub(super) fn fresh_for(
         &self,

@@ -11,8 +11,10 @@ use assay_store::{Completion, OpenIntent, Store, StoreError};
 use assay_types::{Hash, Serial, Timestamp};
 
 use super::RequestContext;
+use super::attempts::{Attempts, Signed};
 use super::intent::Intent;
 use super::lint::Linted;
+use super::opened_record::{self, OpenedRecordError};
 use super::reply::{self, SignError};
 use super::reply_recipient::ReplyRecipient;
 use super::source::Superseded;
@@ -20,6 +22,7 @@ use crate::app::Parts;
 use crate::generation::Generation;
 use crate::issuing_ca::AssembleError;
 use crate::metrics;
+use crate::policies::Policies;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
 
@@ -31,6 +34,8 @@ pub(crate) struct Finish {
     store: Store,
     generations: Arc<Generations>,
     recorder: Arc<Recorder>,
+    policies: Arc<Policies>,
+    attempts: Attempts,
     at_work: Arc<Mutex<HashSet<Serial>>>,
 }
 
@@ -39,6 +44,10 @@ pub(crate) struct Finish {
 pub(crate) enum FinishError {
     #[error("the TBS differs from what was linted and recorded; nothing was signed")]
     Digest,
+    #[error("the intent cannot be held to its record")]
+    Record(#[from] OpenedRecordError),
+    #[error("the HSM service's signature does not verify, and is not asked for again")]
+    Unfit,
     #[error("its CA is not in signer.toml any more: put it back to have it finished")]
     ForeignCa,
     #[error("the certificate was not signed")]
@@ -58,6 +67,8 @@ pub(crate) enum FinishError {
 pub(crate) enum Recovered {
     /// A request in this process has it.
     AtWork,
+    /// It failed a short time ago and is tried again later.
+    Waits,
     Issued,
     /// Closed as issued and revoked; its challenge was given back once.
     Abandoned,
@@ -69,6 +80,8 @@ impl Finish {
             store: parts.store.clone(),
             generations: Arc::clone(&parts.generations),
             recorder: Arc::clone(&parts.recorder),
+            policies: Arc::clone(&parts.policies),
+            attempts: Attempts::default(),
             at_work: Arc::default(),
         }
     }
@@ -82,18 +95,38 @@ impl Finish {
         recipient: ReplyRecipient<'_>,
         context: &RequestContext,
     ) -> Result<Vec<u8>, FinishError> {
+        let serial = intent.serial.clone();
+        let issued = self.sign_and_keep(intent, linted, profile, recipient, context);
+        let issued = issued.await;
+        match &issued {
+            Ok(_) | Err(FinishError::Reply(_)) => self.attempts.closed(&serial),
+            Err(_) => self.put_off(&serial),
+        }
+        issued
+    }
+
+    async fn sign_and_keep(
+        &self,
+        intent: Intent,
+        linted: &Linted,
+        profile: &Profile,
+        recipient: ReplyRecipient<'_>,
+        context: &RequestContext,
+    ) -> Result<Vec<u8>, FinishError> {
         // 11 and 12: signed, and verified in software.
         if intent.tbs_digest != linted.digest() {
             return Err(FinishError::Digest);
         }
         let Generation { ca, token, .. } = &*context.generation;
-        let certificate = sign(
-            &context.generation,
-            &intent.tbs,
-            &intent.tbs_digest,
-            &context.request_id,
-        )
-        .await?;
+        let certificate = self
+            .sign(
+                &context.generation,
+                &intent.serial,
+                &intent.tbs,
+                &intent.tbs_digest,
+                &context.request_id,
+            )
+            .await?;
 
         // 12 and 13: the CertRep is part of the result, so that the same bytes get the same answer every time.
         let now = self.recorder.now();
@@ -134,18 +167,43 @@ impl Finish {
         Ok(built?)
     }
 
-    /// Finishes an intent that a crash or an outage left open: the very TBS, the same serial, by the key of its CA.
+    /// Finishes an intent that a crash or an outage left open: the very TBS, the same serial, by the key of its CA. After a
+    /// failure it waits, longer each time.
     pub(crate) async fn recover(
         &self,
         intent: OpenIntent,
         now: Timestamp,
     ) -> Result<Recovered, FinishError> {
-        let Some(_at_work) = self.claim(&intent.serial) else {
+        let serial = intent.serial.clone();
+        let Some(_at_work) = self.claim(&serial) else {
             return Ok(Recovered::AtWork);
         };
+        let now_ms = self.recorder.budget_time().monotonic_ms;
+        if !self.attempts.is_due(&serial, now_ms) {
+            return Ok(Recovered::Waits);
+        }
+        let recovered = self.close(intent, now).await;
+        match &recovered {
+            Ok(_) => self.attempts.closed(&serial),
+            Err(_) => self.put_off(&serial),
+        }
+        recovered
+    }
+
+    /// The token is there again: what it kept waiting is tried at once.
+    pub(crate) fn try_again(&self) {
+        self.attempts.all_due();
+    }
+
+    fn put_off(&self, serial: &Serial) {
+        let now_ms = self.recorder.budget_time().monotonic_ms;
+        self.attempts.failed(serial, now_ms);
+    }
+
+    async fn close(&self, intent: OpenIntent, now: Timestamp) -> Result<Recovered, FinishError> {
         let ca_id = &intent.transaction.ca_id;
         let generation = self.generations.of(ca_id).ok_or(FinishError::ForeignCa)?;
-        match sign(generation, &intent.tbs, &intent.tbs_digest, RECOVERY).await {
+        match self.sign_again(generation, &intent).await {
             Ok(certificate) => {
                 self.close_issued(generation, intent, certificate, now)
                     .await
@@ -155,6 +213,49 @@ impl Finish {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn sign_again(
+        &self,
+        generation: &Generation,
+        intent: &OpenIntent,
+    ) -> Result<Vec<u8>, FinishError> {
+        opened_record::check(&self.store, &self.policies, &generation.ca, intent).await?;
+        let OpenIntent {
+            serial,
+            tbs,
+            tbs_digest,
+            ..
+        } = intent;
+        self.sign(generation, serial, tbs, tbs_digest, RECOVERY)
+            .await
+    }
+
+    /// Steps 11 and 12 on the stored bytes. What is signed is kept until it is in the store, so that no signature is asked
+    /// for twice in a run unless the answer was lost.
+    async fn sign(
+        &self,
+        generation: &Generation,
+        serial: &Serial,
+        tbs: &[u8],
+        digest: &Hash,
+        request_id: &str,
+    ) -> Result<Vec<u8>, FinishError> {
+        if Hash::of(tbs) != *digest {
+            return Err(FinishError::Digest);
+        }
+        match self.attempts.signed(serial) {
+            Signed::Certificate(certificate) => return Ok(certificate),
+            Signed::Unfit => return Err(FinishError::Unfit),
+            Signed::Unknown => {}
+        }
+        let signature = generation.token.sign_certificate(request_id, tbs).await?;
+        let assembled = generation.ca.assemble(tbs, &signature);
+        let signed = assembled.as_ref().map_or(Signed::Unfit, |certificate| {
+            Signed::Certificate(certificate.clone())
+        });
+        self.attempts.set_signed(serial, signed);
+        Ok(assembled?)
     }
 
     async fn close_issued(
@@ -227,20 +328,6 @@ impl Finish {
     }
 }
 
-/// Steps 11 and 12 on the stored bytes.
-async fn sign(
-    generation: &Generation,
-    tbs: &[u8],
-    digest: &Hash,
-    request_id: &str,
-) -> Result<Vec<u8>, FinishError> {
-    if Hash::of(tbs) != *digest {
-        return Err(FinishError::Digest);
-    }
-    let signature = generation.token.sign_certificate(request_id, tbs).await?;
-    Ok(generation.ca.assemble(tbs, &signature)?)
-}
-
 fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
     Issuance {
         serial: intent.serial.to_string().into(),
@@ -255,7 +342,8 @@ impl FinishError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Digest => true,
-            Self::ForeignCa => false,
+            Self::ForeignCa | Self::Unfit => false,
+            Self::Record(error) => error.is_permanent(),
             Self::Sign(error) => error.is_permanent(),
             Self::Assemble(_) | Self::Store(_) | Self::Reply(_) => false,
         }

@@ -3,8 +3,10 @@
 //! `issue.rs` has the last steps of the list in ARCHITECTURE.md, in its order and with its numbers; this file leads to them.
 //! Each step is a file; what a step yields is the only thing that the next one takes.
 
+mod attempts;
 mod decoy;
 mod end;
+mod end_record;
 mod enrol;
 mod evidence;
 mod exceptions;
@@ -15,6 +17,7 @@ mod intent;
 mod issue;
 mod lint;
 mod opened;
+mod opened_record;
 mod outer;
 mod pending;
 mod query;
@@ -40,6 +43,7 @@ use tokio::time::Instant;
 
 use decoy::NoDecoy;
 pub(crate) use end::{Deferred, End, Refused};
+use end_record::EndRecords;
 use enrol::Enrolment;
 pub(crate) use finish::{Finish, Recovered};
 use opened::Opener;
@@ -48,6 +52,8 @@ use query::Query;
 pub(crate) use refuse::Refusals;
 pub(crate) use reply::algorithms;
 pub(crate) use request_context::RequestContext;
+use request_context::Standing;
+use requester::Requester;
 pub(crate) use send_time::LEAST_TICK;
 use send_time::SendTime;
 pub use waiting::Waiting;
@@ -127,7 +133,8 @@ impl Pipeline {
         })
     }
 
-    /// Answers one request; exactly one terminal audit record comes of it, once it was admitted.
+    /// Answers one request. Once it was admitted, one audit record ends it, or one more in a count where its class has no
+    /// budget left.
     pub async fn answer(&self, received: Received) -> Answer {
         let Some(at_work) = self.admission.admit(received.frontend.name()) else {
             metrics::turned_away();
@@ -187,6 +194,9 @@ impl Pipeline {
         match asked {
             Asked::Certificate(means) => {
                 let requester = self.enrolment.requester(request, means).await?;
+                if let Requester::Issued(own) = &requester {
+                    context.standing = Standing::of_certificate(own);
+                }
                 self.enrolment
                     .enrol(profile, request, envelope, requester, context)
                     .await

@@ -4,7 +4,7 @@ use assay_policy::Profile;
 use assay_scep::{Envelope, MessageType, Request};
 
 use super::rule::SignerRule;
-use super::{End, Pipeline, RequestContext, exceptions, reply};
+use super::{End, Pipeline, RequestContext, Standing, exceptions, reply};
 
 /// Longest raw messageType that goes into a record; the listed ones have two digits.
 const MESSAGE_TYPE_CHARS: usize = 16;
@@ -45,6 +45,8 @@ impl Pipeline {
             self.recorder.now(),
         ))?;
         request.verify()?;
+        context.signer_key = Some(request.signer()?.spki_sha256());
+        context.standing = Standing::Unauthorised;
         let envelope = request.envelope()?;
         context.needs(exceptions::of_message(request, envelope));
         envelope.recipient_index(&[&context.ra.recipient])?;

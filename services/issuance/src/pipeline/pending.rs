@@ -1,6 +1,6 @@
 //! Requests that wait for an operator: queued, polled for, and issued once they are approved.
 
-use assay_audit::Event;
+use assay_audit::{Event, RequestClass};
 use assay_policy::{Approval, Profile};
 use assay_scep::{Outcome, Request};
 use assay_store::{Consume, PendingRow, PendingState, PendingWrite, Polled, TransactionKey};
@@ -12,7 +12,7 @@ use super::opened::Opened;
 use super::reply_recipient::{self, ReplyRecipient};
 use super::retained_evidence::RetainedEvidence;
 use super::rule::{SignerRule, settle};
-use super::{End, RequestContext, reply, source};
+use super::{End, RequestContext, Standing, reply, source};
 use crate::metrics;
 
 /// Random bytes of a waiting request's id.
@@ -92,7 +92,7 @@ impl Enrolment {
         &self,
         profile: &Profile,
         request: &Request,
-        context: &RequestContext,
+        context: &mut RequestContext,
     ) -> Result<Vec<u8>, End> {
         let signer = request.signer()?;
         reply_recipient::check_query(signer)?;
@@ -110,7 +110,10 @@ impl Enrolment {
             SignerRule::UnknownRequest.refusal("another transactionID or another key")
         })?;
         match polled {
-            Polled::Queued(row) => self.progress(profile, recipient, *row, context).await,
+            Polled::Queued(row) => {
+                context.standing = Standing::of_waiting(&row.id);
+                self.progress(profile, recipient, *row, context).await
+            }
             Polled::Permitted(bound) => {
                 self.issued_before(profile, recipient, bound.serial, context)
                     .await
@@ -159,10 +162,8 @@ impl Enrolment {
             request: context.request(),
             pending_id: row.id.as_str().into(),
         };
-        let recorded = self
-            .recorder
-            .append(&self.store, context.policy_hash, event);
-        recorded.await?;
+        let class = RequestClass::Polled;
+        self.end_records.end(class, event, None, context).await?;
         metrics::request_ended(context, "pending");
         Ok(cert_rep)
     }

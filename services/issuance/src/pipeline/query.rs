@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use assay_audit::Event;
+use assay_audit::{Event, RequestClass};
 use assay_policy::Profile;
 use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
 use assay_store::{CertificateRow, CertificateState, Store};
@@ -14,7 +14,7 @@ use super::opened::Opener;
 use super::reply_recipient::{self, ReplyRecipient};
 use super::requester::{is_in_force, issued_to};
 use super::rule::SignerRule;
-use super::{End, RequestContext, reply};
+use super::{End, EndRecords, RequestContext, Standing, reply};
 use crate::app::Parts;
 use crate::generation::Generation;
 use crate::metrics;
@@ -27,6 +27,7 @@ pub(super) struct Query {
     store: Store,
     recorder: Arc<Recorder>,
     opener: Arc<Opener>,
+    end_records: EndRecords,
 }
 
 impl Query {
@@ -36,6 +37,7 @@ impl Query {
             store: parts.store.clone(),
             recorder: Arc::clone(&parts.recorder),
             opener,
+            end_records: EndRecords::new(parts),
         }
     }
 
@@ -45,7 +47,7 @@ impl Query {
         profile: &Profile,
         request: &Request,
         envelope: &Envelope,
-        context: &RequestContext,
+        context: &mut RequestContext,
     ) -> Result<Vec<u8>, End> {
         let query = self.open_query(profile, request, envelope, context).await?;
         let (row, _) = self.asked_for(&query).await?;
@@ -79,7 +81,7 @@ impl Query {
         profile: &Profile,
         request: &Request,
         envelope: &Envelope,
-        context: &RequestContext,
+        context: &mut RequestContext,
     ) -> Result<Vec<u8>, End> {
         let query = self.open_query(profile, request, envelope, context).await?;
         let (_, generation) = self.asked_for(&query).await?;
@@ -104,10 +106,11 @@ impl Query {
         profile: &Profile,
         request: &Request,
         envelope: &Envelope,
-        context: &RequestContext,
+        context: &mut RequestContext,
     ) -> Result<IssuerAndSerial, End> {
         reply_recipient::check_query(request.signer()?)?;
         let own = self.holder(request).await?;
+        context.standing = Standing::of_certificate(&own);
         if own.profile != profile.name().as_str() {
             return Err(SignerRule::OtherProfile.refusal(&own.profile));
         }
@@ -153,10 +156,8 @@ impl Query {
     ) -> Result<Vec<u8>, End> {
         let (recipient, now) = (ReplyRecipient::by_key(request), self.recorder.now());
         let cert_rep = reply::of(profile, recipient, outcome, context, now).await?;
-        let recorded = self
-            .recorder
-            .append(&self.store, context.policy_hash, event);
-        recorded.await?;
+        let class = RequestClass::Queried;
+        self.end_records.end(class, event, None, context).await?;
         metrics::request_ended(context, "queried");
         Ok(cert_rep)
     }

@@ -1,37 +1,29 @@
 //! Every end but a certificate: what the device is told, what the record says, and when it leaves.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use assay_audit::{Attachment, Event};
+use assay_audit::{Event, RequestClass};
 use assay_policy::Profile;
 use assay_scep::{Outcome, Request};
-use assay_store::{Store, StoreError};
-use assay_types::{Hash, TimestampMillis};
+use assay_store::Store;
 
 use super::reply_recipient::ReplyRecipient;
 use super::rule::SignerRule;
 use super::send_time::SendTime;
-use super::{Answer, Deferred, End, Refused, RequestContext, reply};
+use super::{Answer, Deferred, End, EndRecords, Refused, RequestContext, reply};
 use crate::admission::{Admission, RETRY_AFTER_SECONDS};
 use crate::app::Parts;
 use crate::metrics;
+use crate::record_budget::{Counted, RecordBudgets};
 use crate::recorder::Recorder;
 
-/// Refusals a second of requests that nobody authenticated which get a record of their own; the rest are counted in one
-/// aggregate a second, so that whoever holds the frontend cannot fill the books.
-const SINGLE_RECORDS_PER_SECOND: u32 = 50;
-
-/// Refusals a second whose evidence is kept; further ones have their record alone. A device that is refused again and
-/// again would else fill the disk with what is longer than a record.
-const EVIDENCE_PER_SECOND: u32 = 20;
-
-/// Ends requests; what was only counted is written once a second.
+/// Ends requests, and writes the counts of those that have no record of their own.
 pub(crate) struct Refusals {
     admission: Arc<Admission>,
     store: Store,
     recorder: Arc<Recorder>,
-    counted: Aggregate,
+    budgets: Arc<RecordBudgets>,
+    end_records: EndRecords,
 }
 
 impl Refusals {
@@ -40,7 +32,8 @@ impl Refusals {
             admission: Arc::clone(&parts.admission),
             store: parts.store.clone(),
             recorder: Arc::clone(&parts.recorder),
-            counted: Aggregate::default(),
+            budgets: Arc::clone(&parts.budgets),
+            end_records: EndRecords::new(parts),
         }
     }
 
@@ -152,16 +145,15 @@ impl Refusals {
             detail: detail.into(),
             evidence: None,
         };
-        let recorded = self
-            .record_refusal(context, event, evidence, Kind::Refused)
-            .await;
-        match recorded {
+        let class = context.standing.class();
+        let recorded = self.end_records.end(class, event, evidence, context);
+        match recorded.await {
             Ok(()) => Answer::CertRep(cert_rep),
             Err(_) => busy(),
         }
     }
 
-    /// HTTP 503 for want of budget. Recorded as refusals are: that there are too many is no reason to write more.
+    /// HTTP 503 for want of budget. Recorded as the refusal would have been, within the same budget of records.
     async fn defer_refusal(&self, context: &RequestContext, cause: &'static str) -> Answer {
         tracing::info!(
             request_id = context.request_id,
@@ -174,12 +166,8 @@ impl Refusals {
             request: context.request(),
             detail: cause.into(),
         };
-        if let Err(error) = self
-            .record_refusal(context, event, None, Kind::Refused)
-            .await
-        {
-            tracing::error!(%error, "the audit log cannot be written");
-        }
+        self.end_unanswered(context.standing.class(), event, context)
+            .await;
         busy()
     }
 
@@ -194,12 +182,8 @@ impl Refusals {
             request: context.request(),
             detail: reason.into(),
         };
-        if let Err(error) = self
-            .record_refusal(context, event, None, Kind::Malformed)
-            .await
-        {
-            tracing::error!(%error, "the audit log cannot be written");
-        }
+        self.end_unanswered(context.standing.class(), event, context)
+            .await;
     }
 
     /// HTTP 503.
@@ -217,45 +201,47 @@ impl Refusals {
                 request: context.request(),
                 detail: cause.into(),
             };
-            let recorded = self
-                .recorder
-                .append(&self.store, context.policy_hash, event);
-            if let Err(error) = recorded.await {
-                tracing::error!(%error, "the audit log cannot be written");
-            }
+            self.end_unanswered(RequestClass::Deferred, event, &context)
+                .await;
         }
         busy()
     }
 
-    /// One record, or one more in this second's count where nobody authenticated the request and there are many.
-    async fn record_refusal(
-        &self,
-        context: &RequestContext,
-        event: Event,
-        evidence: Option<Box<Attachment>>,
-        kind: Kind,
-    ) -> Result<(), StoreError> {
-        let now = self.recorder.timestamp_millis();
-        if context.challenge_id.is_none() && !self.counted.single(&context.peer, kind, now) {
-            return Ok(());
+    /// Ends a request that gets no CertRep, so that nothing can be withheld where its record is not durable.
+    async fn end_unanswered(&self, class: RequestClass, event: Event, context: &RequestContext) {
+        if let Err(error) = self.end_records.end(class, event, None, context).await {
+            tracing::error!(%error, "the audit log cannot be written");
         }
-        let mut draft = self.recorder.draft(context.policy_hash, event);
-        if let Some(evidence) = evidence
-            && self.counted.may_keep()
-        {
-            draft = draft.with_evidence(*evidence);
-        }
-        self.store.append_audit(vec![draft]).await.map(drop)
     }
 
-    /// Writes what was only counted; called once a second.
-    pub(crate) async fn flush(&self, policy_hash: Option<Hash>) {
-        for event in self.counted.take() {
-            let recorded = self.recorder.append(&self.store, policy_hash, event);
-            if let Err(error) = recorded.await {
-                tracing::error!(%error, "the audit log cannot be written");
-            }
+    /// Writes the counts that are due; called once a second.
+    pub(crate) async fn write_counts(&self) {
+        let due = self.budgets.due(self.recorder.budget_time());
+        self.write(due).await;
+    }
+
+    /// Writes every count, at the end of the run.
+    pub(crate) async fn write_last_counts(&self) {
+        self.write(self.budgets.last()).await;
+    }
+
+    async fn write(&self, counted: Vec<Counted>) {
+        if counted.is_empty() {
+            return;
         }
+        let drafts = counted.iter().map(|counted| {
+            let (policy_hash, event) = counted.event();
+            self.recorder.draft(policy_hash, event)
+        });
+        if let Err(error) = self.store.append_audit(drafts.collect()).await {
+            tracing::error!(%error, "the counts of requests cannot be written; they are tried again");
+            self.budgets.put_back(counted);
+        }
+    }
+
+    /// The warning about profiles under which too many challenges fail.
+    pub(crate) fn challenge_alarm(&self) -> Option<String> {
+        self.budgets.alarm(self.recorder.budget_time())
     }
 }
 
@@ -285,109 +271,5 @@ fn uniform(rule: SignerRule) -> Refused {
 fn busy() -> Answer {
     Answer::Busy {
         retry_after_seconds: RETRY_AFTER_SECONDS,
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Refused,
-    Malformed,
-}
-
-/// Refusals of this second that are counted, not recorded, by frontend.
-#[derive(Default)]
-struct Aggregate(Mutex<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    recorded_singly: u32,
-    evidence_kept: u32,
-    by_peer: BTreeMap<String, Count>,
-}
-
-struct Count {
-    from: TimestampMillis,
-    to: TimestampMillis,
-    refused: u64,
-    malformed: u64,
-}
-
-impl Aggregate {
-    /// Whether this one gets a record of its own; else it is counted.
-    fn single(&self, peer: &str, kind: Kind, now: TimestampMillis) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.recorded_singly < SINGLE_RECORDS_PER_SECOND {
-            counts.recorded_singly += 1;
-            return true;
-        }
-        let count = counts.by_peer.entry(peer.to_owned()).or_insert(Count {
-            from: now,
-            to: now,
-            refused: 0,
-            malformed: 0,
-        });
-        count.to = now;
-        match kind {
-            Kind::Refused => count.refused += 1,
-            Kind::Malformed => count.malformed += 1,
-        }
-        false
-    }
-
-    /// Whether a refusal's evidence may be kept in this second still.
-    fn may_keep(&self) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = counts.evidence_kept < EVIDENCE_PER_SECOND;
-        counts.evidence_kept += u32::from(room);
-        room
-    }
-
-    /// Begins a new second and gives the aggregates of the last.
-    fn take(&self) -> Vec<Event> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *counts)
-            .by_peer
-            .into_iter()
-            .map(|(peer, count)| Event::RefusalsAggregate {
-                peer: peer.into(),
-                from_ms: count.from,
-                to_ms: count.to,
-                refused: count.refused,
-                malformed: count.malformed,
-            })
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: TimestampMillis = TimestampMillis::from_millis(7);
-
-    #[test]
-    fn past_the_bound_refusals_are_counted_and_none_is_lost() {
-        let aggregate = Aggregate::default();
-        let singles = (0..80)
-            .filter(|_| aggregate.single("assay://frontend/a", Kind::Refused, NOW))
-            .count();
-        assert_eq!(singles, 50);
-        assert!(matches!(
-            aggregate.take().as_slice(),
-            [Event::RefusalsAggregate {
-                refused: 30,
-                malformed: 0,
-                ..
-            }]
-        ));
-        assert!(aggregate.single("assay://frontend/a", Kind::Refused, NOW));
-    }
-
-    #[test]
-    fn past_the_bound_refusals_are_recorded_without_evidence() {
-        let aggregate = Aggregate::default();
-        assert_eq!((0..80).filter(|_| aggregate.may_keep()).count(), 20);
-        aggregate.take();
-        assert!(aggregate.may_keep());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_audit::{Answer, Event};
+use assay_audit::{Answer, Event, RequestClass};
 use assay_policy::{Profile, Quirk};
 use assay_scep::Outcome;
 use assay_store::{CertificateRow, CertificateState, PendingState, Reply};
@@ -34,10 +34,8 @@ impl Enrolment {
             return Ok(None);
         }
         let event = replayed(context, Answer::StoredReply, &stored);
-        let recorded = self
-            .recorder
-            .append(&self.store, context.policy_hash, event);
-        recorded.await?;
+        let class = RequestClass::Replayed;
+        self.end_records.end(class, event, None, context).await?;
         metrics::request_ended(context, "replayed");
         Ok(Some(stored.cert_rep))
     }
@@ -68,10 +66,8 @@ impl Enrolment {
             request: context.request(),
             pending_id: row.id.into(),
         };
-        let recorded = self
-            .recorder
-            .append(&self.store, context.policy_hash, event);
-        recorded.await?;
+        let class = RequestClass::Polled;
+        self.end_records.end(class, event, None, context).await?;
         metrics::request_ended(context, "pending");
         Ok(Some(cert_rep))
     }
@@ -108,16 +104,20 @@ impl Enrolment {
         let cert_rep = self
             .success(profile, recipient, certificate, &issuer.ca, &mut context)
             .await?;
-        let stored = Reply {
-            serial: earlier.serial,
-            cert_rep: cert_rep.clone(),
-        };
-        let event = replayed(&context, Answer::SameCertificate, &stored);
-        let draft = self.recorder.draft(context.policy_hash, event);
-        let now = self.recorder.timestamp();
-        self.store
-            .store_reply(context.request_digest, stored, now, vec![draft])
-            .await?;
+        // Who asks again and again in new messages gets the certificate, and no reply of theirs is kept.
+        let class = RequestClass::Replayed;
+        if self.end_records.is_single(class, &context) {
+            let stored = Reply {
+                serial: earlier.serial,
+                cert_rep: cert_rep.clone(),
+            };
+            let event = replayed(&context, Answer::SameCertificate, &stored);
+            let draft = self.recorder.draft(context.policy_hash, event);
+            let now = self.recorder.timestamp();
+            self.store
+                .store_reply(context.request_digest, stored, now, vec![draft])
+                .await?;
+        }
         metrics::request_ended(&context, "replayed");
         Ok(cert_rep)
     }

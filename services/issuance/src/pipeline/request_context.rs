@@ -2,13 +2,59 @@
 
 use std::sync::Arc;
 
-use assay_audit::Request;
+use assay_audit::{Request, RequestClass};
 use assay_policy::{Quirk, Quirks};
+use assay_store::CertificateRow;
 use assay_types::Hash;
 
 use super::Received;
 use crate::generation::Generation;
 use crate::ra::Ra;
+
+/// How far the sender of a request is known: decides how its refusal is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// No signature was verified.
+    Unverified,
+    /// It was signed by the key that it names, and nothing authorises that key.
+    Unauthorised,
+    /// It came with a challenge that authorises nothing.
+    ChallengeFailed,
+    /// A challenge, a certificate or a waiting request, as this names it.
+    Known(String),
+}
+
+impl Standing {
+    pub(super) fn of_certificate(own: &CertificateRow) -> Self {
+        Self::Known(format!("certificate {}", own.serial))
+    }
+
+    pub(super) fn of_waiting(id: &str) -> Self {
+        Self::Known(format!("request {id}"))
+    }
+
+    pub(super) fn of_challenge(id: &str) -> Self {
+        Self::Known(format!("challenge {id}"))
+    }
+
+    /// The class of its refusal.
+    pub(super) fn class(&self) -> RequestClass {
+        match self {
+            Self::Unverified => RequestClass::Unverified,
+            Self::Unauthorised => RequestClass::Unauthorised,
+            Self::ChallengeFailed => RequestClass::ChallengeFailed,
+            Self::Known(_) => RequestClass::Refused,
+        }
+    }
+
+    /// What authorises it.
+    pub(super) fn source(&self) -> Option<&str> {
+        match self {
+            Self::Known(source) => Some(source),
+            Self::Unverified | Self::Unauthorised | Self::ChallengeFailed => None,
+        }
+    }
+}
 
 /// Grows along the pipeline; whoever ends the request makes its terminal record of it.
 #[derive(Clone)]
@@ -24,7 +70,11 @@ pub(crate) struct RequestContext {
     pub(crate) generation: Arc<Generation>,
     /// That RA.
     pub(crate) ra: Arc<Ra>,
-    /// Set once a challenge was found: the request is then more than anybody could send.
+    /// SHA-256 of the key that signed it, once the signature was verified.
+    pub(crate) signer_key: Option<Hash>,
+    /// How far its sender is known.
+    pub(crate) standing: Standing,
+    /// Set once a challenge was found.
     pub(crate) challenge_id: Option<String>,
     /// The reply is enveloped under the challenge, as the requester's key cannot decrypt.
     pub(crate) under_password: bool,
@@ -43,6 +93,8 @@ impl RequestContext {
             policy_hash: None,
             transaction_id: None,
             message_type: None,
+            signer_key: None,
+            standing: Standing::Unverified,
             generation: Arc::clone(current),
             ra: Arc::clone(current.ca.ra(Quirks::default())),
             challenge_id: None,

@@ -1,6 +1,7 @@
 //! The log read in order: what each record says against all that came before it.
 
 mod challenges;
+mod counted;
 mod counters;
 mod crls;
 mod fields;
@@ -48,6 +49,7 @@ pub(crate) struct Ledger<'a> {
     index: index::Index,
     crls: crls::Crls,
     counters: counters::Counters,
+    counted: counted::Counted,
     /// Nothing before was left out.
     whole: bool,
     end: End,
@@ -97,6 +99,7 @@ impl<'a> Ledger<'a> {
             index: index::Index::default(),
             crls: crls::Crls::new(gaps),
             counters: counters::Counters::default(),
+            counted: counted::Counted::default(),
             whole: true,
             end: End::default(),
         }
@@ -128,6 +131,7 @@ impl<'a> Ledger<'a> {
         self.index.take(seen, permitted.as_ref(), self.versions);
         self.crls.take(seen, &self.index, &mut self.issuing_keys);
         self.counters.take(seen);
+        self.counted.take(seen);
         // What an intent or a waiting request used up is told by its evidence alone.
         if matches!(entry.evidence, EvidenceState::Gone) && entry.is_permit() {
             self.whole = false;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use assay_audit::{Event, Text};
+use assay_audit::{Event, RequestClass, Text};
 use assay_types::{Hash, Timestamp, TimestampMillis};
 
 use super::Seen;
@@ -223,12 +223,19 @@ impl Followed {
         }
         // Other than these, a record is made under the version of its time.
         let free = closes(seen.entry.event())
-            || matches!(seen.entry.event(), Event::RequestMalformed { .. });
+            || matches!(
+                seen.entry.event(),
+                Event::RequestMalformed { .. }
+                    | Event::RequestsCounted {
+                        class: RequestClass::Unverified,
+                        ..
+                    }
+            );
         let Some((_, wanted)) = known.filter(|_| !free) else {
             return;
         };
         let late = named.and_then(|named| self.replaced.get(&named).copied().flatten());
-        let late = late.is_some_and(|at| seen.entry.wall_ms() <= at + SLACK);
+        let late = late.is_some_and(|at| happened(seen) <= at + SLACK);
         let shown = |hash: &Option<Hash>| hash.map_or("none".to_owned(), |it| it.to_string());
         let (right, got) = (named == *wanted || late, shown(&named));
         let wanted = shown(wanted);
@@ -254,7 +261,7 @@ impl Followed {
                 None => false,
                 // A certificate is finished under the version that permitted it.
                 Some(Some(_)) if closes(&draft.event) => true,
-                Some(Some(at)) => seen.entry.wall_ms() <= *at + SLACK,
+                Some(Some(at)) => happened(seen) <= *at + SLACK,
                 Some(None) => true,
             };
             let wanted = "a version that was in force";
@@ -279,8 +286,14 @@ impl Followed {
 
 /// The profile of a request is one of the version that its record names, unless it was refused for that.
 fn profile(seen: &mut Seen<'_>, versions: &Versions, named: &Hash) {
-    let request = seen.entry.request();
-    let Some(profile) = request.and_then(|request| request.profile.as_ref()) else {
+    let named_profile = match seen.entry.event() {
+        Event::RequestsCounted { profile, .. } => profile.as_ref(),
+        _ => seen
+            .entry
+            .request()
+            .and_then(|request| request.profile.as_ref()),
+    };
+    let Some(profile) = named_profile else {
         return;
     };
     if matches!(seen.entry.event(), Event::RequestMalformed { .. }) {
@@ -292,6 +305,14 @@ fn profile(seen: &mut Seen<'_>, versions: &Versions, named: &Hash) {
     let known = version.bundle.profile(profile.as_str()).is_some();
     let wanted = format!("a profile of version {}", version.number);
     seen.hold(known, Check::InForce, "profile", wanted, profile);
+}
+
+/// When the record's event was over; a count is written some time after its last request.
+fn happened(seen: &Seen<'_>) -> TimestampMillis {
+    match seen.entry.event() {
+        Event::RequestsCounted { to_ms, .. } => *to_ms,
+        _ => seen.entry.wall_ms(),
+    }
 }
 
 fn closes(event: &Event) -> bool {

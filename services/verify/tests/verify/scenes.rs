@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use assay_audit::{Event, InventoryChange, Request};
+use assay_audit::{Event, InventoryChange, Request, RequestClass};
 use assay_policy::{Claims, Grant};
 use assay_types::TimestampMillis;
 
@@ -191,12 +191,15 @@ fn ends(maker: &mut Maker, serial: &str) {
         detail: "no transactionID".into(),
     });
     let now = TimestampMillis::from(maker.now());
-    maker.record(Event::RefusalsAggregate {
+    maker.record(Event::RequestsCounted {
         peer: "assay://frontend/dmz1".into(),
+        class: RequestClass::ChallengeFailed,
+        profile: Some("devices".into()),
         from_ms: now - Duration::from_millis(900),
         to_ms: now - Duration::from_millis(100),
-        refused: 12,
-        malformed: 3,
+        requests: 12,
+        signer_keys: 3,
+        more_signer_keys: false,
     });
 }
 
