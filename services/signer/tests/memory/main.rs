@@ -5,6 +5,7 @@
 mod anchor;
 mod elliptic;
 mod enrolment;
+mod floods;
 mod imports;
 mod ocsp;
 mod policy;
