@@ -430,8 +430,9 @@ async fn a_request_that_trickles_in_is_ended_and_gives_back_its_bytes() {
             calls.push(attacker.begin("PkiOperation", part.clone(), false).await);
         }
         for (response, _send) in calls {
-            let response = response.await.unwrap();
-            assert_eq!(grpc_status(&response), Some("4"), "DEADLINE_EXCEEDED");
+            let response = tokio::time::timeout(PATIENCE, response).await.unwrap();
+            let status = response.unwrap();
+            assert_eq!(grpc_status(&status), Some("4"), "DEADLINE_EXCEEDED");
         }
     }
 }
@@ -502,9 +503,10 @@ async fn bare_connections_do_not_keep_a_caller_out() {
         bare.push(TcpStream::connect(&address).await.unwrap());
     }
     let mut client = client(&address, folder.path(), "dmz1").await;
-    client
-        .pki_operation(v1::PkiOperationRequest::default())
+    let served = client.pki_operation(v1::PkiOperationRequest::default());
+    tokio::time::timeout(PATIENCE, served)
         .await
+        .unwrap()
         .unwrap();
 }
 

@@ -260,7 +260,7 @@ async fn a_wrong_configuration_is_refused_in_one_line() {
         (
             "[limits]",
             "[limits]\nconcurrency = 0",
-            "`limits.concurrency`: 0 is not within 1 to 1000",
+            "`limits.concurrency`: 0 is not within 1 to 974",
         ),
         (
             "assay://signer/main",
