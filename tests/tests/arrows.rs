@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-types", &[]),
     ("assay-config", &[]),
     ("assay-sandbox", &[]),
+    ("assay-connections", &[]),
     ("assay-proto", &["assay-types"]),
     ("assay-ocsp", &["assay-types"]),
     ("assay-shape", &["assay-ocsp", "assay-types"]),
@@ -25,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("assay-lint", &[]),
     ("assay-audit", &["assay-types"]),
     ("assay-store", &["assay-audit", "assay-types"]),
-    ("assay-runtime", &["assay-config"]),
+    ("assay-runtime", &["assay-config", "assay-connections"]),
     (
         "assay-hsm-service",
         &[
@@ -128,6 +129,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "assay-auditor",
         &[
             "assay-audit",
+            "assay-connections",
             "assay-console",
             "assay-types",
             "assay-verify",

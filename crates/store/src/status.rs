@@ -12,6 +12,23 @@ pub struct Counts {
 }
 
 impl Store {
+    /// Bytes of the state file, free pages included, without its write-ahead log.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn file_bytes(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            let bytes = connection.find(
+                "SELECT (SELECT page_count FROM pragma_page_count WHERE schema = 'file')
+                      * (SELECT page_size FROM pragma_page_size WHERE schema = 'file')",
+                [],
+                |row| row.get::<_, i64>(0),
+            )?;
+            Ok(bytes.unwrap_or_default().cast_unsigned())
+        })
+        .await
+    }
+
     /// Counts that cost the same however much there is.
     ///
     /// # Errors

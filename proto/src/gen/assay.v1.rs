@@ -136,8 +136,9 @@ pub struct PublicFile {
     pub path: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub content_type: ::prost::alloc::string::String,
+    /// Of the content, which FileContent gives: a frontend asks only for what it does not have.
     #[prost(bytes = "vec", tag = "3")]
-    pub content: ::prost::alloc::vec::Vec<u8>,
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
     /// For Cache-Control, seconds.
     #[prost(uint32, tag = "4")]
     pub max_age_seconds: u32,
@@ -147,6 +148,19 @@ pub struct PublicFile {
     /// Other paths at which the same is served.
     #[prost(string, repeated, tag = "6")]
     pub further_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Bytes of the content.
+    #[prost(uint64, tag = "7")]
+    pub size: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileContentRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileContentPart {
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileInfo {
@@ -339,6 +353,31 @@ pub mod enrolment_client {
                 .insert(GrpcMethod::new("assay.v1.Enrolment", "PublicInfo"));
             self.inner.unary(req, path, codec).await
         }
+        /// The content of one file of PublicInfo, in parts of at most 64 KiB; NOT_FOUND once it has been replaced.
+        pub async fn file_content(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FileContentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FileContentPart>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Enrolment/FileContent",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Enrolment", "FileContent"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// The OCSP response for one certificate, signed beforehand (RFC 5019): asking for it costs no token operation.
         pub async fn ocsp_response(
             &mut self,
@@ -392,6 +431,20 @@ pub mod enrolment_server {
             &self,
             request: tonic::Request<super::PublicInfoRequest>,
         ) -> std::result::Result<tonic::Response<super::PublicInfoReply>, tonic::Status>;
+        /// Server streaming response type for the FileContent method.
+        type FileContentStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FileContentPart, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The content of one file of PublicInfo, in parts of at most 64 KiB; NOT_FOUND once it has been replaced.
+        async fn file_content(
+            &self,
+            request: tonic::Request<super::FileContentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::FileContentStream>,
+            tonic::Status,
+        >;
         /// The OCSP response for one certificate, signed beforehand (RFC 5019): asking for it costs no token operation.
         async fn ocsp_response(
             &self,
@@ -564,6 +617,52 @@ pub mod enrolment_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Enrolment/FileContent" => {
+                    #[allow(non_camel_case_types)]
+                    struct FileContentSvc<T: Enrolment>(pub Arc<T>);
+                    impl<
+                        T: Enrolment,
+                    > tonic::server::ServerStreamingService<super::FileContentRequest>
+                    for FileContentSvc<T> {
+                        type Response = super::FileContentPart;
+                        type ResponseStream = T::FileContentStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FileContentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Enrolment>::file_content(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FileContentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,8 +1,15 @@
 //! What holds for every command: exit codes, one line that says what is wrong and one that says what to do.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use assay_audit::note::{Algorithm, VerifierKey};
+
+/// Below the 10 s after which a witness ends a half-open request by itself.
+const PATIENCE: Duration = Duration::from_secs(9);
 
 fn assay_audit(arguments: &[&str]) -> Result<Output> {
     Ok(Command::new(env!("CARGO_BIN_EXE_assay-audit"))
@@ -100,5 +107,56 @@ fn a_witness_says_what_it_lacks_before_it_listens() -> Result<()> {
         assert_eq!(run.status.code(), Some(2), "{told}: {}", said(&run));
         assert!(said(&run).contains(told), "{told}: {}", said(&run));
     }
+    Ok(())
+}
+
+fn log_key() -> Result<String> {
+    let key = openssl::pkey::PKey::generate_ed25519()?.raw_public_key()?;
+    let key = VerifierKey::ed25519("log.example", Algorithm::Ed25519, &key)?;
+    Ok(key.to_string())
+}
+
+/// A process that ends with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn half_open_requests_do_not_keep_a_log_from_its_witness() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (key, state) = (file("key"), file("state"));
+    let made = assay_audit(&["witness", "key", "--name", "w.example", "--out", &key])?;
+    assert!(made.status.success(), "{}", said(&made));
+    let mut witness = Running(
+        Command::new(env!("CARGO_BIN_EXE_assay-audit"))
+            .args(["--json", "witness", "--key", &key, "--state", &state])
+            .args(["--listen", "127.0.0.1:0", "--log", &log_key()?])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?,
+    );
+    let mut line = String::new();
+    let told = witness.0.stdout.take().context("standard output")?;
+    BufReader::new(told).read_line(&mut line)?;
+    let listening: serde_json::Value = serde_json::from_str(&line)?;
+    let address = listening["listen"].as_str().context(line)?.to_owned();
+    let mut half_open = Vec::new();
+    for _ in 0..600 {
+        let mut stream = TcpStream::connect(&address)?;
+        stream.write_all(b"POST /add-checkpoint HTTP/1.1\r\n")?;
+        half_open.push(stream);
+    }
+    let mut stream = TcpStream::connect(&address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     Ok(())
 }

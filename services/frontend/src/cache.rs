@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_ocsp::Issuer;
+use assay_proto::v1::PublicInfoReply;
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
+use assay_runtime::telemetry::chain;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use self::answers::Answers;
 pub(crate) use self::answers::Profile;
+use self::answers::{Answers, AnswersError, Contents, check_files};
 pub(crate) use self::file::{File, etag, is_known_by};
 use crate::observe;
 use crate::route::Selector;
-use crate::signer::Signer;
+use crate::signer::{NoContent, Signer};
 
 /// The name of this part in `/readyz`.
 pub(crate) const COMPONENT: &str = "signer";
@@ -28,6 +30,15 @@ const EMPTY_RETRY: Duration = Duration::from_millis(250);
 const MIN_DEMAND_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest that such a request waits for the signer's answer.
 const DEMAND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why the public answers are not renewed.
+#[derive(Debug, thiserror::Error)]
+enum NotRenewed {
+    #[error("they are refused")]
+    Refused(#[from] AnswersError),
+    #[error("a file was not handed over")]
+    Content(#[from] NoContent),
+}
 
 /// Why no profile or file is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +63,12 @@ struct State {
 }
 
 impl PublicCache {
-    /// Starts the task that asks the signer every `interval` until the shutdown.
+    /// Starts the task that asks the signer every `interval` until the shutdown. Once the signer has been away for
+    /// `unready_after`, the frontend is not ready, whatever it can answer by itself.
     pub(crate) fn start(
         signer: Signer,
         interval: Duration,
+        unready_after: Duration,
         readiness: Readiness,
         shutdown: &Shutdown,
     ) -> Self {
@@ -64,6 +77,7 @@ impl PublicCache {
         let refresher = Refresher {
             signer,
             interval,
+            unready_after,
             readiness,
             state: sender,
             demand: Arc::clone(&demand),
@@ -139,6 +153,7 @@ impl PublicCache {
 struct Refresher {
     signer: Signer,
     interval: Duration,
+    unready_after: Duration,
     readiness: Readiness,
     state: watch::Sender<State>,
     demand: Arc<Notify>,
@@ -183,9 +198,10 @@ impl Refresher {
         };
         self.heard();
         if !current.revision.is_empty() && reply.revision == current.revision {
+            self.ready(current);
             return None;
         }
-        match Answers::try_from(reply) {
+        match self.take_over(reply, current).await {
             Ok(answers) => {
                 tracing::info!(
                     revision = answers.revision,
@@ -193,24 +209,55 @@ impl Refresher {
                     files = answers.files.len(),
                     "public answers renewed"
                 );
-                if answers.profiles.is_empty() {
-                    self.readiness
-                        .set_cause(COMPONENT, "the signer has no profile");
-                } else {
-                    self.readiness.clear(COMPONENT);
-                }
+                self.ready(&answers);
                 Some(Arc::new(answers))
             }
             Err(error) => {
-                tracing::error!(%error, "public answers of the signer refused");
+                tracing::error!(error = chain(&error), "public answers not renewed");
                 None
             }
         }
     }
 
-    /// With answers at hand this tier stays ready: devices get their 503 for PKIOperation alone.
+    fn ready(&self, answers: &Answers) {
+        if answers.profiles.is_empty() {
+            self.readiness
+                .set_cause(COMPONENT, "the signer has no profile");
+        } else {
+            self.readiness.clear(COMPONENT);
+        }
+    }
+
+    /// Fetches the content that is not in memory yet.
+    async fn take_over(
+        &self,
+        reply: PublicInfoReply,
+        current: &Answers,
+    ) -> Result<Answers, NotRenewed> {
+        check_files(&reply.files)?;
+        let mut contents = Contents::new();
+        for file in &reply.files {
+            let content = match current.contents.get(&file.sha256) {
+                Some(content) => content.clone(),
+                None => self.signer.file_content(&file.sha256, file.size).await?,
+            };
+            contents.insert(file.sha256.clone(), content);
+        }
+        Ok(Answers::new(reply, contents)?)
+    }
+
+    /// For a while this tier stays ready with the answers that it has: devices get 503 for PKIOperation alone. After that a
+    /// load balancer should send them elsewhere.
     fn away(&mut self, current: &Answers, reason: &str) {
         observe::signer_up(false);
+        let silent = self.heard.map(|heard| heard.elapsed());
+        if silent.is_some_and(|silent| silent >= self.unready_after) {
+            let cause = format!(
+                "not heard from for {:?} or more: {reason}",
+                self.unready_after
+            );
+            self.readiness.set_cause(COMPONENT, cause);
+        }
         if self.silence.as_deref() == Some(reason) {
             return;
         }

@@ -1,6 +1,6 @@
 //! `frontend.toml` as it is written; [`crate::Settings`] is what it means.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,6 +86,28 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// HTTPS in place of HTTP. Default: HTTP, as SCEP protects its own messages.
     pub tls: Option<TlsConfig>,
+    /// Load balancers that say for whom a connection or a request is. Default: none, so that nobody is believed.
+    pub proxies: Option<ProxiesConfig>,
+}
+
+/// `[http.proxies]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxiesConfig {
+    /// Their addresses. Others are not believed.
+    pub addresses: Vec<IpAddr>,
+    /// How they say it.
+    pub client: ClientAddress,
+}
+
+/// How a trusted proxy says which client it relays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddress {
+    /// The PROXY protocol, version 1 or 2, before anything else on each connection. A connection without it is closed.
+    ProxyProtocol,
+    /// The last address in `X-Forwarded-For` that is not a trusted proxy.
+    XForwardedFor,
 }
 
 /// `[http.tls]`
@@ -115,9 +137,12 @@ pub struct SignerConfig {
     /// Longest wait for a CertRep. Default 15 s: above the signer's own deadline for a token operation.
     #[serde(default = "default_signer_timeout", with = "duration")]
     pub timeout: Duration,
-    /// How often capabilities and CA certificates are asked for. Default 1 s: an unchanged answer is a few octets.
+    /// How often capabilities and CA certificates are asked for. Default 1 s: an unchanged answer is a few bytes.
     #[serde(default = "default_refresh_interval", with = "duration")]
     pub refresh_interval: Duration,
+    /// Once the signer has not answered for so long, `/readyz` says that this frontend is not ready. Default 1 min.
+    #[serde(default = "default_unready_after", with = "duration")]
+    pub unready_after: Duration,
 }
 
 fn default_signer_timeout() -> Duration {
@@ -128,12 +153,21 @@ fn default_refresh_interval() -> Duration {
     Duration::from_secs(1)
 }
 
+fn default_unready_after() -> Duration {
+    Duration::from_secs(60)
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Connections at once; further ones wait in the kernel's queue. Default 512.
+    /// Connections at once; past them an idle one is closed for a new one. Default 512.
     pub connections: usize,
+    /// The same for one IP address, or one IPv6 /64. Default 128. Does not hold for trusted proxies.
+    pub address_connections: usize,
+    /// Requests at work of one IP address, or of one IPv6 /64; further ones get 503 with Retry-After. Default 48, so that
+    /// one address cannot take all of `concurrency`.
+    pub address_concurrency: usize,
     /// PKIOperations at the signer at once; further ones get 503 with Retry-After. Default 64.
     pub concurrency: usize,
     /// PKIOperations a second of one IP address, or of one IPv6 /64; further ones get 503 with Retry-After. A courtesy
@@ -164,6 +198,8 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             connections: 512,
+            address_connections: 128,
+            address_concurrency: 48,
             concurrency: 64,
             address_rate: 50,
             address_burst: 200,

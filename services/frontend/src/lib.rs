@@ -11,6 +11,7 @@ mod config;
 mod listener;
 mod observe;
 mod ocsp;
+mod proxies;
 mod route;
 mod service;
 mod settings;
@@ -27,7 +28,9 @@ use assay_runtime::ready::Ready;
 use assay_runtime::telemetry::PrometheusHandle;
 use assay_sandbox::Report;
 
-pub use config::{FrontendConfig, HttpConfig, LimitsConfig, SignerConfig, TlsConfig};
+pub use config::{
+    ClientAddress, FrontendConfig, HttpConfig, LimitsConfig, ProxiesConfig, SignerConfig, TlsConfig,
+};
 pub use settings::Settings;
 
 use cache::PublicCache;
@@ -100,6 +103,7 @@ impl Frontend {
         let cache = PublicCache::start(
             signer.clone(),
             settings.refresh_interval,
+            settings.unready_after,
             readiness,
             &shutdown,
         );
@@ -107,6 +111,7 @@ impl Frontend {
             cache,
             signer,
             settings.limits,
+            settings.proxies,
             shutdown.clone(),
         )?);
         let accepting = listener.serve(service, &shutdown).context(unwatched)?;

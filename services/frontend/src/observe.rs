@@ -70,6 +70,11 @@ pub(crate) fn signer_up(up: bool) {
     gauge!(SIGNER_UP).set(if up { 1.0 } else { 0.0 });
 }
 
+/// A client behind a proxy has too many connections, all with a request at work.
+pub(crate) fn refused_behind_proxy() {
+    counter!("assay_connections_refused_total", "listener" => "scep").increment(1);
+}
+
 /// Counts something for as long as the guard lives.
 pub(crate) struct Counted(&'static str);
 

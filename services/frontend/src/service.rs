@@ -14,12 +14,13 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::sync::Semaphore;
 
-use crate::addresses::AddressLimit;
+use crate::addresses::{AddressLimit, AtWorkLimit};
 use crate::answer::{Allowed, Answer, Refusal};
 use crate::cache::{Missing, Profile, PublicCache};
 use crate::config::LimitsConfig;
 use crate::observe::{Exchange, RequestIds};
 use crate::ocsp::{self, Asked, Ocsp};
+use crate::proxies::Proxies;
 use crate::route::{Query, Selector, select};
 use crate::signer::Signer;
 
@@ -40,6 +41,8 @@ pub(crate) struct Service {
     /// PKIOperations that may be at the signer at once.
     slots: Arc<Semaphore>,
     addresses: Option<AddressLimit>,
+    at_work: AtWorkLimit,
+    pub(crate) proxies: Proxies,
     ids: RequestIds,
     shutdown: Shutdown,
 }
@@ -49,6 +52,7 @@ impl Service {
         cache: PublicCache,
         signer: Signer,
         limits: LimitsConfig,
+        proxies: Proxies,
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let mut process = [0; 4];
@@ -62,6 +66,8 @@ impl Service {
             signer,
             slots: Arc::new(Semaphore::new(limits.concurrency)),
             addresses: AddressLimit::new(limits.address_rate, limits.address_burst),
+            at_work: AtWorkLimit::new(limits.address_concurrency),
+            proxies,
             limits,
             ids: RequestIds::new(process),
             shutdown,
@@ -72,8 +78,9 @@ impl Service {
     pub(crate) async fn respond(
         &self,
         request: Request<Incoming>,
-        client: SocketAddr,
+        peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
+        let client = self.proxies.client(peer, request.headers());
         let mut exchange = Exchange::begin(
             self.ids.next(),
             client,
@@ -83,7 +90,10 @@ impl Service {
         let id = HeaderValue::try_from(exchange.id.as_str());
         let (head, body) = request.into_parts();
         let mut body = Some(body);
-        let answer = self.answer(&head, &mut body, client, &mut exchange).await;
+        let answer = match self.at_work.begin(client.ip()) {
+            Some(_at_work) => self.answer(&head, &mut body, client, &mut exchange).await,
+            None => Err(Refusal::AddressLimit),
+        };
         if let Some(unread) = body {
             self.discard(unread).await;
         }

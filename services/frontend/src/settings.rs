@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use assay_runtime::config::{ConfigError, Document};
 use assay_runtime::identity::{Identity, Role};
-use assay_runtime::mtls::{self, TlsFiles, device_acceptor};
+use assay_runtime::mtls::{self, MAX_CALLS, TlsFiles, device_acceptor};
 use assay_runtime::ops::OpsConfig;
 use assay_runtime::telemetry::{LogConfig, chain};
 use assay_sandbox::Confinement;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{FrontendConfig, LimitsConfig};
+use crate::proxies::Proxies;
 
 /// A process has 1,024 file descriptors unless its unit says otherwise, and 65,536 is the usual most.
 const CONNECTIONS: RangeInclusive<usize> = 1..=60_000;
-/// Streams in one HTTP/2 connection, as gRPC servers commonly bound them.
-const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
+/// Calls that the signer takes of one frontend at a time, less those for OCSP and the public answers.
+const CONCURRENCY: RangeInclusive<usize> = 1..=MAX_CALLS - OTHER_CALLS;
+/// 24 for OCSP, one for the public answers, and as many again to spare.
+const OTHER_CALLS: usize = 50;
 /// Up to what the signer takes of a busy frontend.
 const ADDRESS_RATE: RangeInclusive<usize> = 0..=100_000;
 /// Ten seconds of the highest rate.
@@ -37,6 +40,8 @@ pub struct Settings {
     pub(crate) signer_files: TlsFiles,
     pub(crate) signer_timeout: Duration,
     pub(crate) refresh_interval: Duration,
+    pub(crate) unready_after: Duration,
+    pub(crate) proxies: Proxies,
     pub(crate) limits: LimitsConfig,
     pub(crate) ops: OpsConfig,
     log: LogConfig,
@@ -122,6 +127,8 @@ impl TryFrom<FrontendConfig> for Settings {
             signer_files,
             signer_timeout: signer.timeout,
             refresh_interval: signer.refresh_interval,
+            unready_after: signer.unready_after,
+            proxies: http.proxies.map(Proxies::from).unwrap_or_default(),
             limits,
             ops,
             log,
@@ -135,7 +142,17 @@ impl TryFrom<FrontendConfig> for Settings {
 fn check_limits(document: &Document, limits: &LimitsConfig) -> Result<(), ConfigError> {
     for (key, value, range) in [
         ("limits.connections", limits.connections, CONNECTIONS),
+        (
+            "limits.address_connections",
+            limits.address_connections,
+            CONNECTIONS,
+        ),
         ("limits.concurrency", limits.concurrency, CONCURRENCY),
+        (
+            "limits.address_concurrency",
+            limits.address_concurrency,
+            CONNECTIONS,
+        ),
         (
             "limits.address_rate",
             number(limits.address_rate),

@@ -5,10 +5,12 @@ use std::time::Duration;
 use assay_proto::v1::enrolment_client::EnrolmentClient;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, OcspResponseReply, OcspResponseRequest, PkiOperationReply,
-    PkiOperationRequest, PublicInfoReply, PublicInfoRequest, UnknownProfile,
+    Busy, FileContentPart, FileContentRequest, Malformed, OcspResponseReply, OcspResponseRequest,
+    PkiOperationReply, PkiOperationRequest, PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_scep_http::PKI_MESSAGE_TYPE;
+use hyper::body::Bytes;
+use openssl::sha::sha256;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -18,8 +20,10 @@ use crate::answer::{Answer, Refusal};
 const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(3);
 /// A look-up by an index. Whoever asks has a time-out of seconds.
 const OCSP_TIMEOUT: Duration = Duration::from_secs(1);
-/// Largest public answer: a CRL of a million entries has about 40 MB.
-const MAX_PUBLIC_INFO: usize = 64 << 20;
+/// Largest public answer: 1,000 profiles with their certificates.
+const MAX_PUBLIC_INFO: usize = 16 << 20;
+/// A CRL of some megabytes within a site.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The signer, as this tier knows it.
 #[derive(Debug, Clone)]
@@ -73,6 +77,42 @@ impl Signer {
         let call = client.public_info(PublicInfoRequest { known_revision });
         Ok(bounded(PUBLIC_INFO_TIMEOUT, call).await?.into_inner())
     }
+
+    /// The content of a file, which has this SHA-256 and size.
+    pub(crate) async fn file_content(&self, wanted: &[u8], size: u64) -> Result<Bytes, NoContent> {
+        let mut client = self.client.clone();
+        let request = FileContentRequest {
+            sha256: wanted.to_vec(),
+        };
+        let size = usize::try_from(size).map_err(|_| NoContent::Differs)?;
+        let received = async {
+            let mut parts = client.file_content(request).await?.into_inner();
+            let mut content = Vec::with_capacity(size);
+            while let Some(FileContentPart { content: part }) = parts.message().await? {
+                if content.len() + part.len() > size {
+                    return Ok(None);
+                }
+                content.extend_from_slice(&part);
+            }
+            Ok(Some(content))
+        };
+        let content = bounded(CONTENT_TIMEOUT, received).await?;
+        match content {
+            Some(content) if content.len() == size && sha256(&content) == *wanted => {
+                Ok(content.into())
+            }
+            Some(_) | None => Err(NoContent::Differs),
+        }
+    }
+}
+
+/// Why the content of a file is not had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoContent {
+    #[error("the signer has not sent it")]
+    Lost(#[from] Status),
+    #[error("the signer sent another content than it announced")]
+    Differs,
 }
 
 /// Also bounds the wait for a connection, which a gRPC deadline does not.

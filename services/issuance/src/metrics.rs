@@ -97,6 +97,7 @@ pub fn describe() {
         "assay_certificates_lapsed",
         "Certificates that ended in the last 7 days, neither renewed nor revoked, by profile; `assay cert expiring --expired` lists them."
     );
+    metrics::describe_gauge!("assay_state_file_bytes", "Length of the state file.");
     metrics::describe_gauge!(
         "assay_open_intents",
         "Certificates decided and not yet finished."
@@ -246,6 +247,10 @@ pub(crate) fn token(of: Place, health: &Health, queue_depth: usize) {
     metrics::gauge!("assay_token_healthy", "ca" => ca).set(if health.ready { 1.0 } else { 0.0 });
     metrics::gauge!("assay_token_queue_depth", "ca" => ca).set(number(queue_depth as u64));
     metrics::gauge!("assay_token_reconnections", "ca" => ca).set(number(health.reconnections));
+}
+
+pub(crate) fn state_file(bytes: u64) {
+    metrics::gauge!("assay_state_file_bytes").set(number(bytes));
 }
 
 pub(crate) fn open_intents(count: u64) {

@@ -240,6 +240,9 @@ impl Upkeep {
             .await
             .map_or(0, |counts| counts.open_intents);
         metrics::open_intents(open_intents);
+        if let Ok(bytes) = self.store.file_bytes().await {
+            metrics::state_file(bytes);
+        }
         let approved = self.policies.active().approves_next_ca();
         let generations = &self.generations;
         let stage = generations.stage(approved, self.recorder.now());

@@ -1,12 +1,12 @@
-//! One way to accept connections, for every listener: so many at a time, each for so long.
+//! One way to accept connections, for every listener: a bound in all and for each network, each for so long.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
+use assay_connections::Taken;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -15,7 +15,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::telemetry::Throttle;
+
+pub use assay_connections::{AtWork, Bounds, Network, Places};
+
+/// The place of one connection among those that a listener has; dropping it frees the place.
+pub type Place = assay_connections::Place<Network>;
 
 /// Wait after a failed `accept`, which mostly means that file descriptors have run out.
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -25,6 +31,9 @@ const QUEUE: i32 = 1_024;
 
 /// hyper's default, named: no client sends a dozen.
 const MAX_HEADER_FIELDS: usize = 100;
+
+const SHED: &str = "assay_connections_shed_total";
+const REFUSED: &str = "assay_connections_refused_total";
 
 /// A bound address, at which connections wait in the kernel's queue. It needs no runtime, so that a service can bind before
 /// it gives up making sockets.
@@ -72,27 +81,59 @@ pub struct Listener {
     address: SocketAddr,
 }
 
-/// The place of one connection among those that a listener has at a time; dropping it frees the place.
-#[derive(Debug)]
-pub struct Place {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Listener {
-    /// Accepts until it is dropped, up to `connections` at a time. `begin` must return at once: it starts a task that
-    /// holds the [`Place`] for as long as the connection lasts.
-    pub async fn accept(self, connections: usize, begin: impl Fn(TcpStream, SocketAddr, Place)) {
-        let places = Arc::new(Semaphore::new(connections));
-        // The semaphore is never closed.
-        while let Ok(permit) = Arc::clone(&places).acquire_owned().await {
+    /// Accepts until it is dropped, within `bounds`: a connection past them has an idle one closed in its favour, or is
+    /// closed itself where none is idle. Addresses that `exempt` holds for are bounded in all only. `begin` must return at
+    /// once: it starts a task that holds the [`Place`] for as long as the connection lasts, and ends it when told to.
+    pub async fn accept(
+        self,
+        name: &'static str,
+        bounds: Bounds,
+        exempt: impl Fn(IpAddr) -> bool,
+        begin: impl Fn(TcpStream, SocketAddr, Place),
+    ) {
+        let places = Places::new(bounds);
+        let full = Throttle::default();
+        loop {
             match self.listener.accept().await {
-                Ok((stream, client)) => begin(stream, client, Place { _permit: permit }),
+                Ok((stream, client)) => {
+                    let network = Network::from(client.ip());
+                    let taken = places.take(network, exempt(client.ip()));
+                    tell(name, network, taken.as_ref().map(|taken| taken.shed), &full);
+                    if let Some(Taken { place, .. }) = taken {
+                        begin(stream, client, place);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(address = %self.address, %error, "cannot accept");
                     tokio::time::sleep(BACKOFF).await;
                 }
             }
         }
+    }
+}
+
+/// Counts a connection that was closed for a new one, or a new one that was refused (`None`).
+pub(crate) fn tell(
+    listener: &'static str,
+    peer: impl std::fmt::Display,
+    shed: Option<bool>,
+    throttle: &Throttle,
+) {
+    let (counter, message) = match shed {
+        Some(false) => return,
+        Some(true) => (
+            SHED,
+            "too many connections: an idle one was closed for a new one",
+        ),
+        None => (
+            REFUSED,
+            "too many connections with a request at work: a new one was closed",
+        ),
+    };
+    metrics::counter!(counter, "listener" => listener).increment(1);
+    if let Some(unsaid) = throttle.may_speak() {
+        tracing::warn!(listener, %peer, unsaid, message);
     }
 }
 
@@ -109,17 +150,24 @@ pub struct HttpLimits {
     pub closing: Duration,
 }
 
-/// Serves one HTTP/1.1 connection until the client ends it, it reaches its age, or `stop` ends.
+/// Serves one HTTP/1.1 connection until the client ends it, it reaches its age, `stop` ends, or its place is needed. A
+/// connection is idle between two answers, and so is one whose first request has not come in or whose answer is not read.
 pub async fn serve_http<F: Future<Output = Response<Full<Bytes>>>>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: SocketAddr,
+    place: &Place,
     limits: &HttpLimits,
     stop: impl Future<Output = ()>,
     respond: impl Fn(Request<Incoming>) -> F,
 ) {
+    let handle = place.handle();
     let service = service_fn(|request| {
-        let response = respond(request);
-        async move { Ok::<_, Infallible>(response.await) }
+        let (at_work, response) = (handle.at_work(), respond(request));
+        async move {
+            let response = response.await;
+            drop(at_work);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -131,6 +179,7 @@ pub async fn serve_http<F: Future<Output = Response<Full<Bytes>>>>(
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
+        () = place.closed() => return,
         () = stop => None,
         () = tokio::time::sleep(limits.age) => None,
     };
@@ -138,7 +187,10 @@ pub async fn serve_http<F: Future<Output = Response<Full<Bytes>>>>(
         Some(ended) => Ok(ended),
         None => {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(limits.closing, connection).await
+            tokio::select! {
+                ended = tokio::time::timeout(limits.closing, connection) => ended,
+                () = place.closed() => return,
+            }
         }
     };
     match ended {

@@ -1,9 +1,10 @@
 //! TLS 1.3 with a certificate on both sides, between the tiers.
 //!
 //! Each side knows the other by its trust anchors and by one exact URI SAN, `assay://ROLE/NAME`. A server lets any
-//! certificate of its anchors finish the handshake and decides each call by the [`AllowList`], so that a caller that is
-//! turned away reads why; a client ends the handshake unless the server is the one it expects.
+//! certificate of its anchors finish the handshake and decides each call by the [`AllowList`] and the [`CallLimits`], so
+//! that a caller that is turned away reads why; a client ends the handshake unless the server is the one it expects.
 
+mod admission;
 mod allow;
 mod client;
 mod device;
@@ -18,11 +19,12 @@ use rustls::version::TLS13;
 
 use crate::identity::{Identity, IdentityError, Role};
 
-pub use allow::{AllowList, AllowListError, Peer, authorise, caller};
+pub use admission::CallLimits;
+pub use allow::{AllowList, AllowListError, Peer, caller};
 pub use client::{check_client, connect};
 pub use device::device_acceptor;
-pub use files::TlsFiles;
-pub use server::{Connection, Server};
+pub use files::{TlsFiles, check_anchors_apart};
+pub use server::{MAX_CALLS, Server};
 
 /// ALPN of gRPC, which runs on HTTP/2 only.
 const ALPN_H2: &[u8] = b"h2";
@@ -108,6 +110,19 @@ pub enum MtlsError {
     Address {
         /// What was found.
         address: String,
+    },
+    /// Two listeners trust the same anchor.
+    #[error(
+        "{first}.trust_anchors and {second}.trust_anchors share an anchor ({}), so that a certificate for one listener opens \
+         the other; give each listener anchors of its own, as `assay-ceremony transport` makes them", path.display()
+    )]
+    SharedAnchor {
+        /// The section of one listener.
+        first: &'static str,
+        /// That of the other one.
+        second: &'static str,
+        /// A file that has the anchor.
+        path: PathBuf,
     },
     /// The listener cannot be bound.
     #[error("cannot listen on {address}")]

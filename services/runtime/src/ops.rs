@@ -14,12 +14,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::accept::{Bound, HttpLimits, serve_http};
+use crate::accept::{Bound, Bounds, HttpLimits, serve_http};
 use crate::drain::Shutdown;
 pub use readiness::Readiness;
 
 /// Scrapers and probes are few; a flood of connections here must not take the service's file descriptors.
-const MAX_CONNECTIONS: usize = 32;
+const CONNECTIONS: Bounds = Bounds {
+    all: 32,
+    // One address holds no more than half of them.
+    each: 16,
+};
 
 const LIMITS: HttpLimits = HttpLimits {
     // A scraper that sends no request within this time is cut off; Prometheus' own default time-out is 10 s.
@@ -86,16 +90,18 @@ impl Ops {
             readiness,
             shutdown: shutdown.clone(),
         };
-        tokio::spawn(
-            listener.accept(MAX_CONNECTIONS, move |stream, client, place| {
+        tokio::spawn(listener.accept(
+            "ops",
+            CONNECTIONS,
+            |_| false,
+            move |stream, client, place| {
                 let pages = pages.clone();
                 tokio::spawn(async move {
                     let respond = |request| ready(pages.respond(&request));
-                    serve_http(stream, client, &LIMITS, pending(), respond).await;
-                    drop(place);
+                    serve_http(stream, client, &place, &LIMITS, pending(), respond).await;
                 });
-            }),
-        );
+            },
+        ));
         Ok(())
     }
 }

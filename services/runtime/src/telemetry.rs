@@ -2,12 +2,15 @@
 
 use std::error::Error;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+
+use crate::buckets::Bucket;
 
 /// Upper bounds in seconds for every histogram named `*_seconds`: a token operation takes 0.1 ms (P-256 in software)
 /// to some 100 ms (a busy network HSM), and deadlines lie at 10 s.
@@ -109,6 +112,33 @@ pub fn metrics(
     );
     metrics::gauge!("assay_build_info", "service" => service, "version" => version).set(1.0);
     Ok(handle)
+}
+
+/// Lines of one kind that a peer can cause as often as it likes: one a second, with the number of those left out before.
+pub struct Throttle {
+    bucket: Bucket,
+    unsaid: AtomicU64,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self {
+            bucket: Bucket::new(1),
+            unsaid: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Throttle {
+    /// How many lines were left out since the last one, or `None` where this one is to be left out.
+    pub fn may_speak(&self) -> Option<u64> {
+        if self.bucket.take() {
+            Some(self.unsaid.swap(0, Ordering::Relaxed))
+        } else {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
 }
 
 /// An error with all its sources in one line, outermost first.

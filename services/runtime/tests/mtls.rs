@@ -5,13 +5,16 @@
 mod pki;
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use assay_proto::v1;
 use assay_proto::v1::enrolment_client::EnrolmentClient;
 use assay_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
-use assay_runtime::mtls::{self, AllowList, AllowListError, MtlsError, Server, TlsFiles};
+use assay_runtime::mtls::{
+    self, AllowList, AllowListError, CallLimits, MtlsError, Server, TlsFiles, check_anchors_apart,
+};
 use assay_runtime::telemetry::chain;
 use pki::Anchor;
 use tempfile::TempDir;
@@ -19,6 +22,16 @@ use tonic::{Code, Request, Response, Status};
 
 const SIGNER: &str = "assay://signer/main";
 const DMZ1: &str = "assay://frontend/dmz1";
+
+const LIMITS: CallLimits = CallLimits {
+    calls: 16,
+    calls_of: &[],
+    received: 1 << 20,
+    unsent: 1 << 20,
+    request_time: Duration::from_secs(60),
+    answer_time: Duration::from_secs(60),
+    reply_time: Duration::from_secs(60),
+};
 
 /// Answers with the identity of its caller.
 struct WhoAmI;
@@ -45,6 +58,15 @@ impl Enrolment for WhoAmI {
         }))
     }
 
+    type FileContentStream = tokio_stream::Empty<Result<v1::FileContentPart, Status>>;
+
+    async fn file_content(
+        &self,
+        _: Request<v1::FileContentRequest>,
+    ) -> Result<Response<Self::FileContentStream>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
     async fn ocsp_response(
         &self,
         _: Request<v1::OcspResponseRequest>,
@@ -68,15 +90,11 @@ impl Tiers {
         let (frontends, signers) = (Anchor::new("frontends"), Anchor::new("signers"));
         let files = signers.files(folder.path(), "signer", &[SIGNER], &frontends);
         let allow = AllowList::new([identity(DMZ1)], &[Role::Frontend]).unwrap();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow).unwrap();
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow, LIMITS).unwrap();
         let address = server.local_addr().to_string();
         let shutdown = Shutdown::new();
-        let incoming = server.incoming(shutdown.token()).unwrap();
-        shutdown.spawn(
-            tonic::transport::Server::builder()
-                .add_service(EnrolmentServer::with_interceptor(WhoAmI, mtls::authorise))
-                .serve_with_incoming(incoming),
-        );
+        let service = EnrolmentServer::new(WhoAmI);
+        server.serve("test", service, &shutdown).unwrap();
         Self {
             folder,
             frontends,
@@ -232,15 +250,11 @@ async fn a_channel_connects_once_its_signer_is_there_again() {
         .signers
         .files(tiers.folder.path(), "signer2", &[SIGNER], &tiers.frontends);
     let allow = AllowList::new([identity(DMZ1)], &[Role::Frontend]).unwrap();
-    let incoming = Server::bind(address, &signer, allow)
+    let service = EnrolmentServer::new(WhoAmI);
+    Server::bind(address, &signer, allow, LIMITS)
         .unwrap()
-        .incoming(tiers.shutdown.token())
+        .serve("test", service, &tiers.shutdown)
         .unwrap();
-    tiers.shutdown.spawn(
-        tonic::transport::Server::builder()
-            .add_service(EnrolmentServer::with_interceptor(WhoAmI, mtls::authorise))
-            .serve_with_incoming(incoming),
-    );
     let reply = client
         .public_info(v1::PublicInfoRequest::default())
         .await
@@ -288,7 +302,7 @@ async fn a_signer_does_not_start_with_a_frontends_certificate() {
     let anchor = Anchor::new("one");
     let files = anchor.files(folder.path(), "frontend", &[DMZ1], &anchor);
     let allow = AllowList::new([identity(DMZ1)], &[Role::Frontend]).unwrap();
-    let refused = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow)
+    let refused = Server::bind("127.0.0.1:0".parse().unwrap(), &files, allow, LIMITS)
         .err()
         .unwrap();
     assert!(matches!(refused, MtlsError::OwnRole { .. }), "{refused}");
@@ -341,4 +355,21 @@ async fn bare_call(tiers: &Tiers, uris: Option<&[&str]>) -> Status {
         .public_info(v1::PublicInfoRequest::default())
         .await
         .unwrap_err()
+}
+
+#[test]
+fn listeners_that_share_an_anchor_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (Anchor::new("one"), Anchor::new("two"));
+    let frontends = one.files(folder.path(), "enrolment", &[SIGNER], &one);
+    let operators = two.files(folder.path(), "administration", &[SIGNER], &two);
+    let check = || check_anchors_apart(("enrolment", &frontends), ("administration", &operators));
+    check().unwrap();
+    let both = [&operators, &frontends].map(|files| std::fs::read(&files.trust_anchors).unwrap());
+    std::fs::write(&operators.trust_anchors, both.concat()).unwrap();
+    let refused = check().unwrap_err().to_string();
+    assert!(
+        refused.contains("administration.trust_anchors share an anchor"),
+        "{refused}"
+    );
 }

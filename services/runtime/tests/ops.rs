@@ -108,3 +108,29 @@ fn a_ready_file_reads_as_it_was_written_and_leaves_nothing_else() {
     assert_eq!(Ready::read(&path).unwrap(), ready);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[tokio::test]
+async fn half_open_requests_keep_no_probe_out() {
+    let handle = telemetry::metrics("assay-test", "1.2.3").unwrap();
+    let ops = Ops::bind(&OpsConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+    })
+    .unwrap();
+    let address = ops.local_addr();
+    ops.serve(handle, Readiness::waiting_for(&[]), &Shutdown::new())
+        .unwrap();
+    let mut half_open = Vec::new();
+    for _ in 0..600 {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        half_open.push(stream);
+    }
+    // Earlier than the 10 s after which a half-open request is ended by itself.
+    let probe = get(address, "GET", "/metrics");
+    let scraped = tokio::time::timeout(Duration::from_secs(9), probe).await;
+    let shed = r#"assay_connections_shed_total{listener="ops"} "#;
+    assert!(scraped.unwrap().contains(shed));
+}

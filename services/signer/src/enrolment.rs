@@ -1,20 +1,21 @@
 //! The Enrolment service: what a frontend may call.
 
+mod files;
 mod ocsp;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use assay_issuance::{
-    Answer, Generation, Generations, Issuance, Ocsp, Pipeline, Policies, Received, Recorder, Stage,
+    Answer, Generations, Issuance, Ocsp, Pipeline, Policies, Received, Recorder, Stage,
 };
-use assay_policy::Profile;
+use assay_policy::{Profile, ProfileName};
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, OcspIssuer, OcspResponseReply, OcspResponseRequest, OcspUnknown,
-    PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile, PublicInfoReply,
+    Busy, FileContentRequest, Malformed, OcspIssuer, OcspResponseReply, OcspResponseRequest,
+    OcspUnknown, PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicInfoReply,
     PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
@@ -28,11 +29,8 @@ use crate::metrics;
 
 /// Longest request id that is carried on; a frontend makes them of 16 characters.
 const REQUEST_ID_CHARS: usize = 64;
-
-/// A CA certificate does not change under its name.
-const CA_MAX_AGE_SECONDS: u32 = 86_400;
-/// A revocation is to be seen within this by whoever asks through an HTTP cache.
-const CRL_MAX_AGE_SECONDS: u32 = 300;
+/// What is kept of a profile's name that no profile can have.
+const FOREIGN_PROFILE_CHARS: usize = 32;
 
 /// What frontends may call.
 pub struct EnrolmentService {
@@ -80,8 +78,8 @@ impl Enrolment for EnrolmentService {
         } = request.into_inner();
         let received = Received {
             frontend,
-            profile,
-            request_id: printable(&request_id),
+            profile: profile_name(profile),
+            request_id: printable(&request_id, REQUEST_ID_CHARS),
             pki_message,
             at,
         };
@@ -108,6 +106,20 @@ impl Enrolment for EnrolmentService {
             .info(&known_revision)
             .map(Response::new)
             .map_err(|error| Status::internal(error.to_string()))
+    }
+
+    type FileContentStream = files::Parts;
+
+    async fn file_content(
+        &self,
+        request: Request<FileContentRequest>,
+    ) -> Result<Response<files::Parts>, Status> {
+        let FileContentRequest { sha256 } = request.into_inner();
+        files::content(&self.public.generations, &sha256)
+            .map(Response::new)
+            .ok_or_else(|| {
+                Status::not_found("there is no such file any more; ask for PublicInfo again")
+            })
     }
 
     async fn ocsp_response(
@@ -197,16 +209,9 @@ impl Public {
         Ok(PublicInfoReply {
             revision,
             profiles,
-            files: self.files(),
+            files: files::all(&self.generations),
             ocsp_issuers,
         })
-    }
-
-    /// What relying parties fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key
-    /// identifier of the CA, which `{ca}` stands for there, and as `ca` of the one that was first.
-    fn files(&self) -> Vec<PublicFile> {
-        let all = self.generations.all();
-        all.flat_map(|generation| files_of(generation)).collect()
     }
 
     fn profile_info(
@@ -235,35 +240,6 @@ impl Public {
     }
 }
 
-fn files_of(generation: &Generation) -> Vec<PublicFile> {
-    let ca = generation.ca();
-    let name = hex::encode(&ca.issuer().key_identifier);
-    let further_paths = |plain: &str| {
-        if generation.is_first() {
-            vec![plain.to_owned()]
-        } else {
-            Vec::new()
-        }
-    };
-    let mut files = vec![PublicFile {
-        path: format!("aia/{name}.cer"),
-        content_type: "application/pkix-cert".to_owned(),
-        content: ca.certificate().to_vec(),
-        max_age_seconds: CA_MAX_AGE_SECONDS,
-        last_modified: Some(ca.issuer().not_before.into()),
-        further_paths: further_paths("aia/ca.cer"),
-    }];
-    files.extend(generation.latest_crl().map(|crl| PublicFile {
-        path: format!("crl/{name}.crl"),
-        content_type: "application/pkix-crl".to_owned(),
-        content: crl.der.clone(),
-        max_age_seconds: CRL_MAX_AGE_SECONDS,
-        last_modified: Some(crl.this_update.into()),
-        further_paths: further_paths("crl/ca.crl"),
-    }));
-    files
-}
-
 fn to_outcome(answer: Answer) -> Outcome {
     match answer {
         Answer::CertRep(der) => Outcome::CertRep(der),
@@ -286,11 +262,38 @@ fn label(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Keeps a log line a line, whatever a frontend sends.
-fn printable(request_id: &str) -> String {
-    request_id
-        .chars()
+/// The name of a profile, or the beginning of what cannot be one, which neither log nor record holds in full.
+fn profile_name(profile: String) -> String {
+    if profile.is_empty() || ProfileName::parse(&profile).is_some() {
+        return profile;
+    }
+    let mut short = printable(&profile, FOREIGN_PROFILE_CHARS);
+    // In no profile's name, so that the rest is not taken for one.
+    short.push('…');
+    short
+}
+
+/// Keeps a log line a line of bounded length, whatever a frontend sends.
+fn printable(text: &str, chars: usize) -> String {
+    text.chars()
         .filter(char::is_ascii_graphic)
-        .take(REQUEST_ID_CHARS)
+        .take(chars)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_profile_name_is_cut_and_names_no_profile() {
+        assert_eq!(profile_name("devices".to_owned()), "devices");
+        assert_eq!(profile_name(String::new()), "");
+        let long = profile_name("a".repeat(100_000));
+        assert_eq!(long.chars().count(), FOREIGN_PROFILE_CHARS + 1);
+        for foreign in [long.as_str(), &profile_name("devices\n".to_owned())] {
+            assert!(ProfileName::parse(foreign).is_none(), "{foreign}");
+            assert!(!foreign.contains('\n'));
+        }
+    }
 }

@@ -12,12 +12,11 @@ use assay_issuance::{
 use assay_proto::v1::administration_server::AdministrationServer;
 use assay_proto::v1::enrolment_server::EnrolmentServer;
 use assay_runtime::drain::{Drained, Shutdown};
-use assay_runtime::mtls::{self, Server};
+use assay_runtime::mtls::{CallLimits, MAX_CALLS, Server, check_anchors_apart};
 use assay_runtime::ops::Ops;
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
 use assay_store::{Options, StateKey, Store};
-use tonic::service::interceptor::InterceptedService;
 
 use crate::app::Signer;
 use crate::metrics;
@@ -29,6 +28,33 @@ const DRAIN: Duration = Duration::from_secs(10);
 const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
 /// A pkiMessage of the largest size that the codec reads, and its envelope.
 const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
+
+/// What one frontend may take. Its requests are a few kilobytes each, so that the bytes are those of all its calls at once.
+const ENROLMENT: CallLimits = CallLimits {
+    calls: MAX_CALLS,
+    // One task of a frontend asks for both, one after the other; a frontend and its successor may run side by side.
+    calls_of: &[
+        ("/assay.v1.Enrolment/PublicInfo", 4),
+        ("/assay.v1.Enrolment/FileContent", 4),
+    ],
+    received: 32 * MAX_ENROLMENT_MESSAGE,
+    unsent: 32 * MAX_ENROLMENT_MESSAGE,
+    request_time: Duration::from_secs(10),
+    answer_time: Duration::from_secs(60),
+    reply_time: Duration::from_secs(15),
+};
+
+/// What one person may take: a few commands side by side, each as long as it needs.
+const ADMINISTRATION: CallLimits = CallLimits {
+    calls: 32,
+    calls_of: &[],
+    received: 2 * MAX_ADMINISTRATION_MESSAGE,
+    unsent: 2 * MAX_ADMINISTRATION_MESSAGE,
+    request_time: Duration::from_secs(60),
+    answer_time: Duration::from_secs(900),
+    // Longer than an export waits for its reader, who is then told why it ends.
+    reply_time: Duration::from_secs(60),
+};
 
 /// Addresses that are bound, and at which nobody is served yet. Binding starts no thread and needs no runtime.
 pub struct Listeners {
@@ -43,12 +69,21 @@ impl Listeners {
     /// # Errors
     /// Where one is taken, or a certificate cannot be used.
     pub fn bind(settings: &Settings) -> Result<Self, StartFailure> {
-        let bind = |listener: &Listener| {
-            Server::bind(listener.listen, &listener.files, listener.allow.clone())
+        let bind = |listener: &Listener, limits| {
+            Server::bind(
+                listener.listen,
+                &listener.files,
+                listener.allow.clone(),
+                limits,
+            )
         };
+        check_anchors_apart(
+            ("enrolment", &settings.enrolment.files),
+            ("administration", &settings.administration.files),
+        )?;
         Ok(Self {
-            enrolment: bind(&settings.enrolment)?,
-            administration: bind(&settings.administration)?,
+            enrolment: bind(&settings.enrolment, ENROLMENT)?,
+            administration: bind(&settings.administration, ADMINISTRATION)?,
             ops: Ops::bind(&settings.ops)?,
         })
     }
@@ -180,36 +215,9 @@ fn serve(
 ) -> io::Result<()> {
     let service = EnrolmentServer::from_arc(Arc::clone(signer.enrolment()))
         .max_decoding_message_size(MAX_ENROLMENT_MESSAGE);
-    let service = InterceptedService::new(service, mtls::authorise);
-    let router = tonic::transport::Server::builder().add_service(service);
-    listen("enrolment", router, enrolment, shutdown)?;
+    enrolment.serve("enrolment", service, shutdown)?;
 
     let service = AdministrationServer::from_arc(Arc::clone(signer.administration()))
         .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
-    let service = InterceptedService::new(service, mtls::authorise);
-    let router = tonic::transport::Server::builder().add_service(service);
-    listen("administration", router, administration, shutdown)
-}
-
-fn listen(
-    name: &'static str,
-    router: tonic::transport::server::Router,
-    server: Server,
-    shutdown: &Shutdown,
-) -> io::Result<()> {
-    let stop = shutdown.clone();
-    let incoming = server.incoming(shutdown.token())?;
-    shutdown.spawn(async move {
-        let served = router
-            .serve_with_incoming_shutdown(incoming, async move { stop.requested().await })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(
-                listener = name,
-                error = telemetry::chain(&error),
-                "listener ended"
-            );
-        }
-    });
-    Ok(())
+    administration.serve("administration", service, shutdown)
 }

@@ -48,6 +48,7 @@ pub struct SoftToken {
     listed: Mutex<Vec<Vec<u8>>>,
     /// Content-encryption keys that were to be decrypted.
     pub decryptions: AtomicU64,
+    certificate_requests: AtomicU64,
     /// Signatures of the CA key.
     pub tbs_signatures: AtomicU64,
     /// Signatures of the responder's key.
@@ -87,6 +88,7 @@ impl SoftToken {
             signs_no_crl: AtomicBool::new(false),
             listed: Mutex::default(),
             decryptions: AtomicU64::new(0),
+            certificate_requests: AtomicU64::new(0),
             tbs_signatures: AtomicU64::new(0),
             ocsp_signatures: AtomicU64::new(0),
         })
@@ -104,6 +106,11 @@ impl SoftToken {
     /// Why no certificate, no CRL and no OCSP response is signed; `None` if they are.
     pub fn set_refusal(&self, refusal: Option<OperationError>) {
         *locked(&self.refusal) = refusal;
+    }
+
+    /// How often a certificate was asked for, whatever came of it.
+    pub fn certificate_requests(&self) -> u64 {
+        self.certificate_requests.load(Ordering::Relaxed)
     }
 
     /// The key that decrypts and the key that signs.
@@ -222,6 +229,7 @@ impl Token for SoftToken {
         _request_id: &'a str,
         tbs: &'a [u8],
     ) -> Operation<'a, Vec<u8>> {
+        self.certificate_requests.fetch_add(1, Ordering::Relaxed);
         let refuses = matches!(
             &*locked(&self.refusal),
             Some(OperationError::Refused { .. } | OperationError::NotNow { .. })

@@ -1,7 +1,7 @@
 //! The witness on the network: HTTP/1.1, one operation, everything bounded.
 //!
 //! It does not use the accept loop of `assay-runtime`, which comes with gRPC, metrics and rate limits: 75 more crates for
-//! those who are to review and build this program by itself.
+//! those who are to review and build this program by itself. Both share `assay-connections`, which says who gives way.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use assay_audit::MAX_SUBMISSION;
+use assay_connections::{Bounds, Network, Place, Places};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::output::{self, Output};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -23,12 +24,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::judge::{Cosigned, Refusal, Witness};
 
-/// Connections at a time; a log opens one now and then.
-const MAX_CONNECTIONS: u16 = 256;
+/// Connections at a time; a log opens one now and then. Past either bound the one that has been idle the longest is closed.
+const CONNECTIONS: Bounds = Bounds { all: 256, each: 64 };
 /// Request line and header fields; hyper's own least is 8 KiB.
 const MAX_HEAD: usize = 16 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,7 +80,7 @@ pub(super) async fn serve(witness: Witness, listen: SocketAddr, out: Output) -> 
         ]
     })?;
     let witness = Arc::new(witness);
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS.into()));
+    let connections = Places::new(CONNECTIONS);
     let (stop, stopping) = watch::channel(());
     tokio::select! {
         _ = terminate.recv() => {}
@@ -88,13 +89,13 @@ pub(super) async fn serve(witness: Witness, listen: SocketAddr, out: Output) -> 
     }
     drop(listener);
     stop.send_replace(());
-    // Every connection that has ended has given its permit back.
-    let all = connections.acquire_many(MAX_CONNECTIONS.into());
-    match tokio::time::timeout(DRAIN, all).await {
-        Ok(_) => Ok(()),
+    // Each connection drops its receiver when it ends.
+    drop(stopping);
+    match tokio::time::timeout(DRAIN, stop.closed()).await {
+        Ok(()) => Ok(()),
         Err(_) => Err(Failure::failed(format!(
             "stopped with {} connections still at work",
-            usize::from(MAX_CONNECTIONS) - connections.available_permits()
+            connections.len()
         ))),
     }
 }
@@ -102,20 +103,18 @@ pub(super) async fn serve(witness: Witness, listen: SocketAddr, out: Output) -> 
 async fn accept(
     listener: &TcpListener,
     witness: &Arc<Witness>,
-    connections: &Arc<Semaphore>,
+    connections: &Places<Network>,
     stopping: &watch::Receiver<()>,
 ) {
     loop {
-        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, client)) => {
+                // Where all have a request at work the new one is closed.
+                let Some(taken) = connections.take(client.ip().into(), false) else {
+                    continue;
+                };
                 let (witness, stopping) = (Arc::clone(witness), stopping.clone());
-                tokio::spawn(async move {
-                    converse(stream, client, witness, stopping).await;
-                    drop(permit);
-                });
+                tokio::spawn(converse(stream, client, taken.place, witness, stopping));
             }
             Err(error) => {
                 output::note(&format!("cannot accept: {error}"));
@@ -128,12 +127,18 @@ async fn accept(
 async fn converse(
     stream: TcpStream,
     client: SocketAddr,
+    place: Place<Network>,
     witness: Arc<Witness>,
     mut stopping: watch::Receiver<()>,
 ) {
+    let handle = place.handle();
     let service = service_fn(|request| {
-        let witness = Arc::clone(&witness);
-        async move { Ok::<_, Infallible>(respond(request, client, witness).await) }
+        let (witness, at_work) = (Arc::clone(&witness), handle.at_work());
+        async move {
+            let response = respond(request, client, witness).await;
+            drop(at_work);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -145,6 +150,7 @@ async fn converse(
     tokio::select! {
         // A client that breaks off has nobody to be told.
         _ = connection.as_mut() => return,
+        () = place.closed() => return,
         // An error is the end of the witness itself.
         _ = stopping.changed() => {}
         () = tokio::time::sleep(CONNECTION_AGE) => {}

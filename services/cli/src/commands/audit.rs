@@ -113,6 +113,7 @@ fn text(record: &Value, key: &str) -> String {
 /// What tells this record from others of its kind, in the order in which an operator asks.
 fn about(record: &Value) -> String {
     [
+        "class",
         "profile",
         "rule",
         "detail",
@@ -120,13 +121,27 @@ fn about(record: &Value) -> String {
         "subject",
         "challenge_id",
         "transaction_id",
+        "requests",
+        "signer_keys",
     ]
     .iter()
-    .map(|key| (key, text(record, key)))
+    .map(|key| (key, about_member(record, key)))
     .filter(|(_, text)| !text.is_empty())
     .map(|(key, text)| format!("{key}={text}"))
     .collect::<Vec<_>>()
     .join(" ")
+}
+
+/// The number of keys of a count is the least that there were where more could not be told apart.
+fn about_member(record: &Value, key: &str) -> String {
+    let value = text(record, key);
+    match key {
+        "signer_keys" if value == "0" => String::new(),
+        "signer_keys" if record.get("more_signer_keys") == Some(&Value::Bool(true)) => {
+            format!("at least {value}")
+        }
+        _ => value,
+    }
 }
 
 const COLUMNS: &[Column<Value>] = &[

@@ -154,6 +154,8 @@ fn lift_address_limit(frontend: &Path) -> Outcome {
 [limits]
 # No limit for one address: demo and benchmarks send everything from loopback. Leave this out elsewhere.
 address_rate = 0
+address_connections = 512
+address_concurrency = 512
 ";
     let text = files::read_text(frontend)? + LIMITS;
     files::replace(frontend, text.as_bytes(), files::PUBLIC)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_decision::{Ca, Derived, Deviation, Evidence, Verdict, decide_again};
+use assay_decision::{Ca, Derived, Deviation, Evidence, Verdict, decide_again, lint_again};
 use assay_types::Hash;
 
 use crate::support::*;
@@ -205,4 +205,30 @@ fn a_profile_with_approval_issues_to_approved_requests_only() {
     let (case, mut evidence) = first();
     evidence.verdict = Verdict::Pending;
     deviates(again(&case, &evidence), "pending_id");
+}
+
+/// What recovery asks before it signs: the TBS of a permit passes, and that of another one does not.
+#[test]
+fn a_tbs_is_linted_again_under_the_policy_of_its_permit() {
+    let ca = ca();
+    let lint = |case: &Case, evidence: &Evidence, tbs: &[u8]| {
+        let bundle = bundle(case.directory);
+        lint_again(evidence, &bundle, &ca.lint_issuer, &ca.issuer, tbs)
+    };
+    let mut others: Option<Vec<u8>> = None;
+    let mut compared = 0;
+    for case in permits() {
+        let evidence = case.evidence();
+        let Ok(Derived::Permit { tbs, .. }) = again(&case, &evidence) else {
+            continue;
+        };
+        lint(&case, &evidence, &tbs).unwrap();
+        let other = others.replace(tbs.clone());
+        if let Some(other) = other.filter(|other| *other != tbs) {
+            let outcome = lint(&case, &evidence, &other);
+            assert!(matches!(outcome, Err(Deviation::Lint(_))), "{}", case.what);
+            compared += 1;
+        }
+    }
+    assert!(compared > 0);
 }

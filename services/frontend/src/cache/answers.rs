@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use assay_ocsp::Issuer;
-use assay_proto::v1::{OcspHash, OcspIssuer, ProfileInfo, PublicInfoReply};
+use assay_proto::v1::{OcspHash, OcspIssuer, ProfileInfo, PublicFile, PublicInfoReply};
 use assay_scep_http::{
     CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE, NEXT_CA_CERTIFICATE_TYPE,
 };
@@ -22,6 +22,12 @@ const MAX_FILES: usize = 64;
 /// A CA, its predecessor and its successor, under two hash algorithms each, and some to spare.
 const MAX_OCSP_ISSUERS: usize = 16;
 
+/// All files together: a CRL of a million entries has about 40 MB.
+const MAX_CONTENT: u64 = 64 << 20;
+
+/// The content of files by its SHA-256.
+pub(super) type Contents = BTreeMap<Vec<u8>, Bytes>;
+
 /// The answers of all profiles, and what relying parties fetch.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
@@ -30,6 +36,7 @@ pub(super) struct Answers {
     pub(super) default: Option<Arc<Profile>>,
     /// By path, without the leading slash.
     pub(super) files: BTreeMap<String, Arc<File>>,
+    pub(super) contents: Contents,
     /// `None` without OCSP.
     pub(super) ocsp_issuers: Option<Arc<[Issuer]>>,
 }
@@ -61,6 +68,10 @@ pub(crate) enum AnswersError {
     OcspHash,
     #[error("file `{0}` lies at a path of SCEP or OCSP")]
     ScepPath(String),
+    #[error("the files have more than {MAX_CONTENT} bytes together")]
+    TooLarge,
+    #[error("the content of file `{0}` is missing")]
+    NoContent(String),
     #[error("file `{path}` cannot be served")]
     File {
         path: String,
@@ -69,10 +80,22 @@ pub(crate) enum AnswersError {
     },
 }
 
-impl TryFrom<PublicInfoReply> for Answers {
-    type Error = AnswersError;
+/// Checks the files before any content is asked for.
+pub(super) fn check_files(files: &[PublicFile]) -> Result<(), AnswersError> {
+    if files.len() > MAX_FILES {
+        return Err(AnswersError::TooManyFiles);
+    }
+    let sizes = files.iter().map(|file| file.size);
+    let sum = sizes.fold(0_u64, u64::saturating_add);
+    if sum > MAX_CONTENT {
+        return Err(AnswersError::TooLarge);
+    }
+    Ok(())
+}
 
-    fn try_from(reply: PublicInfoReply) -> Result<Self, AnswersError> {
+impl Answers {
+    /// What the signer said, with the content of each file.
+    pub(super) fn new(reply: PublicInfoReply, contents: Contents) -> Result<Self, AnswersError> {
         let PublicInfoReply {
             revision,
             profiles,
@@ -82,9 +105,7 @@ impl TryFrom<PublicInfoReply> for Answers {
         if profiles.len() > MAX_PROFILES {
             return Err(AnswersError::TooMany);
         }
-        if files.len() > MAX_FILES {
-            return Err(AnswersError::TooManyFiles);
-        }
+        check_files(&files)?;
         if ocsp_issuers.len() > MAX_OCSP_ISSUERS {
             return Err(AnswersError::TooManyIssuers);
         }
@@ -110,7 +131,9 @@ impl TryFrom<PublicInfoReply> for Answers {
                 .chain(&public.further_paths)
                 .cloned()
                 .collect();
-            let file = File::try_from(public);
+            let content = contents.get(&public.sha256).cloned();
+            let content = content.ok_or_else(|| AnswersError::NoContent(path.clone()))?;
+            let file = File::new(public, content);
             let file = Arc::new(file.map_err(|source| AnswersError::File { path, source })?);
             for path in paths {
                 let whole = format!("/{path}");
@@ -123,6 +146,7 @@ impl TryFrom<PublicInfoReply> for Answers {
                 return Err(AnswersError::TooManyFiles);
             }
         }
+        answers.contents = contents;
         Ok(answers)
     }
 }
@@ -181,7 +205,6 @@ impl TryFrom<ProfileInfo> for Profile {
 
 #[cfg(test)]
 mod tests {
-    use assay_proto::v1::PublicFile;
     use assay_types::Timestamp;
 
     use super::*;
@@ -211,7 +234,8 @@ mod tests {
         let file = |path: &str| PublicFile {
             path: path.to_owned(),
             content_type: "application/pkix-crl".to_owned(),
-            content: vec![0x30],
+            sha256: vec![1; 32],
+            size: 1,
             max_age_seconds: 60,
             last_modified: Some(Timestamp::from_seconds(1_700_000_000).into()),
             further_paths: vec!["crl/other.crl".to_owned()],
@@ -220,23 +244,33 @@ mod tests {
             files: vec![file(path)],
             ..reply(Vec::new())
         };
-        let answers = Answers::try_from(with("crl/ca.crl")).unwrap();
+        let contents = || Contents::from([(vec![1; 32], Bytes::from_static(b"0"))]);
+        let answers = Answers::new(with("crl/ca.crl"), contents()).unwrap();
         let paths: Vec<_> = answers.files.keys().collect();
         assert_eq!(paths, ["crl/ca.crl", "crl/other.crl"]);
         assert_eq!(
-            Answers::try_from(with("scep/devices")).unwrap_err(),
+            Answers::new(with("scep/devices"), contents()).unwrap_err(),
             AnswersError::ScepPath("scep/devices".to_owned())
+        );
+        assert_eq!(
+            Answers::new(with("crl/ca.crl"), Contents::new()).unwrap_err(),
+            AnswersError::NoContent("crl/ca.crl".to_owned())
         );
     }
 
     #[test]
     fn only_the_content_types_of_the_rfc_are_taken_over() {
-        let answers = Answers::try_from(reply(vec![info(CA_RA_CERTIFICATES_TYPE, true)])).unwrap();
+        let answers = Answers::new(
+            reply(vec![info(CA_RA_CERTIFICATES_TYPE, true)]),
+            Contents::new(),
+        )
+        .unwrap();
         assert_eq!(
             answers.default.unwrap().ca_certificates.content_type,
             CA_RA_CERTIFICATES_TYPE
         );
-        let refused = Answers::try_from(reply(vec![info("text/html", true)])).unwrap_err();
+        let refused =
+            Answers::new(reply(vec![info("text/html", true)]), Contents::new()).unwrap_err();
         assert_eq!(refused, AnswersError::ContentType("devices".to_owned()));
     }
 
@@ -247,7 +281,7 @@ mod tests {
             info(CA_CERTIFICATE_TYPE, true),
         ];
         assert_eq!(
-            Answers::try_from(reply(two)).unwrap_err(),
+            Answers::new(reply(two), Contents::new()).unwrap_err(),
             AnswersError::SeveralDefaults
         );
     }

@@ -95,14 +95,14 @@ fn header(text: String) -> Result<HeaderValue, FileError> {
     HeaderValue::try_from(text).map_err(|_| FileError::ContentType)
 }
 
-impl TryFrom<PublicFile> for File {
-    type Error = FileError;
-
-    fn try_from(file: PublicFile) -> Result<Self, FileError> {
+impl File {
+    /// The file with its content, which the caller has compared with the hash.
+    pub(super) fn new(file: PublicFile, content: Bytes) -> Result<Self, FileError> {
         let PublicFile {
             path: _,
             content_type,
-            content,
+            sha256: _,
+            size: _,
             max_age_seconds,
             last_modified,
             further_paths: _,
@@ -114,7 +114,7 @@ impl TryFrom<PublicFile> for File {
             cache_control: header(format!("public, max-age={max_age_seconds}"))?,
             etag: etag(&content)?,
             last_modified: header(httpdate::fmt_http_date(modified))?,
-            content: content.into(),
+            content,
             modified,
         })
     }

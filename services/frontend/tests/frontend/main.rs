@@ -8,6 +8,7 @@
 )]
 
 mod files;
+mod floods;
 mod http;
 mod ocsp;
 mod service;

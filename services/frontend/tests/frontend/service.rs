@@ -67,6 +67,8 @@ async fn a_profile_is_served_once_it_is_activated() {
     })
     .await;
     assert_eq!(answer.text(), "certificates of new");
+    // The CRL is the same, and was not sent again.
+    assert_eq!(stand.signer.contents(), 1);
 }
 
 #[tokio::test]
@@ -88,23 +90,34 @@ async fn overload_is_told_before_any_work() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_cap_waits_its_turn() {
+async fn a_connection_at_work_is_kept_and_an_idle_one_gives_way() {
     let stand = Stand::start("connections = 1").await;
     let mut first = TcpStream::connect(stand.http).await.unwrap();
+    let length = "hang".len();
+    let request = format!("POST /scep HTTP/1.1\r\nContent-Length: {length}\r\n\r\nhang");
+    first.write_all(request.as_bytes()).await.unwrap();
+    stand.signer.has_seen(1).await;
     let mut second = TcpStream::connect(stand.http).await.unwrap();
-    let request = b"GET /scep?operation=GetCACaps HTTP/1.0\r\n\r\n";
-    second.write_all(request).await.unwrap();
-    // The first has the only place and keeps it: it is answered, and nothing has come for the second, which asked before.
-    let request = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: a\r\n\r\n";
-    first.write_all(request).await.unwrap();
-    first.read_u8().await.unwrap();
-    let early = second.try_read(&mut [0; 1]).unwrap_err();
-    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
-    drop(first);
-    assert_eq!(
-        Answer::parse(&read_all(&mut second).await).text(),
-        CAPABILITIES
+    assert!(read_all(&mut second).await.is_empty());
+    assert!(
+        stand
+            .metrics()
+            .await
+            .contains(r#"assay_connections_refused_total{listener="scep"} 1"#)
     );
+    stand.signer.release();
+    first.read_u8().await.unwrap();
+    // It is kept alive between two requests, and idle.
+    let answer = answers("a place", async || {
+        let mut third = TcpStream::connect(stand.http).await.unwrap();
+        let request = b"GET /scep?operation=GetCACaps HTTP/1.0\r\n\r\n";
+        third.write_all(request).await.unwrap();
+        let answer = read_all(&mut third).await;
+        (!answer.is_empty()).then(|| Answer::parse(&answer))
+    })
+    .await;
+    assert_eq!(answer.text(), CAPABILITIES);
+    assert!(read_all(&mut first).await.ends_with(b"released"));
 }
 
 #[tokio::test]
@@ -247,7 +260,7 @@ async fn a_wrong_configuration_is_refused_in_one_line() {
         (
             "[limits]",
             "[limits]\nconcurrency = 0",
-            "`limits.concurrency`: 0 is not within 1 to 1000",
+            "`limits.concurrency`: 0 is not within 1 to 974",
         ),
         (
             "assay://signer/main",

@@ -7,8 +7,9 @@
 pub(crate) mod pki;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,15 +18,16 @@ use assay_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
 use assay_proto::v1::ocsp_response_reply::Outcome as OcspOutcome;
 use assay_proto::v1::pki_operation_reply::Outcome;
 use assay_proto::v1::{
-    Busy, Malformed, OcspIssuer, OcspResponseReply, OcspResponseRequest, OcspSigned, OcspUnknown,
-    PkiOperationReply, PkiOperationRequest, ProfileInfo, PublicFile, PublicInfoReply,
-    PublicInfoRequest, UnknownProfile,
+    Busy, FileContentPart, FileContentRequest, Malformed, OcspIssuer, OcspResponseReply,
+    OcspResponseRequest, OcspSigned, OcspUnknown, PkiOperationReply, PkiOperationRequest,
+    ProfileInfo, PublicFile, PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
-use assay_runtime::mtls::{self, AllowList, Server, TlsFiles};
+use assay_runtime::mtls::{AllowList, CallLimits, Server, TlsFiles};
 use assay_runtime::ready::Ready;
 use assay_types::Timestamp;
+use openssl::sha::sha256;
 use pki::Anchor;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -33,6 +35,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 const SIGNER: &str = "assay://signer/main";
@@ -49,6 +52,17 @@ pub(crate) const CRL: &str = "a list of certificates";
 /// Mon, 13 Nov 2023 00:00:00 GMT
 const CRL_TIME: Timestamp = Timestamp::from_seconds(1_699_833_600);
 
+/// Wide enough for all that these tests ask of the signer.
+const LIMITS: CallLimits = CallLimits {
+    calls: 256,
+    calls_of: &[],
+    received: 16 << 20,
+    unsent: 16 << 20,
+    request_time: PATIENCE,
+    answer_time: PATIENCE,
+    reply_time: PATIENCE,
+};
+
 /// The signer of this stand.
 #[derive(Clone, Default)]
 pub(crate) struct Signer(Arc<State>);
@@ -59,6 +73,8 @@ struct State {
     ocsp: Mutex<Ocsp>,
     seen: Mutex<Vec<PkiOperationRequest>>,
     finished: Mutex<usize>,
+    /// Contents of files that were asked for.
+    contents: Mutex<usize>,
     /// A message `hang` waits for a permit.
     release: Semaphore,
 }
@@ -88,6 +104,7 @@ impl Default for State {
             ocsp: Mutex::default(),
             seen: Mutex::default(),
             finished: Mutex::default(),
+            contents: Mutex::default(),
             release: Semaphore::new(0),
         }
     }
@@ -131,6 +148,10 @@ impl Signer {
             *self.0.finished.lock().unwrap() >= count
         })
         .await;
+    }
+
+    pub(crate) fn contents(&self) -> usize {
+        *self.0.contents.lock().unwrap()
     }
 
     pub(crate) fn release(&self) {
@@ -191,6 +212,23 @@ impl Enrolment for Signer {
         }))
     }
 
+    type FileContentStream = Pin<Box<dyn Stream<Item = Result<FileContentPart, Status>> + Send>>;
+
+    async fn file_content(
+        &self,
+        request: Request<FileContentRequest>,
+    ) -> Result<Response<Self::FileContentStream>, Status> {
+        let content = self.0.crl.lock().unwrap().content.as_bytes();
+        assert_eq!(request.into_inner().sha256, sha256(content));
+        *self.0.contents.lock().unwrap() += 1;
+        let parts = content.chunks(5).map(|part| {
+            Ok(FileContentPart {
+                content: part.to_vec(),
+            })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
+    }
+
     async fn ocsp_response(
         &self,
         request: Request<OcspResponseRequest>,
@@ -213,7 +251,8 @@ impl Crl {
         PublicFile {
             path: "crl/ca.crl".to_owned(),
             content_type: "application/pkix-crl".to_owned(),
-            content: self.content.as_bytes().to_vec(),
+            sha256: sha256(self.content.as_bytes()).to_vec(),
+            size: self.content.len() as u64,
             max_age_seconds: 300,
             last_modified: Some(self.last_modified.into()),
             further_paths: Vec::new(),
@@ -259,6 +298,11 @@ impl Stand {
 
     /// A frontend whose signer is away.
     pub(crate) async fn without_signer(limits: &str, http: &str) -> Self {
+        Self::configured(limits, http, "").await
+    }
+
+    /// The same with lines under `[signer]`.
+    pub(crate) async fn configured(limits: &str, http: &str, signer: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (frontends, signers) = (Anchor::new("frontends"), Anchor::new("signers"));
         let signer_files = signers.files(folder.path(), "signer", &[SIGNER], &frontends);
@@ -270,6 +314,7 @@ impl Stand {
              [signer]\naddress = \"{signer_address}\"\nidentity = \"{SIGNER}\"\n\
              certificate = \"frontend.pem\"\nprivate_key = \"frontend.key\"\n\
              trust_anchors = \"frontend-anchors.pem\"\nrefresh_interval = \"100ms\"\n\
+             {signer}\n\
              [limits]\n{limits}\n[ops]\nlisten = \"127.0.0.1:0\"\n"
         );
         std::fs::write(&config, text).unwrap();
@@ -300,20 +345,10 @@ impl Stand {
     pub(crate) async fn start_signer(&mut self) {
         let allow =
             AllowList::new([Identity::parse(FRONTEND).unwrap()], &[Role::Frontend]).unwrap();
-        let server = Server::bind(self.signer_address, &self.signer_files, allow).unwrap();
+        let server = Server::bind(self.signer_address, &self.signer_files, allow, LIMITS).unwrap();
         let shutdown = Shutdown::new();
-        let stop = shutdown.token();
-        shutdown.spawn(
-            tonic::transport::Server::builder()
-                .add_service(EnrolmentServer::with_interceptor(
-                    self.signer.clone(),
-                    mtls::authorise,
-                ))
-                .serve_with_incoming_shutdown(
-                    server.incoming(shutdown.token()).unwrap(),
-                    stop.cancelled_owned(),
-                ),
-        );
+        let service = EnrolmentServer::new(self.signer.clone());
+        server.serve("enrolment", service, &shutdown).unwrap();
         self.running = Some(shutdown);
     }
 
@@ -432,9 +467,22 @@ impl Answer {
     }
 }
 
+/// A connection from another address of loopback.
+pub(crate) async fn connect_from(source: &str, address: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket
+        .bind((source.parse::<IpAddr>().unwrap(), 0).into())
+        .unwrap();
+    socket.connect(address).await.unwrap()
+}
+
 /// Sends bytes as they are and reads until the server closes.
 pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    exchange_over(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn exchange_over(mut stream: TcpStream, request: &[u8]) -> Answer {
     stream.write_all(request).await.unwrap();
     Answer::parse(&read_all(&mut stream).await)
 }

@@ -249,3 +249,143 @@ impl Now {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: u64 = 86_400_000;
+
+    fn subject(class: RequestClass) -> Subject<'static> {
+        Subject {
+            class,
+            peer: "assay://frontend/a",
+            profile: Some("devices"),
+            policy_hash: None,
+            source: None,
+            signer_key: None,
+        }
+    }
+
+    fn long_quiet() -> RecordBudgets {
+        RecordBudgets::new(Duration::from_secs(86_400), Now::at(0))
+    }
+
+    fn singles(budgets: &RecordBudgets, subject: &Subject<'_>, now: Now) -> usize {
+        (0..20_000).filter(|_| budgets.single(subject, now)).count()
+    }
+
+    #[test]
+    fn each_class_has_a_budget_of_its_own() {
+        let budgets = long_quiet();
+        for class in RequestClass::ALL {
+            let wanted = match class {
+                RequestClass::Unverified | RequestClass::Unauthorised => 50,
+                RequestClass::ChallengeFailed | RequestClass::Deferred => 100,
+                RequestClass::Refused => 10_000,
+                RequestClass::Replayed | RequestClass::Polled | RequestClass::Queried => 200,
+            };
+            assert_eq!(singles(&budgets, &subject(class), Now::at(0)), wanted);
+        }
+    }
+
+    #[test]
+    fn an_attacked_profile_or_device_leaves_room_for_others() {
+        let budgets = long_quiet();
+        for profile in ["a", "b", "c", "d", "e"] {
+            let failed = Subject {
+                profile: Some(profile),
+                ..subject(RequestClass::ChallengeFailed)
+            };
+            assert_eq!(singles(&budgets, &failed, Now::at(0)), 100);
+        }
+        for source in ["certificate 1", "certificate 2"] {
+            let refused = Subject {
+                source: Some(source),
+                ..subject(RequestClass::Refused)
+            };
+            assert_eq!(singles(&budgets, &refused, Now::at(0)), 10);
+        }
+    }
+
+    #[test]
+    fn the_sources_are_bounded() {
+        let budgets = long_quiet();
+        for number in 0..20_000_u32 {
+            let source = number.to_string();
+            let refused = Subject {
+                source: Some(&source),
+                ..subject(RequestClass::Refused)
+            };
+            budgets.single(&refused, Now::at(number.into()));
+        }
+        assert!(budgets.state().sources.len() <= MAX_SOURCES);
+    }
+
+    #[test]
+    fn a_day_of_floods_makes_no_more_records_than_the_budgets_add_up_to() {
+        const STEP_MS: u64 = 10_000;
+        let budgets = long_quiet();
+        let (mut sent, mut singles, mut counted, mut counts) = (0, 0, 0, 0);
+        for step in 0..DAY_MS / STEP_MS {
+            let now = Now::at(step * STEP_MS);
+            // More at first, as the budgets are full.
+            let each = if step == 0 { 12_000 } else { 15 };
+            for number in 0..each {
+                let source = format!("{step} {number}");
+                for class in RequestClass::ALL {
+                    let profile = ["a", "b", "c", "d", "e", "f"].get(number % 6).copied();
+                    let subject = Subject {
+                        profile,
+                        source: Some(&source),
+                        ..subject(class)
+                    };
+                    sent += 1;
+                    singles += u64::from(budgets.single(&subject, now));
+                }
+            }
+            for due in budgets.due(now) {
+                counts += 1;
+                counted += requests(&due);
+            }
+        }
+        let records = singles + counts;
+        assert!(records <= MAX_RECORDS_PER_DAY, "{records}");
+        // The flood was one that uses them up.
+        assert!(records >= MAX_RECORDS_PER_DAY / 2, "{records}");
+        counted += budgets.last().iter().map(requests).sum::<u64>();
+        // What is in no count has a record.
+        assert_eq!(singles + counted, sent);
+    }
+
+    fn requests(counted: &Counted) -> u64 {
+        match counted.event().1 {
+            assay_audit::Event::RequestsCounted { requests, .. } => requests,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_loop_of_restarts_renews_no_budget() {
+        let replayed = subject(RequestClass::Replayed);
+        for quiet in [0, 5] {
+            let budgets = RecordBudgets::new(Duration::from_secs(quiet), Now::at(7));
+            assert_eq!(singles(&budgets, &replayed, Now::at(7)), 2);
+            let failed = subject(RequestClass::ChallengeFailed);
+            assert_eq!(singles(&budgets, &failed, Now::at(7)), 2);
+        }
+        let budgets = RecordBudgets::new(Duration::from_secs(60), Now::at(7));
+        assert_eq!(singles(&budgets, &replayed, Now::at(7)), 12);
+    }
+
+    #[test]
+    fn evidence_is_bounded_by_its_length() {
+        let budgets = long_quiet();
+        let kept = (0..1_000)
+            .filter(|_| budgets.may_keep(MAX_EVIDENCE, Now::at(0)))
+            .count();
+        assert_eq!(kept, 64);
+        assert!(!budgets.may_keep(MAX_EVIDENCE, Now::at(15_999)));
+        assert!(budgets.may_keep(MAX_EVIDENCE, Now::at(16_000)));
+    }
+}

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use assay_connections::{AtWork, Handle};
 use tonic::{Request, Status};
 
 use crate::identity::{Identity, IdentityError, Role};
@@ -41,6 +42,11 @@ impl AllowList {
                 identities: Arc::new(identities),
             }),
         }
+    }
+
+    /// The identities that may call.
+    pub(super) fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.identities.iter()
     }
 
     /// The decision on a peer, from the certificate that it proved to hold.
@@ -100,17 +106,41 @@ pub enum AllowListError {
 pub struct Peer {
     decision: Result<Identity, Denied>,
     address: SocketAddr,
+    connection: Option<Connection>,
 }
 
+/// The key of a connection's place: its identity, or none where it may not call.
+pub(super) type Caller = Option<Identity>;
+pub(super) type Connection = Handle<Caller>;
+pub(super) type Work = AtWork<Caller>;
+
 impl Peer {
-    pub(super) fn new(decision: Result<Identity, Denied>, address: SocketAddr) -> Self {
-        Self { decision, address }
+    pub(super) fn new(
+        decision: Result<Identity, Denied>,
+        address: SocketAddr,
+        connection: Option<Connection>,
+    ) -> Self {
+        Self {
+            decision,
+            address,
+            connection,
+        }
+    }
+
+    /// The connection that the call came by.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.connection.clone()
+    }
+
+    /// Says that a call is at work on the connection.
+    pub(super) fn at_work(&self) -> Option<Work> {
+        self.connection.as_ref().map(Handle::at_work)
     }
 
     /// A peer that another transport than [`Server`](super::Server) has authenticated, such as a test that calls a service
     /// without a connection.
     pub fn authenticated(identity: Identity, address: SocketAddr) -> Self {
-        Self::new(Ok(identity), address)
+        Self::new(Ok(identity), address, None)
     }
 
     /// Network address, for log lines only.
@@ -128,25 +158,6 @@ impl Peer {
             .as_ref()
             .map_err(|denied| Status::permission_denied(denied.to_string()))
     }
-}
-
-/// Interceptor that turns away every call of a peer that is not allowed; give it to `XServer::with_interceptor`.
-/// Handlers then find the [`Identity`] by [`caller`].
-///
-/// # Errors
-/// `PERMISSION_DENIED`, saying why.
-#[allow(clippy::result_large_err, reason = "tonic's own error type")]
-pub fn authorise(request: Request<()>) -> Result<Request<()>, Status> {
-    if let Err(status) = caller(&request) {
-        metrics::counter!("assay_mtls_denied_calls_total").increment(1);
-        let address = request
-            .extensions()
-            .get::<Peer>()
-            .map(|peer| peer.address.to_string());
-        tracing::warn!(address, reason = status.message(), "call refused");
-        return Err(status);
-    }
-    Ok(request)
 }
 
 /// The allowed identity that makes this call.

@@ -84,6 +84,32 @@ impl TlsFiles {
     }
 }
 
+/// Checks that no certificate, and no key, is an anchor of both listeners. Each is given with its name in the configuration.
+///
+/// # Errors
+/// Where one is, or a file cannot be read.
+pub fn check_anchors_apart(
+    first: (&'static str, &TlsFiles),
+    second: (&'static str, &TlsFiles),
+) -> Result<(), MtlsError> {
+    let (ours, theirs) = (first.1.anchors()?, second.1.anchors()?);
+    // An anchor is a name and a key; under another name the same key signs the same certificates.
+    let shared = theirs.roots.iter().any(|anchor| {
+        let key = &anchor.subject_public_key_info;
+        ours.roots
+            .iter()
+            .any(|other| other.subject_public_key_info == *key)
+    });
+    if shared {
+        return Err(MtlsError::SharedAnchor {
+            first: first.0,
+            second: second.0,
+            path: second.1.trust_anchors.clone(),
+        });
+    }
+    Ok(())
+}
+
 fn identity_of(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Identity, MtlsError> {
     let leaf = chain.first().ok_or_else(|| MtlsError::NoCertificate {
         path: path.to_owned(),

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Answer, DEVICES, Device, FLEET, Message, RENEWAL_REQ, Setup, Stand, changed, crl_of, serial,
+    Answer, DEVICES, Device, FLEET, Message, RENEWAL_REQ, Setup, Stand, changed, serial,
     subject,
 };
 use crate::{revocation, tier};
@@ -353,7 +353,7 @@ impl Scene {
         let Ok(public) = self.stand.try_public_info().await else {
             return Said::Refused;
         };
-        let crl = crl_of(public);
+        let crl = self.stand.crl_in(public).await;
         let listed = self.certificates[1..].iter().map(|certificate| {
             let date = crl
                 .tbs_cert_list

@@ -6,6 +6,7 @@ mod altered;
 mod anchor;
 mod elliptic;
 mod enrolment;
+mod floods;
 mod imports;
 mod ocsp;
 mod policy;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use assay_hsm::OperationError;
 use assay_store::CertificateState;
 
-use crate::support::{Answer, Device, Message, PKCS_REQ, Stand, subject};
+use crate::support::{Answer, DEVICES, Device, Message, PKCS_REQ, Stand, changed, subject};
+
+/// From one attempt at an intent to the next, at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A signer that died after the intent of `pump-1`, which was not signed.
 async fn interrupted() -> (Stand, Device, Vec<u8>, Message) {
@@ -51,7 +54,8 @@ async fn while_the_token_is_away_an_intent_stays_open_and_is_finished_without_a_
     assert_eq!(stand.store.counts().await.unwrap().open_intents, 1);
     assert_eq!(stand.send(&device, &message).await, Answer::Busy);
     stand.break_ca_key(false);
-    stand.tend().await;
+    // The second failure in a row, so that the next attempt waits.
+    stand.after(Duration::from_secs(2)).await;
     stand.send(&device, &message).await.certificate();
 }
 
@@ -130,7 +134,7 @@ async fn an_hsm_service_that_does_not_sign_at_present_is_an_outage_and_the_inten
         "{detail}"
     );
     stand.token.set_refusal(None);
-    stand.tend().await;
+    stand.after(LONGEST_WAIT).await;
     stand.send(&other, &second).await.certificate();
 }
 
@@ -141,7 +145,7 @@ async fn an_intent_that_the_hsm_service_refuses_for_good_is_given_up_at_once() {
         reason: "no form fits".to_owned(),
     };
     stand.token.set_refusal(Some(refused));
-    stand.tend().await;
+    stand.after(Duration::from_secs(1)).await;
     assert_eq!(stand.store.counts().await.unwrap().open_intents, 0);
     let abandoned = stand.last("intent.abandoned").await;
     let detail = abandoned["detail"].as_str().unwrap();
@@ -172,4 +176,83 @@ async fn an_intent_that_never_reached_the_journal_is_given_up_and_on_no_crl() {
     stand.after(Duration::from_secs(86_400)).await;
     let listed = stand.crl().await.tbs_cert_list.revoked_certificates;
     assert!(listed.unwrap_or_default().is_empty());
+}
+
+#[tokio::test]
+async fn while_the_result_cannot_be_stored_one_signature_is_asked_for() {
+    let stand = Stand::new().await;
+    let (device, name) = (Device::new(), subject("pump-1"));
+    let challenge = stand.challenge(&name).await;
+    let message = device.pkcs_req(&stand.ca, &name, &challenge).await;
+    let before = stand.tbs_signatures();
+    stand.refuse_rows("certificate_contents", true).await;
+    assert_eq!(stand.send(&device, &message).await, Answer::Busy);
+    for _ in 0..30 {
+        stand.after(Duration::from_secs(1)).await;
+    }
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 1);
+    assert_eq!(stand.tbs_signatures(), before + 1);
+
+    stand.refuse_rows("certificate_contents", false).await;
+    stand.after(LONGEST_WAIT).await;
+    stand.send(&device, &message).await.certificate();
+    assert_eq!(stand.tbs_signatures(), before + 1);
+    assert_eq!(stand.records("request.issued").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_gives_no_answer_is_asked_less_and_less_often() {
+    let (stand, ..) = interrupted().await;
+    let before = stand.token.certificate_requests();
+    for _ in 0..120 {
+        stand.after(Duration::from_secs(1)).await;
+    }
+    // After 1, 2, 4, 8, 16 and 32 s, and 60 s later it is not due yet.
+    assert_eq!(stand.token.certificate_requests() - before, 6);
+}
+
+#[tokio::test]
+async fn a_tbs_that_its_record_does_not_name_is_not_signed() {
+    let (mut stand, ..) = interrupted().await;
+    let open = stand.store.open_intents(None).await.unwrap().remove(0);
+    let mut other = open.tbs.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let digest = openssl::sha::sha256(&other).to_vec();
+    let sql = "UPDATE certificates SET tbs = ?1, tbs_digest = ?2 WHERE state = 'intent'";
+    let values = vec![other.into(), digest.into()];
+    stand.store.alter(sql.to_owned(), values).await.unwrap();
+    stand.break_ca_key(false);
+    let before = stand.tbs_signatures();
+    stand.restart().await.unwrap();
+    assert_eq!(stand.tbs_signatures(), before);
+    let abandoned = stand.last("intent.abandoned").await;
+    let detail = abandoned["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("differs from what its intent.opened names"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn an_intent_without_the_evidence_of_its_permit_is_not_signed() {
+    let (mut stand, ..) = interrupted().await;
+    let sql = "DELETE FROM file.evidence".to_owned();
+    assert_eq!(stand.store.alter_file(sql, Vec::new()).await.unwrap(), 1);
+    stand.break_ca_key(false);
+    let before = stand.tbs_signatures();
+    stand.restart().await.unwrap();
+    assert_eq!(stand.tbs_signatures(), before);
+    assert_eq!(stand.store.counts().await.unwrap().open_intents, 1);
+}
+
+/// The policy may have changed since: what counts is the version that permitted it.
+#[tokio::test]
+async fn an_intent_is_finished_under_a_policy_that_is_in_force_no_more() {
+    let (mut stand, device, _, message) = interrupted().await;
+    let profile = changed(DEVICES, "default = true\n[enrolment]\nname_per_hour = 7");
+    let proposed = stand.propose(&[("devices", profile)]).await;
+    stand.activate(&proposed).await.unwrap();
+    stand.break_ca_key(false);
+    stand.restart().await.unwrap();
+    stand.send(&device, &message).await.certificate();
 }

@@ -9,6 +9,7 @@
 
 mod challenges;
 mod clocks;
+mod counted;
 mod dice;
 mod document;
 mod export;

@@ -14,7 +14,9 @@ use assay_hsm::{OperationError, Token};
 use assay_issuance::{Environment, GenerationSettings, Prepared, StartFailure};
 use assay_proto::v1::enrolment_server::Enrolment;
 use assay_proto::v1::pki_operation_reply::Outcome;
-use assay_proto::v1::{PkiOperationRequest, PublicFile, PublicInfoReply, PublicInfoRequest};
+use assay_proto::v1::{
+    FileContentRequest, PkiOperationRequest, PublicFile, PublicInfoReply, PublicInfoRequest,
+};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::identity::{Identity, Role};
 use assay_runtime::mtls::Peer;
@@ -27,6 +29,7 @@ use der::Decode;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use tempfile::TempDir;
+use tokio_stream::StreamExt;
 use tonic::{Request, Status};
 use x509_cert::crl::CertificateList;
 
@@ -253,6 +256,23 @@ impl Stand {
             .set_refusal(broken.then_some(OperationError::Deadline));
     }
 
+    /// The state file takes no new row of this table from now on, or again, as on a full disk.
+    pub(crate) async fn refuse_rows(&self, table: &str, refuse: bool) {
+        let sql = if refuse {
+            format!(
+                "CREATE TEMP TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END"
+            )
+        } else {
+            "DROP TRIGGER temp.full".to_owned()
+        };
+        self.store.alter_file(sql, Vec::new()).await.unwrap();
+    }
+
+    /// Warnings of what will be in the way if nobody acts.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.signer.issuance().readiness().warnings()
+    }
+
     /// No CRL is signed from now on, or again.
     pub(crate) fn break_crl(&self, broken: bool) {
         self.token.signs_no_crl.store(broken, Ordering::Relaxed);
@@ -339,7 +359,32 @@ impl Stand {
 
     /// The CRL that frontends serve.
     pub(crate) async fn crl(&self) -> CertificateList {
-        crl_of(self.public_info().await)
+        self.crl_in(self.public_info().await).await
+    }
+
+    /// The CRL that a frontend serves of this.
+    pub(crate) async fn crl_in(&self, public: PublicInfoReply) -> CertificateList {
+        let paths = |file: &PublicFile| file.further_paths.contains(&"crl/ca.crl".to_owned());
+        let file = public.files.into_iter().find(paths).unwrap();
+        CertificateList::from_der(&self.content(&file).await).unwrap()
+    }
+
+    /// The content of a file, in the parts that a frontend gets.
+    pub(crate) async fn content(&self, file: &PublicFile) -> Vec<u8> {
+        let request = FileContentRequest {
+            sha256: file.sha256.clone(),
+        };
+        let request = by(Role::Frontend, FRONTEND, request);
+        let reply = self.signer.enrolment().file_content(request).await;
+        let parts: Vec<_> = reply.unwrap().into_inner().collect().await;
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|part| part.unwrap().content)
+            .collect();
+        let content = parts.concat();
+        assert_eq!(content.len() as u64, file.size);
+        assert_eq!(openssl::sha::sha256(&content)[..], file.sha256);
+        content
     }
 
     pub(crate) async fn public_info(&self) -> PublicInfoReply {
@@ -371,18 +416,31 @@ impl Stand {
         rows.into_iter().rev().map(read).collect()
     }
 
+    /// As [`Stand::records`], past the first page too.
+    pub(crate) async fn all_records(&self, kind: &str) -> Vec<serde_json::Value> {
+        let mut all = Vec::new();
+        let mut before = None;
+        loop {
+            let page = self.store.list_audit(assay_store::AuditQuery {
+                kind: Some(kind.to_owned()),
+                before,
+                ..assay_store::AuditQuery::default()
+            });
+            let page = page.await.unwrap();
+            let read = |row: &assay_store::AuditRow| serde_json::from_slice(&row.record).unwrap();
+            all.extend(page.rows.iter().map(read));
+            before = page.next;
+            if before.is_none() {
+                return all;
+            }
+        }
+    }
+
     /// The row of an issued certificate.
     pub(crate) async fn row(&self, certificate: &[u8]) -> CertificateRow {
         let row = self.store.find_certificate(serial(certificate)).await;
         row.unwrap().unwrap()
     }
-}
-
-/// The CRL that a frontend serves of this.
-pub(crate) fn crl_of(public: PublicInfoReply) -> CertificateList {
-    let paths = |file: &PublicFile| file.further_paths.contains(&"crl/ca.crl".to_owned());
-    let file = public.files.into_iter().find(paths).unwrap();
-    CertificateList::from_der(&file.content).unwrap()
 }
 
 pub(crate) fn serial(certificate: &[u8]) -> Serial {
