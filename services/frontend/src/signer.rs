@@ -9,17 +9,20 @@ use assay_proto::v1::{
     PkiOperationRequest, PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_scep_http::PKI_MESSAGE_TYPE;
+use assay_types::MAX_CRL;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::answer::{Answer, Refusal};
 
-/// A public answer is small and comes from the signer's memory.
-const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(3);
+/// A public answer comes from the signer's memory. With two CRLs of the largest size it has 55 MB, which have to come over.
+const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(30);
 /// A look-up by an index. Whoever asks has a time-out of seconds.
 const OCSP_TIMEOUT: Duration = Duration::from_secs(1);
-/// Largest public answer: a CRL of a million entries has about 40 MB.
-const MAX_PUBLIC_INFO: usize = 64 << 20;
+/// Most CAs whose CRLs are in one public answer: the present one and the one that takes over.
+const MAX_CAS: usize = 2;
+/// Largest public answer: the largest CRLs, and certificates and capabilities for 1,000 profiles.
+const MAX_PUBLIC_INFO: usize = MAX_CAS * MAX_CRL + (8 << 20);
 
 /// The signer, as this tier knows it.
 #[derive(Debug, Clone)]

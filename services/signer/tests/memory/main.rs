@@ -6,6 +6,7 @@ mod anchor;
 mod elliptic;
 mod enrolment;
 mod imports;
+mod long_crl;
 mod ocsp;
 mod policy;
 mod queries;
@@ -16,3 +17,5 @@ mod revocation;
 mod rollover;
 mod single_ra;
 mod support;
+#[path = "../../../../tests/shared/tier.rs"]
+mod tier;

@@ -9,6 +9,7 @@
 
 mod challenges;
 mod clocks;
+mod crls;
 mod dice;
 mod document;
 mod export;
