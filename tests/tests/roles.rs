@@ -34,6 +34,7 @@ const GOLDEN: &[(&str, [bool; 3])] = &[
     ("CountExpiring", [true, true, true]),
     ("RevokeCertificate", [true, false, false]),
     ("ReleaseCertificate", [true, false, false]),
+    ("GetCrl", [true, true, true]),
     ("ListRequests", [true, true, true]),
     ("GetRequest", [true, true, true]),
     ("DecideRequest", [true, false, false]),

@@ -228,6 +228,10 @@ events! {
         next_update: Timestamp,
         /// Certificates listed.
         entries: u64,
+        /// SHA-256 of the DER of its revokedCertificates, tag and length included; of nothing if the list has no entries.
+        entries_sha256: Hash,
+        /// Sequence number of the newest record when the entries were read: the list has the changes up to it and no other.
+        covers: u64,
         /// Subject key identifier of the CA, hex.
         key_id: Text,
         /// Serial number of the token.
@@ -280,6 +284,9 @@ events! {
         /// What might have been signed.
         #[serde(flatten)]
         issuance: Issuance,
+        /// notAfter of what might have been signed, until which CRLs list the serial; absent if the HSM service never had it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        listed_until: Option<Timestamp>,
         /// Why, one line.
         detail: Text,
     }

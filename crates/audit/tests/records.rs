@@ -200,6 +200,8 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             this_update: Timestamp::from_seconds(2),
             next_update: Timestamp::from_seconds(3),
             entries: 4,
+            entries_sha256: hash,
+            covers: 5,
             key_id: text.clone(),
             token_serial: text.clone(),
         },
@@ -240,6 +242,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::IntentAbandoned {
             request: request.clone(),
             issuance: issuance.clone(),
+            listed_until: Some(Timestamp::from_seconds(4)),
             detail: text.clone(),
         },
         Event::RequestIssued {
@@ -296,6 +299,7 @@ fn the_fullest_record_with_hostile_texts_fits_into_a_leaf() {
         let record = draft(Event::IntentAbandoned {
             request: request(&text),
             issuance: issuance(&text),
+            listed_until: Some(Timestamp::LAST),
             detail: text.as_str().into(),
         })
         .at(u64::MAX);

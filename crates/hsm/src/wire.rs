@@ -1,13 +1,18 @@
 //! Frames between the HSM service and its clients: a big-endian u32 length, then postcard.
 //!
 //! The client begins with [`Hello`], the service answers with a [`Greeting`]. From then on a frame of the client is an id
-//! of 8 octets, big-endian, and a [`Request`]; a frame of the service is an [`Answer`] with the id of what it answers.
+//! of 8 octets, big-endian, and a [`Message`]; a frame of the service is an [`Answer`] with the id of what it answers.
+//!
+//! A TBSCertList that does not fit into one frame comes in parts: [`Message::CrlPart`] frames, which have no answer, and then
+//! the request [`Operation::SignCrl`] with the last part, all of them with one id. One list at a time comes over a connection;
+//! requests of other ids may lie between its parts.
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use assay_shape::Form;
+use assay_types::MAX_TBS_CERT_LIST;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -16,10 +21,16 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{Digest, KeyAlgorithm, KeyRole, KeyTransport, RaKeys, SignatureAlgorithm};
 
 /// The version of the protocol. A client of another one is turned away with a reason.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
-/// Largest frame, in octets without its length. The largest thing signed is a CRL.
+/// Largest frame, in octets without its length. The leaf hashes of a checkpoint are the largest thing that has to fit into one.
 pub const MAX_FRAME: usize = 1 << 20;
+
+/// Octets of a TBSCertList in one frame.
+pub const MAX_CRL_PART: usize = MAX_FRAME - REQUEST_OVERHEAD;
+
+/// How long a TBSCertList may take from its first part to its last one.
+pub const CRL_STREAM: Duration = Duration::from_secs(30);
 
 /// Operations that a client sends ahead of each session of the service, so that none idles for a round trip. A client
 /// that sends more than this and one probe without waiting for answers is cut off.
@@ -196,13 +207,26 @@ pub struct Request<'a> {
     pub operation: Operation<'a>,
 }
 
-impl Request<'_> {
+/// What a client sends.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Message<'a> {
+    /// It asks for an operation.
+    Request(#[serde(borrow)] Request<'a>),
+    /// The next octets of a TBSCertList, whose last ones are in the request.
+    CrlPart(#[serde(borrow)] Octets<'a>),
+}
+
+impl Message<'_> {
     /// As a frame without its length and id, which [`frame_header`] makes.
     ///
     /// # Errors
     /// [`WireError::TooLarge`].
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
-        let room = Vec::with_capacity(self.operation.payload() + REQUEST_OVERHEAD);
+        let payload = match self {
+            Self::Request(request) => request.operation.payload(),
+            Self::CrlPart(octets) => octets.0.len(),
+        };
+        let room = Vec::with_capacity(payload + REQUEST_OVERHEAD);
         let octets = postcard::to_extend(self, room).map_err(|_| WireError::Malformed)?;
         if octets.len() + ID > MAX_FRAME {
             return Err(WireError::TooLarge);
@@ -211,7 +235,31 @@ impl Request<'_> {
     }
 }
 
-/// Length and id of the frame of an encoded [`Request`].
+impl Request<'_> {
+    /// As the frames that it takes, each as [`Message::encode`] makes it: one, unless it has a long TBSCertList.
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`].
+    pub fn encode(&self) -> Result<Vec<Vec<u8>>, WireError> {
+        let Operation::SignCrl { ca, tbs } = self.operation else {
+            return Ok(vec![Message::Request(*self).encode()?]);
+        };
+        if tbs.0.len() > MAX_TBS_CERT_LIST {
+            return Err(WireError::TooLarge);
+        }
+        let mut parts = tbs.0.chunks(MAX_CRL_PART);
+        let tbs = Octets(parts.next_back().unwrap_or_default());
+        let operation = Operation::SignCrl { ca, tbs };
+        let last = Message::Request(Request { operation, ..*self });
+        let parts = parts.map(|part| Message::CrlPart(Octets(part)));
+        parts
+            .chain([last])
+            .map(|message| message.encode())
+            .collect()
+    }
+}
+
+/// Length and id of the frame of an encoded [`Message`].
 pub fn frame_header(id: u64, request: &[u8]) -> [u8; PREFIX + ID] {
     let length = u32::try_from(request.len() + ID).unwrap_or(u32::MAX);
     let mut header = [0; PREFIX + ID];
@@ -221,15 +269,17 @@ pub fn frame_header(id: u64, request: &[u8]) -> [u8; PREFIX + ID] {
     header
 }
 
-/// Reads a client's frame: its id and what it asks for.
+/// Reads a client's frame: its id and what it has.
 ///
 /// # Errors
 /// [`WireError::Malformed`].
-pub fn read_request(frame: &[u8]) -> Result<(u64, Request<'_>), WireError> {
-    let (id, request) = frame.split_first_chunk().ok_or(WireError::Malformed)?;
-    let request: Request<'_> = decode(request)?;
-    check_label(request.request_id)?;
-    Ok((u64::from_be_bytes(*id), request))
+pub fn read_message(frame: &[u8]) -> Result<(u64, Message<'_>), WireError> {
+    let (id, message) = frame.split_first_chunk().ok_or(WireError::Malformed)?;
+    let message: Message<'_> = decode(message)?;
+    if let Message::Request(request) = &message {
+        check_label(request.request_id)?;
+    }
+    Ok((u64::from_be_bytes(*id), message))
 }
 
 fn check_label(text: &str) -> Result<(), WireError> {
@@ -298,7 +348,7 @@ pub enum Operation<'a> {
     SignCrl {
         /// The issuer.
         ca: Fingerprint,
-        /// DER of the TBSCertList (RFC 5280, section 5.1).
+        /// DER of the TBSCertList (RFC 5280, section 5.1); in a frame, what its parts before do not have.
         #[serde(borrow)]
         tbs: Octets<'a>,
     },
@@ -681,8 +731,9 @@ mod tests {
                 request_id: text,
                 operation: Operation::Probe,
             };
-            let frame = [&[0; ID], request.encode().unwrap().as_slice()].concat();
-            assert_eq!(read_request(&frame).is_ok(), wanted, "{text:?}");
+            let request = request.encode().unwrap().concat();
+            let frame = [&[0; ID], request.as_slice()].concat();
+            assert_eq!(read_message(&frame).is_ok(), wanted, "{text:?}");
         }
     }
 
@@ -697,5 +748,52 @@ mod tests {
         buffer.room()[..4].copy_from_slice(&u32::MAX.to_be_bytes());
         buffer.filled(4);
         assert_eq!(buffer.next_frame(), Err(WireError::TooLarge));
+    }
+
+    #[test]
+    fn a_list_of_any_length_up_to_the_limit_comes_over_in_frames() {
+        for length in [
+            0,
+            1,
+            MAX_CRL_PART,
+            MAX_CRL_PART + 1,
+            3 * MAX_CRL_PART,
+            MAX_TBS_CERT_LIST,
+        ] {
+            let tbs: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let request = Request {
+                request_id: &"r".repeat(MAX_LABEL),
+                operation: Operation::SignCrl {
+                    ca: [7; 32],
+                    tbs: Octets(&tbs),
+                },
+            };
+            let frames = request.encode().unwrap();
+            assert_eq!(frames.len(), length.div_ceil(MAX_CRL_PART).max(1));
+            let mut read = Vec::new();
+            for (place, frame) in frames.iter().enumerate() {
+                let frame = [&[0; ID], frame.as_slice()].concat();
+                let (_, message) = read_message(&frame).unwrap();
+                let is_last = place + 1 == frames.len();
+                read.extend_from_slice(match message {
+                    Message::CrlPart(octets) if !is_last => octets.0,
+                    Message::Request(Request {
+                        operation: Operation::SignCrl { ca, tbs },
+                        ..
+                    }) if is_last && ca == [7; 32] => tbs.0,
+                    other => panic!("{other:?}"),
+                });
+            }
+            assert!(read == tbs, "{length}");
+        }
+        let longer = vec![0; MAX_TBS_CERT_LIST + 1];
+        let request = Request {
+            request_id: "",
+            operation: Operation::SignCrl {
+                ca: [0; 32],
+                tbs: Octets(&longer),
+            },
+        };
+        assert_eq!(request.encode(), Err(WireError::TooLarge));
     }
 }

@@ -1,14 +1,20 @@
 use std::time::Duration;
 
-use assay_types::{Hash, Serial, Timestamp};
+use assay_types::{Hash, MAX_CRL_ENTRIES, Serial, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::Frontier;
 use crate::ceiling::Limit;
+use crate::files::RESERVE;
 
-/// Largest body in bytes. A CRL or the leaf hashes of a checkpoint reach the service in a frame of at most 1 MiB; the
-/// rest is for the last CRL of a CA that was used before.
-pub const MAX_BODY: usize = 8 << 20;
+/// Largest [`Change`] in bytes: action, serial number with its length, reason and date.
+const MAX_CHANGE: usize = 1 + (1 + 20) + 1 + 8;
+
+/// Largest body in bytes: the changes of a CRL that drops every entry of the longest list and has as many new ones.
+pub const MAX_BODY: usize = 2 * MAX_CRL_ENTRIES as usize * MAX_CHANGE;
+
+/// A CRL can be signed while the file system is full.
+const _: () = assert!(MAX_BODY as u64 <= RESERVE);
 
 /// Largest payload of an entry in bytes, which its length field can express. The largest entry has the 64 nodes of a
 /// frontier.

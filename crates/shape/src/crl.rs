@@ -1,14 +1,13 @@
 //! A TBSCertList (RFC 5280 section 5.1): full, version 2, numbered, with at most a reason in each entry.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use assay_types::{Hash, Serial, Timestamp};
+use assay_types::{Hash, MAX_CRL_ENTRIES, MAX_TBS_CERT_LIST, Serial, Timestamp};
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280 as oids;
-use der::Sequence;
-use der::asn1::{Any, Uint};
+use der::asn1::{Any, AnyRef, Uint};
+use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use x509_cert::ext::Extension;
@@ -18,10 +17,13 @@ use x509_cert::time::Time;
 use crate::leaf::authority_key_identifier;
 use crate::{CLOCK_TOLERANCE, Issuer, exact};
 
-/// Longest TBSCertList in bytes: what one frame of the service holds.
-pub const MAX_CRL: usize = 1_024 * 1_024;
 /// `v2(1)`.
 const VERSION_2: u8 = 1;
+/// Tag of crlExtensions.
+const EXTENSIONS: Tag = Tag::ContextSpecific {
+    constructed: true,
+    number: TagNumber(0),
+};
 
 /// The configuration of the CRLs of one CA.
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +100,12 @@ const REASONS: [(Reason, u8, &str); 9] = [
 /// The rule that refused a TBSCertList.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CrlRefusal {
-    /// Longer than [`MAX_CRL`].
-    #[error("the TBSCertList has {0} bytes; the limit is {MAX_CRL}")]
+    /// Longer than [`MAX_TBS_CERT_LIST`].
+    #[error("the TBSCertList has {0} bytes; the limit is {MAX_TBS_CERT_LIST}")]
     TooLong(usize),
+    /// More entries than [`MAX_CRL_ENTRIES`].
+    #[error("the list has more than {MAX_CRL_ENTRIES} entries")]
+    TooMany,
     /// Not DER, or not its only encoding.
     #[error(
         "the bytes are not the DER of a TBSCertList of version 2 with nextUpdate and extensions"
@@ -161,19 +166,7 @@ pub enum CrlRefusal {
     Reason(Serial),
 }
 
-#[derive(Sequence)]
-struct TbsCertList {
-    version: u8,
-    signature: Any,
-    issuer: Any,
-    this_update: Time,
-    next_update: Time,
-    #[asn1(optional = "true")]
-    revoked: Option<Vec<RevokedCertificate>>,
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    extensions: Vec<Extension>,
-}
-
+/// An entry as it comes: 500,000 of them are never held in this form.
 #[derive(Sequence)]
 struct RevokedCertificate {
     serial: Uint,
@@ -189,34 +182,98 @@ impl Crl {
     /// # Errors
     /// [`CrlRefusal`], the first rule that does not hold.
     pub fn check(der: &[u8], rules: CrlRules<'_>, now: Timestamp) -> Result<Self, CrlRefusal> {
-        if der.len() > MAX_CRL {
+        if der.len() > MAX_TBS_CERT_LIST {
             return Err(CrlRefusal::TooLong(der.len()));
         }
-        let list: TbsCertList = exact::decode(der).map_err(|_| CrlRefusal::Malformed)?;
-        if list.version != VERSION_2 {
+        let mut fields = Fields::of(der)?;
+        if fields.next::<u8>()? != VERSION_2 {
             return Err(CrlRefusal::Version);
         }
-        if list.signature != rules.issuer.algorithm {
+        if fields.next::<Any>()? != rules.issuer.algorithm {
             return Err(CrlRefusal::Algorithm);
         }
-        if list.issuer != rules.issuer.subject {
+        if fields.next::<Any>()? != rules.issuer.subject {
             return Err(CrlRefusal::Issuer);
         }
-        let this_update = moment(&list.this_update, "thisUpdate")?;
+        let this_update = moment(&fields.next()?, "thisUpdate")?;
         if this_update.abs_diff(now) > CLOCK_TOLERANCE {
             return Err(CrlRefusal::ThisUpdate);
         }
-        let next_update = moment(&list.next_update, "nextUpdate")?;
+        let next_update = moment(&fields.next()?, "nextUpdate")?;
         if next_update <= this_update || next_update.since(this_update) > rules.lifetime_max {
             return Err(CrlRefusal::NextUpdate(rules.lifetime_max));
         }
+        let revoked = fields.next_if(Tag::Sequence)?;
+        let extensions = fields.next_if(EXTENSIONS)?;
+        let extensions = extensions.ok_or(CrlRefusal::Malformed)?;
+        fields.end()?;
+        let extensions: Vec<Extension> =
+            exact::decode(extensions).map_err(|_| CrlRefusal::Malformed)?;
         Ok(Self {
-            number: number(&list.extensions, rules.issuer)?,
+            number: number(&extensions, rules.issuer)?,
             this_update,
             next_update,
-            entries: entries(list.revoked, this_update)?,
+            entries: match revoked {
+                Some(revoked) => entries(revoked, this_update)?,
+                None => Vec::new(),
+            },
             digest: Hash::of(der),
         })
+    }
+}
+
+/// The values in a SEQUENCE, read one after the other from where they lie. Each must be in its one encoding, and so must the
+/// header of the SEQUENCE itself.
+struct Fields<'a> {
+    reader: SliceReader<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// The values of the SEQUENCE that `der` is.
+    fn of(der: &'a [u8]) -> Result<Self, CrlRefusal> {
+        let (tag, content) = exact_value(der)?;
+        if tag != Tag::Sequence {
+            return Err(CrlRefusal::Malformed);
+        }
+        Self::within(content)
+    }
+
+    fn within(content: &'a [u8]) -> Result<Self, CrlRefusal> {
+        let reader = SliceReader::new(content).map_err(|_| CrlRefusal::Malformed)?;
+        Ok(Self { reader })
+    }
+
+    /// The DER of the next value.
+    fn next_der(&mut self) -> Result<&'a [u8], CrlRefusal> {
+        self.reader.tlv_bytes().map_err(|_| CrlRefusal::Malformed)
+    }
+
+    fn next<T>(&mut self) -> Result<T, CrlRefusal>
+    where
+        T: Decode<'a, Error = der::Error> + Encode,
+    {
+        exact::decode(self.next_der()?).map_err(|_| CrlRefusal::Malformed)
+    }
+
+    /// The contents of the next value if it has this tag; `None` if it has another one, or if there is none.
+    fn next_if(&mut self, tag: Tag) -> Result<Option<&'a [u8]>, CrlRefusal> {
+        if self.is_at_end() || !matches!(Tag::peek(&self.reader), Ok(found) if found == tag) {
+            return Ok(None);
+        }
+        let (_, content) = exact_value(self.next_der()?)?;
+        Ok(Some(content))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    fn end(&self) -> Result<(), CrlRefusal> {
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(CrlRefusal::Malformed)
+        }
     }
 }
 
@@ -247,24 +304,32 @@ fn number(extensions: &[Extension], issuer: &Issuer) -> Result<u64, CrlRefusal> 
         .ok_or(CrlRefusal::MissingExtension)
 }
 
-fn entries(
-    revoked: Option<Vec<RevokedCertificate>>,
-    this_update: Timestamp,
-) -> Result<Vec<CrlEntry>, CrlRefusal> {
-    let Some(revoked) = revoked else {
-        return Ok(Vec::new());
-    };
+/// Tag and contents of a value whose header is in its one encoding.
+fn exact_value(der: &[u8]) -> Result<(Tag, &[u8]), CrlRefusal> {
+    let malformed = |_| CrlRefusal::Malformed;
+    let value = AnyRef::from_der(der).map_err(malformed)?;
+    let length = value.encoded_len().map_err(malformed)?;
+    if usize::try_from(length).ok() != Some(der.len()) {
+        return Err(CrlRefusal::Malformed);
+    }
+    Ok((value.tag(), value.value()))
+}
+
+/// Reads the entries where they lie: beside them, only what is returned is in memory, and their places while repetitions are
+/// looked for.
+fn entries(revoked: &[u8], this_update: Timestamp) -> Result<Vec<CrlEntry>, CrlRefusal> {
     if revoked.is_empty() {
         return Err(CrlRefusal::EmptyEntries);
     }
-    let mut seen = HashSet::with_capacity(revoked.len());
-    let mut entries = Vec::with_capacity(revoked.len());
-    // Bounded by MAX_CRL.
-    for entry in revoked {
-        let serial = Serial::try_from(entry.serial.as_bytes()).map_err(|_| CrlRefusal::Serial)?;
-        if !seen.insert(serial.clone()) {
-            return Err(CrlRefusal::RepeatedSerial(serial));
+    let mut fields = Fields::within(revoked)?;
+    let mut entries = Vec::new();
+    // At most MAX_CRL_ENTRIES.
+    while !fields.is_at_end() {
+        if entries.len() >= MAX_CRL_ENTRIES as usize {
+            return Err(CrlRefusal::TooMany);
         }
+        let entry: RevokedCertificate = fields.next()?;
+        let serial = Serial::try_from(entry.serial.as_bytes()).map_err(|_| CrlRefusal::Serial)?;
         let revoked_at = moment(&entry.date, "the date of an entry")?;
         if revoked_at > this_update + CLOCK_TOLERANCE {
             return Err(CrlRefusal::EntryDate(serial));
@@ -276,7 +341,16 @@ fn entries(
             reason,
         });
     }
-    Ok(entries)
+    let mut serials: Vec<&Serial> = entries.iter().map(|entry| &entry.serial).collect();
+    serials.sort_unstable();
+    let repeated = serials.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(CrlRefusal::RepeatedSerial((*one).clone())),
+        _ => None,
+    });
+    match repeated {
+        Some(refusal) => Err(refusal),
+        None => Ok(entries),
+    }
 }
 
 fn reason(extensions: Option<&[Extension]>, serial: &Serial) -> Result<Reason, CrlRefusal> {

@@ -24,7 +24,7 @@ mod san;
 use std::time::Duration;
 
 pub use covers::{Demand, NameDemand, NameValue, Uncovered};
-pub use crl::{Crl, CrlEntry, CrlRefusal, CrlRules, MAX_CRL, Reason};
+pub use crl::{Crl, CrlEntry, CrlRefusal, CrlRules, Reason};
 pub use form::{Form, FormError, FormFault, Forms, Keys, LeafForm, MAX_LIFETIME, Misfit, RsaSizes};
 pub use key::{KeyFault, KeyIdentity};
 pub use leaf::{Leaf, LeafRefusal, LeafRules, MAX_TBS};

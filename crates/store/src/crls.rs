@@ -1,12 +1,9 @@
 use assay_audit::Draft;
-use assay_types::{Hash, Serial, Timestamp};
+use assay_types::{Hash, MAX_CRL_ENTRIES, Serial, Timestamp};
 use rusqlite::{Row, params};
 
 use crate::sql::{Connection, content};
-use crate::{CrlReason, Store, StoreError, audit};
-
-/// Entries of a CRL at most, about 20 MB of it: a truncated CRL would make revoked certificates good again.
-pub const MAX_CRL_ENTRIES: u32 = 500_000;
+use crate::{CrlReason, Store, StoreError, audit, tree};
 
 /// Latest CRLs of a CA that are kept whole; of older ones the hash stays.
 const KEPT_CRLS: i64 = 16;
@@ -64,6 +61,15 @@ pub struct RevokedEntry {
     pub reason: CrlReason,
 }
 
+/// What a CRL lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedList {
+    /// By serial.
+    pub entries: Vec<RevokedEntry>,
+    /// Sequence number of the newest audit record when they were read; 0 while there is none.
+    pub covers: u64,
+}
+
 impl Store {
     /// The number of the CA's next CRL. To be asked before [`Store::revoked_entries`], so that no newer CRL can have older
     /// entries.
@@ -75,26 +81,27 @@ impl Store {
             .await
     }
 
-    /// What the CA's next CRL lists, by serial: all that is revoked, on hold or given up and unexpired, and what expired
-    /// since the latest CRL, as RFC 5280 section 3.3 wants it listed once more.
+    /// What the CA's next CRL lists: all that is revoked, on hold or given up and does not end before the thisUpdate of the latest
+    /// CRL, so that what expired since then is listed once more (RFC 5280 section 3.3).
     ///
     /// # Errors
     /// [`StoreError::CrlTooLong`] past [`MAX_CRL_ENTRIES`].
-    pub async fn revoked_entries(&self, ca_id: String) -> Result<Vec<RevokedEntry>, StoreError> {
+    pub async fn revoked_entries(&self, ca_id: String) -> Result<RevokedList, StoreError> {
         self.read(move |connection| {
+            // Nothing is committed while a reader is at work, so the two agree.
+            let covers = tree::last_leaf(connection)?;
             let entries = connection.list(
-                "SELECT serial, revoked_at, revocation_reason FROM certificates
-                 WHERE ca_id = ?1 AND revoked_at IS NOT NULL
-                     AND not_after >= coalesce((SELECT this_update FROM crls WHERE ca_id = ?1
-                                                ORDER BY number DESC LIMIT 1), 0)
-                 ORDER BY serial LIMIT ?2",
+                &format!(
+                    "SELECT serial, revoked_at, revocation_reason FROM certificates
+                     WHERE {LISTED} ORDER BY serial LIMIT ?2"
+                ),
                 params![ca_id, MAX_CRL_ENTRIES + 1],
                 read_entry,
             )?;
             if entries.len() > MAX_CRL_ENTRIES as usize {
-                return Err(StoreError::CrlTooLong);
+                return Err(StoreError::CrlTooLong { ca_id });
             }
-            Ok(entries)
+            Ok(RevokedList { entries, covers })
         })
         .await
     }
@@ -154,6 +161,24 @@ impl Store {
         })
         .await
     }
+}
+
+/// The condition for the certificates that the next CRL of the CA `?1` lists.
+const LISTED: &str = "ca_id = ?1 AND revoked_at IS NOT NULL
+    AND not_after >= coalesce((SELECT this_update FROM crls WHERE ca_id = ?1 ORDER BY number DESC LIMIT 1), 0)";
+
+/// Refuses one more revocation of the CA where its next CRL would be too long for it.
+pub(crate) fn check_room(connection: &Connection, ca_id: &str) -> Result<(), StoreError> {
+    let listed = connection.find(
+        &format!("SELECT count(*) FROM certificates WHERE {LISTED}"),
+        [ca_id],
+        |row| row.get::<_, u32>(0),
+    )?;
+    if listed.unwrap_or_default() >= MAX_CRL_ENTRIES {
+        let ca_id = ca_id.to_owned();
+        return Err(StoreError::CrlTooLong { ca_id });
+    }
+    Ok(())
 }
 
 fn next_number(connection: &Connection, ca_id: &str) -> Result<u64, StoreError> {

@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use assay_types::{CanonicalError, Serial};
+use assay_types::{CanonicalError, MAX_CRL_ENTRIES, Serial};
 use rusqlite::ErrorCode;
 use rusqlite::types::Type;
 
-use crate::{MAX_CRL_ENTRIES, MAX_ROWS};
+use crate::MAX_ROWS;
 
 /// Why the store did not open.
 #[derive(Debug, thiserror::Error)]
@@ -154,8 +154,13 @@ pub enum StoreError {
     #[error("an audit record cannot be kept")]
     Record(#[source] Arc<CanonicalError>),
     /// More certificates are revoked than one CRL may list.
-    #[error("a CRL lists at most {MAX_CRL_ENTRIES} certificates; move to a new CA or to OCSP")]
-    CrlTooLong,
+    #[error(
+        "the CRL of the CA {ca_id} has {MAX_CRL_ENTRIES} entries, and no CRL has more, so nothing further can be revoked until listed certificates expire; issue from a new CA (docs/rollover.md)"
+    )]
+    CrlTooLong {
+        /// The CA.
+        ca_id: String,
+    },
     /// The log has no such record, or its tree has not come so far.
     #[error("the log's tree has no such record or size")]
     NotInTree,

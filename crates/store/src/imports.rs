@@ -2,7 +2,7 @@ use assay_audit::Draft;
 use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::params;
 
-use crate::{CrlReason, Store, StoreError, audit, certificates};
+use crate::{CrlReason, Store, StoreError, audit, certificates, crls};
 
 /// A certificate that only the journal of the HSM service knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Store {
     /// that happened.
     ///
     /// # Errors
-    /// Where it is not on disk. With [`CrlReason::CertificateHold`] it never is.
+    /// Where it is not on disk, and [`StoreError::CrlTooLong`] where no CRL could list it. With [`CrlReason::CertificateHold`] it
+    /// never is.
     pub async fn import_revoked(
         &self,
         new: NewImport,
@@ -54,6 +55,7 @@ impl Store {
             if let Some(row) = certificates::find(connection, &new.serial)? {
                 return Ok(ImportOutcome::Known { ca_id: row.ca_id });
             }
+            crls::check_room(connection, &new.ca_id)?;
             connection.change(
                 "INSERT INTO certificates (serial, state, ca_id, subject, sans, not_before, not_after, tbs_digest,
                      created_at, closed_at, sha256, revoked_at, revocation_reason)

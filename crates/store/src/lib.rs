@@ -63,7 +63,7 @@ pub use checkpoints::{CheckpointRow, NewCheckpoint};
 pub use commits::StateKey;
 pub use consume::Consume;
 pub use crl_reason::{BadReason, CrlReason};
-pub use crls::{CrlOutcome, CrlRow, MAX_CRL_ENTRIES, NewCrl, RevokedEntry};
+pub use crls::{CrlOutcome, CrlRow, NewCrl, RevokedEntry, RevokedList};
 pub use error::{OpenError, OpenFault, StoreError};
 pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use crate::certificates::{self, COLUMNS, CertificateState};
 use crate::sql::{Connection, MAX_ROWS};
-use crate::{CertificateRow, CrlReason, Store, StoreError, audit};
+use crate::{CertificateRow, CrlReason, Store, StoreError, audit, crls};
 
 /// The outcome of a revocation or a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Store {
     /// hold, since which nobody should have trusted it. `audit` is appended only if something changed.
     ///
     /// # Errors
-    /// Where it is not on disk.
+    /// Where it is not on disk, and [`StoreError::CrlTooLong`] where no CRL could list it.
     pub async fn revoke(
         &self,
         serial: Serial,
@@ -47,6 +47,7 @@ impl Store {
             return self.hold(serial, at, audit).await;
         }
         self.write(move |connection| {
+            check_room(connection, &serial)?;
             let revoked = connection.change(
                 "UPDATE certificates SET revoked_at = coalesce(revoked_at, ?2),
                      revocation_reason = ?3, revoke_at = NULL
@@ -62,7 +63,7 @@ impl Store {
     /// Revokes a certificate until it is released. `audit` is appended only if that happened.
     ///
     /// # Errors
-    /// Where it is not on disk.
+    /// As for [`Store::revoke`].
     pub async fn hold(
         &self,
         serial: Serial,
@@ -70,6 +71,7 @@ impl Store {
         audit: Vec<Draft>,
     ) -> Result<RevokeOutcome, StoreError> {
         self.write(move |connection| {
+            check_room(connection, &serial)?;
             let held = connection.change(
                 "UPDATE certificates SET revoked_at = ?2, revocation_reason = ?3
                  WHERE serial = ?1 AND state = 'issued' AND revoked_at IS NULL",
@@ -140,6 +142,16 @@ pub(crate) fn supersede(
         params![old, new, revoke_at, CrlReason::CertificateHold],
     )?;
     Ok(())
+}
+
+/// A certificate that is not revoked yet needs a place on the next CRL of its CA.
+fn check_room(connection: &Connection, serial: &Serial) -> Result<(), StoreError> {
+    let ca_id = connection.find(
+        "SELECT ca_id FROM certificates WHERE serial = ?1 AND revoked_at IS NULL",
+        [serial],
+        |row| row.get::<_, String>(0),
+    )?;
+    ca_id.map_or(Ok(()), |ca_id| crls::check_room(connection, &ca_id))
 }
 
 fn conclude(

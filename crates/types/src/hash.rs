@@ -20,6 +20,16 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// SHA-256 of these bytes, one part after the other.
+    #[must_use]
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.into()
+    }
+
     /// The leaf hash of RFC 6962 section 2.1: SHA-256(0x00 || `leaf`).
     pub fn of_leaf(leaf: &[u8]) -> Self {
         const LEAF_PREFIX: [u8; 1] = [0x00];

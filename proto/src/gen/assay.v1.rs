@@ -1300,6 +1300,20 @@ pub struct ReleaseCertificateReply {
     #[prost(uint64, tag = "1")]
     pub crl_number: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCrlRequest {
+    /// Serial number of the certificate.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCrlReply {
+    /// DER.
+    #[prost(bytes = "vec", tag = "1")]
+    #[serde(serialize_with = "crate::json::base64")]
+    pub crl: ::prost::alloc::vec::Vec<u8>,
+}
 /// Newest first. All filters that are set must apply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequestsRequest {
@@ -2594,6 +2608,28 @@ pub mod administration_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// The newest CRL of the CA of a certificate, for whoever changed the status of that and believes a CRL alone.
+        pub async fn get_crl(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCrlRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetCrlReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/GetCrl",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "GetCrl"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Requests that wait for approval.
         pub async fn list_requests(
             &mut self,
@@ -3111,6 +3147,11 @@ pub mod administration_server {
             tonic::Response<super::ReleaseCertificateReply>,
             tonic::Status,
         >;
+        /// The newest CRL of the CA of a certificate, for whoever changed the status of that and believes a CRL alone.
+        async fn get_crl(
+            &self,
+            request: tonic::Request<super::GetCrlRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetCrlReply>, tonic::Status>;
         /// Requests that wait for approval.
         async fn list_requests(
             &self,
@@ -3972,6 +4013,51 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReleaseCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/GetCrl" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCrlSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::GetCrlRequest>
+                    for GetCrlSvc<T> {
+                        type Response = super::GetCrlReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCrlRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::get_crl(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCrlSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -9,6 +9,7 @@ use assay_proto::v1::{
     PkiOperationReply, PkiOperationRequest, PublicInfoReply, PublicInfoRequest, UnknownProfile,
 };
 use assay_scep_http::PKI_MESSAGE_TYPE;
+use assay_types::MAX_CRL;
 use hyper::body::Bytes;
 use openssl::sha::sha256;
 use tonic::transport::Channel;
@@ -22,7 +23,7 @@ const PUBLIC_INFO_TIMEOUT: Duration = Duration::from_secs(3);
 const OCSP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Largest public answer: 1,000 profiles with their certificates.
 const MAX_PUBLIC_INFO: usize = 16 << 20;
-/// A CRL of some megabytes within a site.
+/// The largest CRL within a site.
 const CONTENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The signer, as this tier knows it.
@@ -84,7 +85,9 @@ impl Signer {
         let request = FileContentRequest {
             sha256: wanted.to_vec(),
         };
-        let size = usize::try_from(size).map_err(|_| NoContent::Differs)?;
+        // No public file is larger than the largest CRL.
+        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_CRL);
+        let size = size.ok_or(NoContent::Differs)?;
         let received = async {
             let mut parts = client.file_content(request).await?.into_inner();
             let mut content = Vec::with_capacity(size);

@@ -5,11 +5,12 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use assay_hsm::wire::{self, FrameBuffer, Greeting, Hello, WireError};
+use assay_hsm::wire::{self, FrameBuffer, Greeting, Hello, Message, Operation, Request, WireError};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::crl_stream::{CrlStream, CutOff};
 use crate::lines::CONNECTIONS;
 use crate::service::{Service, Task};
 
@@ -45,7 +46,7 @@ impl Client {
             stream: stream.try_clone()?,
             buffer: FrameBuffer::default(),
         };
-        let hello = match input.next_frame() {
+        let hello = match input.next_frame(None) {
             Ok(Some(frame)) => Hello::read(frame),
             Ok(None) => return Err(io::Error::other("it left without a word")),
             Err(error) if is_timeout(&error) => {
@@ -84,7 +85,26 @@ impl Client {
 
     fn take(self: &Arc<Self>, input: &mut Input, service: &Service) -> io::Result<()> {
         let window = service.window();
-        while let Some(frame) = input.next_frame()? {
+        let mut open: Option<CrlStream> = None;
+        while let Some(frame) = input.next_frame(open.as_ref().map(CrlStream::until))? {
+            let (id, message) = wire::read_message(frame).map_err(io::Error::other)?;
+            let crl = match message {
+                Message::CrlPart(part) => {
+                    let begin = || CrlStream::begin(id, service.crl_slots());
+                    let stream = open.take().unwrap_or_else(begin);
+                    open = Some(stream.with_part(id, part.0).map_err(cut_off)?);
+                    continue;
+                }
+                Message::Request(Request {
+                    operation: Operation::SignCrl { .. },
+                    ..
+                }) => match open.take() {
+                    Some(stream) if stream.id() == id => Some(stream),
+                    Some(_) => return Err(cut_off(CutOff::Another)),
+                    None => None,
+                },
+                Message::Request(_) => None,
+            };
             if self.outstanding.fetch_add(1, Ordering::AcqRel) >= window {
                 return Err(io::Error::other(format!(
                     "it sent more than {window} operations without waiting for answers"
@@ -93,6 +113,7 @@ impl Client {
             let task = Task {
                 client: Arc::clone(self),
                 frame: Zeroizing::new(frame.to_vec()),
+                crl,
             };
             if !service.give(task) {
                 return Err(io::Error::other("the service is stopping"));
@@ -177,9 +198,13 @@ struct Input {
 }
 
 impl Input {
-    /// The next frame; `None` at the end, wherever it comes.
-    fn next_frame(&mut self) -> io::Result<Option<&[u8]>> {
+    /// The next frame; `None` at the end, wherever it comes. If the client has to be done with it at some time, an error after
+    /// that.
+    fn next_frame(&mut self, until: Option<Instant>) -> io::Result<Option<&[u8]>> {
         let broken = |error: WireError| io::Error::other(error);
+        if let Some(until) = until {
+            self.wait_until(until)?;
+        }
         while !self.buffer.is_complete().map_err(broken)? {
             // Moves what is there to the front, so that the buffer does not grow.
             self.buffer.recycle();
@@ -188,11 +213,33 @@ impl Input {
                 Ok(count) => self.buffer.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) if until.is_some() && is_timeout(&error) => {
+                    return Err(cut_off(CutOff::Late));
+                }
                 Err(error) => return Err(error),
             }
+            if let Some(until) = until {
+                self.wait_until(until)?;
+            }
+        }
+        if until.is_some() {
+            self.stream.set_read_timeout(None)?;
         }
         self.buffer.next_frame().map_err(broken)
     }
+
+    /// Lets the next read wait no longer than this.
+    fn wait_until(&self, until: Instant) -> io::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(cut_off(CutOff::Late));
+        }
+        self.stream.set_read_timeout(Some(left))
+    }
+}
+
+fn cut_off(reason: CutOff) -> io::Error {
+    io::Error::other(reason)
 }
 
 /// A session's buffer for answers.

@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod crl_stream;
 mod error;
 mod floors;
 mod journal;

@@ -144,9 +144,9 @@ pub(crate) fn reserved(settings: &Settings, keys: &[&CheckedKey]) -> Result<Rese
 }
 
 /// The entries of a CRL in the journal's terms.
-pub(crate) fn listed(entries: &[CrlEntry]) -> Vec<Listed> {
-    let listed = entries.iter().map(|entry| Listed {
-        serial: entry.serial.clone(),
+pub(crate) fn listed(entries: Vec<CrlEntry>) -> Vec<Listed> {
+    let listed = entries.into_iter().map(|entry| Listed {
+        serial: entry.serial,
         reason: reason(entry.reason),
         date: entry.revoked_at,
     });

@@ -1,5 +1,6 @@
 //! The keys at work: a thread for each session, each with the handles of all keys. An operation is checked in
-//! [`SessionThread::attempt`], signed in [`SessionThread::sign`], and leaves in [`SessionThread::answer`].
+//! [`SessionThread::attempt`], signed in [`SessionThread::sign`], and leaves in [`SessionThread::answer`]. A CRL that is longer
+//! than a frame comes in parts, which the thread of its connection puts together ([`CrlStream`]).
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use assay_hsm::wire::{
-    self, AHEAD, Answer, CaInfo, Fingerprint, JournalInfo, LogInfo, MAX_UNLOGGED, Octets,
-    Operation, Outcome, Request, Usage, Welcome,
+    self, AHEAD, Answer, CaInfo, Fingerprint, JournalInfo, LogInfo, MAX_UNLOGGED, Message, Octets,
+    Operation, Outcome, Request, Usage, Welcome, WireError,
 };
 use assay_hsm::{Digest, KeyRole};
 use assay_journal::{
@@ -24,6 +25,7 @@ use openssl::sha::sha256;
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Output};
+use crate::crl_stream::{CrlSlots, CrlStream, CutOff, NO_PLACE};
 use crate::error::StartError;
 use crate::journal::now;
 use crate::lines::{CONNECTIONS, REFUSALS};
@@ -45,6 +47,8 @@ const QUEUE: usize = 8 * (64 * AHEAD + 1);
 pub(crate) struct Task {
     pub(crate) client: Arc<Client>,
     pub(crate) frame: Zeroizing<Vec<u8>>,
+    /// The parts that came before, of a CRL that is longer than a frame.
+    pub(crate) crl: Option<CrlStream>,
 }
 
 /// A logged-in token with every key checked, and the threads that serve it.
@@ -61,6 +65,8 @@ pub(crate) struct Service {
     origin: Option<String>,
     welcome: Welcome,
     queue: Queue<Task>,
+    /// Places for CRLs that come in parts.
+    crl_slots: Arc<CrlSlots>,
     watchdog: Arc<Watchdog>,
     deadline: Duration,
     /// Operations that were refused.
@@ -156,6 +162,7 @@ impl Service {
             origin: settings.origin.clone(),
             welcome,
             queue: Queue::new(QUEUE),
+            crl_slots: Arc::default(),
             watchdog: Arc::clone(watchdog),
             deadline: settings.operation_deadline,
             refused: AtomicU64::new(0),
@@ -210,6 +217,11 @@ impl Service {
     pub(crate) fn window(&self) -> usize {
         let threads = usize::try_from(self.welcome.threads).unwrap_or(1);
         threads.saturating_mul(AHEAD).saturating_add(1)
+    }
+
+    /// The places for CRLs that come in parts.
+    pub(crate) fn crl_slots(&self) -> &Arc<CrlSlots> {
+        &self.crl_slots
     }
 
     /// Hands an operation to the next free session; false once the service stops.
@@ -346,26 +358,44 @@ impl SessionThread {
     }
 
     fn run(mut self) {
-        while let Some(Task { client, frame }) = self.service.queue.pop() {
+        while let Some(task) = self.service.queue.pop() {
+            let Task { client, frame, crl } = task;
             if client.is_gone() {
                 continue;
             }
-            match wire::read_request(&frame) {
-                Ok((id, request)) => self.answer(&client, id, &request),
-                Err(reason) => {
-                    CONNECTIONS.write(
-                        || tracing::warn!(client = client.number, %reason, "client cut off"),
-                    );
-                    client.hang_up();
-                }
+            if let Err(reason) = self.take(&client, &frame, crl) {
+                CONNECTIONS
+                    .write(|| tracing::warn!(client = client.number, %reason, "client cut off"));
+                client.hang_up();
             }
         }
     }
 
-    /// Has an operation done, and is the one place where anything leaves.
-    fn answer(&mut self, client: &Client, id: u64, request: &Request<'_>) {
-        let request_id = request.request_id;
+    fn take(
+        &mut self,
+        client: &Client,
+        frame: &[u8],
+        mut crl: Option<CrlStream>,
+    ) -> Result<(), CutOff> {
+        let (id, message) = wire::read_message(frame)?;
+        let Message::Request(mut request) = message else {
+            return Err(WireError::Malformed.into());
+        };
+        if let (Some(crl), Operation::SignCrl { tbs, .. }) = (&mut crl, &mut request.operation) {
+            let Some(whole) = crl.with_last(tbs.0)? else {
+                self.answer(client, id, &request, Verdict::NotNow(NO_PLACE.to_owned()));
+                return Ok(());
+            };
+            *tbs = Octets(whole);
+        }
         let verdict = self.perform(&request.operation);
+        self.answer(client, id, &request, verdict);
+        Ok(())
+    }
+
+    /// The one place where anything leaves.
+    fn answer(&mut self, client: &Client, id: u64, request: &Request<'_>, verdict: Verdict) {
+        let request_id = request.request_id;
         tracing::debug!(
             request_id,
             operation = request.operation.name(),
@@ -494,7 +524,7 @@ impl SessionThread {
                     this_update: crl.this_update,
                     next_update: crl.next_update,
                     digest: crl.digest,
-                    listed: &rules::listed(&crl.entries),
+                    listed: &rules::listed(crl.entries),
                 };
                 let pending = self.service.journal.may_sign_crl(&request, now)?;
                 let signature = self.sign_whole(operation.role(), Some(place), tbs.0)?;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use assay_hsm::wire::{Operation, Request};
+use assay_hsm::wire::{Message, Operation, Request};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
@@ -43,7 +43,8 @@ impl Substitute {
             request_id: "",
             operation: *operation,
         };
-        let octets = request.encode().map_err(|error| error.to_string())?;
+        let octets = Message::Request(request).encode();
+        let octets = octets.map_err(|error| error.to_string())?;
         let derived = Signer::new(MessageDigest::sha256(), &self.0)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(&octets));
         let mut derived = Zeroizing::new(derived.map_err(|error| error.to_string())?);

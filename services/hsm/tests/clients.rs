@@ -84,7 +84,7 @@ fn probe(id: u64) -> Vec<u8> {
         request_id: "raw",
         operation: Operation::Probe,
     };
-    let request = request.encode().unwrap();
+    let request = request.encode().unwrap().concat();
     [wire::frame_header(id, &request).as_slice(), &request].concat()
 }
 
@@ -216,7 +216,7 @@ async fn refusals_do_not_fill_the_log_and_are_counted() {
             tbs: Octets(b""),
         },
     };
-    let request = request.encode().unwrap();
+    let request = request.encode().unwrap().concat();
     let frame = [wire::frame_header(1, &request).as_slice(), &request].concat();
     for _ in 0..1000 {
         raw.send(&frame).unwrap();

@@ -176,7 +176,7 @@ impl Generation {
                 Ok(number)
             }
             Err(error) => {
-                let error = telemetry::chain(&error);
+                let error = telemetry::chain(&*error);
                 tracing::error!(error, "no CRL for a revocation yet");
                 self.revocation.want();
                 Err(error)

@@ -7,8 +7,9 @@ use assay_hsm::SignatureAlgorithm;
 use assay_lint::{Finding, IssuerCertificate, IssuerError};
 use assay_policy::{Issuer, Profile, Quirks};
 use assay_scep::Request;
-use der::asn1::{Any, BitString};
-use der::{Decode, Encode, Sequence};
+use assay_types::der_header;
+use der::asn1::BitString;
+use der::{Decode, Encode};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
@@ -105,13 +106,8 @@ pub(crate) enum AssembleError {
     OpenSsl(#[from] ErrorStack),
 }
 
-/// RFC 5280 section 4.1, with parts that are already DER.
-#[derive(Sequence)]
-struct SignedCertificate {
-    tbs_certificate: Any,
-    signature_algorithm: Any,
-    signature: BitString,
-}
+/// SEQUENCE.
+const SEQUENCE: u8 = 0x30;
 
 impl IssuingCa {
     /// `signature_algorithm` is what the CA key signs with. Of a CA that was taken over from, the RA may have ended.
@@ -266,12 +262,16 @@ impl IssuingCa {
         if !verifier.verify_oneshot(signature, tbs).unwrap_or(false) {
             return Err(AssembleError::Signature);
         }
-        Ok(SignedCertificate {
-            tbs_certificate: Any::from_der(tbs)?,
-            signature_algorithm: Any::from_der(&self.issuer.signature_algorithm_der)?,
-            signature: BitString::from_bytes(signature)?,
+        // By hand, as a CRL may have 25 MB, of which there is one copy this way.
+        let algorithm = &self.issuer.signature_algorithm_der;
+        let signature = BitString::from_bytes(signature)?.to_der()?;
+        let length = tbs.len() + algorithm.len() + signature.len();
+        let header = der_header(SEQUENCE, length);
+        let mut der = Vec::with_capacity(header.len() + length);
+        for part in [&header, tbs, algorithm, &signature] {
+            der.extend_from_slice(part);
         }
-        .to_der()?)
+        Ok(der)
     }
 }
 

@@ -188,7 +188,12 @@ impl Upkeep {
             let serial = certificate.serial;
             match self
                 .store
-                .revoke(serial.clone(), CrlReason::Superseded, now, vec![draft])
+                .revoke(
+                    serial.clone(),
+                    CrlReason::Superseded,
+                    draft.moment.wall_ms.seconds(),
+                    vec![draft],
+                )
                 .await
             {
                 Ok(_) => {
@@ -228,7 +233,7 @@ impl Upkeep {
             }
             let policy_hash = self.policies.active().model_hash();
             if let Err(error) = revocation.issue(policy_hash).await {
-                tracing::error!(error = telemetry::chain(&error), "no new CRL");
+                tracing::error!(error = telemetry::chain(&*error), "no new CRL");
             }
         }
     }

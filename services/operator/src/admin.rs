@@ -6,6 +6,7 @@ use assay_console::failure::{Exit, Failure, Outcome};
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{IssueChallengesRequest, IssuedChallenge, StatusReply, StatusRequest};
 use assay_runtime::mtls::{self, TlsFiles};
+use assay_types::MAX_CRL;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
@@ -13,8 +14,8 @@ use crate::installation::Installation;
 
 /// No administrative call works longer; the longest, 10,000 inventory names, is meant to take a second.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Largest reply taken: far above a page of 1,000 audit records of at most 4 KiB each.
-const MAX_REPLY: usize = 64 * 1024 * 1024;
+/// Largest reply taken: a CRL, which is larger than a page of 1,000 audit records of at most 4 KiB each, and what is around it.
+const MAX_REPLY: usize = MAX_CRL + (4 << 20);
 
 /// The Administration service, as calls name it.
 pub type Client = AdministrationClient<Channel>;

@@ -59,7 +59,7 @@ checks! {
     Names = "VER-23": "a static challenge was used for a name of the inventory, once, under the pinned key",
     Renewals = "VER-24": "a renewal is of a certificate of this log, in force, with its names, and supersedes it",
     Revocations = "VER-25": "what is revoked, held or released was issued or imported, and was not so before",
-    Crls = "VER-26": "the CRLs of each CA are numbered without gaps that the journal does not explain, and follow each other in time",
+    Crls = "VER-26": "the CRLs of each CA are numbered without gaps that the journal does not explain, follow each other in time, and list exactly what the records before say",
     References = "VER-27": "a record that tells of another certificate, CRL or waiting request tells of one that there is",
     Counters = "VER-28": "the CA keys made no more signatures than the log explains",
     Fields = "VER-29": "members of closed lists and of one form hold nothing else",

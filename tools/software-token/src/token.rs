@@ -16,7 +16,7 @@ use openssl::base64;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::rsa::Padding;
 use openssl::sign::Signer;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use x509_cert::TbsCertificate;
 use x509_cert::crl::TbsCertList;
 use zeroize::Zeroizing;
@@ -44,6 +44,10 @@ pub struct SoftToken {
     refusal: Mutex<Option<OperationError>>,
     /// Whether the service has a reason to sign no CRL at present.
     pub signs_no_crl: AtomicBool,
+    /// Taken while a CRL is signed, so that a test that takes it holds the next one up.
+    pub crl_signer: Semaphore,
+    /// CRLs that it was asked to sign.
+    pub crl_tries: AtomicU64,
     /// Content octets of the serial numbers that the last CRL lists.
     listed: Mutex<Vec<Vec<u8>>>,
     /// Content-encryption keys that were to be decrypted.
@@ -86,6 +90,8 @@ impl SoftToken {
             health: watch::Sender::new(health),
             refusal: Mutex::default(),
             signs_no_crl: AtomicBool::new(false),
+            crl_signer: Semaphore::new(1),
+            crl_tries: AtomicU64::new(0),
             listed: Mutex::default(),
             decryptions: AtomicU64::new(0),
             certificate_requests: AtomicU64::new(0),
@@ -242,16 +248,20 @@ impl Token for SoftToken {
     }
 
     fn sign_crl<'a>(&'a self, _request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>> {
-        if self.signs_no_crl.load(Ordering::Relaxed) {
-            return not_now("no CRL is signed");
-        }
-        if locked(&self.refusal).is_none() {
-            match listed(tbs) {
-                Ok(serials) => *locked(&self.listed) = serials,
-                Err(error) => return done(Err(error)),
+        Box::pin(async move {
+            self.crl_tries.fetch_add(1, Ordering::Relaxed);
+            let _alone = self.crl_signer.acquire().await;
+            if self.signs_no_crl.load(Ordering::Relaxed) {
+                return not_now("no CRL is signed").await;
             }
-        }
-        self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
+            if locked(&self.refusal).is_none() {
+                match listed(tbs) {
+                    Ok(serials) => *locked(&self.listed) = serials,
+                    Err(error) => return done(Err(error)).await,
+                }
+            }
+            self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs).await
+        })
     }
 
     fn sign_checkpoint<'a>(

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::config::{CaCertificates, HsmConfig};
 use super::error::{OperationError, StartError};
 use super::health::Health;
-use super::job::{Job, Phase, Priority, Reply, SharedPhase};
+use super::job::{Frames, Job, Phase, Priority, Reply, SharedPhase};
 use super::keys::CaKeys;
 use super::link::Link;
 use super::runs::Runs;
@@ -31,6 +31,10 @@ const BACKGROUND_QUEUE: usize = 64;
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between two tries.
 const START_PAUSE: Duration = Duration::from_millis(50);
+
+/// How much longer a CRL may take than other operations: the time in which it has to come over, and as much again until each
+/// entry is checked and in the journal.
+const CRL_EXTRA: Duration = wire::CRL_STREAM.saturating_mul(2);
 
 /// Called after every operation: with its key's role, how long its caller waited, and whether it had an
 /// answer. A bad ciphertext is an answer.
@@ -208,7 +212,7 @@ impl Hsm {
         let request = request.encode().map_err(|error| OperationError::Refused {
             reason: error.to_string(),
         })?;
-        let request = Arc::new(request);
+        let request: Frames = request.into();
         let mut result = Err(OperationError::ServiceLost);
         for _ in 0..ATTEMPTS {
             result = self.attempt(&request, priority, &operation).await;
@@ -224,7 +228,7 @@ impl Hsm {
 
     async fn attempt(
         &self,
-        request: &Arc<Vec<u8>>,
+        request: &Frames,
         priority: Priority,
         operation: &wire::Operation<'_>,
     ) -> Result<Reply, OperationError> {
@@ -249,8 +253,13 @@ impl Hsm {
         // What waits in the background keeps nobody else waiting.
         let _waiting = (priority == Priority::Normal).then(|| Waiting::enter(depth));
         let (reply, answer) = oneshot::channel();
+        let extra = match operation {
+            wire::Operation::SignCrl { .. } => CRL_EXTRA,
+            _ => Duration::ZERO,
+        };
         let job = Job {
             request: Arc::clone(request),
+            extra,
             ca: operation.ca(),
             since: Instant::now(),
             reply,
@@ -259,7 +268,7 @@ impl Hsm {
             TrySendError::Full(_) => OperationError::Busy,
             TrySendError::Closed(_) => OperationError::ServiceLost,
         })?;
-        match timeout(*patience, answer).await {
+        match timeout(patience.saturating_add(extra), answer).await {
             Ok(answered) => answered.unwrap_or(Err(OperationError::ServiceLost)),
             Err(_) => Err(OperationError::Deadline),
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -10,10 +11,15 @@ use zeroize::Zeroizing;
 use crate::client::{OperationError, SignedCheckpoint};
 use crate::wire::Fingerprint;
 
+/// The frames of a request, each without its length and id.
+pub(super) type Frames = Arc<[Vec<u8>]>;
+
 /// An operation that waits or is in flight.
 pub(super) struct Job {
-    /// The request, encoded once for every attempt.
-    pub(super) request: Arc<Vec<u8>>,
+    /// The frames of the request, encoded once for every attempt.
+    pub(super) request: Frames,
+    /// How much longer than other operations it may be in the service.
+    pub(super) extra: Duration,
     /// The CA whose key does it.
     pub(super) ca: Option<Fingerprint>,
     pub(super) since: Instant,

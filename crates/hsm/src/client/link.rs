@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::job::Frames;
 use crate::client::{HsmConfig, StartError};
 use crate::wire::{self, FrameBuffer, Greeting, Hello, PROTOCOL, Welcome, WireError};
 
@@ -27,10 +28,17 @@ pub(super) struct Link {
     sent: usize,
 }
 
-/// A request and its header. The request is the caller's own copy, so that none is made here.
+/// A frame of a request and its header. The frames are the caller's own copy, so that none is made here.
 struct Outgoing {
     header: [u8; 12],
-    request: Arc<Vec<u8>>,
+    request: Frames,
+    place: usize,
+}
+
+impl Outgoing {
+    fn frame(&self) -> &[u8] {
+        self.request.get(self.place).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Link {
@@ -101,9 +109,13 @@ impl Link {
     }
 
     /// Adds a request to what is to be sent.
-    pub(super) fn queue(&mut self, id: u64, request: Arc<Vec<u8>>) {
-        let header = wire::frame_header(id, &request);
-        self.output.push_back(Outgoing { header, request });
+    pub(super) fn queue(&mut self, id: u64, request: &Frames) {
+        let frames = request.iter().enumerate();
+        self.output.extend(frames.map(|(place, frame)| Outgoing {
+            header: wire::frame_header(id, frame),
+            request: Arc::clone(request),
+            place,
+        }));
     }
 
     /// Sends what it can without waiting; true once all is sent.
@@ -112,7 +124,7 @@ impl Link {
             let mut parts = Vec::with_capacity(2 * BATCH.min(self.output.len()));
             let mut skip = self.sent;
             for outgoing in self.output.iter().take(BATCH) {
-                for part in [outgoing.header.as_slice(), outgoing.request.as_slice()] {
+                for part in [outgoing.header.as_slice(), outgoing.frame()] {
                     let rest = part.get(skip.min(part.len())..).unwrap_or_default();
                     skip = skip.saturating_sub(part.len());
                     parts.push(IoSlice::new(rest));
@@ -130,7 +142,7 @@ impl Link {
     fn advance(&mut self, count: usize) {
         self.sent += count;
         while let Some(first) = self.output.front() {
-            let length = first.header.len() + first.request.len();
+            let length = first.header.len() + first.frame().len();
             if self.sent < length {
                 return;
             }

@@ -225,7 +225,7 @@ impl Supervisor {
         let now = Instant::now();
         for flight in active.flights.into_values() {
             let took = now.duration_since(flight.sent);
-            let error = if took >= welcome.operation_deadline {
+            let error = if took >= welcome.operation_deadline.saturating_add(flight.job.extra) {
                 OperationError::Deadline
             } else {
                 OperationError::ServiceLost
@@ -313,7 +313,7 @@ impl Supervisor {
             return;
         }
         let id = active.id();
-        active.link.queue(id, Arc::clone(&job.request));
+        active.link.queue(id, &job.request);
         let sent = Instant::now();
         active.flights.insert(id, Flight { job, sent });
     }
@@ -378,10 +378,14 @@ impl Supervisor {
     /// Looks at the deadlines and sends a probe if one is due.
     fn look(&self, active: &mut Active) -> Result<(), String> {
         let now = Instant::now();
-        let sent = active.flights.values().map(|flight| flight.sent);
-        let late = |sent: Instant| now.duration_since(sent) >= active.limit;
-        if sent.chain(active.probe).any(late) {
-            return Err(format!("no answer within {} ms", active.limit.as_millis()));
+        let flights = active.flights.values();
+        let sent = flights.map(|flight| (flight.sent, flight.job.extra));
+        let probe = active.probe.map(|sent| (sent, Duration::ZERO));
+        for (sent, extra) in sent.chain(probe) {
+            let limit = active.limit.saturating_add(extra);
+            if now.duration_since(sent) >= limit {
+                return Err(format!("no answer within {} ms", limit.as_millis()));
+            }
         }
         let due = active
             .probed
@@ -393,7 +397,7 @@ impl Supervisor {
             };
             let request = probe.encode().map_err(|error| error.to_string())?;
             let id = active.id();
-            active.link.queue(id, Arc::new(request));
+            active.link.queue(id, &request.into());
             active.probe = Some(now);
             active.probed = Some(now);
         }

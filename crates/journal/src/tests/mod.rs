@@ -5,6 +5,8 @@ mod exported;
 mod full;
 mod model;
 mod rules;
+#[path = "../../../../tests/shared/tier.rs"]
+mod tier;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

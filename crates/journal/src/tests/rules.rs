@@ -935,3 +935,51 @@ fn nothing_is_pruned_until_a_time_that_has_not_come() {
     // After a jump of the clock into the past it is the time of before.
     follow(after(5), pruned(after(9))).unwrap();
 }
+
+/// A serial number of the largest length.
+fn long_serial(number: usize) -> Serial {
+    let mut octets = [0x41; 20];
+    octets[12..].copy_from_slice(&number.to_be_bytes());
+    Serial::try_from(octets.as_slice()).unwrap()
+}
+
+#[test]
+fn a_crl_that_drops_the_longest_list_and_has_as_many_new_entries_fits_and_is_read_again() {
+    let count = tier::size("entries of a CRL");
+    let place = Place::new();
+    let journal = place.open();
+    let known = |number| Known {
+        serial: long_serial(number),
+        not_after: NOW - Duration::from_secs(1),
+    };
+    for numbers in [0..count, count..2 * count] {
+        let known: Vec<Known> = numbers.map(known).collect();
+        let recorded = journal.record_known(Origin::Recovery, issuer(), &known, NOW);
+        recorded.unwrap().unwrap().wait().unwrap();
+    }
+    let listed = |numbers: std::ops::Range<usize>| -> Vec<Listed> {
+        let listed = numbers.map(|number| Listed {
+            serial: long_serial(number),
+            reason: Reason::Superseded,
+            date: NOW,
+        });
+        listed.collect()
+    };
+    journal.crl(1, &listed(0..count), NOW).unwrap();
+    journal.crl(2, &listed(count..2 * count), NOW).unwrap();
+    drop(journal);
+    let journal = place.open();
+    let body = contents(&place.dir)[1].len();
+    assert!(body > 3 * 31 * count);
+    if count == assay_types::MAX_CRL_ENTRIES as usize {
+        assert_eq!(crate::MAX_BODY, 2 * 31 * count);
+    }
+    // The list is the last one, entry by entry.
+    let mut others = listed(count..2 * count);
+    others[count - 1].date = NOW - Duration::from_secs(1);
+    let altered = refusal(journal.crl(3, &others, NOW));
+    let serial = long_serial(2 * count - 1);
+    assert_eq!(altered, Refusal::RevocationAltered { serial });
+    others[count - 1].date = NOW;
+    journal.crl(3, &others, NOW).unwrap();
+}

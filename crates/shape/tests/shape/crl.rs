@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use assay_shape::{Crl, CrlRefusal, CrlRules, MAX_CRL, Reason};
-use assay_types::{Serial, Timestamp};
+use assay_shape::{Crl, CrlRefusal, CrlRules, Reason};
+use assay_types::{MAX_CRL_ENTRIES, MAX_CRL_ENTRY, MAX_TBS_CERT_LIST, Serial, Timestamp};
 use const_oid::ObjectIdentifier;
 
 use crate::support::*;
+use crate::tier;
 
 pub(crate) const NUMBER: &str = "2.5.29.20";
 pub(crate) const REASON: &str = "2.5.29.21";
@@ -292,8 +293,11 @@ fn each_rule_of_a_list_refuses() {
         check(&[&der[..], &[0]].concat()),
         Err(CrlRefusal::Malformed)
     );
-    let long = vec![0; MAX_CRL + 1];
-    assert_eq!(check(&long), Err(CrlRefusal::TooLong(MAX_CRL + 1)));
+    let long = vec![0; MAX_TBS_CERT_LIST + 1];
+    assert_eq!(
+        check(&long),
+        Err(CrlRefusal::TooLong(MAX_TBS_CERT_LIST + 1))
+    );
     // An empty list of entries is left out (RFC 5280 section 5.1.2.6).
     let mut empty = list();
     empty.entries = vec![Vec::new()];
@@ -307,4 +311,38 @@ fn each_rule_of_a_list_refuses() {
     ])];
     let refusal = CrlRefusal::EntryExtension(serial(0x44));
     assert_eq!(check(&bare.der()), Err(refusal));
+}
+
+/// 2050-01-01T00:00:00Z, from which on dates are longer.
+const YEAR_2050: Timestamp = Timestamp::from_seconds(2_524_608_000);
+
+/// The largest entry that there is, with this number in its serial number.
+fn largest(number: u32) -> Vec<u8> {
+    let mut serial = [0x41; 20];
+    serial[16..].copy_from_slice(&number.to_be_bytes());
+    let entry = entry(&serial, YEAR_2050, &[reason(10)]);
+    assert_eq!(entry.len(), MAX_CRL_ENTRY);
+    entry
+}
+
+fn check_in_2050(entries: Vec<Vec<u8>>) -> Result<Crl, CrlRefusal> {
+    let mut list = list();
+    list.this_update = time(YEAR_2050);
+    list.next_update = time(YEAR_2050 + DAY);
+    list.entries = entries;
+    let rules = CrlRules {
+        issuer: &SERVICE.issuer,
+        lifetime_max: DAY * 7,
+    };
+    Crl::check(&list.der(), rules, YEAR_2050)
+}
+
+#[test]
+fn a_list_of_the_largest_entries_is_accepted_up_to_the_largest_number_of_them() {
+    let count = tier::size("entries of a CRL");
+    let entries = (0..u32::try_from(count).unwrap()).map(largest).collect();
+    assert_eq!(check_in_2050(entries).unwrap().entries.len(), count);
+    // Counted before repetitions are looked for, so that one entry will do.
+    let more = largest(0).repeat(MAX_CRL_ENTRIES as usize + 1);
+    assert_eq!(check_in_2050(vec![more]), Err(CrlRefusal::TooMany));
 }

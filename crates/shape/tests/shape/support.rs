@@ -236,12 +236,13 @@ pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
         0..0x80 => element.push(length as u8),
         0x80..0x100 => element.extend([0x81, length as u8]),
         0x100..0x1_0000 => element.extend([0x82, (length >> 8) as u8, length as u8]),
-        _ => element.extend([
+        0x1_0000..0x100_0000 => element.extend([
             0x83,
             (length >> 16) as u8,
             (length >> 8) as u8,
             length as u8,
         ]),
+        _ => element.extend([&[0x84], &(length as u32).to_be_bytes()[..]].concat()),
     }
     element.extend_from_slice(content);
     element

@@ -188,6 +188,7 @@ async fn an_intent_that_cannot_have_been_signed_is_no_certificate_to_anyone() {
             .revoked_entries("ca".to_owned())
             .await
             .unwrap()
+            .entries
             .is_empty()
     );
     let status = store.find_ocsp("ca".to_owned(), serial(1), CertIdHash::Sha1, NOW);

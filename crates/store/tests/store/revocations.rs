@@ -32,8 +32,8 @@ fn crl(number: u64, this_update: Timestamp) -> NewCrl {
 }
 
 async fn listed(fixture: &Fixture) -> Vec<(assay_types::Serial, Timestamp, CrlReason)> {
-    let entries = fixture.store.revoked_entries(CA.to_owned()).await.unwrap();
-    entries
+    let list = fixture.store.revoked_entries(CA.to_owned()).await.unwrap();
+    list.entries
         .into_iter()
         .map(|entry| (entry.serial, entry.revoked_at, entry.reason))
         .collect()
@@ -296,7 +296,7 @@ async fn entries_belong_to_one_ca() {
     revoke.await.unwrap();
     assert_eq!(listed(&fixture).await, []);
     let next = fixture.store.revoked_entries("next".to_owned());
-    assert_eq!(next.await.unwrap().len(), 1);
+    assert_eq!(next.await.unwrap().entries.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,4 +366,14 @@ fn a_reason_has_one_code_and_one_name() {
         assert!(names.insert(reason.as_str()), "{code}");
     }
     assert_eq!(names.len(), 9);
+}
+
+#[tokio::test]
+async fn a_list_says_up_to_which_record_it_has_the_changes() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let covers = async || store.revoked_entries(CA.to_owned()).await.unwrap().covers;
+    assert_eq!(covers().await, 0);
+    let last = store.append_audit(vec![clock_step(), clock_step()]).await;
+    assert_eq!(covers().await, last.unwrap());
 }

@@ -398,5 +398,5 @@ async fn nothing_that_decides_is_read_from_the_file_again() {
         .revoked_entries("ca".to_owned())
         .await
         .unwrap();
-    assert_eq!(revoked.len(), 2);
+    assert_eq!(revoked.entries.len(), 2);
 }

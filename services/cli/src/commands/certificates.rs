@@ -76,9 +76,9 @@ pub(crate) async fn run(command: CertCommand, installation: &Installation, out: 
         CertCommand::List(args) => list(args, admin, out).await,
         CertCommand::Show(args) => show(args, admin, out).await,
         CertCommand::Expiring(args) => expiring::run(args, admin, out).await,
-        CertCommand::Revoke(args) => revocation::revoke(args, admin, out).await,
-        CertCommand::Hold(args) => revocation::hold(args, admin, out).await,
-        CertCommand::Release(args) => revocation::release(args, admin, out).await,
+        CertCommand::Revoke(args) => revocation::revoke(args, admin, installation, out).await,
+        CertCommand::Hold(args) => revocation::hold(args, admin, installation, out).await,
+        CertCommand::Release(args) => revocation::release(args, admin, installation, out).await,
     }
 }
 

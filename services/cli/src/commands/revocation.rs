@@ -2,12 +2,15 @@
 
 mod from_journal;
 mod journal;
+mod published;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use assay_console::failure::{Failure, Next, OrFail, Outcome};
 use assay_console::output::Output;
 use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::Named;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{
@@ -16,6 +19,8 @@ use assay_proto::v1::{
 use assay_types::Serial;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+
+use published::Wanted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +43,11 @@ With --from-journal the certificate is taken from an export of the HSM service's
 not know it, it verifies the signature with the key of its CA, enters the certificate as imported, and revokes it. An imported \
 certificate authorises nothing; it cannot be put on hold. If the signer knows the certificate, it is revoked as any other.
 
-Each revocation signs a CRL. If there are more than the ceiling crls_per_hour of the HSM service allows, they are recorded all \
+The command fetches the newest CRL and verifies it with the certificate of the CA, `ca.pem` in `certificates` or in a directory \
+below, before it says that the certificate is listed. If no such CRL can be had, it fails: the revocation is recorded and not yet \
+published.
+
+Revocations at one time share a CRL. If there are more than the ceiling crls_per_hour of the HSM service allows, they are recorded all \
 the same, and the next CRL that can be signed lists them.")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RevokeArgs {
@@ -107,7 +116,12 @@ impl From<Reason> for RevocationReason {
     }
 }
 
-pub(super) async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> Outcome {
+pub(super) async fn revoke(
+    args: RevokeArgs,
+    mut admin: Admin,
+    installation: &Installation,
+    out: Output,
+) -> Outcome {
     let RevokeArgs {
         serial,
         from_journal,
@@ -122,24 +136,41 @@ pub(super) async fn revoke(args: RevokeArgs, mut admin: Admin, out: Output) -> O
         );
     }
     let done = match (serial, from_journal) {
-        (Some(serial), None) => Done::revoke(serial, reason, admin).await?,
+        (Some(serial), None) => Done::revoke(serial, reason, &mut admin).await?,
         (Some(serial), Some(file)) => {
             let serial: Serial = serial.parse().or_usage("SERIAL")?;
             let certificate = journal::find(&file, &serial)?;
             Done::import(serial.to_string(), certificate, reason, &mut admin).await?
         }
-        (None, Some(file)) => return from_journal::all_unknown(&file, reason, admin, out).await,
+        (None, Some(file)) => {
+            return from_journal::all_unknown(&file, reason, admin, installation, out).await;
+        }
         (None, None) => return Err(Failure::usage("SERIAL is missing")),
     };
+    done.published(&mut admin, installation, Wanted::Listed)
+        .await?;
     out.one(&done, |done| vec![done.text()])
 }
 
-pub(super) async fn hold(args: SerialArgs, admin: Admin, out: Output) -> Outcome {
-    let done = Done::revoke(args.serial, Reason::CertificateHold, admin).await?;
+pub(super) async fn hold(
+    args: SerialArgs,
+    mut admin: Admin,
+    installation: &Installation,
+    out: Output,
+) -> Outcome {
+    let done = Done::revoke(args.serial, Reason::CertificateHold, &mut admin).await?;
+    done.published(&mut admin, installation, Wanted::Listed)
+        .await?;
     out.one(&done, |done| vec![done.text()])
 }
 
-pub(super) async fn release(args: SerialArgs, mut admin: Admin, out: Output) -> Outcome {
+pub(super) async fn release(
+    args: SerialArgs,
+    mut admin: Admin,
+    installation: &Installation,
+    out: Output,
+) -> Outcome {
+    let since = SystemTime::now().into();
     let request = ReleaseCertificateRequest {
         serial: args.serial.clone(),
     };
@@ -155,6 +186,8 @@ pub(super) async fn release(args: SerialArgs, mut admin: Admin, out: Output) -> 
         imported: None,
         crl_number: reply.crl_number,
     };
+    done.published(&mut admin, installation, Wanted::Absent { since })
+        .await?;
     out.one(&done, |done| vec![done.text()])
 }
 
@@ -173,7 +206,7 @@ struct Done {
 }
 
 impl Done {
-    async fn revoke(serial: String, reason: Reason, mut admin: Admin) -> Outcome<Self> {
+    async fn revoke(serial: String, reason: Reason, admin: &mut Admin) -> Outcome<Self> {
         let reason = RevocationReason::from(reason);
         let request = RevokeCertificateRequest {
             serial: serial.clone(),
@@ -230,6 +263,17 @@ impl Done {
             imported: Some(imported),
             crl_number,
         })
+    }
+
+    /// The change is on a CRL that this program has seen.
+    async fn published(
+        &self,
+        admin: &mut Admin,
+        installation: &Installation,
+        wanted: Wanted,
+    ) -> Outcome {
+        let serial: Serial = self.serial.parse().or_usage("SERIAL")?;
+        published::check(admin, installation, &serial, self.crl_number, wanted).await
     }
 
     fn text(&self) -> String {

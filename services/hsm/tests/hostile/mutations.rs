@@ -380,7 +380,7 @@ fn frames(attacker: &mut Attacker, history: &History) {
             request_id: "hostile",
             operation,
         };
-        let request = request.encode().unwrap();
+        let request = request.encode().unwrap().concat();
         for id in 0..size() / 4 {
             let mut frame = request.clone();
             // Names, discriminants and lengths are in front.
@@ -399,7 +399,10 @@ fn frames(attacker: &mut Attacker, history: &History) {
                 continue;
             };
             let framed = [&[0; 8][..], &frame].concat();
-            let asked = wire::read_request(&framed).map(|(_, asked)| asked.operation);
+            let asked = match wire::read_message(&framed) {
+                Ok((_, wire::Message::Request(asked))) => Ok(asked.operation),
+                other => Err(other),
+            };
             match (wire::decode::<Answer<'_>>(&answer).unwrap().outcome, asked) {
                 (Outcome::Signature(signature), Ok(Operation::SignCertificate { tbs, .. })) => {
                     let signature = Ok(signature.0.to_vec());

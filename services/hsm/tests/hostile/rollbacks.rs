@@ -628,7 +628,7 @@ async fn arbitrary(attacker: &mut Attacker, history: &History) {
         request_id: "hostile",
         operation: Operation::Probe,
     };
-    let known = known.encode().unwrap();
+    let known = known.encode().unwrap().concat();
     let at = known.len() - 1;
     for number in 0..=255 {
         let mut request = known[..at].to_vec();

@@ -306,6 +306,11 @@ impl Installation {
         }
     }
 
+    /// SHA-256 of the CA's certificate, by which operations name it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        openssl::sha::sha256(&self.ca.to_der().unwrap())
+    }
+
     fn ca_key_id(&self) -> Vec<u8> {
         self.ca.subject_key_id().unwrap().as_slice().to_vec()
     }

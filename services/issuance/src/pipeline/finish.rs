@@ -209,7 +209,7 @@ impl Finish {
                     .await
             }
             Err(error) if error.is_permanent() || intent.expires_at <= now => {
-                self.close_abandoned(generation, intent, &error, now).await
+                self.close_abandoned(generation, intent, &error).await
             }
             Err(error) => Err(error),
         }
@@ -302,18 +302,23 @@ impl Finish {
         generation: &Generation,
         intent: OpenIntent,
         error: &FinishError,
-        now: Timestamp,
     ) -> Result<Recovered, FinishError> {
         // What the journal does not have was never signed, and no CRL may list it.
         let is_journalled = generation.token.is_journalled(&intent.serial).await?;
         let event = Event::IntentAbandoned {
             issuance: issuance(generation, &intent),
             request: intent.request,
+            listed_until: is_journalled.then_some(intent.not_after),
             detail: assay_runtime::telemetry::chain(error).into(),
         };
         let draft = self.recorder.draft(Some(intent.policy_hash), event);
         self.store
-            .fail_intent(intent.serial, now, is_journalled, vec![draft])
+            .fail_intent(
+                intent.serial,
+                draft.moment.wall_ms.seconds(),
+                is_journalled,
+                vec![draft],
+            )
             .await?;
         Ok(Recovered::Abandoned)
     }

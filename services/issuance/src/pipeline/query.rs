@@ -8,7 +8,7 @@ use assay_audit::{Event, RequestClass};
 use assay_policy::Profile;
 use assay_scep::{Envelope, IssuerAndSerial, Outcome, Request};
 use assay_store::{CertificateRow, CertificateState, Store};
-use assay_types::Serial;
+use assay_types::{MAX_SCEP_CRL, Serial};
 
 use super::opened::Opener;
 use super::reply_recipient::{self, ReplyRecipient};
@@ -89,6 +89,10 @@ impl Query {
             .revocation
             .latest()
             .ok_or_else(|| End::deferred("the first CRL is not signed yet"))?;
+        if latest.der.len() > MAX_SCEP_CRL {
+            let detail = format!("CRL {} of {} bytes", latest.number, latest.der.len());
+            return Err(SignerRule::LongCrl.refusal(&detail));
+        }
         let event = Event::RequestQueried {
             request: context.request(),
             serial: None,

@@ -32,11 +32,12 @@ pub(super) enum SignerRule {
     EcPending,
     EcChallenge,
     EcOneTime,
+    LongCrl,
 }
 
 impl SignerRule {
     #[cfg(test)]
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::PolicyExpired,
         Self::ProfileStopped,
         Self::MessageType,
@@ -59,6 +60,7 @@ impl SignerRule {
         Self::EcPending,
         Self::EcChallenge,
         Self::EcOneTime,
+        Self::LongCrl,
     ];
 
     /// As records and logs name it.
@@ -86,6 +88,7 @@ impl SignerRule {
             Self::EcPending => "SIG-18",
             Self::EcChallenge => "SIG-19",
             Self::EcOneTime => "SIG-20",
+            Self::LongCrl => "SIG-21",
         }
     }
 
@@ -130,6 +133,9 @@ impl SignerRule {
             Self::EcOneTime => {
                 "an elliptic-curve key's challenge is a one-time one, and fresh where it renews"
             }
+            Self::LongCrl => {
+                "the CRL that GetCRL asks for has at most 512 KiB; a longer one is at its distribution point"
+            }
         }
     }
 
@@ -155,7 +161,8 @@ impl SignerRule {
             | Self::Uniform
             | Self::EcPending
             | Self::EcChallenge
-            | Self::EcOneTime => FailInfo::BadRequest,
+            | Self::EcOneTime
+            | Self::LongCrl => FailInfo::BadRequest,
         }
     }
 
@@ -214,6 +221,13 @@ pub(super) fn settle(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assay_types::MAX_SCEP_CRL;
+
+    #[test]
+    fn the_longest_crl_is_the_one_that_the_rule_names() {
+        let named = format!("at most {} KiB", MAX_SCEP_CRL >> 10);
+        assert!(SignerRule::LongCrl.title().contains(&named));
+    }
 
     #[test]
     fn every_rule_of_the_signer_is_listed_with_its_title() {

@@ -2,14 +2,15 @@
 
 mod list;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use assay_audit::Event;
 use assay_hsm::{OperationError, Token};
 use assay_runtime::ops::Readiness;
-use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedEntry, Store, StoreError};
-use assay_types::{Hash, Timestamp};
+use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedList, Store, StoreError};
+use assay_types::{CRL_ENTRIES_WARNING, Hash, MAX_CRL_ENTRIES, Timestamp};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
 use crate::generation::Place;
@@ -17,7 +18,7 @@ use crate::issuing_ca::{AssembleError, IssuingCa};
 use crate::metrics;
 use crate::recorder::Recorder;
 use crate::settings::CrlConfig;
-use list::{Edition, Entry};
+use list::{Edition, Tbs};
 
 /// The names of this part in `/readyz`.
 const COMPONENTS: [&str; 2] = ["crl", "next-crl"];
@@ -35,10 +36,21 @@ pub(crate) struct Revocation {
     recorder: Arc<Recorder>,
     schedule: CrlConfig,
     latest: RwLock<Option<Arc<CrlRow>>>,
+    /// Entries of the latest list.
+    entries: AtomicU64,
+    /// Calls of [`Revocation::issue`] so far.
+    calls: AtomicU64,
     /// One list is made at a time: each takes the next number.
-    issuing: tokio::sync::Mutex<()>,
+    issuing: tokio::sync::Mutex<Attempt>,
     /// Since when a change is on no list yet; `None` if all are.
     wanted: Mutex<Option<Timestamp>>,
+}
+
+/// The last attempt at a list.
+struct Attempt {
+    /// Calls that had been made when its entries were read: it is the answer to all of them.
+    calls: u64,
+    outcome: Result<u64, Arc<CrlError>>,
 }
 
 /// Why there is no new CRL. The old one stays.
@@ -71,7 +83,8 @@ impl Revocation {
             .as_ref()
             .map_or(Timestamp::MIN, |latest| latest.this_update);
         let revoked = store.revoked_entries(ca.id.clone()).await?;
-        let wanted = revoked.iter().any(|entry| entry.revoked_at >= listed_until);
+        let mut entries = revoked.entries.iter();
+        let wanted = entries.any(|entry| entry.revoked_at >= listed_until);
         Ok(Self {
             token,
             store,
@@ -80,7 +93,12 @@ impl Revocation {
             recorder,
             schedule,
             latest: RwLock::new(latest.map(Arc::new)),
-            issuing: tokio::sync::Mutex::default(),
+            entries: AtomicU64::new(revoked.entries.len() as u64),
+            calls: AtomicU64::new(0),
+            issuing: tokio::sync::Mutex::new(Attempt {
+                calls: 0,
+                outcome: Ok(0),
+            }),
             wanted: Mutex::new(wanted.then_some(listed_until)),
         })
     }
@@ -150,21 +168,44 @@ impl Revocation {
         let late = end < now + overlap / 2;
         let late =
             late.then(|| format!("the latest list ends {end} and no newer one could be signed"));
-        readiness.warn(component, wanted.map(waits).or(late));
+        readiness.warn(
+            component,
+            wanted.map(waits).or(late).or_else(|| self.long()),
+        );
     }
 
-    /// Signs a new list of everything revoked by now and returns its number.
-    pub(crate) async fn issue(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {
-        let _one_at_a_time = self.issuing.lock().await;
+    /// A warning once a list is so long that there has to be another CA soon.
+    fn long(&self) -> Option<String> {
+        let entries = self.entries.load(Ordering::Relaxed);
+        (entries >= u64::from(CRL_ENTRIES_WARNING)).then(|| {
+            format!(
+                "the latest list has {entries} entries; at {MAX_CRL_ENTRIES} nothing further can be revoked: issue from a new CA (docs/rollover.md)"
+            )
+        })
+    }
+
+    /// Has a list signed that has everything revoked by now, and returns its number. The calls that wait while a list is
+    /// made share the next one, so that many revocations at one time lead to few lists.
+    pub(crate) async fn issue(&self, policy_hash: Option<Hash>) -> Result<u64, Arc<CrlError>> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut last = self.issuing.lock().await;
+        if last.calls >= call {
+            return last.outcome.clone();
+        }
         // Before the entries are read: what is revoked from here on asks again.
+        let calls = self.calls.load(Ordering::SeqCst);
         let wanted = self.wanted().take();
-        let issued = self.issue_next(policy_hash).await;
-        if issued.is_err()
+        let outcome = self.issue_next(policy_hash).await.map_err(Arc::new);
+        if outcome.is_err()
             && let Some(since) = wanted
         {
             *self.wanted() = Some(since);
         }
-        issued
+        *last = Attempt {
+            calls,
+            outcome: outcome.clone(),
+        };
+        outcome
     }
 
     async fn issue_next(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {
@@ -178,19 +219,26 @@ impl Revocation {
             this_update: this_update.into(),
             next_update: next_update.into(),
         };
-        let entries: Vec<Entry> = revoked.iter().map(entry).collect();
-        let tbs = list::tbs(&self.ca.issuer, edition, &entries)?;
-        let signature = self.token.sign_crl(REQUEST_ID, &tbs).await?;
-        let der = self.ca.assemble(&tbs, &signature)?;
+        let RevokedList { entries, covers } = revoked;
+        let count = entries.len() as u64;
+        let tbs = Tbs::new(&self.ca.issuer, edition, &entries)?;
+        // A list of 500,000 entries is in memory once less for each of these.
+        drop(entries);
+        let signature = self.token.sign_crl(REQUEST_ID, &tbs.der).await?;
+        let der = self.ca.assemble(&tbs.der, &signature)?;
+        let (tbs_digest, entries_sha256) = (Hash::of(&tbs.der), tbs.entries_sha256);
+        drop(tbs);
 
         let sha256 = Hash::of(&der);
         let event = Event::CrlIssued {
             number,
             crl_sha256: sha256,
-            tbs_digest: Hash::of(&tbs),
+            tbs_digest,
             this_update,
             next_update,
-            entries: revoked.len() as u64,
+            entries: count,
+            entries_sha256,
+            covers,
             key_id: self.ca.key_id.as_str().into(),
             token_serial: self.token.token_serial().into(),
         };
@@ -206,7 +254,8 @@ impl Revocation {
             CrlOutcome::Kept => {}
             CrlOutcome::Outrun { next } => return Err(CrlError::Outrun(next.saturating_sub(1))),
         }
-        tracing::info!(number, entries = revoked.len(), "CRL issued");
+        self.entries.store(count, Ordering::Relaxed);
+        tracing::info!(number, entries = count, "CRL issued");
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(CrlRow {
             number,
             der,
@@ -218,15 +267,7 @@ impl Revocation {
     }
 }
 
-fn entry(revoked: &RevokedEntry) -> Entry {
-    Entry {
-        serial: revoked.serial.as_bytes().to_vec(),
-        revoked_at: revoked.revoked_at.into(),
-        reason: x509_reason(revoked.reason),
-    }
-}
-
-/// As it stands on a list and in an OCSP response.
+/// As it is written in an OCSP response.
 pub(crate) fn x509_reason(reason: CrlReason) -> X509Reason {
     match reason {
         CrlReason::Unspecified => X509Reason::Unspecified,

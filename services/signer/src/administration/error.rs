@@ -50,6 +50,7 @@ impl From<AdminError> for Status {
             AdminError::Busy(_) => Self::resource_exhausted(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
             AdminError::WrongState(_) => Self::failed_precondition(text),
+            AdminError::Store(StoreError::CrlTooLong { .. }) => Self::failed_precondition(text),
             AdminError::Store(StoreError::Busy)
             | AdminError::Uncovered { .. }
             | AdminError::Unpublished { .. } => Self::unavailable(text),

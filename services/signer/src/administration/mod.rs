@@ -33,14 +33,14 @@ use assay_proto::v1::{
     AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest,
     CountExpiringReply, CountExpiringRequest, DecideRequestReply, DecideRequestRequest,
     ExportRequest, GetCertificateReply, GetCertificateRequest, GetCheckpointReply,
-    GetCheckpointRequest, GetPolicyReply, GetPolicyRequest, GetReceiptReply, GetReceiptRequest,
-    GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest,
-    ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest,
-    ListChallengesReply, ListChallengesRequest, ListExpiringReply, ListExpiringRequest,
-    ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest,
-    ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest,
-    PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply, PolicyBasisRequest,
-    ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
+    GetCheckpointRequest, GetCrlReply, GetCrlRequest, GetPolicyReply, GetPolicyRequest,
+    GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest, IssueChallengesReply,
+    IssueChallengesRequest, ListAuditReply, ListAuditRequest, ListCertificatesReply,
+    ListCertificatesRequest, ListChallengesReply, ListChallengesRequest, ListExpiringReply,
+    ListExpiringRequest, ListInventoryReply, ListInventoryRequest, ListLegacyReply,
+    ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply,
+    ListRequestsRequest, PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply,
+    PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
     ReleaseCertificateRequest, RemoveInventoryReply, RemoveInventoryRequest, ResetInventoryReply,
     ResetInventoryRequest, RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply,
     RevokeChallengeRequest, StatusReply, StatusRequest, StopProfileReply, StopProfileRequest,
@@ -209,6 +209,7 @@ calls! {
     count_expiring: CountExpiringRequest => CountExpiringReply, expiring::count, roles::READ;
     revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke, roles::OPERATE;
     release_certificate: ReleaseCertificateRequest => ReleaseCertificateReply, revocation::release, roles::OPERATE;
+    get_crl: GetCrlRequest => GetCrlReply, revocation::crl, roles::READ;
     list_requests: ListRequestsRequest => ListRequestsReply, requests::list, roles::READ;
     get_request: GetRequestRequest => GetRequestReply, requests::show, roles::READ;
     decide_request: DecideRequestRequest => DecideRequestReply, requests::decide, roles::OPERATE;

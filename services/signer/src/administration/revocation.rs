@@ -5,8 +5,8 @@ mod import;
 use assay_audit::Event;
 use assay_issuance::Generation;
 use assay_proto::v1::{
-    ReleaseCertificateReply, ReleaseCertificateRequest, RevokeCertificateReply,
-    RevokeCertificateRequest,
+    GetCrlReply, GetCrlRequest, ReleaseCertificateReply, ReleaseCertificateRequest,
+    RevokeCertificateReply, RevokeCertificateRequest,
 };
 use assay_store::{CrlReason, ReleaseOutcome, RevokeOutcome};
 use assay_types::Serial;
@@ -52,10 +52,11 @@ pub(super) async fn revoke(
     let draft = service
         .recorder
         .draft(service.policies.active().model_hash(), event);
-    let now = service.recorder.timestamp();
+    // The record tells the date that the CRL has.
+    let at = draft.moment.wall_ms.seconds();
     let changed = match service
         .store
-        .revoke(parsed.clone(), reason, now, vec![draft])
+        .revoke(parsed.clone(), reason, at, vec![draft])
         .await?
     {
         RevokeOutcome::Revoked => true,
@@ -100,6 +101,28 @@ pub(super) async fn release(
     }
     Ok(ReleaseCertificateReply {
         crl_number: show(service, parsed, true).await?,
+    })
+}
+
+/// The newest CRL of the CA of a certificate.
+pub(super) async fn crl(
+    service: &AdministrationService,
+    _actor: &str,
+    request: GetCrlRequest,
+) -> Result<GetCrlReply, AdminError> {
+    let GetCrlRequest { serial } = request;
+    let parsed = wire::required_serial(&serial)?;
+    let row = service.store.find_certificate(parsed).await?;
+    let row = row.ok_or_else(|| not_found(&serial))?;
+    let latest = service.generations.of(&row.ca_id);
+    let latest = latest.and_then(|found| found.latest_crl());
+    let latest = latest.ok_or_else(|| {
+        AdminError::NotFound(format!(
+            "the CA of {serial} is not in signer.toml any more, or has signed no CRL"
+        ))
+    })?;
+    Ok(GetCrlReply {
+        crl: latest.der.clone(),
     })
 }
 

@@ -8,6 +8,7 @@ mod elliptic;
 mod enrolment;
 mod floods;
 mod imports;
+mod long_crl;
 mod ocsp;
 mod policy;
 mod queries;

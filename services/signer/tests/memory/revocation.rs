@@ -1,9 +1,12 @@
 //! Revocation, hold and release, as the CRL shows them.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use assay_store::CrlReason;
 use der::Encode;
+use tokio::task::JoinHandle;
 use x509_cert::crl::CertificateList;
 
 use crate::support::{DEVICES, Device, RENEWAL_REQ, Setup, Stand, changed, serial, subject};
@@ -133,4 +136,85 @@ async fn a_superseded_certificate_is_revoked_after_the_grace_of_its_profile() {
     let crl = stand.crl().await;
     assert_eq!(reason(&crl, &old), Some(b"\x0a\x01\x04".to_vec()));
     assert_eq!(reason(&crl, &new), None);
+}
+
+type Revoking = JoinHandle<Result<u64, tonic::Status>>;
+
+/// Revokes these certificates at one time.
+fn revoke_all(stand: &Arc<Stand>, certificates: &[Vec<u8>]) -> Vec<Revoking> {
+    let revoke = |certificate: &Vec<u8>| {
+        let (stand, certificate) = (Arc::clone(stand), certificate.clone());
+        tokio::spawn(async move { stand.revoke(&certificate, "superseded").await })
+    };
+    certificates.iter().map(revoke).collect()
+}
+
+/// There are this many records of revocations.
+async fn recorded(stand: &Stand, count: usize) {
+    while stand.records("certificate.revoked").await.len() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn revocations_at_one_time_share_a_crl_that_has_them() {
+    const DEVICES: usize = 32;
+    let stand = Arc::new(Stand::new().await);
+    let device = Device::new();
+    let mut certificates = Vec::new();
+    for number in 0..DEVICES {
+        let subject = subject(&format!("pump-{number}"));
+        certificates.push(stand.enrol(&device, &subject).await);
+    }
+    let before = stand.records("crl.issued").await.len();
+    let signatures = stand.tbs_signatures();
+    let held = stand.token.crl_signer.acquire().await.unwrap();
+    // Every revocation is recorded, and the first list cannot be signed meanwhile.
+    let revoking = revoke_all(&stand, &certificates);
+    recorded(&stand, DEVICES).await;
+    drop(held);
+    let mut numbers = Vec::new();
+    for revoking in revoking {
+        numbers.push(revoking.await.unwrap().unwrap());
+    }
+    let lists = stand.records("crl.issued").await;
+    // The one that was held up, one for all that came meanwhile, and one for those whose call was a moment behind its record.
+    let more = lists.len() - before;
+    assert!((1..=3).contains(&more), "{more} lists");
+    assert_eq!(stand.tbs_signatures() - signatures, more as u64);
+    let revoked = stand.records("certificate.revoked").await;
+    for (certificate, number) in certificates.iter().zip(numbers) {
+        let text = serial(certificate).to_string();
+        let record = revoked.iter().find(|it| it["serial"] == text).unwrap();
+        let list = lists.iter().find(|it| it["number"] == number).unwrap();
+        assert!(list["covers"].as_u64() >= record["sequence"].as_u64());
+        assert!(reason(&stand.crl().await, certificate).is_some());
+    }
+}
+
+#[tokio::test]
+async fn revocations_share_the_failure_of_a_crl_and_not_a_try_each() {
+    let stand = Arc::new(Stand::new().await);
+    let device = Device::new();
+    let mut certificates = Vec::new();
+    for number in 0..8 {
+        let subject = subject(&format!("pump-{number}"));
+        certificates.push(stand.enrol(&device, &subject).await);
+    }
+    stand.break_ca_key(true);
+    let before = stand.token.crl_tries.load(Ordering::Relaxed);
+    let held = stand.token.crl_signer.acquire().await.unwrap();
+    let revoking = revoke_all(&stand, &certificates);
+    recorded(&stand, certificates.len()).await;
+    drop(held);
+    for revoking in revoking {
+        let refused = revoking.await.unwrap().unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+    }
+    let tries = stand.token.crl_tries.load(Ordering::Relaxed) - before;
+    assert!((1..=3).contains(&tries), "{tries} tries");
+    stand.break_ca_key(false);
+    stand.tend().await;
+    let crl = stand.crl().await;
+    assert!(certificates.iter().all(|it| reason(&crl, it).is_some()));
 }

@@ -1,23 +1,182 @@
-//! CRLs: those of each CA numbered without gaps that the journal does not explain, one after the other in time.
+//! CRLs: those of each CA numbered without gaps that the journal does not explain, one after the other in time, and each with
+//! exactly the entries that follow from the records before it.
 
-use assay_audit::Event;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::index::Index;
+use assay_audit::{Event, Text};
+use assay_types::{Hash, RevokedCertificates, Serial, Timestamp};
+
+use super::index::{Index, reason_code};
 use super::issuing_keys::IssuingKeys;
 use super::{CrlGaps, Seen};
 use crate::Check;
 use crate::entry::SLACK;
 use crate::report::Finding;
 
+/// The code of certificateHold.
+const HOLD: u8 = 6;
+/// The code of an entry without a reason.
+const UNSPECIFIED: u8 = 0;
+
 pub(super) struct Crls {
     /// The largest number of all.
     number: u64,
     gaps: CrlGaps,
+    /// What the CRLs of a CA list, by the SHA-256 of its key.
+    lists: HashMap<Hash, List>,
+    /// The log does not say on whose list a certificate is or until when, so that no list can be told.
+    is_unknown: bool,
+}
+
+/// What the CRLs of one CA list.
+#[derive(Default)]
+struct List {
+    entries: BTreeMap<Serial, Listed>,
+    /// Changes that no CRL covers yet, in the order of their records.
+    pending: VecDeque<Change>,
+    /// Up to which record the last CRL has the changes.
+    covers: u64,
+}
+
+struct Listed {
+    revoked_at: Timestamp,
+    reason: u8,
+    not_after: Timestamp,
+}
+
+/// A record that changes what a CRL lists.
+struct Change {
+    sequence: u64,
+    at: Timestamp,
+    serial: Serial,
+    not_after: Timestamp,
+    /// `None` for a release.
+    reason: Option<u8>,
+}
+
+impl List {
+    /// Makes the changes up to a record.
+    fn advance(&mut self, covers: u64) {
+        while let Some(change) = self.pending.pop_front_if(|it| it.sequence <= covers) {
+            let Change {
+                at,
+                serial,
+                not_after,
+                reason,
+                ..
+            } = change;
+            match reason {
+                None => drop(self.entries.remove(&serial)),
+                Some(reason) => {
+                    let new = Listed {
+                        revoked_at: at,
+                        reason,
+                        not_after,
+                    };
+                    // A certificate on hold that is revoked keeps the date of the hold.
+                    self.entries.entry(serial).or_insert(new).reason = reason;
+                }
+            }
+        }
+        self.covers = covers;
+    }
+
+    /// Number and digest of the entries of a CRL after one of this thisUpdate. What ended before that has been listed once
+    /// more, and is listed no further.
+    fn entries(&mut self, before: Timestamp) -> (u64, Hash) {
+        self.entries.retain(|_, listed| listed.not_after >= before);
+        let mut list = RevokedCertificates::default();
+        for (serial, listed) in &self.entries {
+            list.push(serial, listed.revoked_at, listed.reason);
+        }
+        (self.entries.len() as u64, list.digest())
+    }
 }
 
 impl Crls {
     pub(super) fn new(gaps: CrlGaps) -> Self {
-        Self { number: 0, gaps }
+        Self {
+            number: 0,
+            gaps,
+            lists: HashMap::new(),
+            is_unknown: false,
+        }
+    }
+
+    /// A record that changes what a CRL lists.
+    fn change(&mut self, seen: &Seen<'_>, index: &Index, issuing_keys: &IssuingKeys<'_>) {
+        let of = |serial| {
+            let certified = index.certified(serial);
+            certified.map(|it| (it.ca_key, it.not_after))
+        };
+        let (serial, of, reason): (&Text, _, _) = match seen.entry.event() {
+            Event::CertificateRevoked { serial, reason, .. } => {
+                (serial, of(serial), Some(reason_code(reason)))
+            }
+            Event::CertificateHeld { serial, .. } => (serial, of(serial), Some(Some(HOLD))),
+            Event::CertificateReleased { serial, .. } => (serial, of(serial), None),
+            Event::IntentAbandoned {
+                issuance,
+                listed_until: Some(end),
+                ..
+            } => {
+                let key = issuing_keys.key_of(&issuance.key_id);
+                (&issuance.serial, Some((key, *end)), Some(Some(UNSPECIFIED)))
+            }
+            _ => return,
+        };
+        let (Some((Some(key), not_after)), Ok(serial)) = (of, serial.as_str().parse()) else {
+            self.is_unknown = true;
+            return;
+        };
+        let change = Change {
+            sequence: seen.entry.sequence(),
+            at: seen.entry.wall(),
+            serial,
+            not_after,
+            reason: reason.map(Option::unwrap_or_default),
+        };
+        self.lists.entry(key).or_default().pending.push_back(change);
+    }
+
+    /// Number, digest and age of the entries of the CA's next CRL, against what the records before say.
+    fn listed(&mut self, seen: &mut Seen<'_>, key: Hash, before: Timestamp) {
+        let check = Check::Crls;
+        let Event::CrlIssued {
+            this_update,
+            entries,
+            entries_sha256,
+            covers,
+            ..
+        } = seen.entry.event()
+        else {
+            return;
+        };
+        let list = self.lists.entry(key).or_default();
+        let range = list.covers..seen.entry.sequence();
+        if !range.contains(covers) {
+            let wanted = format!("from {} to {}", range.start, range.end.saturating_sub(1));
+            return seen.hold(false, check, "covers", wanted, covers);
+        }
+        list.advance(*covers);
+        if let Some(first) = list.pending.front()
+            && first.at + SLACK < *this_update
+        {
+            let wanted = format!("{} or more, whose change is older", first.sequence);
+            seen.missing(check, "covers", wanted, covers);
+        }
+        if self.is_unknown {
+            return;
+        }
+        let (count, digest) = list.entries(before);
+        if count != *entries {
+            let wanted = format!("{count}, as records before it say");
+            return seen.missing(check, "entries", wanted, entries);
+        }
+        if digest != *entries_sha256 {
+            let wanted = format!("{digest}, of what records before it say");
+            seen.missing(check, "entries_sha256", wanted, entries_sha256);
+        }
     }
 
     pub(super) fn take(
@@ -39,11 +198,11 @@ impl Crls {
             }
             return;
         }
+        self.change(seen, index, issuing_keys);
         let Event::CrlIssued {
             number,
             this_update,
             next_update,
-            entries,
             key_id,
             ..
         } = seen.entry.event()
@@ -92,12 +251,10 @@ impl Crls {
             "after this_update",
             next_update,
         );
-        let revoked = index.revoked(line.key_sha256);
-        if *entries > revoked {
-            let wanted = format!("at most {revoked}, all that is revoked");
-            seen.missing(check, "entries", wanted, entries);
-        }
+        let before = std::mem::replace(&mut line.this_update, *this_update);
         line.crl_number = *number;
-        line.this_update = *this_update;
+        if let Some(key) = line.key_sha256 {
+            self.listed(seen, key, before);
+        }
     }
 }

@@ -14,17 +14,25 @@ use crate::entry::{Certified, SLACK, names_hash, subject_hash};
 use crate::report::{Finding, Findings};
 use crate::versions::Versions;
 
-/// CRLReason of RFC 5280 section 5.3.1, as records name them; a hold has an event of its own.
-const REASONS: [&str; 8] = [
-    "unspecified",
-    "key-compromise",
-    "ca-compromise",
-    "affiliation-changed",
-    "superseded",
-    "cessation-of-operation",
-    "privilege-withdrawn",
-    "aa-compromise",
+/// CRLReason of RFC 5280 section 5.3.1, as records name them, and its code; a hold has an event of its own.
+const REASONS: [(&str, u8); 8] = [
+    ("unspecified", 0),
+    ("key-compromise", 1),
+    ("ca-compromise", 2),
+    ("affiliation-changed", 3),
+    ("superseded", 4),
+    ("cessation-of-operation", 5),
+    ("privilege-withdrawn", 9),
+    ("aa-compromise", 10),
 ];
+
+/// The code of a reason, as CRLs have it.
+pub(super) fn reason_code(name: &Text) -> Option<u8> {
+    let mut reasons = REASONS.iter();
+    let found = reasons.find(|(of, _)| *of == name.as_str());
+    found.map(|(_, code)| *code)
+}
+
 /// The actor of revocations that a schedule makes.
 const SCHEDULE: &str = "assay://signer/schedule";
 
@@ -32,8 +40,6 @@ const SCHEDULE: &str = "assay://signer/schedule";
 pub(super) struct Index {
     issued: HashMap<Text, Issued>,
     abandoned: HashSet<Text>,
-    /// Revoked or on hold, by the key of their CA.
-    out_of_force: HashMap<Option<Hash>, u64>,
     next: Next,
 }
 
@@ -145,11 +151,9 @@ impl Index {
         self.next = Next::Another;
     }
 
-    /// Certificates that a CRL may list at most: those of the CA with this key, and those of which nobody knows.
-    pub(super) fn revoked(&self, ca_key: Option<Hash>) -> u64 {
-        let counts = self.out_of_force.iter();
-        let of = counts.filter(|(of, _)| ca_key.is_none() || of.is_none() || **of == ca_key);
-        of.map(|(_, count)| count).sum::<u64>() + self.abandoned.len() as u64
+    /// What the certificate with this serial number says, where it is in the export.
+    pub(super) fn certified(&self, serial: &Text) -> Option<&Certified> {
+        self.issued.get(serial)?.certified.as_ref()
     }
 
     pub(super) fn take(
@@ -324,19 +328,11 @@ impl Index {
                 format_args!("{serial}, {}", issued.state.text()),
             );
         }
-        let ca_key = issued.certified.as_ref().and_then(|it| it.ca_key);
-        let count = self.out_of_force.entry(ca_key).or_default();
-        match (issued.state, next) {
-            (State::InForce, State::Held | State::Revoked) => *count += 1,
-            (State::Held | State::Revoked, State::InForce) => *count = count.saturating_sub(1),
-            (State::InForce, State::InForce)
-            | (State::Held | State::Revoked, State::Held | State::Revoked) => {}
-        }
         issued.state = next;
         let Event::CertificateRevoked { actor, reason, .. } = seen.entry.event() else {
             return;
         };
-        let known = REASONS.contains(&reason.as_str());
+        let known = reason_code(reason).is_some();
         seen.hold(known, check, "reason", "a CRLReason", reason);
         if actor.as_str() == SCHEDULE {
             let superseded = Text::from("superseded");

@@ -146,6 +146,12 @@ impl<'a> IssuingKeys<'a> {
         self.lines.get_mut(at?)
     }
 
+    /// SHA-256 of the CA key of this CKA_ID, where a certificate tells it.
+    pub(super) fn key_of(&self, key_id: &Text) -> Option<Hash> {
+        let mut lines = self.lines.iter().rev();
+        lines.find(|line| line.key_id == *key_id)?.key_sha256
+    }
+
     /// CA keys of the last run: each may have signed a CRL whose record is yet to come.
     pub(super) fn in_last_run(&self) -> u64 {
         self.run.len().max(1) as u64

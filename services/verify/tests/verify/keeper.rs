@@ -208,8 +208,7 @@ impl Keeper {
     /// A CRL in both.
     pub(crate) fn crl(&mut self) {
         self.crl_in_journal();
-        let (number, entries) = (self.crls, self.listed.len() as u64);
-        self.maker.crl_as("01", number, entries);
+        self.maker.crl_as("01", self.crls);
     }
 
     /// A CRL that the signer had signed and did not record.

@@ -10,6 +10,7 @@
 mod challenges;
 mod clocks;
 mod counted;
+mod crls;
 mod dice;
 mod document;
 mod export;

@@ -14,7 +14,7 @@ use assay_policy::{
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Limits};
-use assay_types::{Digest, Hash, Timestamp, TimestampMillis};
+use assay_types::{Digest, Hash, RevokedCertificates, Serial, Timestamp, TimestampMillis};
 use assay_verify::layout::{EvidenceLine, InventoryLine, Place};
 use der::asn1::{Any, BitString, OctetString};
 use der::{Decode, Encode, Sequence};
@@ -52,12 +52,22 @@ pub(crate) struct Maker {
     issued: BTreeMap<String, Issued>,
     /// By key id.
     crls: BTreeMap<String, u64>,
-    /// By key id.
-    revoked: BTreeMap<String, u64>,
+    /// What CRLs list, by key id.
+    listed: BTreeMap<String, BTreeMap<Serial, Listed>>,
+    /// thisUpdate of the last CRL, by key id.
+    last_update: BTreeMap<String, Timestamp>,
     /// What the token calls the key of each CA.
     key_ids: Vec<String>,
     /// What versions of the policy name from here on.
     pub(crate) hsm_configuration: Option<Hash>,
+}
+
+/// An entry of a CRL.
+#[derive(Clone)]
+struct Listed {
+    revoked_at: Timestamp,
+    reason: u8,
+    not_after: Timestamp,
 }
 
 /// What a renewal is of.
@@ -140,7 +150,8 @@ impl Maker {
             heads: BTreeMap::new(),
             issued: BTreeMap::new(),
             crls: BTreeMap::new(),
-            revoked: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            last_update: BTreeMap::new(),
             // A renewed certificate is of the same key.
             key_ids: ["01", "02", "03", "01", "05"].map(str::to_owned).into(),
             hsm_configuration: None,
@@ -155,10 +166,14 @@ impl Maker {
     /// The token knows the key of a CA by another name.
     pub(crate) fn call_key(&mut self, ca: usize, key_id: &str) {
         let before = std::mem::replace(&mut self.key_ids[ca], key_id.to_owned());
-        for counts in [&mut self.crls, &mut self.revoked] {
-            let count = counts.get(&before).copied().unwrap_or_default();
-            counts.entry(key_id.to_owned()).or_insert(count);
+        fn copy<T: Clone>(map: &mut BTreeMap<String, T>, from: &str, to: &str) {
+            if let Some(value) = map.get(from).cloned() {
+                map.entry(to.to_owned()).or_insert(value);
+            }
         }
+        copy(&mut self.crls, &before, key_id);
+        copy(&mut self.listed, &before, key_id);
+        copy(&mut self.last_update, &before, key_id);
     }
 
     pub(crate) fn record(&mut self, event: Event) -> u64 {
@@ -677,12 +692,14 @@ impl Maker {
     }
 
     pub(crate) fn abandon(&mut self, opened: Opened) {
+        let serial = opened.issuance.serial.as_str().to_owned();
         let event = Event::IntentAbandoned {
             request: opened.request,
             issuance: opened.issuance,
+            listed_until: Some(opened.not_after),
             detail: "the token was away too long".into(),
         };
-        self.one_more(opened.issued.ca);
+        self.listed(&serial, opened.issued.ca, opened.not_after, 0);
         self.record_under(opened.policy_hash, event);
     }
 
@@ -700,31 +717,39 @@ impl Maker {
         Grant::renewal(renewed, old.profile, names, old.not_after.into(), None)
     }
 
-    /// What a CRL of this CA lists.
-    fn one_more(&mut self, ca: usize) {
-        let key_id = self.key_ids[ca].clone();
-        *self.revoked.entry(key_id).or_default() += 1;
+    /// From now on CRLs of this CA list it.
+    fn listed(&mut self, serial: &str, ca: usize, not_after: Timestamp, reason: u8) {
+        let revoked_at = self.now();
+        let list = self.listed.entry(self.key_ids[ca].clone()).or_default();
+        let listed = list.entry(serial.parse().unwrap()).or_insert(Listed {
+            revoked_at,
+            reason,
+            not_after,
+        });
+        listed.reason = reason;
+    }
+
+    fn revoke_for(&mut self, serial: &str, actor: &str, reason: (&str, u8)) {
+        let (ca, not_after) = (self.issued[serial].ca, self.issued[serial].not_after);
+        self.listed(serial, ca, not_after, reason.1);
+        self.record(Event::CertificateRevoked {
+            actor: actor.into(),
+            serial: serial.into(),
+            reason: reason.0.into(),
+        });
     }
 
     pub(crate) fn revoke(&mut self, serial: &str) {
-        self.one_more(self.issued[serial].ca);
-        self.record(Event::CertificateRevoked {
-            actor: OPERATOR.into(),
-            serial: serial.into(),
-            reason: "key-compromise".into(),
-        });
+        self.revoke_for(serial, OPERATOR, ("key-compromise", 1));
     }
 
     pub(crate) fn revoke_by_schedule(&mut self, serial: &str) {
-        self.one_more(self.issued[serial].ca);
-        self.record(Event::CertificateRevoked {
-            actor: "assay://signer/schedule".into(),
-            serial: serial.into(),
-            reason: "superseded".into(),
-        });
+        self.revoke_for(serial, "assay://signer/schedule", ("superseded", 4));
     }
 
     pub(crate) fn hold(&mut self, serial: &str) {
+        let (ca, not_after) = (self.issued[serial].ca, self.issued[serial].not_after);
+        self.listed(serial, ca, not_after, 6);
         self.record(Event::CertificateHeld {
             actor: OPERATOR.into(),
             serial: serial.into(),
@@ -733,10 +758,15 @@ impl Maker {
 
     pub(crate) fn hold_and_release(&mut self, serial: &str) {
         self.hold(serial);
+        self.pass(2_000);
         self.release(serial);
+        self.pass(2_000);
     }
 
     pub(crate) fn release(&mut self, serial: &str) {
+        let key_id = &self.key_ids[self.issued[serial].ca];
+        let list = self.listed.get_mut(key_id).unwrap();
+        list.remove(&serial.parse().unwrap());
         self.record(Event::CertificateReleased {
             actor: OPERATOR.into(),
             serial: serial.into(),
@@ -750,13 +780,26 @@ impl Maker {
     pub(crate) fn crl_of(&mut self, ca: usize) {
         let key_id = self.key_ids[ca].clone();
         let number = self.crls.get(&key_id).copied().unwrap_or_default() + 1;
-        let entries = self.revoked.get(&key_id).copied().unwrap_or_default();
-        self.crl_as(&key_id, number, entries);
+        self.crl_as(&key_id, number);
         self.crls.insert(key_id, number);
     }
 
-    pub(crate) fn crl_as(&mut self, key_id: &str, number: u64, entries: u64) {
+    pub(crate) fn crl_as(&mut self, key_id: &str, number: u64) {
+        let covers = self.parts.records.len() as u64;
+        self.crl_that_covers(key_id, number, covers);
+    }
+
+    /// A CRL whose entries are those of now, and which says up to which record it has the changes.
+    pub(crate) fn crl_that_covers(&mut self, key_id: &str, number: u64, covers: u64) {
         let this_update = self.now();
+        let before = self.last_update.insert(key_id.to_owned(), this_update);
+        let listed = self.listed.entry(key_id.to_owned()).or_default();
+        listed.retain(|_, it| before.is_none_or(|before| it.not_after >= before));
+        let mut list = RevokedCertificates::default();
+        for (serial, it) in &*listed {
+            list.push(serial, it.revoked_at, it.reason);
+        }
+        let entries = listed.len() as u64;
         self.record(Event::CrlIssued {
             number,
             crl_sha256: Hash::of(b"a list"),
@@ -764,6 +807,8 @@ impl Maker {
             this_update,
             next_update: this_update + 7 * DAY,
             entries,
+            entries_sha256: list.digest(),
+            covers,
             key_id: key_id.into(),
             token_serial: "7a6f".into(),
         });

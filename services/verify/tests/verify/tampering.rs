@@ -34,6 +34,7 @@ pub(crate) const UNPROVEN: &[(&str, &str)] = &[
     ("crl.issued", "next_update"),
     ("crl.issued", "tbs_digest"),
     ("intent.abandoned", "detail"),
+    ("intent.abandoned", "listed_until"),
     ("pending.approved", "actor"),
     ("pending.approved", "note"),
     ("pending.denied", "actor"),
@@ -320,7 +321,6 @@ fn pointers(value: &Value, path: &str) -> Vec<String> {
 /// Kinds of which a record that is taken out, the rest renumbered, may leave no trace: requests that came to nothing, and
 /// what nothing later rests on (the last CRL, an inventory.changed of no names, a clock.step just before the end).
 pub(crate) const UNMISSED: &[&str] = &[
-    "certificate.released",
     "challenge.revoked",
     "clock.step",
     "crl.issued",
@@ -338,13 +338,17 @@ pub(crate) const UNMISSED: &[&str] = &[
 ];
 
 /// Takes a record out and gives those after it the numbers that are free then.
-fn without(parts: &Parts, at: usize) -> Parts {
+pub(crate) fn without(parts: &Parts, at: usize) -> Parts {
     let mut parts = parts.clone();
     let gone = at as u64 + 1;
     parts.records.remove(at);
     for (n, record) in parts.records.iter_mut().enumerate().skip(at) {
         let mut members: Value = serde_json::from_slice(record).unwrap();
         members["sequence"] = (n as u64 + 1).into();
+        // A CRL says up to which record it has the changes.
+        if let Some(covers) = members["covers"].as_u64().filter(|it| *it >= gone) {
+            members["covers"] = (covers - 1).into();
+        }
         *record = canonical(&members).unwrap().into_bytes();
     }
     let evidence = parts.evidence.split_off(&gone);

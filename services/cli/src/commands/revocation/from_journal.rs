@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-use assay_console::failure::{Exit, Failure, Outcome};
+use assay_console::failure::{Exit, Failure, OrFail, Outcome};
 use assay_console::output::{self, Output};
 use assay_console::progress::Progress;
 use assay_operator::admin::Admin;
+use assay_operator::installation::Installation;
 use assay_proto::v1::administration_client::AdministrationClient;
 use assay_proto::v1::{CertificateState, ListCertificatesRequest, PageRequest};
 use assay_types::Timestamp;
 use serde::Serialize;
 
 use super::journal::{Asked, Entries, Step};
-use super::{Done, Reason};
+use super::{Done, Reason, published};
 
 /// Unknown certificates whose signature is yet to come in the export: as many as are kept in memory.
 const MAX_UNSIGNED: usize = 1_000;
@@ -46,6 +47,7 @@ pub(super) async fn all_unknown(
     file: &Path,
     reason: Reason,
     mut admin: Admin,
+    installation: &Installation,
     out: Output,
 ) -> Outcome {
     // Nothing is revoked by an export that does not hold to its end.
@@ -66,6 +68,11 @@ pub(super) async fn all_unknown(
         ));
         return Err(failure);
     }
+    let revoked = report.revoked.iter();
+    let revoked =
+        revoked.map(|done| Ok((done.serial.parse().or_usage("SERIAL")?, done.crl_number)));
+    let revoked = revoked.collect::<Outcome<_>>()?;
+    published::all_listed(&mut admin, installation, revoked).await?;
     out.one(&report, Report::lines)?;
     if report.left.is_empty() {
         return Ok(());

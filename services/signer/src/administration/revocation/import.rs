@@ -41,13 +41,15 @@ pub(super) async fn revoke(
         )));
     }
     let policy_hash = service.policies.active().model_hash();
-    let audit = events(actor, &own, reason)
-        .map(|event| service.recorder.draft(policy_hash, event))
-        .into();
+    let [imported, revoked] =
+        events(actor, &own, reason).map(|event| service.recorder.draft(policy_hash, event));
+    // The record tells the date that the CRL has.
+    let at = revoked.moment.wall_ms.seconds();
+    let audit = vec![imported, revoked];
     let ca_id = own.ca_id.clone();
     let imported = service
         .store
-        .import_revoked(new(own), reason, now, audit)
+        .import_revoked(new(own), reason, at, audit)
         .await?;
     match imported {
         ImportOutcome::Imported => Ok(true),
