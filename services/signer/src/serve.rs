@@ -17,6 +17,7 @@ use assay_runtime::ops::Ops;
 use assay_runtime::ready::Ready;
 use assay_runtime::telemetry;
 use assay_store::{Options, StateKey, Store};
+use assay_types::MAX_CRL;
 
 use crate::app::Signer;
 use crate::metrics;
@@ -49,7 +50,8 @@ const ADMINISTRATION: CallLimits = CallLimits {
     calls: 32,
     calls_of: &[],
     received: 2 * MAX_ADMINISTRATION_MESSAGE,
-    unsent: 2 * MAX_ADMINISTRATION_MESSAGE,
+    // The largest reply is a CRL, of which the present CA and the one that takes over have one each.
+    unsent: 2 * MAX_CRL,
     request_time: Duration::from_secs(60),
     answer_time: Duration::from_secs(900),
     // Longer than an export waits for its reader, who is then told why it ends.

@@ -9,6 +9,7 @@ use assay_scep_http::{
     CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, CAPABILITIES_TYPE, NEXT_CA_CERTIFICATE_TYPE,
 };
 use assay_types::CertIdHash;
+use assay_types::MAX_CRL;
 use hyper::body::Bytes;
 
 use super::file::{File, FileError};
@@ -22,8 +23,8 @@ const MAX_FILES: usize = 64;
 /// A CA, its predecessor and its successor, under two hash algorithms each, and some to spare.
 const MAX_OCSP_ISSUERS: usize = 16;
 
-/// All files together: a CRL of a million entries has about 40 MB.
-const MAX_CONTENT: u64 = 64 << 20;
+/// All files together: the largest CRLs of the present CA and of the one that takes over, and their certificates.
+const MAX_CONTENT: u64 = 2 * MAX_CRL as u64 + (4 << 20);
 
 /// The content of files by its SHA-256.
 pub(super) type Contents = BTreeMap<Vec<u8>, Bytes>;
