@@ -1,7 +1,7 @@
 //! Frames between the HSM service and its clients: a big-endian u32 length, then postcard.
 //!
 //! The client begins with [`Hello`], the service answers with a [`Greeting`]. From then on a frame of the client is an id
-//! of 8 octets, big-endian, and a [`Message`]; a frame of the service is an [`Answer`] with the id of what it answers.
+//! of 8 bytes, big-endian, and a [`Message`]; a frame of the service is an [`Answer`] with the id of what it answers.
 //!
 //! A TBSCertList that does not fit into one frame comes in parts: [`Message::CrlPart`] frames, which have no answer, and then
 //! the request [`Operation::SignCrl`] with the last part, all of them with one id. One list at a time comes over a connection;
@@ -26,7 +26,7 @@ pub const PROTOCOL: u32 = 4;
 /// Largest frame, in octets without its length. The leaf hashes of a checkpoint are the largest thing that has to fit into one.
 pub const MAX_FRAME: usize = 1 << 20;
 
-/// Octets of a TBSCertList in one frame.
+/// Bytes of a TBSCertList in one frame.
 pub const MAX_CRL_PART: usize = MAX_FRAME - REQUEST_OVERHEAD;
 
 /// How long a TBSCertList may take from its first part to its last one.
@@ -207,12 +207,12 @@ pub struct Request<'a> {
     pub operation: Operation<'a>,
 }
 
-/// What a client sends.
+/// A frame of a client.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Message<'a> {
     /// It asks for an operation.
     Request(#[serde(borrow)] Request<'a>),
-    /// The next octets of a TBSCertList, whose last ones are in the request.
+    /// The next bytes of a TBSCertList, whose last ones are in the request.
     CrlPart(#[serde(borrow)] Octets<'a>),
 }
 

@@ -61,7 +61,7 @@ pub struct RevokedEntry {
     pub reason: CrlReason,
 }
 
-/// What a CRL lists.
+/// The entries of a CRL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokedList {
     /// By serial.
@@ -81,7 +81,7 @@ impl Store {
             .await
     }
 
-    /// What the CA's next CRL lists: all that is revoked, on hold or given up and does not end before the thisUpdate of the latest
+    /// The entries of the CA's next CRL: all that is revoked, on hold or given up and does not end before the thisUpdate of the latest
     /// CRL, so that what expired since then is listed once more (RFC 5280 section 3.3).
     ///
     /// # Errors

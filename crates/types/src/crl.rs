@@ -35,7 +35,7 @@ const SIGNATURE: usize = 4 << 10;
 pub const MAX_CRL: usize = MAX_TBS_CERT_LIST + SIGNATURE;
 
 /// Largest CRL in bytes that GetCRL of SCEP is answered with. The reply has it in a structure that the HSM service takes in one
-/// frame of 1 MiB, and devices take no more into memory; a longer list is fetched from its distribution point.
+/// frame of 1 MiB, and devices have little memory; a longer list is fetched from its distribution point.
 pub const MAX_SCEP_CRL: usize = 512 << 10;
 
 const SEQUENCE: u8 = 0x30;

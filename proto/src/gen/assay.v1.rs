@@ -2608,7 +2608,7 @@ pub mod administration_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The newest CRL of the CA of a certificate, for whoever changed the status of that and believes a CRL alone.
+        /// The newest CRL of the CA of a certificate, for callers that changed its status and verify the list themselves.
         pub async fn get_crl(
             &mut self,
             request: impl tonic::IntoRequest<super::GetCrlRequest>,
@@ -3147,7 +3147,7 @@ pub mod administration_server {
             tonic::Response<super::ReleaseCertificateReply>,
             tonic::Status,
         >;
-        /// The newest CRL of the CA of a certificate, for whoever changed the status of that and believes a CRL alone.
+        /// The newest CRL of the CA of a certificate, for callers that changed its status and verify the list themselves.
         async fn get_crl(
             &self,
             request: tonic::Request<super::GetCrlRequest>,

@@ -29,7 +29,7 @@ pub(crate) enum CutOff {
     #[error("it sent an empty part of a CRL")]
     Empty,
     /// Longer than any list.
-    #[error("it sent a CRL of more than {MAX_TBS_CERT_LIST} octets")]
+    #[error("it sent a CRL of more than {MAX_TBS_CERT_LIST} bytes")]
     TooLong,
     /// The list is not there in time.
     #[error("it did not finish a CRL within {} s", CRL_STREAM.as_secs())]

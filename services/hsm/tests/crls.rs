@@ -1,4 +1,4 @@
-//! CRLs that are longer than a frame: signed as any other, and nothing is to be had by beginning one.
+//! CRLs that are longer than a frame are signed as any other, and a client gains nothing by beginning one.
 
 #![allow(
     clippy::unwrap_used,

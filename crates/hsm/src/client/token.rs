@@ -55,7 +55,7 @@ pub trait Token: Send + Sync {
     fn sign_certificate<'a>(&'a self, request_id: &'a str, tbs: &'a [u8])
     -> Operation<'a, Vec<u8>>;
 
-    /// Signs a whole TBSCertList (RFC 5280, section 5.1) of at most [`assay_types::MAX_TBS_CERT_LIST`] octets with the CA key, in
+    /// Signs a whole TBSCertList (RFC 5280, section 5.1) of at most [`assay_types::MAX_TBS_CERT_LIST`] bytes with the CA key, in
     /// the same way.
     fn sign_crl<'a>(&'a self, request_id: &'a str, tbs: &'a [u8]) -> Operation<'a, Vec<u8>>;
 

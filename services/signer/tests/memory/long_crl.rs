@@ -45,6 +45,17 @@ async fn import(stand: &Stand, count: u32) {
     }
 }
 
+/// A figure of this process's memory, for those who run this test to know it. The peak begins anew with each.
+fn memory(which: &str) -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Where this is refused, the peak is that of the whole run.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
+    line.map_or(String::new(), |line| {
+        line.trim_matches([':', '\t', ' ']).to_owned()
+    })
+}
+
 #[tokio::test]
 async fn a_crl_of_many_frames_is_published_whole_and_by_scep_only_up_to_its_limit() {
     let stand = Stand::new().await;
@@ -54,7 +65,10 @@ async fn a_crl_of_many_frames_is_published_whole_and_by_scep_only_up_to_its_limi
     let count = u32::try_from(tier::size("entries of a CRL")).unwrap();
     // The one that is revoked below is the last that has a place.
     import(&stand, count - 1).await;
+    let (before, since) = (memory("VmRSS"), std::time::Instant::now());
     let number = stand.revoke(&other, "key-compromise").await.unwrap();
+    let (after, took) = (memory("VmHWM"), since.elapsed());
+    eprintln!("{count} entries: {took:?}, from {before} to {after}");
     let crl = stand.crl().await;
     let listed = crl.tbs_cert_list.revoked_certificates.as_ref().unwrap();
     assert_eq!(listed.len(), count as usize);

@@ -22,13 +22,13 @@ pub(super) struct Crls {
     /// The largest number of all.
     number: u64,
     gaps: CrlGaps,
-    /// What the CRLs of a CA list, by the SHA-256 of its key.
+    /// The entries of each CA's CRLs, by the SHA-256 of its key.
     lists: HashMap<Hash, List>,
-    /// The log does not say on whose list a certificate is or until when, so that no list can be told.
+    /// The log does not say on whose list a certificate is or until when, so that the entries of its lists are unknown.
     is_unknown: bool,
 }
 
-/// What the CRLs of one CA list.
+/// The entries of the CRLs of one CA.
 #[derive(Default)]
 struct List {
     entries: BTreeMap<Serial, Listed>,
@@ -81,8 +81,8 @@ impl List {
         self.covers = covers;
     }
 
-    /// Number and digest of the entries of a CRL after one of this thisUpdate. What ended before that has been listed once
-    /// more, and is listed no further.
+    /// Number and digest of the entries of a CRL after one of this thisUpdate. A certificate that expired before that has been
+    /// listed once more already.
     fn entries(&mut self, before: Timestamp) -> (u64, Hash) {
         self.entries.retain(|_, listed| listed.not_after >= before);
         let mut list = RevokedCertificates::default();

@@ -151,7 +151,7 @@ impl Index {
         self.next = Next::Another;
     }
 
-    /// What the certificate with this serial number says, where it is in the export.
+    /// The contents of the certificate with this serial number, where it is in the export.
     pub(super) fn certified(&self, serial: &Text) -> Option<&Certified> {
         self.issued.get(serial)?.certified.as_ref()
     }

@@ -21,7 +21,7 @@ const SKEW: Duration = Duration::from_secs(5 * 60);
 /// Most CAs that an installation has certificates of.
 const MAX_CAS: usize = 64;
 
-/// What a list must say of a certificate.
+/// Whether a list must have a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Listed,
