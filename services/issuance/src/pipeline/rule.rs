@@ -32,11 +32,12 @@ pub(super) enum SignerRule {
     EcPending,
     EcChallenge,
     EcOneTime,
+    RenewedOnce,
 }
 
 impl SignerRule {
     #[cfg(test)]
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::PolicyExpired,
         Self::ProfileStopped,
         Self::MessageType,
@@ -59,6 +60,7 @@ impl SignerRule {
         Self::EcPending,
         Self::EcChallenge,
         Self::EcOneTime,
+        Self::RenewedOnce,
     ];
 
     /// As records and logs name it.
@@ -86,6 +88,7 @@ impl SignerRule {
             Self::EcPending => "SIG-18",
             Self::EcChallenge => "SIG-19",
             Self::EcOneTime => "SIG-20",
+            Self::RenewedOnce => "SIG-21",
         }
     }
 
@@ -130,6 +133,9 @@ impl SignerRule {
             Self::EcOneTime => {
                 "an elliptic-curve key's challenge is a one-time one, and fresh where it renews"
             }
+            Self::RenewedOnce => {
+                "under a profile with one renewal no other renewal of the certificate is issued or at work"
+            }
         }
     }
 
@@ -155,7 +161,8 @@ impl SignerRule {
             | Self::Uniform
             | Self::EcPending
             | Self::EcChallenge
-            | Self::EcOneTime => FailInfo::BadRequest,
+            | Self::EcOneTime
+            | Self::RenewedOnce => FailInfo::BadRequest,
         }
     }
 
@@ -198,6 +205,9 @@ pub(super) fn settle(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
         PermitOutcome::OldUnknown => refuse(SignerRule::RenewalSigner, ""),
         PermitOutcome::OldRevoked | PermitOutcome::OldExpired => {
             refuse(SignerRule::RenewalInForce, "")
+        }
+        PermitOutcome::OldRenewed { serial } => {
+            refuse(SignerRule::RenewedOnce, &format!("renewed by {serial}"))
         }
         PermitOutcome::PendingUnknown => refuse(SignerRule::Approved, "no such request"),
         PermitOutcome::NotApproved { state } => {

@@ -3,9 +3,12 @@
 #![cfg(test)]
 
 mod anchor;
+mod clock;
+mod disk;
 mod elliptic;
 mod enrolment;
 mod imports;
+mod lineage;
 mod ocsp;
 mod policy;
 mod queries;

@@ -39,6 +39,9 @@ impl Crls {
             }
             return;
         }
+        if matches!(seen.entry.event(), Event::ClockAccepted { .. }) {
+            issuing_keys.forget_times();
+        }
         let Event::CrlIssued {
             number,
             this_update,

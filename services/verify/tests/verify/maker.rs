@@ -44,6 +44,7 @@ pub(crate) struct Maker {
     wall_ms: i64,
     mono: u64,
     boots: u64,
+    machine: u8,
     drawn: u64,
     policy: Option<(u64, Bundle)>,
     policy_hash: Option<Hash>,
@@ -78,7 +79,7 @@ pub(crate) struct Opened {
     pub(crate) tbs: Vec<u8>,
     /// The CA whose key signs it.
     pub(crate) signer: usize,
-    renews: Option<(String, Option<Duration>)>,
+    pub(crate) renews: Option<(String, Option<Duration>)>,
     pub(crate) not_after: Timestamp,
     issued: Issued,
     policy_hash: Option<Hash>,
@@ -133,6 +134,7 @@ impl Maker {
             wall_ms: NOW_MS,
             mono: 0,
             boots: 0,
+            machine: 0,
             drawn: 0,
             policy: None,
             policy_hash: None,
@@ -210,9 +212,18 @@ impl Maker {
     }
 
     pub(crate) fn start(&mut self) {
-        self.boots += 1;
         self.mono = 0;
-        self.record(Event::ServiceStarted { schema: 3 });
+        self.machine += 1;
+        self.start_again();
+    }
+
+    /// In the same boot of the machine.
+    pub(crate) fn start_again(&mut self) {
+        self.boots += 1;
+        self.record(Event::ServiceStarted {
+            schema: 3,
+            kernel_boot: Some(Hash::of(&[self.machine])),
+        });
     }
 
     pub(crate) fn stop(&mut self) {
@@ -224,6 +235,18 @@ impl Maker {
     pub(crate) fn step_clock(&mut self, delta_ms: i64) {
         self.wall_ms += delta_ms;
         self.record(Event::ClockStep { delta_ms });
+    }
+
+    /// A jump of the wall clock is accepted.
+    pub(crate) fn accept_jump(&mut self, by_seconds: i64) {
+        let from = self.now();
+        let to = Timestamp::from_seconds(from.seconds() + by_seconds);
+        self.wall_ms += by_seconds * 1_000;
+        self.record(Event::ClockAccepted {
+            actor: OPERATOR.into(),
+            from,
+            to,
+        });
     }
 
     /// The wall clock.
@@ -650,10 +673,12 @@ impl Maker {
     pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
         let (_, certificate) = self.signed(opened.signer, &opened.tbs);
         let serial = opened.issuance.serial.as_str().to_owned();
+        let renewal_of = opened.renews.as_ref().map(|(old, _)| old.as_str().into());
         let event = Event::RequestIssued {
             request: opened.request,
             issuance: opened.issuance,
             certificate_sha256: Hash::of(&certificate),
+            renewal_of,
             recovered,
         };
         let issued_at = self.now();
@@ -688,10 +713,20 @@ impl Maker {
 
     /// What a certificate authorises when it signs a request.
     pub(crate) fn renewal(&self, serial: &str) -> Grant {
+        self.renewal_of(serial, None)
+    }
+
+    /// The same of one that was renewed before.
+    pub(crate) fn renewal_after(&self, serial: &str, successor: &str) -> Grant {
+        self.renewal_of(serial, Some(successor))
+    }
+
+    fn renewal_of(&self, serial: &str, successor: Option<&str>) -> Grant {
         let old = self.issued[serial].clone();
         let renewed = Renewed {
             serial: serial.to_owned(),
             spki_sha256: old.spki_sha256,
+            successor: successor.map(str::to_owned),
         };
         let names = ClaimedNames {
             subject: old.subject,
@@ -712,6 +747,18 @@ impl Maker {
             actor: OPERATOR.into(),
             serial: serial.into(),
             reason: "key-compromise".into(),
+            successor_of: None,
+        });
+    }
+
+    /// Revokes a certificate as one of the successors of another.
+    pub(crate) fn revoke_successor(&mut self, serial: &str, of: &str) {
+        self.one_more(self.issued[serial].ca);
+        self.record(Event::CertificateRevoked {
+            actor: OPERATOR.into(),
+            serial: serial.into(),
+            reason: "key-compromise".into(),
+            successor_of: Some(of.into()),
         });
     }
 
@@ -721,6 +768,7 @@ impl Maker {
             actor: "assay://signer/schedule".into(),
             serial: serial.into(),
             reason: "superseded".into(),
+            successor_of: None,
         });
     }
 
@@ -728,6 +776,7 @@ impl Maker {
         self.record(Event::CertificateHeld {
             actor: OPERATOR.into(),
             serial: serial.into(),
+            successor_of: None,
         });
     }
 
