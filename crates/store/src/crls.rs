@@ -76,19 +76,27 @@ impl Store {
     }
 
     /// What the CA's next CRL lists, by serial: all that is revoked, on hold or given up and unexpired, and what expired
-    /// since the latest CRL, as RFC 5280 section 3.3 wants it listed once more.
+    /// since the latest CRL, as RFC 5280 section 3.3 wants it listed once more. What expired at `keep_since` or later stays as well.
     ///
     /// # Errors
     /// [`StoreError::CrlTooLong`] past [`MAX_CRL_ENTRIES`].
-    pub async fn revoked_entries(&self, ca_id: String) -> Result<Vec<RevokedEntry>, StoreError> {
+    pub async fn revoked_entries(
+        &self,
+        ca_id: String,
+        keep_since: Option<Timestamp>,
+    ) -> Result<Vec<RevokedEntry>, StoreError> {
         self.read(move |connection| {
             let entries = connection.list(
                 "SELECT serial, revoked_at, revocation_reason FROM certificates
                  WHERE ca_id = ?1 AND revoked_at IS NOT NULL
-                     AND not_after >= coalesce((SELECT this_update FROM crls WHERE ca_id = ?1
-                                                ORDER BY number DESC LIMIT 1), 0)
+                     AND not_after >= min(?3, coalesce((SELECT this_update FROM crls WHERE ca_id = ?1
+                                                        ORDER BY number DESC LIMIT 1), 0))
                  ORDER BY serial LIMIT ?2",
-                params![ca_id, MAX_CRL_ENTRIES + 1],
+                params![
+                    ca_id,
+                    MAX_CRL_ENTRIES + 1,
+                    keep_since.unwrap_or(Timestamp::MAX)
+                ],
                 read_entry,
             )?;
             if entries.len() > MAX_CRL_ENTRIES as usize {
@@ -108,7 +116,7 @@ impl Store {
         crl: NewCrl,
         audit: Vec<Draft>,
     ) -> Result<CrlOutcome, StoreError> {
-        self.write(move |connection| {
+        self.write_urgently(move |connection| {
             let next = next_number(connection, &crl.ca_id)?;
             if next != crl.number {
                 return Ok(CrlOutcome::Outrun { next });
