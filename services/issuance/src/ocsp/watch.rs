@@ -96,6 +96,7 @@ impl Ocsp {
     /// Signs and keeps a batch, and says how many responses that were. A crash loses one batch at most, which is then due
     /// again.
     async fn batch(self: &Arc<Self>) -> Result<u32, OcspError> {
+        self.recorder.check_clock()?;
         let now = self.recorder.timestamp();
         let due = self
             .store
@@ -171,8 +172,12 @@ impl Ocsp {
     }
 
     async fn look_at_responses(&self, readiness: &Readiness) {
-        let now = self.recorder.timestamp();
-        if let Err(error) = self.store.prune_ocsp(now).await {
+        let clock = self.recorder.clock();
+        let now = clock.now;
+        if clock.jump.is_none()
+            && clock.settling_until.is_none()
+            && let Err(error) = self.store.prune_ocsp(now).await
+        {
             tracing::warn!(%error, "responses for expired certificates cannot be removed");
         }
         match self.store.count_ocsp(self.ca_id.clone(), now).await {
