@@ -58,6 +58,9 @@ pub struct Renewed {
     pub serial: String,
     /// SHA-256 of its DER SubjectPublicKeyInfo.
     pub spki_sha256: Hash,
+    /// Serial number of the latest certificate that renewed it already, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
 }
 
 /// What may be issued on the word of a source. The rules compare the request and the profile with it.

@@ -150,6 +150,11 @@ pub static RULES: &[Rule] = &[
         renewal::names_unchanged,
     ),
     rule(
+        "REN-07",
+        "the renewed certificate was not renewed before, where the profile allows one renewal",
+        renewal::not_yet_renewed,
+    ),
+    rule(
         "ALG-01",
         "the hash of the message's signature is allowed",
         keys::message_digest,

@@ -74,6 +74,7 @@ ocsp = ["http://ca.example/ocsp"]
 [renewal]
 window = "30d"
 same_key = false
+once = true
 supersede = "revoke"
 revoke_after = "7d"
 
@@ -163,9 +164,10 @@ const MUTATIONS: &[Mutation] = &[
     ("[\"http://ca.example/ocsp\"]", "[]", "place of the OCSP responder http://ca.example/ocsp removed (changed)"),
     ("window = \"30d\"", "window = \"60d\"", "renewal window raised from 30 to 60 days (changed, more permissive)"),
     ("same_key = false", "same_key = true", "renewal with the same key newly permitted"),
+    ("once = true", "once = false", "more than one renewal of a certificate (once) newly permitted"),
     ("supersede = \"revoke\"\nrevoke_after = \"7d\"", "supersede = \"keep\"", "a renewed certificate from revoked after 7 days to kept (changed)"),
     ("revoke_after = \"7d\"", "revoke_after = \"1d\"", "life of a renewed certificate after its successor's issue lowered from 7 to 1 days (changed, less permissive)"),
-    ("[renewal]\nwindow = \"30d\"\nsame_key = false\nsupersede = \"revoke\"\nrevoke_after = \"7d\"", "", "renewal (window 30 days, with a new key, the old certificate revoked after 7 days) no longer permitted"),
+    ("[renewal]\nwindow = \"30d\"\nsame_key = false\nonce = true\nsupersede = \"revoke\"\nrevoke_after = \"7d\"", "", "renewal (window 30 days, with a new key, once, the old certificate revoked after 7 days) no longer permitted"),
     ("four_eyes = true", "four_eyes = false", "approval by one operator alone (four_eyes) newly permitted"),
     ("four_eyes = true\nexpires = \"7d\"", "four_eyes = true\nexpires = \"3d\"", "time for an approval lowered from 7 to 3 days (changed, less permissive)"),
     ("[approval]\nfour_eyes = true\nexpires = \"7d\"", "", "issuing without two operators' approval (within 7 days) newly permitted"),

@@ -26,6 +26,7 @@ const OPTIONAL: &[(&str, Option<&str>)] = &[
         Some("accept_shared_secret = false"),
     ),
     ("renewal.same_key", Some("same_key = false")),
+    ("renewal.once", Some("once = false")),
     ("renewal.supersede", Some("supersede = \"keep\"")),
     ("approval.four_eyes", Some("four_eyes = false")),
     ("certificate.policies", Some("policies = []")),

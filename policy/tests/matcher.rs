@@ -281,6 +281,7 @@ fn apply(mutation: &Mutation, facts: &mut Facts) {
             let renewed = Renewed {
                 serial: "1f".to_owned(),
                 spki_sha256: facts.key.spki_sha256(),
+                successor: None,
             };
             let bound = ClaimedNames {
                 subject: support::dn(CLAIMS[subject % CLAIMS.len()]),

@@ -32,6 +32,7 @@ fn demo_profiles_load() {
         Some(&Renewal {
             window: Duration::from_secs(90 * 86_400),
             same_key: true,
+            once: false,
             supersede: Supersede::Keep,
         })
     );

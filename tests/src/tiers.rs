@@ -248,6 +248,29 @@ impl Tiers {
         Ok(())
     }
 
+    /// Starts the signer again with a wall clock that is this number of days ahead of all others; behind, where it is negative.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up, or the package faketime is not installed.
+    pub async fn start_signer_days_ahead(&mut self, days: i64) -> Result<()> {
+        const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+        anyhow::ensure!(
+            Path::new(LIBRARY).exists(),
+            "the package faketime is not installed"
+        );
+        let (_program, mut command) = installation::service(&self.dir, "signer")?;
+        command
+            .env("LD_PRELOAD", LIBRARY)
+            .env("FAKETIME", format!("{:+}", days * 86_400))
+            // Deadlines run as they are.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1");
+        let started = Service::start::<Ready>(&mut command.into(), "signer", &self.scratch);
+        self.signer = Some(started.await?.0);
+        Ok(())
+    }
+
     /// Waits until both services say that they are ready.
     ///
     /// # Errors

@@ -44,6 +44,9 @@ events! {
     ServiceStarted = "service.started" {
         /// Version of the database's schema.
         schema: u32,
+        /// SHA-256 of the kernel's id of the boot; absent if the time between the boot and the record before is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernel_boot: Option<Hash>,
     }
     /// The signer stops after it drained what it had accepted.
     ServiceStopped = "service.stopped" {
@@ -189,6 +192,9 @@ events! {
         serial: Text,
         /// CRLReason of RFC 5280 section 5.3.1.
         reason: Text,
+        /// Serial of the certificate whose revocation was to reach its successors, this one among them; absent otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        successor_of: Option<Text>,
     }
     /// A certificate was put on hold: revoked until it is released.
     CertificateHeld = "certificate.held" {
@@ -196,6 +202,9 @@ events! {
         actor: Text,
         /// Serial, hex.
         serial: Text,
+        /// Serial of the certificate whose hold was to reach its successors, this one among them; absent otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        successor_of: Option<Text>,
     }
     /// A certificate on hold became valid again.
     CertificateReleased = "certificate.released" {
@@ -300,6 +309,9 @@ events! {
         issuance: Issuance,
         /// SHA-256 of the DER certificate.
         certificate_sha256: Hash,
+        /// Serial of the certificate that it renews, hex; absent where it renews none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        renewal_of: Option<Text>,
         /// Whether recovery finished it after a crash.
         recovered: bool,
     }
@@ -400,6 +412,15 @@ events! {
     ClockStep = "clock.step" {
         /// Milliseconds; negative is backwards.
         delta_ms: i64,
+    }
+    /// An operator accepted a jump of the wall clock. The record has the accepted time, which may be before that of earlier records.
+    ClockAccepted = "clock.accepted" {
+        /// Identity of the operator.
+        actor: Text,
+        /// The expected time when the jump was found.
+        from: Timestamp,
+        /// The wall clock at that moment.
+        to: Timestamp,
     }
 }
 

@@ -73,6 +73,7 @@ fn issued() -> Event {
             token_serial: Text::from("s"),
         },
         certificate_sha256: Hash::of(CERTIFICATE),
+        renewal_of: None,
         recovered: false,
     }
 }

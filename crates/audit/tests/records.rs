@@ -179,10 +179,12 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             actor: text.clone(),
             serial: text.clone(),
             reason: "superseded".into(),
+            successor_of: Some(text.clone()),
         },
         Event::CertificateHeld {
             actor: text.clone(),
             serial: text.clone(),
+            successor_of: Some(text.clone()),
         },
         Event::CertificateReleased {
             actor: text.clone(),
@@ -249,6 +251,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             request: request.clone(),
             issuance,
             certificate_sha256: hash,
+            renewal_of: Some(text.clone()),
             recovered: true,
         },
         Event::RequestReplayed {

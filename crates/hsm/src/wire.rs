@@ -145,6 +145,8 @@ pub struct JournalInfo {
     pub log_size: u64,
     /// Root of that tree (RFC 6962, section 2.1).
     pub log_root: [u8; 32],
+    /// The time of its newest entry, in seconds since the Unix epoch; after an accepted jump of the clock the accepted time.
+    pub newest_entry: i64,
     /// The number of the last CRL of each CA, in the order of [`Welcome::cas`].
     pub crl_numbers: Vec<Option<u64>>,
     /// The newest certificates that the last tree may not have yet, newest first and at most [`MAX_UNLOGGED`]: serial number

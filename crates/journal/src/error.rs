@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,11 +7,24 @@ use assay_types::{Serial, Timestamp};
 use crate::ceiling::Usage;
 use crate::entry::MAX_BODY;
 
+/// The way out of an error of the system.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::NotFound => "restore it",
+        ErrorKind::PermissionDenied => "make it the service's user's (chown)",
+        ErrorKind::ReadOnlyFilesystem => {
+            "its file system is read-only; look at the disk, then make it writable again (remount)"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "its disk is full; free some space",
+        _ => "look at its disk and its mount",
+    }
+}
+
 /// Why the journal could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on a file of the journal failed.
-    #[error("cannot {action} {}", .path.display())]
+    #[error("cannot {action} {}: {}", .path.display(), remedy(.source))]
     Io {
         /// The attempted action.
         action: &'static str,
@@ -20,6 +33,15 @@ pub enum Error {
         /// The kernel's error.
         #[source]
         source: io::Error,
+    },
+
+    /// Something else than a file.
+    #[error("{} is {found} and not a file of the journal; move it away and restore the file", .path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
     },
 
     /// There is no journal.

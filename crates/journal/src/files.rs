@@ -1,6 +1,6 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use assay_types::Hash;
@@ -148,6 +148,7 @@ impl Files {
         check_directory(dir)?;
         let open = |which: Which| {
             let path = which.path(dir);
+            check_kind(&path)?;
             let file = OpenOptions::new().read(true).write(is_write).open(&path);
             file.map_err(Error::io("open", &path))
         };
@@ -158,8 +159,12 @@ impl Files {
         let header = |which: Which, file: &File, magic: &[u8; 16]| {
             let mut header = [0; 48];
             let wrong = || {
-                let problem =
-                    "the header is not that of a journal; its creation may not have finished";
+                let problem = match file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                    true => "it is empty; a copy or a creation was broken off",
+                    false => {
+                        "the header is not that of a journal; it is a file of another program, or its creation was broken off"
+                    }
+                };
                 Error::damaged(&which.path(dir), 0, problem)
             };
             file.read_exact_at(&mut header, 0).map_err(|_| wrong())?;
@@ -380,11 +385,26 @@ impl Room {
     }
 }
 
+/// Opening a named pipe for reading would wait for a writer.
+fn check_kind(path: &Path) -> Result<(), Error> {
+    let kind = std::fs::metadata(path).map_err(Error::io("open", path))?;
+    let kind = kind.file_type();
+    let found = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_fifo() => "a named pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    let path = path.to_owned();
+    Err(Error::NotAFile { path, found })
+}
+
 /// The directory is ours, and nobody else's.
 fn check_directory(dir: &Path) -> Result<(), Error> {
     let metadata = std::fs::symlink_metadata(dir).map_err(Error::io("inspect", dir))?;
     let problem = if !metadata.is_dir() {
-        "is not a directory; name the directory of the journal"
+        "is not a directory; move it away and restore the journal"
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
         "belongs to another user; run this as the user to whom it belongs"
     } else if metadata.mode() & 0o7777 != 0o700 {

@@ -70,7 +70,7 @@ impl Store {
             let Some(row) = pending::find(connection, &decision.id)? else {
                 return Ok(DecideOutcome::Unknown);
             };
-            if row.state != PendingState::Waiting {
+            if !is_undecided(&row, &decision) {
                 return Ok(DecideOutcome::Closed(row.state));
             }
             if row.expires_at <= decision.at {
@@ -140,6 +140,19 @@ impl Store {
     }
 }
 
+/// Whether operators still decide: the request waits, or it was approved by fewer than the policy in force now wants.
+fn is_undecided(row: &PendingRow, decision: &PendingDecision) -> bool {
+    match row.state {
+        PendingState::Waiting => true,
+        PendingState::Approved => (row.approvals.len() as u64) < required(decision),
+        PendingState::Issued | PendingState::Denied | PendingState::Expired => false,
+    }
+}
+
+fn required(decision: &PendingDecision) -> u64 {
+    if decision.four_eyes { 2 } else { 1 }
+}
+
 /// `false` if the operator said the same before. He may take an approval back by a denial.
 fn note(connection: &Connection, decision: &PendingDecision) -> Result<bool, StoreError> {
     connection.change_one(
@@ -163,8 +176,7 @@ fn approve(
     decision: &PendingDecision,
 ) -> Result<DecideOutcome, StoreError> {
     let approvals = row.approvals.len() as u64 + 1;
-    let required = if decision.four_eyes { 2 } else { 1 };
-    if approvals < required {
+    if approvals < required(decision) {
         return Ok(DecideOutcome::AwaitsAnother { approvals });
     }
     close(connection, row, PendingState::Approved, decision.at)?;

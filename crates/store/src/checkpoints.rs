@@ -42,7 +42,7 @@ impl Store {
     /// # Errors
     /// Where it is not on disk.
     pub async fn store_checkpoint(&self, checkpoint: NewCheckpoint) -> Result<(), StoreError> {
-        self.write(move |connection| {
+        self.write_urgently(move |connection| {
             let NewCheckpoint {
                 size,
                 root,

@@ -8,7 +8,7 @@ use crate::reserve::{self, Columns};
 use crate::sql::Connection;
 use crate::{
     CertificateState, ChallengeKind, ChallengeState, PendingState, PermitOutcome, PermitWrite,
-    StoreError, certificates, challenges, inventory, pending,
+    StoreError, certificates, challenges, inventory, lineage, pending,
 };
 
 /// What authorises a certificate and must be used up with it.
@@ -84,7 +84,10 @@ pub(crate) fn consume(
             used.columns.renewal_of = Some(old.clone());
             used.columns.revoke_after = *revoke_after;
             used.columns.challenge_id.clone_from(challenge);
-            match (check_renewal(connection, old, claim.now)?, challenge) {
+            match (
+                check_renewal(connection, old, permit.renews_once, claim.now)?,
+                challenge,
+            ) {
                 (None, Some(id)) => spend_one_time(connection, id, serial, claim.now)?,
                 (obstacle, _) => obstacle,
             }
@@ -94,10 +97,11 @@ pub(crate) fn consume(
     Ok(obstacle.map_or(Ok(used), Err))
 }
 
-/// `None` if the certificate may be renewed at `now`.
+/// `None` if the certificate may be renewed at `now`; with `once`, only if nothing renews it already.
 pub(crate) fn check_renewal(
     connection: &Connection,
     old: &Serial,
+    once: bool,
     now: Timestamp,
 ) -> Result<Option<PermitOutcome>, StoreError> {
     let issued =
@@ -106,6 +110,9 @@ pub(crate) fn check_renewal(
         None => Some(PermitOutcome::OldUnknown),
         Some(row) if row.revoked_at.is_some() => Some(PermitOutcome::OldRevoked),
         Some(row) if row.not_after < now => Some(PermitOutcome::OldExpired),
+        Some(_) if once => {
+            lineage::successor(connection, old)?.map(|serial| PermitOutcome::OldRenewed { serial })
+        }
         Some(_) => None,
     })
 }
@@ -218,7 +225,7 @@ fn take_approval(
     if state != PendingState::Approved || !pending::take(connection, id, serial)? {
         return Ok(Err(PermitOutcome::NotApproved { state }));
     }
-    if let Some(obstacle) = reserve::consume(connection, &row, serial, permit.now)? {
+    if let Some(obstacle) = reserve::consume(connection, &row, permit)? {
         return Ok(Err(obstacle));
     }
     Ok(Ok(Used {

@@ -82,20 +82,28 @@ impl Store {
     }
 
     /// The entries of the CA's next CRL: all that is revoked, on hold or given up and does not end before the thisUpdate of the latest
-    /// CRL, so that what expired since then is listed once more (RFC 5280 section 3.3).
+    /// CRL, so that what expired since then is listed once more (RFC 5280 section 3.3). What ended at `keep_since` or later stays as well.
     ///
     /// # Errors
     /// [`StoreError::CrlTooLong`] past [`MAX_CRL_ENTRIES`].
-    pub async fn revoked_entries(&self, ca_id: String) -> Result<RevokedList, StoreError> {
+    pub async fn revoked_entries(
+        &self,
+        ca_id: String,
+        keep_since: Option<Timestamp>,
+    ) -> Result<RevokedList, StoreError> {
         self.read(move |connection| {
             // Nothing is committed while a reader is at work, so the two agree.
             let covers = tree::last_leaf(connection)?;
             let entries = connection.list(
                 &format!(
                     "SELECT serial, revoked_at, revocation_reason FROM certificates
-                     WHERE {LISTED} ORDER BY serial LIMIT ?2"
+                     WHERE {LISTED} ORDER BY serial LIMIT ?3"
                 ),
-                params![ca_id, MAX_CRL_ENTRIES + 1],
+                params![
+                    ca_id,
+                    keep_since.unwrap_or(Timestamp::MAX),
+                    MAX_CRL_ENTRIES + 1
+                ],
                 read_entry,
             )?;
             if entries.len() > MAX_CRL_ENTRIES as usize {
@@ -115,7 +123,7 @@ impl Store {
         crl: NewCrl,
         audit: Vec<Draft>,
     ) -> Result<CrlOutcome, StoreError> {
-        self.write(move |connection| {
+        self.write_urgently(move |connection| {
             let next = next_number(connection, &crl.ca_id)?;
             if next != crl.number {
                 return Ok(CrlOutcome::Outrun { next });
@@ -163,15 +171,15 @@ impl Store {
     }
 }
 
-/// The condition for the certificates that the next CRL of the CA `?1` lists.
+/// The condition for the certificates that the next CRL of the CA `?1` lists, which keeps those that ended at `?2` or later.
 const LISTED: &str = "ca_id = ?1 AND revoked_at IS NOT NULL
-    AND not_after >= coalesce((SELECT this_update FROM crls WHERE ca_id = ?1 ORDER BY number DESC LIMIT 1), 0)";
+    AND not_after >= min(?2, coalesce((SELECT this_update FROM crls WHERE ca_id = ?1 ORDER BY number DESC LIMIT 1), 0))";
 
 /// Refuses one more revocation of the CA where its next CRL would be too long for it.
 pub(crate) fn check_room(connection: &Connection, ca_id: &str) -> Result<(), StoreError> {
     let listed = connection.find(
         &format!("SELECT count(*) FROM certificates WHERE {LISTED}"),
-        [ca_id],
+        params![ca_id, Timestamp::MAX],
         |row| row.get::<_, u32>(0),
     )?;
     if listed.unwrap_or_default() >= MAX_CRL_ENTRIES {

@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use assay_types::{CanonicalError, MAX_CRL_ENTRIES, Serial};
@@ -20,16 +21,83 @@ pub enum OpenError {
         /// Its process id as the lock file tells it, or `unknown`.
         holder: String,
     },
-    /// The lock or state file could not be made.
-    #[error(
-        "{path} cannot be opened for writing; its directory must exist and belong to the signer's user"
-    )]
+    /// The state file, or one beside it, could not be opened.
+    #[error("{path} cannot be opened for writing: {remedy}")]
     File {
         /// The file.
         path: PathBuf,
+        /// The way out.
+        remedy: &'static str,
         /// The system's own error.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// The file system cannot set space aside.
+    #[error(
+        "no space can be set aside in {path}, which revocations need on a full disk; move the state to a file system that can (ext4, xfs, btrfs, tmpfs)"
+    )]
+    Reserve {
+        /// The file of the reserve.
+        path: PathBuf,
+        /// The system's own error.
+        #[source]
+        source: io::Error,
+    },
+    /// Something else than a file.
+    #[error("{path} is {found} and not a file; move it away and restore the state there")]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A file without content.
+    #[error(
+        "{path} is empty: a copy or a creation was broken off; remove it, then restore the newest state, or run `assay-signer --create-state` for a CA that has issued nothing"
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not whole.
+    #[error(
+        "the state file {path} is truncated or damaged; look at the disk, then restore the newest state"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's own error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The disk is full.
+    #[error("the disk of the state file {path} is full; free some space, then start again")]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's own error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file, its directory or its file system is read-only.
+    #[error(
+        "the state file {path} cannot be written; make its file system writable again (remount), and the file and its directory the signer's (chown)"
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's own error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Another program has the file open.
+    #[error("another program has the state file {path} locked; end that program")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's own error.
+        #[source]
+        source: rusqlite::Error,
     },
     /// There is no state.
     #[error(
@@ -46,14 +114,14 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file is something else.
-    #[error("{path} is not a state file of this program; name another path in [state]")]
+    #[error("{path} is a file of another program; move it away and restore the state there")]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// The file has another version of the schema.
     #[error(
-        "{path} has schema version {found}, and this release reads version {known} only; run the release that wrote the file, or name a new file in [state]"
+        "{path} has schema version {found}, and this release reads version {known} only; {} release wrote it: run that release", if found > known { "a newer" } else { "an older" }
     )]
     OtherVersion {
         /// The file.
@@ -80,6 +148,51 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+}
+
+impl OpenError {
+    /// With the way out of the system's error.
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        let remedy = match source.kind() {
+            ErrorKind::NotFound => "its directory is not there; mount it, or restore it",
+            ErrorKind::PermissionDenied => {
+                "make the file and its directory the signer's user's (chown)"
+            }
+            ErrorKind::ReadOnlyFilesystem => {
+                "its file system is read-only; look at the disk, then make it writable again (remount)"
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "its disk is full; free some space, then start again"
+            }
+            ErrorKind::IsADirectory => {
+                "it is a directory; move it away and restore the state there"
+            }
+            _ => "look at its disk and its mount",
+        };
+        Self::File {
+            path: path.to_owned(),
+            remedy,
+            source,
+        }
+    }
+
+    /// With the way out of SQLite's error.
+    pub(crate) fn sql(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path, source }
+            }
+            Some(ErrorCode::DiskFull) => Self::Full { path, source },
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::ReadOnly { path, source }
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::InUse { path, source }
+            }
+            _ => Self::Sql { path, source },
+        }
+    }
 }
 
 /// Where a state file is not what this program wrote.
@@ -109,15 +222,32 @@ pub enum OpenFault {
         "the schema was altered: {0} is not as this program made it; restore the file from a backup"
     )]
     Schema(String),
+    /// A value has another type than it was written with.
+    #[error(
+        "the state was altered: column {0} has a value of another type; restore it from a backup"
+    )]
+    Type(String),
     /// SQLite refused.
-    #[error("the state file cannot be read")]
-    Sql(#[from] rusqlite::Error),
+    #[error("the state file cannot be read; look at its disk, then restore it from a backup")]
+    Sql(#[source] rusqlite::Error),
     /// OpenSSL failed.
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
     /// No thread could be started.
     #[error("a thread of the store cannot be started")]
-    Thread(#[source] std::io::Error),
+    Thread(#[source] io::Error),
+}
+
+impl From<rusqlite::Error> for OpenFault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::InvalidColumnType(_, column, _) => Self::Type(column),
+            rusqlite::Error::FromSqlConversionFailure(column, _, _) => {
+                Self::Type(column.to_string())
+            }
+            other => Self::Sql(other),
+        }
+    }
 }
 
 /// Why a query or a change failed. Nothing of a failed change is on disk.
@@ -138,6 +268,11 @@ pub enum StoreError {
     /// No space left.
     #[error("the disk of the state file is full; free some space")]
     DiskFull(#[source] Arc<rusqlite::Error>),
+    /// Little space is left, and that is for urgent changes.
+    #[error(
+        "the disk of the state file is full: stops, revocations, holds, CRLs and OCSP responses are still written, to a reserve, and nothing else; free some space"
+    )]
+    DiskLow,
     /// The file is read-only, or writing it failed.
     #[error("the state file cannot be written; look at its disk, mount and permissions")]
     Unwritable(#[source] Arc<rusqlite::Error>),
@@ -193,6 +328,9 @@ impl From<rusqlite::Error> for StoreError {
         {
             return Self::Altered(what.clone());
         }
+        if let rusqlite::Error::InvalidColumnType(_, column, _) = &error {
+            return Self::Altered(format!("a value of column {column}"));
+        }
         let code = error.sqlite_error_code();
         let error = Arc::new(error);
         match code {
@@ -218,5 +356,29 @@ impl From<serde_json::Error> for StoreError {
 impl From<CanonicalError> for StoreError {
     fn from(error: CanonicalError) -> Self {
         Self::Record(Arc::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// Some of these cannot happen to a test that runs as root.
+    #[test]
+    fn each_error_of_the_system_has_its_way_out() {
+        for (errno, remedy) in [
+            (Errno::ACCESS, "chown"),
+            (Errno::ROFS, "remount"),
+            (Errno::NOSPC, "free some space"),
+            (Errno::DQUOT, "free some space"),
+            (Errno::NOENT, "directory is not there"),
+            (Errno::IO, "look at its disk"),
+        ] {
+            let error = OpenError::file(Path::new("signer.db"), errno.into());
+            let text = error.to_string();
+            assert!(text.contains(remedy), "{errno}: {text}");
+        }
     }
 }

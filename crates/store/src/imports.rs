@@ -51,7 +51,7 @@ impl Store {
         at: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<ImportOutcome, StoreError> {
-        self.write(move |connection| {
+        self.write_urgently(move |connection| {
             if let Some(row) = certificates::find(connection, &new.serial)? {
                 return Ok(ImportOutcome::Known { ca_id: row.ca_id });
             }

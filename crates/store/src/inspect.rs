@@ -16,6 +16,7 @@ use crate::{OpenError, StateKey, Store, StoreError};
 /// # Errors
 /// As [`Store::open`], of which this takes no lock.
 pub fn peek(path: &Path, key: &StateKey) -> Result<rusqlite::Connection, OpenError> {
+    schema::check_path(path)?;
     schema::check_file(path)?;
     let replayed = || {
         let mut chain = Chain::new(key)?;
@@ -124,6 +125,11 @@ impl Store {
             connection.change(&sql, &values)
         })
         .await
+    }
+
+    /// From here on every change fails, as on a file system that became read-only; or none does any more.
+    pub fn set_read_only(&self, is_read_only: bool) {
+        self.trouble().set_read_only(is_read_only);
     }
 
     /// Runs a statement on the tables of the file.

@@ -5,9 +5,10 @@ use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::{Row, params};
 
 use crate::sql::{Connection, Json, MAX_ROWS, Texts, duration};
+use crate::writer::Verdict;
 use crate::{
-    Store, StoreError, TransactionKey, audit, certificates, challenges, inventory, quirks, reserve,
-    revocations, transactions, tree,
+    Store, StoreError, TransactionKey, audit, certificates, challenges, inventory, lineage, quirks,
+    reserve, revocations, transactions, tree,
 };
 
 /// The result of an intent.
@@ -75,6 +76,22 @@ pub struct OpenedRecord {
     pub evidence: Option<([u8; 32], Vec<u8>)>,
 }
 
+/// Whether a certificate came into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completed {
+    /// On disk, and so is its record.
+    Issued {
+        /// Of the last record appended.
+        sequence: u64,
+    },
+    /// The certificate that it renews was revoked or held meanwhile. The intent is open still and must be given up: nothing of it may
+    /// be sent.
+    OldRevoked {
+        /// Serial of the one that it renews.
+        old: Serial,
+    },
+}
+
 impl Store {
     /// The record with which the intent of this serial was opened.
     ///
@@ -114,11 +131,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoOpenIntent`] where the intent is closed; then nothing may be sent.
-    pub async fn complete(&self, completion: Completion) -> Result<u64, StoreError> {
-        self.write(move |connection| {
+    pub async fn complete(&self, completion: Completion) -> Result<Completed, StoreError> {
+        self.write_urgently_if(move |connection| {
             let serial = &completion.serial;
             let closed = connection.find(OPEN, [serial], read_closed)?;
             let closed = closed.ok_or_else(|| StoreError::NoOpenIntent(serial.clone()))?;
+            let old = closed.renewal_of.as_ref();
+            if let Some(old) = lineage::revoked_predecessor(connection, old)? {
+                return Ok(Verdict::Undo(Completed::OldRevoked { old }));
+            }
             connection.change(
                 "UPDATE certificates SET state = 'issued', sha256 = ?2, closed_at = ?3, tbs = NULL,
                      request = NULL
@@ -152,7 +173,8 @@ impl Store {
                     completion.issued_at,
                 )?;
             }
-            audit::append(connection, completion.audit)
+            let sequence = audit::append(connection, completion.audit)?;
+            Ok(Verdict::Keep(Completed::Issued { sequence }))
         })
         .await
     }

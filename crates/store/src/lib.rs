@@ -23,6 +23,7 @@ pub mod inspect;
 mod intents;
 mod inventory;
 mod issuers;
+mod lineage;
 mod lock;
 mod log_check;
 mod ocsp;
@@ -39,6 +40,7 @@ mod reservations;
 mod reserve;
 mod revocations;
 mod rollovers;
+mod room;
 mod schema;
 mod snapshot;
 mod sql;
@@ -69,12 +71,13 @@ pub use evidence::{Evidence, EvidenceQuery};
 pub use expiring::{ExpiringQuery, ExpirySpan};
 pub use export::{ExportExtent, ExportRow, InventoryChangeRow};
 pub use imports::{ImportOutcome, NewImport};
-pub use intents::{Completion, OpenIntent, OpenedRecord};
+pub use intents::{Completed, Completion, OpenIntent, OpenedRecord};
 pub use inventory::{
     Change, ChangeRequest, InventoryHead, InventoryItem, InventoryQuery, InventoryRow,
     InventoryStatus, NO_CHANGES, RemoveOutcome,
 };
 pub use issuers::IssuerRow;
+pub use lineage::{LineageRevocation, LineageRevoked, MAX_ANCESTORS, MAX_SUCCESSORS, Successors};
 pub use log_check::{LogFault, LogState};
 pub use ocsp::{DueResponse, OcspCounts, OcspFound, OcspRow, SignedResponse};
 pub use page::{Page, Span};
@@ -88,6 +91,7 @@ pub use quotas::QuotaCharge;
 pub use reserve::Reserve;
 pub use revocations::{ReleaseOutcome, RevokeOutcome};
 pub use rollovers::RolloverRow;
+pub use room::{RESERVE, URGENT_CHANGES};
 pub use schema::VERSION;
 pub use sql::MAX_ROWS;
 pub use status::Counts;

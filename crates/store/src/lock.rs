@@ -1,11 +1,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::OpenError;
+use crate::room::{beside, check_kind};
 
 /// A process id fits; whatever else stands in the file is not read.
 const MAX_HOLDER: u64 = 16;
@@ -19,14 +20,9 @@ pub(crate) struct Lock {
 impl Lock {
     /// Locks `PATH.lock`, a file of its own since SQLite uses locks on the state file itself.
     pub(crate) fn take(state: &Path) -> Result<Self, OpenError> {
-        let mut name = state.as_os_str().to_owned();
-        name.push(".lock");
-        let path = PathBuf::from(name);
-        let file_error = |source| OpenError::File {
-            path: path.clone(),
-            source,
-        };
-
+        let path = beside(state, ".lock");
+        check_kind(&path)?;
+        let file_error = |source| OpenError::file(&path, source);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -197,7 +197,7 @@ impl Store {
         responder: Hash,
         signed: Vec<SignedResponse>,
     ) -> Result<usize, StoreError> {
-        self.write(move |connection| {
+        self.write_urgently(move |connection| {
             let mut kept = 0;
             for one in signed {
                 let is_kept = connection.change_one(

@@ -24,6 +24,8 @@ pub struct PermitWrite {
     pub intent: NewIntent,
     /// What authorises it, used up by this permit.
     pub consume: Consume,
+    /// A certificate of the profile renews once: refused if another renewal of the same certificate is there.
+    pub renews_once: bool,
     /// Charged by this permit.
     pub quotas: Vec<QuotaCharge>,
     /// The present time.
@@ -111,6 +113,11 @@ pub enum PermitOutcome {
     OldRevoked,
     /// The certificate to be renewed has expired.
     OldExpired,
+    /// The certificate to be renewed was renewed before, and renews once.
+    OldRenewed {
+        /// The renewal.
+        serial: Serial,
+    },
     /// No request like this one waited under the id.
     PendingUnknown,
     /// The request is not approved, or not any more.

@@ -40,6 +40,8 @@ pub struct PendingWrite {
     pub evidence: String,
     /// What authorises it, kept for it until it is issued, denied or expired.
     pub reserve: Reserve,
+    /// As [`crate::PermitWrite::renews_once`].
+    pub renews_once: bool,
     /// For the records that tell of it.
     pub request: Request,
     /// The PENDING for its pkiMessage, for byte-identical retransmissions.

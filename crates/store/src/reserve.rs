@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use assay_types::{Serial, Timestamp};
+use assay_types::Serial;
 use rusqlite::Row;
 
 use crate::consume::{self, Claim};
 use crate::sql::{Connection, duration};
-use crate::{PendingRow, PendingWrite, PermitOutcome, StoreError, pending, reservations};
+use crate::{
+    PendingRow, PendingWrite, PermitOutcome, PermitWrite, StoreError, pending, reservations,
+};
 
 /// What authorises a request that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +105,7 @@ pub(crate) fn reserve(
         }
         Reserve::Renewal { old, .. } => match find_open_renewal(connection, old)? {
             Some(id) => Ok(Some(PermitOutcome::Reserved { id })),
-            None => consume::check_renewal(connection, old, claim.now),
+            None => consume::check_renewal(connection, old, request.renews_once, claim.now),
         },
     }
 }
@@ -112,9 +114,9 @@ pub(crate) fn reserve(
 pub(crate) fn consume(
     connection: &Connection,
     pending: &PendingRow,
-    serial: &Serial,
-    now: Timestamp,
+    permit: &PermitWrite,
 ) -> Result<Option<PermitOutcome>, StoreError> {
+    let (serial, now) = (&permit.intent.serial, permit.now);
     match &pending.reserve {
         Reserve::OneTime { id } => {
             if reservations::spend_challenge(connection, id, &pending.id, serial)? {
@@ -136,7 +138,9 @@ pub(crate) fn consume(
             }
             consume::why_not_name(connection, &claim, name).map(Some)
         }
-        Reserve::Renewal { old, .. } => consume::check_renewal(connection, old, now),
+        Reserve::Renewal { old, .. } => {
+            consume::check_renewal(connection, old, permit.renews_once, now)
+        }
     }
 }
 

@@ -43,19 +43,11 @@ impl Store {
         at: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<RevokeOutcome, StoreError> {
-        if reason == CrlReason::CertificateHold {
-            return self.hold(serial, at, audit).await;
-        }
-        self.write(move |connection| {
-            check_room(connection, &serial)?;
-            let revoked = connection.change(
-                "UPDATE certificates SET revoked_at = coalesce(revoked_at, ?2),
-                     revocation_reason = ?3, revoke_at = NULL
-                 WHERE serial = ?1 AND state = 'issued'
-                     AND (revoked_at IS NULL OR revocation_reason = ?4)",
-                params![serial, at, reason, CrlReason::CertificateHold],
-            )?;
-            conclude(connection, &serial, revoked, audit)
+        self.write_urgently(move |connection| {
+            if change(connection, &serial, reason, at, audit)? {
+                return Ok(RevokeOutcome::Revoked);
+            }
+            refused(connection, &serial)
         })
         .await
     }
@@ -70,16 +62,8 @@ impl Store {
         at: Timestamp,
         audit: Vec<Draft>,
     ) -> Result<RevokeOutcome, StoreError> {
-        self.write(move |connection| {
-            check_room(connection, &serial)?;
-            let held = connection.change(
-                "UPDATE certificates SET revoked_at = ?2, revocation_reason = ?3
-                 WHERE serial = ?1 AND state = 'issued' AND revoked_at IS NULL",
-                params![serial, at, CrlReason::CertificateHold],
-            )?;
-            conclude(connection, &serial, held, audit)
-        })
-        .await
+        self.revoke(serial, CrlReason::CertificateHold, at, audit)
+            .await
     }
 
     /// Ends a hold. `audit` is appended only if there was one.
@@ -154,16 +138,41 @@ fn check_room(connection: &Connection, serial: &Serial) -> Result<(), StoreError
     ca_id.map_or(Ok(()), |ca_id| crls::check_room(connection, &ca_id))
 }
 
-fn conclude(
+/// Revokes or holds an issued certificate, with its records, if that changes anything.
+pub(crate) fn change(
     connection: &Connection,
     serial: &Serial,
-    changed: usize,
+    reason: CrlReason,
+    at: Timestamp,
     audit: Vec<Draft>,
-) -> Result<RevokeOutcome, StoreError> {
-    if changed == 1 {
+) -> Result<bool, StoreError> {
+    check_room(connection, serial)?;
+    let changed = if reason == CrlReason::CertificateHold {
+        connection.change_one(
+            "UPDATE certificates SET revoked_at = ?2, revocation_reason = ?3
+             WHERE serial = ?1 AND state = 'issued' AND revoked_at IS NULL",
+            params![serial, at, reason],
+        )?
+    } else {
+        connection.change_one(
+            "UPDATE certificates SET revoked_at = coalesce(revoked_at, ?2),
+                 revocation_reason = ?3, revoke_at = NULL
+             WHERE serial = ?1 AND state = 'issued'
+                 AND (revoked_at IS NULL OR revocation_reason = ?4)",
+            params![serial, at, reason, CrlReason::CertificateHold],
+        )?
+    };
+    if changed {
         audit::append(connection, audit)?;
-        return Ok(RevokeOutcome::Revoked);
     }
+    Ok(changed)
+}
+
+/// Why [`change`] changed nothing.
+pub(crate) fn refused(
+    connection: &Connection,
+    serial: &Serial,
+) -> Result<RevokeOutcome, StoreError> {
     let found = certificates::find(connection, serial)?;
     Ok(match found.map(|row| row.state) {
         Some(CertificateState::Issued | CertificateState::Imported) => {

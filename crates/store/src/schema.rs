@@ -1,12 +1,16 @@
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{OpenFlags, TransactionBehavior};
+use rusqlite::{ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use crate::commits::Chain;
+use crate::room::check_kind;
 use crate::sql::Connection;
 use crate::{OpenError, OpenFault};
 
@@ -28,7 +32,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 const STATEMENTS: usize = 128;
 
 /// Pages of 4 KiB in the WAL before a checkpoint: hot pages are written back once for about 16 MiB of commits.
-const CHECKPOINT_PAGES: u32 = 4096;
+pub(crate) const CHECKPOINT_PAGES: u32 = 4096;
+
+/// Bytes of a page, SQLite's own default.
+pub(crate) const PAGE: u64 = 4096;
 
 /// KiB of page cache; the operating system's own cache, and the state itself, are behind it.
 const WRITER_CACHE_KIB: u32 = 8192;
@@ -54,6 +61,7 @@ pub(crate) fn on_disk(path: &Path) -> rusqlite::Result<String> {
 
 /// Makes the file with its schema and the beginning of its chain.
 pub(crate) fn create_file(path: &Path, chain: &Chain) -> Result<(), OpenError> {
+    check_kind(path)?;
     // Made here for its mode: SQLite's WAL files take theirs from it.
     OpenOptions::new()
         .write(true)
@@ -61,32 +69,38 @@ pub(crate) fn create_file(path: &Path, chain: &Chain) -> Result<(), OpenError> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(|source| OpenError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| OpenError::file(path, source))?;
     let (mut file, empty) = examine(path)?;
     if !empty {
         return Err(OpenError::Exists {
             path: path.to_owned(),
         });
     }
-    create(&mut file, FILE, |file| chain.begin(file)).map_err(|source| sql(path, source))
+    create(&mut file, FILE, |file| chain.begin(file)).map_err(|source| OpenError::sql(path, source))
+}
+
+/// Finds out whether there is a file that can be read and written.
+pub(crate) fn check_path(path: &Path) -> Result<(), OpenError> {
+    check_kind(path)?;
+    // Not by opening it: closing a file takes the locks away that SQLite has on it in this process.
+    let access = Access::READ_OK | Access::WRITE_OK;
+    match accessat(CWD, path, access, AtFlags::EACCESS) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOENT) => Err(OpenError::Missing {
+            path: path.to_owned(),
+        }),
+        Err(errno) => Err(OpenError::file(path, errno.into())),
+    }
 }
 
 /// Finds out whether the file is one of this program, as this program made it.
 pub(crate) fn check_file(path: &Path) -> Result<(), OpenError> {
-    let missing = || OpenError::Missing {
-        path: path.to_owned(),
-    };
-    if !path.try_exists().is_ok_and(|exists| exists) {
-        return Err(missing());
-    }
     let (file, empty) = examine(path)?;
     if empty {
-        return Err(missing());
+        let path = path.to_owned();
+        return Err(OpenError::Empty { path });
     }
-    match alien(&file).map_err(|source| sql(path, source))? {
+    match alien(&file).map_err(|source| OpenError::sql(path, source))? {
         None => Ok(()),
         Some(object) => Err(OpenError::State {
             path: path.to_owned(),
@@ -99,19 +113,12 @@ pub(crate) fn check_file(path: &Path) -> Result<(), OpenError> {
 fn examine(path: &Path) -> Result<(rusqlite::Connection, bool), OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = rusqlite::Connection::open_with_flags(path, flags);
-    let file = file.map_err(|source| sql(path, source))?;
+    let file = file.map_err(|source| OpenError::sql(path, source))?;
     let empty = is_empty(&file, path)?;
     file.pragma_update(None, "journal_mode", "wal")
         .and_then(|()| file.pragma_update(None, "trusted_schema", false))
-        .map_err(|source| sql(path, source))?;
+        .map_err(|source| OpenError::sql(path, source))?;
     Ok((file, empty))
-}
-
-fn sql(path: &Path, source: rusqlite::Error) -> OpenError {
-    OpenError::Sql {
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// Makes a file that is not on a disk; it is there as long as a connection to it.
@@ -170,12 +177,16 @@ fn is_empty(file: &rusqlite::Connection, path: &Path) -> Result<bool, OpenError>
     let foreign = || OpenError::Foreign {
         path: path.to_owned(),
     };
-    let owner = value("application_id").map_err(|_| foreign())?;
-    let found = value("user_version").map_err(|_| foreign())?;
+    let unread = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) if !begins_as_sqlite(path) => foreign(),
+        _ => OpenError::sql(path, source),
+    };
+    let owner = value("application_id").map_err(unread)?;
+    let found = value("user_version").map_err(unread)?;
     // Switching an empty file to a WAL gives it a first page.
     let objects = "SELECT count(*) FROM sqlite_schema";
     let objects = file.query_row(objects, [], |row| row.get::<_, u32>(0));
-    if (owner, found) == (0, 0) && objects.map_err(|_| foreign())? == 0 {
+    if (owner, found) == (0, 0) && objects.map_err(unread)? == 0 {
         return Ok(true);
     }
     if owner != APPLICATION_ID {
@@ -189,6 +200,13 @@ fn is_empty(file: &rusqlite::Connection, path: &Path) -> Result<bool, OpenError>
         });
     }
     Ok(false)
+}
+
+/// Whether the first bytes are those of an SQLite file, as they are of one that was damaged further on.
+fn begins_as_sqlite(path: &Path) -> bool {
+    let mut begin = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin == *b"SQLite format 3\0"
 }
 
 /// A table, index, trigger or view of the file that this program did not make, or one that it made and that is not there.

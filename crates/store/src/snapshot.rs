@@ -18,6 +18,8 @@ use crate::{OpenFault, StoreError};
 const PURPOSE: &[u8] = b"assay state snapshot 1";
 /// Bytes of a part.
 const PART: usize = 16 << 20;
+/// Bytes of the description at most: the statements of this crate are a few hundred KiB.
+const MAX_DESCRIPTION: u32 = 4 << 20;
 /// Pages that are copied at once.
 const PAGES: i32 = 100_000;
 
@@ -43,6 +45,16 @@ pub(crate) fn restore(
     connection: &mut Connection,
     key: &PKey<Private>,
 ) -> Result<Option<Header>, OpenFault> {
+    let too_long = connection
+        .query_row(
+            "SELECT length(content) > ?1 FROM file.snapshots WHERE part = 0",
+            [MAX_DESCRIPTION],
+            |row| row.get::<_, bool>(0),
+        )
+        .optional()?;
+    if too_long == Some(true) {
+        return Err(OpenFault::Snapshot);
+    }
     let first = "SELECT content, tag FROM file.snapshots WHERE part = 0";
     let first: Option<(Vec<u8>, Tag)> = connection
         .query_row(first, [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -54,8 +66,17 @@ pub(crate) fn restore(
         return Err(OpenFault::Snapshot);
     }
     let described: Description = postcard::from_bytes(&content).map_err(|_| OpenFault::Snapshot)?;
-    let image = image(connection)?;
     let (digest, length) = described.image;
+    // Before it is read: rows that somebody added could be more than there is memory.
+    let found: i64 = connection.query_row(
+        "SELECT coalesce(sum(length(content)), 0) FROM file.snapshots WHERE part > 0",
+        [],
+        |row| row.get(0),
+    )?;
+    if found.cast_unsigned() != length {
+        return Err(OpenFault::Snapshot);
+    }
+    let image = image(connection)?;
     if *Hash::of(&image).as_bytes() != digest || image.len() as u64 != length {
         return Err(OpenFault::Snapshot);
     }

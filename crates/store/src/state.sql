@@ -120,6 +120,7 @@ CREATE INDEX certificates_of_csr ON certificates (csr_digest);
 CREATE INDEX certificates_of_profile ON certificates (profile, position);
 CREATE INDEX certificates_of_subject ON certificates (subject, position);
 CREATE INDEX certificates_of_transaction ON certificates (transaction_id, position);
+CREATE INDEX certificates_of_renewal ON certificates (renewal_of) WHERE renewal_of IS NOT NULL;
 CREATE INDEX open_intents ON certificates (created_at) WHERE state = 'intent';
 CREATE INDEX revoked_certificates ON certificates (ca_id, not_after) WHERE revoked_at IS NOT NULL;
 CREATE INDEX scheduled_revocations ON certificates (revoke_at) WHERE revoke_at IS NOT NULL;

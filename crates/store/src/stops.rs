@@ -25,7 +25,7 @@ impl Store {
     /// # Errors
     /// Where it is not on disk.
     pub async fn stop_profile(&self, stop: Stop, audit: Draft) -> Result<bool, StoreError> {
-        self.write_if(move |connection| {
+        self.write_urgently_if(move |connection| {
             let new = connection.change(
                 "INSERT INTO stops (profile, reason, stopped_at, stopped_by)
                  VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",

@@ -7,9 +7,10 @@ use zeroize::Zeroizing;
 use crate::commits::{Chain, StateKey};
 use crate::lock::Lock;
 use crate::reader::Readers;
+use crate::room::{RESERVE, Reserve, Room, Trouble};
 use crate::schema::Names;
 use crate::sql::Connection;
-use crate::writer::{Gate, Target, Verdict, Writer};
+use crate::writer::{Gate, Need, Target, Verdict, Writer};
 use crate::{OpenError, OpenFault, StoreError, schema};
 
 /// Bounds of the store. The defaults fit the signer's own bounds on requests in flight.
@@ -25,6 +26,8 @@ pub struct Options {
     pub readers: usize,
     /// Commits after which a start or the end takes a snapshot: those since the last one are run again at each start.
     pub snapshot_after: u64,
+    /// Bytes beside the state file that are kept for urgent changes on a full disk.
+    pub reserve: u64,
 }
 
 impl Default for Options {
@@ -35,6 +38,7 @@ impl Default for Options {
             batch: 128,
             readers: 2,
             snapshot_after: 10_000,
+            reserve: RESERVE,
         }
     }
 }
@@ -61,7 +65,8 @@ impl Store {
         let lock = Lock::take(path)?;
         let chain = Chain::new(key).map_err(|error| state(path, error.into()))?;
         schema::create_file(path, &chain)?;
-        Self::on_disk(path, chain, lock, options).map_err(|fault| state(path, fault))
+        let reserve = Reserve::open(path, options.reserve)?;
+        Self::on_disk(path, chain, (lock, reserve), options).map_err(|fault| state(path, fault))
     }
 
     /// Locks the state file at `path` and rebuilds the state from it in memory. Blocks for the time of that.
@@ -72,8 +77,11 @@ impl Store {
     pub fn open(path: &Path, key: &StateKey, options: &Options) -> Result<Self, OpenError> {
         let lock = Lock::take(path)?;
         let chain = Chain::new(key).map_err(|error| state(path, error.into()))?;
+        schema::check_path(path)?;
+        // On a full disk SQLite cannot even read the file before the reserve is given back.
+        let reserve = Reserve::open(path, options.reserve)?;
         schema::check_file(path)?;
-        Self::on_disk(path, chain, lock, options).map_err(|fault| state(path, fault))
+        Self::on_disk(path, chain, (lock, reserve), options).map_err(|fault| state(path, fault))
     }
 
     /// A new store without a file, of the same schema and behind the same threads, which is gone with its last clone. For
@@ -96,16 +104,16 @@ impl Store {
     fn on_disk(
         path: &Path,
         chain: Chain,
-        lock: Lock,
+        disk: (Lock, Reserve),
         options: &Options,
     ) -> Result<Self, OpenFault> {
-        Self::start(schema::on_disk(path)?, chain, Some(lock), options)
+        Self::start(schema::on_disk(path)?, chain, Some(disk), options)
     }
 
     fn start(
         file: String,
         mut chain: Chain,
-        lock: Option<Lock>,
+        disk: Option<(Lock, Reserve)>,
         options: &Options,
     ) -> Result<Self, OpenFault> {
         let state = memory("state");
@@ -119,12 +127,15 @@ impl Store {
         let readers = (0..options.readers.max(1)).map(|_| schema::open_reader(&names));
         let readers = readers.collect::<Result<Vec<_>, _>>()?;
         let readers = Readers::start(readers, &gate, options.read_queue)?;
+        let (lock, reserve) = disk.unzip();
+        let trouble = Trouble::default();
         let target = Target {
             connection,
             chain,
             gate,
+            room: Room::new(reserve, trouble.clone()),
         };
-        let writer = Writer::start(target, lock, options)?;
+        let writer = Writer::start(target, lock, options, trouble)?;
         Ok(Self {
             inner: Arc::new(Inner { readers, writer }),
         })
@@ -151,7 +162,46 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.writer.write(work).await
+        self.inner.writer.write(Need::Ordinary, work).await
+    }
+
+    /// As [`Store::write`], also while the disk is full.
+    pub(crate) async fn write_urgently<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_urgently_if(|connection| work(connection).map(Verdict::Keep))
+            .await
+    }
+
+    /// As [`Store::write_if`], also while the disk is full.
+    pub(crate) async fn write_urgently_if<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write(Need::Urgent, work).await
+    }
+
+    #[cfg(feature = "inspect")]
+    pub(crate) fn trouble(&self) -> &Trouble {
+        &self.inner.writer.trouble
+    }
+
+    /// Looks for room on the disk, writes where the last change could not be written, and says what is wrong, if anything is.
+    /// To be called every second or so: it is what finds out that a disk has room again.
+    ///
+    /// # Errors
+    /// Why changes are not written, or only urgent ones.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let probed = self.write_urgently(|_| Ok(())).await;
+        match self.inner.writer.trouble.ask() {
+            Some(trouble) => Err(trouble),
+            // A queue that is full is written.
+            None => probed.or_else(|error| match error {
+                StoreError::Busy => Ok(()),
+                other => Err(other),
+            }),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Store {
             if tiles.is_empty() {
                 return Ok(());
             }
-            self.write(move |connection| write_tiles(connection, &tiles))
+            self.write_urgently(move |connection| write_tiles(connection, &tiles))
                 .await?;
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::commits::Chain;
 use crate::lock::Lock;
+use crate::room::{Room, Trouble};
 use crate::sql::{BEGIN, COMMIT, Connection, ROLLBACK};
 use crate::{OpenFault, Options, StoreError};
 
@@ -16,6 +17,15 @@ pub(crate) struct Target {
     pub(crate) connection: Connection,
     pub(crate) chain: Chain,
     pub(crate) gate: Gate,
+    pub(crate) room: Room,
+}
+
+/// Which changes are written while the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Ordinary,
+    /// Takes something from an attacker: a stop, a revocation, a CRL, a head of the log.
+    Urgent,
 }
 
 /// Closed to readers while a transaction changes the state in memory, which they read without a copy.
@@ -30,6 +40,7 @@ pub(crate) enum Verdict<T> {
 #[derive(Debug)]
 pub(crate) struct Writer {
     jobs: Option<SyncSender<Box<dyn Job>>>,
+    pub(crate) trouble: Trouble,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,6 +49,7 @@ impl Writer {
         mut target: Target,
         lock: Option<Lock>,
         options: &Options,
+        trouble: Trouble,
     ) -> Result<Self, OpenFault> {
         let (jobs, receiver) = sync_channel(options.write_queue);
         let (batch, snapshot_after) = (options.batch.max(1), options.snapshot_after);
@@ -58,6 +70,7 @@ impl Writer {
             .map_err(OpenFault::Thread)?;
         Ok(Self {
             jobs: Some(jobs),
+            trouble,
             thread: Some(thread),
         })
     }
@@ -65,10 +78,12 @@ impl Writer {
     /// Runs `work` in a savepoint of the next commit and returns once that commit is on disk.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
+        need: Need,
         work: impl FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Work {
+            need,
             work: Some(work),
             result: None,
             reply,
@@ -95,6 +110,7 @@ impl Drop for Writer {
 }
 
 trait Job: Send {
+    fn need(&self) -> Need;
     /// Fails only if the transaction cannot continue.
     fn run(&mut self, connection: &Connection, scope: Scope) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
@@ -140,6 +156,7 @@ impl Scope {
 }
 
 struct Work<F, T> {
+    need: Need,
     work: Option<F>,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -150,6 +167,10 @@ where
     F: FnOnce(&Connection) -> Result<Verdict<T>, StoreError> + Send,
     T: Send,
 {
+    fn need(&self) -> Need {
+        self.need
+    }
+
     fn run(&mut self, connection: &Connection, scope: Scope) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else {
             return Ok(());
@@ -185,6 +206,11 @@ where
 
 fn run(target: &mut Target, jobs: &Receiver<Box<dyn Job>>, limit: usize) {
     while let Ok(first) = jobs.recv() {
+        target.room.look();
+        if !may_run(&target.room, &*first) {
+            first.answer(Err(StoreError::DiskLow));
+            continue;
+        }
         let mut batch = Vec::with_capacity(limit);
         batch.push(first);
         let committed = commit(target, jobs, &mut batch, limit);
@@ -197,6 +223,10 @@ fn run(target: &mut Target, jobs: &Receiver<Box<dyn Job>>, limit: usize) {
     }
 }
 
+fn may_run(room: &Room, job: &dyn Job) -> bool {
+    !room.is_full() || job.need() == Need::Urgent
+}
+
 fn commit(
     target: &mut Target,
     jobs: &Receiver<Box<dyn Job>>,
@@ -207,13 +237,26 @@ fn commit(
         connection,
         chain,
         gate,
+        room,
     } = target;
     // An SQLite database in memory cannot be read while it is written.
     let _alone = gate.write().unwrap_or_else(PoisonError::into_inner);
-    let done = run_batch(connection, jobs, batch, limit).and_then(|()| {
+    let mut writes = false;
+    let done = run_batch(connection, jobs, batch, limit, room).and_then(|()| {
+        if room.has_failed() {
+            // Shows whether the file can be written again, also where no job changes anything.
+            writes = true;
+            let again = "UPDATE file.commits SET tag = tag WHERE number = 0";
+            connection.write_file(again, [])?;
+        }
         let sealed = chain.seal(connection.take_changes())?;
         if let Some(sealed) = &sealed {
+            writes = true;
             sealed.write(connection)?;
+        }
+        #[cfg(feature = "inspect")]
+        if writes {
+            room.may_write()?;
         }
         Ok(sealed)
     });
@@ -231,6 +274,9 @@ fn commit(
             connection.control(ROLLBACK)?;
         }
     }
+    if writes || committed.is_err() {
+        room.ended(committed.as_ref().copied());
+    }
     committed
 }
 
@@ -239,6 +285,7 @@ fn run_batch(
     jobs: &Receiver<Box<dyn Job>>,
     batch: &mut Vec<Box<dyn Job>>,
     limit: usize,
+    room: &Room,
 ) -> Result<(), StoreError> {
     // Takes the write locks at once, so that no statement of a job can fail for want of one.
     connection.control(BEGIN)?;
@@ -255,7 +302,11 @@ fn run_batch(
         if batch.len() < limit
             && let Ok(job) = jobs.try_recv()
         {
-            batch.push(job);
+            if may_run(room, &*job) {
+                batch.push(job);
+            } else {
+                job.answer(Err(StoreError::DiskLow));
+            }
         }
     }
     Ok(())

@@ -50,6 +50,7 @@ fn offered(rule: Renewal) -> String {
     let Renewal {
         window,
         same_key,
+        once,
         supersede,
     } = rule;
     let key = if same_key {
@@ -57,8 +58,9 @@ fn offered(rule: Renewal) -> String {
     } else {
         "with a new key"
     };
+    let once = if once { ", once" } else { "" };
     format!(
-        "renewal (window {}, {key}, the old certificate {})",
+        "renewal (window {}, {key}{once}, the old certificate {})",
         duration(window),
         superseded(supersede)
     )

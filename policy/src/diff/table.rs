@@ -43,6 +43,7 @@ pub(super) const TABLE: &[(&str, &str, Words)] = &[
     ("renewal", "renewal", Parts(parts::renewal)),
     ("renewal.window", "renewal window", Number(true, seconds)),
     ("renewal.same_key", "renewal with the same key", Switch(true)),
+    ("renewal.once", "more than one renewal of a certificate (once)", Switch(false)),
     ("renewal.revoke_after", "life of a renewed certificate after its successor's issue", Number(true, seconds)),
     ("approval", "approval", Parts(parts::approval)),
     ("approval.four_eyes", "approval by one operator alone (four_eyes)", Switch(false)),

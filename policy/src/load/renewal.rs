@@ -21,10 +21,12 @@ pub(super) fn renewal(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Opt
         .required("window", reader)
         .and_then(|item| positive_duration(&item, MAX_VALIDITY, reader));
     let same_key = flag(section, "same_key", false, reader);
+    let once = flag(section, "once", false, reader);
     let supersede = supersede(section, reader);
     Some(Renewal {
         window: window?,
         same_key: same_key?,
+        once: once?,
         supersede: supersede?,
     })
 }

@@ -15,6 +15,8 @@ pub struct Renewal {
     pub window: Duration,
     /// Whether the new certificate may be for the old one's key.
     pub same_key: bool,
+    /// Whether a certificate is renewed once only. A key that was stolen then makes no second line of certificates unseen.
+    pub once: bool,
     /// What becomes of the old certificate.
     #[serde(flatten)]
     pub supersede: Supersede,
@@ -39,6 +41,13 @@ pub struct Approval {
     /// A request that nobody decided within this time is denied.
     #[serde(serialize_with = "canonical::seconds")]
     pub expires: Duration,
+}
+
+impl Approval {
+    /// Operators who must approve, each another one.
+    pub fn operators(&self) -> u32 {
+        if self.four_eyes { 2 } else { 1 }
+    }
 }
 
 impl Profile {

@@ -88,6 +88,21 @@ pub(super) fn key(case: &Case<'_>) -> Verdict {
     }
 }
 
+pub(super) fn not_yet_renewed(case: &Case<'_>) -> Verdict {
+    let Some((renewed, _)) = case.renewal() else {
+        return Ok(());
+    };
+    let once = case.profile.renewal().is_some_and(|renewal| renewal.once);
+    match &renewed.successor {
+        Some(successor) if once => Err(format!(
+            "certificate {}: wanted one that was not renewed, got one that {} renewed",
+            renewed.serial,
+            quote(successor)
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 pub(super) fn names_unchanged(case: &Case<'_>) -> Verdict {
     let Some((renewed, claims)) = case.renewal() else {
         return Ok(());

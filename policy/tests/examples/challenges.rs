@@ -85,6 +85,19 @@ fn with_its_key(same_key: bool) -> Vec<Case> {
     vec![(profile, facts)]
 }
 
+/// `devices` with one renewal per certificate, or with more, where the certificate was renewed before or not.
+fn renewed_before(once: bool, successor: Option<&str>) -> Vec<Case> {
+    let from = "window = \"90d\"";
+    let profile = changed_profile("demo", "devices", from, &format!("{from}\nonce = {once}"));
+    let (profile, mut facts) = renewal(profile, "devices", SUBJECT, &[NAME]);
+    support::regrant(&mut facts, |source, _| {
+        if let Source::Renewal(renewed) = source {
+            renewed.successor = successor.map(str::to_owned);
+        }
+    });
+    vec![(profile, facts)]
+}
+
 const LATER: Duration = Duration::from_secs(30 * 86_400);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -318,4 +331,22 @@ pub(super) const EXAMPLES: &[Example] = &[
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         vec![renewal(devices(), "devices", SUBJECT, &names)]
     }),
+    (
+        "REN-07",
+        Passes,
+        "with `once = true`, the first renewal of a certificate",
+        || renewed_before(true, None),
+    ),
+    (
+        "REN-07",
+        Passes,
+        "with `once = false`, a second one too",
+        || renewed_before(false, Some("2a")),
+    ),
+    (
+        "REN-07",
+        Refused,
+        "with `once = true`, a second renewal of the same certificate",
+        || renewed_before(true, Some("2a")),
+    ),
 ];

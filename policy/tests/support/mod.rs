@@ -138,6 +138,7 @@ pub(crate) fn renewed(profile: &str, subject: &str, sans: &[&str]) -> Option<Gra
     let renewed = Renewed {
         serial: "1f".to_owned(),
         spki_sha256: [1; 32].into(),
+        successor: None,
     };
     let not_after = now() + Duration::from_secs(30 * 86_400);
     let names = names(subject, sans);

@@ -807,6 +807,43 @@ pub struct StatusReply {
     /// What will keep it from being ready if nobody acts, a line each.
     #[prost(string, repeated, tag = "10")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "11")]
+    pub clock: ::core::option::Option<ClockStatus>,
+    /// Profiles that issue nothing until an approved version of the policy resumes them, by name.
+    #[prost(message, repeated, tag = "12")]
+    pub stopped: ::prost::alloc::vec::Vec<StoppedProfile>,
+}
+/// The signer's clock.
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockStatus {
+    /// The time that records get.
+    #[prost(message, optional, tag = "1")]
+    pub now: ::core::option::Option<crate::Timestamp>,
+    /// The expected time, where the wall clock jumped and that is neither over nor accepted.
+    #[prost(message, optional, tag = "2")]
+    pub jumped_from: ::core::option::Option<crate::Timestamp>,
+    /// The wall clock when the jump was found.
+    #[prost(message, optional, tag = "3")]
+    pub jumped_to: ::core::option::Option<crate::Timestamp>,
+    /// Until when nothing is pruned or dropped from a CRL, after an accepted jump.
+    #[prost(message, optional, tag = "4")]
+    pub settling_until: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptClockRequest {
+    /// jumped_from of the status.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<crate::Timestamp>,
+    /// jumped_to of the status.
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<crate::Timestamp>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptClockReply {
+    #[prost(message, optional, tag = "1")]
+    pub clock: ::core::option::Option<ClockStatus>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlanRolloverRequest {
@@ -1177,6 +1214,9 @@ pub struct CertificateInfo {
     /// Serial that replaced it, hex; empty where none did.
     #[prost(string, tag = "15")]
     pub superseded_by: ::prost::alloc::string::String,
+    /// Serial that it renews, hex; empty where it renews none.
+    #[prost(string, tag = "16")]
+    pub renewal_of: ::prost::alloc::string::String,
 }
 /// Soonest first, as that is the order in which somebody has to act. All pages are of the span of the first one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1265,6 +1305,28 @@ pub struct GetCertificateReply {
     #[serde(serialize_with = "crate::json::base64")]
     pub der: ::prost::alloc::vec::Vec<u8>,
 }
+/// The certificates that one descends from by renewal, and those that descend from it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetLineageRequest {
+    #[prost(message, optional, tag = "1")]
+    pub page: ::core::option::Option<PageRequest>,
+    /// Hex, with or without colons.
+    #[prost(string, tag = "2")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetLineageReply {
+    /// The nearest first; at most 100. If there are that many, the last one may have ancestors of its own.
+    #[prost(message, repeated, tag = "1")]
+    pub ancestors: ::prost::alloc::vec::Vec<CertificateInfo>,
+    /// In the order of their permits, so that each comes after the one that it renews. Renewals at work are among them.
+    #[prost(message, repeated, tag = "2")]
+    pub descendants: ::prost::alloc::vec::Vec<CertificateInfo>,
+    /// Of the descendants.
+    #[prost(message, optional, tag = "3")]
+    pub page: ::core::option::Option<PageReply>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeCertificateRequest {
     /// Hex, with or without colons.
@@ -1276,9 +1338,13 @@ pub struct RevokeCertificateRequest {
     /// signed it and it has not expired; certificate-hold is refused then. Empty for a certificate that the signer knows.
     #[prost(bytes = "vec", tag = "3")]
     pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// Also revokes or holds, in the same transaction, each certificate that descends from it by renewal and is neither expired nor
+    /// revoked for good; at most 1000, the oldest first.
+    #[prost(bool, tag = "4")]
+    pub with_successors: bool,
 }
 #[derive(serde::Serialize)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeCertificateReply {
     /// False where it was revoked before; nothing changed then.
     #[prost(bool, tag = "1")]
@@ -1288,6 +1354,15 @@ pub struct RevokeCertificateReply {
     /// The signer did not know the certificate and took it up from the request.
     #[prost(bool, tag = "3")]
     pub imported: bool,
+    /// Serials of the descendants that were revoked or held with it, hex; only with with_successors.
+    #[prost(string, repeated, tag = "4")]
+    pub revoked_successors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Serials of the descendants that are live still, hex; at most 1000.
+    #[prost(string, repeated, tag = "5")]
+    pub live_successors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// There are more live descendants than those.
+    #[prost(bool, tag = "6")]
+    pub more_live_successors: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseCertificateRequest {
@@ -2506,6 +2581,30 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "GetCertificate"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn get_lineage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetLineageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLineageReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/GetLineage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "GetLineage"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Certificates in force that end soon, soonest first; or those that ended lately.
         pub async fn list_expiring(
             &mut self,
@@ -2875,6 +2974,31 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("assay.v1.Administration", "StopProfile"));
             self.inner.unary(req, path, codec).await
         }
+        /// Accepts a jump of the signer's clock, named exactly as the cause of not being ready shows it.
+        pub async fn accept_clock(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptClockRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptClockReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/assay.v1.Administration/AcceptClock",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("assay.v1.Administration", "AcceptClock"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_audit(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditRequest>,
@@ -3115,6 +3239,10 @@ pub mod administration_server {
             tonic::Response<super::GetCertificateReply>,
             tonic::Status,
         >;
+        async fn get_lineage(
+            &self,
+            request: tonic::Request<super::GetLineageRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetLineageReply>, tonic::Status>;
         /// Certificates in force that end soon, soonest first; or those that ended lately.
         async fn list_expiring(
             &self,
@@ -3219,6 +3347,14 @@ pub mod administration_server {
             request: tonic::Request<super::StopProfileRequest>,
         ) -> std::result::Result<
             tonic::Response<super::StopProfileReply>,
+            tonic::Status,
+        >;
+        /// Accepts a jump of the signer's clock, named exactly as the cause of not being ready shows it.
+        async fn accept_clock(
+            &self,
+            request: tonic::Request<super::AcceptClockRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptClockReply>,
             tonic::Status,
         >;
         async fn list_audit(
@@ -3831,6 +3967,51 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/GetLineage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetLineageSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::GetLineageRequest>
+                    for GetLineageSvc<T> {
+                        type Response = super::GetLineageReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetLineageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::get_lineage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetLineageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -4509,6 +4690,51 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StopProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/assay.v1.Administration/AcceptClock" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptClockSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::AcceptClockRequest>
+                    for AcceptClockSvc<T> {
+                        type Response = super::AcceptClockReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptClockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::accept_clock(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptClockSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

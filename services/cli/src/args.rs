@@ -6,8 +6,8 @@ use assay_console::generated;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
-    rollover, scep, status,
+    audit, certificates, challenge, clock, config, enrol, inventory, legacy, policy, receipt,
+    requests, rollover, scep, status,
 };
 use crate::{demo, export};
 
@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Check, activate and list policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// The signer's clock
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Configuration files of the services
     #[command(subcommand)]
     Config(config::ConfigCommand),

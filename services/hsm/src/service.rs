@@ -189,6 +189,7 @@ impl Service {
             identity: *state.head().identity.as_bytes(),
             log_size: state.tree().size(),
             log_root: *state.root().as_bytes(),
+            newest_entry: state.clock().seconds(),
             crl_numbers: cas
                 .iter()
                 .map(|ca| state.last_crl(&ca.rules.key).map(|crl| crl.number))

@@ -10,14 +10,14 @@ use assay_hsm::{SignatureAlgorithm, StartError, Token};
 use assay_runtime::drain::Shutdown;
 use assay_runtime::ops::Readiness;
 use assay_runtime::telemetry;
-use assay_store::{IssuerRow, LogState, Store, StoreError};
-use assay_types::TimestampMillis;
+use assay_store::{AuditQuery, IssuerRow, LogState, Store, StoreError};
+use assay_types::Timestamp;
 use openssl::hash::MessageDigest;
 
 use crate::admission::Admission;
 use crate::anchor::{self, Unlogged};
 use crate::challenge_key::ChallengeKey;
-use crate::clock::{Clock, SignerClock};
+use crate::clock::{AcceptedJump, Clock, Past, SignerClock};
 use crate::generation::{Generation, Place};
 use crate::issuing_ca::RaState;
 use crate::load_active::load_active;
@@ -127,7 +127,8 @@ impl Prepared {
         let unlogged = Unlogged::among(journal.as_ref());
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
         let latest = latest_record_ms(store).await?;
-        let clock = SignerClock::new(Arc::clone(clock), latest);
+        let past = past(store, journal.as_ref()).await?;
+        let clock = SignerClock::new(Arc::clone(clock), &past);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
         let begin = recorder.budget_time();
         let quiet = begin.wall.millis().saturating_sub(latest.millis());
@@ -226,7 +227,7 @@ impl Issuance {
         keep_evidence: Duration,
         shutdown: Shutdown,
     ) -> Result<Self, StartFailure> {
-        let readiness = Readiness::waiting_for(&["token", "policy", "journal"]);
+        let readiness = Readiness::waiting_for(&["token", "policy", "journal", "clock", "state"]);
         // The state knows most of what the journal names; nothing waits for that to be found out.
         parts.unlogged.look(&parts.store, &readiness).await?;
         let finish = Arc::new(Finish::new(&parts));
@@ -241,6 +242,7 @@ impl Issuance {
         let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
         let started = Event::ServiceStarted {
             schema: assay_store::VERSION,
+            kernel_boot: parts.recorder.known_boot(),
         };
         let policy_hash = parts.policies.active().model_hash();
         parts
@@ -398,14 +400,49 @@ async fn start_cas(
     Ok(Generations::with_next(first, next, switch_at, overlap))
 }
 
-/// Wall time of the newest audit record, 1970 in an empty log.
-async fn latest_record_ms(store: &Store) -> Result<TimestampMillis, StartFailure> {
+/// The time before this run, as the log and the journal of the HSM service have it.
+async fn past(store: &Store, journal: Option<&JournalInfo>) -> Result<Past, StartFailure> {
     let last = store.counts().await?.audit_records;
     let newest = store.audit_after(last.saturating_sub(1), 1).await?;
-    match newest.first() {
-        Some(row) => Ok(Record::from_canonical(&row.record)?.draft.moment.wall_ms),
-        None => Ok(TimestampMillis::default()),
+    let mut past = Past {
+        journal: journal.map_or(Timestamp::MIN, |journal| {
+            Timestamp::from_seconds(journal.newest_entry)
+        }),
+        ..Past::default()
+    };
+    let Some(newest) = newest.first() else {
+        return Ok(past);
+    };
+    let moment = Record::from_canonical(&newest.record)?.draft.moment;
+    // Every record is of the run that began last.
+    let mut boot = None;
+    if let Some(Event::ServiceStarted { kernel_boot, .. }) = newest_of(store, "service.started")
+        .await?
+        .map(|record| record.draft.event)
+    {
+        boot = kernel_boot;
     }
+    past.newest = Some((moment, boot));
+    if let Some(record) = newest_of(store, "clock.accepted").await?
+        && let Event::ClockAccepted { from, to, .. } = record.draft.event
+    {
+        past.accepted = Some(AcceptedJump {
+            at: record.draft.moment.wall_ms.seconds(),
+            earliest: from.min(to),
+        });
+    }
+    Ok(past)
+}
+
+async fn newest_of(store: &Store, kind: &str) -> Result<Option<Record>, StartFailure> {
+    let newest = store.list_audit(AuditQuery {
+        kind: Some(kind.to_owned()),
+        rows: 1,
+        ..AuditQuery::default()
+    });
+    let rows = newest.await?.rows;
+    let newest = rows.first().map(|row| Record::from_canonical(&row.record));
+    Ok(newest.transpose()?)
 }
 
 /// The hash of the CA's signature algorithm, for verification in software.

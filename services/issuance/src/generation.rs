@@ -18,6 +18,9 @@ use crate::recorder::Recorder;
 use crate::revocation::Revocation;
 use crate::settings::{CrlConfig, GenerationSettings};
 
+/// Responses that are signed before an operator is answered; the schedule signs the others next.
+const OCSP_AT_ONCE: usize = 16;
+
 /// Which of the CAs, in `/readyz` and in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -158,20 +161,22 @@ impl Generation {
         self.revocation.latest()
     }
 
-    /// Has a change of the status of `serial`, which is durable, shown at once: by a new list, whose number is returned, and
-    /// then by a new response, as the HSM service signs none that the last list does not agree with.
+    /// Has changes of the status of these certificates, which are durable, shown at once: by one new list, whose number is returned,
+    /// and then by new responses, as the HSM service signs none that the last list does not agree with.
     ///
     /// # Errors
     /// No list can be signed now, for the reason that is returned. The schedule signs both as soon as it can.
-    pub async fn show_change(
+    pub async fn show_changes(
         &self,
-        serial: Serial,
+        serials: Vec<Serial>,
         policy_hash: Option<Hash>,
     ) -> Result<u64, String> {
         match self.revocation.issue(policy_hash).await {
             Ok(number) => {
                 if let Some(ocsp) = &self.ocsp {
-                    ocsp.renew(serial).await;
+                    for serial in serials.into_iter().take(OCSP_AT_ONCE) {
+                        ocsp.renew(serial).await;
+                    }
                 }
                 Ok(number)
             }

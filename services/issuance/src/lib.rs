@@ -31,7 +31,7 @@ mod upkeep;
 
 pub use app::{Environment, Issuance, Parts, Prepared, StartFailure};
 pub use challenge_key::{ChallengeKey, DrawnChallenge};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ClockJumped, ClockState, NoBootId, NotAccepted, SystemClock};
 pub use generation::Generation;
 pub use issuing_ca::IssuingCa;
 pub use log::{Log, NoCheckpoint};
@@ -42,7 +42,7 @@ pub use pipeline::{Answer, Pipeline, Received, Waiting};
 pub use policies::{ActivePolicy, Changing, InForce, NotApproved, Policies};
 pub use ra::warn_of_single_ra;
 pub use random::{OpenSslRandom, Random};
-pub use recorder::Recorder;
+pub use recorder::{AcceptClockError, Recorder};
 pub use rollover::{Generations, PlannedCa, PlannedStep, RolloverPlan, Stage};
 pub use settings::{
     Certificates, CrlConfig, GenerationSettings, LimitsConfig, LogSettings, OcspSchedule,

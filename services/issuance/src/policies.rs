@@ -83,6 +83,12 @@ impl Policies {
         *self.stops.write().unwrap_or_else(PoisonError::into_inner) = by_profile(stops);
     }
 
+    /// The profiles that are stopped, by name.
+    pub fn stops(&self) -> Vec<Stop> {
+        let stops = self.stops.read().unwrap_or_else(PoisonError::into_inner);
+        stops.values().cloned().collect()
+    }
+
     pub(crate) fn is_stopped(&self, profile: &str) -> bool {
         self.stops
             .read()

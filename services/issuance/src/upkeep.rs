@@ -19,6 +19,10 @@ use crate::policies::Policies;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
 
+/// The name of the clock in `/readyz`.
+const CLOCK: &str = "clock";
+/// The name of the state in `/readyz`.
+const STATE: &str = "state";
 /// The actor of revocations that a schedule makes.
 const SCHEDULE: &str = "assay://signer/schedule";
 /// How often the watch looks.
@@ -100,6 +104,7 @@ impl Upkeep {
         self.refusals.write_counts().await;
         let alarm = self.refusals.challenge_alarm();
         self.readiness.warn("challenges", alarm);
+        let is_written = self.look_at_state().await;
         self.look_at_token().await;
         if let Err(error) = self.unlogged.look(&self.store, &self.readiness).await {
             tracing::warn!(
@@ -108,16 +113,25 @@ impl Upkeep {
             );
         }
         self.look_at_policy();
+        self.look_at_stops();
         self.look_at_forms();
         for generation in self.generations.all() {
             generation.revocation.tell(&self.readiness);
         }
-        self.look_at_clock().await;
-        self.expire_requests().await;
+        if !self.look_at_clock().await {
+            return;
+        }
         let mut generations = self.generations.all();
-        if generations.any(|generation| generation.token.health().borrow().ready) {
-            self.finish_open_intents().await;
-            self.revoke_superseded().await;
+        let has_token = generations.any(|generation| generation.token.health().borrow().ready);
+        // What cannot be written now is not signed again and again either.
+        if is_written {
+            self.expire_requests().await;
+            if has_token {
+                self.finish_open_intents().await;
+                self.revoke_superseded().await;
+            }
+        }
+        if has_token {
             self.refresh_crls().await;
         }
     }
@@ -130,7 +144,11 @@ impl Upkeep {
     /// Removes stored CertReps and quota windows that nobody can ask for any more, and evidence past its time; in batches,
     /// so that no enrolment waits long for it.
     pub(crate) async fn prune(&self) {
-        let now = self.recorder.timestamp();
+        let clock = self.recorder.clock();
+        if clock.jump.is_some() || clock.settling_until.is_some() {
+            return;
+        }
+        let now = clock.now;
         let retention = Retention {
             replies_before: now - REPLY_RETENTION,
             quotas_before: now - QUOTA_RETENTION,
@@ -149,8 +167,12 @@ impl Upkeep {
         }
     }
 
-    /// Finishes each open intent that no request in this process is working on.
+    /// Finishes each open intent that no request in this process is working on. At a wrong time one could be given up that is
+    /// still to be signed.
     pub(crate) async fn finish_open_intents(&self) {
+        if self.recorder.check_clock().is_err() {
+            return;
+        }
         let now = self.recorder.timestamp();
         let open = match self.store.open_intents(None).await {
             Ok(open) => open,
@@ -181,6 +203,7 @@ impl Upkeep {
                 actor: SCHEDULE.into(),
                 serial: certificate.serial.to_string().into(),
                 reason: CrlReason::Superseded.as_str().into(),
+                successor_of: None,
             };
             let draft = self
                 .recorder
@@ -236,6 +259,16 @@ impl Upkeep {
                 tracing::error!(error = telemetry::chain(&*error), "no new CRL");
             }
         }
+    }
+
+    /// Whether changes are written.
+    async fn look_at_state(&self) -> bool {
+        let probed = self.store.probe().await;
+        match &probed {
+            Ok(()) => self.readiness.clear(STATE),
+            Err(error) => self.readiness.set_cause(STATE, telemetry::chain(error)),
+        }
+        probed.is_ok()
     }
 
     async fn look_at_token(&self) {
@@ -306,6 +339,22 @@ impl Upkeep {
         self.readiness.warn("forms", warning);
     }
 
+    /// A stop is what an operator wanted, so that the signer is ready; the devices of the profile get nothing all the same.
+    fn look_at_stops(&self) {
+        let stops = self.policies.stops();
+        let named: Vec<String> = stops
+            .iter()
+            .map(|stop| format!("{} since {}", stop.profile, stop.stopped_at))
+            .collect();
+        let warning = (!named.is_empty()).then(|| {
+            format!(
+                "stopped, so that nothing is issued: {}; a version of the policy that resumes them ends that",
+                named.join(", ")
+            )
+        });
+        self.readiness.warn("profiles", warning);
+    }
+
     fn look_at_policy(&self) {
         let now = self.recorder.timestamp();
         let in_force = self.policies.active();
@@ -334,11 +383,24 @@ impl Upkeep {
         );
     }
 
-    async fn look_at_clock(&self) {
+    /// Whether the clock is right.
+    async fn look_at_clock(&self) -> bool {
+        let clock = self.recorder.clock();
+        let settling = clock.settling_until;
+        let settling = settling.map(|until| {
+            format!("a jump was accepted: nothing is pruned, or dropped from a CRL, until {until}")
+        });
+        self.readiness.warn(CLOCK, settling);
+        if let Some(jump) = clock.jump {
+            self.readiness.set_cause(CLOCK, jump.to_string());
+            return false;
+        }
+        self.readiness.clear(CLOCK);
         if let Some(delta_ms) = self.recorder.clock_step() {
             tracing::warn!(delta_ms, "the wall clock was stepped");
             self.record(Event::ClockStep { delta_ms }).await;
         }
+        true
     }
 
     async fn record(&self, event: Event) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use assay_issuance::StartFailure;
+use assay_issuance::{StartFailure, SystemClock};
 use assay_runtime::telemetry;
 use assay_signer::{Listeners, RunError, Settings, create_state, run};
 use clap::Parser;
@@ -64,6 +64,10 @@ fn main() -> ExitCode {
         Ok(listeners) => listeners,
         Err(error) => return refuse(&*error),
     };
+    let clock = match SystemClock::new() {
+        Ok(clock) => clock,
+        Err(error) => return refuse(&error),
+    };
     // Between the listeners, which are the last Internet sockets that it opens, and the threads of the runtime, which inherit it.
     let confinement = settings.confinement(arguments.ready_file.as_deref());
     match confinement.apply() {
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
     match runtime.block_on(run(
         settings,
         listeners,
+        clock,
         arguments.without_policy,
         arguments.ready_file.as_deref(),
     )) {

@@ -107,13 +107,21 @@ pub enum RunError {
 pub async fn run(
     settings: Settings,
     listeners: Listeners,
+    clock: SystemClock,
     without_policy: bool,
     ready_file: Option<&Path>,
 ) -> Result<(), RunError> {
     let shutdown = Shutdown::on_signals().map_err(|error| RunError::Start(error.into()))?;
-    let signer = start(settings, listeners, without_policy, ready_file, &shutdown)
-        .await
-        .map_err(RunError::Start)?;
+    let clock = Arc::new(clock);
+    let started = start(
+        settings,
+        listeners,
+        clock,
+        without_policy,
+        ready_file,
+        &shutdown,
+    );
+    let signer = started.await.map_err(RunError::Start)?;
     shutdown.requested().await;
     if let Drained::Abandoned(tasks) = shutdown.drain(DRAIN).await {
         tracing::warn!(
@@ -128,6 +136,7 @@ pub async fn run(
 async fn start(
     settings: Settings,
     listeners: Listeners,
+    clock: Arc<SystemClock>,
     without_policy: bool,
     ready_file: Option<&Path>,
     shutdown: &Shutdown,
@@ -138,7 +147,7 @@ async fn start(
     hsm.set_observer(Arc::new(metrics::token_operation));
     let environment = Environment {
         store: Store::open(&settings.state, &state_key(&hsm), &Options::default())?,
-        clock: Arc::new(SystemClock::default()),
+        clock,
         random: Arc::new(OpenSslRandom),
         shutdown: shutdown.clone(),
         journal: Some(hsm.welcome().journal.clone()),

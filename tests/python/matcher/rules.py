@@ -66,7 +66,9 @@ def renewal(policy, request, permitted, facts, claims):
     same = hashlib.sha256(request.spki).hexdigest() == claims["old_key"]
     if same and not policy.renewal.get("same_key", False):
         return "REN-05"
-    return None if permitted and permitted.equal(claims) and permitted.issuable() else "REN-06"
+    if not (permitted and permitted.equal(claims) and permitted.issuable()):
+        return "REN-06"
+    return "REN-07" if policy.renewal.get("once", False) and claims["successor"] is not None else None
 
 
 def algorithms(policy, request, permitted, facts, claims):

@@ -93,6 +93,67 @@ async fn hold_release_and_revocation_reach_the_crl_that_the_certificate_names() 
     Ok(())
 }
 
+/// The holder renewed, and then a thief with the same key, whose certificate was renewed once more.
+#[tokio::test]
+async fn all_that_was_renewed_with_a_stolen_key_is_shown_and_revoked_in_one_step() -> Result<()> {
+    let installation = Installation::start().await?;
+    let device = |name| Device::new(&installation, name);
+    let (old, own, stolen, again) = (
+        device("box-1"),
+        device("box-1-own"),
+        device("box-1-stolen"),
+        device("box-1-again"),
+    );
+    old.enrol_by_challenge("devices", &[]).await?.succeeded()?;
+    for (new, by) in [(&own, &old), (&stolen, &old), (&again, &stolen)] {
+        let renew = ["--renew", &by.path("pem"), &by.path("key")];
+        new.enrol("devices", &renew).await?.succeeded()?;
+    }
+    let (old, own) = (old.serial()?, own.serial()?);
+    let (stolen, again) = (stolen.serial()?, again.serial()?);
+
+    let shown = installation.assay(&["cert", "show", &stolen]).await?;
+    let shown = shown.succeeded()?.stdout;
+    let tree = [
+        format!("  {old}  issued"),
+        format!("    {stolen}  issued"),
+        format!("      {again}  issued"),
+    ];
+    let lines: Vec<&str> = shown.lines().collect();
+    let mut at = tree
+        .iter()
+        .map(|line| lines.iter().position(|it| it.starts_with(line.as_str())));
+    assert!(at.all(|at| at.is_some()), "{shown}");
+    assert!(shown.contains("<- this certificate"), "{shown}");
+    let shown = installation
+        .assay(&["--json", "cert", "show", &old])
+        .await?
+        .succeeded()?;
+    assert_eq!(field(&shown, "/descendants/2/serial")?, again);
+    assert_eq!(field(&shown, "/descendants/2/renewal_of")?, stolen);
+
+    let revoke = ["cert", "revoke", &old, "--reason", "key-compromise"];
+    let alone = installation.assay(&revoke).await?.succeeded()?;
+    assert!(
+        alone.stderr.contains("warning: 3 live certificates"),
+        "{}",
+        alone.stderr
+    );
+    for serial in [&own, &stolen, &again] {
+        assert!(alone.stderr.contains(serial.as_str()), "{}", alone.stderr);
+    }
+    let all = [&revoke[..], &["--with-successors"]].concat();
+    let all = installation.assay(&all).await?.succeeded()?;
+    for serial in [&own, &stolen, &again] {
+        let line = format!("revoked {serial}, a successor of {old}: in CRL ");
+        assert!(all.stdout.contains(&line), "{}", all.stdout);
+    }
+    let json = ["--json", "cert", "revoke", &old, "--with-successors"];
+    let json = installation.assay(&json).await?.succeeded()?;
+    assert_eq!(field(&json, "/changed")?, "false");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_ca_certificate_is_where_certificates_say() -> Result<()> {
     let installation = Installation::start().await?;

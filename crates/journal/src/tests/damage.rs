@@ -275,3 +275,32 @@ fn threads_share_a_journal() {
     drop(journal);
     assert_eq!(verify(&place.dir).unwrap().certificates(), 90);
 }
+
+#[test]
+fn what_is_not_a_file_of_a_journal_is_named_with_the_way_out() {
+    let said = |place: &Place| {
+        let refused = Journal::open(&place.dir, place.options()).map(drop);
+        let text = refused.unwrap_err().to_string();
+        // Reading it does not wait for a writer.
+        verify(&place.dir).unwrap_err();
+        assert!(text.contains(place.dir.to_str().unwrap()), "{text}");
+        assert!(!text.contains("name the"), "{text}");
+        text
+    };
+    for name in ["entries", "bodies"] {
+        let place = Place::new();
+        let file = place.file(name);
+        std::fs::write(&file, "").unwrap();
+        assert!(said(&place).contains("it is empty"));
+        std::fs::write(&file, [b'x'; 5_000]).unwrap();
+        assert!(said(&place).contains("of another program"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(said(&place).contains("restore it"));
+        std::fs::create_dir(&file).unwrap();
+        assert!(said(&place).contains("is a directory"));
+        std::fs::remove_dir(&file).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&file).status();
+        assert!(made.unwrap().success());
+        assert!(said(&place).contains("is a named pipe"));
+    }
+}

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::files::Which;
 
 /// Certificates until one is refused, then everything else until the reserve is used up.
 fn fill(journal: &Journal) -> (u64, u64) {
@@ -67,7 +68,45 @@ fn a_full_disk_refuses_certificates_and_leaves_a_reserve_for_the_rest() {
     assert_eq!(state.certificates() as u64, certificates + 1);
 }
 
-/// The same on a real file system of 1 MiB. It needs the right to mount one: `--ignored`.
+/// An attack on a full disk: each revocation has its own CRL and a checkpoint with its records.
+#[test]
+fn the_reserve_holds_a_crl_and_a_checkpoint_for_each_of_500_revocations() {
+    const REVOKED: u64 = 500;
+    const RECORDS: u64 = 3;
+    let place = Place::new();
+    let journal = place.open();
+    for number in 0..REVOKED {
+        journal.complete(number, NOW).unwrap();
+    }
+    drop(journal);
+    let files = Files::open(&place.dir).unwrap();
+    let ends = [Which::Entries, Which::Bodies].map(|which| files.length(which).unwrap());
+    *files.fault.space.lock().unwrap() = Some(ends.map(|end| end + crate::RESERVE));
+    let options = Options {
+        reserve: crate::RESERVE,
+        ..place.options()
+    };
+    let (journal, _) = Journal::open_files(files, options).unwrap();
+    assert_eq!(refusal(journal.complete(1 << 40, NOW)), Refusal::DiskFull);
+    let mut all = Vec::new();
+    for number in 0..REVOKED {
+        all.push(listed(number, Reason::KeyCompromise));
+        journal.crl(number + 1, &all, NOW).unwrap();
+        let leaves = number * RECORDS;
+        journal.checkpoint(leaves, leaves + RECORDS, NOW).unwrap();
+    }
+    // Less than a tenth of it was needed.
+    let health = journal.health();
+    assert!(health.is_disk_full && health.failed.is_none());
+    drop(journal);
+    let now = [Which::Entries, Which::Bodies].map(|which| which.path(&place.dir));
+    for (path, before) in now.iter().zip(ends) {
+        let used = std::fs::metadata(path).unwrap().len() - before;
+        assert!(used < crate::RESERVE / 10, "{used}");
+    }
+}
+
+/// [`a_full_disk_refuses_certificates_and_leaves_a_reserve_for_the_rest`] on a real file system of 1 MiB. It needs the right to mount one: `--ignored`.
 #[test]
 #[ignore = "mounts a tmpfs in namespaces of its own, which not every machine allows"]
 fn a_full_tmpfs_refuses_certificates_and_leaves_a_reserve_for_the_rest() {

@@ -141,6 +141,7 @@ async fn records_are_listed_newest_first_by_what_they_name() {
         draft(Event::CertificateHeld {
             actor: "assay://operator/a".into(),
             serial: serial(number).to_string().into(),
+            successor_of: None,
         })
     };
     let drafts = vec![held(1), clock_step(), held(2), held(1)];

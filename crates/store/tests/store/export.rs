@@ -16,6 +16,7 @@ fn issued(number: u64) -> Event {
             token_serial: "t".into(),
         },
         certificate_sha256: digest("certificate"),
+        renewal_of: None,
         recovered: false,
     }
 }

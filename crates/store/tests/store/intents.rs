@@ -185,7 +185,7 @@ async fn an_intent_that_cannot_have_been_signed_is_no_certificate_to_anyone() {
     );
     assert!(
         store
-            .revoked_entries("ca".to_owned())
+            .revoked_entries("ca".to_owned(), None)
             .await
             .unwrap()
             .entries

@@ -269,6 +269,7 @@ async fn the_record_of_a_certificate_is_found_by_its_serial_through_an_index() {
                 token_serial: "1".into(),
             },
             certificate_sha256: Hash::of(b"certificate"),
+            renewal_of: None,
             recovered: false,
         };
         store.append_audit(vec![draft(issued)]).await.unwrap();

@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use assay_store::{IssuerRow, OpenError, Options, Reply, Store, StoreError, VERSION};
+use assay_store::{IssuerRow, OpenError, OpenFault, Options, Reply, Store, StoreError, VERSION};
 
 use crate::support::*;
 
@@ -99,6 +99,138 @@ fn a_file_of_another_program_is_left_alone() {
     .unwrap();
     let refused = Store::open(&path, &key(), &Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::Foreign { .. }), "{refused:?}");
+}
+
+/// Opens a path, of which nothing is a state, and returns what is said about it.
+fn refusal(path: &std::path::Path) -> (OpenError, String) {
+    let refused = Store::open(path, &key(), &Options::default()).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains(path.to_str().unwrap()), "{text}");
+    assert!(
+        !text.contains("name another") && !text.contains("name a new"),
+        "{text}"
+    );
+    assert!(!text.contains('\n'), "{text}");
+    (refused, text)
+}
+
+#[test]
+fn what_is_not_a_file_is_named_as_what_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = path(directory.path());
+    let fifo = || {
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+    };
+    let socket = || drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let folder = || std::fs::create_dir(&path).unwrap();
+    let makers: [(&dyn Fn(), &str); 3] = [
+        (&fifo, "a named pipe"),
+        (&socket, "a socket"),
+        (&folder, "a directory"),
+    ];
+    for (make, kind) in makers {
+        make();
+        let (refused, text) = refusal(&path);
+        assert!(matches!(refused, OpenError::NotAFile { .. }), "{refused:?}");
+        assert!(text.contains(kind) && text.contains("restore"), "{text}");
+        let refused = Store::create(&path, &key(), &Options::default()).unwrap_err();
+        assert!(matches!(refused, OpenError::NotAFile { .. }), "{refused:?}");
+        let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+    }
+}
+
+#[test]
+fn an_empty_truncated_or_overwritten_file_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = path(directory.path());
+    std::fs::write(&empty, "").unwrap();
+    let (refused, text) = refusal(&empty);
+    assert!(matches!(refused, OpenError::Empty { .. }), "{refused:?}");
+    assert!(
+        text.contains("is empty") && text.contains("restore"),
+        "{text}"
+    );
+
+    let whole = || {
+        let fixture = Fixture::new();
+        let Fixture { store, directory } = fixture;
+        drop(store);
+        (path(directory.path()), directory)
+    };
+    for length in [50, 100, 2_000, 4_096, 3 * 4_096] {
+        let (path, _directory) = whole();
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length).unwrap();
+        let (refused, text) = refusal(&path);
+        assert!(
+            matches!(refused, OpenError::Damaged { .. }),
+            "{length}: {refused:?}"
+        );
+        assert!(text.contains("truncated or damaged"), "{text}");
+    }
+    let (path, _directory) = whole();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100..4_096].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let (refused, _) = refusal(&path);
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_newer_and_an_older_schema_are_told_apart() {
+    for (other, said) in [
+        (VERSION - 1, "an older release"),
+        (VERSION + 1, "a newer release"),
+    ] {
+        let fixture = Fixture::new();
+        let sqlite = fixture.sqlite();
+        sqlite.pragma_update(None, "user_version", other).unwrap();
+        let path = fixture.path();
+        let Fixture {
+            store,
+            directory: _directory,
+        } = fixture;
+        drop((store, sqlite));
+        let (_, text) = refusal(&path);
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+/// Past the schema, which lets no such value in.
+#[test]
+fn a_value_of_another_type_is_named_by_its_column() {
+    let fixture = Fixture::new();
+    let path = fixture.path();
+    let Fixture {
+        store,
+        directory: _directory,
+    } = fixture;
+    drop(store);
+    let sqlite = rusqlite::Connection::open(&path).unwrap();
+    let schema: String = sqlite
+        .query_row(
+            "SELECT sql FROM sqlite_schema WHERE name = 'commits'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    sqlite.pragma_update(None, "writable_schema", true).unwrap();
+    let set = "UPDATE sqlite_schema SET sql = ?1 WHERE name = 'commits'";
+    sqlite.execute(set, [schema.replace("STRICT", "")]).unwrap();
+    drop(sqlite);
+    let sqlite = rusqlite::Connection::open(&path).unwrap();
+    let tag = "UPDATE commits SET tag = 'a text of thirty-two characters.' WHERE number = 0";
+    sqlite.execute(tag, []).unwrap();
+    sqlite.pragma_update(None, "writable_schema", true).unwrap();
+    sqlite.execute(set, [schema]).unwrap();
+    drop(sqlite);
+    let (refused, text) = refusal(&path);
+    assert!(
+        matches!(&refused, OpenError::State { source: OpenFault::Type(column), .. } if column == "tag"),
+        "{refused:?}"
+    );
+    assert!(text.contains("restore"), "{text}");
 }
 
 #[test]

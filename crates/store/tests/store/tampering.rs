@@ -318,7 +318,7 @@ async fn a_state_is_made_once_and_only_when_it_is_asked_for() {
     assert!(!path.exists());
     std::fs::write(&path, b"").unwrap();
     let empty = open().unwrap_err();
-    assert!(matches!(empty, OpenError::Missing { .. }), "{empty:?}");
+    assert!(matches!(empty, OpenError::Empty { .. }), "{empty:?}");
     drop(Store::create(&path, &key(), &Options::default()).unwrap());
     let exists = Store::create(&path, &key(), &Options::default()).unwrap_err();
     assert!(matches!(exists, OpenError::Exists { .. }), "{exists:?}");
@@ -395,7 +395,7 @@ async fn nothing_that_decides_is_read_from_the_file_again() {
     assert_eq!(fixture.store.stops().await.unwrap().len(), 1);
     let revoked = fixture
         .store
-        .revoked_entries("ca".to_owned())
+        .revoked_entries("ca".to_owned(), None)
         .await
         .unwrap();
     assert_eq!(revoked.entries.len(), 2);

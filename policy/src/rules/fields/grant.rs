@@ -96,6 +96,10 @@ fn renewal(
     let same = facts.key.spki_sha256() == renewed.spki_sha256;
     let got = if same { "the same" } else { "a new one" };
     sheet.row("renewal's key", key, got, &["REN-05"]);
+    if profile.renewal().is_some_and(|renewal| renewal.once) {
+        let got = renewed.successor.as_deref().unwrap_or("none");
+        sheet.row("earlier renewal", "none", got, &["REN-07"]);
+    }
     if let Some(names) = &claims.names {
         let got = both(&names.subject, &names.sans);
         sheet.row("renewed names", permitted(case), got, &["REN-06"]);

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use openssl::x509::X509;
 use serde::Serialize;
 
+use super::lineage::Lineage;
 use super::list::{NameArgs, PageArgs, RangeArgs, filter, named, time_text, transaction};
 use super::{expiring, revocation};
 
@@ -21,13 +22,13 @@ use super::{expiring, revocation};
 pub(crate) enum CertCommand {
     /// List issued certificates, newest first
     List(ListArgs),
-    /// Show one certificate
+    /// Show one certificate, those that it renews and those that renewed it
     Show(ShowArgs),
     /// List certificates that end soon and were not renewed, soonest first
     Expiring(expiring::ExpiringArgs),
     Revoke(revocation::RevokeArgs),
     /// Put a certificate on hold: revoked until it is released
-    Hold(revocation::SerialArgs),
+    Hold(revocation::HoldArgs),
     /// Make a certificate on hold valid again
     Release(revocation::SerialArgs),
 }
@@ -68,6 +69,9 @@ pub(crate) struct ShowArgs {
     /// Print the PEM certificate alone
     #[arg(long)]
     pem: bool,
+
+    #[command(flatten)]
+    renewals: PageArgs,
 }
 
 pub(crate) async fn run(command: CertCommand, installation: &Installation, out: Output) -> Outcome {
@@ -101,7 +105,7 @@ async fn list(args: ListArgs, admin: Admin, out: Output) -> Outcome {
 
 async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
     let request = GetCertificateRequest {
-        serial: args.serial,
+        serial: args.serial.clone(),
     };
     let reply = admin
         .call(request, AdministrationClient::get_certificate)
@@ -115,14 +119,23 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
     if args.pem && !out.is_json() {
         return out.bytes(pem.as_bytes());
     }
-    let shown = Shown { info, pem };
+    let renewals = Lineage::fetch(args.serial, args.renewals, &mut admin).await?;
+    let shown = Shown {
+        info,
+        renewals,
+        pem,
+    };
     if out.is_json() {
         return out.json(&shown);
     }
     let text = certificate
         .to_text()
         .or_fail("cannot print the certificate")?;
-    out.one(&shown, |shown| lines(&shown.info))?;
+    out.one(&shown, |shown| {
+        let lineage = shown.renewals.lines(&shown.info);
+        [lines(&shown.info), lineage].concat()
+    })?;
+    shown.renewals.note_more();
     out.line("")?;
     out.bytes(&text)?;
     out.bytes(shown.pem.as_bytes())
@@ -132,6 +145,8 @@ async fn show(args: ShowArgs, mut admin: Admin, out: Output) -> Outcome {
 struct Shown {
     #[serde(flatten)]
     info: CertificateInfo,
+    #[serde(flatten)]
+    renewals: Lineage,
     pem: String,
 }
 
@@ -164,6 +179,9 @@ fn lines(info: &CertificateInfo) -> Vec<String> {
         lines.push(format!("transaction  {}", info.transaction_id));
         lines.push(format!("policy       {}", info.policy_hash));
     }
+    if !info.renewal_of.is_empty() {
+        lines.push(format!("renews       {}", info.renewal_of));
+    }
     if !info.superseded_by.is_empty() {
         lines.push(format!("replaced by  {}", info.superseded_by));
     }
@@ -171,7 +189,7 @@ fn lines(info: &CertificateInfo) -> Vec<String> {
 }
 
 /// The state with time and reason of a revocation.
-fn state(info: &CertificateInfo) -> String {
+pub(super) fn state(info: &CertificateInfo) -> String {
     let state = if info.state() == CertificateState::Imported {
         "imported from the journal, revoked"
     } else {

@@ -17,10 +17,10 @@ use tonic::{Request, Response, Status};
 pub(crate) struct PageArgs {
     /// Maximum number of results
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
+    pub(super) limit: u32,
 
     #[command(flatten)]
-    from: FromArgs,
+    pub(super) from: FromArgs,
 }
 
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ pub(crate) struct NameArgs {
 pub(super) struct Listed<T> {
     pub(super) rows: Vec<T>,
     /// Where it continues; empty at its end.
-    next: String,
+    pub(super) next: String,
 }
 
 impl PageArgs {

@@ -3,11 +3,13 @@
 pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod challenge;
+pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod enrol;
 mod expiring;
 pub(crate) mod inventory;
 pub(crate) mod legacy;
+mod lineage;
 pub(crate) mod list;
 pub(crate) mod policy;
 pub(crate) mod receipt;

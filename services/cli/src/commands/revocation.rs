@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use assay_console::failure::{Failure, Next, OrFail, Outcome};
-use assay_console::output::Output;
+use assay_console::output::{self, Output};
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
 use assay_proto::Named;
@@ -22,9 +22,14 @@ use serde::Serialize;
 
 use published::Wanted;
 
+/// Serials that a warning lists; `--json` has all that the signer sent.
+const WARNED: usize = 20;
+
 const EXAMPLES: &str = "\
 Examples:
   assay cert revoke 5504a0820bf2a681d51c53c498716c955c --reason key-compromise
+  The same, and every certificate that was issued by renewing it, and by renewing those:
+    assay cert revoke 5504a0820bf2a681d51c53c498716c955c --reason key-compromise --with-successors
 
   A certificate that the HSM service signed and the signer does not know, after its database was set back or if the
   signer was under foreign control. As the user of the HSM service, on its host:
@@ -38,6 +43,11 @@ Examples:
 #[command(long_about = "\
 Revokes a certificate for good: it is in the next CRL, which is signed at once, and in every one until it expires. \
 A certificate on hold is revoked the same way. `assay cert hold` is for a device that may turn up again.
+
+Certificates that descend from it by renewal stay in force, unless --with-successors is given: then all of them that are neither \
+expired nor revoked for good are revoked with it, in one transaction and on one CRL for each CA. One call revokes at most 1,000 \
+successors, the oldest first; it says if there are more. If a key was stolen, its thief may have renewed: with --reason \
+key-compromise the command warns of live successors. A renewal at work meanwhile issues nothing.
 
 With --from-journal the certificate is taken from an export of the HSM service's journal and sent along. If the signer does \
 not know it, it verifies the signature with the key of its CA, enters the certificate as imported, and revokes it. An imported \
@@ -69,6 +79,20 @@ pub(crate) struct RevokeArgs {
     /// Why, as the CRL will say (RFC 5280, section 5.3.1)
     #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
     reason: Reason,
+
+    /// Also revoke every live certificate that descends from it by renewal
+    #[arg(long, conflicts_with = "from_journal")]
+    with_successors: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    /// Serial number, hex, with or without colons
+    serial: String,
+
+    /// Also hold every certificate in force that descends from it by renewal
+    #[arg(long)]
+    with_successors: bool,
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +151,7 @@ pub(super) async fn revoke(
         from_journal,
         all_unknown: _,
         reason,
+        with_successors,
     } = args;
     if from_journal.is_some() && RevocationReason::from(reason) == RevocationReason::CertificateHold
     {
@@ -136,7 +161,7 @@ pub(super) async fn revoke(
         );
     }
     let done = match (serial, from_journal) {
-        (Some(serial), None) => Done::revoke(serial, reason, &mut admin).await?,
+        (Some(serial), None) => Done::revoke(serial, reason, with_successors, &mut admin).await?,
         (Some(serial), Some(file)) => {
             let serial: Serial = serial.parse().or_usage("SERIAL")?;
             let certificate = journal::find(&file, &serial)?;
@@ -149,19 +174,24 @@ pub(super) async fn revoke(
     };
     done.published(&mut admin, installation, Wanted::Listed)
         .await?;
-    out.one(&done, |done| vec![done.text()])
+    done.print(out)
 }
 
 pub(super) async fn hold(
-    args: SerialArgs,
+    args: HoldArgs,
     mut admin: Admin,
     installation: &Installation,
     out: Output,
 ) -> Outcome {
-    let done = Done::revoke(args.serial, Reason::CertificateHold, &mut admin).await?;
+    let HoldArgs {
+        serial,
+        with_successors,
+    } = args;
+    let hold = Done::revoke(serial, Reason::CertificateHold, with_successors, &mut admin);
+    let done = hold.await?;
     done.published(&mut admin, installation, Wanted::Listed)
         .await?;
-    out.one(&done, |done| vec![done.text()])
+    done.print(out)
 }
 
 pub(super) async fn release(
@@ -185,10 +215,13 @@ pub(super) async fn release(
         changed: true,
         imported: None,
         crl_number: reply.crl_number,
+        revoked_successors: None,
+        live_successors: None,
+        more_live_successors: false,
     };
     done.published(&mut admin, installation, Wanted::Absent { since })
         .await?;
-    out.one(&done, |done| vec![done.text()])
+    done.print(out)
 }
 
 #[derive(Debug, Serialize)]
@@ -203,20 +236,38 @@ struct Done {
     #[serde(skip_serializing_if = "Option::is_none")]
     imported: Option<bool>,
     crl_number: u64,
+    /// With --with-successors: what was revoked or held besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_successors: Option<Vec<String>>,
+    /// What descends from it by renewal and is live still; absent of a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_successors: Option<Vec<String>>,
+    /// Whether there are more of them than those.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more_live_successors: bool,
 }
 
 impl Done {
-    async fn revoke(serial: String, reason: Reason, admin: &mut Admin) -> Outcome<Self> {
+    async fn revoke(
+        serial: String,
+        reason: Reason,
+        with_successors: bool,
+        admin: &mut Admin,
+    ) -> Outcome<Self> {
         let reason = RevocationReason::from(reason);
         let request = RevokeCertificateRequest {
             serial: serial.clone(),
             reason: reason.into(),
             certificate: Vec::new(),
+            with_successors,
         };
         let RevokeCertificateReply {
             changed,
             crl_number,
             imported: _,
+            revoked_successors,
+            live_successors,
+            more_live_successors,
         } = admin
             .call(request, AdministrationClient::revoke_certificate)
             .await
@@ -232,6 +283,9 @@ impl Done {
             changed,
             imported: None,
             crl_number,
+            revoked_successors: with_successors.then_some(revoked_successors),
+            live_successors: Some(live_successors),
+            more_live_successors,
         })
     }
 
@@ -247,11 +301,15 @@ impl Done {
             serial: serial.clone(),
             reason: reason.into(),
             certificate,
+            with_successors: false,
         };
         let RevokeCertificateReply {
             changed,
             crl_number,
             imported,
+            revoked_successors: _,
+            live_successors,
+            more_live_successors,
         } = admin
             .call(request, AdministrationClient::revoke_certificate)
             .await?;
@@ -262,6 +320,9 @@ impl Done {
             changed,
             imported: Some(imported),
             crl_number,
+            revoked_successors: None,
+            live_successors: Some(live_successors),
+            more_live_successors,
         })
     }
 
@@ -274,6 +335,56 @@ impl Done {
     ) -> Outcome {
         let serial: Serial = self.serial.parse().or_usage("SERIAL")?;
         published::check(admin, installation, &serial, self.crl_number, wanted).await
+    }
+
+    /// A line for each certificate that changed, and a warning where a stolen key may live on.
+    fn print(self, out: Output) -> Outcome {
+        out.one(&self, Self::lines)?;
+        if let Some(warning) = self.warning() {
+            output::note(&warning);
+        }
+        Ok(())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let successors = self.revoked_successors.iter().flatten();
+        let successors = successors.map(|serial| {
+            format!(
+                "{} {serial}, a successor of {}: in CRL {}",
+                self.action, self.serial, self.crl_number
+            )
+        });
+        std::iter::once(self.text()).chain(successors).collect()
+    }
+
+    /// Of successors that a revocation leaves in force.
+    fn warning(&self) -> Option<String> {
+        let live = self.live_successors.as_deref().unwrap_or_default();
+        let asked = self.revoked_successors.is_some();
+        let is_stolen = self.reason == Some(RevocationReason::KeyCompromise.as_str());
+        if live.is_empty() || !(asked || is_stolen) {
+            return None;
+        }
+        let serial = &self.serial;
+        let least = if self.more_live_successors {
+            "at least "
+        } else {
+            ""
+        };
+        let mut listed: Vec<&str> = live.iter().map(String::as_str).take(WARNED).collect();
+        if self.more_live_successors || live.len() > WARNED {
+            listed.push("...");
+        }
+        let next = if asked {
+            "repeat the command for these"
+        } else {
+            "a thief of the key may have renewed it; repeat the command with --with-successors to revoke them too"
+        };
+        Some(format!(
+            "warning: {least}{} live certificates descend from {serial} by renewal: {}; {next}",
+            live.len(),
+            listed.join(", ")
+        ))
     }
 
     fn text(&self) -> String {
@@ -306,6 +417,41 @@ mod tests {
             let value = reason.to_possible_value().unwrap();
             assert_eq!(value.get_name(), RevocationReason::from(*reason).as_str());
         }
+    }
+
+    #[test]
+    fn a_key_compromise_that_leaves_successors_in_force_is_warned_of() {
+        let done = |reason, asked: bool, live: &[&str]| Done {
+            serial: "01".to_owned(),
+            action: "revoked",
+            reason: Some(reason),
+            changed: true,
+            imported: None,
+            crl_number: 7,
+            revoked_successors: asked.then(|| vec!["02".to_owned()]),
+            live_successors: Some(live.iter().map(|serial| (*serial).to_owned()).collect()),
+            more_live_successors: false,
+        };
+        let warning = done("key-compromise", false, &["02", "03"]).warning();
+        let warning = warning.unwrap();
+        let said = "warning: 2 live certificates descend from 01 by renewal: 02, 03; ";
+        assert!(warning.starts_with(said), "{warning}");
+        assert!(warning.contains("--with-successors"), "{warning}");
+        assert_eq!(done("superseded", false, &["02"]).warning(), None);
+        assert_eq!(done("key-compromise", false, &[]).warning(), None);
+        let rest = done("superseded", true, &["03"]);
+        assert!(
+            rest.warning()
+                .unwrap()
+                .ends_with("repeat the command for these")
+        );
+        assert_eq!(
+            rest.lines(),
+            [
+                "revoked 01: in CRL 7",
+                "revoked 02, a successor of 01: in CRL 7"
+            ]
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use assay_console::failure::{Exit, Failure, Outcome};
 use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
-use assay_proto::v1::{HsmStatus, StatusReply};
+use assay_proto::Timestamp;
+use assay_proto::v1::{ClockStatus, HsmStatus, StatusReply, StoppedProfile};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ fn lines(status: &StatusReply) -> Vec<String> {
     lines.extend(causes.map(|cause| format!("  cause       {cause}")));
     let warnings = status.warnings.iter();
     lines.extend(warnings.map(|warning| format!("  warning     {warning}")));
+    let stopped = status.stopped.iter();
+    lines.extend(stopped.map(stopped_line));
+    lines.extend(status.clock.as_ref().map(clock_line));
     lines.push(format!(
         "policy        {} {}",
         status.policy_number, status.policy_hash
@@ -38,6 +42,29 @@ fn lines(status: &StatusReply) -> Vec<String> {
     lines.push(format!("open intents  {}", status.open_intents));
     lines.extend(status.hsm.iter().map(hsm_line));
     lines
+}
+
+fn stopped_line(stop: &StoppedProfile) -> String {
+    let since = stop.stopped_at.map(|at| at.to_string()).unwrap_or_default();
+    let StoppedProfile {
+        profile,
+        stopped_by,
+        reason,
+        ..
+    } = stop;
+    format!("stopped       {profile} since {since} by {stopped_by}: {reason}")
+}
+
+fn clock_line(clock: &ClockStatus) -> String {
+    let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let now = text(clock.now).unwrap_or_default();
+    let state = match (text(clock.jumped_from), text(clock.jumped_to)) {
+        (Some(from), Some(to)) => format!("continued since it jumped from {from} to {to}"),
+        _ => text(clock.settling_until).map_or("as expected".to_owned(), |until| {
+            format!("a jump was accepted, settling until {until}")
+        }),
+    };
+    format!("clock         {now}, {state}")
 }
 
 fn hsm_line(hsm: &HsmStatus) -> String {

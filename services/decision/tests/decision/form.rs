@@ -180,9 +180,11 @@ fn claimed() -> impl Strategy<Value = ClaimedNames> {
 
 fn grant() -> impl Strategy<Value = Grant> {
     let seconds = || (0..4_000_000_000_u64).prop_map(moment_of);
-    let renewed = (text(), any::<[u8; 32]>()).prop_map(|(serial, spki_sha256)| Renewed {
+    let renewed = (text(), any::<[u8; 32]>(), proptest::option::of(text()));
+    let renewed = renewed.prop_map(|(serial, spki_sha256, successor)| Renewed {
         serial,
         spki_sha256: spki_sha256.into(),
+        successor,
     });
     prop_oneof![
         (text(), text(), claimed(), seconds())

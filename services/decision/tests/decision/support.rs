@@ -160,6 +160,7 @@ pub(crate) fn renewal(profile: &str, subject: &str, sans: &[&str]) -> Option<Gra
     let renewed = Renewed {
         serial: "4a".repeat(17),
         spki_sha256: [1; 32].into(),
+        successor: None,
     };
     let names = claimed(subject, sans);
     let not_after = later(20 * 86_400);

@@ -27,6 +27,8 @@ pub(crate) struct Claims {
     /// Of the renewed certificate.
     pub(crate) not_after: u64,
     pub(crate) old_key: Hash,
+    /// Of the renewed certificate: what renewed it before.
+    pub(crate) successor: Option<&'static str>,
     pub(crate) entry: Option<Entry>,
 }
 
@@ -64,6 +66,7 @@ impl Claims {
                 let renewed = Renewed {
                     serial: "1f".to_owned(),
                     spki_sha256: self.old_key,
+                    successor: self.successor.map(str::to_owned),
                 };
                 let end = at(self.not_after);
                 Some(Grant::renewal(renewed, profile, names, end, inventory))
@@ -96,6 +99,7 @@ impl Claims {
                 "kind": "renewal",
                 "not_after": self.not_after,
                 "old_key": self.old_key.to_string(),
+                "successor": self.successor,
                 "entry": entry,
             }),
             Kind::None => return json!({ "kind": "none" }),

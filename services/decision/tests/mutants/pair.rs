@@ -123,6 +123,7 @@ fn pair(
             expires: NOW + 60,
             not_after: NOW + 20 * DAY,
             old_key: Hash::of(&key("a third RSA 3072")),
+            successor: None,
             entry: None,
         },
     }

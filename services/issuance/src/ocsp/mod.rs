@@ -18,6 +18,7 @@ use openssl::error::ErrorStack;
 use openssl::sha::{sha1, sha256};
 use x509_cert::Certificate;
 
+use crate::clock::ClockJumped;
 use crate::generation::Place;
 use crate::issuing_ca::IssuingCa;
 use crate::metrics;
@@ -72,6 +73,8 @@ pub(crate) enum OcspError {
     NoKey,
     #[error("OpenSSL failed")]
     OpenSsl(#[from] ErrorStack),
+    #[error("no response is signed")]
+    Clock(#[from] ClockJumped),
 }
 
 impl Ocsp {
@@ -152,6 +155,7 @@ impl Ocsp {
         due: &DueResponse,
         priority: Priority,
     ) -> Result<SignedResponse, OcspError> {
+        self.recorder.check_clock()?;
         let this_update = self.recorder.timestamp();
         let end = self.responder.not_after.into();
         let next_update = (this_update + self.schedule.validity).min(end);

@@ -97,6 +97,7 @@ impl Ocsp {
     /// Signs and keeps a batch, and says how many responses that were. A crash loses one batch at most, which is then due
     /// again.
     async fn batch(self: &Arc<Self>) -> Result<u32, OcspError> {
+        self.recorder.check_clock()?;
         let now = self.recorder.timestamp();
         let due = self
             .store
@@ -172,8 +173,14 @@ impl Ocsp {
     }
 
     async fn look_at_responses(&self, readiness: &Readiness) {
-        let now = self.recorder.timestamp();
-        for _ in 0..prune_batches(COUNT_INTERVAL) {
+        let clock = self.recorder.clock();
+        let now = clock.now;
+        let batches = if clock.jump.is_none() && clock.settling_until.is_none() {
+            prune_batches(COUNT_INTERVAL)
+        } else {
+            0
+        };
+        for _ in 0..batches {
             match self.store.prune_ocsp(now).await {
                 Ok(0) => break,
                 Ok(_) => {}

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assay_audit::{Event, Issuance};
+use assay_audit::{Event, Issuance, Request};
 use assay_hsm::OperationError;
 use assay_policy::Profile;
 use assay_scep::{Outcome, ReplyError};
-use assay_store::{Completion, OpenIntent, Store, StoreError};
+use assay_store::{Completed, Completion, OpenIntent, Store, StoreError};
 use assay_types::{Hash, Serial, Timestamp};
 
 use super::RequestContext;
@@ -25,6 +25,15 @@ use crate::metrics;
 use crate::policies::Policies;
 use crate::recorder::Recorder;
 use crate::rollover::Generations;
+
+/// An intent that comes to nothing.
+struct Ended {
+    serial: Serial,
+    issuance: Issuance,
+    request: Request,
+    not_after: Timestamp,
+    policy_hash: Option<Hash>,
+}
 
 /// The request id of recovery's token operations.
 const RECOVERY: &str = "recovery";
@@ -56,6 +65,10 @@ pub(crate) enum FinishError {
     Assemble(#[from] AssembleError),
     #[error("the result is not durable")]
     Store(#[from] StoreError),
+    #[error(
+        "certificate {0}, which it renews, was revoked or held meanwhile; it was signed and is given up"
+    )]
+    OldRevoked(Serial),
     #[error(
         "the certificate is issued, its reply could not be built; the device gets it by asking again"
     )]
@@ -137,29 +150,41 @@ impl Finish {
         let algorithms = reply::algorithms(profile, token.key_transports(), now);
         let built = reply::build(&**token, &algorithms, recipient, &outcome, context).await;
         let issued_at = self.recorder.timestamp();
+        let issuance = intent.issuance;
+        let old = intent.supersedes;
+        let superseded = old.as_ref().map(|old| old.event(&intent.serial, issued_at));
+        let renewal = superseded.is_some();
         let event = Event::RequestIssued {
             request: context.request(),
-            issuance: intent.issuance,
+            issuance: issuance.clone(),
             certificate_sha256: Hash::of(&certificate),
+            renewal_of: old.map(|old| old.serial.to_string().into()),
             recovered: false,
         };
-        let superseded = intent
-            .supersedes
-            .map(|old| old.event(&intent.serial, issued_at));
-        let renewal = superseded.is_some();
         let audit = std::iter::once(event)
             .chain(superseded)
             .map(|event| self.recorder.draft(context.policy_hash, event))
             .collect();
-        self.store
-            .complete(Completion {
+        let completion = Completion {
+            serial: intent.serial.clone(),
+            certificate,
+            cert_rep: built.as_ref().ok().cloned(),
+            issued_at,
+            audit,
+        };
+        if let Completed::OldRevoked { old } = self.store.complete(completion).await? {
+            let error = FinishError::OldRevoked(old);
+            let ended = Ended {
                 serial: intent.serial,
-                certificate,
-                cert_rep: built.as_ref().ok().cloned(),
-                issued_at,
-                audit,
-            })
-            .await?;
+                issuance,
+                request: context.request(),
+                not_after: intent.not_after,
+                policy_hash: context.policy_hash,
+            };
+            let generation = &context.generation;
+            self.give_up(generation, ended, &error).await?;
+            return Err(error);
+        }
 
         // 14: delivered.
         metrics::issued(profile.name().as_str(), renewal);
@@ -276,23 +301,26 @@ impl Finish {
         });
         let event = Event::RequestIssued {
             issuance: issuance(generation, &intent),
-            request: intent.request,
+            request: intent.request.clone(),
             certificate_sha256: Hash::of(&certificate),
+            renewal_of: intent.renewal_of.as_ref().map(|old| old.to_string().into()),
             recovered: true,
         };
         let audit = std::iter::once(event)
             .chain(superseded)
             .map(|event| self.recorder.draft(Some(intent.policy_hash), event))
             .collect();
-        self.store
-            .complete(Completion {
-                serial: intent.serial,
-                certificate,
-                cert_rep: None,
-                issued_at: now,
-                audit,
-            })
-            .await?;
+        let completion = Completion {
+            serial: intent.serial.clone(),
+            certificate,
+            cert_rep: None,
+            issued_at: now,
+            audit,
+        };
+        if let Completed::OldRevoked { old } = self.store.complete(completion).await? {
+            let error = FinishError::OldRevoked(old);
+            return self.close_abandoned(generation, intent, &error, now).await;
+        }
         metrics::issued(&profile, renewal);
         Ok(Recovered::Issued)
     }
@@ -303,24 +331,45 @@ impl Finish {
         intent: OpenIntent,
         error: &FinishError,
     ) -> Result<Recovered, FinishError> {
-        // What the journal does not have was never signed, and no CRL may list it.
-        let is_journalled = generation.token.is_journalled(&intent.serial).await?;
-        let event = Event::IntentAbandoned {
+        let ended = Ended {
             issuance: issuance(generation, &intent),
+            serial: intent.serial,
             request: intent.request,
-            listed_until: is_journalled.then_some(intent.not_after),
+            not_after: intent.not_after,
+            policy_hash: Some(intent.policy_hash),
+        };
+        self.give_up(generation, ended, error).await?;
+        Ok(Recovered::Abandoned)
+    }
+
+    /// Closes an intent without a certificate. If one was signed, the next CRL lists it.
+    async fn give_up(
+        &self,
+        generation: &Generation,
+        ended: Ended,
+        error: &FinishError,
+    ) -> Result<(), FinishError> {
+        // What the journal does not have was never signed, and no CRL may list it.
+        let is_journalled = generation.token.is_journalled(&ended.serial).await?;
+        let event = Event::IntentAbandoned {
+            issuance: ended.issuance,
+            request: ended.request,
+            listed_until: is_journalled.then_some(ended.not_after),
             detail: assay_runtime::telemetry::chain(error).into(),
         };
-        let draft = self.recorder.draft(Some(intent.policy_hash), event);
+        let draft = self.recorder.draft(ended.policy_hash, event);
         self.store
             .fail_intent(
-                intent.serial,
+                ended.serial,
                 draft.moment.wall_ms.seconds(),
                 is_journalled,
                 vec![draft],
             )
             .await?;
-        Ok(Recovered::Abandoned)
+        if is_journalled {
+            generation.revocation.want();
+        }
+        Ok(())
     }
 
     /// The right to work on this serial, unless another task has it.
@@ -350,7 +399,7 @@ impl FinishError {
             Self::ForeignCa | Self::Unfit => false,
             Self::Record(error) => error.is_permanent(),
             Self::Sign(error) => error.is_permanent(),
-            Self::Assemble(_) | Self::Store(_) | Self::Reply(_) => false,
+            Self::Assemble(_) | Self::Store(_) | Self::OldRevoked(_) | Self::Reply(_) => false,
         }
     }
 }

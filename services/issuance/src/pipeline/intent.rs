@@ -24,6 +24,7 @@ pub(crate) struct Intent {
     pub(super) tbs_digest: Hash,
     pub(super) issuance: Issuance,
     pub(super) supersedes: Option<Superseded>,
+    pub(super) not_after: Timestamp,
     pub(super) _at_work: AtWork,
 }
 
@@ -51,7 +52,7 @@ impl Names {
 impl Enrolment {
     /// One transaction: transaction bound, authorisation used up, quotas charged, TBS stored, record written. A profile that
     /// the HSM service has no form for gets no intent, as nothing would be signed for it; nor does any while the state may
-    /// be one that was put back.
+    /// be one that was put back, or the clock jumped.
     pub(super) async fn open_intent(
         &self,
         profile: &Profile,
@@ -63,6 +64,7 @@ impl Enrolment {
     ) -> Result<Opening, End> {
         context.generation.cover(profile).map_err(End::deferred)?;
         self.unlogged.check().map_err(End::deferred)?;
+        self.recorder.check_clock().map_err(End::deferred)?;
         let Generation { ca, token, .. } = &*context.generation;
         let now = self.recorder.timestamp();
         let serial = Serial::try_from(tbs.serial()).map_err(End::deferred)?;
@@ -96,6 +98,7 @@ impl Enrolment {
                 },
                 request_digest: context.request_digest,
                 csr_digest: candidate.csr_sha256,
+                renews_once: profile.renewal().is_some_and(|renewal| renewal.once),
                 quotas: quotas(profile, &names.subject, now),
                 intent: NewIntent {
                     serial: serial.clone(),
@@ -128,6 +131,7 @@ impl Enrolment {
                 tbs_digest: linted.digest(),
                 issuance,
                 supersedes,
+                not_after: tbs.not_after().into(),
                 _at_work: at_work,
             })),
         })

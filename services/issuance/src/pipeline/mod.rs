@@ -134,9 +134,11 @@ impl Pipeline {
     }
 
     /// Answers one request. Once it was admitted, one audit record ends it, or one more in a count where its class has no
-    /// budget left.
+    /// budget left. While the time is not known, none is admitted.
     pub async fn answer(&self, received: Received) -> Answer {
-        let Some(at_work) = self.admission.admit(received.frontend.name()) else {
+        let is_timely = self.recorder.check_clock().is_ok();
+        let admitted = is_timely.then(|| self.admission.admit(received.frontend.name()));
+        let Some(at_work) = admitted.flatten() else {
             metrics::turned_away();
             return Answer::Busy {
                 retry_after_seconds: RETRY_AFTER_SECONDS,

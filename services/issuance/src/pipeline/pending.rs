@@ -59,6 +59,7 @@ impl Enrolment {
                 key_info: candidate.facts.key.algorithm().describe(),
                 evidence: source::keep_names(candidate.facts.grant.as_ref()),
                 reserve: source::reserve(candidate.consume)?,
+                renews_once: profile.renewal().is_some_and(|renewal| renewal.once),
                 request: context.request(),
                 cert_rep: Some(cert_rep.clone()),
                 created_at: now,
@@ -136,6 +137,10 @@ impl Enrolment {
             (PendingState::Waiting, _) => {
                 self.still_pending(profile, recipient, &row, context).await
             }
+            // The policy came to want more operators since: it waits for them.
+            (PendingState::Approved, _) if !has_approvals(profile, &row) => {
+                self.still_pending(profile, recipient, &row, context).await
+            }
             (PendingState::Approved, _) => {
                 let candidate = self.approved(profile, row).await?;
                 self.issue(profile, recipient, candidate, context).await
@@ -196,6 +201,12 @@ impl Enrolment {
             consume: Consume::Approved { id: row.id },
         })
     }
+}
+
+/// Whether as many operators approved as the profile wants now.
+fn has_approvals(profile: &Profile, row: &PendingRow) -> bool {
+    let wanted = profile.approval().map_or(1, Approval::operators);
+    row.approvals.len() >= wanted as usize
 }
 
 fn transaction(signer_spki_sha256: Hash, context: &RequestContext) -> TransactionKey {

@@ -33,6 +33,7 @@ pub(super) enum SignerRule {
     EcChallenge,
     EcOneTime,
     LongCrl,
+    RenewedOnce,
 }
 
 impl SignerRule {
@@ -61,6 +62,7 @@ impl SignerRule {
         Self::EcChallenge,
         Self::EcOneTime,
         Self::LongCrl,
+        Self::RenewedOnce,
     ];
 
     /// As records and logs name it.
@@ -89,6 +91,7 @@ impl SignerRule {
             Self::EcChallenge => "SIG-19",
             Self::EcOneTime => "SIG-20",
             Self::LongCrl => "SIG-21",
+            Self::RenewedOnce => "SIG-22",
         }
     }
 
@@ -135,6 +138,8 @@ impl SignerRule {
             }
             Self::LongCrl => {
                 "the CRL that GetCRL asks for has at most 512 KiB; a longer one is at its distribution point"
+            Self::RenewedOnce => {
+                "under a profile with one renewal no other renewal of the certificate is issued or at work"
             }
         }
     }
@@ -162,7 +167,8 @@ impl SignerRule {
             | Self::EcPending
             | Self::EcChallenge
             | Self::EcOneTime
-            | Self::LongCrl => FailInfo::BadRequest,
+            | Self::LongCrl
+            | Self::RenewedOnce => FailInfo::BadRequest,
         }
     }
 
@@ -205,6 +211,9 @@ pub(super) fn settle(outcome: PermitOutcome) -> Result<Option<Serial>, End> {
         PermitOutcome::OldUnknown => refuse(SignerRule::RenewalSigner, ""),
         PermitOutcome::OldRevoked | PermitOutcome::OldExpired => {
             refuse(SignerRule::RenewalInForce, "")
+        }
+        PermitOutcome::OldRenewed { serial } => {
+            refuse(SignerRule::RenewedOnce, &format!("renewed by {serial}"))
         }
         PermitOutcome::PendingUnknown => refuse(SignerRule::Approved, "no such request"),
         PermitOutcome::NotApproved { state } => {

@@ -205,6 +205,7 @@ pub(super) fn renewal(old: &CertificateRow, inventory: Option<InventoryRow>) -> 
     let renewed = Renewed {
         serial: old.serial.to_string(),
         spki_sha256: PublicKeyFacts::from_spki(certificate.spki_der()).spki_sha256(),
+        successor: old.superseded_by.as_ref().map(Serial::to_string),
     };
     Ok(Grant::renewal(
         renewed,

@@ -13,6 +13,7 @@ use assay_store::{CrlOutcome, CrlReason, CrlRow, NewCrl, RevokedList, Store, Sto
 use assay_types::{CRL_ENTRIES_WARNING, Hash, MAX_CRL_ENTRIES, Timestamp};
 use x509_cert::ext::pkix::CrlReason as X509Reason;
 
+use crate::clock::ClockJumped;
 use crate::generation::Place;
 use crate::issuing_ca::{AssembleError, IssuingCa};
 use crate::metrics;
@@ -66,6 +67,8 @@ pub(crate) enum CrlError {
     Assemble(#[from] AssembleError),
     #[error("another list took number {0}")]
     Outrun(u64),
+    #[error("no list is signed")]
+    Clock(#[from] ClockJumped),
 }
 
 impl Revocation {
@@ -82,7 +85,7 @@ impl Revocation {
         let listed_until = latest
             .as_ref()
             .map_or(Timestamp::MIN, |latest| latest.this_update);
-        let revoked = store.revoked_entries(ca.id.clone()).await?;
+        let revoked = store.revoked_entries(ca.id.clone(), None).await?;
         let mut entries = revoked.entries.iter();
         let wanted = entries.any(|entry| entry.revoked_at >= listed_until);
         Ok(Self {
@@ -129,10 +132,11 @@ impl Revocation {
     /// Whether a change waits for a list, or the latest one is old enough for a new one.
     pub(crate) fn is_due(&self) -> bool {
         let now = self.recorder.timestamp();
-        self.is_wanted()
-            || self
-                .latest()
-                .is_none_or(|latest| latest.this_update + self.schedule.refresh <= now)
+        // One of the future is from before an accepted jump backwards.
+        let is_old = |latest: &CrlRow| {
+            latest.this_update + self.schedule.refresh <= now || latest.this_update > now
+        };
+        self.is_wanted() || self.latest().is_none_or(|latest| is_old(&latest))
     }
 
     /// Says how old the latest list is, and warns where one is overdue.
@@ -209,10 +213,13 @@ impl Revocation {
     }
 
     async fn issue_next(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {
+        self.recorder.check_clock()?;
         let ca_id = self.ca.id.clone();
         let number = self.store.next_crl_number(ca_id.clone()).await?;
-        let revoked = self.store.revoked_entries(ca_id.clone()).await?;
         let this_update = self.recorder.timestamp();
+        let keep_since = self.recorder.keep_since(this_update);
+        let revoked = self.store.revoked_entries(ca_id.clone(), keep_since);
+        let revoked = revoked.await?;
         let next_update = this_update + self.schedule.validity;
         let edition = Edition {
             number,

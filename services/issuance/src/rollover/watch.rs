@@ -67,6 +67,10 @@ impl Rollover {
         let Some(next) = &self.generations.next else {
             return;
         };
+        // Neither the announcement nor the switch can be taken back.
+        if self.recorder.check_clock().is_err() {
+            return;
+        }
         let failure = self.advance(next).await.err();
         self.tell(next, failure.as_deref());
         let mut told = self.failure.lock().await;

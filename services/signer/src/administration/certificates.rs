@@ -1,8 +1,8 @@
 //! The issued index.
 
 use assay_proto::v1::{
-    CertificateInfo, GetCertificateReply, GetCertificateRequest, ListCertificatesReply,
-    ListCertificatesRequest,
+    CertificateInfo, GetCertificateReply, GetCertificateRequest, GetLineageReply,
+    GetLineageRequest, ListCertificatesReply, ListCertificatesRequest,
 };
 use assay_store::{CertificateQuery, CertificateRow};
 
@@ -65,6 +65,32 @@ pub(super) async fn show(
     })
 }
 
+/// The certificates that one descends from by renewal, and a page of those that descend from it.
+pub(super) async fn lineage(
+    service: &AdministrationService,
+    _actor: &str,
+    mut request: GetLineageRequest,
+) -> Result<GetLineageReply, AdminError> {
+    let page = request.page.take();
+    let paging = Paging::open("get_lineage", &request, page)?;
+    let GetLineageRequest { page: _, serial } = request;
+    let parsed = wire::required_serial(&serial)?;
+    let store = &service.store;
+    if store.find_certificate(parsed.clone()).await?.is_none() {
+        let missing = format!("no certificate has the serial {serial}");
+        return Err(AdminError::NotFound(missing));
+    }
+    let ancestors = store.ancestors(parsed.clone()).await?;
+    let descendants = store
+        .list_descendants(parsed, paging.after, paging.rows)
+        .await?;
+    Ok(GetLineageReply {
+        ancestors: ancestors.into_iter().map(info).collect(),
+        descendants: descendants.rows.into_iter().map(info).collect(),
+        page: paging.reply(descendants.next)?,
+    })
+}
+
 /// As the contract shows it.
 pub(super) fn info(row: CertificateRow) -> CertificateInfo {
     let state = wire::certificate_state(row.status());
@@ -86,7 +112,7 @@ pub(super) fn info(row: CertificateRow) -> CertificateInfo {
         revoked_at,
         revocation_reason,
         revoke_at: _,
-        renewal_of: _,
+        renewal_of,
         superseded_by,
     } = row;
     CertificateInfo {
@@ -105,6 +131,9 @@ pub(super) fn info(row: CertificateRow) -> CertificateInfo {
         revoked_at: revoked_at.map(Into::into),
         revocation_reason: revocation_reason.map(|reason| wire::revocation_reason(reason).into()),
         superseded_by: superseded_by
+            .map(|serial| serial.to_string())
+            .unwrap_or_default(),
+        renewal_of: renewal_of
             .map(|serial| serial.to_string())
             .unwrap_or_default(),
     }

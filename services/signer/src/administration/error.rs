@@ -1,5 +1,6 @@
 //! Why an administrative call failed, and its gRPC status: the one place where the two meet.
 
+use assay_issuance::{ClockJumped, NotAccepted};
 use assay_store::StoreError;
 use assay_types::Serial;
 use tonic::Status;
@@ -31,6 +32,10 @@ pub(crate) enum AdminError {
         "the change of {serial} is recorded and not published yet ({why}): the next CRL that can be signed shows it; repeat the command to have one signed"
     )]
     Unpublished { serial: Serial, why: String },
+    #[error("not while the time is not known")]
+    Clock(#[from] ClockJumped),
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
@@ -49,9 +54,16 @@ impl From<AdminError> for Status {
             AdminError::UnknownProfile { .. } | AdminError::NotFound(_) => Self::not_found(text),
             AdminError::Busy(_) => Self::resource_exhausted(text),
             AdminError::Invalid(_) => Self::invalid_argument(text),
-            AdminError::WrongState(_) => Self::failed_precondition(text),
-            AdminError::Store(StoreError::CrlTooLong { .. }) => Self::failed_precondition(text),
-            AdminError::Store(StoreError::Busy)
+            AdminError::WrongState(_)
+            | AdminError::NotAccepted(_)
+            | AdminError::Store(StoreError::CrlTooLong { .. }) => Self::failed_precondition(text),
+            AdminError::Store(
+                StoreError::Busy
+                | StoreError::DiskLow
+                | StoreError::DiskFull(_)
+                | StoreError::Unwritable(_),
+            )
+            | AdminError::Clock(_)
             | AdminError::Uncovered { .. }
             | AdminError::Unpublished { .. } => Self::unavailable(text),
             AdminError::Store(_)

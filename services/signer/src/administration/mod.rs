@@ -4,6 +4,7 @@
 mod audit;
 mod certificates;
 mod challenges;
+mod clock;
 mod error;
 mod expiring;
 mod export;
@@ -29,18 +30,7 @@ use assay_issuance::{
 };
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
-    ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest,
-    AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest,
-    CountExpiringReply, CountExpiringRequest, DecideRequestReply, DecideRequestRequest,
-    ExportRequest, GetCertificateReply, GetCertificateRequest, GetCheckpointReply,
-    GetCheckpointRequest, GetCrlReply, GetCrlRequest, GetPolicyReply, GetPolicyRequest,
-    GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest, IssueChallengesReply,
-    IssueChallengesRequest, ListAuditReply, ListAuditRequest, ListCertificatesReply,
-    ListCertificatesRequest, ListChallengesReply, ListChallengesRequest, ListExpiringReply,
-    ListExpiringRequest, ListInventoryReply, ListInventoryRequest, ListLegacyReply,
-    ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply,
-    ListRequestsRequest, PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply,
-    PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
+    AcceptClockReply, AcceptClockRequest, ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest, AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest, CountExpiringReply, CountExpiringRequest, DecideRequestReply, DecideRequestRequest, ExportRequest, GetCertificateReply, GetCertificateRequest, GetCheckpointReply, GetCheckpointRequest, GetCrlReply, GetCrlRequest, GetLineageReply, GetLineageRequest, GetPolicyReply, GetPolicyRequest, GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest, ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest, ListChallengesReply, ListChallengesRequest, ListExpiringReply, ListExpiringRequest, ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest, PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply, PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
     ReleaseCertificateRequest, RemoveInventoryReply, RemoveInventoryRequest, ResetInventoryReply,
     ResetInventoryRequest, RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply,
     RevokeChallengeRequest, StatusReply, StatusRequest, StopProfileReply, StopProfileRequest,
@@ -123,7 +113,7 @@ async fn known_profile(
 
 /// Calls whose effect somebody could undo who puts the state file back as it was before: they are answered once a signed head
 /// covers their record, which the HSM service then misses at the next start.
-const COVERED: [&str; 7] = [
+const COVERED: [&str; 8] = [
     "revoke_challenge",
     "remove_inventory",
     "revoke_certificate",
@@ -131,6 +121,17 @@ const COVERED: [&str; 7] = [
     "decide_request",
     "activate_policy",
     "stop_profile",
+    "accept_clock",
+];
+/// Calls that give something for a time, or decide by the time: they are refused while the clock is not believed. Those that take
+/// something away are not.
+const NEEDS_THE_TIME: [&str; 6] = [
+    "issue_challenges",
+    "add_inventory",
+    "reset_inventory",
+    "release_certificate",
+    "decide_request",
+    "activate_policy",
 ];
 /// How long such an answer waits for the head.
 const COVER_DEADLINE: Duration = Duration::from_secs(10);
@@ -160,6 +161,9 @@ macro_rules! calls {
             $(
                 async fn $call(&self, request: Request<$request>) -> Result<Response<$reply>, Status> {
                     let (actor, request) = open(request, stringify!($call), $allowed)?;
+                    if NEEDS_THE_TIME.contains(&stringify!($call)) {
+                        self.recorder.check_clock().map_err(AdminError::from)?;
+                    }
                     let service = self.clone();
                     // In a task of its own, so that a caller who breaks off leaves nothing half done.
                     let done = tokio::spawn(async move {
@@ -205,6 +209,7 @@ calls! {
     plan_rollover: PlanRolloverRequest => PlanRolloverReply, rollover::plan, roles::READ;
     list_certificates: ListCertificatesRequest => ListCertificatesReply, certificates::list, roles::READ;
     get_certificate: GetCertificateRequest => GetCertificateReply, certificates::show, roles::READ;
+    get_lineage: GetLineageRequest => GetLineageReply, certificates::lineage, roles::READ;
     list_expiring: ListExpiringRequest => ListExpiringReply, expiring::list, roles::READ;
     count_expiring: CountExpiringRequest => CountExpiringReply, expiring::count, roles::READ;
     revoke_certificate: RevokeCertificateRequest => RevokeCertificateReply, revocation::revoke, roles::OPERATE;
@@ -220,6 +225,7 @@ calls! {
     check_policy: CheckPolicyRequest => CheckPolicyReply, policy::check, roles::READ;
     get_policy: GetPolicyRequest => GetPolicyReply, policy::show, roles::READ;
     stop_profile: StopProfileRequest => StopProfileReply, policy::stop, roles::OPERATE;
+    accept_clock: AcceptClockRequest => AcceptClockReply, clock::accept, roles::OPERATE;
     get_checkpoint: GetCheckpointRequest => GetCheckpointReply, log::checkpoint, roles::READ;
     prove_consistency: ProveConsistencyRequest => ProveConsistencyReply, log::consistency, roles::EVIDENCE;
     add_cosignature: AddCosignatureRequest => AddCosignatureReply, log::cosign, roles::EVIDENCE;

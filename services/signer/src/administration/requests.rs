@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_audit::Event;
-use assay_policy::verdicts;
+use assay_policy::{Approval, verdicts};
 use assay_proto::Named;
 use assay_proto::v1::{
     DecideRequestReply, DecideRequestRequest, GetRequestReply, GetRequestRequest,
@@ -14,9 +14,6 @@ use assay_store::{DecideOutcome, PendingDecision, PendingQuery, PendingRow, Pend
 use super::error::AdminError;
 use super::page::Paging;
 use super::{AdministrationService, challenges, known_profile, wire};
-
-/// Approvals that a request takes with four eyes on it.
-const FOUR_EYES: u32 = 2;
 
 /// Newest first.
 pub(super) async fn list(
@@ -112,7 +109,7 @@ pub(super) async fn decide(
         } else {
             PendingVerdict::Deny
         },
-        four_eyes: required == FOUR_EYES,
+        four_eyes: required > 1,
         at: recorder.timestamp(),
     };
     let outcome = service
@@ -172,11 +169,10 @@ fn unknown(id: &str) -> AdminError {
 
 fn approvals_needed(service: &AdministrationService, row: &PendingRow) -> u32 {
     let in_force = service.policies.active();
-    let four_eyes = in_force
+    in_force
         .select(&row.profile)
         .and_then(|profile| profile.approval())
-        .is_some_and(|approval| approval.four_eyes);
-    if four_eyes { FOUR_EYES } else { 1 }
+        .map_or(1, Approval::operators)
 }
 
 async fn info(service: &AdministrationService, row: PendingRow) -> Result<RequestInfo, AdminError> {

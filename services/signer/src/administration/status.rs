@@ -3,8 +3,8 @@
 use assay_hsm::Health;
 use assay_proto::v1::{HsmStatus, StatusReply, StatusRequest};
 
-use super::AdministrationService;
 use super::error::AdminError;
+use super::{AdministrationService, clock, wire};
 
 /// Readiness, the HSM service, policy, counts.
 pub(super) async fn show(
@@ -27,6 +27,13 @@ pub(super) async fn show(
         policy_hash: in_force.model_hash().map(String::from).unwrap_or_default(),
         open_intents: counts.open_intents,
         certificates: counts.certificates,
+        stopped: service
+            .policies
+            .stops()
+            .into_iter()
+            .map(wire::stopped)
+            .collect(),
+        clock: Some(clock::status(service.recorder.clock())),
     })
 }
 

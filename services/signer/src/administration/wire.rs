@@ -7,12 +7,12 @@ use assay_issuance::Stage;
 use assay_policy::{Dn, SubjectAltName};
 use assay_proto::v1::{
     CertificateState, ChallengeKind, ChallengeState, InventoryState, RequestState,
-    RevocationReason, RolloverStage, TimeRange,
+    RevocationReason, RolloverStage, StoppedProfile, TimeRange,
 };
 use assay_proto::{Duration, Named, NoTime, Timestamp};
 use assay_scep::{Limits, TransactionId};
 use assay_store::{
-    CertificateStatus, ChallengeStatus, CrlReason, InventoryStatus, PendingState, Span,
+    CertificateStatus, ChallengeStatus, CrlReason, InventoryStatus, PendingState, Span, Stop,
 };
 use assay_types::Serial;
 
@@ -177,6 +177,21 @@ pub(super) fn certificate_state(status: CertificateStatus) -> CertificateState {
         CertificateStatus::Revoked => CertificateState::Revoked,
         CertificateStatus::Abandoned => CertificateState::Abandoned,
         CertificateStatus::Imported => CertificateState::Imported,
+    }
+}
+
+pub(super) fn stopped(stop: Stop) -> StoppedProfile {
+    let Stop {
+        profile,
+        reason,
+        stopped_at,
+        stopped_by,
+    } = stop;
+    StoppedProfile {
+        profile,
+        reason,
+        stopped_at: Some(stopped_at.into()),
+        stopped_by,
     }
 }
 

@@ -310,6 +310,32 @@ async fn under_four_eyes_two_operators_approve() {
     stand.send(&device, &poll).await.certificate();
 }
 
+/// A version of the policy that asks for a second operator holds for what one had approved.
+#[tokio::test]
+async fn an_approval_of_one_operator_is_not_enough_once_the_policy_wants_two() {
+    let stand = with_approval("expires = '1h'").await;
+    let device = Device::new();
+    let challenge = stand.challenge(&subject("pump-1")).await;
+    let request = device
+        .pkcs_req(&stand.ca, &subject("pump-1"), &challenge)
+        .await;
+    stand.send(&device, &request).await;
+    let id = stand.waiting().await;
+    stand.decide("first", &id, true).await.unwrap();
+    let changes = "version = 2\ndefault = true\n[approval]\nexpires = '1h'\nfour_eyes = true";
+    let two = vec![("devices", changed(DEVICES, changes))];
+    let proposed = stand.propose(&two).await;
+    stand.activate(&proposed).await.unwrap();
+
+    let poll = device.poll(&stand.ca, &request).await;
+    assert_eq!(stand.send(&device, &poll).await, Answer::Pending);
+    let twice = stand.decide("first", &id, true).await.unwrap_err();
+    assert!(twice.message().contains("another operator"), "{twice}");
+    stand.decide("second", &id, true).await.unwrap();
+    let poll = device.poll(&stand.ca, &request).await;
+    stand.send(&device, &poll).await.certificate();
+}
+
 #[tokio::test]
 async fn a_challenge_of_one_profile_is_of_no_use_under_another() {
     let profiles = vec![

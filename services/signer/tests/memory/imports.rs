@@ -39,6 +39,7 @@ async fn an_unknown_certificate_of_our_ca_is_imported_and_revoked_everywhere_at_
         changed: true,
         crl_number: 2,
         imported: true,
+        ..RevokeCertificateReply::default()
     };
     assert_eq!(reply, wanted);
     assert_eq!(

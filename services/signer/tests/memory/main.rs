@@ -4,10 +4,13 @@
 
 mod altered;
 mod anchor;
+mod clock;
+mod disk;
 mod elliptic;
 mod enrolment;
 mod floods;
 mod imports;
+mod lineage;
 mod long_crl;
 mod ocsp;
 mod policy;

@@ -109,6 +109,19 @@ async fn a_stop_holds_at_once_and_over_a_restart_until_an_approved_version_resum
         .await;
     assert!(stand.stop("devices").await);
     assert!(!stand.stop("devices").await, "it was stopped before");
+    let stopped = stand.status().await.stopped;
+    let named: Vec<_> = stopped.iter().map(|stop| stop.profile.as_str()).collect();
+    assert_eq!(named, ["devices"]);
+    assert_eq!(stopped[0].reason, "a device was stolen");
+    let since = stopped[0].stopped_at.unwrap();
+    let warning = format!("profiles: stopped, so that nothing is issued: devices since {since};");
+    stand.tend().await;
+    let warnings = stand.status().await.warnings;
+    assert!(
+        warnings.iter().any(|it| it.starts_with(&warning)),
+        "{warnings:?}"
+    );
+    assert_eq!(stand.causes(), Vec::<String>::new());
     stand.refused("devices", &device, &message, "POL-04").await;
     stand.restart().await.unwrap();
     stand.refused("devices", &device, &message, "POL-04").await;
@@ -131,6 +144,11 @@ async fn a_stop_holds_at_once_and_over_a_restart_until_an_approved_version_resum
     assert_eq!(activated["resumed"], serde_json::json!(["devices"]));
     assert_eq!(stand.records("profile.stopped").await.len(), 1);
     stand.send(&device, &message).await.certificate();
+    stand.tend().await;
+    let status = stand.status().await;
+    assert!(status.stopped.is_empty());
+    let about = |line: &String| line.starts_with("profiles: ");
+    assert!(!status.warnings.iter().any(about), "{:?}", status.warnings);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! exactly the entries that follow from the records before it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 use assay_audit::{Event, Text};
 use assay_types::{Hash, RevokedCertificates, Serial, Timestamp};
@@ -15,6 +16,8 @@ use crate::report::Finding;
 
 /// The code of certificateHold.
 const HOLD: u8 = 6;
+/// For how long after an accepted jump of the clock nothing is dropped from a CRL.
+const SETTLING: Duration = Duration::from_secs(24 * 3_600);
 /// The code of an entry without a reason.
 const UNSPECIFIED: u8 = 0;
 
@@ -24,6 +27,8 @@ pub(super) struct Crls {
     gaps: CrlGaps,
     /// The entries of each CA's CRLs, by the SHA-256 of its key.
     lists: HashMap<Hash, List>,
+    /// When a jump of the clock was accepted last, and the earlier one of its times.
+    accepted: Option<(Timestamp, Timestamp)>,
     /// The log does not say on whose list a certificate is or until when, so that the entries of its lists are unknown.
     is_unknown: bool,
 }
@@ -36,6 +41,8 @@ struct List {
     pending: VecDeque<Change>,
     /// Up to which record the last CRL has the changes.
     covers: u64,
+    /// thisUpdate of the last CRL.
+    this_update: Timestamp,
 }
 
 struct Listed {
@@ -81,15 +88,17 @@ impl List {
         self.covers = covers;
     }
 
-    /// Number and digest of the entries of a CRL after one of this thisUpdate. A certificate that expired before that has been
-    /// listed once more already.
-    fn entries(&mut self, before: Timestamp) -> (u64, Hash) {
-        self.entries.retain(|_, listed| listed.not_after >= before);
+    /// Number and digest of the entries of a CRL that keeps the certificates which ended at `since` or later.
+    fn entries(&self, since: Timestamp) -> (u64, Hash) {
         let mut list = RevokedCertificates::default();
+        let mut count = 0;
         for (serial, listed) in &self.entries {
-            list.push(serial, listed.revoked_at, listed.reason);
+            if listed.not_after >= since {
+                list.push(serial, listed.revoked_at, listed.reason);
+                count += 1;
+            }
         }
-        (self.entries.len() as u64, list.digest())
+        (count, list.digest())
     }
 }
 
@@ -99,6 +108,7 @@ impl Crls {
             number: 0,
             gaps,
             lists: HashMap::new(),
+            accepted: None,
             is_unknown: false,
         }
     }
@@ -140,7 +150,7 @@ impl Crls {
     }
 
     /// Number, digest and age of the entries of the CA's next CRL, against what the records before say.
-    fn listed(&mut self, seen: &mut Seen<'_>, key: Hash, before: Timestamp) {
+    fn listed(&mut self, seen: &mut Seen<'_>, key: Hash) {
         let check = Check::Crls;
         let Event::CrlIssued {
             this_update,
@@ -159,6 +169,13 @@ impl Crls {
             return seen.hold(false, check, "covers", wanted, covers);
         }
         list.advance(*covers);
+        // A certificate that expired before the CRL before this one has been listed once more already.
+        let mut since = std::mem::replace(&mut list.this_update, *this_update);
+        if let Some((at, earliest)) = self.accepted
+            && *this_update < at + SETTLING
+        {
+            since = since.min(earliest);
+        }
         if let Some(first) = list.pending.front()
             && first.at + SLACK < *this_update
         {
@@ -168,7 +185,7 @@ impl Crls {
         if self.is_unknown {
             return;
         }
-        let (count, digest) = list.entries(before);
+        let (count, digest) = list.entries(since);
         if count != *entries {
             let wanted = format!("{count}, as records before it say");
             return seen.missing(check, "entries", wanted, entries);
@@ -199,6 +216,10 @@ impl Crls {
             return;
         }
         self.change(seen, index, issuing_keys);
+        if let Event::ClockAccepted { from, to, .. } = seen.entry.event() {
+            issuing_keys.forget_times();
+            self.accepted = Some((seen.entry.wall(), *from.min(to)));
+        }
         let Event::CrlIssued {
             number,
             this_update,
@@ -251,10 +272,10 @@ impl Crls {
             "after this_update",
             next_update,
         );
-        let before = std::mem::replace(&mut line.this_update, *this_update);
+        line.this_update = *this_update;
         line.crl_number = *number;
         if let Some(key) = line.key_sha256 {
-            self.listed(seen, key, before);
+            self.listed(seen, key);
         }
     }
 }

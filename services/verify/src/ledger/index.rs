@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use assay_audit::{Event, Text};
-use assay_policy::{Source, Supersede};
+use assay_policy::{Profile, Source, Supersede};
 use assay_types::{Hash, Timestamp};
 
 use super::Seen;
@@ -36,6 +36,9 @@ pub(super) fn reason_code(name: &Text) -> Option<u8> {
 /// The actor of revocations that a schedule makes.
 const SCHEDULE: &str = "assay://signer/schedule";
 
+/// Renewals between a certificate and one that it descends from; as many as the signer looks through.
+const MAX_LINE: usize = 100_000;
+
 #[derive(Default)]
 pub(super) struct Index {
     issued: HashMap<Text, Issued>,
@@ -53,6 +56,9 @@ struct Issued {
     state: State,
     /// When it is to be revoked, as it was superseded.
     revoke_at: Option<Timestamp>,
+    /// The one that it renews.
+    renewal_of: Option<Text>,
+    is_renewed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,7 +170,10 @@ impl Index {
     ) {
         self.renews(seen);
         if let Event::RequestIssued {
-            request, issuance, ..
+            request,
+            issuance,
+            renewal_of,
+            ..
         } = seen.entry.event()
         {
             let issued = Issued {
@@ -174,7 +183,10 @@ impl Index {
                 certified: seen.entry.certificate.clone(),
                 state: State::InForce,
                 revoke_at: None,
+                renewal_of: renewal_of.clone(),
+                is_renewed: false,
             };
+            self.succeeds(seen, intent, renewal_of.as_ref(), versions);
             let serial = issuance.serial.clone();
             let new = !self.abandoned.contains(&serial)
                 && self.issued.insert(serial.clone(), issued).is_none();
@@ -236,6 +248,8 @@ impl Index {
             certified: seen.entry.certificate.clone(),
             state: State::InForce,
             revoke_at: None,
+            renewal_of: None,
+            is_renewed: false,
         };
         let before = self.issued.insert(serial.clone(), imported);
         let first = before.as_ref().is_none_or(|before| !before.is_imported);
@@ -244,6 +258,59 @@ impl Index {
         if let Some(before) = before {
             seen.same(check, "tbs_digest", &before.tbs_digest, &tbs_digest);
         }
+    }
+
+    /// A certificate that renews another names it, finds it in force also when it is issued itself, and is the only one to renew it
+    /// where the profile says so.
+    fn succeeds(
+        &mut self,
+        seen: &mut Seen<'_>,
+        intent: Option<&Intent>,
+        old: Option<&Text>,
+        versions: &Versions,
+    ) {
+        let check = Check::Renewals;
+        if let Some(source) = intent.and_then(|intent| intent.source.as_ref()) {
+            let renewed = source.as_ref().and_then(Source::renewed);
+            let permitted = renewed.map(|renewed| renewed.serial.as_str());
+            let shown = |serial: Option<&str>| serial.unwrap_or("none").to_owned();
+            let named = old.map(Text::as_str);
+            seen.same(check, "renewal_of", &shown(permitted), &shown(named));
+        }
+        let Some(serial) = old else { return };
+        let once = profile(seen, versions)
+            .and_then(|profile| profile.renewal())
+            .is_some_and(|renewal| renewal.once);
+        let Some(old) = self.issued.get_mut(serial) else {
+            let wanted = "the serial of a certificate that was issued in this log";
+            return seen.missing(check, "renewal_of", wanted, serial);
+        };
+        let in_force = old.state == State::InForce;
+        let got = format_args!("{serial}, {}", old.state.text());
+        seen.hold(in_force, check, "renewal_of", "a certificate in force", got);
+        let wanted = "the only renewal of a certificate that renews once";
+        let right = !(once && old.is_renewed);
+        seen.hold(right, check, "renewal_of", wanted, "a second one");
+        old.is_renewed = true;
+    }
+
+    /// Whether one certificate descends from another by renewal.
+    fn descends(&self, serial: &Text, from: &Text) -> bool {
+        let mut current = serial;
+        for _ in 0..MAX_LINE {
+            let Some(old) = self
+                .issued
+                .get(current)
+                .and_then(|it| it.renewal_of.as_ref())
+            else {
+                return false;
+            };
+            if old == from {
+                return true;
+            }
+            current = old;
+        }
+        false
     }
 
     fn supersede(&mut self, old: &Text, revoke_at: Option<Timestamp>) {
@@ -273,6 +340,14 @@ impl Index {
         let claims = grant.claims();
         let profile = Text::from(claims.profile.as_str());
         seen.same(check, "claims.profile", &old.profile, &profile);
+        if let Some(successor) = &renewed.successor {
+            let of = self.issued.get(&Text::from(successor.as_str()));
+            let of = of.and_then(|it| it.renewal_of.as_ref());
+            if of.is_none_or(|of| of.as_str() != renewed.serial) {
+                let wanted = "the serial of a certificate that renewed this one";
+                seen.missing(check, "source.successor", wanted, successor);
+            }
+        }
         if seen.entry.is_permit() && old.state != State::InForce {
             let wanted = "a certificate in force";
             seen.missing(check, "source.serial", wanted, "one revoked or on hold");
@@ -315,6 +390,19 @@ impl Index {
             } else {
                 return;
             };
+        if let Event::CertificateRevoked {
+            successor_of: Some(of),
+            ..
+        }
+        | Event::CertificateHeld {
+            successor_of: Some(of),
+            ..
+        } = seen.entry.event()
+            && !self.descends(serial, of)
+        {
+            let wanted = format!("a certificate that {serial} descends from by renewal");
+            seen.missing(check, "successor_of", wanted, of);
+        }
         let Some(issued) = self.issued.get_mut(serial) else {
             let wanted = "the serial of a certificate of this log";
             return seen.missing(check, "serial", wanted, serial);
@@ -407,14 +495,7 @@ fn next(seen: &Seen<'_>, intent: Option<&Intent>, new: Text, versions: &Versions
     let Some(old) = renewed.map(|renewed| Text::from(renewed.serial.as_str())) else {
         return Next::Another;
     };
-    let draft = &seen.entry.record.draft;
-    let profile = seen.entry.request().and_then(|it| it.profile.as_ref());
-    let renewal = draft
-        .context
-        .policy_hash
-        .and_then(|hash| versions.of_model(&hash))
-        .and_then(|version| version.bundle.profile(profile?.as_str()))
-        .and_then(|profile| profile.renewal());
+    let renewal = profile(seen, versions).and_then(|profile| profile.renewal());
     let Some(renewal) = renewal else {
         return Next::Perhaps(new);
     };
@@ -428,6 +509,13 @@ fn next(seen: &Seen<'_>, intent: Option<&Intent>, new: Text, versions: &Versions
         new,
         grace,
     }
+}
+
+/// The profile of a record about a request, under the policy that the record names.
+fn profile<'a>(seen: &Seen<'_>, versions: &'a Versions) -> Option<&'a Profile> {
+    let name = seen.entry.request()?.profile.as_ref()?;
+    let hash = seen.entry.record.draft.context.policy_hash?;
+    versions.of_model(&hash)?.bundle.profile(name.as_str())
 }
 
 impl State {

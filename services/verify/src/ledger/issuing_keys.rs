@@ -128,6 +128,13 @@ impl<'a> IssuingKeys<'a> {
         }
     }
 
+    /// After an accepted jump of the clock the next CRL may be older than the last one.
+    pub(super) fn forget_times(&mut self) {
+        for line in &mut self.lines {
+            line.this_update = Timestamp::MIN;
+        }
+    }
+
     /// The CA key of a CRL with this number.
     pub(super) fn of_crl(
         &mut self,

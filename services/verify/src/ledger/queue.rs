@@ -5,17 +5,16 @@ use std::fmt;
 
 use assay_audit::{Event, Text};
 use assay_decision::Evidence;
+use assay_policy::Approval;
 use assay_types::{Hash, Timestamp};
 
 use super::{End, Seen};
 use crate::Check;
 use crate::entry::{SLACK, SLACK_MS};
 use crate::report::{Finding, Findings};
-use crate::versions::Versions;
+use crate::versions::{Version, Versions};
 
 const CHECK: Check = Check::Approved;
-/// Approvals that a profile with four eyes wants.
-const FOUR_EYES: u64 = 2;
 
 #[derive(Default)]
 pub(super) struct Queue {
@@ -60,7 +59,8 @@ impl Queue {
             }
         } else if let Event::PendingDenied { pending_id, .. } = seen.entry.event() {
             if let Some(waiting) = self.find(seen, pending_id) {
-                waiting.go_on(seen, &[State::Waiting], State::Denied);
+                let from = waiting.undecided(seen, versions);
+                waiting.go_on(seen, from, State::Denied);
             }
         } else if let Event::PendingExpired { pending_id } = seen.entry.event() {
             if let Some(waiting) = self.find(seen, pending_id) {
@@ -90,7 +90,7 @@ impl Queue {
         {
             self.uses.insert(issuance.serial.clone(), id.clone());
             if let Some(waiting) = self.find(seen, &id) {
-                waiting.issue(seen, evidence);
+                waiting.issue(seen, evidence, versions);
             }
         }
     }
@@ -128,11 +128,7 @@ impl Waiting {
         let request = seen.entry.request();
         let profile = request.and_then(|request| request.profile.clone());
         let profile = profile.unwrap_or_default();
-        let context = &seen.entry.record.draft.context;
-        let version = context
-            .policy_hash
-            .and_then(|hash| versions.of_model(&hash));
-        let approval = version
+        let approval = version(seen, versions)
             .and_then(|version| version.bundle.profile(profile.as_str()))
             .and_then(|profile| profile.approval());
         Self {
@@ -157,6 +153,7 @@ impl Waiting {
         else {
             return;
         };
+        let from = self.undecided(seen, versions);
         let new = self.approvals.insert(actor.clone());
         let wanted = "an operator who has not approved it yet";
         seen.hold(new, CHECK, "actor", wanted, actor);
@@ -164,15 +161,7 @@ impl Waiting {
         if counted != *approvals {
             seen.missing(CHECK, "approvals", counted, approvals);
         }
-        let context = &seen.entry.record.draft.context;
-        let version = context
-            .policy_hash
-            .and_then(|hash| versions.of_model(&hash));
-        if let Some(version) = version {
-            let profile = version.bundle.profile(self.profile.as_str());
-            let approval = profile.and_then(|profile| profile.approval());
-            let four_eyes = approval.is_some_and(|approval| approval.four_eyes);
-            let needed = if four_eyes { FOUR_EYES } else { 1 };
+        if let Some(needed) = self.needed(seen, versions) {
             seen.same(CHECK, "required", &needed, required);
         }
         let next = if approvals >= required {
@@ -180,11 +169,30 @@ impl Waiting {
         } else {
             State::Waiting
         };
-        self.go_on(seen, &[State::Waiting], next);
+        self.go_on(seen, from, next);
         if let Some(expires) = self.expires {
             let late = seen.entry.wall() > expires + SLACK;
             let wanted = format!("before {expires}, when it expired");
             seen.hold(!late, CHECK, "wall_ms", wanted, seen.entry.wall_ms());
+        }
+    }
+
+    /// Operators who must approve under the policy that the record names.
+    fn needed(&self, seen: &Seen<'_>, versions: &Versions) -> Option<u64> {
+        let profile = version(seen, versions)?
+            .bundle
+            .profile(self.profile.as_str());
+        let approval = profile.and_then(|profile| profile.approval());
+        Some(approval.map_or(1, Approval::operators).into())
+    }
+
+    /// The states in which operators decide: one that was approved by too few for a policy that came later is decided again.
+    fn undecided(&self, seen: &Seen<'_>, versions: &Versions) -> &'static [State] {
+        let needed = self.needed(seen, versions);
+        if needed.is_some_and(|needed| needed > self.approvals.len() as u64) {
+            &[State::Waiting, State::Approved]
+        } else {
+            &[State::Waiting]
         }
     }
 
@@ -204,7 +212,14 @@ impl Waiting {
         }
     }
 
-    fn issue(&mut self, seen: &mut Seen<'_>, evidence: &Evidence) {
+    fn issue(&mut self, seen: &mut Seen<'_>, evidence: &Evidence, versions: &Versions) {
+        let approvals = self.approvals.len() as u64;
+        if let Some(needed) = self.needed(seen, versions)
+            && needed > approvals
+        {
+            let wanted = format!("a request that {needed} operators approved");
+            seen.missing(CHECK, "evidence.pending_id", wanted, approvals);
+        }
         if self.state != State::Approved {
             let wanted = "a request that was approved";
             seen.missing(CHECK, "evidence.pending_id", wanted, self.state);
@@ -235,6 +250,12 @@ impl Waiting {
             seen.hold(same, CHECK, "evidence.claims.expires", wanted, until);
         }
     }
+}
+
+/// The version of the policy that the record names.
+fn version<'a>(seen: &Seen<'_>, versions: &'a Versions) -> Option<&'a Version> {
+    let hash = seen.entry.record.draft.context.policy_hash?;
+    versions.of_model(&hash)
 }
 
 /// What is the same when the request is decided once more: the challenge, or the certificate that is renewed.

@@ -12,6 +12,8 @@ use crate::report::{Finding, Findings};
 
 /// Milliseconds by which the wall clock moves against the monotonic one where it was set by somebody.
 const STEP_MS: i64 = 2_000;
+/// The signer issues nothing while its clock is further than this from the expected time.
+const JUMP_MS: i64 = 300_000;
 /// A clock is slewed by less than a part in this many.
 const SLEW: u64 = 500;
 /// The signer looks at its clocks once a second; a step is told long before this, unless it stops first.
@@ -42,6 +44,10 @@ struct Run {
     untold: Vec<Move>,
     /// A step forwards was told, so that a record of before it may come after one of after it.
     stepped: bool,
+    /// The boot of the machine, if the run knew how the time before it continues.
+    kernel_boot: Option<Hash>,
+    /// A jump that was accepted: the time since the boot then, and the offset before.
+    accepted: Option<(u64, i64)>,
 }
 
 struct Move {
@@ -56,9 +62,12 @@ impl Runs {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
         let draft = &seen.entry.record.draft;
         let (context, moment) = (draft.context.clone(), draft.moment);
-        let starts = matches!(draft.event, Event::ServiceStarted { .. });
+        let mut started = None;
+        if let Event::ServiceStarted { kernel_boot, .. } = draft.event {
+            started = Some(kernel_boot);
+        }
+        let (starts, kernel_boot) = (started.is_some(), started.flatten());
         let gap = std::mem::take(&mut self.gap);
-        self.wall(seen);
         let offset = moment
             .wall_ms
             .millis()
@@ -67,7 +76,23 @@ impl Runs {
             .run
             .as_ref()
             .is_some_and(|run| run.boot_id == context.boot_id);
+        let lags = self
+            .run
+            .as_ref()
+            .is_some_and(|run| same && run.is_of_before(moment.monotonic_ms, offset));
+        if lags {
+            // Drafted before a jump was accepted, and written after that.
+            return;
+        }
+        self.wall(seen);
         if !same {
+            let passed_on = self
+                .run
+                .as_ref()
+                .filter(|run| !gap && kernel_boot.is_some() && run.kernel_boot == kernel_boot);
+            if let Some(run) = passed_on {
+                run.hold_the_next(seen, offset);
+            }
             self.begin(seen, &context, starts, gap);
             self.run = Some(Run {
                 boot_id: context.boot_id,
@@ -79,6 +104,8 @@ impl Runs {
                 peak: offset,
                 untold: Vec::new(),
                 stepped: false,
+                kernel_boot,
+                accepted: None,
             });
             return;
         }
@@ -133,6 +160,10 @@ impl Runs {
 
     fn wall(&mut self, seen: &mut Seen<'_>) {
         let wall_ms = seen.entry.wall_ms();
+        if matches!(seen.entry.event(), Event::ClockAccepted { .. }) {
+            self.latest = Some(wall_ms);
+            return;
+        }
         let latest = self.latest.unwrap_or(wall_ms);
         seen.hold(
             wall_ms + SLACK >= latest,
@@ -146,6 +177,47 @@ impl Runs {
 }
 
 impl Run {
+    /// Whether a record is of the time before a jump that was accepted just now.
+    fn is_of_before(&self, mono: u64, offset: i64) -> bool {
+        self.accepted.is_some_and(|(at, before)| {
+            mono <= at.saturating_add(TOLD_MS)
+                && offset.abs_diff(before) < offset.abs_diff(self.offset)
+        })
+    }
+
+    /// The next run, in the same boot of the machine, continues the time of this one.
+    fn hold_the_next(&self, seen: &mut Seen<'_>, offset: i64) {
+        let mono = seen.entry.record.draft.moment.monotonic_ms;
+        let passed = mono.abs_diff(self.last_mono) / SLEW;
+        let allowed = (JUMP_MS + STEP_MS).saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
+        let by = offset.saturating_sub(self.offset);
+        seen.hold(
+            by.saturating_abs() <= allowed,
+            Check::Clocks,
+            "wall_ms",
+            format_args!("the time that the run before in this boot leads to, within {allowed} ms"),
+            format_args!("{by} ms more"),
+        );
+    }
+
+    /// An accepted jump is the one that it names. Where the journal of the HSM service was ahead, the wall clock did not move.
+    fn accept(&mut self, seen: &mut Seen<'_>, offset: i64, jump: i64) {
+        let mono = seen.entry.record.draft.moment.monotonic_ms;
+        let by = offset.saturating_sub(self.offset);
+        let near = |by: i64| by.saturating_abs() <= JUMP_MS + STEP_MS;
+        seen.hold(
+            (near(by.saturating_sub(jump)) || near(by)) && jump.saturating_abs() >= JUMP_MS,
+            Check::Clocks,
+            "to",
+            format_args!("the jump of the wall clock by {by} ms"),
+            format_args!("{jump} ms after from"),
+        );
+        self.accepted = Some((mono, self.offset));
+        self.untold.clear();
+        self.latest_mono = self.latest_mono.max(mono);
+        (self.last_mono, self.offset, self.peak) = (mono, offset, offset);
+    }
+
     fn clocks(&mut self, seen: &mut Seen<'_>, offset: i64, gap: bool) {
         let mono = seen.entry.record.draft.moment.monotonic_ms;
         seen.hold(
@@ -155,6 +227,10 @@ impl Run {
             format_args!("{} or later, but for {SLACK_MS} ms", self.latest_mono),
             mono,
         );
+        if let Event::ClockAccepted { from, to, .. } = *seen.entry.event() {
+            let jump = to.seconds_since(from).saturating_mul(1_000);
+            return self.accept(seen, offset, jump);
+        }
         let passed = mono.abs_diff(self.last_mono);
         let allowed = STEP_MS.saturating_add(i64::try_from(passed / SLEW).unwrap_or(i64::MAX));
         let by = offset.saturating_sub(self.offset);

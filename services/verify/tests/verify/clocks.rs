@@ -61,6 +61,57 @@ fn a_clock_that_was_set_and_not_told_is_named() {
     assert_eq!(report.bad[0].at, assay_verify::Where::Record(at));
 }
 
+#[test]
+fn an_accepted_jump_either_way_is_no_fault() {
+    // The version of the policy is in force for less than 30 days.
+    for by in [20 * 86_400, -3_600] {
+        let mut maker = started();
+        maker.crl();
+        goes_on(&mut maker);
+        maker.accept_jump(by);
+        // One that was made before, and is written now.
+        maker.set_clock(-by * 1_000);
+        let request = maker.request("devices", "19");
+        refused(&mut maker, request, "SIG-05", 2);
+        maker.set_clock(by * 1_000);
+        goes_on(&mut maker);
+        maker.crl();
+        assert_verdict(&maker.parts.export().verify(), Verdict::Proven);
+    }
+}
+
+#[test]
+fn a_record_that_accepts_another_jump_than_there_was_is_named() {
+    for (named, real) in [(10 * 86_400, 86_400), (10, 10), (-3_600, 3_600)] {
+        let mut maker = started();
+        goes_on(&mut maker);
+        maker.set_clock((real - named) * 1_000);
+        let at = maker.parts.records.len() as u64 + 1;
+        maker.accept_jump(named);
+        let report = maker.parts.export().verify();
+        assert_verdict(&report, Verdict::Bad);
+        assert_eq!(report.bad[0].check, Check::Clocks);
+        assert_eq!(report.bad[0].at, assay_verify::Where::Record(at));
+    }
+}
+
+#[test]
+fn a_run_in_the_same_boot_continues_the_time_of_the_one_before() {
+    for (by, verdict) in [(200_000, Verdict::Proven), (3_600_000, Verdict::Bad)] {
+        let mut maker = started();
+        maker.stop();
+        maker.set_clock(by);
+        maker.start_again();
+        assert_verdict(&maker.parts.export().verify(), verdict);
+        // After a reboot nobody knows how long the machine was off.
+        let mut maker = started();
+        maker.stop();
+        maker.set_clock(by);
+        maker.start();
+        assert_verdict(&maker.parts.export().verify(), Verdict::Proven);
+    }
+}
+
 /// Requests are made at the same time, and each record has the time at which it was made, not that at which it was
 /// written.
 #[test]

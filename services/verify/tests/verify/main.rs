@@ -22,6 +22,7 @@ mod keeper;
 mod keys;
 mod maker;
 mod partial;
+mod renewals;
 mod rewrites;
 mod rollover;
 #[path = "../../../../tests/shared/rsa.rs"]

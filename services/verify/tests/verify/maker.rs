@@ -44,6 +44,7 @@ pub(crate) struct Maker {
     wall_ms: i64,
     mono: u64,
     boots: u64,
+    machine: u8,
     drawn: u64,
     policy: Option<(u64, Bundle)>,
     policy_hash: Option<Hash>,
@@ -88,7 +89,7 @@ pub(crate) struct Opened {
     pub(crate) tbs: Vec<u8>,
     /// The CA whose key signs it.
     pub(crate) signer: usize,
-    renews: Option<(String, Option<Duration>)>,
+    pub(crate) renews: Option<(String, Option<Duration>)>,
     pub(crate) not_after: Timestamp,
     issued: Issued,
     policy_hash: Option<Hash>,
@@ -143,6 +144,7 @@ impl Maker {
             wall_ms: NOW_MS,
             mono: 0,
             boots: 0,
+            machine: 0,
             drawn: 0,
             policy: None,
             policy_hash: None,
@@ -225,9 +227,18 @@ impl Maker {
     }
 
     pub(crate) fn start(&mut self) {
-        self.boots += 1;
         self.mono = 0;
-        self.record(Event::ServiceStarted { schema: 3 });
+        self.machine += 1;
+        self.start_again();
+    }
+
+    /// In the same boot of the machine.
+    pub(crate) fn start_again(&mut self) {
+        self.boots += 1;
+        self.record(Event::ServiceStarted {
+            schema: 3,
+            kernel_boot: Some(Hash::of(&[self.machine])),
+        });
     }
 
     pub(crate) fn stop(&mut self) {
@@ -239,6 +250,18 @@ impl Maker {
     pub(crate) fn step_clock(&mut self, delta_ms: i64) {
         self.wall_ms += delta_ms;
         self.record(Event::ClockStep { delta_ms });
+    }
+
+    /// A jump of the wall clock is accepted.
+    pub(crate) fn accept_jump(&mut self, by_seconds: i64) {
+        let from = self.now();
+        let to = Timestamp::from_seconds(from.seconds() + by_seconds);
+        self.wall_ms += by_seconds * 1_000;
+        self.record(Event::ClockAccepted {
+            actor: OPERATOR.into(),
+            from,
+            to,
+        });
     }
 
     /// The wall clock.
@@ -665,10 +688,12 @@ impl Maker {
     pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
         let (_, certificate) = self.signed(opened.signer, &opened.tbs);
         let serial = opened.issuance.serial.as_str().to_owned();
+        let renewal_of = opened.renews.as_ref().map(|(old, _)| old.as_str().into());
         let event = Event::RequestIssued {
             request: opened.request,
             issuance: opened.issuance,
             certificate_sha256: Hash::of(&certificate),
+            renewal_of,
             recovered,
         };
         let issued_at = self.now();
@@ -705,10 +730,20 @@ impl Maker {
 
     /// What a certificate authorises when it signs a request.
     pub(crate) fn renewal(&self, serial: &str) -> Grant {
+        self.renewal_of(serial, None)
+    }
+
+    /// The same of one that was renewed before.
+    pub(crate) fn renewal_after(&self, serial: &str, successor: &str) -> Grant {
+        self.renewal_of(serial, Some(successor))
+    }
+
+    fn renewal_of(&self, serial: &str, successor: Option<&str>) -> Grant {
         let old = self.issued[serial].clone();
         let renewed = Renewed {
             serial: serial.to_owned(),
             spki_sha256: old.spki_sha256,
+            successor: successor.map(str::to_owned),
         };
         let names = ClaimedNames {
             subject: old.subject,
@@ -729,22 +764,28 @@ impl Maker {
         listed.reason = reason;
     }
 
-    fn revoke_for(&mut self, serial: &str, actor: &str, reason: (&str, u8)) {
+    fn revoke_for(&mut self, serial: &str, actor: &str, reason: (&str, u8), of: Option<&str>) {
         let (ca, not_after) = (self.issued[serial].ca, self.issued[serial].not_after);
         self.listed(serial, ca, not_after, reason.1);
         self.record(Event::CertificateRevoked {
             actor: actor.into(),
             serial: serial.into(),
             reason: reason.0.into(),
+            successor_of: of.map(Into::into),
         });
     }
 
     pub(crate) fn revoke(&mut self, serial: &str) {
-        self.revoke_for(serial, OPERATOR, ("key-compromise", 1));
+        self.revoke_for(serial, OPERATOR, ("key-compromise", 1), None);
+    }
+
+    /// Revokes a certificate as one of the successors of another.
+    pub(crate) fn revoke_successor(&mut self, serial: &str, of: &str) {
+        self.revoke_for(serial, OPERATOR, ("key-compromise", 1), Some(of));
     }
 
     pub(crate) fn revoke_by_schedule(&mut self, serial: &str) {
-        self.revoke_for(serial, "assay://signer/schedule", ("superseded", 4));
+        self.revoke_for(serial, "assay://signer/schedule", ("superseded", 4), None);
     }
 
     pub(crate) fn hold(&mut self, serial: &str) {
@@ -753,6 +794,7 @@ impl Maker {
         self.record(Event::CertificateHeld {
             actor: OPERATOR.into(),
             serial: serial.into(),
+            successor_of: None,
         });
     }
 

@@ -59,8 +59,11 @@ pub(crate) fn small() -> &'static Parts {
         maker.stop();
         maker.start();
         let recovered = maker.finish(opened, true);
-        maker.pass(8 * 86_400 * 1_000);
+        maker.pass(4 * 86_400 * 1_000);
+        maker.accept_jump(4 * 86_400);
         maker.revoke_by_schedule(&replayed);
+        // Long enough for the record of a jump to be missed.
+        maker.pass(61_000);
         maker.hold_and_release(&recovered);
         maker.revoke(&recovered);
         let hidden = maker.hidden();

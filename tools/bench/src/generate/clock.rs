@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use assay_issuance::Clock;
+use assay_types::Hash;
 
 /// A clock that begins in the past, runs, and is also put forward by hand.
 pub(super) struct Forwarded {
@@ -28,10 +29,18 @@ impl Forwarded {
 
 impl Clock for Forwarded {
     fn wall(&self) -> SystemTime {
-        self.begin + self.monotonic()
+        self.begin + self.since_boot()
     }
 
-    fn monotonic(&self) -> Duration {
+    fn since_boot(&self) -> Duration {
         self.started.elapsed() + Duration::from_millis(self.forwarded_ms.load(Ordering::Relaxed))
+    }
+
+    fn boot(&self) -> Hash {
+        Hash::of(b"the generator")
+    }
+
+    fn is_synchronised(&self) -> bool {
+        false
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn fill(stand: &Stand, certificates: u32) -> Outcome<Vec<Vec<u8
 async fn start(config: &Path, store: Store, service: &Service) -> Result<Signer, StartFailure> {
     let environment = Environment {
         store,
-        clock: Arc::new(SystemClock::default()),
+        clock: Arc::new(SystemClock::new()?),
         random: Arc::new(OpenSslRandom),
         shutdown: Shutdown::new(),
         // Of this service; the installation's own has another.

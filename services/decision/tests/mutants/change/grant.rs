@@ -94,6 +94,10 @@ pub(super) const CLAIMS: &[Change] = &[
         p.claims.old_key = Hash::of(&p.key);
         p.claims.kind == Kind::Renewal
     }),
+    ("a certificate that was renewed before", |p, _| {
+        p.claims.successor = Some("2a");
+        p.claims.kind == Kind::Renewal
+    }),
     ("the key that the old certificate has", |p, _| {
         p.key = key("a third RSA 3072");
         p.claims.kind == Kind::Renewal

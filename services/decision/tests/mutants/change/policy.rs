@@ -182,6 +182,12 @@ pub(super) const POLICY: &[Change] = &[
     ("the same key may stay", |p, _| {
         line(p, "same_key", "same_key = true")
     }),
+    ("one renewal for each certificate", |p, _| {
+        line(p, "once", "once = true") || line(p, "window", "window = \"30d\"\nonce = true")
+    }),
+    ("any number of renewals", |p, _| {
+        line(p, "once", "once = false")
+    }),
     ("the same key may not stay", |p, _| {
         line(p, "same_key", "same_key = false")
     }),

@@ -1,9 +1,9 @@
 //! What the next proposal must say.
 
-use assay_proto::v1::{PolicyApprover, PolicyBasisReply, PolicyBasisRequest, StoppedProfile};
+use assay_proto::v1::{PolicyApprover, PolicyBasisReply, PolicyBasisRequest};
 
-use super::super::AdministrationService;
 use super::super::error::AdminError;
+use super::super::{AdministrationService, wire};
 use super::candidate::newest;
 
 /// As things stand now.
@@ -37,14 +37,6 @@ pub(crate) async fn basis(
                 retired: approver.retired,
             })
             .collect(),
-        stopped: stops
-            .into_iter()
-            .map(|stop| StoppedProfile {
-                profile: stop.profile,
-                reason: stop.reason,
-                stopped_at: Some(stop.stopped_at.into()),
-                stopped_by: stop.stopped_by,
-            })
-            .collect(),
+        stopped: stops.into_iter().map(wire::stopped).collect(),
     })
 }

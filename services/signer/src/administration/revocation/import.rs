@@ -75,6 +75,7 @@ fn events(actor: &str, own: &OwnCertificate, reason: CrlReason) -> [Event; 2] {
             actor: actor.into(),
             serial: serial.into(),
             reason: reason.as_str().into(),
+            successor_of: None,
         },
     ]
 }

@@ -5,15 +5,16 @@ use assay_proto::v1::RevocationReason;
 
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
-    ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest, CertificateInfo,
-    ChallengeItem, CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest,
-    GetCertificateRequest, InventoryItem, IssueChallengesRequest, ListLegacyRequest,
-    PolicyBasisRequest, ReleaseCertificateRequest, RevokeCertificateReply,
+    AcceptClockRequest, ActivatePolicyReply, ActivatePolicyRequest, AddInventoryRequest,
+    CertificateInfo, ChallengeItem, CheckPolicyReply, CheckPolicyRequest, DecideRequestRequest,
+    GetCertificateRequest, GetLineageRequest, InventoryItem, IssueChallengesRequest,
+    ListLegacyRequest, PolicyBasisRequest, ReleaseCertificateRequest, RevokeCertificateReply,
     RevokeCertificateRequest, RevokeChallengeRequest, StatusReply, StatusRequest,
     StopProfileRequest,
 };
 use assay_runtime::identity::Role;
 use assay_software_token::Proposed;
+use assay_types::Timestamp;
 use tonic::Status;
 
 use super::{Stand, by, serial};
@@ -75,6 +76,17 @@ impl Stand {
         let request = Self::operator(StatusRequest::default());
         let status = self.signer.administration().status(request).await;
         status.map(tonic::Response::into_inner)
+    }
+
+    /// Accepts the jump between these times.
+    pub(crate) async fn accept_clock(&self, from: Timestamp, to: Timestamp) -> Result<(), Status> {
+        let request = AcceptClockRequest {
+            from: Some(from.into()),
+            to: Some(to.into()),
+        };
+        let accepted = self.signer.administration();
+        let accepted = accepted.accept_clock(Self::operator(request)).await;
+        accepted.map(drop)
     }
 
     /// The devices that needed an exception of this profile, and whether it still allows it.
@@ -183,10 +195,44 @@ impl Stand {
             serial: serial.to_owned(),
             reason: RevocationReason::named(reason).unwrap_or_default().into(),
             certificate: certificate.to_vec(),
+            with_successors: false,
         };
         let revoked = self.signer.administration();
         let revoked = revoked.revoke_certificate(Self::operator(request)).await?;
         Ok(revoked.into_inner())
+    }
+
+    /// Revokes or holds a certificate and all that descends from it.
+    pub(crate) async fn revoke_line(
+        &self,
+        certificate: &[u8],
+        reason: &str,
+    ) -> Result<RevokeCertificateReply, Status> {
+        let request = RevokeCertificateRequest {
+            serial: serial(certificate).to_string(),
+            reason: RevocationReason::named(reason).unwrap_or_default().into(),
+            certificate: Vec::new(),
+            with_successors: true,
+        };
+        let revoked = self.signer.administration();
+        let revoked = revoked.revoke_certificate(Self::operator(request)).await?;
+        Ok(revoked.into_inner())
+    }
+
+    /// Serials of what a certificate descends from, and of what descends from it.
+    pub(crate) async fn lineage(&self, certificate: &[u8]) -> (Vec<String>, Vec<String>) {
+        let request = GetLineageRequest {
+            page: None,
+            serial: serial(certificate).to_string(),
+        };
+        let lineage = self.signer.administration();
+        let lineage = lineage.get_lineage(Self::operator(request)).await;
+        let lineage = lineage.unwrap().into_inner();
+        let serials = |infos: Vec<CertificateInfo>| infos.into_iter().map(|info| info.serial);
+        (
+            serials(lineage.ancestors).collect(),
+            serials(lineage.descendants).collect(),
+        )
     }
 
     /// A certificate as the signer shows it.

@@ -47,6 +47,10 @@ pub(super) struct GrantArgs {
     #[arg(long, value_name = "CERT")]
     renewal_of: Option<PathBuf>,
 
+    /// It was renewed before, by the certificate with this serial number, hex
+    #[arg(long, value_name = "SERIAL", requires = "renewal_of")]
+    renewed_by: Option<String>,
+
     /// The profile that it was issued under, or that the challenge was issued for [default: the one that decides]
     #[arg(long, value_name = "NAME")]
     issued_profile: Option<String>,
@@ -74,7 +78,8 @@ impl GrantArgs {
             None => profile.name().to_string(),
         };
         if let Some(path) = &self.renewal_of {
-            return renewal(path, issued_profile, self.entry()).map(Some);
+            let successor = self.renewed_by.clone();
+            return renewal(path, successor, issued_profile, self.entry()).map(Some);
         }
         if let Some(subject) = &self.challenge_subject {
             let names = ClaimedNames {
@@ -110,7 +115,12 @@ fn grant(path: &Path) -> Outcome<Grant> {
 }
 
 /// What the issued index would say of a certificate: its names are those that it has.
-fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> Outcome<Grant> {
+fn renewal(
+    path: &Path,
+    successor: Option<String>,
+    profile: String,
+    inventory: Option<InventoryEntry>,
+) -> Outcome<Grant> {
     let der = request::der(path, &["CERTIFICATE"])?;
     let unfit = |what: &str| format!("{}: {what}", path.display());
     let certificate = Certificate::from_der(&der).or_usage(unfit("no certificate"))?;
@@ -134,6 +144,7 @@ fn renewal(path: &Path, profile: String, inventory: Option<InventoryEntry>) -> O
     let renewed = Renewed {
         serial: hex::encode(tbs.serial_number().as_bytes()),
         spki_sha256: PublicKeyFacts::from_spki(&spki).spki_sha256(),
+        successor,
     };
     let names = ClaimedNames {
         subject: Dn::from_name(tbs.subject()).or_usage(unfit("its subject is none of ours"))?,
