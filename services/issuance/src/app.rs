@@ -123,6 +123,7 @@ impl Prepared {
         }
         let unlogged = Unlogged::among(journal.as_ref());
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
+        challenge_key.hold(store, &settings.challenge_key).await?;
         let clock = SignerClock::new(Arc::clone(clock), latest_record_ms(store).await?);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
         let now = recorder.now();
@@ -351,7 +352,7 @@ impl Issuance {
 }
 
 /// The CA, and the one that takes over where there is one.
-async fn start_cas(
+pub(crate) async fn start_cas(
     first: GenerationSettings,
     rollover: Option<RolloverSettings>,
     crl: CrlConfig,
@@ -386,7 +387,7 @@ async fn start_cas(
 }
 
 /// Wall time of the newest audit record, 1970 in an empty log.
-async fn latest_record_ms(store: &Store) -> Result<TimestampMillis, StartFailure> {
+pub(crate) async fn latest_record_ms(store: &Store) -> Result<TimestampMillis, StartFailure> {
     let last = store.counts().await?.audit_records;
     let newest = store.audit_after(last.saturating_sub(1), 1).await?;
     match newest.first() {

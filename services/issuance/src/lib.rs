@@ -21,6 +21,7 @@ mod policies;
 mod ra;
 mod random;
 mod recorder;
+mod recovery;
 mod revocation;
 mod rollover;
 mod serial;
@@ -42,6 +43,7 @@ pub use policies::{ActivePolicy, Changing, InForce, NotApproved, Policies};
 pub use ra::warn_of_single_ra;
 pub use random::{OpenSslRandom, Random};
 pub use recorder::Recorder;
+pub use recovery::{propose_recovery, recover};
 pub use rollover::{Generations, PlannedCa, PlannedStep, RolloverPlan, Stage};
 pub use settings::{
     Certificates, CrlConfig, GenerationSettings, LimitsConfig, LogSettings, OcspSchedule,

@@ -103,7 +103,7 @@ impl Proposed {
         let predecessor = Some(basis.predecessor.as_str()).filter(|hash| !hash.is_empty());
         Ok(Self {
             proposal: Proposal {
-                number: basis.number + 1,
+                number: basis.next_number,
                 predecessor: predecessor.map(hash).transpose()?,
                 files: bundle.file_hash(),
                 model: bundle.model_hash(),

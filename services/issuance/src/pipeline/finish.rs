@@ -241,7 +241,7 @@ async fn sign(
     Ok(generation.ca.assemble(tbs, &signature)?)
 }
 
-fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
+pub(crate) fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
     Issuance {
         serial: intent.serial.to_string().into(),
         tbs_digest: intent.tbs_digest,

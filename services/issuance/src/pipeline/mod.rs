@@ -41,7 +41,7 @@ use tokio::time::Instant;
 use decoy::NoDecoy;
 pub(crate) use end::{Deferred, End, Refused};
 use enrol::Enrolment;
-pub(crate) use finish::{Finish, Recovered};
+pub(crate) use finish::{Finish, Recovered, issuance};
 use opened::Opener;
 use outer::Asked;
 use query::Query;
