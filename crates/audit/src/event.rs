@@ -509,6 +509,8 @@ pub enum Answer {
 pub struct RecoveredCrl {
     /// Subject key identifier of the CA, hex.
     pub key_id: Text,
+    /// SHA-256 of the SubjectPublicKeyInfo of the CA, by which the journal names it.
+    pub issuer: Hash,
     /// Its number.
     pub number: u64,
 }

@@ -186,6 +186,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
             approvers: vec![text.clone()],
             crls: vec![assay_audit::RecoveredCrl {
                 key_id: text.clone(),
+                issuer: hash,
                 number: 4,
             }],
             certificates: 1,

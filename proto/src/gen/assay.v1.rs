@@ -1701,11 +1701,14 @@ pub struct ExportRecovery {
     /// Sequence number of its record.
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
+    /// Records that the backup had: those after them, up to the record of the recovery, are lost.
+    #[prost(uint64, tag = "2")]
+    pub restored: u64,
     /// The text that was signed.
-    #[prost(bytes = "vec", tag = "2")]
+    #[prost(bytes = "vec", tag = "3")]
     pub statement: ::prost::alloc::vec::Vec<u8>,
     /// DER CMS of each who signed it.
-    #[prost(bytes = "vec", repeated, tag = "3")]
+    #[prost(bytes = "vec", repeated, tag = "4")]
     pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,8 +6,8 @@ use assay_console::generated;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
-    rollover, scep, status,
+    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, recover,
+    requests, rollover, scep, status,
 };
 use crate::{demo, export};
 
@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Check, activate and list policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Recover the signer's state from a backup
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// Configuration files of the services
     #[command(subcommand)]
     Config(config::ConfigCommand),

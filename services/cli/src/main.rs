@@ -16,8 +16,8 @@ use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, requests,
-    rollover, scep, status,
+    audit, certificates, challenge, config, enrol, inventory, legacy, policy, receipt, recover,
+    requests, rollover, scep, status,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +39,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Legacy(command) => legacy::run(command, &installation()?, out).await,
         Command::Rollover(command) => rollover::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
+        Command::Recover(command) => recover::run(command, out),
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,
         Command::Export(args) => export::run(args, &installation()?, out).await,

@@ -69,6 +69,7 @@ checks! {
     JournalCrls = "VER-33": "each CRL is in the log and in the journal, and what each CRL of the journal adds and removes is what the log records",
     JournalCheckpoints = "VER-34": "each checkpoint of the log is in the journal, and the log does not end before the last checkpoint of the journal",
     HsmConfiguration = "VER-35": "the HSM service ran with the configuration that the version of the policy in force names, as a user other than the signer's",
+    Recoveries = "VER-36": "each recovery from a backup was signed by enough approvers over the trees of this log, and the records that it lost are supplied",
 }
 
 impl fmt::Display for Check {

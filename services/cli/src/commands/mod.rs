@@ -11,6 +11,7 @@ pub(crate) mod legacy;
 pub(crate) mod list;
 pub(crate) mod policy;
 pub(crate) mod receipt;
+pub(crate) mod recover;
 pub(crate) mod requests;
 mod revocation;
 pub(crate) mod rollover;

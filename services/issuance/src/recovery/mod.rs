@@ -176,11 +176,14 @@ pub async fn recover(
         people,
         crls: crls
             .iter()
-            .map(|(key_id, crl)| CrlRecord {
-                key_id: key_id.as_str().into(),
-                number: crl.number,
+            .map(|(key_id, crl)| {
+                Ok(CrlRecord {
+                    key_id: key_id.as_str().into(),
+                    issuer: crl.ca_id.parse()?,
+                    number: crl.number,
+                })
             })
-            .collect(),
+            .collect::<Result<_, assay_types::NotAHash>>()?,
         said: said.clone(),
         generations,
     };

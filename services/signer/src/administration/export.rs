@@ -194,6 +194,7 @@ impl Export {
             if recovery.sequence <= self.size {
                 let item = ExportRecovery {
                     sequence: recovery.sequence,
+                    restored: recovery.restored,
                     statement: recovery.statement,
                     approvals: recovery.approvals,
                 };

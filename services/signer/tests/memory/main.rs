@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod anchor;
+mod backup;
 mod elliptic;
 mod enrolment;
 mod imports;

@@ -39,6 +39,13 @@ impl Crls {
             }
             return;
         }
+        if let Event::StateRecovered { crls, .. } = seen.entry.event() {
+            for crl in crls {
+                self.number = self.number.max(crl.number);
+                issuing_keys.recovered(&crl.key_id, crl.issuer, crl.number);
+            }
+            return;
+        }
         let Event::CrlIssued {
             number,
             this_update,

@@ -40,7 +40,10 @@ pub(super) fn look(seen: &mut Seen<'_>) {
         seen.hold(some, CHECK, "token_serial", "a token's serial", "none");
         hex(seen, "key_id", &issuance.key_id, usize::MAX);
     }
-    if let Event::CertificateImported { serial, .. } = seen.entry.event() {
+    if let Event::CertificateImported { serial, .. }
+    | Event::CertificateRecovered { serial, .. }
+    | Event::StatusRecovered { serial, .. } = seen.entry.event()
+    {
         hex(seen, "serial", serial, MAX_SERIAL);
     }
     if let Event::RequestRefused {

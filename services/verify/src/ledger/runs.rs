@@ -56,7 +56,10 @@ impl Runs {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
         let draft = &seen.entry.record.draft;
         let (context, moment) = (draft.context.clone(), draft.moment);
-        let starts = matches!(draft.event, Event::ServiceStarted { .. });
+        let starts = matches!(
+            draft.event,
+            Event::ServiceStarted { .. } | Event::StateRecovered { .. }
+        );
         let gap = std::mem::take(&mut self.gap);
         self.wall(seen);
         let offset = moment

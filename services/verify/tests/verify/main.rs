@@ -20,6 +20,7 @@ mod keeper;
 mod keys;
 mod maker;
 mod partial;
+mod recovered;
 mod rewrites;
 mod rollover;
 #[path = "../../../../tests/shared/rsa.rs"]
