@@ -286,9 +286,10 @@ impl<F: Fn(RecoveryStep<'_>) -> Draft> Taken<'_, F> {
             )?,
             None => 0,
         };
-        let new = match certificates::find(connection, serial)? {
+        let known = "SELECT 1 FROM certificates WHERE serial = ?1";
+        let new = match connection.find(known, [serial], |_| Ok(()))? {
             None => self.enter(certificate)?,
-            Some(_) => closed > 0,
+            Some(()) => closed > 0,
         };
         if !new {
             return Ok(());

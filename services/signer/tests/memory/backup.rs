@@ -295,12 +295,12 @@ async fn what_the_journal_knows_is_taken_up_and_what_the_lost_records_used_is_vo
     assert!(refused.message().contains("the next one is 3"), "{refused}");
     proposed.proposal.number = 3;
     assert_eq!(stand.activate(&proposed).await.unwrap().number, 3);
-    stand.refused("devices", &device, &message, "CHA-03").await;
+    stand.refused("devices", &device, &message, "SIG-03").await;
     let van = device.pkcs_req(&stand.ca, &subject("van-2"), &shared).await;
-    stand.refused("fleet", &device, &van, "CHA-03").await;
+    stand.refused("fleet", &device, &van, "SIG-03").await;
     let (_, shared) = stand.issue("fleet", Vec::new()).await;
     let van = device.pkcs_req(&stand.ca, &subject("van-1"), &shared).await;
-    stand.refused("fleet", &device, &van, "CHA-06").await;
+    stand.refused("fleet", &device, &van, "CHA-08").await;
     let van = device.pkcs_req(&stand.ca, &subject("van-2"), &shared).await;
     let answer = stand.send_to("fleet", &stand.ca, &device, &van).await;
     answer.certificate();
@@ -317,6 +317,7 @@ async fn what_the_journal_knows_is_taken_up_and_what_the_lost_records_used_is_vo
     let journal = stand.export_journal();
     stand.journal = Some(journal.info);
     stand.restart().await.unwrap();
+    stand.tend().await;
     assert!(stand.causes().is_empty(), "{:?}", stand.causes());
 }
 
