@@ -48,8 +48,9 @@ pub use profile::{
 };
 pub use proposal::{
     Approved, Approver, Approvers, ApproversError, Examined, MAX_APPROVALS, MAX_PROPOSAL,
-    MAX_TICKET, Problem, Proposal, ProposalError, Purpose, SignError, SignatureError,
-    SignedProposal, sign_proposal,
+    MAX_STATEMENT, MAX_TICKET, NewStatement, Problem, Proposal, ProposalError, Purpose,
+    RecoveryProblem, RecoveryStatement, SignError, SignatureError, SignedProposal, StatementError,
+    sign_proposal,
 };
 pub use refusal::{Refusal, RuleId};
 pub use rules::{Field, FieldState, RULES, Rule, RuleVerdict, decide, explain, fields, verdicts};

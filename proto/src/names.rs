@@ -79,6 +79,7 @@ names!(CertificateState {
     Revoked = "revoked",
     Abandoned = "abandoned",
     Imported = "imported",
+    Recovered = "recovered",
 });
 
 // Unspecified is a reason of RFC 5280.

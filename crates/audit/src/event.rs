@@ -184,6 +184,66 @@ events! {
         /// SHA-256 of the DER certificate.
         certificate_sha256: Hash,
     }
+    /// A state that was restored from a backup was brought as far as the journal of the HSM service goes. The records before this
+    /// one that the backup lacked are in the log as hashes alone. Every profile is stopped, every open challenge is void and
+    /// every waiting request is closed from here on.
+    StateRecovered = "state.recovered" {
+        /// SHA-256 of the statement that was signed.
+        statement_sha256: Hash,
+        /// Identity of the journal.
+        journal: Hash,
+        /// Records of the last tree that the HSM service signed.
+        log_size: u64,
+        /// Root of that tree.
+        log_root: Hash,
+        /// Records of the restored state.
+        restored_size: u64,
+        /// Root of the tree over them.
+        restored_root: Hash,
+        /// The number of the next version of the policy is above it.
+        policy_floor: u64,
+        /// Who signed it.
+        approvers: Vec<Text>,
+        /// Last CRL of each CA by the journal, whose numbers the next ones continue.
+        crls: Vec<RecoveredCrl>,
+        /// Certificates that were taken up.
+        certificates: u64,
+        /// Certificates whose revocation or hold was taken up or ended.
+        statuses: u64,
+        /// Intents that were given up.
+        intents: u64,
+        /// Challenges that are void from here on.
+        challenges: u64,
+        /// Waiting requests that are closed from here on.
+        requests: u64,
+        /// Names of inventories that count as used from here on.
+        names: u64,
+    }
+    /// A recovery took up a certificate of the journal whose record the backup lacked.
+    CertificateRecovered = "certificate.recovered" {
+        /// Serial, hex.
+        serial: Text,
+        /// RFC 4514 subject.
+        subject: Text,
+        /// notAfter.
+        not_after: Timestamp,
+        /// SHA-256 of the TBSCertificate, by which the journal names it.
+        tbs_digest: Hash,
+        /// SHA-256 of the DER certificate; absent where the journal has no signature of it, and it counts as revoked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate_sha256: Option<Hash>,
+    }
+    /// A recovery took up what the last CRL of the journal says of a certificate and the backup did not.
+    StatusRecovered = "status.recovered" {
+        /// Serial, hex.
+        serial: Text,
+        /// Since when it is revoked or on hold; absent where it is neither any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revoked_at: Option<Timestamp>,
+        /// CRLReason of RFC 5280 section 5.3.1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Text>,
+    }
     /// A certificate was revoked for good.
     CertificateRevoked = "certificate.revoked" {
         /// Identity of the operator, or of the signer where a schedule did it.
@@ -532,6 +592,19 @@ impl RequestClass {
             Self::Queried => "queried",
         }
     }
+}
+
+/// The last CRL of a CA by the journal of the HSM service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecoveredCrl {
+    /// Subject key identifier of the CA, hex.
+    pub key_id: Text,
+    /// SHA-256 of the SubjectPublicKeyInfo of the CA, by which the journal names it.
+    pub issuer: Hash,
+    /// Its number.
+    pub number: u64,
+    /// Its thisUpdate.
+    pub this_update: Timestamp,
 }
 
 /// A change to an inventory.

@@ -21,7 +21,9 @@ pub mod tree;
 
 pub use attachment::{Attachment, MAX_EVIDENCE};
 pub use checkpoint::{Checkpoint, CheckpointError, MAX_ORIGIN};
-pub use event::{Answer, Event, InventoryChange, Issuance, MAX_SIGNER_KEYS, Request, RequestClass};
+pub use event::{
+    Answer, Event, InventoryChange, Issuance, MAX_SIGNER_KEYS, RecoveredCrl, Request, RequestClass,
+};
 pub use receipt::{MAX_RECEIPT, Receipt, ReceiptError};
 pub use record::{Context, Draft, MAX_RECORD, Moment, Record};
 pub use signed_tree::{MAX_SIGNED_TREE, SignedTree, SignedTreeError};

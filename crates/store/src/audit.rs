@@ -46,18 +46,20 @@ impl Store {
             .await
     }
 
-    /// Records after `after`, oldest first; at most [`crate::MAX_ROWS`].
+    /// Records of the first `asked` places after `after`, oldest first; at most [`crate::MAX_ROWS`]. Those that a backup lacked are
+    /// left out.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn audit_after(&self, after: u64, asked: u32) -> Result<Vec<AuditRow>, StoreError> {
         const AFTER: &str = "SELECT sequence, record FROM file.audit
-             WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+             WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence";
         let limit = limit(asked)?;
         self.read(move |connection| {
-            let rows = connection.list(AFTER, params![cursor(after), limit], read)?;
+            let last = after.saturating_add(limit.into());
+            let rows = connection.list(AFTER, params![cursor(after), cursor(last)], read)?;
             let held = rows.iter().map(|row| (row.sequence, row.leaf_hash));
-            tree::hold(connection, after, after.saturating_add(limit.into()), held)?;
+            tree::hold(connection, after, last, held)?;
             Ok(rows)
         })
         .await

@@ -16,6 +16,8 @@ pub enum CertificateState {
     Abandoned,
     /// Signed, and known from the journal of the HSM service alone; revoked for good.
     Imported,
+    /// Signed, or asked for, and taken up from the journal of the HSM service when the state was recovered from a backup.
+    Recovered,
 }
 
 text_column!(CertificateState {
@@ -23,6 +25,7 @@ text_column!(CertificateState {
     Issued = "issued",
     Abandoned = "abandoned",
     Imported = "imported",
+    Recovered = "recovered",
 });
 
 /// The state of a certificate, as relying parties see it.
@@ -40,6 +43,8 @@ pub enum CertificateStatus {
     Abandoned,
     /// Signed, and known from the journal of the HSM service alone; revoked for good.
     Imported,
+    /// Signed, taken up when the state was recovered from a backup, and not revoked.
+    Recovered,
 }
 
 text_column!(CertificateStatus {
@@ -49,11 +54,12 @@ text_column!(CertificateStatus {
     Revoked = "revoked",
     Abandoned = "abandoned",
     Imported = "imported",
+    Recovered = "recovered",
 });
 
 /// [`CertificateRow::status`] in SQL; `revocation_reason` 6 is certificateHold.
-const STATUS: &str = "CASE WHEN state <> 'issued' THEN state WHEN revocation_reason = 6 THEN 'held'
-     WHEN revoked_at IS NOT NULL THEN 'revoked' ELSE 'issued' END";
+const STATUS: &str = "CASE WHEN state NOT IN ('issued', 'recovered') THEN state WHEN revocation_reason = 6 THEN 'held'
+     WHEN revoked_at IS NOT NULL THEN 'revoked' ELSE state END";
 
 /// Which certificates are listed. What is not set filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,7 +95,7 @@ pub struct CertificateRow {
     pub state: CertificateState,
     /// The CA.
     pub ca_id: String,
-    /// Profile that permitted it; empty if it was imported.
+    /// Profile that permitted it; empty if it was imported or recovered.
     pub profile: String,
     /// RFC 4514 text.
     pub subject: String,
@@ -99,15 +105,15 @@ pub struct CertificateRow {
     pub not_before: Timestamp,
     /// notAfter.
     pub not_after: Timestamp,
-    /// When it was issued, given up or imported; `None` while its intent is open.
+    /// When it was issued, given up, imported or recovered; `None` while its intent is open.
     pub closed_at: Option<Timestamp>,
-    /// DER; `None` unless issued or imported.
+    /// DER; `None` unless issued or imported, or recovered with its signature.
     pub der: Option<Vec<u8>>,
     /// SHA-256 of `der`.
     pub sha256: Option<Hash>,
-    /// transactionID of the pkiMessage; empty if it was imported.
+    /// transactionID of the pkiMessage; empty if it was imported or recovered.
     pub transaction_id: String,
-    /// Model hash of the policy that permitted it; `None` if it was imported.
+    /// Model hash of the policy that permitted it; `None` if it was imported or recovered.
     pub policy_hash: Option<Hash>,
     /// Since when it is revoked or on hold.
     pub revoked_at: Option<Timestamp>,
@@ -176,11 +182,17 @@ impl CertificateRow {
             (CertificateState::Intent, _) => CertificateStatus::Intent,
             (CertificateState::Abandoned, _) => CertificateStatus::Abandoned,
             (CertificateState::Imported, _) => CertificateStatus::Imported,
-            (CertificateState::Issued, Some(CrlReason::CertificateHold)) => CertificateStatus::Held,
-            (CertificateState::Issued, _) if self.revoked_at.is_some() => {
+            (
+                CertificateState::Issued | CertificateState::Recovered,
+                Some(CrlReason::CertificateHold),
+            ) => CertificateStatus::Held,
+            (CertificateState::Issued | CertificateState::Recovered, _)
+                if self.revoked_at.is_some() =>
+            {
                 CertificateStatus::Revoked
             }
             (CertificateState::Issued, _) => CertificateStatus::Issued,
+            (CertificateState::Recovered, _) => CertificateStatus::Recovered,
         }
     }
 }
@@ -262,7 +274,7 @@ impl Store {
         self.read(move |connection| {
             let found = connection.find(
                 "SELECT count(*), max(not_after) FROM certificates
-                 WHERE ca_id = ?1 AND state = 'issued' AND revoked_at IS NULL AND not_after >= ?2",
+                 WHERE ca_id = ?1 AND state IN ('issued', 'recovered') AND revoked_at IS NULL AND not_after >= ?2",
                 params![ca_id, now],
                 |row| {
                     Ok(Census {

@@ -114,7 +114,7 @@ impl Store {
         .await
     }
 
-    /// Keeps a CRL under the next number of its CA; numbers have no gaps. `audit` is appended only if that happened.
+    /// Keeps a CRL under the next number of its CA; only those that a backup lacked leave a gap. `audit` is appended only if that happened.
     ///
     /// # Errors
     /// Where it is not on disk; then it must not be handed out.
@@ -154,7 +154,7 @@ impl Store {
         .await
     }
 
-    /// The CA's latest CRL; `None` before the first.
+    /// The CA's latest CRL; `None` before the first, and after a recovery before the first that follows those that were lost.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -162,7 +162,9 @@ impl Store {
         self.read(move |connection| {
             connection.find(
                 "SELECT crls.*, f.der FROM crls LEFT JOIN file.crl_contents f USING (ca_id, number)
-                 WHERE crls.ca_id = ?1 ORDER BY crls.number DESC LIMIT 1",
+                 WHERE crls.ca_id = ?1
+                     AND crls.number > coalesce((SELECT number FROM crl_floors WHERE ca_id = ?1), 0)
+                 ORDER BY crls.number DESC LIMIT 1",
                 [ca_id],
                 read,
             )
@@ -173,7 +175,10 @@ impl Store {
 
 /// The condition for the certificates that the next CRL of the CA `?1` lists, which keeps those that ended at `?2` or later.
 const LISTED: &str = "ca_id = ?1 AND revoked_at IS NOT NULL
-    AND not_after >= min(?2, coalesce((SELECT this_update FROM crls WHERE ca_id = ?1 ORDER BY number DESC LIMIT 1), 0))";
+    AND not_after >= min(?2, coalesce((
+        SELECT this_update FROM (SELECT number, this_update FROM crls WHERE ca_id = ?1
+                                 UNION ALL SELECT number, this_update FROM crl_floors WHERE ca_id = ?1)
+        ORDER BY number DESC LIMIT 1), 0))";
 
 /// Refuses one more revocation of the CA where its next CRL would be too long for it.
 pub(crate) fn check_room(connection: &Connection, ca_id: &str) -> Result<(), StoreError> {
@@ -191,7 +196,8 @@ pub(crate) fn check_room(connection: &Connection, ca_id: &str) -> Result<(), Sto
 
 fn next_number(connection: &Connection, ca_id: &str) -> Result<u64, StoreError> {
     let last = connection.find(
-        "SELECT max(number) FROM crls WHERE ca_id = ?1",
+        "SELECT max(number) FROM (SELECT number FROM crls WHERE ca_id = ?1
+             UNION ALL SELECT number FROM crl_floors WHERE ca_id = ?1)",
         [ca_id],
         |row| row.get::<_, Option<i64>>(0),
     )?;

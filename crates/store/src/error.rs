@@ -101,7 +101,7 @@ pub enum OpenError {
     },
     /// There is no state.
     #[error(
-        "there is no state in {path}: for a CA that has issued nothing, run `assay-signer --create-state` once; restore a state that was lost"
+        "there is no state in {path}: for a CA that has issued nothing, run `assay-signer --create-state` once; restore a state that was lost from a backup (docs/recovery.md)"
     )]
     Missing {
         /// The file.

@@ -10,11 +10,13 @@ use crate::{Store, StoreError, tree};
 pub struct ExportRow {
     /// Position, from 1, without gaps.
     pub sequence: u64,
-    /// Canonical JSON.
-    pub record: Vec<u8>,
+    /// Canonical JSON; `None` for a record that a backup lacked.
+    pub record: Option<Vec<u8>>,
+    /// RFC 6962 leaf hash.
+    pub leaf_hash: Hash,
     /// Salt and content of its evidence, where there is any and it was not pruned.
     pub evidence: Option<([u8; 32], Vec<u8>)>,
-    /// DER of the certificate that a `request.issued` or a `certificate.imported` is about.
+    /// DER of the certificate that a `request.issued`, a `certificate.imported` or a `certificate.recovered` is about.
     pub certificate: Option<Vec<u8>>,
 }
 
@@ -39,7 +41,7 @@ pub struct ExportExtent {
 }
 
 impl Store {
-    /// Records after `after` up to `last`, oldest first; at most [`crate::MAX_ROWS`].
+    /// The log after `after` up to `last`, oldest first; at most [`crate::MAX_ROWS`].
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -51,22 +53,36 @@ impl Store {
     ) -> Result<Vec<ExportRow>, StoreError> {
         let limit = limit(asked)?;
         self.read(move |connection| {
+            let last = last.min(after.saturating_add(limit.into()));
             let rows = connection.list(
                 "SELECT audit.sequence, audit.record, evidence.salt, evidence.content, certificates.sha256, f.der
                  FROM file.audit
                  LEFT JOIN file.evidence ON evidence.sequence = audit.sequence
-                 LEFT JOIN certificates ON audit.kind IN ('request.issued', 'certificate.imported')
+                 LEFT JOIN certificates ON audit.kind IN ('request.issued', 'certificate.imported', 'certificate.recovered')
                      AND certificates.serial = unhex(json_extract(CAST(audit.record AS TEXT), '$.serial'))
                  LEFT JOIN file.certificate_contents f ON f.position = certificates.position
                  WHERE audit.sequence > ?1 AND audit.sequence <= ?2
-                 ORDER BY audit.sequence LIMIT ?3",
-                params![cursor(after), cursor(last), limit],
+                 ORDER BY audit.sequence",
+                params![cursor(after), cursor(last)],
                 row,
             )?;
-            let leaf = |row: &ExportRow| (row.sequence, Hash::of_leaf(&row.record));
-            let last = last.min(after.saturating_add(limit.into()));
+            let leaf = |row: &ExportRow| (row.sequence, row.leaf_hash);
             tree::hold(connection, after, last, rows.iter().map(leaf))?;
-            Ok(rows)
+            let mut held = rows.into_iter().peekable();
+            let own = tree::leaves(connection, after, last.saturating_sub(after))?;
+            let all = (after.saturating_add(1)..).zip(own);
+            Ok(all
+                .map(|(sequence, leaf_hash)| {
+                    held.next_if(|row| row.sequence == sequence)
+                        .unwrap_or(ExportRow {
+                            sequence,
+                            record: None,
+                            leaf_hash,
+                            evidence: None,
+                            certificate: None,
+                        })
+                })
+                .collect())
         })
         .await
     }
@@ -133,9 +149,11 @@ impl Store {
 fn row(row: &Row<'_>) -> rusqlite::Result<ExportRow> {
     let salt: Option<[u8; 32]> = row.get(2)?;
     let evidence: Option<Vec<u8>> = row.get(3)?;
+    let record: Vec<u8> = row.get(1)?;
     Ok(ExportRow {
         sequence: row.get::<_, i64>(0)?.cast_unsigned(),
-        record: row.get(1)?,
+        leaf_hash: Hash::of_leaf(&record),
+        record: Some(record),
         evidence: salt.zip(evidence),
         certificate: content("a certificate", row.get(4)?, row.get(5)?)?,
     })

@@ -229,6 +229,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Serial numbers of all open intents.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn open_serials(&self) -> Result<Vec<Serial>, StoreError> {
+        let open = "SELECT serial FROM certificates WHERE state = 'intent'";
+        self.read(|connection| connection.list(open, [], |row| row.get(0)))
+            .await
+    }
+}
+
+/// Every open intent, for a time when none is opened.
+pub(crate) fn all_open(connection: &Connection) -> Result<Vec<OpenIntent>, StoreError> {
+    let open = "SELECT * FROM certificates WHERE state = 'intent' ORDER BY created_at";
+    connection.list(open, [], read)
+}
+
 struct Closed {
     request_digest: Hash,
     renewal_of: Option<Serial>,
@@ -238,14 +256,14 @@ struct Closed {
     request: Request,
 }
 
-struct Abandoned {
+pub(crate) struct Abandoned {
     profile: String,
     challenge_id: Option<String>,
     inventory_name: Option<String>,
     pending_id: Option<String>,
 }
 
-fn abandon(
+pub(crate) fn abandon(
     connection: &Connection,
     serial: &Serial,
     now: Timestamp,

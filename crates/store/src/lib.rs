@@ -7,6 +7,7 @@ mod approvals;
 mod attachments;
 mod audit;
 mod certificates;
+mod challenge_key;
 mod challenges;
 mod checkpoints;
 mod commits;
@@ -36,6 +37,7 @@ mod queue;
 mod quirks;
 mod quotas;
 mod reader;
+mod recovery;
 mod reservations;
 mod reserve;
 mod revocations;
@@ -57,6 +59,7 @@ pub use audit::{AuditQuery, AuditRow};
 pub use certificates::{
     Census, CertificateQuery, CertificateRow, CertificateState, CertificateStatus,
 };
+pub use challenge_key::KeyOutcome;
 pub use challenges::{
     ChallengeKind, ChallengeQuery, ChallengeRow, ChallengeState, ChallengeStatus, KeyedHash,
     NewChallenge, Revocation,
@@ -88,6 +91,10 @@ pub use polls::Polled;
 pub use queue::PendingWrite;
 pub use quirks::{QuirkKey, QuirkQuery, QuirkRow};
 pub use quotas::QuotaCharge;
+pub use recovery::{
+    RecoverOutcome, RecoveredCertificate, RecoveredCrl, Recovery, RecoveryCounts, RecoveryRow,
+    RecoveryStep,
+};
 pub use reserve::Reserve;
 pub use revocations::{ReleaseOutcome, RevokeOutcome};
 pub use rollovers::RolloverRow;

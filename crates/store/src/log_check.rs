@@ -1,6 +1,7 @@
 use assay_audit::tree::Frontier;
 use assay_types::Hash;
 
+use crate::recovery::Lost;
 use crate::sql::Connection;
 use crate::{CheckpointRow, Store, StoreError, checkpoints, tree};
 
@@ -62,33 +63,41 @@ fn check(connection: &Connection, asked: u64) -> Result<Result<LogState, LogFaul
     let mut frontier = Frontier::new();
     let mut signed = Frontier::new();
     let mut of_asked = (asked == 0).then(|| frontier.clone());
-    let mut leaves = Vec::new().into_iter();
+    let mut tree = Leaves::default();
+    let lost = Lost::read(connection)?;
     let mut statement =
         connection.prepare("SELECT sequence, record FROM file.audit ORDER BY sequence")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let sequence = frontier.size() + 1;
         let found = row.get::<_, i64>(0)?.cast_unsigned();
-        if sequence > last {
+        let mut add = |frontier: &mut Frontier, leaf| {
+            frontier.append(leaf);
+            if frontier.size() == size {
+                signed = frontier.clone();
+            }
+            if frontier.size() == asked {
+                of_asked = Some(frontier.clone());
+            }
+        };
+        // Of the records that a backup lacked only the hashes are known, and the file must have none of them.
+        while found > frontier.size() + 1
+            && lost.has(frontier.size() + 1)
+            && let Some(leaf) = tree.next(connection, &frontier)?
+        {
+            add(&mut frontier, leaf);
+        }
+        let sequence = frontier.size() + 1;
+        if sequence > last || lost.has(sequence) {
             return Ok(Err(LogFault::Foreign(found)));
         }
         if found != sequence {
             return Ok(Err(LogFault::Missing(sequence)));
         }
-        if leaves.len() == 0 {
-            leaves = tree::leaves(connection, frontier.size(), LEAVES)?.into_iter();
-        }
         let leaf = Hash::of_leaf(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
-        if leaves.next() != Some(leaf) {
+        if tree.next(connection, &frontier)? != Some(leaf) {
             return Ok(Err(LogFault::Record(sequence)));
         }
-        frontier.append(leaf);
-        if frontier.size() == size {
-            signed = frontier.clone();
-        }
-        if frontier.size() == asked {
-            of_asked = Some(frontier.clone());
-        }
+        add(&mut frontier, leaf);
     }
     let records = frontier.size();
     Ok(match checkpoint {
@@ -108,3 +117,21 @@ fn check(connection: &Connection, asked: u64) -> Result<Result<LogState, LogFaul
 
 /// Leaves that are read at once.
 const LEAVES: u64 = 16_384;
+
+/// The leaves of the tree, in order.
+#[derive(Default)]
+struct Leaves(std::vec::IntoIter<Hash>);
+
+impl Leaves {
+    /// The one after those of `frontier`.
+    fn next(
+        &mut self,
+        connection: &Connection,
+        frontier: &Frontier,
+    ) -> Result<Option<Hash>, StoreError> {
+        if self.0.len() == 0 {
+            self.0 = tree::leaves(connection, frontier.size(), LEAVES)?.into_iter();
+        }
+        Ok(self.0.next())
+    }
+}

@@ -139,7 +139,7 @@ impl Store {
                 "INSERT OR IGNORE INTO ocsp_responses (serial, ca_id, not_after, refresh_at)
                  SELECT serial, ca_id, not_after, 1 FROM certificates
                  WHERE position > ?1 AND position <= ?2 AND ca_id = ?3 AND not_after >= ?4
-                     AND (state = 'issued' OR revoked_at IS NOT NULL)",
+                     AND (state IN ('issued', 'recovered') OR revoked_at IS NOT NULL)",
                 params![after, last, ca_id, now],
             )?;
             Ok(Some(last))
@@ -361,7 +361,7 @@ fn without_row(
     let known = connection.find(
         "SELECT 1 FROM certificates
          WHERE serial = ?1 AND ca_id = ?2 AND not_after >= ?3
-             AND (state = 'issued' OR revoked_at IS NOT NULL)
+             AND (state IN ('issued', 'recovered') OR revoked_at IS NOT NULL)
              AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = ?2)",
         params![serial, ca_id, now],
         |_| Ok(()),

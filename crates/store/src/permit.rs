@@ -169,9 +169,10 @@ impl PermitOutcome {
         let serial = earlier.serial;
         match earlier.state {
             CertificateState::Intent => Self::InProgress { serial },
-            CertificateState::Issued | CertificateState::Abandoned | CertificateState::Imported => {
-                Self::AlreadyIssued { serial }
-            }
+            CertificateState::Issued
+            | CertificateState::Abandoned
+            | CertificateState::Imported
+            | CertificateState::Recovered => Self::AlreadyIssued { serial },
         }
     }
 }

@@ -5,12 +5,12 @@ use rusqlite::{Row, params};
 use crate::page::{before, page};
 use crate::sql::{Connection, Texts};
 use crate::writer::Verdict;
-use crate::{Page, Span, Store, StoreError, audit, stops};
+use crate::{Page, Span, Store, StoreError, audit, recovery, stops};
 
 /// A set of policy files that was approved and comes into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPolicy {
-    /// One more than that of the version in force.
+    /// As by [`Store::next_policy_number`].
     pub number: u64,
     /// SHA-256 of the proposal of the version in force; `None` before the first.
     pub predecessor: Option<Hash>,
@@ -192,10 +192,30 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn profiles_ever(&self) -> Result<Vec<String>, StoreError> {
-        const PROFILES: &str =
-            "SELECT DISTINCT value FROM policies, main.json_each(policies.profiles) ORDER BY value";
-        self.read(|connection| connection.list(PROFILES, [], |row| row.get(0)))
-            .await
+        self.read(all_profiles).await
+    }
+
+    /// The number of the next version: one more than that of the newest, and than each that was ever approved by what a
+    /// recovery knows.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn next_policy_number(&self) -> Result<u64, StoreError> {
+        self.read(next_number).await
+    }
+
+    /// Numbers of the versions up to `last`, in order.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn policy_numbers(&self, last: u64) -> Result<Vec<u64>, StoreError> {
+        self.read(move |connection| {
+            let numbers = "SELECT number FROM policies WHERE number <= ?1 ORDER BY number";
+            connection.list(numbers, [last.cast_signed()], |row| {
+                Ok(row.get::<_, i64>(0)?.cast_unsigned())
+            })
+        })
+        .await
     }
 }
 
@@ -204,6 +224,23 @@ const LIST: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS act
 
 const ONE: &str = "SELECT *, number = (SELECT max(number) FROM policies) AS active
      FROM policies WHERE number = ?1";
+
+/// Names of all profiles that any version ever had, in byte order.
+pub(crate) fn all_profiles(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let profiles =
+        "SELECT DISTINCT value FROM policies, main.json_each(policies.profiles) ORDER BY value";
+    connection.list(profiles, [], |row| row.get(0))
+}
+
+fn next_number(connection: &Connection) -> Result<u64, StoreError> {
+    let newest = connection.find("SELECT max(number) FROM policies", [], |row| {
+        row.get::<_, Option<i64>>(0)
+    })?;
+    let newest = newest.flatten().unwrap_or_default().cast_unsigned();
+    Ok(newest
+        .max(recovery::policy_floor(connection)?)
+        .saturating_add(1))
+}
 
 /// Whether the newest version is still the one of this model, where there is any: what was decided under another is not
 /// recorded any more.
@@ -220,8 +257,10 @@ pub(crate) fn is_newest(connection: &Connection, model_hash: &Hash) -> Result<bo
 fn follows(connection: &Connection, policy: &NewPolicy) -> Result<bool, StoreError> {
     let newest = connection.find(&format!("{LIST} LIMIT 1"), [], read)?;
     let hash = |info: &PolicyInfo| Hash::of(&info.proposal);
-    let number = newest.as_ref().map_or(0, |info| info.number);
-    Ok(policy.number == number + 1 && policy.predecessor == newest.as_ref().map(hash))
+    Ok(
+        policy.number == next_number(connection)?
+            && policy.predecessor == newest.as_ref().map(hash),
+    )
 }
 
 fn insert(connection: &Connection, policy: &NewPolicy) -> Result<(), StoreError> {

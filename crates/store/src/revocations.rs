@@ -78,7 +78,7 @@ impl Store {
         self.write(move |connection| {
             let released = connection.change(
                 "UPDATE certificates SET revoked_at = NULL, revocation_reason = NULL
-                 WHERE serial = ?1 AND state = 'issued' AND revocation_reason = ?2",
+                 WHERE serial = ?1 AND state IN ('issued', 'recovered') AND revocation_reason = ?2",
                 params![serial, CrlReason::CertificateHold],
             )?;
             if released == 1 {
@@ -150,14 +150,14 @@ pub(crate) fn change(
     let changed = if reason == CrlReason::CertificateHold {
         connection.change_one(
             "UPDATE certificates SET revoked_at = ?2, revocation_reason = ?3
-             WHERE serial = ?1 AND state = 'issued' AND revoked_at IS NULL",
+             WHERE serial = ?1 AND state IN ('issued', 'recovered') AND revoked_at IS NULL",
             params![serial, at, reason],
         )?
     } else {
         connection.change_one(
             "UPDATE certificates SET revoked_at = coalesce(revoked_at, ?2),
                  revocation_reason = ?3, revoke_at = NULL
-             WHERE serial = ?1 AND state = 'issued'
+             WHERE serial = ?1 AND state IN ('issued', 'recovered')
                  AND (revoked_at IS NULL OR revocation_reason = ?4)",
             params![serial, at, reason, CrlReason::CertificateHold],
         )?
@@ -175,9 +175,9 @@ pub(crate) fn refused(
 ) -> Result<RevokeOutcome, StoreError> {
     let found = certificates::find(connection, serial)?;
     Ok(match found.map(|row| row.state) {
-        Some(CertificateState::Issued | CertificateState::Imported) => {
-            RevokeOutcome::AlreadyRevoked
-        }
+        Some(
+            CertificateState::Issued | CertificateState::Imported | CertificateState::Recovered,
+        ) => RevokeOutcome::AlreadyRevoked,
         Some(CertificateState::Intent | CertificateState::Abandoned) => RevokeOutcome::NotIssued,
         None => RevokeOutcome::NotFound,
     })

@@ -61,11 +61,12 @@ CREATE TABLE inventory_changes (
 ) STRICT, WITHOUT ROWID;
 
 -- An intent and the certificate that it becomes are one row, so that no certificate can be issued without an intent. One
--- that was imported from the journal of the HSM service has no request, and nothing that comes of one.
+-- that was imported from the journal of the HSM service, by an operator or by a recovery, has no request, and nothing that
+-- comes of one.
 CREATE TABLE certificates (
     position           INTEGER PRIMARY KEY,
     serial             BLOB NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 20),
-    state              TEXT NOT NULL CHECK (state IN ('intent', 'issued', 'abandoned', 'imported')),
+    state              TEXT NOT NULL CHECK (state IN ('intent', 'issued', 'abandoned', 'imported', 'recovered')),
     ca_id              TEXT NOT NULL,
     profile            TEXT,
     subject            TEXT NOT NULL,
@@ -100,17 +101,20 @@ CREATE TABLE certificates (
     -- When it is to be revoked; NULL once that is done.
     revoke_at          INTEGER,
     -- Recovery signs exactly the TBS of the intent; once issued, the certificate holds it.
-    CHECK ((state IN ('issued', 'imported')) = (tbs IS NULL)),
-    CHECK ((state IN ('issued', 'imported')) = (sha256 IS NOT NULL)),
+    CHECK ((state IN ('issued', 'imported', 'recovered')) = (tbs IS NULL)),
+    CHECK (state = 'recovered' OR (state IN ('issued', 'imported')) = (sha256 IS NOT NULL)),
     CHECK ((state = 'intent') = (closed_at IS NULL)),
     CHECK ((state = 'intent') = (request IS NOT NULL)),
     -- Nobody decided on one that was imported, so it is never in force: revoked for good, as 6 is certificateHold.
     CHECK (state <> 'imported' OR revoked_at IS NOT NULL),
     CHECK (state <> 'imported' OR coalesce(revocation_reason, 6) <> 6),
-    CHECK (state <> 'imported' OR coalesce(challenge_id, inventory_name, renewal_of, pending_id, superseded_by) IS NULL),
-    CHECK ((state = 'imported') = (coalesce(profile, policy_hash, signer_spki_sha256, transaction_id, request_digest,
+    -- One whose signature is not in the journal may have been signed all the same: revoked for good.
+    CHECK (state <> 'recovered' OR sha256 IS NOT NULL OR (revoked_at IS NOT NULL AND coalesce(revocation_reason, 0) <> 6)),
+    CHECK (state NOT IN ('imported', 'recovered')
+           OR coalesce(challenge_id, inventory_name, renewal_of, pending_id, superseded_by) IS NULL),
+    CHECK ((state IN ('imported', 'recovered')) = (coalesce(profile, policy_hash, signer_spki_sha256, transaction_id, request_digest,
                                             csr_digest, expires_at) IS NULL)),
-    CHECK (state = 'imported'
+    CHECK (state IN ('imported', 'recovered')
            OR (profile IS NOT NULL AND policy_hash IS NOT NULL AND signer_spki_sha256 IS NOT NULL
                AND transaction_id IS NOT NULL AND request_digest IS NOT NULL AND csr_digest IS NOT NULL
                AND expires_at IS NOT NULL))
@@ -203,6 +207,32 @@ CREATE TABLE stops (
     stopped_by TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Recoveries from a backup. Records that the backup lacked are in the log as hashes alone: those after the last one that it had, up to
+-- the record of the recovery. This table is their only mark, so that nobody can claim in the file that a record was lost.
+CREATE TABLE recoveries (
+    -- Of the record of the recovery.
+    sequence     INTEGER PRIMARY KEY CHECK (sequence >= 1),
+    -- Records that the backup had.
+    restored     INTEGER NOT NULL CHECK (restored >= 0 AND restored < sequence),
+    -- The text that was signed.
+    statement    BLOB NOT NULL,
+    -- The number of the next version of the policy is above it.
+    policy_floor INTEGER NOT NULL CHECK (policy_floor >= 0)
+) STRICT;
+
+CREATE TABLE recovery_approvals (
+    sequence  INTEGER NOT NULL REFERENCES recoveries (sequence),
+    position  INTEGER NOT NULL CHECK (position >= 0),
+    signature BLOB NOT NULL,
+    PRIMARY KEY (sequence, position)
+) STRICT, WITHOUT ROWID;
+
+-- Which key challenges are hashed under: a keyed hash of a fixed text.
+CREATE TABLE challenge_key (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    check_value BLOB NOT NULL CHECK (length(check_value) = 32)
+) STRICT;
+
 -- Leaf hashes of the newest records, which are in no full tile yet.
 CREATE TABLE leaves (
     sequence INTEGER PRIMARY KEY CHECK (sequence >= 1),
@@ -280,6 +310,13 @@ CREATE TABLE crls (
     next_update INTEGER NOT NULL CHECK (next_update > this_update),
     PRIMARY KEY (ca_id, number)
 ) STRICT;
+
+-- The last CRL of a CA by the journal of the HSM service, where a recovery found that the backup did not have it.
+CREATE TABLE crl_floors (
+    ca_id       TEXT PRIMARY KEY,
+    number      INTEGER NOT NULL CHECK (number >= 1),
+    this_update INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Which devices still need an exception of their profile, so that somebody can see when it may go.
 CREATE TABLE quirk_uses (
@@ -365,7 +402,7 @@ END;
 
 -- Its status is new to everyone, so it comes first.
 CREATE TRIGGER ocsp_of_the_imported AFTER INSERT ON certificates
-WHEN NEW.state = 'imported' AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = NEW.ca_id)
+WHEN NEW.state IN ('imported', 'recovered') AND EXISTS (SELECT 1 FROM ocsp_responders WHERE ca_id = NEW.ca_id)
 BEGIN
     INSERT INTO ocsp_responses (serial, ca_id, not_after, refresh_at)
     VALUES (NEW.serial, NEW.ca_id, NEW.not_after, 0);

@@ -11,6 +11,7 @@ use assay_types::Hash;
 use rusqlite::params;
 
 use crate::audit::cursor;
+use crate::recovery::Lost;
 use crate::sql::Connection;
 use crate::{Store, StoreError};
 
@@ -197,7 +198,7 @@ pub(crate) fn hold_one(
 }
 
 /// Compares records of the file, in order, with the leaves of the log's tree after `after` up to `last`: all of them have to be
-/// there, and no others.
+/// there but those that a backup lacked, and no others.
 pub(crate) fn hold(
     connection: &Connection,
     after: u64,
@@ -205,7 +206,9 @@ pub(crate) fn hold(
     found: impl Iterator<Item = (u64, Hash)>,
 ) -> Result<(), StoreError> {
     let own = leaves(connection, after, last.saturating_sub(after))?;
+    let lost = Lost::read(connection)?;
     let own = (after.saturating_add(1)..).zip(own);
+    let own = own.filter(|(sequence, _)| !lost.has(*sequence));
     let mut found = found.fuse();
     for (sequence, leaf) in own {
         if found.next() != Some((sequence, leaf)) {

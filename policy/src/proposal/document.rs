@@ -160,7 +160,7 @@ impl Proposal {
 }
 
 /// Text that stands in a TOML basic string as it is.
-fn plain(text: &str, most: usize) -> bool {
+pub(super) fn plain(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.chars().count())
         && !text
             .chars()

@@ -11,12 +11,16 @@ mod approved;
 mod approvers;
 mod document;
 mod fields;
+mod recovery;
 mod signature;
 
 pub use approved::{Approved, Examined, Problem, SignedProposal};
 pub use approvers::{Approver, Approvers, ApproversError, Purpose};
 pub use document::{MAX_PROPOSAL, MAX_TICKET, Proposal};
 pub use fields::ProposalError;
+pub use recovery::{
+    MAX_STATEMENT, NewStatement, RecoveryProblem, RecoveryStatement, StatementError,
+};
 pub use signature::{SignError, SignatureError, sign as sign_proposal};
 
 /// Most approvals of one version: more than any board has members.

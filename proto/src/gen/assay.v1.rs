@@ -1192,7 +1192,7 @@ pub struct CertificateInfo {
     pub not_before: ::core::option::Option<crate::Timestamp>,
     #[prost(message, optional, tag = "7")]
     pub not_after: ::core::option::Option<crate::Timestamp>,
-    /// When it was issued, given up or imported.
+    /// When it was issued, given up, imported or recovered.
     #[prost(message, optional, tag = "8")]
     pub issued_at: ::core::option::Option<crate::Timestamp>,
     #[prost(string, tag = "9")]
@@ -1550,10 +1550,10 @@ pub struct PolicyBasisRequest {}
 #[serde(deny_unknown_fields)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PolicyBasisReply {
-    /// Of the version in force; 0 before the first.
+    /// Number of the next version: one more than that of the newest, and above all that a recovery says were ever approved.
     #[prost(uint64, tag = "1")]
-    pub number: u64,
-    /// SHA-256 of its proposal, hex; empty before the first.
+    pub next_number: u64,
+    /// SHA-256 of the proposal of the newest version, hex; empty before the first.
     #[prost(string, tag = "2")]
     pub predecessor: ::prost::alloc::string::String,
     /// SHA-256 of the issuing CA's certificate, hex.
@@ -1859,11 +1859,11 @@ pub struct ExportRequest {
     #[prost(uint64, tag = "3")]
     pub size: u64,
 }
-/// In this order: one head, an issuer for each CA that ever issued here, the present one first, policies, inventory changes, then
-/// every leaf from sequence 1.
+/// In this order: one head, an issuer for each CA that ever issued here, the present one first, policies, recoveries, inventory
+/// changes, then every leaf from sequence 1.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExportItem {
-    #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4, 5, 6")]
     pub item: ::core::option::Option<export_item::Item>,
 }
 /// Nested message and enum types in `ExportItem`.
@@ -1880,7 +1880,24 @@ pub mod export_item {
         InventoryChange(super::ExportInventoryChange),
         #[prost(message, tag = "5")]
         Leaf(super::ExportLeaf),
+        #[prost(message, tag = "6")]
+        Recovery(super::ExportRecovery),
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportRecovery {
+    /// Sequence number of its record.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// Records that the backup had: those after them, up to the record of the recovery, are lost.
+    #[prost(uint64, tag = "2")]
+    pub restored: u64,
+    /// The text that was signed.
+    #[prost(bytes = "vec", tag = "3")]
+    pub statement: ::prost::alloc::vec::Vec<u8>,
+    /// DER CMS of each who signed it.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportHead {
@@ -1927,7 +1944,7 @@ pub struct ExportInventoryChange {
 pub struct ExportLeaf {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
-    /// RFC 6962 leaf hash, where the record is not asked for.
+    /// RFC 6962 leaf hash, where the record is not asked for, or was lost before a recovery.
     #[prost(bytes = "vec", tag = "2")]
     pub leaf_hash: ::prost::alloc::vec::Vec<u8>,
     /// Canonical JSON.
@@ -1938,7 +1955,7 @@ pub struct ExportLeaf {
     pub evidence_salt: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "5")]
     pub evidence: ::prost::alloc::vec::Vec<u8>,
-    /// DER of the certificate that a request.issued or a certificate.imported is about.
+    /// DER of the certificate that a request.issued, a certificate.imported or a certificate.recovered is about.
     #[prost(bytes = "vec", tag = "6")]
     pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
@@ -2102,6 +2119,9 @@ pub enum CertificateState {
     Abandoned = 5,
     /// Known from the journal of the HSM service alone, and revoked for good. It has no profile, transaction or policy.
     Imported = 6,
+    /// In force, and taken up from the journal of the HSM service when the state was recovered from a backup. It has no profile,
+    /// transaction or policy.
+    Recovered = 7,
 }
 impl CertificateState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2117,6 +2137,7 @@ impl CertificateState {
             Self::Revoked => "CERTIFICATE_STATE_REVOKED",
             Self::Abandoned => "CERTIFICATE_STATE_ABANDONED",
             Self::Imported => "CERTIFICATE_STATE_IMPORTED",
+            Self::Recovered => "CERTIFICATE_STATE_RECOVERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2129,6 +2150,7 @@ impl CertificateState {
             "CERTIFICATE_STATE_REVOKED" => Some(Self::Revoked),
             "CERTIFICATE_STATE_ABANDONED" => Some(Self::Abandoned),
             "CERTIFICATE_STATE_IMPORTED" => Some(Self::Imported),
+            "CERTIFICATE_STATE_RECOVERED" => Some(Self::Recovered),
             _ => None,
         }
     }

@@ -63,6 +63,10 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 
+    /// An export of before a recovery, which has records that the recovery lost; once for each
+    #[arg(long, value_name = "DIR")]
+    lost_records: Vec<PathBuf>,
+
     /// So many of the pinned witnesses must have cosigned [default: all of them]
     #[arg(long, value_name = "N", requires = "trust")]
     require_witnesses: Option<usize>,
@@ -115,6 +119,7 @@ pub(crate) fn run(args: &VerifyArgs, out: Output) -> Outcome {
         witnesses: args.require_witnesses,
         earlier: earlier.transpose()?,
         journal: args.journal.clone(),
+        lost_records: args.lost_records.clone(),
         tree_only: args.tree_only,
         ..Options::default()
     };

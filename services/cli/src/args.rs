@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, certificates, challenge, clock, config, enrol, inventory, legacy, policy, receipt,
-    requests, rollover, scep, status,
+    recover, requests, rollover, scep, status,
 };
 use crate::{demo, export};
 
@@ -67,6 +67,9 @@ pub(crate) enum Command {
     /// The signer's clock
     #[command(subcommand)]
     Clock(clock::ClockCommand),
+    /// Recover the signer's state from a backup
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// Configuration files of the services
     #[command(subcommand)]
     Config(config::ConfigCommand),

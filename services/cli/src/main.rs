@@ -17,7 +17,7 @@ use clap::{CommandFactory, Parser};
 use crate::args::{Cli, Command};
 use crate::commands::{
     audit, certificates, challenge, clock, config, enrol, inventory, legacy, policy, receipt,
-    requests, rollover, scep, status,
+    recover, requests, rollover, scep, status,
 };
 
 fn main() -> ExitCode {
@@ -40,6 +40,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Rollover(command) => rollover::run(command, &installation()?, out).await,
         Command::Policy(command) => policy::run(command, cli.dir.as_deref(), out).await,
         Command::Clock(command) => clock::run(command, &installation()?, out).await,
+        Command::Recover(command) => recover::run(command, out),
         Command::Config(command) => config::run(command, cli.dir.as_deref(), out).await,
         Command::Audit(command) => audit::run(command, &installation()?, out).await,
         Command::Export(args) => export::run(args, &installation()?, out).await,

@@ -16,7 +16,7 @@ const COMPONENT: &str = "journal";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotAnchored {
     #[error(
-        "the state is older than the log: the HSM service signed a checkpoint of {signed} records and the state has {found}; restore the newest state"
+        "the state is older than the log: the HSM service signed a checkpoint of {signed} records and the state has {found}; restore the newest state, or recover what is lost from the journal with `assay-signer --propose-recovery` (docs/recovery.md)"
     )]
     RolledBack { signed: u64, found: u64 },
     #[error(
@@ -103,7 +103,7 @@ impl Unlogged {
                 COMPONENT,
                 format!(
                     "the HSM service signed {} certificates that the log does not have, the newest {serial}: revoke them with \
-                     `assay cert revoke --from-journal`, or restore the newest state",
+                     `assay cert revoke --from-journal`, restore the newest state, or recover it from the journal (docs/recovery.md)",
                     left.len()
                 ),
             ),

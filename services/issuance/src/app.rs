@@ -126,8 +126,10 @@ impl Prepared {
         }
         let unlogged = Unlogged::among(journal.as_ref());
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
-        let latest = latest_record_ms(store).await?;
+        challenge_key.hold(store, &settings.challenge_key).await?;
         let past = past(store, journal.as_ref()).await?;
+        let newest = past.newest.map(|(moment, _)| moment.wall_ms);
+        let latest = newest.unwrap_or_default();
         let clock = SignerClock::new(Arc::clone(clock), &past);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
         let begin = recorder.budget_time();
@@ -366,7 +368,7 @@ impl Issuance {
 }
 
 /// The CA, and the one that takes over where there is one.
-async fn start_cas(
+pub(crate) async fn start_cas(
     first: GenerationSettings,
     rollover: Option<RolloverSettings>,
     crl: CrlConfig,
@@ -401,7 +403,10 @@ async fn start_cas(
 }
 
 /// The time before this run, as the log and the journal of the HSM service have it.
-async fn past(store: &Store, journal: Option<&JournalInfo>) -> Result<Past, StartFailure> {
+pub(crate) async fn past(
+    store: &Store,
+    journal: Option<&JournalInfo>,
+) -> Result<Past, StartFailure> {
     let last = store.counts().await?.audit_records;
     let newest = store.audit_after(last.saturating_sub(1), 1).await?;
     let mut past = Past {

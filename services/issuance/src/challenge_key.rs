@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use assay_store::KeyedHash;
+use assay_store::{KeyOutcome, KeyedHash, Store, StoreError};
+use assay_types::Hash;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
@@ -15,6 +16,8 @@ use crate::random::Random;
 const KEY_BYTES: usize = 32;
 /// Random bytes of a challenge: 160 bits, where RFC 8894 section 7.3 asks for secrets that cannot be guessed.
 const CHALLENGE_BYTES: usize = 20;
+/// What the key is known again by. It is longer than a challenge, so that it is none.
+const CHECK: &[u8] = b"assay: the check value of the key of challenges, version 1";
 /// Random bytes of a challenge's public id.
 const ID_BYTES: usize = 8;
 
@@ -46,6 +49,12 @@ pub(crate) enum ChallengeKeyError {
         "{path}: the challenge key has mode {mode:o}; only its owner may read it: chmod 600 {path}"
     )]
     Mode { path: PathBuf, mode: u32 },
+    #[error(
+        "{path}: the challenge key is not the one that the challenges of this state were made with, so that none would be found; put the file back that belongs to the state, from the same backup"
+    )]
+    Other { path: PathBuf },
+    #[error("the state cannot be read")]
+    Store(#[from] StoreError),
     #[error("OpenSSL failed")]
     OpenSsl(#[from] ErrorStack),
 }
@@ -77,6 +86,23 @@ impl ChallengeKey {
             });
         }
         Ok(Self(PKey::hmac(&bytes)?))
+    }
+
+    /// By which the state knows the key again.
+    pub(crate) fn check_value(&self) -> Result<Hash, ErrorStack> {
+        let mut value = [0; KEY_BYTES];
+        Signer::new(MessageDigest::sha256(), &self.0)?.sign_oneshot(&mut value, CHECK)?;
+        Ok(value.into())
+    }
+
+    /// Refuses a key, read from `path`, that is not the one that the state knows.
+    pub(crate) async fn hold(&self, store: &Store, path: &Path) -> Result<(), ChallengeKeyError> {
+        match store.hold_challenge_key(self.check_value()?).await? {
+            KeyOutcome::Same => Ok(()),
+            KeyOutcome::Other => Err(ChallengeKeyError::Other {
+                path: path.to_owned(),
+            }),
+        }
     }
 
     /// What the database knows of a challenge.

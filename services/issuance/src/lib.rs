@@ -22,6 +22,7 @@ mod ra;
 mod random;
 mod record_budget;
 mod recorder;
+mod recovery;
 mod revocation;
 mod rollover;
 mod serial;
@@ -43,6 +44,7 @@ pub use policies::{ActivePolicy, Changing, InForce, NotApproved, Policies};
 pub use ra::warn_of_single_ra;
 pub use random::{OpenSslRandom, Random};
 pub use recorder::{AcceptClockError, Recorder};
+pub use recovery::{propose_recovery, recover};
 pub use rollover::{Generations, PlannedCa, PlannedStep, RolloverPlan, Stage};
 pub use settings::{
     Certificates, CrlConfig, GenerationSettings, LimitsConfig, LogSettings, OcspSchedule,

@@ -2,15 +2,16 @@
 //! the signature verifies.
 
 use assay_policy::{Dn, SubjectAltName};
+use assay_store::RecoveredCertificate;
 use assay_types::{Hash, Serial, Timestamp};
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
 use der::asn1::{Any, BitString};
 use der::{Decode, Encode, Sequence};
 use openssl::x509::X509;
-use x509_cert::Certificate;
 use x509_cert::name::Name;
+use x509_cert::{Certificate, TbsCertificate};
 
-use crate::issuing_ca::IssuingCa;
+use crate::issuing_ca::{AssembleError, IssuingCa};
 use crate::rollover::Generations;
 
 /// Longest DER that is read: the HSM service signs a TBSCertificate of at most 64 KiB.
@@ -99,13 +100,56 @@ impl Generations {
                 .map_err(|_| NotOwn::Encoding)?,
             ca_id: generation.ca.id.clone(),
             subject: text(tbs.subject()),
-            sans: sans(&certificate),
+            sans: sans(tbs),
             not_before: at(validity.not_before),
             not_after: at(validity.not_after),
             tbs_digest: Hash::of(&signed.tbs_certificate.to_der().map_err(encoding)?),
             der,
         })
     }
+}
+
+/// A certificate out of the journal of the HSM service, which it has as the TBSCertificate and, if it was signed, the signature.
+pub(crate) fn recovered(
+    ca: &IssuingCa,
+    tbs: &[u8],
+    signature: Option<&[u8]>,
+) -> Result<RecoveredCertificate, NotRecovered> {
+    let read = TbsCertificate::from_der(tbs)?;
+    let validity = read.validity();
+    let at = |time: x509_cert::time::Time| Timestamp::default() + time.to_unix_duration();
+    Ok(RecoveredCertificate {
+        serial: Serial::try_from(read.serial_number().as_bytes())
+            .map_err(|_| NotRecovered::Serial)?,
+        ca_id: ca.id.clone(),
+        subject: text(read.subject()),
+        sans: sans(&read),
+        not_before: at(validity.not_before),
+        not_after: at(validity.not_after),
+        tbs_digest: Hash::of(tbs),
+        der: signature
+            .map(|signature| ca.assemble(tbs, signature))
+            .transpose()?,
+        names: names(read.subject()),
+    })
+}
+
+/// Values of a subject that are text.
+fn names(name: &Name) -> Vec<String> {
+    let values = name.iter_rdn().flat_map(|rdn| rdn.iter());
+    let texts = values.filter_map(|value| std::str::from_utf8(value.value.value()).ok());
+    texts.map(str::to_owned).collect()
+}
+
+/// Why a certificate of the journal is not taken up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRecovered {
+    #[error("it is not a TBSCertificate in DER")]
+    Encoding(#[from] der::Error),
+    #[error("its serial number is longer than 20 bytes")]
+    Serial,
+    #[error("its signature does not verify")]
+    Signature(#[from] AssembleError),
 }
 
 /// The whole input, in the one form that DER has for its outer parts.
@@ -122,8 +166,8 @@ fn text(name: &Name) -> String {
     Dn::from_name(name).map_or_else(|_| name.to_string(), |name| name.to_string())
 }
 
-fn sans(certificate: &Certificate) -> Vec<String> {
-    let extensions = certificate.tbs_certificate().extensions();
+fn sans(tbs: &TbsCertificate) -> Vec<String> {
+    let extensions = tbs.extensions();
     let mut extensions = extensions.into_iter().flatten();
     let found = extensions.find(|extension| extension.extn_id == ID_CE_SUBJECT_ALT_NAME);
     let names = found.map(|found| SubjectAltName::list_from_der(found.extn_value.as_bytes()));

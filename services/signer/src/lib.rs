@@ -14,5 +14,5 @@ mod settings;
 pub use administration::AdministrationService;
 pub use app::Signer;
 pub use enrolment::EnrolmentService;
-pub use serve::{Listeners, RunError, create_state, run};
+pub use serve::{Listeners, RunError, create_state, propose_recovery, recover, run};
 pub use settings::Settings;

@@ -1,15 +1,21 @@
 //! The process of the signer: arguments, logging, exit codes.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use assay_issuance::{StartFailure, SystemClock};
 use assay_runtime::telemetry;
-use assay_signer::{Listeners, RunError, Settings, create_state, run};
-use clap::Parser;
+use assay_sandbox::Confinement;
+use assay_signer::{Listeners, RunError, Settings, create_state, propose_recovery, recover, run};
+use clap::{Args, Parser};
 
 /// Exit code for a configuration that cannot be used, or a start that was refused.
 const REFUSED: u8 = 2;
+
+/// Bytes of a statement or a signature that are read: more than either may have.
+const MAX_INPUT: u64 = 64 * 1024;
 
 /// The isolated signer: policy, state and audit log.
 ///
@@ -32,6 +38,8 @@ struct Arguments {
     /// Make the state file and end. Needed once, for a CA that has signed nothing yet, while the HSM service runs.
     #[arg(long, conflicts_with_all = ["check", "without_policy", "ready_file"])]
     create_state: bool,
+    #[command(flatten)]
+    recovery: RecoveryArguments,
     /// Start with no policy in force and issue nothing, so that a version which approves changed settings or approvers
     /// can be activated.
     #[arg(long)]
@@ -39,6 +47,29 @@ struct Arguments {
     /// Write the process id and the addresses that were bound here, as JSON, once all listen.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+}
+
+/// What is done with a state that was restored from a backup; docs/recovery.md has all steps.
+#[derive(Args)]
+struct RecoveryArguments {
+    /// Print the statement that approvers sign before the state is recovered from a backup, and end.
+    #[arg(long, group = "recovery_step", requires_all = ["journal", "policy_floor", "reason"], conflicts_with_all = ["check", "create_state", "without_policy", "ready_file", "recover"])]
+    propose_recovery: bool,
+    /// Recover the state as this statement says, which approvers have signed, and end.
+    #[arg(long, group = "recovery_step", value_name = "FILE", requires_all = ["journal", "approval"], conflicts_with_all = ["check", "create_state", "without_policy", "ready_file"])]
+    recover: Option<PathBuf>,
+    /// The export of the journal of the HSM service, from `assay-hsm journal export`.
+    #[arg(long, value_name = "FILE", requires = "recovery_step")]
+    journal: Option<PathBuf>,
+    /// The highest version number of the policy that was ever approved.
+    #[arg(long, value_name = "NUMBER", requires = "propose_recovery")]
+    policy_floor: Option<u64>,
+    /// Why the state is recovered, a line.
+    #[arg(long, value_name = "TEXT", requires = "propose_recovery")]
+    reason: Option<String>,
+    /// A signature over the statement, from `assay recover approve`; once for each.
+    #[arg(long, value_name = "FILE", requires = "recover")]
+    approval: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -51,11 +82,38 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     if arguments.check {
-        say(&format!("{}: ok", arguments.config.display()));
+        say(&format!("{}: ok\n", arguments.config.display()));
         return ExitCode::SUCCESS;
     }
     if arguments.create_state {
-        return create(settings);
+        return once(&settings.confinement(None), async || {
+            let path = create_state(settings).await?;
+            Ok(format!("created {}\n", path.display()))
+        });
+    }
+    match arguments.recovery.read() {
+        Ok(None) => {}
+        Ok(Some(Step::Propose {
+            journal,
+            policy_floor,
+            reason,
+        })) => {
+            return once(&settings.confinement(None), async || {
+                let statement = propose_recovery(settings, journal, policy_floor, reason).await?;
+                Ok(String::from_utf8(statement)?)
+            });
+        }
+        Ok(Some(Step::Recover {
+            journal,
+            statement,
+            approvals,
+        })) => {
+            return once(&settings.confinement(None), async || {
+                let done = recover(settings, journal, statement, approvals).await?;
+                Ok(done + "\n")
+            });
+        }
+        Err(error) => return refuse(&error),
     }
     if let Err(error) = telemetry::init("assay-signer", settings.log()) {
         return refuse(&error);
@@ -94,16 +152,83 @@ fn main() -> ExitCode {
     }
 }
 
-fn create(settings: Settings) -> ExitCode {
-    let created = settings
-        .confinement(None)
+/// A step of a recovery, with the files that it needs.
+enum Step {
+    Propose {
+        journal: File,
+        policy_floor: u64,
+        reason: String,
+    },
+    Recover {
+        journal: File,
+        statement: Vec<u8>,
+        approvals: Vec<Vec<u8>>,
+    },
+}
+
+/// A file of a recovery that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: the file cannot be read")]
+struct Unreadable {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl RecoveryArguments {
+    /// The step that is asked for. Its files are read before the process is confined to those of its configuration.
+    fn read(self) -> Result<Option<Step>, Unreadable> {
+        let Self {
+            propose_recovery,
+            recover,
+            journal,
+            policy_floor,
+            reason,
+            approval,
+        } = self;
+        let Some(path) = journal else {
+            return Ok(None);
+        };
+        let journal = File::open(&path).map_err(|source| Unreadable { path, source })?;
+        let read = |path: PathBuf| {
+            let content = File::open(&path).and_then(|file| {
+                let mut content = Vec::new();
+                file.take(MAX_INPUT).read_to_end(&mut content)?;
+                Ok(content)
+            });
+            content.map_err(|source| Unreadable { path, source })
+        };
+        match (recover, policy_floor, reason) {
+            (Some(statement), ..) => Ok(Some(Step::Recover {
+                journal,
+                statement: read(statement)?,
+                approvals: approval.into_iter().map(read).collect::<Result<_, _>>()?,
+            })),
+            (None, Some(policy_floor), Some(reason)) if propose_recovery => {
+                Ok(Some(Step::Propose {
+                    journal,
+                    policy_floor,
+                    reason,
+                }))
+            }
+            (None, ..) => Ok(None),
+        }
+    }
+}
+
+/// Does one thing and ends, with what it comes to on standard output.
+fn once(
+    confinement: &Confinement,
+    work: impl AsyncFnOnce() -> Result<String, StartFailure>,
+) -> ExitCode {
+    let done = confinement
         .apply()
         .map_err(StartFailure::from)
         .and_then(|_| Ok(tokio::runtime::Runtime::new()?))
-        .and_then(|runtime| runtime.block_on(create_state(settings)));
-    match created {
-        Ok(path) => {
-            say(&format!("created {}", path.display()));
+        .and_then(|runtime| runtime.block_on(work()));
+    match done {
+        Ok(text) => {
+            say(&text);
             ExitCode::SUCCESS
         }
         Err(error) => refuse(&*error),
@@ -119,7 +244,7 @@ fn refuse(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(REFUSED)
 }
 
-#[allow(clippy::print_stdout, reason = "the answer to --check")]
-fn say(line: &str) {
-    println!("{line}");
+#[allow(clippy::print_stdout, reason = "the answer of a process that ends")]
+fn say(text: &str) {
+    print!("{text}");
 }

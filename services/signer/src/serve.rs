@@ -1,5 +1,6 @@
 //! The process of the signer: its state file, the HSM service, its listeners, until it is asked to stop.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -194,12 +195,80 @@ pub async fn create_state(settings: Settings) -> Result<PathBuf, StartFailure> {
         let size = journal.log_size;
         return Err(format!(
             "--create-state is for a CA that has signed nothing, and the HSM service has signed a log of {size} records: restore \
-             the state"
+             the state from a backup, and recover what it lacks (docs/recovery.md)"
         )
         .into());
     }
     Store::create(&settings.state, &state_key(&hsm), &Options::default())?;
     Ok(settings.state)
+}
+
+/// The statement that approvers sign before the state, which was restored from a backup, is recovered by this export of the journal of
+/// the HSM service.
+///
+/// # Errors
+/// Where the state, the export and the HSM service do not go together, or nothing is lost.
+pub async fn propose_recovery(
+    settings: Settings,
+    export: File,
+    policy_floor: u64,
+    reason: String,
+) -> Result<Vec<u8>, StartFailure> {
+    let hsm = Hsm::connect(settings.hsm).await?;
+    let environment = restored(&hsm, &settings.state)?;
+    let statement = assay_issuance::propose_recovery(
+        &settings.issuance,
+        &environment,
+        export,
+        policy_floor,
+        reason,
+    );
+    Ok(statement.await?.to_text()?)
+}
+
+/// Recovers the state by this export of the journal, as the statement says, which the makers of `approvals` have signed. Returns a
+/// line about what was done.
+///
+/// # Errors
+/// Where they are not enough, or anything does not go together. Nothing was changed then.
+pub async fn recover(
+    settings: Settings,
+    export: File,
+    statement: Vec<u8>,
+    approvals: Vec<Vec<u8>>,
+) -> Result<String, StartFailure> {
+    let hsm = Hsm::connect(settings.hsm).await?;
+    check_origin(&hsm, &settings.issuance.audit_log.origin)?;
+    let environment = restored(&hsm, &settings.state)?;
+    let open = async |ca: &GenerationSettings| {
+        Ok(Arc::new(hsm.ca(&ca.hsm_certificates())?) as Arc<dyn Token>)
+    };
+    let issuance = settings.issuance;
+    let done =
+        assay_issuance::recover(issuance, environment, export, statement, approvals, open).await?;
+    Ok(format!(
+        "recovered {}: {} certificates and {} revocations, holds and releases were taken up; {} intents, {} requests and {} challenges \
+         ended; {} names of inventories count as used; {} profiles are stopped until a new version of the policy resumes them",
+        settings.state.display(),
+        done.certificates,
+        done.statuses,
+        done.intents,
+        done.requests,
+        done.challenges,
+        done.names,
+        done.stops,
+    ))
+}
+
+/// What a recovery works on.
+fn restored(hsm: &Hsm, state: &Path) -> Result<Environment, StartFailure> {
+    Ok(Environment {
+        store: Store::open(state, &state_key(hsm), &Options::default())?,
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(OpenSslRandom),
+        shutdown: Shutdown::new(),
+        journal: Some(hsm.welcome().journal.clone()),
+    })
 }
 
 fn state_key(hsm: &Hsm) -> StateKey {

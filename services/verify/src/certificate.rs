@@ -46,7 +46,7 @@ struct Recorded<'a> {
     serial: &'a Text,
     tbs_digest: &'a Hash,
     sha256: &'a Hash,
-    /// Subject and notAfter, of one that was imported.
+    /// Subject and notAfter, of one that was imported or recovered.
     imported: Option<(&'a Text, Timestamp)>,
 }
 
@@ -63,6 +63,21 @@ impl<'a> Recorded<'a> {
                 tbs_digest: &issuance.tbs_digest,
                 sha256: certificate_sha256,
                 imported: None,
+            });
+        }
+        if let Event::CertificateRecovered {
+            serial,
+            subject,
+            not_after,
+            tbs_digest,
+            certificate_sha256: Some(certificate_sha256),
+        } = event
+        {
+            return Some(Self {
+                serial,
+                tbs_digest,
+                sha256: certificate_sha256,
+                imported: Some((subject, *not_after)),
             });
         }
         let Event::CertificateImported {

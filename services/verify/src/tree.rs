@@ -13,7 +13,7 @@ use crate::{Check, ExportFiles, export};
 /// Octets of a hash tile at most.
 const MAX_TILE: usize = 256 * 32;
 /// Octets of an entry bundle at most: each entry has its length before it.
-const MAX_ENTRIES: usize = 256 * (2 + 65_535);
+pub(crate) const MAX_ENTRIES: usize = 256 * (2 + 65_535);
 /// Octets of a hash.
 const HASH: usize = 32;
 
@@ -73,7 +73,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The records of a bundle; `None` where they cannot be read.
+    /// The leaf hashes of a bundle, by its tile.
+    pub(crate) fn hashes(&self, bundle: u64) -> Vec<Hash> {
+        let path = tile_path(0, bundle, width(bundle, self.size));
+        let bytes = export::read(self.export, &path, MAX_TILE).ok().flatten();
+        read_hashes(&bytes.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The records of a bundle, of which those that a recovery lost are empty; `None` where they cannot be read.
     pub(crate) fn entries(&self, bundle: u64, findings: &mut Findings) -> Option<Vec<Vec<u8>>> {
         let width = width(bundle, self.size);
         let path = entries_path(bundle, width);
@@ -103,8 +110,13 @@ impl<'a> Tree<'a> {
         let width = width(bundle, self.size);
         let path = tile_path(0, bundle, width);
         let tile = hash_tile(self.export, &path, width, findings);
+        // A record that a recovery lost is empty: of it there is the hash in the tile alone.
+        let of = |(place, record): (usize, &Vec<u8>)| match record.is_empty() {
+            true => tile.as_ref().and_then(|tile| tile.get(place)).copied(),
+            false => Some(Hash::of_leaf(record)),
+        };
         let own: Option<Vec<Hash>> =
-            records.map(|records| records.iter().map(|it| Hash::of_leaf(it)).collect());
+            records.and_then(|records| records.iter().enumerate().map(of).collect());
         let (Some(tile), Some(own)) = (
             tile.as_ref().or(own.as_ref()),
             own.as_ref().or(tile.as_ref()),

@@ -1,15 +1,20 @@
 //! The whole of it: files, then signatures and policy, then the log from its first record to its last.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use assay_types::Hash;
+
 use crate::issuers::Issuers;
 use crate::journal::{self, Journal, Reconciliation};
-use crate::layout::{Place, bundles_of};
+use crate::layout::{Place, bundles_of, first_of};
 use crate::ledger::{CrlGaps, Ledger};
+use crate::lost::Earlier;
 use crate::manifest::{self, Opened};
+use crate::recoveries::{Absent, Recoveries};
 use crate::report::{Finding, Findings, Report};
 use crate::signed::Signed;
 use crate::tree::Tree;
@@ -20,9 +25,9 @@ use crate::{Check, ExportFiles, Trust, export};
 /// Bundles at work for each thread: what is in memory is bounded by it.
 const BUNDLES_A_THREAD: usize = 4;
 /// Octets of the evidence of a bundle at most.
-const MAX_EVIDENCE: usize = 256 * (64 * 1024 + 256);
+pub(crate) const MAX_EVIDENCE: usize = 256 * (64 * 1024 + 256);
 /// Octets of the certificates of a bundle at most.
-const MAX_CERTIFICATES: usize = 256 * 64 * 1024;
+pub(crate) const MAX_CERTIFICATES: usize = 256 * 64 * 1024;
 
 /// How an export is verified.
 #[derive(Clone, Debug)]
@@ -33,6 +38,8 @@ pub struct Options {
     pub earlier: Option<String>,
     /// Export of the HSM service's journal, which is reconciled with the log.
     pub journal: Option<PathBuf>,
+    /// Exports of before a recovery, which have records that it lost.
+    pub lost_records: Vec<PathBuf>,
     /// Files, signatures and tree alone; what records say is not looked at, so that nothing more than that is proven.
     pub tree_only: bool,
     /// Threads for what can be done at the same time.
@@ -45,6 +52,7 @@ impl Default for Options {
             witnesses: None,
             earlier: None,
             journal: None,
+            lost_records: Vec::new(),
             tree_only: false,
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
@@ -69,7 +77,13 @@ pub fn verify(
     journal::pinned(&signed, trust, options.journal.is_some(), &mut findings);
     let journal = options.journal.as_ref();
     let mut journal = journal.and_then(|path| Journal::read(path, &signed, &mut findings));
-    let sizes = signed.sizes();
+    let approvers = trust.map(|trust| &trust.approvers);
+    let recoveries = Recoveries::read(export, &opened.places, approvers, &mut findings);
+    let earlier = options.lost_records.iter();
+    let earlier = earlier
+        .filter_map(|path| Earlier::open(path, trust, options.threads, &mut findings))
+        .collect();
+    let sizes = signed.sizes().chain(recoveries.sizes().collect::<Vec<_>>());
     let sizes = sizes.chain(journal.iter().flat_map(|journal| journal.sizes(size)));
     let mut run = Run {
         export,
@@ -78,6 +92,9 @@ pub fn verify(
         held: 0,
         decided_again: 0,
         left_out: 0,
+        recoveries,
+        earlier,
+        absent: Absent::default(),
         findings,
     };
     if options.tree_only {
@@ -94,10 +111,14 @@ pub fn verify(
         tree,
         held,
         decided_again,
+        recoveries,
+        absent,
         mut findings,
         ..
     } = run;
     let roots = tree.finish(signed.root(), &mut findings);
+    recoveries.finish(!options.tree_only, size, &roots, &mut findings);
+    absent.finish(&mut findings);
     let journal = journal.map(|journal| journal.finish(&signed, size, &roots, &mut findings));
     signed.finish(size, &roots, &mut findings);
     Report {
@@ -113,6 +134,9 @@ struct Run<'a> {
     held: u64,
     decided_again: u64,
     left_out: u64,
+    recoveries: Recoveries,
+    earlier: Vec<Earlier>,
+    absent: Absent,
     findings: Findings,
 }
 
@@ -123,6 +147,7 @@ impl Run<'_> {
             match self.records(bundle) {
                 Some(records) => {
                     self.held += records.len() as u64;
+                    self.supply(bundle, &records);
                     progress(records.len() as u64, self.opened.manifest.size);
                 }
                 None => self.left_out += 1,
@@ -197,11 +222,20 @@ impl Run<'_> {
                     self.left_out += 1;
                     continue;
                 };
-                passed += raw.as_ref().map_or(0, |raw| raw.records.len() as u64);
+                let Some(raw) = raw else { continue };
+                passed += raw.records.len() as u64;
                 self.held += done.entries.len() as u64;
                 self.decided_again += done.decided_again;
                 self.findings.merge(done.findings);
-                for entry in &done.entries {
+                self.supply(raw.bundle, &raw.records);
+                for (entry, bytes) in done.entries.iter().zip(&raw.records) {
+                    // What a recovery lost has no part in the state that records after it continue.
+                    if bytes.is_empty() {
+                        continue;
+                    }
+                    if let Some(entry) = entry {
+                        self.recoveries.take(entry, &mut self.findings);
+                    }
                     match entry {
                         Some(entry) => ledger.take(entry, &mut self.findings),
                         None => ledger.skip(),
@@ -218,6 +252,45 @@ impl Run<'_> {
         }
         self.leave_out();
         ledger.finish(&mut self.findings);
+    }
+
+    /// Has the records that a recovery lost checked, each by itself, where an earlier export has them.
+    fn supply(&mut self, bundle: u64, records: &[Vec<u8>]) {
+        let lost = (first_of(bundle)..).zip(records);
+        let lost: Vec<u64> = lost
+            .filter(|(_, record)| record.is_empty())
+            .map(|(sequence, _)| sequence)
+            .collect();
+        if lost.is_empty() {
+            return;
+        }
+        let hashes: BTreeMap<u64, Hash> =
+            (first_of(bundle)..).zip(self.tree.hashes(bundle)).collect();
+        let wanted = lost.iter();
+        let wanted = wanted.filter_map(|sequence| Some((*sequence, *hashes.get(sequence)?)));
+        let mut wanted: Vec<(u64, Hash)> = wanted.collect();
+        for earlier in &self.earlier {
+            let Some(raw) = earlier.supply(bundle, &wanted) else {
+                continue;
+            };
+            let held = (first_of(bundle)..).zip(&raw.records);
+            let held = held.filter(|(_, record)| !record.is_empty());
+            let held: BTreeSet<u64> = held.map(|(sequence, _)| sequence).collect();
+            wanted.retain(|(sequence, _)| !held.contains(sequence));
+            let done = earlier.bench().work(&raw);
+            self.decided_again += done.decided_again;
+            self.findings.merge(done.findings);
+        }
+        for sequence in lost {
+            let is_lost = self.recoveries.lost(sequence);
+            let check = Check::Recoveries;
+            let place = "a record, or one that a recovery lost";
+            self.findings
+                .hold(is_lost, check, sequence, "record", place, "none");
+            if wanted.iter().any(|(absent, _)| *absent == sequence) {
+                self.absent.add(sequence);
+            }
+        }
     }
 
     fn leave_out(&mut self) {

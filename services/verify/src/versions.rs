@@ -68,6 +68,8 @@ impl Versions {
                 | Place::Checkpoint
                 | Place::LogKey
                 | Place::Issuer(_, _)
+                | Place::Recovery(_)
+                | Place::RecoveryApproval(_, _)
                 | Place::Inventory(_)
                 | Place::Evidence(_)
                 | Place::Certificates(_) => {}

@@ -18,6 +18,7 @@ use crate::versions::Versions;
 /// A bundle as it was read.
 pub(crate) struct Raw {
     pub(crate) bundle: u64,
+    /// Empty for one that a recovery lost.
     pub(crate) records: Vec<Vec<u8>>,
     /// Of its evidence file; `None` where there is none.
     pub(crate) evidence: Option<Vec<u8>>,
@@ -128,6 +129,10 @@ impl Bench<'_> {
 fn records(raw: &Raw, findings: &mut Findings) -> Vec<Option<Record>> {
     let mut records = Vec::with_capacity(raw.records.len());
     for (sequence, bytes) in (first_of(raw.bundle)..).zip(&raw.records) {
+        if bytes.is_empty() {
+            records.push(None);
+            continue;
+        }
         findings.made(Check::Form);
         let record = match Record::from_canonical(bytes) {
             Ok(record) if record.sequence == sequence => Some(record),

@@ -9,4 +9,4 @@ mod token;
 pub use ca::{Ca, Pair, Validity};
 pub use folder::{ORIGIN, write, write_ca};
 pub use people::{APPROVALS, People, Proposed};
-pub use token::SoftToken;
+pub use token::{Signed, SoftToken};

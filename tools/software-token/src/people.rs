@@ -76,6 +76,19 @@ impl People {
         })
     }
 
+    /// Signatures of these people over a statement.
+    ///
+    /// # Errors
+    /// OpenSSL fails, or there is no such person.
+    pub fn sign_statement(&self, statement: &[u8], people: &[&str]) -> Result<Vec<Vec<u8>>> {
+        let by = |person: &&str| -> Result<Vec<u8>> {
+            let found = self.0.iter().find(|(name, _)| name == person);
+            let (_, pair) = found.with_context(|| format!("nobody is called {person}"))?;
+            Ok(sign_proposal(statement, &pair.certificate, &pair.key)?)
+        };
+        people.iter().map(by).collect()
+    }
+
     /// Each person's name, with the key and the certificate.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Pair)> {
         self.0.iter().map(|(name, pair)| (*name, pair))
@@ -103,7 +116,7 @@ impl Proposed {
         let predecessor = Some(basis.predecessor.as_str()).filter(|hash| !hash.is_empty());
         Ok(Self {
             proposal: Proposal {
-                number: basis.number + 1,
+                number: basis.next_number,
                 predecessor: predecessor.map(hash).transpose()?,
                 files: bundle.file_hash(),
                 model: bundle.model_hash(),

@@ -23,6 +23,22 @@ use zeroize::Zeroizing;
 
 use crate::Ca;
 
+/// Something that the HSM service would have in its journal.
+#[derive(Debug, Clone)]
+pub enum Signed {
+    /// A certificate, and its signature if it got one.
+    Certificate {
+        /// TBSCertificate.
+        tbs: Vec<u8>,
+        /// `None` where the key was broken.
+        signature: Option<Vec<u8>>,
+    },
+    /// A CRL: its TBSCertList.
+    Crl(Vec<u8>),
+    /// A checkpoint: size, root, and the leaf hashes since the one before.
+    Checkpoint(u64, Hash, Vec<Hash>),
+}
+
 /// The keys of one CA and of a log, with counts of their use.
 pub struct SoftToken {
     ca: Arc<Ca>,
@@ -38,6 +54,8 @@ pub struct SoftToken {
     pub tree: Mutex<Option<(u64, Hash)>>,
     /// Whether checkpoints are signed without an answer, as by a service that is lost in between.
     pub loses_checkpoints: AtomicBool,
+    /// Everything that it signed, where somebody wants to know.
+    pub signed: Mutex<Option<Vec<Signed>>>,
     /// Content octets of the serial numbers that it was asked to sign, unless it refused at once.
     journalled: Mutex<BTreeSet<Vec<u8>>>,
     forms: Mutex<Option<Forms>>,
@@ -84,6 +102,7 @@ impl SoftToken {
             journal: Mutex::default(),
             tree: Mutex::default(),
             loses_checkpoints: AtomicBool::new(false),
+            signed: Mutex::default(),
             journalled: Mutex::default(),
             forms: Mutex::default(),
             ca,
@@ -148,6 +167,13 @@ impl SoftToken {
     fn is_ahead(&self, data: &ResponseData) -> bool {
         let is_revoked = matches!(data.status, Status::Revoked { .. });
         is_revoked != locked(&self.listed).contains(&data.cert_id.serial)
+    }
+
+    /// Adds to what it signed.
+    fn note(&self, signed: impl FnOnce() -> Signed) {
+        if let Some(all) = &mut *locked(&self.signed) {
+            all.push(signed());
+        }
     }
 
     /// Signs with a key of the CA or the responder, and counts it.
@@ -244,6 +270,22 @@ impl Token for SoftToken {
             let serial = tbs.serial_number().as_bytes().to_vec();
             locked(&self.journalled).insert(serial);
         }
+        if !refuses && let Some(all) = &mut *locked(&self.signed) {
+            let signature = match &*locked(&self.refusal) {
+                None => signed(&self.ca.ca.key, Digest::Sha256, tbs).ok(),
+                Some(_) => None,
+            };
+            let tbs = tbs.to_vec();
+            all.push(Signed::Certificate {
+                tbs,
+                signature: signature.clone(),
+            });
+            // The journal has the very signature that is handed out.
+            if let Some(signature) = signature {
+                self.tbs_signatures.fetch_add(1, Ordering::Relaxed);
+                return done(Ok(signature));
+            }
+        }
         self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs)
     }
 
@@ -260,6 +302,7 @@ impl Token for SoftToken {
                     Err(error) => return done(Err(error)).await,
                 }
             }
+            self.note(|| Signed::Crl(tbs.to_vec()));
             self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs).await
         })
     }
@@ -281,6 +324,7 @@ impl Token for SoftToken {
         }
         *tree = Some((size, root));
         drop(tree);
+        self.note(|| Signed::Checkpoint(size, root, leaves.to_vec()));
         if self.loses_checkpoints.load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Err(OperationError::ServiceLost)));
         }

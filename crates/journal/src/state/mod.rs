@@ -154,6 +154,41 @@ impl State {
         self.issuer(issuer)?.1.crl
     }
 
+    /// The last CRL of each issuer.
+    pub fn crls(&self) -> impl Iterator<Item = (Hash, LastCrl)> {
+        self.issuers
+            .iter()
+            .filter_map(|issuer| Some((issuer.key, issuer.crl?)))
+    }
+
+    /// Everything that the last CRL of an issuer lists, by serial number.
+    #[must_use]
+    pub fn listed(&self, issuer: &Hash) -> Vec<Listed> {
+        let found = self.issuer(issuer).into_iter();
+        let revoked = found.flat_map(|(_, issuer)| &issuer.revoked);
+        let listed = revoked.filter(|(_, revoked)| revoked.is_listed);
+        let mut listed: Vec<_> = listed.collect();
+        listed.sort_unstable_by_key(|(serial, _)| **serial);
+        let listed = listed.into_iter().filter_map(|(serial, revoked)| {
+            Some(Listed {
+                serial: Serial::try_from(serial.as_slice()).ok()?,
+                reason: revoked.reason,
+                date: revoked.date,
+            })
+        });
+        listed.collect()
+    }
+
+    /// Whether an issuer was asked for this certificate: its serial number, and the digest of its TBSCertificate.
+    #[must_use]
+    pub fn has_certificate(&self, serial: &Serial, tbs: &Hash) -> bool {
+        let serial = key(serial);
+        (0..)
+            .zip(&self.issuers)
+            .filter_map(|(place, _)| self.certificates.find(place, &serial))
+            .any(|found| found.tbs == *tbs)
+    }
+
     /// The tree of the last checkpoint.
     #[must_use]
     pub fn tree(&self) -> &Frontier {

@@ -36,7 +36,11 @@ async fn an_imported_certificate_is_revoked_in_the_transaction_that_enters_it() 
     assert_eq!(row.status(), CertificateStatus::Imported);
     assert_eq!(row.state, CertificateState::Imported);
     assert_eq!((row.profile.as_str(), row.policy_hash), ("", None));
-    let listed = store.revoked_entries(CA.to_owned(), None).await.unwrap().entries;
+    let listed = store
+        .revoked_entries(CA.to_owned(), None)
+        .await
+        .unwrap()
+        .entries;
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].revoked_at, listed[0].reason), (NOW, reason));
 

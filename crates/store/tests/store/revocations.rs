@@ -33,7 +33,9 @@ fn crl(number: u64, this_update: Timestamp) -> NewCrl {
 
 async fn listed(fixture: &Fixture) -> Vec<(assay_types::Serial, Timestamp, CrlReason)> {
     let list = fixture.store.revoked_entries(CA.to_owned(), None);
-    list.await.unwrap().entries
+    list.await
+        .unwrap()
+        .entries
         .into_iter()
         .map(|entry| (entry.serial, entry.revoked_at, entry.reason))
         .collect()

@@ -151,7 +151,8 @@ struct Shown {
 }
 
 fn lines(info: &CertificateInfo) -> Vec<String> {
-    let is_imported = info.state() == CertificateState::Imported;
+    // One that is recovered and revoked or on hold is known by having no profile.
+    let is_imported = info.profile.is_empty();
     let mut lines = vec![
         format!("serial       {}", info.serial),
         format!("state        {}", state(info)),
@@ -170,7 +171,7 @@ fn lines(info: &CertificateInfo) -> Vec<String> {
         ),
         format!(
             "{:<13}{}",
-            if is_imported { "imported" } else { "issued" },
+            if is_imported { "taken up" } else { "issued" },
             time_text(info.issued_at)
         ),
         format!("SHA-256      {}", info.sha256),

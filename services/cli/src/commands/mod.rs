@@ -13,6 +13,7 @@ mod lineage;
 pub(crate) mod list;
 pub(crate) mod policy;
 pub(crate) mod receipt;
+pub(crate) mod recover;
 pub(crate) mod requests;
 mod revocation;
 pub(crate) mod rollover;

@@ -382,7 +382,7 @@ impl Finish {
     }
 }
 
-fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
+pub(crate) fn issuance(generation: &Generation, intent: &OpenIntent) -> Issuance {
     Issuance {
         serial: intent.serial.to_string().into(),
         tbs_digest: intent.tbs_digest,

@@ -45,7 +45,7 @@ use decoy::NoDecoy;
 pub(crate) use end::{Deferred, End, Refused};
 use end_record::EndRecords;
 use enrol::Enrolment;
-pub(crate) use finish::{Finish, Recovered};
+pub(crate) use finish::{Finish, Recovered, issuance};
 use opened::Opener;
 use outer::Asked;
 use query::Query;

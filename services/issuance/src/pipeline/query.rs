@@ -57,7 +57,8 @@ impl Query {
                 CertificateState::Issued
                 | CertificateState::Intent
                 | CertificateState::Abandoned
-                | CertificateState::Imported,
+                | CertificateState::Imported
+                | CertificateState::Recovered,
                 _,
             ) => {
                 return Err(End::Unanswered);

@@ -92,7 +92,8 @@ impl Enrolment {
                 CertificateState::Issued
                 | CertificateState::Intent
                 | CertificateState::Abandoned
-                | CertificateState::Imported,
+                | CertificateState::Imported
+                | CertificateState::Recovered,
                 _,
             ) => {
                 return Err(End::deferred(

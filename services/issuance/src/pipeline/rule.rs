@@ -138,6 +138,7 @@ impl SignerRule {
             }
             Self::LongCrl => {
                 "the CRL that GetCRL asks for has at most 512 KiB; a longer one is at its distribution point"
+            }
             Self::RenewedOnce => {
                 "under a profile with one renewal no other renewal of the certificate is issued or at work"
             }

@@ -27,7 +27,8 @@ pub(super) struct Counts {
 }
 
 impl Bundle {
-    pub(super) fn add(&mut self, leaf: ExportLeaf) -> Outcome {
+    /// Takes the next leaf; of one that a recovery lost there is nothing but the hash.
+    pub(super) fn add(&mut self, leaf: ExportLeaf, is_lost: bool) -> Outcome {
         let ExportLeaf {
             sequence,
             leaf_hash: _,
@@ -36,6 +37,10 @@ impl Bundle {
             evidence,
             certificate,
         } = leaf;
+        if record.is_empty() && is_lost {
+            self.records.push(record);
+            return Ok(());
+        }
         if record.is_empty() {
             self.absent += 1;
             return Ok(());
@@ -69,7 +74,7 @@ impl Bundle {
 
     /// Writes the bundle, if it is held; `None` if it is not.
     pub(super) fn write(self, index: u64, folder: &mut Folder) -> Outcome<Option<Counts>> {
-        if self.records.is_empty() {
+        if self.counts.records == 0 && self.absent > 0 {
             return Ok(None);
         }
         if self.absent > 0 {

@@ -9,6 +9,7 @@ use assay_console::progress::Progress;
 use assay_proto::v1::export_item::Item;
 use assay_proto::v1::{
     ExportHead, ExportInventoryChange, ExportIssuer, ExportItem, ExportLeaf, ExportPolicy,
+    ExportRecovery,
 };
 use assay_types::Hash;
 use assay_verify::layout::{BUNDLE, InventoryLine, Place, bundle_of};
@@ -27,6 +28,8 @@ pub struct Receiver {
     tree: Frontier,
     tiler: Tiler,
     bundle: Bundle,
+    /// Of each recovery, the last record that its backup had, and its own record: those between are lost.
+    lost: Vec<(u64, u64)>,
     received: Received,
 }
 
@@ -91,6 +94,7 @@ impl Receiver {
             tree,
             tiler: Tiler::new(),
             bundle: Bundle::default(),
+            lost: Vec::new(),
         })
     }
 
@@ -106,6 +110,7 @@ impl Receiver {
             Item::Head(head) => self.head(head),
             Item::Issuer(issuer) => self.issuer(issuer),
             Item::Policy(policy) => self.policy(policy),
+            Item::Recovery(recovery) => self.recovery(recovery),
             Item::InventoryChange(change) => self.inventory(change),
             Item::Leaf(leaf) => self.leaf(leaf),
         }
@@ -220,6 +225,21 @@ impl Receiver {
         Ok(())
     }
 
+    fn recovery(&mut self, recovery: ExportRecovery) -> Outcome {
+        let ExportRecovery {
+            sequence,
+            restored,
+            statement,
+            approvals,
+        } = recovery;
+        self.write(&Place::Recovery(sequence), &statement)?;
+        for (k, approval) in (1..).zip(approvals) {
+            self.write(&Place::RecoveryApproval(sequence, k), &approval)?;
+        }
+        self.lost.push((restored, sequence));
+        Ok(())
+    }
+
     fn inventory(&mut self, change: ExportInventoryChange) -> Outcome {
         let ExportInventoryChange {
             profile,
@@ -279,7 +299,9 @@ impl Receiver {
         for tile in self.tiler.push(hash) {
             self.folder.write(&tile.path(), &tile.to_bytes())?;
         }
-        self.bundle.add(leaf)?;
+        let mut lost = self.lost.iter();
+        let is_lost = lost.any(|(from, to)| sequence > *from && sequence < *to);
+        self.bundle.add(leaf, is_lost)?;
         if sequence.is_multiple_of(BUNDLE) {
             self.end_bundle()?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use assay_proto::v1::export_item::Item;
 use assay_proto::v1::{
     ExportHead, ExportInventoryChange, ExportIssuer, ExportItem, ExportLeaf, ExportPolicy,
-    ExportRequest,
+    ExportRecovery, ExportRequest,
 };
 use assay_store::{CheckpointRow, ExportRow, Span, Store, StoreError};
 use assay_types::TimestampMillis;
@@ -185,8 +185,21 @@ impl Export {
                 .await?;
         }
         let extent = self.read(|| self.store.export_extent(self.size)).await?;
-        for number in 1..=extent.policy {
+        let read = || self.store.policy_numbers(extent.policy);
+        for number in self.read(read).await? {
             self.policy(number).await?;
+        }
+        let read = || self.store.recoveries();
+        for recovery in self.read(read).await? {
+            if recovery.sequence <= self.size {
+                let item = ExportRecovery {
+                    sequence: recovery.sequence,
+                    restored: recovery.restored,
+                    statement: recovery.statement,
+                    approvals: recovery.approvals,
+                };
+                self.send(Item::Recovery(item)).await?;
+            }
         }
         for (profile, changes) in extent.inventories {
             self.inventory(profile, changes).await?;
@@ -315,9 +328,17 @@ fn leaf(row: ExportRow) -> ExportLeaf {
     let ExportRow {
         sequence,
         record,
+        leaf_hash,
         evidence,
         certificate,
     } = row;
+    let Some(record) = record else {
+        return ExportLeaf {
+            sequence,
+            leaf_hash: leaf_hash.as_bytes().to_vec(),
+            ..ExportLeaf::default()
+        };
+    };
     let (salt, evidence) = evidence
         .map(|(salt, content)| (salt.to_vec(), content))
         .unwrap_or_default();

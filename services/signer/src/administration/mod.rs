@@ -30,7 +30,19 @@ use assay_issuance::{
 };
 use assay_proto::v1::administration_server::Administration;
 use assay_proto::v1::{
-    AcceptClockReply, AcceptClockRequest, ActivatePolicyReply, ActivatePolicyRequest, AddCosignatureReply, AddCosignatureRequest, AddInventoryReply, AddInventoryRequest, CheckPolicyReply, CheckPolicyRequest, CountExpiringReply, CountExpiringRequest, DecideRequestReply, DecideRequestRequest, ExportRequest, GetCertificateReply, GetCertificateRequest, GetCheckpointReply, GetCheckpointRequest, GetCrlReply, GetCrlRequest, GetLineageReply, GetLineageRequest, GetPolicyReply, GetPolicyRequest, GetReceiptReply, GetReceiptRequest, GetRequestReply, GetRequestRequest, IssueChallengesReply, IssueChallengesRequest, ListAuditReply, ListAuditRequest, ListCertificatesReply, ListCertificatesRequest, ListChallengesReply, ListChallengesRequest, ListExpiringReply, ListExpiringRequest, ListInventoryReply, ListInventoryRequest, ListLegacyReply, ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply, ListRequestsRequest, PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply, PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
+    AcceptClockReply, AcceptClockRequest, ActivatePolicyReply, ActivatePolicyRequest,
+    AddCosignatureReply, AddCosignatureRequest, AddInventoryReply, AddInventoryRequest,
+    CheckPolicyReply, CheckPolicyRequest, CountExpiringReply, CountExpiringRequest,
+    DecideRequestReply, DecideRequestRequest, ExportRequest, GetCertificateReply,
+    GetCertificateRequest, GetCheckpointReply, GetCheckpointRequest, GetCrlReply, GetCrlRequest,
+    GetLineageReply, GetLineageRequest, GetPolicyReply, GetPolicyRequest, GetReceiptReply,
+    GetReceiptRequest, GetRequestReply, GetRequestRequest, IssueChallengesReply,
+    IssueChallengesRequest, ListAuditReply, ListAuditRequest, ListCertificatesReply,
+    ListCertificatesRequest, ListChallengesReply, ListChallengesRequest, ListExpiringReply,
+    ListExpiringRequest, ListInventoryReply, ListInventoryRequest, ListLegacyReply,
+    ListLegacyRequest, ListPoliciesReply, ListPoliciesRequest, ListRequestsReply,
+    ListRequestsRequest, PlanRolloverReply, PlanRolloverRequest, PolicyBasisReply,
+    PolicyBasisRequest, ProveConsistencyReply, ProveConsistencyRequest, ReleaseCertificateReply,
     ReleaseCertificateRequest, RemoveInventoryReply, RemoveInventoryRequest, ResetInventoryReply,
     ResetInventoryRequest, RevokeCertificateReply, RevokeCertificateRequest, RevokeChallengeReply,
     RevokeChallengeRequest, StatusReply, StatusRequest, StopProfileReply, StopProfileRequest,

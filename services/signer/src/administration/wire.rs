@@ -166,6 +166,7 @@ pub(super) fn certificate_status(value: i32) -> Result<Option<CertificateStatus>
         CertificateState::Revoked => Some(CertificateStatus::Revoked),
         CertificateState::Abandoned => Some(CertificateStatus::Abandoned),
         CertificateState::Imported => Some(CertificateStatus::Imported),
+        CertificateState::Recovered => Some(CertificateStatus::Recovered),
     })
 }
 
@@ -177,6 +178,7 @@ pub(super) fn certificate_state(status: CertificateStatus) -> CertificateState {
         CertificateStatus::Revoked => CertificateState::Revoked,
         CertificateStatus::Abandoned => CertificateState::Abandoned,
         CertificateStatus::Imported => CertificateState::Imported,
+        CertificateStatus::Recovered => CertificateState::Recovered,
     }
 }
 

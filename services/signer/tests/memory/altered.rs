@@ -16,8 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Answer, DEVICES, Device, FLEET, Message, RENEWAL_REQ, Setup, Stand, changed, serial,
-    subject,
+    Answer, DEVICES, Device, FLEET, Message, RENEWAL_REQ, Setup, Stand, changed, serial, subject,
 };
 use crate::{revocation, tier};
 

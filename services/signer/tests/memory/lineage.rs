@@ -215,7 +215,7 @@ async fn a_certificate_of_a_profile_with_one_renewal_renews_once() {
     assert_eq!(stand.send(&holder, &first).await, Answer::Busy);
     let csr = other.csr(&subject("pump-1"), None);
     let second = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
-    stand.refused("devices", &holder, &second, "SIG-21").await;
+    stand.refused("devices", &holder, &second, "SIG-22").await;
     stand.break_ca_key(false);
     stand.tend().await;
     let renewed = stand.send(&holder, &first).await.certificate();

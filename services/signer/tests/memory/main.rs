@@ -4,6 +4,7 @@
 
 mod altered;
 mod anchor;
+mod backup;
 mod clock;
 mod disk;
 mod elliptic;

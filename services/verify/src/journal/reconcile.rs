@@ -25,6 +25,8 @@ pub(crate) struct Reconciliation<'a> {
     changes: HashMap<Serial, Vec<Told>>,
     /// When each version of the policy came into force.
     activations: Vec<(Timestamp, u64)>,
+    /// Number of the last CRL of each issuer before a recovery, which lost the records of some of them.
+    floors: HashMap<Hash, u64>,
     /// Every record was held and read.
     whole: bool,
 }
@@ -54,6 +56,7 @@ impl<'a> Reconciliation<'a> {
             versions,
             changes: HashMap::new(),
             activations: Vec::new(),
+            floors: HashMap::new(),
             whole: true,
         }
     }
@@ -78,6 +81,12 @@ impl<'a> Reconciliation<'a> {
             self.issued(entry, serial, tbs_digest, findings);
         } else if let Event::CertificateImported { .. } = entry.event() {
             self.imported(entry, findings);
+        } else if let Event::CertificateRecovered { .. } = entry.event() {
+            self.recovered(entry, findings);
+        } else if let Event::StateRecovered { crls, .. } = entry.event() {
+            for crl in crls {
+                self.floors.insert(crl.issuer, crl.number);
+            }
         } else if let Event::IntentOpened { issuance, .. } = entry.event() {
             self.asked(issuance, InLog::Open);
         } else if let Event::IntentAbandoned { issuance, .. } = entry.event() {
@@ -99,6 +108,8 @@ impl<'a> Reconciliation<'a> {
             (serial, What::Released)
         } else if let Event::IntentAbandoned { issuance, .. } = entry.event() {
             (&issuance.serial, What::Listed(Reason::Unspecified))
+        } else if let Event::StatusRecovered { .. } = entry.event() {
+            return self.status(entry);
         } else {
             return;
         };
@@ -108,6 +119,58 @@ impl<'a> Reconciliation<'a> {
                 at: entry.wall(),
                 what,
             });
+        }
+    }
+
+    /// What the last CRL before a recovery says, as of the time that the CRL gives it.
+    fn status(&mut self, entry: &Entry) {
+        let Event::StatusRecovered {
+            serial,
+            revoked_at,
+            reason,
+        } = entry.event()
+        else {
+            return;
+        };
+        let what = match reason.as_ref().map(Text::as_str) {
+            None => What::Released,
+            Some("certificate-hold") => What::Listed(Reason::CertificateHold),
+            Some(named) => {
+                let reason = REASONS.iter().find(|(_, name)| *name == named);
+                let Some((reason, _)) = reason else { return };
+                What::Listed(*reason)
+            }
+        };
+        if let Some(serial) = serial_of(serial) {
+            self.changes.entry(serial).or_default().push(Told {
+                sequence: entry.sequence(),
+                at: revoked_at.unwrap_or(Timestamp::MIN),
+                what,
+            });
+        }
+    }
+
+    /// A certificate whose record a recovery lost.
+    fn recovered(&mut self, entry: &Entry, findings: &mut Findings) {
+        let Event::CertificateRecovered {
+            serial,
+            subject,
+            tbs_digest,
+            certificate_sha256,
+            ..
+        } = entry.event()
+        else {
+            return;
+        };
+        if certificate_sha256.is_some() {
+            self.issued(entry, serial, *tbs_digest, findings);
+        }
+        if let Some(found) = self.find(serial, *tbs_digest, entry.certificate.as_ref()) {
+            found.record = InLog::Closed;
+            let (at, time) = (found.entry, found.time);
+            let detail = format!("{serial} ({subject}), record {}", entry.sequence());
+            let report = &mut self.journal.report;
+            report.list(at, time, "certificate.recovered", detail);
         }
     }
 
@@ -316,7 +379,13 @@ impl<'a> Reconciliation<'a> {
 
     /// Additions and removals of a CRL agree with the records before it.
     fn listed(&self, findings: &mut Findings) {
-        let crls = self.journal.crls.iter().filter(|crl| !crl.is_floor);
+        // Of a CRL whose record was lost, the records before it are lost too.
+        let is_lost = |crl: &Crl| {
+            let floor = self.floors.get(&crl.issuer);
+            !crl.is_recorded && floor.is_some_and(|floor| crl.number <= *floor)
+        };
+        let crls = self.journal.crls.iter();
+        let crls = crls.filter(|crl| !crl.is_floor && !is_lost(crl));
         for (crl, change) in crls.flat_map(|crl| crl.changes.iter().map(move |it| (crl, it))) {
             findings.made(CRLS);
             if self.is_told(crl, change) {

@@ -23,6 +23,10 @@ pub enum Place {
     Approval(u64, u64),
     /// `policies/N/files/PROFILE.toml`: version and profile.
     Policy(u64, String),
+    /// `recoveries/N/statement.json`: N is the sequence number of its record.
+    Recovery(u64),
+    /// `recoveries/N/approvals/K.p7s`, K from 1.
+    RecoveryApproval(u64, u64),
     /// `inventories/PROFILE.jsonl`.
     Inventory(String),
     /// `evidence/BUNDLE.jsonl`, at least three digits.
@@ -47,6 +51,8 @@ impl fmt::Display for Place {
             Self::Author(n) => write!(f, "policies/{n}/author.p7s"),
             Self::Approval(n, k) => write!(f, "policies/{n}/approvals/{k}.p7s"),
             Self::Policy(n, profile) => write!(f, "policies/{n}/files/{profile}.toml"),
+            Self::Recovery(n) => write!(f, "recoveries/{n}/statement.json"),
+            Self::RecoveryApproval(n, k) => write!(f, "recoveries/{n}/approvals/{k}.p7s"),
             Self::Inventory(profile) => write!(f, "inventories/{profile}.jsonl"),
             Self::Evidence(bundle) => write!(f, "evidence/{bundle:03}.jsonl"),
             Self::Certificates(bundle) => write!(f, "certificates/{bundle:03}.pem"),
@@ -83,6 +89,10 @@ fn read(path: &str) -> Option<Place> {
         }
         ["policies", n, "files", name] => {
             Place::Policy(number(n)?, profile(name.strip_suffix(".toml")?)?)
+        }
+        ["recoveries", n, "statement.json"] => Place::Recovery(number(n)?),
+        ["recoveries", n, "approvals", name] => {
+            Place::RecoveryApproval(number(n)?, number(name.strip_suffix(".p7s")?)?)
         }
         ["inventories", name] => Place::Inventory(profile(name.strip_suffix(".jsonl")?)?),
         ["evidence", name] => Place::Evidence(number(name.strip_suffix(".jsonl")?)?),

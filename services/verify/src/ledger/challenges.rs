@@ -51,6 +51,14 @@ impl Challenges {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
         if let Event::ChallengeIssued { .. } = seen.entry.event() {
             self.issued(seen);
+        } else if let Event::StateRecovered { .. } = seen.entry.event() {
+            for challenge in self.known.values_mut() {
+                if matches!(challenge.state, State::Open | State::Reserved(_)) {
+                    challenge.state = State::Revoked;
+                }
+            }
+            // What is given up from here on frees nothing.
+            self.uses.clear();
         } else if let Event::ChallengeRevoked { challenge_id, .. } = seen.entry.event() {
             let wanted = "a challenge that is open";
             match self.known.get_mut(challenge_id) {

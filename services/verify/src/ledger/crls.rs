@@ -59,6 +59,8 @@ struct Change {
     not_after: Timestamp,
     /// `None` for a release.
     reason: Option<u8>,
+    /// Of a recovery, which has the date too.
+    is_recovered: bool,
 }
 
 impl List {
@@ -70,6 +72,7 @@ impl List {
                 serial,
                 not_after,
                 reason,
+                is_recovered,
                 ..
             } = change;
             match reason {
@@ -80,8 +83,12 @@ impl List {
                         reason,
                         not_after,
                     };
-                    // A certificate on hold that is revoked keeps the date of the hold.
-                    self.entries.entry(serial).or_insert(new).reason = reason;
+                    if is_recovered {
+                        self.entries.insert(serial, new);
+                    } else {
+                        // A certificate on hold that is revoked keeps the date of the hold.
+                        self.entries.entry(serial).or_insert(new).reason = reason;
+                    }
                 }
             }
         }
@@ -119,7 +126,17 @@ impl Crls {
             let certified = index.certified(serial);
             certified.map(|it| (it.ca_key, it.not_after))
         };
+        let mut recovered_at = None;
         let (serial, of, reason): (&Text, _, _) = match seen.entry.event() {
+            Event::StatusRecovered {
+                serial,
+                revoked_at,
+                reason,
+            } => {
+                recovered_at = Some(revoked_at.unwrap_or_default());
+                let reason = reason.as_ref().map(|reason| reason_code(reason));
+                (serial, of(serial), reason)
+            }
             Event::CertificateRevoked { serial, reason, .. } => {
                 (serial, of(serial), Some(reason_code(reason)))
             }
@@ -141,10 +158,11 @@ impl Crls {
         };
         let change = Change {
             sequence: seen.entry.sequence(),
-            at: seen.entry.wall(),
+            at: recovered_at.unwrap_or_else(|| seen.entry.wall()),
             serial,
             not_after,
             reason: reason.map(Option::unwrap_or_default),
+            is_recovered: recovered_at.is_some(),
         };
         self.lists.entry(key).or_default().pending.push_back(change);
     }
@@ -212,6 +230,24 @@ impl Crls {
             if !(1..=self.number).contains(number) {
                 let wanted = format!("{} at most, the latest CRL", self.number);
                 seen.missing(Check::References, "crl_number", wanted, number);
+            }
+            return;
+        }
+        if let Event::StateRecovered {
+            crls,
+            restored_size,
+            ..
+        } = seen.entry.event()
+        {
+            for crl in crls {
+                self.number = self.number.max(crl.number);
+                issuing_keys.recovered(&crl.key_id, crl.issuer, crl.number);
+                self.lists.entry(crl.issuer).or_default().this_update = crl.this_update;
+            }
+            // What the lost records changed is known only as far as the journal's last CRL has it.
+            for list in self.lists.values_mut() {
+                list.pending
+                    .retain(|change| change.sequence <= *restored_size);
             }
             return;
         }

@@ -16,7 +16,7 @@ const BAD_CERT_ID: u8 = 4;
 const SIGNER_RULES: [&str; 23] = [
     "POL-03", "POL-04", "SIG-01", "SIG-02", "SIG-03", "SIG-04", "SIG-05", "SIG-06", "SIG-07",
     "SIG-08", "SIG-09", "SIG-10", "SIG-11", "SIG-12", "SIG-13", "SIG-14", "SIG-15", "SIG-16",
-    "SIG-17", "SIG-18", "SIG-19", "SIG-20", "SIG-21",
+    "SIG-17", "SIG-18", "SIG-19", "SIG-20", "SIG-21", "SIG-22",
 ];
 /// Of them, those that answer badCertId.
 const BAD_CERT_ID_RULES: [&str; 2] = ["SIG-15", "SIG-16"];
@@ -40,7 +40,10 @@ pub(super) fn look(seen: &mut Seen<'_>) {
         seen.hold(some, CHECK, "token_serial", "a token's serial", "none");
         hex(seen, "key_id", &issuance.key_id, usize::MAX);
     }
-    if let Event::CertificateImported { serial, .. } = seen.entry.event() {
+    if let Event::CertificateImported { serial, .. }
+    | Event::CertificateRecovered { serial, .. }
+    | Event::StatusRecovered { serial, .. } = seen.entry.event()
+    {
         hex(seen, "serial", serial, MAX_SERIAL);
     }
     if let Event::RequestRefused {

@@ -213,10 +213,83 @@ impl Index {
                 serial: serial.clone(),
                 actor: actor.clone(),
             };
+        } else if let Event::CertificateRecovered {
+            serial, tbs_digest, ..
+        } = seen.entry.event()
+        {
+            self.recover(seen, serial, *tbs_digest, intent);
+        } else if let Event::StatusRecovered {
+            serial,
+            revoked_at,
+            reason,
+        } = seen.entry.event()
+        {
+            self.status(seen, serial, *revoked_at, reason.as_ref());
         } else {
             self.changes(seen);
             self.refers(seen);
         }
+    }
+
+    /// One whose record a recovery lost, or that an intent of before it became.
+    fn recover(
+        &mut self,
+        seen: &mut Seen<'_>,
+        serial: &Text,
+        tbs_digest: Hash,
+        intent: Option<&Intent>,
+    ) {
+        let recovered = Issued {
+            profile: intent.map(Intent::profile).unwrap_or_default(),
+            tbs_digest,
+            is_imported: intent.is_none(),
+            certified: seen.entry.certificate.clone(),
+            state: State::InForce,
+            revoke_at: None,
+        };
+        let new = self.issued.insert(serial.clone(), recovered).is_none();
+        let wanted = "a certificate that the log did not have";
+        seen.hold(new, Check::Revocations, "serial", wanted, serial);
+    }
+
+    /// What the last CRL before a recovery says of a certificate.
+    fn status(
+        &mut self,
+        seen: &mut Seen<'_>,
+        serial: &Text,
+        revoked_at: Option<Timestamp>,
+        reason: Option<&Text>,
+    ) {
+        let check = Check::Revocations;
+        let paired = revoked_at.is_some() == reason.is_some();
+        let wanted = "a time and a reason, or neither";
+        seen.hold(paired, check, "reason", wanted, "one of the two");
+        let next = match reason.map(Text::as_str) {
+            None => State::InForce,
+            Some("certificate-hold") => State::Held,
+            Some(reason) => {
+                let known = reason_code(&reason.into()).is_some();
+                seen.hold(known, check, "reason", "a CRLReason", reason);
+                State::Revoked
+            }
+        };
+        if self.abandoned.contains(serial) {
+            return;
+        }
+        let Some(issued) = self.issued.get_mut(serial) else {
+            let wanted = "the serial of a certificate of this log";
+            return seen.missing(check, "serial", wanted, serial);
+        };
+        let ca_key = issued.certified.as_ref().and_then(|it| it.ca_key);
+        let count = self.out_of_force.entry(ca_key).or_default();
+        match (issued.state, next) {
+            (State::InForce, State::Held | State::Revoked) => *count += 1,
+            (State::Held | State::Revoked, State::InForce) => *count = count.saturating_sub(1),
+            (State::InForce, State::InForce)
+            | (State::Held | State::Revoked, State::Held | State::Revoked) => {}
+        }
+        issued.state = next;
+        issued.revoke_at = None;
     }
 
     pub(super) fn finish(&self, whole: bool, findings: &mut Findings) {

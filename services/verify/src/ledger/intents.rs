@@ -32,6 +32,13 @@ pub(super) struct Intents {
     boot_id: Text,
 }
 
+impl Intent {
+    /// The profile that permitted it.
+    pub(super) fn profile(&self) -> Text {
+        self.request.profile.clone().unwrap_or_default()
+    }
+}
+
 impl Intents {
     /// The intent that the record closes with a certificate.
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) -> Option<Intent> {
@@ -84,6 +91,14 @@ impl Intents {
         {
             self.token(seen, &issuance.token_serial);
             self.close(seen, request, issuance);
+        } else if let Event::CertificateRecovered {
+            serial, tbs_digest, ..
+        } = seen.entry.event()
+            && let Some(intent) = self.open.remove(serial)
+        {
+            let wanted = &intent.issuance.tbs_digest;
+            seen.same(Check::Intents, "tbs_digest", wanted, tbs_digest);
+            return Some(intent);
         } else if let Event::TokenEvent { token_serial, .. }
         | Event::CrlIssued { token_serial, .. } = seen.entry.event()
         {

@@ -135,6 +135,24 @@ impl<'a> IssuingKeys<'a> {
         }
     }
 
+    /// The numbers of a CA's CRLs continue after this one.
+    pub(super) fn recovered(&mut self, key_id: &Text, key_sha256: Hash, number: u64) {
+        let found = self.lines.iter_mut().find(|line| {
+            line.key_sha256 == Some(key_sha256)
+                || (line.key_sha256.is_none() && line.key_id == *key_id)
+        });
+        match found {
+            Some(line) => line.crl_number = line.crl_number.max(number),
+            None => self.lines.push(Line {
+                key_id: key_id.clone(),
+                key_sha256: Some(key_sha256),
+                used: false,
+                crl_number: number,
+                this_update: Timestamp::default(),
+            }),
+        }
+    }
+
     /// The CA key of a CRL with this number.
     pub(super) fn of_crl(
         &mut self,

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use assay_audit::{Event, InventoryChange, Text};
+use assay_policy::{Dn, DnAttribute, Rdn};
 use assay_types::{Hash, Timestamp, TimestampMillis};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,14 @@ impl<'a> Names<'a> {
 
     /// Follows the changes.
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
+        if let Event::StateRecovered { .. } = seen.entry.event() {
+            self.recovered();
+        } else if let Event::CertificateRecovered {
+            serial, subject, ..
+        } = seen.entry.event()
+        {
+            self.used_by(serial, subject);
+        }
         let Event::InventoryChanged {
             profile,
             names,
@@ -116,6 +125,35 @@ impl<'a> Names<'a> {
             seen.same(check, "inventory_sequence", &next, inventory_sequence);
         }
         inventory.advance(seen);
+    }
+
+    /// Names that were kept for requests are free, as these are closed, and what is given up from here on frees nothing.
+    fn recovered(&mut self) {
+        self.uses.clear();
+        for inventory in self.inventories.values_mut() {
+            for name in inventory.names.values_mut() {
+                if let State::Reserved(_) = name.state {
+                    name.state = State::Free;
+                }
+            }
+        }
+    }
+
+    /// Any value of the subject of a certificate that a recovery took up may be the name that it was issued for.
+    fn used_by(&mut self, serial: &Text, subject: &Text) {
+        let Ok(subject) = Dn::parse_rfc4514(subject.as_str()) else {
+            return;
+        };
+        let attributes = subject.rdns().iter().flat_map(Rdn::attributes);
+        for value in attributes.map(DnAttribute::value) {
+            for inventory in self.inventories.values_mut() {
+                if let Some(name) = inventory.names.get_mut(value)
+                    && name.state == State::Free
+                {
+                    name.state = State::Used(serial.clone());
+                }
+            }
+        }
     }
 
     /// What a permit, or a request that waits, uses up.

@@ -21,6 +21,8 @@ pub(crate) struct Followed {
     replaced: HashMap<Hash, Option<TimestampMillis>>,
     told: BTreeSet<u64>,
     stopped: BTreeSet<Text>,
+    /// The highest number that was ever approved, by what a recovery says.
+    floor: u64,
     /// The run, and the version that it has in force: none before the first, or where it was started without.
     run: Option<(Text, Option<Hash>)>,
 }
@@ -36,6 +38,12 @@ impl Followed {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>, versions: &Versions, names: &Names<'_>) {
         if let Event::PolicyActivated { .. } = seen.entry.event() {
             self.activated(seen, versions, names);
+        } else if let Event::StateRecovered { policy_floor, .. } = seen.entry.event() {
+            self.floor = *policy_floor;
+            let told = self.told.iter().filter_map(|number| versions.get(*number));
+            let profiles = told.flat_map(|version| version.bundle.profiles().keys());
+            self.stopped
+                .extend(profiles.map(|name| Text::from(name.as_str())));
         }
         self.in_run(seen);
         self.in_force(seen, versions);
@@ -82,7 +90,8 @@ impl Followed {
             return;
         };
         let check = Check::Versions;
-        let next = self.last.as_ref().map_or(1, |last| last.number + 1);
+        let last = self.last.as_ref().map_or(0, |last| last.number);
+        let next = last.max(self.floor).saturating_add(1);
         seen.same(check, "number", &next, &number);
         self.told.insert(number);
         let mut expires = Timestamp::MIN;

@@ -67,6 +67,14 @@ impl Queue {
                 waiting.go_on(seen, &[State::Waiting, State::Approved], State::Expired);
                 waiting.is_over(seen);
             }
+        } else if let Event::StateRecovered { .. } = seen.entry.event() {
+            for waiting in self.known.values_mut() {
+                if matches!(waiting.state, State::Waiting | State::Approved) {
+                    waiting.state = State::Expired;
+                }
+            }
+            // What is given up from here on frees nothing.
+            self.uses.clear();
         } else if let Event::RequestPolled {
             pending_id,
             request,

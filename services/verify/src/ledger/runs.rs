@@ -62,11 +62,11 @@ impl Runs {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
         let draft = &seen.entry.record.draft;
         let (context, moment) = (draft.context.clone(), draft.moment);
-        let mut started = None;
-        if let Event::ServiceStarted { kernel_boot, .. } = draft.event {
-            started = Some(kernel_boot);
-        }
-        let (starts, kernel_boot) = (started.is_some(), started.flatten());
+        let (starts, kernel_boot) = match draft.event {
+            Event::ServiceStarted { kernel_boot, .. } => (true, kernel_boot),
+            Event::StateRecovered { .. } => (true, None),
+            _ => (false, None),
+        };
         let gap = std::mem::take(&mut self.gap);
         let offset = moment
             .wall_ms

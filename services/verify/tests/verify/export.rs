@@ -19,8 +19,10 @@ use crate::tiles;
 /// All that an export is made of.
 #[derive(Clone, Default)]
 pub(crate) struct Parts {
-    /// Canonical JSON; the sequence number is the place, from 1.
+    /// Canonical JSON; the sequence number is the place, from 1. Empty for one that a recovery lost.
     pub(crate) records: Vec<Vec<u8>>,
+    /// Leaf hashes of those, by place from 0.
+    pub(crate) lost: BTreeMap<usize, Hash>,
     /// By sequence number.
     pub(crate) evidence: BTreeMap<u64, EvidenceLine>,
     /// DER, by sequence number.
@@ -106,10 +108,17 @@ impl Parts {
     }
 
     pub(crate) fn leaves(&self) -> Vec<Hash> {
-        self.records
-            .iter()
-            .map(|record| Hash::of_leaf(record))
-            .collect()
+        let leaf = |(place, record): (usize, &Vec<u8>)| {
+            let lost = self.lost.get(&place).copied();
+            lost.unwrap_or_else(|| Hash::of_leaf(record))
+        };
+        self.records.iter().enumerate().map(leaf).collect()
+    }
+
+    /// The next record is one of which there is the hash alone.
+    pub(crate) fn lose(&mut self, leaf: Hash) {
+        self.lost.insert(self.records.len(), leaf);
+        self.records.push(Vec::new());
     }
 
     /// The text of the checkpoint of these records.

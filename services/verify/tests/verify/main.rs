@@ -22,6 +22,7 @@ mod keeper;
 mod keys;
 mod maker;
 mod partial;
+mod recovered;
 mod renewals;
 mod rewrites;
 mod rollover;

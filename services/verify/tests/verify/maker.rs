@@ -61,6 +61,8 @@ pub(crate) struct Maker {
     key_ids: Vec<String>,
     /// What versions of the policy name from here on.
     pub(crate) hsm_configuration: Option<Hash>,
+    /// The number of the next version is above it.
+    pub(crate) floor: u64,
 }
 
 /// An entry of a CRL.
@@ -157,6 +159,7 @@ impl Maker {
             // A renewed certificate is of the same key.
             key_ids: ["01", "02", "03", "01", "05"].map(str::to_owned).into(),
             hsm_configuration: None,
+            floor: 0,
         }
     }
 
@@ -241,6 +244,26 @@ impl Maker {
         });
     }
 
+    /// A state is recovered, by a process of its own.
+    pub(crate) fn recover(&mut self, event: Event) {
+        self.boots += 1;
+        self.mono = 0;
+        self.record(event);
+    }
+
+    /// A certificate whose record was lost is taken up.
+    pub(crate) fn take_up(&mut self, serial: &str, der: Vec<u8>) {
+        let hidden = self.known(serial, der);
+        let sequence = self.record(Event::CertificateRecovered {
+            serial: serial.into(),
+            subject: hidden.issued.subject.to_string().into(),
+            not_after: hidden.not_after,
+            tbs_digest: Hash::of(&hidden.tbs),
+            certificate_sha256: Some(Hash::of(&hidden.der)),
+        });
+        self.parts.certificates.insert(sequence, hidden.der);
+    }
+
     pub(crate) fn stop(&mut self) {
         self.record(Event::ServiceStopped {
             cause: "signal".into(),
@@ -299,7 +322,8 @@ impl Maker {
         settings: &[(&str, String)],
     ) -> u64 {
         let bundle = Bundle::load(files).unwrap();
-        let number = self.policy.as_ref().map_or(1, |(number, _)| number + 1);
+        let newest = self.policy.as_ref().map_or(0, |(number, _)| *number);
+        let number = newest.max(self.floor) + 1;
         let name = |text: &str| ProfileName::parse(text).unwrap();
         let proposal = Proposal {
             number,

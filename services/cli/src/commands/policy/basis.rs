@@ -25,7 +25,7 @@ pub(crate) async fn fetch(admin: &mut Admin) -> Outcome<PolicyBasisReply> {
 
 fn lines(basis: &PolicyBasisReply) -> Vec<String> {
     let mut lines = vec![
-        format!("next version  {}", basis.number + 1),
+        format!("next version  {}", basis.next_number),
         format!("predecessor   {}", basis.predecessor),
         format!("issuer        {}", basis.issuer),
     ];

@@ -29,7 +29,7 @@ pub(crate) struct Credential {
 }
 
 impl Credential {
-    pub(super) fn sign(&self, proposal: &[u8]) -> Outcome<Vec<u8>> {
+    pub(crate) fn sign(&self, proposal: &[u8]) -> Outcome<Vec<u8>> {
         let certificate = X509::from_pem(&files::read(&self.certificate)?).or_fail(format!(
             "{} holds no PEM certificate",
             self.certificate.display()

@@ -7,7 +7,7 @@ mod check;
 mod diff;
 mod explain;
 pub(crate) mod files;
-mod folder;
+pub(crate) mod folder;
 pub(crate) mod forms;
 mod history;
 mod impact;

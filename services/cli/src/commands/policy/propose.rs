@@ -112,7 +112,7 @@ pub(crate) fn propose(
 ) -> Outcome<Proposed> {
     let bundle = load(policy)?;
     let proposal = Proposal {
-        number: basis.number + 1,
+        number: basis.next_number,
         predecessor: match basis.predecessor.as_str() {
             "" => None,
             hash => Some(sha256("predecessor", hash)?),

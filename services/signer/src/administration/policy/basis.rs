@@ -14,11 +14,11 @@ pub(crate) async fn basis(
 ) -> Result<PolicyBasisReply, AdminError> {
     let PolicyBasisRequest {} = request;
     let (store, terms) = (&service.store, &service.terms);
-    let (number, hash) = newest(store.active_policy().await?.as_ref());
+    let hash = newest(store.active_policy().await?.as_ref());
     let heads = store.inventory_heads().await?;
     let stops = store.stops().await?;
     Ok(PolicyBasisReply {
-        number,
+        next_number: store.next_policy_number().await?,
         predecessor: hash.map(String::from).unwrap_or_default(),
         issuer: terms.issuer().to_string(),
         settings: terms.settings().clone().into_iter().collect(),

@@ -81,12 +81,9 @@ impl Candidate {
     }
 }
 
-/// Number and hash of the newest version, whether it is in force or not.
-pub(super) fn newest(policy: Option<&Policy>) -> (u64, Option<Hash>) {
-    policy.map_or((0, None), |policy| {
-        let hash = Hash::of(&policy.info.proposal);
-        (policy.info.number, Some(hash))
-    })
+/// Hash of the newest version, whether it is in force or not.
+pub(super) fn newest(policy: Option<&Policy>) -> Option<Hash> {
+    policy.map(|policy| Hash::of(&policy.info.proposal))
 }
 
 /// Profiles that ask for a key or a form which the HSM service does not have.
@@ -126,12 +123,12 @@ async fn place(
 ) -> Result<Vec<String>, StoreError> {
     let mut problems = Vec::new();
     let policy = service.store.active_policy().await?;
-    let (number, hash) = newest(policy.as_ref());
-    if proposal.number != number + 1 {
+    let hash = newest(policy.as_ref());
+    let next = service.store.next_policy_number().await?;
+    if proposal.number != next {
         problems.push(format!(
-            "number: it is version {}, the next one is {}; propose the files again",
-            proposal.number,
-            number + 1
+            "number: it is version {}, the next one is {next}; propose the files again",
+            proposal.number
         ));
     }
     if proposal.predecessor != hash {

@@ -1,6 +1,7 @@
 //! A signer with one CA or two, its people and its devices.
 
 mod device;
+mod journal;
 mod ocsp;
 mod people;
 mod seams;
@@ -38,6 +39,7 @@ pub(crate) use device::{
     Answer, Device, GET_CERT, GET_CRL, Message, PKCS_REQ, RENEWAL_REQ, dns_names, extension,
     of_another_key,
 };
+pub(crate) use journal::Exported;
 pub(crate) use ocsp::CertStatus;
 pub(crate) use seams::BEGIN;
 use seams::{ManualClock, Seeded};
@@ -89,6 +91,8 @@ pub(crate) struct Setup {
     pub(crate) ocsp: Option<&'static str>,
     /// Profiles, by name, in place of `devices`.
     pub(crate) profiles: Option<Vec<(&'static str, String)>>,
+    /// Whether the state is in a file, and everything that the HSM service signs in a journal.
+    pub(crate) durable: bool,
 }
 
 /// Everything around the signer that outlives it, and the signer.
@@ -121,7 +125,13 @@ impl Stand {
         let folder = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock::new());
         let random = Arc::new(Seeded::new());
-        let store = Store::in_memory(&Options::default()).unwrap();
+        let store = if setup.durable {
+            let path = folder.path().join("state.db");
+            Store::create(&path, &journal::state_key(), &Options::default())
+        } else {
+            Store::in_memory(&Options::default())
+        };
+        let store = store.unwrap();
         let people = People::new(&validity()).unwrap();
         let log = PKey::generate_ed25519().unwrap();
         let mut ca = new_ca("First CA", "");
@@ -131,6 +141,9 @@ impl Stand {
         }
         let ca = Arc::new(ca);
         let token = Arc::new(SoftToken::new(Arc::clone(&ca), log.clone(), ORIGIN).unwrap());
+        if setup.durable {
+            *token.signed.lock().unwrap() = Some(Vec::new());
+        }
         let next = setup.rollover.map(|(switch_at, overlap)| {
             let ca = Arc::new(new_ca("Next CA", "next-"));
             Next {
