@@ -104,7 +104,10 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
     let (text, hash) = (Text::from("x"), Hash::of(b"x"));
     let (request, issuance) = (request("r"), issuance("00ff"));
     let events = [
-        Event::ServiceStarted { schema: 1 },
+        Event::ServiceStarted {
+            schema: 1,
+            kernel_boot: Some(hash),
+        },
         Event::ServiceStopped {
             cause: text.clone(),
         },

@@ -49,6 +49,11 @@ pub(crate) const DEVICES: &[Case] = &[
         "key: wanted another than that of certificate 1f, got the same",
     ),
     (
+        "REN-07",
+        |f| certificate(f, |renewed, _| renewed.successor = Some("2a".into())),
+        "wanted one that was not renewed, got one that `2a` renewed",
+    ),
+    (
         "REN-06",
         |f| names(f, |it| it.subject = dn("CN=device-1,O=Elsewhere")),
         "certificate 1f: subject: wanted `CN=device-1,O=Example`, got `CN=device-1,O=Elsewhere`",
@@ -125,7 +130,7 @@ pub(crate) fn device() -> (Profile, Facts) {
         "demo",
         "devices",
         "window = \"90d\"\nsame_key = true",
-        "window = \"30d\"",
+        "window = \"30d\"\nonce = true",
     );
     let mut facts = support::device();
     let sans = ["dns:a.example.com", "dns:b.example.com"];

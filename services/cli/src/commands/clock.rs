@@ -1,6 +1,6 @@
 //! `assay clock accept`: the signer believes a clock that jumped.
 
-use assay_console::failure::Outcome;
+use assay_console::failure::{Next, Outcome};
 use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;

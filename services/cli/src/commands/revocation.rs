@@ -236,7 +236,7 @@ struct Done {
     #[serde(skip_serializing_if = "Option::is_none")]
     imported: Option<bool>,
     crl_number: u64,
-    /// With --with-successors: what was revoked or held besides.
+    /// Only with --with-successors: the successors that were revoked or held with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_successors: Option<Vec<String>>,
     /// What descends from it by renewal and is live still; absent of a release.
