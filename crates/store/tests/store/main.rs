@@ -21,6 +21,7 @@ mod pending;
 mod permit;
 mod policies;
 mod quirks;
+mod recovery;
 mod revocations;
 mod rollovers;
 mod support;

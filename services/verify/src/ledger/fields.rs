@@ -13,7 +13,7 @@ const MAX_SERIAL: usize = 20;
 const BAD_REQUEST: u8 = 2;
 const BAD_CERT_ID: u8 = 4;
 /// Rules of the signer itself, beside those of the policy; what a message is refused for has the prefix `SCEP:`.
-const SIGNER_RULES: [&str; 23] = [
+const SIGNER_RULES: [&str; 24] = [
     "POL-03", "POL-04", "SIG-01", "SIG-02", "SIG-03", "SIG-04", "SIG-05", "SIG-06", "SIG-07",
     "SIG-08", "SIG-09", "SIG-10", "SIG-11", "SIG-12", "SIG-13", "SIG-14", "SIG-15", "SIG-16",
     "SIG-17", "SIG-18", "SIG-19", "SIG-20", "SIG-21", "SIG-22",

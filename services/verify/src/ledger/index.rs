@@ -246,6 +246,8 @@ impl Index {
             certified: seen.entry.certificate.clone(),
             state: State::InForce,
             revoke_at: None,
+            renewal_of: None,
+            is_renewed: false,
         };
         let new = self.issued.insert(serial.clone(), recovered).is_none();
         let wanted = "a certificate that the log did not have";
@@ -280,14 +282,6 @@ impl Index {
             let wanted = "the serial of a certificate of this log";
             return seen.missing(check, "serial", wanted, serial);
         };
-        let ca_key = issued.certified.as_ref().and_then(|it| it.ca_key);
-        let count = self.out_of_force.entry(ca_key).or_default();
-        match (issued.state, next) {
-            (State::InForce, State::Held | State::Revoked) => *count += 1,
-            (State::Held | State::Revoked, State::InForce) => *count = count.saturating_sub(1),
-            (State::InForce, State::InForce)
-            | (State::Held | State::Revoked, State::Held | State::Revoked) => {}
-        }
         issued.state = next;
         issued.revoke_at = None;
     }

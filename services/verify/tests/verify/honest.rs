@@ -6,13 +6,14 @@ use crate::keys::keys;
 use crate::scenes::{large, small};
 use crate::tier;
 
-/// Checks of what this export does not have: an earlier checkpoint, and a journal.
-const ELSEWHERE: [Check; 5] = [
+/// Checks of what this export does not have: an earlier checkpoint, a journal, and a recovery.
+const ELSEWHERE: [Check; 6] = [
     Check::Earlier,
     Check::JournalCertificates,
     Check::JournalCrls,
     Check::JournalCheckpoints,
     Check::HsmConfiguration,
+    Check::Recoveries,
 ];
 
 #[track_caller]
