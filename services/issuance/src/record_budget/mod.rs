@@ -75,10 +75,10 @@ const EVIDENCE_BYTES: Limit = Limit {
 /// The most records of a day beside those of certificates, waiting requests and intents that strangers or devices can cause.
 pub(crate) const MAX_RECORDS_PER_DAY: u64 = {
     let mut records = COUNT_RECORDS.per_day();
-    let mut class = 0;
-    while class < RequestClass::ALL.len() {
-        records += limit(RequestClass::ALL[class]).per_day();
-        class += 1;
+    let mut rest: &[RequestClass] = &RequestClass::ALL;
+    while let [class, others @ ..] = rest {
+        records += limit(*class).per_day();
+        rest = others;
     }
     records
 };
@@ -359,10 +359,11 @@ mod tests {
     }
 
     fn requests(counted: &Counted) -> u64 {
-        match counted.event().1 {
-            assay_audit::Event::RequestsCounted { requests, .. } => requests,
-            other => panic!("{other:?}"),
-        }
+        let (_, event) = counted.event();
+        let assay_audit::Event::RequestsCounted { requests, .. } = event else {
+            panic!("{event:?}");
+        };
+        requests
     }
 
     #[test]
