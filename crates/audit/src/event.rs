@@ -465,7 +465,7 @@ events! {
         /// How many different keys signed them; at least as many where `more_signer_keys` says so. 0 where no signature was
         /// verified.
         signer_keys: u64,
-        /// Whether there may have been more keys than [`MAX_SIGNER_KEYS`], up to which they are told apart.
+        /// Whether there may have been more keys than [`MAX_SIGNER_KEYS`], up to which they are distinguished.
         more_signer_keys: bool,
     }
     /// The wall clock moved against the monotonic one.

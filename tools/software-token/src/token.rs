@@ -133,7 +133,7 @@ impl SoftToken {
         *locked(&self.refusal) = refusal;
     }
 
-    /// How often a certificate was asked for, whatever came of it.
+    /// How often a certificate was asked for, with any result.
     pub fn certificate_requests(&self) -> u64 {
         self.certificate_requests.load(Ordering::Relaxed)
     }

@@ -132,7 +132,7 @@ fn about(record: &Value) -> String {
     .join(" ")
 }
 
-/// The number of keys of a count is the least that there were where more could not be told apart.
+/// The number of keys of a count is a lower bound where more could not be distinguished.
 fn about_member(record: &Value, key: &str) -> String {
     let value = text(record, key);
     match key {

@@ -53,7 +53,7 @@ pub(crate) struct Finish {
 pub(crate) enum FinishError {
     #[error("the TBS differs from what was linted and recorded; nothing was signed")]
     Digest,
-    #[error("the intent cannot be held to its record")]
+    #[error("the intent does not agree with its record")]
     Record(#[from] OpenedRecordError),
     #[error("the HSM service's signature does not verify, and is not asked for again")]
     Unfit,
@@ -256,7 +256,7 @@ impl Finish {
             .await
     }
 
-    /// Steps 11 and 12 on the stored bytes. What is signed is kept until it is in the store, so that no signature is asked
+    /// Steps 11 and 12 on the stored bytes. A signed certificate is kept until it is in the store, so that no signature is asked
     /// for twice in a run unless the answer was lost.
     async fn sign(
         &self,

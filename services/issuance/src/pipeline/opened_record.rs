@@ -1,4 +1,4 @@
-//! Before recovery signs: the TBS of an open intent is held to the record of its permit, and linted again.
+//! Before recovery signs: the TBS of an open intent is compared with the record of its permit, and linted again.
 
 use std::sync::Arc;
 

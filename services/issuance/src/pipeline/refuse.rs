@@ -214,7 +214,7 @@ impl Refusals {
         }
     }
 
-    /// Writes the counts that are due; called once a second.
+    /// Writes the counts that are due; called each second.
     pub(crate) async fn write_counts(&self) {
         let due = self.budgets.due(self.recorder.budget_time());
         self.write(due).await;

@@ -1,6 +1,6 @@
 //! Which requests get a record of their own, and which are only counted.
 //!
-//! Each record is durable and is kept for ever, so that a stranger who could cause any number of them would fill the disk and use up
+//! Each record is durable and is never removed, so that a stranger who could cause any number of them would fill the disk and use up
 //! the leaf hashes that the HSM service signs for. A certificate, a waiting request and an intent are always recorded
 //! singly; all else has a budget for its class, and past it is counted in memory. At most one count is written each second
 //! over time. A count that was not written is lost in a crash.
@@ -54,7 +54,7 @@ const REFUSALS_OF_SOURCE: Limit = Limit {
     at_start: AT_START,
 };
 
-/// Sources whose refusals are told apart. Past it those that were refused lately are forgotten; the budget of the class holds
+/// Sources whose refusals are distinguished. Past it those that were refused lately are forgotten; the budget of the class holds
 /// all the same.
 const MAX_SOURCES: usize = 4_096;
 
@@ -72,13 +72,13 @@ const EVIDENCE_BYTES: Limit = Limit {
     at_start: MAX_EVIDENCE as u64,
 };
 
-/// The most records of a day that are no certificate, waiting request or intent and that strangers or devices can cause.
+/// The most records of a day beside those of certificates, waiting requests and intents that strangers or devices can cause.
 pub(crate) const MAX_RECORDS_PER_DAY: u64 = {
     let mut records = COUNT_RECORDS.per_day();
-    let mut class = 0;
-    while class < RequestClass::ALL.len() {
-        records += limit(RequestClass::ALL[class]).per_day();
-        class += 1;
+    let mut rest: &[RequestClass] = &RequestClass::ALL;
+    while let [class, others @ ..] = rest {
+        records += limit(*class).per_day();
+        rest = others;
     }
     records
 };
@@ -359,10 +359,11 @@ mod tests {
     }
 
     fn requests(counted: &Counted) -> u64 {
-        match counted.event().1 {
-            assay_audit::Event::RequestsCounted { requests, .. } => requests,
-            other => panic!("{other:?}"),
-        }
+        let (_, event) = counted.event();
+        let assay_audit::Event::RequestsCounted { requests, .. } = event else {
+            panic!("{event:?}");
+        };
+        requests
     }
 
     #[test]

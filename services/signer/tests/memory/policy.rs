@@ -123,6 +123,8 @@ async fn a_stop_holds_at_once_and_over_a_restart_until_an_approved_version_resum
     );
     assert_eq!(stand.causes(), Vec::<String>::new());
     stand.refused("devices", &device, &message, "POL-04").await;
+    // Time for further refusals with a record of their own.
+    stand.clock.advance(Duration::from_secs(60));
     stand.restart().await.unwrap();
     stand.refused("devices", &device, &message, "POL-04").await;
 

@@ -295,12 +295,11 @@ impl Followed {
 
 /// The profile of a request is one of the version that its record names, unless it was refused for that.
 fn profile(seen: &mut Seen<'_>, versions: &Versions, named: &Hash) {
-    let named_profile = match seen.entry.event() {
-        Event::RequestsCounted { profile, .. } => profile.as_ref(),
-        _ => seen
-            .entry
-            .request()
-            .and_then(|request| request.profile.as_ref()),
+    let named_profile = if let Event::RequestsCounted { profile, .. } = seen.entry.event() {
+        profile.as_ref()
+    } else {
+        let request = seen.entry.request();
+        request.and_then(|request| request.profile.as_ref())
     };
     let Some(profile) = named_profile else {
         return;
@@ -318,9 +317,10 @@ fn profile(seen: &mut Seen<'_>, versions: &Versions, named: &Hash) {
 
 /// When the record's event was over; a count is written some time after its last request.
 fn happened(seen: &Seen<'_>) -> TimestampMillis {
-    match seen.entry.event() {
-        Event::RequestsCounted { to_ms, .. } => *to_ms,
-        _ => seen.entry.wall_ms(),
+    if let Event::RequestsCounted { to_ms, .. } = seen.entry.event() {
+        *to_ms
+    } else {
+        seen.entry.wall_ms()
     }
 }
 
