@@ -266,7 +266,8 @@ impl Tiers {
             // Deadlines run as they are.
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1");
-        let started = Service::start::<Ready>(&mut command.into(), "signer", &self.scratch);
+        let mut command = command.into();
+        let started = Service::start::<Ready>(&mut command, "signer", &self.scratch);
         self.signer = Some(started.await?.0);
         Ok(())
     }

@@ -91,6 +91,10 @@ fn main() -> ExitCode {
             Ok(format!("created {}\n", path.display()))
         });
     }
+    let clock = match SystemClock::new() {
+        Ok(clock) => clock,
+        Err(error) => return refuse(&error),
+    };
     match arguments.recovery.read() {
         Ok(None) => {}
         Ok(Some(Step::Propose {
@@ -99,7 +103,7 @@ fn main() -> ExitCode {
             reason,
         })) => {
             return once(&settings.confinement(None), async || {
-                let statement = propose_recovery(settings, journal, policy_floor, reason).await?;
+                let statement = propose_recovery(settings, clock, journal, policy_floor, reason).await?;
                 Ok(String::from_utf8(statement)?)
             });
         }
@@ -109,7 +113,7 @@ fn main() -> ExitCode {
             approvals,
         })) => {
             return once(&settings.confinement(None), async || {
-                let done = recover(settings, journal, statement, approvals).await?;
+                let done = recover(settings, clock, journal, statement, approvals).await?;
                 Ok(done + "\n")
             });
         }
@@ -121,10 +125,6 @@ fn main() -> ExitCode {
     let listeners = match Listeners::bind(&settings) {
         Ok(listeners) => listeners,
         Err(error) => return refuse(&*error),
-    };
-    let clock = match SystemClock::new() {
-        Ok(clock) => clock,
-        Err(error) => return refuse(&error),
     };
     // Between the listeners, which are the last Internet sockets that it opens, and the threads of the runtime, which inherit it.
     let confinement = settings.confinement(arguments.ready_file.as_deref());

@@ -210,12 +210,13 @@ pub async fn create_state(settings: Settings) -> Result<PathBuf, StartFailure> {
 /// Where the state, the export and the HSM service do not go together, or nothing is lost.
 pub async fn propose_recovery(
     settings: Settings,
+    clock: SystemClock,
     export: File,
     policy_floor: u64,
     reason: String,
 ) -> Result<Vec<u8>, StartFailure> {
     let hsm = Hsm::connect(settings.hsm).await?;
-    let environment = restored(&hsm, &settings.state)?;
+    let environment = restored(&hsm, &settings.state, clock)?;
     let statement = assay_issuance::propose_recovery(
         &settings.issuance,
         &environment,
@@ -233,13 +234,14 @@ pub async fn propose_recovery(
 /// Where they are not enough, or anything does not go together. Nothing was changed then.
 pub async fn recover(
     settings: Settings,
+    clock: SystemClock,
     export: File,
     statement: Vec<u8>,
     approvals: Vec<Vec<u8>>,
 ) -> Result<String, StartFailure> {
     let hsm = Hsm::connect(settings.hsm).await?;
     check_origin(&hsm, &settings.issuance.audit_log.origin)?;
-    let environment = restored(&hsm, &settings.state)?;
+    let environment = restored(&hsm, &settings.state, clock)?;
     let open = async |ca: &GenerationSettings| {
         Ok(Arc::new(hsm.ca(&ca.hsm_certificates())?) as Arc<dyn Token>)
     };
@@ -261,10 +263,10 @@ pub async fn recover(
 }
 
 /// What a recovery works on.
-fn restored(hsm: &Hsm, state: &Path) -> Result<Environment, StartFailure> {
+fn restored(hsm: &Hsm, state: &Path, clock: SystemClock) -> Result<Environment, StartFailure> {
     Ok(Environment {
         store: Store::open(state, &state_key(hsm), &Options::default())?,
-        clock: Arc::new(SystemClock::default()),
+        clock: Arc::new(clock),
         random: Arc::new(OpenSslRandom),
         shutdown: Shutdown::new(),
         journal: Some(hsm.welcome().journal.clone()),

@@ -319,7 +319,7 @@ impl Finish {
         };
         if let Completed::OldRevoked { old } = self.store.complete(completion).await? {
             let error = FinishError::OldRevoked(old);
-            return self.close_abandoned(generation, intent, &error, now).await;
+            return self.close_abandoned(generation, intent, &error).await;
         }
         metrics::issued(&profile, renewal);
         Ok(Recovered::Issued)
