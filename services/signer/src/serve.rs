@@ -214,7 +214,7 @@ pub async fn recover(
     ))
 }
 
-/// What a recovery works on.
+/// The environment of a recovery.
 fn restored(hsm: &Hsm, state: &Path) -> Result<Environment, StartFailure> {
     Ok(Environment {
         store: Store::open(state, &state_key(hsm), &Options::default())?,
