@@ -89,6 +89,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-audit",
             "assay-decision",
             "assay-hsm",
+            "assay-journal",
             "assay-lint",
             "assay-ocsp",
             "assay-policy",

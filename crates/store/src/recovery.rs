@@ -1,4 +1,4 @@
-//! What a state that was restored from a backup lacks, taken from the journal of the HSM service in one transaction.
+//! The parts that a state restored from a backup lacks, taken from the journal of the HSM service in one transaction.
 
 use assay_audit::Draft;
 use assay_types::{Hash, Serial, Timestamp};
@@ -11,7 +11,7 @@ use crate::{
     tree,
 };
 
-/// What a recovery brings into the state.
+/// Everything that a recovery brings into the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     /// Records of the restored state.
@@ -76,7 +76,7 @@ pub struct RecoveredCrl {
     pub released: Vec<(Serial, Timestamp)>,
 }
 
-/// What a record of a recovery is about.
+/// The subject of a record of a recovery.
 #[derive(Debug, Clone, Copy)]
 pub enum RecoveryStep<'a> {
     /// The recovery itself.
@@ -89,7 +89,7 @@ pub enum RecoveryStep<'a> {
     Ended(&'a OpenIntent, bool),
 }
 
-/// What a recovery changed beside certificates.
+/// Counts of the changes that a recovery made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecoveryCounts {
     /// Certificates taken up.
@@ -334,7 +334,7 @@ impl<F: Fn(RecoveryStep<'_>) -> Draft> Taken<'_, F> {
             .push((self.audit)(RecoveryStep::Status(serial, revoked)));
     }
 
-    /// What the CRL lists is revoked with its date and reason, and the next number follows its own.
+    /// Each certificate that the CRL lists is revoked with its date and reason, and the next number follows its own.
     fn crl(&mut self, crl: &RecoveredCrl) -> Result<(), StoreError> {
         for RevokedEntry {
             serial,

@@ -14,7 +14,7 @@ pub const MAX_STATEMENT: usize = 4 * 1024;
 /// The one value of `statement`: no other text that approvers sign has it.
 const KIND: &str = "assay recovery 1";
 
-/// What is recovered from what. It is signed as canonical JSON.
+/// The statement of a recovery. It is signed as canonical JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryStatement {
@@ -66,7 +66,7 @@ impl TryFrom<String> for Kind {
     }
 }
 
-/// What is recovered from what, before it is a statement: all but the form.
+/// The members of a statement, without its form.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "those of the statement")]
 pub struct NewStatement {
@@ -107,7 +107,7 @@ pub enum StatementError {
     },
 }
 
-/// What stands in the way of a statement.
+/// A reason why a statement does not count as approved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryProblem {
     /// A signature counts for nothing.

@@ -16,7 +16,7 @@ use crate::random::Random;
 const KEY_BYTES: usize = 32;
 /// Random bytes of a challenge: 160 bits, where RFC 8894 section 7.3 asks for secrets that cannot be guessed.
 const CHALLENGE_BYTES: usize = 20;
-/// What the key is known again by. It is longer than a challenge, so that it is none.
+/// The text whose keyed hash identifies the key. It is longer than a challenge, so that it is none.
 const CHECK: &[u8] = b"assay: the check value of the key of challenges, version 1";
 /// Random bytes of a challenge's public id.
 const ID_BYTES: usize = 8;

@@ -49,7 +49,7 @@ struct Arguments {
     ready_file: Option<PathBuf>,
 }
 
-/// What is done with a state that was restored from a backup; docs/recovery.md has all steps.
+/// The steps after a state was restored from a backup; docs/recovery.md has all steps.
 #[derive(Args)]
 struct RecoveryArguments {
     /// Print the statement that approvers sign before the state is recovered from a backup, and end.

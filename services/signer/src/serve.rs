@@ -262,7 +262,7 @@ pub async fn recover(
     ))
 }
 
-/// What a recovery works on.
+/// The environment of a recovery.
 fn restored(hsm: &Hsm, state: &Path, clock: SystemClock) -> Result<Environment, StartFailure> {
     Ok(Environment {
         store: Store::open(state, &state_key(hsm), &Options::default())?,

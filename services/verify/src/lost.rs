@@ -54,7 +54,7 @@ impl Earlier {
     }
 
     /// Those of the wanted records of a bundle, by sequence number and leaf hash, that this export has; the others are empty.
-    /// What is not the leaf of its hash is not taken.
+    /// A record that is not the leaf of its hash is not taken.
     pub(crate) fn supply(&self, bundle: u64, wanted: &[(u64, Hash)]) -> Option<Raw> {
         if !self.opened.bundles.contains(&bundle) {
             return None;

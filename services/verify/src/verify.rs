@@ -229,7 +229,7 @@ impl Run<'_> {
                 self.findings.merge(done.findings);
                 self.supply(raw.bundle, &raw.records);
                 for (entry, bytes) in done.entries.iter().zip(&raw.records) {
-                    // What a recovery lost has no part in the state that records after it continue.
+                    // A record that a recovery lost has no part in the state that records after it continue.
                     if bytes.is_empty() {
                         continue;
                     }

@@ -113,7 +113,7 @@ async fn all_that_was_renewed_with_a_stolen_key_is_shown_and_revoked_in_one_step
     let (stolen, again) = (stolen.serial()?, again.serial()?);
 
     let shown = installation.assay(&["cert", "show", &stolen]).await?;
-    let shown = shown.succeeded()?.stdout;
+    let shown = String::from_utf8(shown.succeeded()?.stdout)?;
     let tree = [
         format!("  {old}  issued"),
         format!("    {stolen}  issued"),
@@ -144,9 +144,10 @@ async fn all_that_was_renewed_with_a_stolen_key_is_shown_and_revoked_in_one_step
     }
     let all = [&revoke[..], &["--with-successors"]].concat();
     let all = installation.assay(&all).await?.succeeded()?;
+    let all = String::from_utf8(all.stdout)?;
     for serial in [&own, &stolen, &again] {
         let line = format!("revoked {serial}, a successor of {old}: in CRL ");
-        assert!(all.stdout.contains(&line), "{}", all.stdout);
+        assert!(all.contains(&line), "{all}");
     }
     let json = ["--json", "cert", "revoke", &old, "--with-successors"];
     let json = installation.assay(&json).await?.succeeded()?;

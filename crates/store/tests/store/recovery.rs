@@ -80,7 +80,10 @@ async fn a_row_in_the_place_of_a_lost_record_is_refused_and_so_is_a_gap_elsewher
     recovered.await.unwrap();
     let place = restored + 2;
     let insert = "INSERT INTO audit (sequence, record) VALUES (?1, x'7b226b696e64223a2278227d')";
-    fixture.sqlite().execute(insert, [place]).unwrap();
+    fixture
+        .sqlite()
+        .execute(insert, [place.cast_signed()])
+        .unwrap();
     let fault = fixture.store.check_log(0).await.unwrap().unwrap_err();
     assert_eq!(fault, LogFault::Foreign(place));
     let altered = |error| assert!(matches!(error, StoreError::Altered(_)), "{error:?}");
@@ -88,9 +91,15 @@ async fn a_row_in_the_place_of_a_lost_record_is_refused_and_so_is_a_gap_elsewher
     altered(fixture.store.export_rows(0, place, 0).await.unwrap_err());
 
     let delete = "DELETE FROM audit WHERE sequence = ?1";
-    fixture.sqlite().execute(delete, [place]).unwrap();
+    fixture
+        .sqlite()
+        .execute(delete, [place.cast_signed()])
+        .unwrap();
     fixture.store.check_log(0).await.unwrap().unwrap();
-    fixture.sqlite().execute(delete, [restored]).unwrap();
+    fixture
+        .sqlite()
+        .execute(delete, [restored.cast_signed()])
+        .unwrap();
     let fault = fixture.store.check_log(0).await.unwrap().unwrap_err();
     assert_eq!(fault, LogFault::Missing(restored));
 }

@@ -1,4 +1,4 @@
-//! What the journal of the HSM service, as it was exported, has beyond a restored state.
+//! The parts of an exported journal of the HSM service that go beyond a restored state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -61,7 +61,7 @@ pub(crate) struct Crl {
     pub(crate) released: Vec<(Serial, Timestamp)>,
 }
 
-/// What an export says, proven to its end.
+/// The content of an export, proven to its end.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) head: Head,

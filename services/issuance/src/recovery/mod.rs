@@ -367,7 +367,7 @@ fn hold(
     }
 }
 
-/// What is taken up of each certificate, once its signature was verified.
+/// Each certificate as it is taken up, once its signature was verified.
 fn certificates(
     account: &Account,
     generations: &Generations,
@@ -423,7 +423,7 @@ fn crls(
     Ok(crls)
 }
 
-/// What the records of a recovery say.
+/// The members that records of a recovery share.
 struct Records {
     statement_sha256: Hash,
     people: Vec<String>,

@@ -27,7 +27,7 @@ fn profiles() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What happened to a signer whose state was then put back.
+/// The history of a signer whose state was then put back.
 struct Past {
     stand: Stand,
     /// Revoked after the backup.
@@ -306,7 +306,7 @@ async fn what_the_journal_knows_is_taken_up_and_what_the_lost_records_used_is_vo
     answer.certificate();
     stand.enrol(&Device::other(), &subject("pump-10")).await;
 
-    // What was taken up is revoked and released as any other.
+    // Certificates that were taken up are revoked and released as any other.
     stand.clock.advance(MINUTE);
     stand.revoke(&lost, "key-compromise").await.unwrap();
     stand.release(&lost_and_held).await.unwrap();

@@ -122,7 +122,7 @@ impl<'a> Reconciliation<'a> {
         }
     }
 
-    /// What the last CRL before a recovery says, as of the time that the CRL gives it.
+    /// The status by the last CRL before a recovery, as of the time that the CRL gives it.
     fn status(&mut self, entry: &Entry) {
         let Event::StatusRecovered {
             serial,

@@ -57,7 +57,7 @@ impl Challenges {
                     challenge.state = State::Revoked;
                 }
             }
-            // What is given up from here on frees nothing.
+            // An intent that is given up from here on frees nothing.
             self.uses.clear();
         } else if let Event::ChallengeRevoked { challenge_id, .. } = seen.entry.event() {
             let wanted = "a challenge that is open";

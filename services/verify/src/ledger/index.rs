@@ -254,7 +254,7 @@ impl Index {
         seen.hold(new, Check::Revocations, "serial", wanted, serial);
     }
 
-    /// What the last CRL before a recovery says of a certificate.
+    /// The status of a certificate by the last CRL before a recovery.
     fn status(
         &mut self,
         seen: &mut Seen<'_>,

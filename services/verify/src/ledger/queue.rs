@@ -73,7 +73,7 @@ impl Queue {
                     waiting.state = State::Expired;
                 }
             }
-            // What is given up from here on frees nothing.
+            // An intent that is given up from here on frees nothing.
             self.uses.clear();
         } else if let Event::RequestPolled {
             pending_id,

@@ -64,7 +64,7 @@ impl Stand {
         file
     }
 
-    /// As a state goes on that somebody keeps from the HSM service.
+    /// Adds records that the HSM service never hears of.
     pub(crate) async fn append_records(&self, count: usize) {
         let draft = |row: assay_store::AuditRow| {
             let record = assay_audit::Record::from_canonical(&row.record).unwrap();
