@@ -182,6 +182,14 @@ const LISTED: &str = "ca_id = ?1 AND revoked_at IS NOT NULL
 
 /// Refuses one more revocation of the CA where its next CRL would be too long for it.
 pub(crate) fn check_room(connection: &Connection, ca_id: &str) -> Result<(), StoreError> {
+    // A list has no more than all certificates that there are, which SQLite need not count. Counting half a million entries
+    // takes some 20 ms.
+    let all = connection.find("SELECT max(position) FROM certificates", [], |row| {
+        row.get::<_, Option<u32>>(0)
+    })?;
+    if all.flatten().unwrap_or_default() < MAX_CRL_ENTRIES {
+        return Ok(());
+    }
     let listed = connection.find(
         &format!("SELECT count(*) FROM certificates WHERE {LISTED}"),
         params![ca_id, Timestamp::MAX],
