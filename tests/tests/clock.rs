@@ -42,8 +42,8 @@ async fn a_start_with_a_clock_that_jumped_changes_nothing_and_the_log_holds() ->
         let status = installation.assay(&["status"]).await?;
         assert!(status.text().contains("assay clock accept"), "{status:?}");
         let (from, to) = ("2030-01-01T00:00:00Z", "2030-02-01T00:00:00Z");
-        let accepted = installation.assay(&["clock", "accept", "--from", from, "--to", to]);
-        let refused = accepted.await?.stderr;
+        let accept = ["clock", "accept", "--from", from, "--to", to];
+        let refused = installation.assay(&accept).await?.stderr;
         assert!(refused.contains("another jump was named"), "{refused}");
         tiers.stop_signer().await?;
         tiers.restart().await?;

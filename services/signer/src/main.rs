@@ -103,7 +103,8 @@ fn main() -> ExitCode {
             reason,
         })) => {
             return once(&settings.confinement(None), async || {
-                let statement = propose_recovery(settings, clock, journal, policy_floor, reason).await?;
+                let statement =
+                    propose_recovery(settings, clock, journal, policy_floor, reason).await?;
                 Ok(String::from_utf8(statement)?)
             });
         }

@@ -38,7 +38,7 @@ pub(super) enum SignerRule {
 
 impl SignerRule {
     #[cfg(test)]
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::PolicyExpired,
         Self::ProfileStopped,
         Self::MessageType,

@@ -207,7 +207,9 @@ pub async fn recover(
     let recovered = store.recover(recovery, move |step| {
         let of = match step {
             RecoveryStep::Ended(intent, _) => Some(intent.policy_hash),
-            _ => policy_hash,
+            RecoveryStep::Recovered(_)
+            | RecoveryStep::Certificate(_)
+            | RecoveryStep::Status(_, _) => policy_hash,
         };
         recorder.draft(of, records.event(step))
     });

@@ -416,8 +416,10 @@ async fn effects(attacks: Vec<(Table, Attack)>) -> Vec<(Table, Attack, Effect)> 
         let (honest, turns) = (Arc::clone(&honest), Arc::clone(&turns));
         tried.spawn(async move {
             let _turn = turns.acquire().await.unwrap();
-            let tried = tokio::spawn(effect(attack.clone(), table.clone(), honest));
-            let effect = tried.await;
+            let (change, of) = (attack.clone(), table.clone());
+            let handle = tokio::runtime::Handle::current();
+            let tried = move || handle.block_on(effect(change, of, honest));
+            let effect = tokio::task::spawn_blocking(tried).await;
             let effect = effect.unwrap_or_else(|panic| Effect::Answered(vec![panic.to_string()]));
             (table, attack, effect)
         });

@@ -173,6 +173,7 @@ fn written(dir: &Path, issuer: Hash, signed: &[Signed]) -> Exported {
         identity: *state.head().identity.as_bytes(),
         log_size: state.tree().size(),
         log_root: *state.root().as_bytes(),
+        newest_entry: state.clock().seconds(),
         crl_numbers: vec![state.last_crl(&issuer).map(|crl| crl.number)],
         unlogged: state
             .unlogged(1_000)
