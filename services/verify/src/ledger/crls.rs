@@ -109,22 +109,25 @@ impl Crls {
             let certified = index.certified(serial);
             certified.map(|it| (it.ca_key, it.not_after))
         };
-        let (serial, of, reason): (&Text, _, _) = match seen.entry.event() {
-            Event::CertificateRevoked { serial, reason, .. } => {
+        let event = seen.entry.event();
+        let (serial, of, reason): (&Text, _, _) =
+            if let Event::CertificateRevoked { serial, reason, .. } = event {
                 (serial, of(serial), Some(reason_code(reason)))
-            }
-            Event::CertificateHeld { serial, .. } => (serial, of(serial), Some(Some(HOLD))),
-            Event::CertificateReleased { serial, .. } => (serial, of(serial), None),
-            Event::IntentAbandoned {
+            } else if let Event::CertificateHeld { serial, .. } = event {
+                (serial, of(serial), Some(Some(HOLD)))
+            } else if let Event::CertificateReleased { serial, .. } = event {
+                (serial, of(serial), None)
+            } else if let Event::IntentAbandoned {
                 issuance,
                 listed_until: Some(end),
                 ..
-            } => {
+            } = event
+            {
                 let key = issuing_keys.key_of(&issuance.key_id);
                 (&issuance.serial, Some((key, *end)), Some(Some(UNSPECIFIED)))
-            }
-            _ => return,
-        };
+            } else {
+                return;
+            };
         let (Some((Some(key), not_after)), Ok(serial)) = (of, serial.as_str().parse()) else {
             self.is_unknown = true;
             return;
