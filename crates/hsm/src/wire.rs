@@ -762,7 +762,7 @@ mod tests {
             3 * MAX_CRL_PART,
             MAX_TBS_CERT_LIST,
         ] {
-            let tbs: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let tbs: Vec<u8> = (0..=250).cycle().take(length).collect();
             let request = Request {
                 request_id: &"r".repeat(MAX_LABEL),
                 operation: Operation::SignCrl {
@@ -777,13 +777,21 @@ mod tests {
                 let frame = [&[0; ID], frame.as_slice()].concat();
                 let (_, message) = read_message(&frame).unwrap();
                 let is_last = place + 1 == frames.len();
-                read.extend_from_slice(match message {
-                    Message::CrlPart(octets) if !is_last => octets.0,
-                    Message::Request(Request {
+                read.extend_from_slice(if is_last {
+                    let Message::Request(Request {
                         operation: Operation::SignCrl { ca, tbs },
                         ..
-                    }) if is_last && ca == [7; 32] => tbs.0,
-                    other => panic!("{other:?}"),
+                    }) = message
+                    else {
+                        panic!("{message:?}");
+                    };
+                    assert_eq!(ca, [7; 32]);
+                    tbs.0
+                } else {
+                    let Message::CrlPart(octets) = message else {
+                        panic!("{message:?}");
+                    };
+                    octets.0
                 });
             }
             assert!(read == tbs, "{length}");

@@ -384,18 +384,18 @@ impl SessionThread {
         };
         if let (Some(crl), Operation::SignCrl { tbs, .. }) = (&mut crl, &mut request.operation) {
             let Some(whole) = crl.with_last(tbs.0)? else {
-                self.answer(client, id, &request, Verdict::NotNow(NO_PLACE.to_owned()));
+                self.answer(client, id, &request, &Verdict::NotNow(NO_PLACE.to_owned()));
                 return Ok(());
             };
             *tbs = Octets(whole);
         }
         let verdict = self.perform(&request.operation);
-        self.answer(client, id, &request, verdict);
+        self.answer(client, id, &request, &verdict);
         Ok(())
     }
 
     /// The one place where anything leaves.
-    fn answer(&mut self, client: &Client, id: u64, request: &Request<'_>, verdict: Verdict) {
+    fn answer(&mut self, client: &Client, id: u64, request: &Request<'_>, verdict: &Verdict) {
         let request_id = request.request_id;
         tracing::debug!(
             request_id,
@@ -406,12 +406,12 @@ impl SessionThread {
         let ca = ca.and_then(|ca| self.service.ca(&ca).ok());
         let ca = ca.map(|(place, _)| place);
         if let (Verdict::Signature(_), KeyRole::CaSign, Some(ca)) =
-            (&verdict, request.operation.role(), ca)
+            (verdict, request.operation.role(), ca)
         {
             client.count_ca_signature(ca);
         }
         let mut broken = None;
-        let outcome = match &verdict {
+        let outcome = match verdict {
             Verdict::Key(key) => Outcome::Key(Octets(key)),
             Verdict::Signature(signature) | Verdict::Stored(signature) => {
                 Outcome::Signature(Octets(signature))
@@ -448,7 +448,7 @@ impl SessionThread {
             outcome,
         };
         self.output.send(client, payload, &answer);
-        if let Verdict::Lost(reason) = &verdict {
+        if let Verdict::Lost(reason) = verdict {
             // The library finds a lost token only after a new C_Initialize, in a new process.
             watchdog::end(reason);
         }

@@ -253,9 +253,10 @@ impl Hsm {
         // What waits in the background keeps nobody else waiting.
         let _waiting = (priority == Priority::Normal).then(|| Waiting::enter(depth));
         let (reply, answer) = oneshot::channel();
-        let extra = match operation {
-            wire::Operation::SignCrl { .. } => CRL_EXTRA,
-            _ => Duration::ZERO,
+        let extra = if let wire::Operation::SignCrl { .. } = operation {
+            CRL_EXTRA
+        } else {
+            Duration::ZERO
         };
         let job = Job {
             request: Arc::clone(request),

@@ -144,8 +144,9 @@ async fn numbers_of_crls_and_versions_continue_and_a_lost_certificate_is_as_its_
     assert_eq!(status(2).await, CertificateStatus::Revoked);
     // There may be a signature that is in no journal.
     assert_eq!(status(3).await, CertificateStatus::Revoked);
-    let listed = store.revoked_entries(CA.to_owned()).await.unwrap();
+    let listed = store.revoked_entries(CA.to_owned(), None).await.unwrap();
     let listed: Vec<_> = listed
+        .entries
         .into_iter()
         .map(|entry| (entry.serial, entry.revoked_at, entry.reason))
         .collect();

@@ -356,7 +356,10 @@ fn a_reason_has_one_code_and_one_name() {
 async fn a_list_says_up_to_which_record_it_has_the_changes() {
     let fixture = Fixture::new();
     let store = &fixture.store;
-    let covers = async || store.revoked_entries(CA.to_owned()).await.unwrap().covers;
+    let covers = async || {
+        let listed = store.revoked_entries(CA.to_owned(), None);
+        listed.await.unwrap().covers
+    };
     assert_eq!(covers().await, 0);
     let last = store.append_audit(vec![clock_step(), clock_step()]).await;
     assert_eq!(covers().await, last.unwrap());

@@ -127,30 +127,32 @@ impl Crls {
             certified.map(|it| (it.ca_key, it.not_after))
         };
         let mut recovered_at = None;
-        let (serial, of, reason): (&Text, _, _) = match seen.entry.event() {
-            Event::StatusRecovered {
-                serial,
-                revoked_at,
-                reason,
-            } => {
-                recovered_at = Some(revoked_at.unwrap_or_default());
-                let reason = reason.as_ref().map(|reason| reason_code(reason));
-                (serial, of(serial), reason)
-            }
-            Event::CertificateRevoked { serial, reason, .. } => {
-                (serial, of(serial), Some(reason_code(reason)))
-            }
-            Event::CertificateHeld { serial, .. } => (serial, of(serial), Some(Some(HOLD))),
-            Event::CertificateReleased { serial, .. } => (serial, of(serial), None),
-            Event::IntentAbandoned {
-                issuance,
-                listed_until: Some(end),
-                ..
-            } => {
-                let key = issuing_keys.key_of(&issuance.key_id);
-                (&issuance.serial, Some((key, *end)), Some(Some(UNSPECIFIED)))
-            }
-            _ => return,
+        let event = seen.entry.event();
+        let (serial, of, reason): (&Text, _, _) = if let Event::StatusRecovered {
+            serial,
+            revoked_at,
+            reason,
+        } = event
+        {
+            recovered_at = Some(revoked_at.unwrap_or_default());
+            let reason = reason.as_ref().map(reason_code);
+            (serial, of(serial), reason)
+        } else if let Event::CertificateRevoked { serial, reason, .. } = event {
+            (serial, of(serial), Some(reason_code(reason)))
+        } else if let Event::CertificateHeld { serial, .. } = event {
+            (serial, of(serial), Some(Some(HOLD)))
+        } else if let Event::CertificateReleased { serial, .. } = event {
+            (serial, of(serial), None)
+        } else if let Event::IntentAbandoned {
+            issuance,
+            listed_until: Some(end),
+            ..
+        } = event
+        {
+            let key = issuing_keys.key_of(&issuance.key_id);
+            (&issuance.serial, Some((key, *end)), Some(Some(UNSPECIFIED)))
+        } else {
+            return;
         };
         let (Some((Some(key), not_after)), Ok(serial)) = (of, serial.as_str().parse()) else {
             self.is_unknown = true;

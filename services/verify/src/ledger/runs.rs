@@ -62,10 +62,10 @@ impl Runs {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
         let draft = &seen.entry.record.draft;
         let (context, moment) = (draft.context.clone(), draft.moment);
-        let (starts, kernel_boot) = match draft.event {
-            Event::ServiceStarted { kernel_boot, .. } => (true, kernel_boot),
-            Event::StateRecovered { .. } => (true, None),
-            _ => (false, None),
+        let (starts, kernel_boot) = if let Event::ServiceStarted { kernel_boot, .. } = draft.event {
+            (true, kernel_boot)
+        } else {
+            (matches!(draft.event, Event::StateRecovered { .. }), None)
         };
         let gap = std::mem::take(&mut self.gap);
         let offset = moment

@@ -79,14 +79,14 @@ fn a_list_with_another_number_or_other_entries_is_found() {
     let mut parts = fates().parts;
     let other = "0".repeat(64);
     alter(&mut parts, "crl.issued", |it| {
-        it["entries_sha256"] = other.into()
+        it["entries_sha256"] = other.into();
     });
     found(&parts.export().verify(), "entries_sha256");
     // A revocation of another time or for another reason.
     let mut parts = fates().parts;
     let reason = "superseded";
     alter(&mut parts, "certificate.revoked", |it| {
-        it["reason"] = reason.into()
+        it["reason"] = reason.into();
     });
     found(&parts.export().verify(), "entries_sha256");
 }
@@ -169,7 +169,7 @@ fn a_certificate_that_ended_is_listed_once_more() {
     assert!(report.bad.iter().all(|it| it.check != Check::Crls));
     // It may not be left out before.
     alter(&mut maker.parts, "crl.issued", |it| {
-        it["entries"] = 1.into()
+        it["entries"] = 1.into();
     });
     let report = maker.parts.export().verify();
     assert!(report.bad.iter().any(|it| it.member == "entries"));

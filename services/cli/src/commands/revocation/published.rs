@@ -276,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_signer_that_says_what_no_list_shows_is_found() {
-        let (ca, other) = (Ca::new(), Ca::new());
-        let cas = [other.certificate.clone(), ca.certificate.clone()];
+        let ca = Ca::new();
+        let cas = [Ca::new().certificate, ca.certificate.clone()];
         let shown = |der: &[u8], told, wanted| {
             let list = List::open(der, &cas, told, NOW)?;
             list.shows(&serial(5), wanted)
