@@ -4,7 +4,7 @@
 #![allow(clippy::panic, reason = "test code, of several crates")]
 
 /// Each suite, the size of its short form, and its whole size. The short form goes the same ways through the code.
-const SIZES: [(&str, usize, usize); 13] = [
+const SIZES: [(&str, usize, usize); 12] = [
     // services/verify: every how many bytes of an export one is flipped; a prime, so that no field is left out.
     ("flipped bytes: stride", 23, 1),
     // Bytes flipped in an export whose manifest is made right again, for each of three tests.
@@ -25,9 +25,8 @@ const SIZES: [(&str, usize, usize); 13] = [
     ("refusals of each cause", 400, 800),
     // crates/shape, services/hsm: mutations of each structure that the HSM service signs, beside one of each kind at every value.
     ("mutations of a structure", 500, 10_000),
-    // services/signer: every how many changes of a file's columns and rows, and of those of the state, one is tried.
+    // services/signer: every how many changes of a file's columns and rows one is tried.
     ("changed columns of the file: stride", 3, 1),
-    ("changed columns of the state: stride", 17, 1),
     // services/hsm, services/signer: entries of a CRL that takes several frames; the whole is `MAX_CRL_ENTRIES`.
     ("entries of a CRL", 40_000, 500_000),
 ];

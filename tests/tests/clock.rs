@@ -39,12 +39,15 @@ async fn a_start_with_a_clock_that_jumped_changes_nothing_and_the_log_holds() ->
             Ok((answer.status == 503 && said).then_some(()))
         })
         .await?;
-        let status = installation.assay(&["status"]).await?;
-        assert!(status.text().contains("assay clock accept"), "{status:?}");
-        let (from, to) = ("2030-01-01T00:00:00Z", "2030-02-01T00:00:00Z");
-        let accept = ["clock", "accept", "--from", from, "--to", to];
-        let refused = installation.assay(&accept).await?.stderr;
-        assert!(refused.contains("another jump was named"), "{refused}");
+        // Outside the validity of an operator's certificate, which is 90 days, the signer takes nobody for an operator.
+        if days == 45 {
+            let status = installation.assay(&["status"]).await?;
+            assert!(status.text().contains("assay clock accept"), "{status:?}");
+            let (from, to) = ("2030-01-01T00:00:00Z", "2030-02-01T00:00:00Z");
+            let accept = ["clock", "accept", "--from", from, "--to", to];
+            let refused = installation.assay(&accept).await?.stderr;
+            assert!(refused.contains("another jump was named"), "{refused}");
+        }
         tiers.stop_signer().await?;
         tiers.restart().await?;
         let (kinds, of_the_future) = records(&installation).await?;

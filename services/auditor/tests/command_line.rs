@@ -1,6 +1,6 @@
 //! What holds for every command: exit codes, one line that says what is wrong and one that says what to do.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -141,11 +141,13 @@ fn half_open_requests_do_not_keep_a_log_from_its_witness() -> Result<()> {
             .stderr(Stdio::null())
             .spawn()?,
     );
-    let mut line = String::new();
     let told = witness.0.stdout.take().context("standard output")?;
-    BufReader::new(told).read_line(&mut line)?;
-    let listening: serde_json::Value = serde_json::from_str(&line)?;
-    let address = listening["listen"].as_str().context(line)?.to_owned();
+    let mut told = serde_json::Deserializer::from_reader(told).into_iter::<serde_json::Value>();
+    let listening = told.next().context("nothing was said")??;
+    let address = listening["listen"]
+        .as_str()
+        .context("no address")?
+        .to_owned();
     let mut half_open = Vec::new();
     for _ in 0..600 {
         let mut stream = TcpStream::connect(&address)?;

@@ -301,8 +301,8 @@ impl Token for SoftToken {
                     Ok(serials) => *locked(&self.listed) = serials,
                     Err(error) => return done(Err(error)).await,
                 }
+                self.note(|| Signed::Crl(tbs.to_vec()));
             }
-            self.note(|| Signed::Crl(tbs.to_vec()));
             self.sign(&self.ca.ca.key, &self.tbs_signatures, tbs).await
         })
     }

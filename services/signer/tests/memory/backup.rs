@@ -10,7 +10,8 @@ use assay_store::{CertificateStatus, ChallengeQuery, ChallengeState, PendingQuer
 
 use crate::revocation::reason;
 use crate::support::{
-    Answer, DEVICES, Device, Exported, FLEET, Proposed, Setup, Stand, changed, serial, subject,
+    Answer, BACK_OFF, DEVICES, Device, Exported, FLEET, Proposed, Setup, Stand, changed, serial,
+    subject,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -330,7 +331,7 @@ async fn an_intent_whose_certificate_the_journal_has_becomes_that_certificate() 
     .await;
     let open = opened(&stand, "pump-1", OperationError::Deadline).await;
     stand.back_up();
-    stand.tend().await;
+    stand.after(BACK_OFF).await;
     let row = stand.store.find_certificate(open.clone()).await.unwrap();
     let der = row.unwrap().der.unwrap();
     let journal = stand.export_journal();

@@ -1,6 +1,6 @@
 //! A state that cannot be written.
 
-use crate::support::{Answer, Device, Stand, subject};
+use crate::support::{Answer, BACK_OFF, Device, Stand, subject};
 
 fn has_cause(stand: &Stand) -> bool {
     let said = "the state file cannot be written";
@@ -56,7 +56,7 @@ async fn while_the_state_cannot_be_written_no_open_intent_is_signed_again() {
     }
     assert_eq!(stand.tbs_signatures(), signed);
     stand.store.set_read_only(false);
-    stand.tend().await;
+    stand.after(BACK_OFF).await;
     assert_eq!(stand.tbs_signatures(), signed + 1);
     assert_eq!(stand.store.counts().await.unwrap().open_intents, 0);
 }

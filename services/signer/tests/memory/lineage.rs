@@ -6,7 +6,7 @@ use assay_scep::FailInfo;
 
 use crate::revocation::reason;
 use crate::support::{
-    Answer, DEVICES, Device, RENEWAL_REQ, Setup, Stand, changed, serial, subject,
+    Answer, BACK_OFF, DEVICES, Device, RENEWAL_REQ, Setup, Stand, changed, serial, subject,
 };
 
 /// CRLReason keyCompromise and certificateHold, DER.
@@ -170,7 +170,7 @@ async fn a_renewal_at_work_while_its_line_is_revoked_is_never_handed_out_and_is_
     let revoked = stand.revoke_line(&certificates[0], "key-compromise").await;
     drop(revoked);
     stand.token.set_refusal(None);
-    stand.tend().await;
+    stand.after(BACK_OFF).await;
 
     assert_eq!(stand.store.counts().await.unwrap().open_intents, 0);
     let abandoned = stand.last("intent.abandoned").await;
@@ -217,7 +217,7 @@ async fn a_certificate_of_a_profile_with_one_renewal_renews_once() {
     let second = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
     stand.refused("devices", &holder, &second, "SIG-22").await;
     stand.break_ca_key(false);
-    stand.tend().await;
+    stand.after(BACK_OFF).await;
     let renewed = stand.send(&holder, &first).await.certificate();
 
     // And then the policy knows it, by its serial number.

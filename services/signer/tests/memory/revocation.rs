@@ -13,7 +13,7 @@ use crate::support::{DEVICES, Device, RENEWAL_REQ, Setup, Stand, changed, serial
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn number(crl: &CertificateList) -> u64 {
+pub(crate) fn number(crl: &CertificateList) -> u64 {
     let extensions = crl.tbs_cert_list.crl_extensions.as_ref().unwrap();
     let number = extensions.iter();
     let mut number = number.filter(|extension| extension.extn_id.to_string() == "2.5.29.20");

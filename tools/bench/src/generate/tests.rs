@@ -56,7 +56,13 @@ async fn the_longest_span_is_proven_and_no_secret_stays() {
     let out = folder.path().join("store");
     let made = generate(&arguments(out.clone(), MAX_DAYS)).await.unwrap();
     let report = altered::verified(&out, &out.join("export"));
-    assert_eq!(report.verdict, Verdict::Proven, "{:?}", report.bad);
+    assert_eq!(
+        report.verdict,
+        Verdict::Proven,
+        "{:?} {:?}",
+        report.bad,
+        report.open
+    );
     assert_eq!(report.decided_again, 3);
 
     // It was measured when the WAL was in it: a store without any row is smaller.

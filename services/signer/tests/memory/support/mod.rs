@@ -49,6 +49,9 @@ pub(crate) const DEVICES: &str = include_str!("../../../../../policy/demo/device
 /// A shared challenge and an inventory.
 pub(crate) const FLEET: &str = include_str!("../../../../../policy/demo/fleet.toml");
 
+/// The longest time between two attempts to finish an open intent.
+pub(crate) const BACK_OFF: Duration = Duration::from_secs(60);
+
 const FRONTEND: &str = "dmz";
 
 /// The key pair of this name in the folder `keys`.
