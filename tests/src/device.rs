@@ -133,7 +133,7 @@ impl Message {
     ///
     /// When the signature, the transactionID or the nonce is not the right one.
     pub fn verified(&self, anchors: &Anchors, cert_rep: &[u8]) -> Result<CertRep> {
-        let reply = CertRep::parse(cert_rep, &Limits::default())?;
+        let reply = CertRep::parse(cert_rep, &Limits::of_replies())?;
         reply.verify(&anchors.ra_sign)?;
         ensure!(
             reply.transaction_id().as_str() == self.transaction_id,

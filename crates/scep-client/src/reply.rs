@@ -107,7 +107,7 @@ impl Prepared {
     /// The CertRep of this server to this very message.
     fn check(&self, reply: &[u8], ca: &CaCertificates) -> Result<CertRep> {
         let reply =
-            CertRep::parse(reply, &assay_scep::Limits::default()).map_err(Error::untrusted)?;
+            CertRep::parse(reply, &assay_scep::Limits::of_replies()).map_err(Error::untrusted)?;
         reply.verify(&ca.signature).map_err(Error::untrusted)?;
         if reply.transaction_id().as_str() != self.transaction_id
             || reply.recipient_nonce().map(Nonce::as_bytes) != Some(self.nonce.as_slice())

@@ -74,7 +74,7 @@ pub fn parse_ca_certificates(body: &[u8]) -> Result<Vec<Vec<u8>>, CertificateLis
 /// # Errors
 /// The body is no such SignedData.
 pub fn parse_crls(body: &[u8]) -> Result<Vec<Vec<u8>>, CertificateListError> {
-    let limits = Limits::default();
+    let limits = Limits::of_replies();
     let der = ber::normalise(body, &limits).map_err(|_| CertificateListError::NotAList)?;
     let list = SignedData::parse(&der, &limits).map_err(|_| CertificateListError::NotAList)?;
     Ok(list.crls.into_iter().map(<[u8]>::to_vec).collect())

@@ -1,5 +1,7 @@
 //! Budgets that hostile input meets before anything is interpreted.
 
+use assay_types::MAX_SCEP_CRL;
+
 /// What one message may cost to read. Every bound is checked before the structure that it bounds is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -23,6 +25,21 @@ pub struct Limits {
     pub pbkdf2_iterations: u32,
     /// Octets of a challengePassword. Intune's are up to some kilobytes.
     pub challenge_password: usize,
+}
+
+/// Bytes of a CRL for each of its elements: an entry of 50 bytes has up to eight.
+const CRL_BYTES_PER_ELEMENT: usize = 4;
+
+impl Limits {
+    /// For a client that reads replies: one to GetCRL has a CRL of up to [`MAX_SCEP_CRL`] bytes, and as much again around it.
+    #[must_use]
+    pub fn of_replies() -> Self {
+        Self {
+            message: 2 * MAX_SCEP_CRL,
+            elements: MAX_SCEP_CRL / CRL_BYTES_PER_ELEMENT,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {

@@ -1,5 +1,7 @@
 //! CRLs up to the largest number of entries.
 
+use std::ops::Range;
+
 use assay_scep::FailInfo;
 use assay_store::{CrlReason, NewImport};
 use assay_types::{CRL_ENTRIES_WARNING, Hash, MAX_CRL_ENTRIES, MAX_SCEP_CRL, Serial};
@@ -7,14 +9,16 @@ use der::Encode;
 use tokio::task::JoinSet;
 
 use crate::revocation::reason;
-use crate::support::{Device, GET_CRL, Stand, subject};
+use crate::support::{Answer, Device, GET_CRL, Stand, subject};
 use crate::tier;
 
+/// Entries of a CRL that GetCRL is just answered with.
+const BY_SCEP: u32 = 10_000;
 /// Certificates that are imported together.
 const BATCH: usize = 200;
 
-/// Enters this number of revoked certificates, as an operator would one after the other.
-async fn import(stand: &Stand, count: u32) {
+/// Enters a revoked certificate for each of these numbers, as an operator would one after the other.
+async fn import(stand: &Stand, numbers: Range<u32>) {
     let ca_id = stand.store.issuers().await.unwrap().remove(0).ca_id;
     let at = stand.clock.now();
     let new = |number: u32| {
@@ -31,7 +35,7 @@ async fn import(stand: &Stand, count: u32) {
             der: number.to_be_bytes().to_vec(),
         }
     };
-    let numbers: Vec<u32> = (0..count).collect();
+    let numbers: Vec<u32> = numbers.collect();
     for batch in numbers.chunks(BATCH) {
         let mut all = JoinSet::new();
         for number in batch {
@@ -63,8 +67,18 @@ async fn a_crl_of_many_frames_is_published_whole_and_by_scep_only_up_to_its_limi
     let own = stand.enrol(&device, &subject("pump-1")).await;
     let other = stand.enrol(&Device::other(), &subject("pump-2")).await;
     let count = u32::try_from(tier::size("entries of a CRL")).unwrap();
+    let holder = device.holding(&own);
+    import(&stand, 0..BY_SCEP).await;
+    stand.after(std::time::Duration::from_secs(86_400)).await;
+    let query = holder.query(&stand.ca, GET_CRL, &own).await;
+    let Answer::Crl(crl) = stand.send(&holder, &query).await else {
+        panic!("no CRL");
+    };
+    assert!((MAX_SCEP_CRL * 9 / 10..=MAX_SCEP_CRL).contains(&crl.len()));
+    assert_eq!(crl, stand.crl().await.to_der().unwrap());
+
     // The one that is revoked below is the last that has a place.
-    import(&stand, count - 1).await;
+    import(&stand, BY_SCEP..count - 1).await;
     let (before, since) = (memory("VmRSS"), std::time::Instant::now());
     let number = stand.revoke(&other, "key-compromise").await.unwrap();
     let (after, took) = (memory("VmHWM"), since.elapsed());
@@ -83,7 +97,6 @@ async fn a_crl_of_many_frames_is_published_whole_and_by_scep_only_up_to_its_limi
     );
 
     assert!(der.len() > MAX_SCEP_CRL);
-    let holder = device.holding(&own);
     let query = holder.query(&stand.ca, GET_CRL, &own).await;
     let fail_info = stand.refused("devices", &holder, &query, "SIG-21").await;
     assert_eq!(fail_info, FailInfo::BadRequest);

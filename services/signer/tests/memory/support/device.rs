@@ -261,7 +261,7 @@ impl Device {
 impl Message {
     /// The CertRep, if it is the answer of this CA's RA to this very message.
     pub(crate) fn verified(&self, ca: &Ca, cert_rep: &[u8]) -> CertRep {
-        let reply = CertRep::parse(cert_rep, &Limits::default()).unwrap();
+        let reply = CertRep::parse(cert_rep, &Limits::of_replies()).unwrap();
         reply.verify(&ca.ra_sign.der().unwrap()).unwrap();
         assert_eq!(reply.transaction_id().as_str(), self.transaction_id);
         let nonce = reply.recipient_nonce().map(Nonce::as_bytes);
