@@ -15,7 +15,8 @@ finish() {
     status=$?
     trap - EXIT
     for pid in $hungry; do
-        kill "$pid" 2>/dev/null || true
+        # Not TERM: a process that was just started may not have put its own handling of it in place of ours.
+        kill -KILL "$pid" 2>/dev/null || true
     done
     exit "$status"
 }

@@ -205,13 +205,13 @@ async fn a_signer_that_lost_its_state_serves_again_from_a_backup_and_the_journal
     assert_eq!(report["bad"], Value::Array(Vec::new()), "{report:#}");
     assert_eq!(report["verdict"], "incomplete", "{report:#}");
     let open = report["open"].as_array().context("no findings")?;
-    ensure!(open.iter().any(|it| it["check"] == "VER-36"), "{report:#}");
+    ensure!(open.iter().any(|it| it["check"] == "VER-37"), "{report:#}");
     let lost_records = ["--lost-records", &earlier.to_string_lossy()];
     let more = [&["--journal", journal.as_str()][..], &lost_records].concat();
     let report = scene.verify(&export, &more).await?;
     assert_eq!(report["bad"], Value::Array(Vec::new()), "{report:#}");
     let open = report["open"].as_array().context("no findings")?;
-    ensure!(open.iter().all(|it| it["check"] != "VER-36"), "{report:#}");
+    ensure!(open.iter().all(|it| it["check"] != "VER-37"), "{report:#}");
     if services::have_own_users() {
         assert_eq!(report["verdict"], "proven", "{report:#}");
     }

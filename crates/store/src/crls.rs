@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// The entries of the CA's next CRL: all that is revoked, on hold or given up and does not end before the thisUpdate of the latest
-    /// CRL, so that what expired since then is listed once more (RFC 5280 section 3.3). What ended at `keep_since` or later stays as well.
+    /// CRL, so that what expired since then is listed once more (RFC 5280 section 3.3). Certificates that ended at `keep_since` or later stay as well.
     ///
     /// # Errors
     /// [`StoreError::CrlTooLong`] past [`MAX_CRL_ENTRIES`].

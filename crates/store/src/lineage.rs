@@ -30,7 +30,7 @@ pub struct LineageRevocation {
     pub at: Timestamp,
 }
 
-/// What became of a certificate and of its descendants.
+/// The outcome for a certificate and for its descendants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineageRevoked {
     /// Of the certificate itself.
@@ -210,7 +210,7 @@ pub(crate) fn revoked_predecessor(
     )
 }
 
-/// What renewed `old` first, or is about to: an issued certificate, whatever became of it, or an open intent.
+/// The first renewal of `old`, or the one at work: an issued certificate, whatever became of it, or an open intent.
 pub(crate) fn successor(
     connection: &Connection,
     old: &Serial,

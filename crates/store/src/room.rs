@@ -54,7 +54,7 @@ impl Trouble {
     }
 }
 
-/// What may be written now.
+/// The changes that may be written now.
 pub(crate) struct Room {
     /// `None` for a store in memory.
     reserve: Option<Reserve>,

@@ -1,4 +1,4 @@
-//! What one address may ask for: requests at work, and PKIOperations a second. The rate is a courtesy to the others, decided in
+//! The limits of one address: requests at work, and PKIOperations a second. The rate is a courtesy to the others, decided in
 //! the outer tier and worth nothing as a defence, since who has many addresses has as many buckets.
 
 use std::net::IpAddr;

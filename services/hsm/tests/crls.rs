@@ -284,7 +284,7 @@ async fn lists_that_are_begun_and_not_finished_leave_no_place_and_keep_nobody_wa
     for _ in 0..2 {
         let mut raw = Raw::welcome(&config);
         raw.part(1, first).unwrap();
-        // What follows is answered after the part was read.
+        // The rest is answered after the part was read.
         raw.ask(2, Operation::Probe).unwrap();
         raw.answered(2, |outcome| assert!(matches!(outcome, Outcome::Probed(_))));
         begun.push(raw);

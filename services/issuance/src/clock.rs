@@ -137,7 +137,7 @@ pub(crate) struct AcceptedJump {
     pub(crate) earliest: Timestamp,
 }
 
-/// What the log and the journal say about the time before this run.
+/// The time before this run, by the log and the journal.
 #[derive(Default)]
 pub(crate) struct Past {
     /// The clocks of the newest record, and the boot of its run, if the run knew the time.
@@ -252,7 +252,7 @@ impl SignerClock {
         }
     }
 
-    /// What ended at this time or later is not dropped yet from a CRL of the time `at`, after a jump was accepted.
+    /// Certificates that ended at this time or later are not dropped yet from a CRL of the time `at`, after a jump was accepted.
     pub(crate) fn keep_since(&self, at: Timestamp) -> Option<Timestamp> {
         let accepted = self.state().accepted?;
         (at < accepted.at + SETTLING).then_some(accepted.earliest)

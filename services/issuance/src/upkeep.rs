@@ -123,7 +123,7 @@ impl Upkeep {
         }
         let mut generations = self.generations.all();
         let has_token = generations.any(|generation| generation.token.health().borrow().ready);
-        // What cannot be written now is not signed again and again either.
+        // While nothing can be written, nothing is signed again and again either.
         if is_written {
             self.expire_requests().await;
             if has_token {

@@ -1,4 +1,4 @@
-//! What a caller with valid credentials, or one without any, can make a server hold. The server is a process of its own, so
+//! The memory that a caller with valid credentials, or one without any, can make a server hold. The server is a process of its own, so
 //! that its memory is its own.
 
 #![allow(
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MIB: usize = 1 << 20;
 /// The largest message, as the signer takes it from a frontend.
 const MESSAGE: usize = 256 << 10;
-/// What gRPC puts before a message.
+/// The prefix of a gRPC message.
 const PREFIX: usize = 5;
 const REPLY: usize = MIB;
 /// Bytes of one budget, in both directions.

@@ -29,7 +29,7 @@ use crate::metrics;
 
 /// Longest request id that is carried on; a frontend makes them of 16 characters.
 const REQUEST_ID_CHARS: usize = 64;
-/// What is kept of a profile's name that no profile can have.
+/// The part that is kept of a name that no profile can have.
 const FOREIGN_PROFILE_CHARS: usize = 32;
 
 /// What frontends may call.

@@ -31,7 +31,7 @@ const MAX_ADMINISTRATION_MESSAGE: usize = 16 * 1024 * 1024;
 /// A pkiMessage of the largest size that the codec reads, and its envelope.
 const MAX_ENROLMENT_MESSAGE: usize = 256 * 1024;
 
-/// What one frontend may take. Its requests are a few kilobytes each, so that the bytes are those of all its calls at once.
+/// The limits of one frontend. Its requests are a few kilobytes each, so that the bytes are those of all its calls at once.
 const ENROLMENT: CallLimits = CallLimits {
     calls: MAX_CALLS,
     // One task of a frontend asks for both, one after the other; a frontend and its successor may run side by side.
@@ -46,7 +46,7 @@ const ENROLMENT: CallLimits = CallLimits {
     reply_time: Duration::from_secs(15),
 };
 
-/// What one person may take: a few commands side by side, each as long as it needs.
+/// The limits of one person: a few commands side by side, each as long as it needs.
 const ADMINISTRATION: CallLimits = CallLimits {
     calls: 32,
     calls_of: &[],

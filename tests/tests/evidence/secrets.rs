@@ -154,7 +154,11 @@ fn below(dir: &Path) -> Result<Vec<File>> {
         if path.is_dir() {
             files.extend(below(&path)?);
         } else if path.is_file() {
-            files.push((path.clone(), std::fs::read(&path)?));
+            let mut content = std::fs::read(&path)?;
+            // The state's reserve is zeros.
+            let end = content.iter().rposition(|byte| *byte != 0);
+            content.truncate(end.map_or(0, |last| last + 1));
+            files.push((path, content));
         }
     }
     Ok(files)

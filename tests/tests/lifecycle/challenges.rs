@@ -174,7 +174,11 @@ fn files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>> {
             files.extend(self::files(&entry.path())?);
         } else if kind.is_file() {
             let name = entry.path().display().to_string();
-            files.push((name, std::fs::read(entry.path())?));
+            let mut content = std::fs::read(entry.path())?;
+            // The state's reserve is zeros.
+            let end = content.iter().rposition(|byte| *byte != 0);
+            content.truncate(end.map_or(0, |last| last + 1));
+            files.push((name, content));
         }
     }
     Ok(files)

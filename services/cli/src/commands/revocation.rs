@@ -239,7 +239,7 @@ struct Done {
     /// Only with --with-successors: the successors that were revoked or held with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_successors: Option<Vec<String>>,
-    /// What descends from it by renewal and is live still; absent of a release.
+    /// Live certificates that descend from it by renewal; absent of a release.
     #[serde(skip_serializing_if = "Option::is_none")]
     live_successors: Option<Vec<String>>,
     /// Whether there are more of them than those.

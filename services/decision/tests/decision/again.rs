@@ -207,7 +207,7 @@ fn a_profile_with_approval_issues_to_approved_requests_only() {
     deviates(again(&case, &evidence), "pending_id");
 }
 
-/// What recovery asks before it signs: the TBS of a permit passes, and that of another one does not.
+/// The question of recovery before it signs: the TBS of a permit passes, and that of another one does not.
 #[test]
 fn a_tbs_is_linted_again_under_the_policy_of_its_permit() {
     let ca = ca();

@@ -95,7 +95,7 @@ pub(super) fn check_files(files: &[PublicFile]) -> Result<(), AnswersError> {
 }
 
 impl Answers {
-    /// What the signer said, with the content of each file.
+    /// The signer's answer, with the content of each file.
     pub(super) fn new(reply: PublicInfoReply, contents: Contents) -> Result<Self, AnswersError> {
         let PublicInfoReply {
             revision,

@@ -1,4 +1,4 @@
-//! What one address can take from the others, and a signer that stays away.
+//! Floods from one address, and a signer that stays away.
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -117,7 +117,7 @@ async fn a_frontend_whose_signer_stays_away_is_not_ready_and_says_why() {
     })
     .await;
     assert!(cause.contains("signer: not heard from for"), "{cause}");
-    // What it can answer by itself it still answers.
+    // It still answers all that it can answer by itself.
     assert_eq!(stand.get("/scep?operation=GetCACaps").await.status, 200);
     stand.start_signer().await;
     stand.ready().await;

@@ -1,4 +1,4 @@
-//! What this run knows of intents that it could not finish: when to try again, and the certificate that is signed already.
+//! Intents that this run could not finish: when to try again, and the certificate that is signed already.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

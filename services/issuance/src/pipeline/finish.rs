@@ -349,7 +349,7 @@ impl Finish {
         ended: Ended,
         error: &FinishError,
     ) -> Result<(), FinishError> {
-        // What the journal does not have was never signed, and no CRL may list it.
+        // A TBS that the journal does not have was never signed, and no CRL may list it.
         let is_journalled = generation.token.is_journalled(&ended.serial).await?;
         let event = Event::IntentAbandoned {
             issuance: ended.issuance,

@@ -47,7 +47,7 @@ impl Standing {
         }
     }
 
-    /// What authorises it.
+    /// The source that authorises it.
     pub(super) fn source(&self) -> Option<&str> {
         match self {
             Self::Known(source) => Some(source),

@@ -1,11 +1,11 @@
 //! A token bucket on a clock that its caller reads, so that tests set the time.
 
-/// What a bucket holds when it is full, and what it gains.
+/// The size of a bucket, and its gain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit {
     pub(super) burst: u64,
     pub(super) per_minute: u64,
-    /// What it holds at a start that follows the last record at once.
+    /// Its content at a start that follows the last record at once.
     pub(super) at_start: u64,
 }
 

@@ -9,7 +9,7 @@ use assay_types::{Hash, TimestampMillis};
 /// keys of each it bounds the memory: 512 times 256 hashes are some 8 MB.
 const MAX_COUNTS: usize = 512;
 
-/// What is counted together. Names of profiles come from the policy, frontends from the allow-list: strangers add none.
+/// Requests that are counted together. Names of profiles come from the policy, frontends from the allow-list: strangers add none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) class: RequestClass,

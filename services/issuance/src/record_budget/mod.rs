@@ -354,7 +354,7 @@ mod tests {
         // The flood was one that uses them up.
         assert!(records >= MAX_RECORDS_PER_DAY / 2, "{records}");
         counted += budgets.last().iter().map(requests).sum::<u64>();
-        // What is in no count has a record.
+        // A request that is in no count has a record.
         assert_eq!(singles + counted, sent);
     }
 

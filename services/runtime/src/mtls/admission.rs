@@ -1,4 +1,4 @@
-//! What one identity may take of a listener: calls, bytes of unfinished requests, bytes of unread replies, and time.
+//! The limits of one identity on a listener: calls, bytes of unfinished requests, bytes of unread replies, and time.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ const PIECE: usize = 64 << 10;
 /// Compressed flag and length (the gRPC protocol over HTTP/2, "Length-Prefixed-Message").
 const PREFIX: usize = 5;
 
-/// What the callers of a listener may take of it.
+/// The limits of the callers of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct CallLimits {
     /// Calls of one identity at a time, until the last byte of the reply is in the kernel; also the streams of one connection.
@@ -47,7 +47,7 @@ pub struct CallLimits {
     pub reply_time: Duration,
 }
 
-/// What is left to the identities of one listener.
+/// The remainder for the identities of one listener.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: CallLimits,
@@ -412,7 +412,7 @@ struct ReplyBody {
     body: Body,
     rest: Bytes,
     taken: Option<Arc<[OwnedSemaphorePermit; 2]>>,
-    /// What came of the first look, where it is no data.
+    /// The outcome of the first look, where it is not data.
     next: Option<Option<Result<Frame<Bytes>, Status>>>,
     call: Arc<Call>,
 }

@@ -67,7 +67,7 @@ impl From<File> for PublicFile {
     }
 }
 
-/// What there is to fetch, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key identifier
+/// The files that can be fetched, under the paths that profiles name in crl_distribution_points and ca_issuers: by the key identifier
 /// of the CA, which `{ca}` stands for there, and as `ca` of the one that was first.
 pub(super) fn all(generations: &Generations) -> Vec<PublicFile> {
     files(generations).map(PublicFile::from).collect()

@@ -381,7 +381,7 @@ impl Scene {
     }
 }
 
-/// What an attack led to.
+/// The effect of an attack.
 #[derive(Debug, PartialEq, Eq)]
 enum Effect {
     /// It could not be done.

@@ -1,10 +1,10 @@
-//! What is recorded of floods: nothing is lost, and neither the log nor the state file grows without bound.
+//! The records of floods: nothing is lost, and neither the log nor the state file grows without bound.
 
 use std::time::Duration;
 
 use crate::support::{Answer, Device, Message, Stand, changed, subject};
 
-/// What SECURITY.md says a record takes in the state file, with its leaf, its indexes and its commit.
+/// The size of a record in the state file by SECURITY.md, with its leaf, its indexes and its commit.
 const RECORD_BYTES: u64 = 2_048;
 const SECOND: Duration = Duration::from_secs(1);
 

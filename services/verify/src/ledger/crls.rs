@@ -246,7 +246,7 @@ impl Crls {
                 issuing_keys.recovered(&crl.key_id, crl.issuer, crl.number);
                 self.lists.entry(crl.issuer).or_default().this_update = crl.this_update;
             }
-            // What the lost records changed is known only as far as the journal's last CRL has it.
+            // The changes of the lost records are known only as far as the journal's last CRL has it.
             for list in self.lists.values_mut() {
                 list.pending
                     .retain(|change| change.sequence <= *restored_size);

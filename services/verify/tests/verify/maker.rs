@@ -53,7 +53,7 @@ pub(crate) struct Maker {
     issued: BTreeMap<String, Issued>,
     /// By key id.
     crls: BTreeMap<String, u64>,
-    /// What CRLs list, by key id.
+    /// The entries of CRLs, by key id.
     listed: BTreeMap<String, BTreeMap<Serial, Listed>>,
     /// thisUpdate of the last CRL, by key id.
     last_update: BTreeMap<String, Timestamp>,
