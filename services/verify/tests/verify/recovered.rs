@@ -49,6 +49,7 @@ impl Scene {
         let challenge = maker.challenge("devices", DEVICE, &[SAN]);
         let backup = maker.parts.clone();
 
+        let held_at = maker.now();
         maker.hold(&held);
         let lost_serial = issue(&mut maker);
         maker.crl();
@@ -112,7 +113,7 @@ impl Scene {
         maker.take_up(&lost_serial, der);
         maker.record(Event::StatusRecovered {
             serial: held.as_str().into(),
-            revoked_at: Some(maker.now()),
+            revoked_at: Some(held_at),
             reason: Some("certificate-hold".into()),
         });
         Self {
