@@ -8,6 +8,10 @@ use crate::ceiling::Usage;
 use crate::entry::MAX_BODY;
 
 /// The way out of an error of the system.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the standard library's kinds of errors are not exhaustive"
+)]
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         ErrorKind::NotFound => "restore it",

@@ -139,6 +139,16 @@ impl Store {
         self.read(move |connection| find(connection, &serial)).await
     }
 
+    /// The CA of a certificate. Unlike [`Store::find_certificate`], this reads nothing that is on disk alone.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn ca_of(&self, serial: Serial) -> Result<Option<String>, StoreError> {
+        let ca = "SELECT ca_id FROM certificates WHERE serial = ?1";
+        self.read(move |connection| connection.find(ca, [serial], |row| row.get(0)))
+            .await
+    }
+
     /// A page of the issued index, newest first. Serial, transaction, subject and profile go by an index each.
     ///
     /// # Errors

@@ -152,6 +152,10 @@ pub enum OpenError {
 
 impl OpenError {
     /// With the way out of the system's error.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds of errors of the standard library and of SQLite are not exhaustive"
+    )]
     pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         let remedy = match source.kind() {
             ErrorKind::NotFound => "its directory is not there; mount it, or restore it",
@@ -177,6 +181,10 @@ impl OpenError {
     }
 
     /// With the way out of SQLite's error.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds of errors of the standard library and of SQLite are not exhaustive"
+    )]
     pub(crate) fn sql(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
@@ -240,12 +248,12 @@ pub enum OpenFault {
 
 impl From<rusqlite::Error> for OpenFault {
     fn from(error: rusqlite::Error) -> Self {
-        match error {
-            rusqlite::Error::InvalidColumnType(_, column, _) => Self::Type(column),
-            rusqlite::Error::FromSqlConversionFailure(column, _, _) => {
-                Self::Type(column.to_string())
-            }
-            other => Self::Sql(other),
+        if let rusqlite::Error::InvalidColumnType(_, column, _) = error {
+            Self::Type(column)
+        } else if let rusqlite::Error::FromSqlConversionFailure(column, _, _) = error {
+            Self::Type(column.to_string())
+        } else {
+            Self::Sql(error)
         }
     }
 }
@@ -322,6 +330,10 @@ pub(crate) fn altered(what: String) -> rusqlite::Error {
 }
 
 impl From<rusqlite::Error> for StoreError {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds of errors of the standard library and of SQLite are not exhaustive"
+    )]
     fn from(error: rusqlite::Error) -> Self {
         if let rusqlite::Error::FromSqlConversionFailure(_, _, source) = &error
             && let Some(Altered(what)) = source.downcast_ref()

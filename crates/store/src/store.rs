@@ -197,10 +197,8 @@ impl Store {
         match self.inner.writer.trouble.ask() {
             Some(trouble) => Err(trouble),
             // A queue that is full is written.
-            None => probed.or_else(|error| match error {
-                StoreError::Busy => Ok(()),
-                other => Err(other),
-            }),
+            None if matches!(probed, Err(StoreError::Busy)) => Ok(()),
+            None => probed,
         }
     }
 }

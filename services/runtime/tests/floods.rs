@@ -317,12 +317,12 @@ async fn held(
     bounded: impl Fn(),
 ) -> Vec<Box<dyn std::any::Any + Send>> {
     let refused = calls.len() - expected;
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(calls.len().max(1));
     let mut kept: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
     for (response, send) in calls {
         let sender = sender.clone();
         kept.push(Box::new(send));
-        let answered = tokio::spawn(async move { sender.send(response.await) });
+        let answered = tokio::spawn(async move { sender.send(response.await).await.is_ok() });
         kept.push(Box::new(answered));
     }
     let mut seen = 0;

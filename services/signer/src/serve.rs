@@ -122,7 +122,7 @@ pub async fn run(
         ready_file,
         &shutdown,
     );
-    let signer = started.await.map_err(RunError::Start)?;
+    let signer = Box::pin(started).await.map_err(RunError::Start)?;
     shutdown.requested().await;
     if let Drained::Abandoned(tasks) = shutdown.drain(DRAIN).await {
         tracing::warn!(

@@ -113,7 +113,7 @@ fn proposals_are_compared_with_their_settings() {
     assert!(made.status.success(), "{}", said(&made));
     let basis = |number: u64, ttl: &str| {
         json!({
-            "next_number": number, "predecessor": "", "issuer": "22".repeat(32), "settings": {"intent_ttl": ttl},
+            "next_number": number + 1, "predecessor": "", "issuer": "22".repeat(32), "settings": {"intent_ttl": ttl},
             "inventories": {"fleet": "33".repeat(32)}, "approvals": 1, "approvers": [], "stopped": [],
         })
         .to_string()

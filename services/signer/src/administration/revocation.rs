@@ -181,7 +181,7 @@ async fn show(
     serial: Serial,
     changed: bool,
 ) -> Result<u64, AdminError> {
-    let Some(generation) = issuer_of(service, serial.clone()).await else {
+    let Some(generation) = issuer_of(service, serial.clone()).await? else {
         return Ok(0);
     };
     if !changed && !generation.has_unpublished() {
@@ -201,7 +201,7 @@ async fn show_all(
     changed: bool,
     successors: &[(Serial, String)],
 ) -> Result<u64, AdminError> {
-    let own = issuer_of(service, serial.clone()).await;
+    let own = issuer_of(service, serial.clone()).await?;
     let mut by_ca: BTreeMap<&str, Vec<Serial>> = BTreeMap::new();
     for (successor, ca_id) in successors {
         by_ca.entry(ca_id).or_default().push(successor.clone());
@@ -230,12 +230,13 @@ async fn show_all(
 }
 
 /// The CA that lists the certificate; `None` for one of a rollover that is finished.
-async fn issuer_of(service: &AdministrationService, serial: Serial) -> Option<&Generation> {
-    let row = service.store.find_certificate(serial).await;
-    let row = row
-        .inspect_err(|error| tracing::error!(%error, "no CRL for a revocation yet"))
-        .ok()??;
-    service.generations.of(&row.ca_id).map(|found| &**found)
+async fn issuer_of(
+    service: &AdministrationService,
+    serial: Serial,
+) -> Result<Option<&Generation>, AdminError> {
+    let ca_id = service.store.ca_of(serial).await?;
+    let found = ca_id.and_then(|ca_id| service.generations.of(&ca_id));
+    Ok(found.map(|found| &**found))
 }
 
 fn latest_number(of: &Generation) -> u64 {

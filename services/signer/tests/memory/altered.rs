@@ -482,8 +482,11 @@ async fn an_honest_signer_answers_the_questions() {
         ("enrolment", "issued"),
         ("renewal", "issued"),
         ("status in force", "Good"),
-        ("status of a held one", "CERTIFICATE_HOLD"),
-        ("status of a revoked certificate", "KEY_COMPROMISE"),
+        ("status of a held one", "Revoked(OcspRevokedStatus(6))"),
+        (
+            "status of a revoked certificate",
+            "Revoked(OcspRevokedStatus(1))",
+        ),
     ];
     for (question, answer) in answers {
         assert!(

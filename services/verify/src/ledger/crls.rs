@@ -45,6 +45,9 @@ struct List {
     this_update: Timestamp,
 }
 
+/// The list could be of several keys.
+struct Ambiguous;
+
 struct Listed {
     revoked_at: Timestamp,
     reason: u8,
@@ -135,7 +138,11 @@ impl Crls {
         } = event
         {
             recovered_at = Some(revoked_at.unwrap_or_default());
-            let reason = reason.as_ref().map(reason_code);
+            let code = |reason: &Text| match reason.as_str() {
+                "certificate-hold" => Some(HOLD),
+                _ => reason_code(reason),
+            };
+            let reason = reason.as_ref().map(code);
             (serial, of(serial), reason)
         } else if let Event::CertificateRevoked { serial, reason, .. } = event {
             (serial, of(serial), Some(reason_code(reason)))
@@ -169,8 +176,20 @@ impl Crls {
         self.lists.entry(key).or_default().pending.push_back(change);
     }
 
-    /// Number, digest and age of the entries of the CA's next CRL, against what the records before say.
-    fn listed(&mut self, seen: &mut Seen<'_>, key: Hash) {
+    /// Which list a CRL is of whose key no issued certificate tells: the one that is of no other key, which an import began, or
+    /// an empty one.
+    fn unclaimed(&self, issuing_keys: &IssuingKeys<'_>) -> Result<Option<Hash>, Ambiguous> {
+        let keys = self.lists.keys();
+        let mut unclaimed = keys.filter(|key| !issuing_keys.is_known(key));
+        let first = unclaimed.next().copied();
+        match unclaimed.next() {
+            None => Ok(first),
+            Some(_) => Err(Ambiguous),
+        }
+    }
+
+    /// Compares number, digest and age of the entries of the CA's next CRL with what the records before say.
+    fn listed(&mut self, seen: &mut Seen<'_>, key: Option<Hash>) {
         let check = Check::Crls;
         let Event::CrlIssued {
             this_update,
@@ -182,7 +201,11 @@ impl Crls {
         else {
             return;
         };
-        let list = self.lists.entry(key).or_default();
+        let mut empty = List::default();
+        let list = match key {
+            Some(key) => self.lists.entry(key).or_default(),
+            None => &mut empty,
+        };
         let range = list.covers..seen.entry.sequence();
         if !range.contains(covers) {
             let wanted = format!("from {} to {}", range.start, range.end.saturating_sub(1));
@@ -312,7 +335,11 @@ impl Crls {
         );
         line.this_update = *this_update;
         line.crl_number = *number;
-        if let Some(key) = line.key_sha256 {
+        let key = match line.key_sha256 {
+            Some(key) => Ok(Some(key)),
+            None => self.unclaimed(issuing_keys),
+        };
+        if let Ok(key) = key {
             self.listed(seen, key);
         }
     }

@@ -177,6 +177,12 @@ impl<'a> IssuingKeys<'a> {
         lines.find(|line| line.key_id == *key_id)?.key_sha256
     }
 
+    /// Whether a certificate has told which CKA_ID this CA key has.
+    pub(super) fn is_known(&self, key: &Hash) -> bool {
+        let mut lines = self.lines.iter();
+        lines.any(|line| line.key_sha256 == Some(*key))
+    }
+
     /// CA keys of the last run: each may have signed a CRL whose record is yet to come.
     pub(super) fn in_last_run(&self) -> u64 {
         self.run.len().max(1) as u64
