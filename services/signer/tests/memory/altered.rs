@@ -150,6 +150,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Box::pin(Self::make()).await
+    }
+
+    async fn make() -> Self {
         let stand = Stand::with(Setup {
             ocsp: Some(""),
             profiles: Some(vec![
@@ -283,8 +287,11 @@ impl Scene {
             .read(&self.stand.ca, &self.replay.0, again)
             .await
         {
-            Answer::Issued(_) if same => Said::Answered("the stored reply".to_owned()),
-            other => Said::from(other),
+            answer if same => match Said::from(answer) {
+                Said::Answered(_) => Said::Answered("the stored reply".to_owned()),
+                Said::Refused => Said::Refused,
+            },
+            answer => Said::from(answer),
         };
         seen.insert("a repeated message", replayed);
         seen.insert("policy", self.policy().await);

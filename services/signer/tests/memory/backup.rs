@@ -161,7 +161,7 @@ async fn status(stand: &Stand, certificate: &[u8]) -> CertificateStatus {
 async fn a_restored_state_is_refused_until_it_was_recovered_as_people_signed() {
     let Past {
         mut stand, journal, ..
-    } = past().await;
+    } = Box::pin(past()).await;
     let refused = stand.restart().await.unwrap_err().to_string();
     assert!(refused.contains("older than the log"), "{refused}");
     assert!(refused.contains("docs/recovery.md"), "{refused}");
@@ -240,7 +240,7 @@ async fn what_the_journal_knows_is_taken_up_and_what_the_lost_records_used_is_vo
         asked,
         never_asked,
         journal,
-    } = past().await;
+    } = Box::pin(past()).await;
     let statement = stand.propose_recovery(&journal, 2).await.unwrap();
     let done = stand.recover(&journal, &statement, BOTH).await.unwrap();
     assert_eq!((done.certificates, done.intents, done.names), (3, 2, 1));
