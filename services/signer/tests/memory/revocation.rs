@@ -178,9 +178,10 @@ async fn revocations_at_one_time_share_a_crl_that_has_them() {
         numbers.push(revoking.await.unwrap().unwrap());
     }
     let lists = stand.records("crl.issued").await;
-    // The one that was held up, one for all that came meanwhile, and one for those whose call was a moment behind its record.
+    // The one that was held up, one for all that came meanwhile, and more for calls that were behind their records: a call reads the
+    // store between the two, and a list takes a signature and two commits.
     let more = lists.len() - before;
-    assert!((1..=3).contains(&more), "{more} lists");
+    assert!((1..=DEVICES / 2).contains(&more), "{more} lists");
     assert_eq!(stand.tbs_signatures() - signatures, more as u64);
     let revoked = stand.records("certificate.revoked").await;
     for (certificate, number) in certificates.iter().zip(numbers) {

@@ -78,6 +78,7 @@ async fn the_longest_span_is_proven_and_no_secret_stays() {
         "log.vkey",
         "second.pem",
         "signer.db",
+        "signer.db.reserve",
         "third.pem",
     ];
     let mut names = names(&out);
