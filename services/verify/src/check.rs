@@ -70,7 +70,8 @@ checks! {
     JournalCheckpoints = "VER-34": "each checkpoint of the log is in the journal, and the log does not end before the last checkpoint of the journal",
     HsmConfiguration = "VER-35": "the HSM service ran with the configuration that the version of the policy in force names, as a user other than the signer's",
     Counted = "VER-36": "a count of requests without a record of their own has a possible sum, and begins after the count before it in its run",
-    Recoveries = "VER-37": "each recovery from a backup was signed by enough approvers over the trees of this log, and the records that it lost are supplied",
+    Recoveries = "VER-37": "each recovery from a backup was signed by enough approvers over the trees of this log, has the records that it counts, and the records that it lost are supplied",
+    JournalLeaves = "VER-38": "each record is the leaf that the journal of the HSM service has at its place, and no leaf of the journal is without its record",
 }
 
 impl fmt::Display for Check {

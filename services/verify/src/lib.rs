@@ -37,6 +37,6 @@ pub use check::Check;
 pub use export::{Directory, ExportFiles, MAX_FILES};
 pub use frontier::signed_tree;
 pub use journal::{Agreement, Interval, JournalReport, MAX_EVENTS, Noted};
-pub use report::{Finding, MAX_FINDINGS, Report, Tally, Verdict, Where};
+pub use report::{ANY, Finding, MAX_FINDINGS, Report, Tally, Verdict, Where};
 pub use trust::{Trust, TrustError};
 pub use verify::{Options, verify};

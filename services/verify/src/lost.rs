@@ -100,6 +100,7 @@ impl Earlier {
         }
         Some(Raw {
             bundle,
+            gone: 0,
             records,
             evidence: (!lines.is_empty()).then_some(lines),
             certificates: (!certificates.is_empty()).then_some(certificates),

@@ -8,7 +8,7 @@ use assay_types::Hash;
 
 use crate::entry::Entry;
 use crate::layout::Place;
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 use crate::tree::Roots;
 use crate::{Check, ExportFiles, export};
 
@@ -18,7 +18,64 @@ const MAX_SIGNATURE: usize = 64 * 1024;
 
 /// The recoveries of an export, by the sequence number of their records.
 #[derive(Default)]
-pub(crate) struct Recoveries(BTreeMap<u64, Recovery>);
+pub(crate) struct Recoveries {
+    all: BTreeMap<u64, Recovery>,
+    /// The recovery whose records come next.
+    counted: Option<Counted>,
+}
+
+/// What the record of a recovery counts, and the records of the same run.
+struct Counted {
+    sequence: u64,
+    boot_id: Text,
+    /// By member, with the kind of the records and the number that is said.
+    members: [(&'static str, &'static str, u64); 3],
+    made: [u64; 3],
+}
+
+impl Counted {
+    fn of(entry: &Entry) -> Option<Self> {
+        let Event::StateRecovered {
+            certificates,
+            statuses,
+            intents,
+            ..
+        } = entry.event()
+        else {
+            return None;
+        };
+        Some(Self {
+            sequence: entry.sequence(),
+            boot_id: entry.record.draft.context.boot_id.clone(),
+            members: [
+                ("certificates", "certificate.recovered", *certificates),
+                ("statuses", "status.recovered", *statuses),
+                ("intents", "intent.abandoned", *intents),
+            ],
+            made: [0; 3],
+        })
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        let kind = entry.event().kind();
+        for ((_, of, _), made) in self.members.iter().zip(&mut self.made) {
+            *made += u64::from(*of == kind);
+        }
+    }
+
+    fn finish(self, findings: &mut Findings) {
+        for ((member, kind, said), made) in self.members.into_iter().zip(self.made) {
+            if made < said {
+                let wanted = format!("{said}, each with {} after it", a_record(&[kind]));
+                let finding = Finding::new(CHECK, self.sequence, member, wanted, made);
+                findings.made(CHECK);
+                findings.bad(finding.lacks(&[kind]));
+            } else {
+                findings.same(CHECK, self.sequence, member, &made, &said);
+            }
+        }
+    }
+}
 
 struct Recovery {
     statement: RecoveryStatement,
@@ -63,23 +120,37 @@ impl Recoveries {
                 all.insert(number, recovery);
             }
         }
-        Self(all)
+        Self { all, counted: None }
     }
 
     /// Sizes at which a statement names the root of the tree.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
-        let statements = self.0.values().map(|recovery| &recovery.statement);
+        let statements = self.all.values().map(|recovery| &recovery.statement);
         statements.flat_map(|it| [it.restored_size, it.log_size])
     }
 
     /// Whether the record with this sequence number is one that a recovery lost.
     pub(crate) fn lost(&self, sequence: u64) -> bool {
-        let mut all = self.0.iter();
+        let mut all = self.all.iter();
         all.any(|(recovery, it)| sequence > it.statement.restored_size && sequence < *recovery)
     }
 
-    /// The record of a recovery is what was signed.
+    /// Records are not held, or not readable.
+    pub(crate) fn skip(&mut self) {
+        self.counted = None;
+    }
+
+    /// The record of a recovery is what was signed, and the records of the same run are those that it counts.
     pub(crate) fn take(&mut self, entry: &Entry, findings: &mut Findings) {
+        let boot_id = &entry.record.draft.context.boot_id;
+        if let Some(counted) = self.counted.take_if(|it| it.boot_id != *boot_id) {
+            counted.finish(findings);
+        }
+        match (&mut self.counted, Counted::of(entry)) {
+            (_, Some(counted)) => self.counted = Some(counted),
+            (Some(counted), None) => counted.take(entry),
+            (None, None) => {}
+        }
         let Event::StateRecovered {
             statement_sha256,
             journal,
@@ -95,7 +166,7 @@ impl Recoveries {
             return;
         };
         let at = entry.sequence();
-        let Some(recovery) = self.0.get_mut(&at) else {
+        let Some(recovery) = self.all.get_mut(&at) else {
             let wanted = "the statement that was signed";
             return findings.hold(false, CHECK, at, "statement_sha256", wanted, "none");
         };
@@ -127,13 +198,20 @@ impl Recoveries {
     }
 
     /// After the last record: the trees that the statements name are those of the log.
-    pub(crate) fn finish(&self, is_read: bool, size: u64, roots: &Roots, findings: &mut Findings) {
-        for (at, recovery) in &self.0 {
+    pub(crate) fn finish(self, is_read: bool, size: u64, roots: &Roots, findings: &mut Findings) {
+        if let Some(counted) = self.counted {
+            counted.finish(findings);
+        }
+        for (at, recovery) in &self.all {
             let place = Place::Recovery(*at);
             let said = &recovery.statement;
             if is_read {
-                let wanted = "a recovery that a record tells of";
-                findings.hold(recovery.is_told, CHECK, &place, "sequence", wanted, "none");
+                findings.made(CHECK);
+                if !recovery.is_told {
+                    let (kinds, of) = (["state.recovered"], format!("with the number {at}"));
+                    let finding = Finding::absent(CHECK, &place, "sequence", &kinds, of);
+                    findings.bad(finding);
+                }
             }
             let inside = said.log_size.max(said.restored_size) < size;
             let wanted = format!("a log of less than {size} records");

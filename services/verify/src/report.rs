@@ -12,6 +12,9 @@ pub const MAX_FINDINGS: usize = 100;
 /// Characters of a value that a finding shows.
 const MAX_VALUE: usize = 200;
 
+/// The kind of a missing record that can be any.
+pub const ANY: &str = "any";
+
 /// Where something is wrong.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +38,9 @@ pub struct Finding {
     pub wanted: String,
     /// What is there.
     pub got: String,
+    /// Kinds of records of which one is missing, where that explains it; [`ANY`] where nothing tells its kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<&'static str>,
 }
 
 /// A check with what came of it.
@@ -64,7 +70,8 @@ pub enum Verdict {
     Incomplete,
 }
 
-/// All that was found, in order: records by sequence number, then files by path.
+/// All that was found, in order: the record that the journal of the HSM service has otherwise, records by sequence number, then
+/// files by path. At one place a missing record comes first, as the rest may follow from it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What it comes to.
@@ -121,8 +128,53 @@ impl Finding {
             member: member.to_string(),
             wanted: shown(&wanted),
             got: shown(&got),
+            missing: Vec::new(),
         }
     }
+
+    /// A record of one of these kinds is missing; `of` says which one is needed.
+    pub(crate) fn absent(
+        check: Check,
+        at: impl Into<Where>,
+        member: impl fmt::Display,
+        kinds: &[&'static str],
+        of: impl fmt::Display,
+    ) -> Self {
+        Self::new(
+            check,
+            at,
+            member,
+            format_args!("{} {of}", a_record(kinds)),
+            "none",
+        )
+        .lacks(kinds)
+    }
+
+    /// Whether it names the first record that is not the one that the HSM service signed: everything else may follow from that.
+    fn is_of_journal(&self) -> bool {
+        self.check == Check::JournalLeaves
+    }
+
+    /// Explained by a record of one of these kinds that is missing.
+    pub(crate) fn lacks(self, kinds: &[&'static str]) -> Self {
+        Self {
+            missing: kinds.to_vec(),
+            ..self
+        }
+    }
+}
+
+/// "a challenge.issued record", of one of these kinds.
+pub(crate) fn a_record(kinds: &[&str]) -> String {
+    let article = match kinds.first().map(|kind| kind.starts_with('i')) {
+        Some(true) => "an",
+        Some(false) | None => "a",
+    };
+    let list = match kinds {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => kinds.join(""),
+    };
+    format!("{article} {list} record")
 }
 
 fn shown(value: &impl fmt::Display) -> String {
@@ -270,8 +322,11 @@ impl FirstFindings {
 }
 
 fn first(findings: &mut Vec<Finding>) {
-    // Stable: at one place the checks stay in the order in which they were made.
-    findings.sort_by(|a, b| a.at.cmp(&b.at));
+    // Stable: beyond that the checks of one place stay in the order in which they were made.
+    findings.sort_by(|a, b| {
+        let order = |it: &Finding| (!it.is_of_journal(), it.at.clone(), it.missing.is_empty());
+        order(a).cmp(&order(b))
+    });
     findings.truncate(MAX_FINDINGS);
 }
 
@@ -316,6 +371,7 @@ impl fmt::Display for Finding {
             member,
             wanted,
             got,
+            missing: _,
         } = self;
         write!(f, "{at}: {member}: wanted {wanted}, got {got} ({check})")
     }

@@ -7,11 +7,11 @@ use assay_audit::tree::Frontier;
 use assay_types::Hash;
 
 use crate::layout::{BUNDLE, bundles_of, first_of, records_in};
-use crate::report::{Finding, Findings, MAX_FINDINGS};
+use crate::report::{ANY, Finding, Findings, MAX_FINDINGS};
 use crate::{Check, ExportFiles, export};
 
 /// Octets of a hash tile at most.
-const MAX_TILE: usize = 256 * 32;
+pub(crate) const MAX_TILE: usize = 256 * 32;
 /// Octets of an entry bundle at most: each entry has its length before it.
 pub(crate) const MAX_ENTRIES: usize = 256 * (2 + 65_535);
 /// Octets of a hash.
@@ -88,6 +88,7 @@ impl<'a> Tree<'a> {
         match read_entries(&bytes) {
             Ok(list) if list.len() == width => Some(list.into_iter().map(<[u8]>::to_vec).collect()),
             Ok(list) => {
+                self.gone(bundle, &list, findings);
                 let wanted = format!("{width} entries");
                 findings.hold(false, Check::Tree, path, "entries", wanted, list.len());
                 None
@@ -97,6 +98,27 @@ impl<'a> Tree<'a> {
                 findings.hold(false, Check::Tree, path, "entries", wanted, error);
                 None
             }
+        }
+    }
+
+    /// Names the first record that is missing from a bundle, by the hash in its tile.
+    fn gone(&self, bundle: u64, list: &[&[u8]], findings: &mut Findings) {
+        let hashes = self.hashes(bundle);
+        let mut places = (first_of(bundle)..).zip(&hashes).enumerate();
+        let differs = |place: usize, hash: &Hash| {
+            // Of an empty one, which a recovery lost, there is the hash alone.
+            let leaf = list.get(place);
+            leaf.is_none_or(|record| !record.is_empty() && Hash::of_leaf(record) != *hash)
+        };
+        let found = places.find(|(place, (_, hash))| differs(*place, hash));
+        if list.len() < hashes.len()
+            && let Some((_, (sequence, hash))) = found
+        {
+            let wanted = format!("the record whose leaf hash is {hash}, as the tree has it");
+            let (held, all) = (list.len(), hashes.len());
+            let got = format!("none: the bundle has {held} of its {all} records");
+            let finding = Finding::new(Check::Leaves, sequence, "record", wanted, got);
+            findings.bad(finding.lacks(&[ANY]));
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use assay_audit::Record;
 use assay_types::Hash;
 
 use crate::issuers::Issuers;
@@ -15,7 +16,7 @@ use crate::ledger::{CrlGaps, Ledger};
 use crate::lost::Earlier;
 use crate::manifest::{self, Opened};
 use crate::recoveries::{Absent, Recoveries};
-use crate::report::{Finding, Findings, Report};
+use crate::report::{Finding, Findings, Report, a_record};
 use crate::signed::Signed;
 use crate::tree::Tree;
 use crate::versions::Versions;
@@ -76,7 +77,8 @@ pub fn verify(
     let signed = Signed::read(export, size, trust, options, &mut findings);
     journal::pinned(&signed, trust, options.journal.is_some(), &mut findings);
     let journal = options.journal.as_ref();
-    let mut journal = journal.and_then(|path| Journal::read(path, &signed, &mut findings));
+    let mut journal =
+        journal.and_then(|path| Journal::read(path, &signed, export, size, &mut findings));
     let approvers = trust.map(|trust| &trust.approvers);
     let recoveries = Recoveries::read(export, &opened.places, approvers, &mut findings);
     let earlier = options.lost_records.iter();
@@ -92,6 +94,7 @@ pub fn verify(
         held: 0,
         decided_again: 0,
         left_out: 0,
+        gone: 0,
         recoveries,
         earlier,
         absent: Absent::default(),
@@ -134,6 +137,8 @@ struct Run<'a> {
     held: u64,
     decided_again: u64,
     left_out: u64,
+    /// By how much the record that was read last has a number above its place.
+    gone: u64,
     recoveries: Recoveries,
     earlier: Vec<Earlier>,
     absent: Absent,
@@ -218,6 +223,7 @@ impl Run<'_> {
             for (raw, done) in steps.iter().zip(done) {
                 let Some(done) = done else {
                     ledger.skip();
+                    self.recoveries.skip();
                     reconciliation.iter_mut().for_each(|it| it.skip());
                     self.left_out += 1;
                     continue;
@@ -233,12 +239,15 @@ impl Run<'_> {
                     if bytes.is_empty() {
                         continue;
                     }
-                    if let Some(entry) = entry {
-                        self.recoveries.take(entry, &mut self.findings);
-                    }
                     match entry {
-                        Some(entry) => ledger.take(entry, &mut self.findings),
-                        None => ledger.skip(),
+                        Some(entry) => {
+                            self.recoveries.take(entry, &mut self.findings);
+                            ledger.take(entry, &mut self.findings);
+                        }
+                        None => {
+                            self.recoveries.skip();
+                            ledger.skip();
+                        }
                     }
                     if let Some(reconciliation) = &mut reconciliation {
                         match entry {
@@ -284,9 +293,13 @@ impl Run<'_> {
         for sequence in lost {
             let is_lost = self.recoveries.lost(sequence);
             let check = Check::Recoveries;
-            let place = "a record, or one that a recovery lost";
-            self.findings
-                .hold(is_lost, check, sequence, "record", place, "none");
+            self.findings.made(check);
+            if !is_lost {
+                let kinds = ["state.recovered"];
+                let wanted = format!("a record, or {} that lost it", a_record(&kinds));
+                let finding = Finding::new(check, sequence, "record", wanted, "none");
+                self.findings.bad(finding.lacks(&kinds));
+            }
             if wanted.iter().any(|(absent, _)| *absent == sequence) {
                 self.absent.add(sequence);
             }
@@ -308,8 +321,17 @@ impl Run<'_> {
         let records = self.records(bundle)?;
         let evidence = self.file(&Place::Evidence(bundle), MAX_EVIDENCE);
         let certificates = self.file(&Place::Certificates(bundle), MAX_CERTIFICATES);
+        let gone = self.gone;
+        let last = records
+            .last()
+            .and_then(|last| Record::from_canonical(last).ok());
+        let place = first_of(bundle) + records.len() as u64 - 1;
+        if let Some(last) = last {
+            self.gone = last.sequence.saturating_sub(place);
+        }
         Some(Raw {
             bundle,
+            gone,
             records,
             evidence,
             certificates,

@@ -12,12 +12,14 @@ use crate::certificate;
 use crate::entry::{Entry, EvidenceState, SLACK};
 use crate::issuers::Issuers;
 use crate::layout::{EvidenceLine, Place, first_of};
-use crate::report::{Finding, Findings, error_chain};
+use crate::report::{ANY, Finding, Findings, error_chain};
 use crate::versions::Versions;
 
 /// A bundle as it was read.
 pub(crate) struct Raw {
     pub(crate) bundle: u64,
+    /// By how much the record before the first has a number above its place, as records before it are missing.
+    pub(crate) gone: u64,
     /// Empty for one that a recovery lost.
     pub(crate) records: Vec<Vec<u8>>,
     /// Of its evidence file; `None` where there is none.
@@ -128,6 +130,7 @@ impl Bench<'_> {
 
 fn records(raw: &Raw, findings: &mut Findings) -> Vec<Option<Record>> {
     let mut records = Vec::with_capacity(raw.records.len());
+    let mut gone = raw.gone;
     for (sequence, bytes) in (first_of(raw.bundle)..).zip(&raw.records) {
         if bytes.is_empty() {
             records.push(None);
@@ -138,7 +141,21 @@ fn records(raw: &Raw, findings: &mut Findings) -> Vec<Option<Record>> {
             Ok(record) if record.sequence == sequence => Some(record),
             Ok(record) => {
                 let got = record.sequence;
-                let finding = Finding::new(Check::Form, sequence, "sequence", sequence, got);
+                let next = sequence.saturating_add(gone);
+                let finding = match got.checked_sub(next) {
+                    Some(further @ 1..) => {
+                        let wanted = match further {
+                            1 => format!("record {next}"),
+                            _ => format!("records {next} to {}", got.saturating_sub(1)),
+                        };
+                        let got = format!("none, but record {got} in its place");
+                        Finding::new(Check::Form, sequence, "sequence", wanted, got).lacks(&[ANY])
+                    }
+                    Some(0) | None => {
+                        Finding::new(Check::Form, sequence, "sequence", sequence, got)
+                    }
+                };
+                gone = got.saturating_sub(sequence);
                 findings.bad(finding);
                 None
             }

@@ -1,6 +1,7 @@
 //! The journal of the HSM service beside the log: a second account of what was signed, which the signer cannot write.
 
 mod configuration;
+mod leaves;
 mod reconcile;
 mod report;
 
@@ -15,8 +16,9 @@ use assay_types::{Hash, Serial, Timestamp};
 use crate::report::{Finding, Findings, error_chain};
 use crate::signed::{Signed, Stated};
 use crate::tree::Roots;
-use crate::{Check, Trust};
+use crate::{Check, ExportFiles, Trust};
 
+use leaves::Leaves;
 pub(crate) use reconcile::Reconciliation;
 pub use report::{Agreement, Interval, JournalReport, MAX_EVENTS, Noted};
 
@@ -125,14 +127,23 @@ pub(crate) fn pinned(
 
 impl Journal {
     /// Reads an export and compares it with the heads that checkpoints state; `None` if it is not one whole chain.
-    pub(crate) fn read(path: &Path, signed: &Signed, findings: &mut Findings) -> Option<Self> {
+    pub(crate) fn read(
+        path: &Path,
+        signed: &Signed,
+        export: &dyn ExportFiles,
+        size: u64,
+        findings: &mut Findings,
+    ) -> Option<Self> {
         let check = Check::Journal;
         let own = signed.own.as_ref().and_then(|own| own.journal);
         let read = File::open(path)
             .map_err(|error| error_chain(&error))
-            .and_then(|file| Self::follow(file, signed, own, findings));
-        let journal = match read {
-            Ok(journal) => journal,
+            .and_then(|file| {
+                let leaves = Leaves::new(export, size);
+                Self::follow(file, signed, own, leaves, findings)
+            });
+        let (journal, leaves) = match read {
+            Ok(read) => read,
             Err(problem) => {
                 let wanted = "the export of a journal, one whole chain";
                 findings.hold(false, check, AT, "export", wanted, problem);
@@ -140,12 +151,14 @@ impl Journal {
             }
         };
         let (head, Some(own)) = (journal.report.head, own) else {
+            leaves.finish(findings);
             return Some(journal);
         };
         findings.same(check, AT, "identity", &own.identity, &head.identity);
         if own.identity != head.identity {
             return None;
         }
+        leaves.finish(findings);
         let is_long_enough = own.size <= head.size;
         let wanted = format!("{} or more, as the checkpoint of the log states", own.size);
         findings.hold(is_long_enough, check, AT, "entries", wanted, head.size);
@@ -153,12 +166,13 @@ impl Journal {
         is_long_enough.then_some(journal)
     }
 
-    fn follow(
+    fn follow<'a>(
         file: File,
         signed: &Signed,
         own: Option<Head>,
+        mut leaves: Leaves<'a>,
         findings: &mut Findings,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, Leaves<'a>), String> {
         // Entries after the head of the checkpoint are for the next export of the log: nothing vouches for them yet.
         let covered = own.map_or(u64::MAX, |own| own.size);
         let reader = ExportReader::new(file).map_err(|error| error_chain(&error))?;
@@ -175,6 +189,8 @@ impl Journal {
             prefix(signed, &item.head, findings);
             let entry = &item.entry;
             if let Event::Checkpoint { tree, root, .. } = &entry.event {
+                let body = item.body.as_deref().unwrap_or_default();
+                leaves.follow(number, tree.size(), body);
                 journal.checkpoints.push(Checkpoint {
                     entry: number,
                     size: tree.size(),
@@ -194,7 +210,7 @@ impl Journal {
             }
         }
         journal.report.head = reader.head();
-        Ok(journal)
+        Ok((journal, leaves))
     }
 
     fn new(head: Head) -> Self {

@@ -9,7 +9,7 @@ use assay_types::{Hash, Serial, Timestamp};
 use super::{AT, Certificate, Crl, InLog, Journal, configuration, serial_of};
 use crate::Check;
 use crate::entry::{Certified, Entry, SLACK};
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 use crate::versions::Versions;
 
 const CERTIFICATES: Check = Check::JournalCertificates;
@@ -334,8 +334,8 @@ impl<'a> Reconciliation<'a> {
                 InLog::Nothing if *time + SLACK > *end => report.in_progress += 1,
                 InLog::Nothing => {
                     let member = format!("certificate {serial} (entry {entry})");
-                    let (wanted, got) = ("its record in the log", "none");
-                    let finding = Finding::new(CERTIFICATES, AT, member, wanted, got);
+                    let kinds = ["request.issued"];
+                    let finding = Finding::absent(CERTIFICATES, AT, member, &kinds, "of it");
                     findings.missing(self.whole, finding);
                 }
             }
@@ -370,8 +370,8 @@ impl<'a> Reconciliation<'a> {
                 );
             } else {
                 let member = format!("CRL {number} (entry {entry})");
-                let (wanted, got) = ("its record in the log", "none");
-                let finding = Finding::new(CRLS, AT, member, wanted, got);
+                let kinds = ["crl.issued"];
+                let finding = Finding::absent(CRLS, AT, member, &kinds, "of it");
                 findings.missing(self.whole, finding);
             }
         }
@@ -399,18 +399,31 @@ impl<'a> Reconciliation<'a> {
             } = change;
             let (number, entry) = (crl.number, crl.entry);
             let member = format!("certificate {serial} on CRL {number} (entry {entry})");
-            let (wanted, got) = match action {
+            let (kinds, wanted, got): (&[&str], _, _) = match action {
                 Action::Added | Action::Changed => (
-                    "a record of its revocation with this reason at this time",
+                    match reason {
+                        Reason::CertificateHold => &["certificate.held"],
+                        Reason::Unspecified => &["certificate.revoked", "intent.abandoned"],
+                        Reason::KeyCompromise
+                        | Reason::CaCompromise
+                        | Reason::AffiliationChanged
+                        | Reason::Superseded
+                        | Reason::CessationOfOperation
+                        | Reason::PrivilegeWithdrawn
+                        | Reason::AaCompromise => &["certificate.revoked"],
+                    },
+                    "of it with this reason at this time",
                     format!("{}, {date}", reason_text(*reason)),
                 ),
                 Action::Removed => (
-                    "a record of its release, or that it had expired",
+                    &["certificate.released"],
+                    "of it, or that it had expired",
                     "removed".to_owned(),
                 ),
             };
+            let wanted = format!("{} {wanted}", a_record(kinds));
             let finding = Finding::new(CRLS, AT, member, wanted, got);
-            findings.missing(self.whole, finding);
+            findings.missing(self.whole, finding.lacks(kinds));
         }
     }
 

@@ -7,7 +7,7 @@ use assay_audit::{Event, Text};
 use assay_decision::issued_sha256;
 use assay_types::{Hash, Timestamp, TimestampMillis};
 
-use super::{Seen, given_up};
+use super::{GIVEN_UP, Seen, given_up};
 use crate::Check;
 use crate::entry::SLACK;
 
@@ -62,11 +62,15 @@ impl Challenges {
         } else if let Event::ChallengeRevoked { challenge_id, .. } = seen.entry.event() {
             let wanted = "a challenge that is open";
             match self.known.get_mut(challenge_id) {
-                None => seen.missing(CHECK, "challenge_id", wanted, challenge_id),
+                None => {
+                    let of = format!("of {challenge_id}");
+                    seen.absent(CHECK, "challenge_id", &["challenge.issued"], of);
+                }
                 Some(challenge) => {
                     let open = challenge.state == State::Open;
                     if !open {
-                        seen.missing(CHECK, "challenge_id", wanted, &challenge.state);
+                        let got = &challenge.state;
+                        seen.lacks(CHECK, "challenge_id", &GIVEN_UP, wanted, got);
                     }
                     challenge.state = State::Revoked;
                 }
@@ -143,8 +147,8 @@ impl Challenges {
         let id = Text::from(grant.source().id());
         let expires = claims.expires.map(Timestamp::from);
         let Some(challenge) = self.known.get_mut(&id) else {
-            let wanted = "a challenge that was issued";
-            return seen.missing(CHECK, "source.id", wanted, &id);
+            let of = format!("of {id}");
+            return seen.absent(CHECK, "source.id", &["challenge.issued"], of);
         };
         let kind = Text::from(kind.as_str());
         seen.same(CHECK, "source.kind", &challenge.kind, &kind);
@@ -240,7 +244,11 @@ impl Challenge {
             return false;
         }
         if self.state != needs {
-            seen.missing(CHECK, "source.id", needs, &self.state);
+            let kinds: &[&str] = match needs {
+                State::Reserved(_) => &["request.pending"],
+                State::Open | State::Spent(_) | State::Revoked => &GIVEN_UP,
+            };
+            seen.lacks(CHECK, "source.id", kinds, needs, &self.state);
         }
         self.state = next;
         true

@@ -6,9 +6,12 @@ use assay_audit::{Event, Text};
 
 use super::Seen;
 use crate::Check;
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 
 const CHECK: Check = Check::Counters;
+
+/// Kinds of records that explain a signature.
+const EXPLAIN: [&str; 3] = ["request.issued", "crl.issued", "intent.abandoned"];
 
 #[derive(Default)]
 pub(super) struct Counters {
@@ -82,9 +85,12 @@ impl Counters {
             if let Some(left) = imported.checked_sub(beyond) {
                 imported = left;
             } else {
-                let wanted = format!("at most {most}, which the records of the run explain");
+                let wanted = format!(
+                    "at most {most}, which the records of the run explain, or {} in it",
+                    a_record(&EXPLAIN)
+                );
                 let finding = Finding::new(CHECK, run.counted_at, "ca_signatures", wanted, counted);
-                findings.missing(whole, finding);
+                findings.missing(whole, finding.lacks(&EXPLAIN));
             }
         }
     }

@@ -7,17 +7,43 @@ use std::time::Duration;
 use assay_audit::{Event, Text};
 use assay_types::{Hash, RevokedCertificates, Serial, Timestamp};
 
-use super::index::{Index, reason_code};
+use super::index::{Index, REASONS, reason_code};
 use super::issuing_keys::IssuingKeys;
 use super::{CrlGaps, Seen};
 use crate::Check;
 use crate::entry::SLACK;
-use crate::report::Finding;
+use crate::report::{Finding, a_record};
 
 /// The code of certificateHold.
 const HOLD: u8 = 6;
 /// For how long after an accepted jump of the clock nothing is dropped from a CRL.
 const SETTLING: Duration = Duration::from_secs(24 * 3_600);
+/// Entries that are hashed at most to find the certificate whose record is missing.
+const MAX_TRIED: u64 = 10_000_000;
+/// Kinds of records that add an entry, and the same after a recovery.
+const ADDS: [&str; 3] = [
+    "certificate.revoked",
+    "certificate.held",
+    "intent.abandoned",
+];
+const ADDS_IF_RECOVERED: [&str; 4] = [
+    "certificate.revoked",
+    "certificate.held",
+    "intent.abandoned",
+    "status.recovered",
+];
+/// Kinds of records that change entries, and the same after a recovery.
+const CHANGES: [&str; 3] = [
+    "certificate.revoked",
+    "certificate.held",
+    "certificate.released",
+];
+const CHANGES_IF_RECOVERED: [&str; 4] = [
+    "certificate.revoked",
+    "certificate.held",
+    "certificate.released",
+    "status.recovered",
+];
 /// The code of an entry without a reason.
 const UNSPECIFIED: u8 = 0;
 
@@ -31,6 +57,8 @@ pub(super) struct Crls {
     accepted: Option<(Timestamp, Timestamp)>,
     /// The log does not say on whose list a certificate is or until when, so that the entries of its lists are unknown.
     is_unknown: bool,
+    /// A recovery came before.
+    is_recovered: bool,
 }
 
 /// The entries of the CRLs of one CA.
@@ -98,17 +126,65 @@ impl List {
         self.covers = covers;
     }
 
-    /// Number and digest of the entries of a CRL that keeps the certificates which ended at `since` or later.
-    fn entries(&self, since: Timestamp) -> (u64, Hash) {
+    /// Number and digest of the entries of a CRL that keeps the certificates which ended at `since` or later; one of them is left
+    /// out, or has another reason, as `but` says.
+    fn entries(&self, since: Timestamp, but: Option<(&Serial, Option<u8>)>) -> (u64, Hash) {
         let mut list = RevokedCertificates::default();
         let mut count = 0;
         for (serial, listed) in &self.entries {
-            if listed.not_after >= since {
-                list.push(serial, listed.revoked_at, listed.reason);
+            if listed.not_after < since {
+                continue;
+            }
+            let reason = match but {
+                Some((other, reason)) if other == serial => reason,
+                Some(_) | None => Some(listed.reason),
+            };
+            if let Some(reason) = reason {
+                list.push(serial, listed.revoked_at, reason);
                 count += 1;
             }
         }
         (count, list.digest())
+    }
+
+    /// Certificates on hold, as many as may be tried one by one in a list of `count` entries.
+    fn held(&self, count: u64, tries: u64) -> impl Iterator<Item = &Serial> {
+        let most = MAX_TRIED / count.saturating_mul(tries).max(1);
+        let held = self.entries.iter().filter(|(_, it)| it.reason == HOLD);
+        let held = held.map(|(serial, _)| serial);
+        held.take(usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
+    /// The one certificate on hold that the CRL lists no longer.
+    fn without_one(
+        &self,
+        since: Timestamp,
+        count: u64,
+        wanted: u64,
+        digest: &Hash,
+    ) -> Option<&Serial> {
+        if count != wanted.saturating_add(1) {
+            return None;
+        }
+        let mut held = self.held(count, 1);
+        held.find(|serial| self.entries(since, Some((serial, None))) == (wanted, *digest))
+    }
+
+    /// The one certificate on hold that the CRL lists as revoked, and the reason.
+    fn with_another_reason(
+        &self,
+        since: Timestamp,
+        count: u64,
+        digest: &Hash,
+    ) -> Option<(&Serial, &'static str)> {
+        let tries = REASONS.len() as u64;
+        self.held(count, tries).find_map(|serial| {
+            let mut reasons = REASONS.iter();
+            let found = reasons.find(|(_, code)| {
+                self.entries(since, Some((serial, Some(*code)))) == (count, *digest)
+            });
+            found.map(|(reason, _)| (serial, *reason))
+        })
     }
 }
 
@@ -120,6 +196,7 @@ impl Crls {
             lists: HashMap::new(),
             accepted: None,
             is_unknown: false,
+            is_recovered: false,
         }
     }
 
@@ -211,6 +288,7 @@ impl Crls {
             let wanted = format!("from {} to {}", range.start, range.end.saturating_sub(1));
             return seen.hold(false, check, "covers", wanted, covers);
         }
+        let begin = list.covers;
         list.advance(*covers);
         // A certificate that expired before the CRL before this one has been listed once more already.
         let mut since = std::mem::replace(&mut list.this_update, *this_update);
@@ -228,14 +306,43 @@ impl Crls {
         if self.is_unknown {
             return;
         }
-        let (count, digest) = list.entries(since);
+        let (count, digest) = list.entries(since, None);
+        let between = format!("between records {begin} and {}", covers.saturating_add(1));
         if count != *entries {
-            let wanted = format!("{count}, as records before it say");
-            return seen.missing(check, "entries", wanted, entries);
+            let difference = count.abs_diff(*entries);
+            let kinds: &[&str] = match (count < *entries, self.is_recovered) {
+                (true, false) => &ADDS,
+                (true, true) => &ADDS_IF_RECOVERED,
+                (false, _) => &["certificate.released"],
+            };
+            let released = list.without_one(since, count, *entries, entries_sha256);
+            let of = match released {
+                Some(serial) => format!(" of {serial}"),
+                None => String::new(),
+            };
+            let wanted = format!(
+                "{count}, or {}{of} {between} for each of {difference}",
+                a_record(kinds)
+            );
+            let at = seen.entry.sequence();
+            let finding = Finding::new(check, at, "entries", wanted, entries).lacks(kinds);
+            return seen.findings.missing(seen.whole, finding);
         }
         if digest != *entries_sha256 {
-            let wanted = format!("{digest}, of what records before it say");
-            seen.missing(check, "entries_sha256", wanted, entries_sha256);
+            let revoked = list.with_another_reason(since, count, entries_sha256);
+            let of = match revoked {
+                Some((serial, reason)) => format!(" of {serial} for {reason}"),
+                None => String::new(),
+            };
+            let kinds: &[&str] = match (revoked.is_some(), self.is_recovered) {
+                (true, _) => &["certificate.revoked"],
+                (false, false) => &CHANGES,
+                (false, true) => &CHANGES_IF_RECOVERED,
+            };
+            let wanted = format!("{digest}, or {}{of} {between}", a_record(kinds));
+            let (at, member) = (seen.entry.sequence(), "entries_sha256");
+            let finding = Finding::new(check, at, member, wanted, entries_sha256).lacks(kinds);
+            seen.findings.missing(seen.whole, finding);
         }
     }
 
@@ -254,7 +361,8 @@ impl Crls {
             // Others may have been signed since it was read.
             if !(1..=self.number).contains(number) {
                 let wanted = format!("{} at most, the latest CRL", self.number);
-                seen.missing(Check::References, "crl_number", wanted, number);
+                let (check, kinds) = (Check::References, ["crl.issued"]);
+                seen.lacks(check, "crl_number", &kinds, wanted, number);
             }
             return;
         }
@@ -264,6 +372,7 @@ impl Crls {
             ..
         } = seen.entry.event()
         {
+            self.is_recovered = true;
             for crl in crls {
                 self.number = self.number.max(crl.number);
                 issuing_keys.recovered(&crl.key_id, crl.issuer, crl.number);
@@ -305,7 +414,9 @@ impl Crls {
                 seen.findings.open(finding);
             }
             CrlGaps::Bad | CrlGaps::Open | CrlGaps::ExplainedAfter(_) => {
-                if *number != next {
+                if *number > next {
+                    seen.lacks(check, "number", &["crl.issued"], next, number);
+                } else if *number != next {
                     seen.missing(check, "number", next, number);
                 }
             }

@@ -11,11 +11,11 @@ use super::Seen;
 use super::intents::Intent;
 use crate::Check;
 use crate::entry::{Certified, SLACK, names_hash, subject_hash};
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 use crate::versions::Versions;
 
 /// CRLReason of RFC 5280 section 5.3.1, as records name them, and its code; a hold has an event of its own.
-const REASONS: [(&str, u8); 8] = [
+pub(super) const REASONS: [(&str, u8); 8] = [
     ("unspecified", 0),
     ("key-compromise", 1),
     ("ca-compromise", 2),
@@ -35,6 +35,15 @@ pub(super) fn reason_code(name: &Text) -> Option<u8> {
 
 /// The actor of revocations that a schedule makes.
 const SCHEDULE: &str = "assay://signer/schedule";
+
+/// Kinds of records of a certificate that can be renewed.
+const ISSUED: [&str; 2] = ["request.issued", "certificate.recovered"];
+/// Kinds of records of a certificate.
+const KNOWN: [&str; 3] = [
+    "request.issued",
+    "certificate.imported",
+    "certificate.recovered",
+];
 
 /// Renewals between a certificate and one that it descends from; as many as the signer looks through.
 const MAX_LINE: usize = 100_000;
@@ -119,16 +128,19 @@ impl Index {
         match (expected, superseded) {
             (Next::Another | Next::Perhaps(_) | Next::Revoked { .. }, None) => {}
             (Next::Another | Next::Revoked { .. }, Some((_, successor, _))) => {
-                let wanted = "a renewal issued in the record before";
-                seen.missing(check, "successor", wanted, successor);
+                let wanted = "the certificate of the record before";
+                let kinds = ["request.issued"];
+                seen.lacks(check, "successor", &kinds, wanted, successor);
             }
             (Next::Perhaps(new), Some((old, successor, revoke_at))) => {
                 seen.same(check, "successor", &new, successor);
                 self.supersede(old, revoke_at);
             }
             (Next::Superseded { sequence, old, .. }, None) => {
-                let wanted = format!("certificate.superseded of {old}, after record {sequence}");
-                seen.hold(false, check, "kind", wanted, seen.entry.event().kind());
+                let of = format!("of {old}, after record {sequence}");
+                let finding = next_to(seen, check, "certificate.superseded", of);
+                seen.findings.made(check);
+                seen.findings.bad(finding);
             }
             (
                 Next::Superseded {
@@ -279,8 +291,8 @@ impl Index {
             return;
         }
         let Some(issued) = self.issued.get_mut(serial) else {
-            let wanted = "the serial of a certificate of this log";
-            return seen.missing(check, "serial", wanted, serial);
+            let of = format!("of {serial}");
+            return seen.absent(check, "serial", &KNOWN, of);
         };
         issued.state = next;
         issued.revoke_at = None;
@@ -289,18 +301,18 @@ impl Index {
     pub(super) fn finish(&self, whole: bool, findings: &mut Findings) {
         // The log may end between the two only where it was cut: they are one transaction.
         if let Next::Superseded { sequence, old, .. } = &self.next {
-            let wanted = format!("certificate.superseded of {old} after it");
-            let check = Check::Renewals;
-            let finding = Finding::new(check, *sequence, "serial", wanted, "the end");
+            let kinds = ["certificate.superseded"];
+            let of = format!("of {old} after it");
+            let finding = Finding::absent(Check::Renewals, *sequence, "serial", &kinds, of);
             findings.missing(whole, finding);
         }
         if let Next::Revoked {
             sequence, serial, ..
         } = &self.next
         {
-            let wanted = format!("certificate.revoked of {serial} after it");
-            let check = Check::Revocations;
-            let finding = Finding::new(check, *sequence, "serial", wanted, "the end");
+            let kinds = ["certificate.revoked"];
+            let of = format!("of {serial} after it");
+            let finding = Finding::absent(Check::Revocations, *sequence, "serial", &kinds, of);
             findings.missing(whole, finding);
         }
     }
@@ -349,12 +361,18 @@ impl Index {
             .and_then(|profile| profile.renewal())
             .is_some_and(|renewal| renewal.once);
         let Some(old) = self.issued.get_mut(serial) else {
-            let wanted = "the serial of a certificate that was issued in this log";
-            return seen.missing(check, "renewal_of", wanted, serial);
+            let of = format!("of {serial}");
+            return seen.absent(check, "renewal_of", &ISSUED, of);
         };
         let in_force = old.state == State::InForce;
         let got = format_args!("{serial}, {}", old.state.text());
-        seen.hold(in_force, check, "renewal_of", "a certificate in force", got);
+        let wanted = "a certificate in force";
+        if old.state == State::Held {
+            let kinds = ["certificate.released"];
+            seen.hold_or_lacks(false, check, "renewal_of", &kinds, wanted, got);
+        } else {
+            seen.hold(in_force, check, "renewal_of", wanted, got);
+        }
         let wanted = "the only renewal of a certificate that renews once";
         let right = !(once && old.is_renewed);
         seen.hold(right, check, "renewal_of", wanted, "a second one");
@@ -401,8 +419,8 @@ impl Index {
         };
         let old = self.issued.get(&Text::from(renewed.serial.as_str()));
         let Some(old) = old.filter(|old| !old.is_imported) else {
-            let wanted = "the serial of a certificate that was issued in this log";
-            return seen.missing(check, "source.serial", wanted, &renewed.serial);
+            let of = format!("of {}", renewed.serial);
+            return seen.absent(check, "source.serial", &ISSUED, of);
         };
         let claims = grant.claims();
         let profile = Text::from(claims.profile.as_str());
@@ -411,13 +429,24 @@ impl Index {
             let of = self.issued.get(&Text::from(successor.as_str()));
             let of = of.and_then(|it| it.renewal_of.as_ref());
             if of.is_none_or(|of| of.as_str() != renewed.serial) {
-                let wanted = "the serial of a certificate that renewed this one";
-                seen.missing(check, "source.successor", wanted, successor);
+                let of = format!("of {successor}, which renewed this one,");
+                seen.absent(check, "source.successor", &ISSUED, of);
             }
         }
         if seen.entry.is_permit() && old.state != State::InForce {
             let wanted = "a certificate in force";
-            seen.missing(check, "source.serial", wanted, "one revoked or on hold");
+            let got = old.state.text();
+            if old.state == State::Held {
+                seen.lacks(
+                    check,
+                    "source.serial",
+                    &["certificate.released"],
+                    wanted,
+                    got,
+                );
+            } else {
+                seen.missing(check, "source.serial", wanted, got);
+            }
         }
         let Some(certified) = &old.certified else {
             return;
@@ -468,20 +497,24 @@ impl Index {
             && !self.descends(serial, of)
         {
             let wanted = format!("a certificate that {serial} descends from by renewal");
-            seen.missing(check, "successor_of", wanted, of);
+            seen.lacks(check, "successor_of", &["request.issued"], wanted, of);
         }
         let Some(issued) = self.issued.get_mut(serial) else {
-            let wanted = "the serial of a certificate of this log";
-            return seen.missing(check, "serial", wanted, serial);
+            let of = format!("of {serial}");
+            return seen.absent(check, "serial", &KNOWN, of);
         };
         if !from.contains(&issued.state) {
             let wanted = "a certificate that this can be done to";
-            seen.missing(
-                check,
-                "serial",
-                wanted,
-                format_args!("{serial}, {}", issued.state.text()),
-            );
+            let got = format!("{serial}, {}", issued.state.text());
+            match (issued.state, next) {
+                (State::InForce, _) => {
+                    seen.lacks(check, "serial", &["certificate.held"], wanted, got);
+                }
+                (State::Held, _) => {
+                    seen.lacks(check, "serial", &["certificate.released"], wanted, got);
+                }
+                (State::Revoked, _) => seen.missing(check, "serial", wanted, got),
+            }
         }
         issued.state = next;
         let Event::CertificateRevoked { actor, reason, .. } = seen.entry.event() else {
@@ -497,7 +530,8 @@ impl Index {
                 .is_some_and(|at| at <= seen.entry.wall() + Duration::from_secs(1));
             if !due {
                 let wanted = "one whose time after a renewal is over";
-                seen.missing(check, "serial", wanted, serial);
+                let kinds = ["certificate.superseded"];
+                seen.lacks(check, "serial", &kinds, wanted, serial);
             }
         }
         issued.revoke_at = None;
@@ -521,8 +555,8 @@ impl Index {
         };
         let issued = self.issued.get(serial);
         let Some(issued) = issued.filter(|issued| !issued.is_imported) else {
-            let wanted = "the serial of a certificate that was issued in this log";
-            return seen.missing(check, "serial", wanted, serial);
+            let of = format!("of {serial}");
+            return seen.absent(check, "serial", &ISSUED, of);
         };
         if let Some(request) = request {
             let profile = request.profile.clone().unwrap_or_default();
@@ -545,9 +579,18 @@ fn revokes(seen: &mut Seen<'_>, sequence: u64, serial: &Text, actor: &Text) {
         seen.same(check, "serial", serial, revoked);
         seen.same(check, "actor", actor, by);
     } else {
-        let wanted = format!("certificate.revoked of {serial}, after record {sequence}");
-        seen.hold(false, check, "kind", wanted, seen.entry.event().kind());
+        let of = format!("of {serial}, after record {sequence}");
+        let finding = next_to(seen, check, "certificate.revoked", of);
+        seen.findings.made(check);
+        seen.findings.bad(finding);
     }
+}
+
+/// Another record than the one that must stand in its place.
+fn next_to(seen: &Seen<'_>, check: Check, kind: &'static str, of: String) -> Finding {
+    let wanted = format!("{} {of}", a_record(&[kind]));
+    let got = seen.entry.event().kind();
+    Finding::new(check, seen.entry.sequence(), "kind", wanted, got).lacks(&[kind])
 }
 
 /// What must follow the record of a certificate.

@@ -9,7 +9,7 @@ use assay_types::{Hash, Timestamp};
 use super::{End, Seen};
 use crate::Check;
 use crate::entry::SLACK;
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 
 /// An intent that is open.
 #[derive(Debug)]
@@ -117,10 +117,11 @@ impl Intents {
     pub(super) fn finish(&self, end: End, findings: &mut Findings) {
         let long = |intent: &&Intent| end.wall > intent.opened + SLACK;
         for intent in self.open.values().filter(long) {
-            let wanted = "a record of what became of it";
+            let kinds = ["request.issued", "intent.abandoned"];
+            let wanted = format!("{} of it", a_record(&kinds));
             let got = "none until the end of the log";
             let (check, at) = (Check::Intents, intent.sequence);
-            findings.open(Finding::new(check, at, "serial", wanted, got));
+            findings.open(Finding::new(check, at, "serial", wanted, got).lacks(&kinds));
         }
     }
 
@@ -132,8 +133,8 @@ impl Intents {
     ) -> Option<Intent> {
         let check = Check::Intents;
         let Some(intent) = self.open.remove(&issuance.serial) else {
-            let wanted = "the serial of an open intent";
-            seen.missing(check, "serial", wanted, &issuance.serial);
+            let of = format!("of {}", issuance.serial);
+            seen.absent(check, "serial", &["intent.opened"], of);
             return None;
         };
         let wanted = &intent.issuance;

@@ -295,7 +295,8 @@ impl Takeover {
         let both = named.and_then(|named| Some((named.issuer, named.next?)));
         let Some((issuer, next)) = both else {
             let wanted = "none, as no version in force lets a CA take over";
-            seen.hold(false, CHECK, "ca_sha256", wanted, self.ca);
+            let kinds = ["policy.activated"];
+            seen.hold_or_lacks(false, CHECK, "ca_sha256", &kinds, wanted, self.ca);
             return None;
         };
         seen.hold(

@@ -21,7 +21,7 @@ use assay_types::Timestamp;
 use crate::entry::{Entry, EvidenceState};
 use crate::issuers::Issuers;
 use crate::layout::Place;
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 use crate::versions::Versions;
 use crate::{Check, ExportFiles};
 
@@ -185,6 +185,49 @@ impl Seen<'_> {
         self.findings.same(check, at, member, wanted, got);
     }
 
+    /// A record of one of these kinds should have come before, and did not or is not held; `of` says which.
+    pub(crate) fn absent(
+        &mut self,
+        check: Check,
+        member: &str,
+        kinds: &[&'static str],
+        of: impl fmt::Display,
+    ) {
+        let of = format_args!("{of} before it");
+        let finding = Finding::absent(check, self.entry.sequence(), member, kinds, of);
+        self.findings.missing(self.whole, finding);
+    }
+
+    /// As [`Seen::missing`], where a record of one of these kinds would explain it.
+    pub(crate) fn lacks(
+        &mut self,
+        check: Check,
+        member: &str,
+        kinds: &[&'static str],
+        wanted: impl fmt::Display,
+        got: impl fmt::Display,
+    ) {
+        let finding = lacking(check, self.entry.sequence(), member, kinds, wanted, got);
+        self.findings.missing(self.whole, finding);
+    }
+
+    /// As [`Seen::hold`], where a record of one of these kinds would explain it.
+    pub(crate) fn hold_or_lacks(
+        &mut self,
+        holds: bool,
+        check: Check,
+        member: &str,
+        kinds: &[&'static str],
+        wanted: impl fmt::Display,
+        got: impl fmt::Display,
+    ) {
+        self.findings.made(check);
+        if !holds {
+            let finding = lacking(check, self.entry.sequence(), member, kinds, wanted, got);
+            self.findings.bad(finding);
+        }
+    }
+
     /// What should have come before did not, or is not held.
     pub(crate) fn missing(
         &mut self,
@@ -197,6 +240,22 @@ impl Seen<'_> {
         self.findings.missing(self.whole, finding);
     }
 }
+
+/// What does not hold, unless a record of one of these kinds came before.
+fn lacking(
+    check: Check,
+    at: u64,
+    member: &str,
+    kinds: &[&'static str],
+    wanted: impl fmt::Display,
+    got: impl fmt::Display,
+) -> Finding {
+    let wanted = format!("{wanted}, or {} before it", a_record(kinds));
+    Finding::new(check, at, member, wanted, got).lacks(kinds)
+}
+
+/// Kinds of [`given_up`].
+const GIVEN_UP: [&str; 3] = ["intent.abandoned", "pending.denied", "pending.expired"];
 
 /// What gives a challenge or a name back: the serial of an abandoned intent, or the id of a request that came to nothing.
 fn given_up(event: &Event) -> Option<&Text> {

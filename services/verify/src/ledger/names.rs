@@ -8,7 +8,7 @@ use assay_policy::{Dn, DnAttribute, Rdn};
 use assay_types::{Hash, Timestamp, TimestampMillis};
 use serde::{Deserialize, Serialize};
 
-use super::{Seen, given_up};
+use super::{GIVEN_UP, Seen, given_up};
 use crate::entry::SLACK;
 use crate::layout::{InventoryLine, MAX_LINE, Place};
 use crate::report::{Finding, Findings};
@@ -22,6 +22,14 @@ pub(super) struct Names<'a> {
     /// Profiles whose inventory the export holds.
     held: HashSet<Text>,
 }
+
+/// Kinds of records that make a name free.
+const FREES: [&str; 4] = [
+    "inventory.changed",
+    "intent.abandoned",
+    "pending.denied",
+    "pending.expired",
+];
 
 struct Use {
     profile: Text,
@@ -114,15 +122,14 @@ impl<'a> Names<'a> {
         if *names == 0 {
             // Nothing was changed, so the head is the one before.
             if seen.whole || inventory.sequence == *inventory_sequence {
-                let at = "inventory_sequence";
-                seen.same(check, at, &inventory.sequence, inventory_sequence);
+                told(seen, inventory.sequence, *inventory_sequence);
                 seen.same(check, "inventory_hash", &inventory.head, inventory_hash);
             }
             return;
         }
         if seen.whole {
             let next = inventory.sequence.saturating_add(1);
-            seen.same(check, "inventory_sequence", &next, inventory_sequence);
+            told(seen, next, *inventory_sequence);
         }
         inventory.advance(seen);
     }
@@ -173,20 +180,22 @@ impl<'a> Names<'a> {
             .and_then(|inventory| inventory.names.get_mut(&entry.name));
         let check = Check::Names;
         let Some(name) = known else {
-            let wanted = format!("a name of the inventory of {profile}");
-            seen.missing(check, "claims.inventory.name", wanted, &entry.name);
+            let of = format!("of {profile} that adds {}", entry.name);
+            seen.absent(check, "claims.inventory.name", &["inventory.changed"], of);
             return;
         };
         let shown = |pin: Option<Hash>| pin.map_or("none".to_owned(), |pin| pin.to_string());
         let (pin, got) = (shown(name.pin), shown(entry.spki_sha256));
         if pin != got {
-            seen.missing(check, "claims.inventory.spki_sha256", pin, got);
+            let (member, kinds) = ("claims.inventory.spki_sha256", ["inventory.changed"]);
+            seen.lacks(check, member, &kinds, pin, got);
         }
         if let State::Gone(at) = name.state
             && seen.entry.wall_ms() > TimestampMillis::from(at) + SLACK
         {
             let got = format!("`{}`, which was struck off", entry.name);
-            seen.missing(check, "claims.inventory.name", "a name that is there", got);
+            let (member, kinds) = ("claims.inventory.name", ["inventory.changed"]);
+            seen.lacks(check, member, &kinds, "a name that is there", got);
         }
         if !grant.source().is_shared() || !seen.entry.is_permit() {
             return;
@@ -217,7 +226,11 @@ impl<'a> Names<'a> {
         if name.state != free {
             let wanted = "a name that is free, or kept for this request";
             let got = format!("`{}`, {}", entry.name, name.state);
-            seen.missing(check, "claims.inventory.name", wanted, got);
+            let kinds: &[&str] = match free {
+                State::Reserved(_) => &["request.pending"],
+                State::Free | State::Used(_) | State::Gone(_) => &FREES,
+            };
+            seen.lacks(check, "claims.inventory.name", kinds, wanted, got);
         }
         name.state = next;
     }
@@ -255,10 +268,10 @@ impl<'a> Names<'a> {
                     Check::Inventories,
                     &Place::Inventory(profile.to_string()),
                     "sequence",
-                    format_args!("{changes} changes, as the records say"),
+                    format_args!("{changes} changes, each with an inventory.changed record"),
                     "more",
                 );
-                findings.missing(whole, finding);
+                findings.missing(whole, finding.lacks(&["inventory.changed"]));
             }
         }
     }
@@ -369,7 +382,8 @@ impl<'a> Inventory<'a> {
                     let used = matches!(state, Some(State::Used(_)));
                     if !used {
                         let got = format!("`{text}`");
-                        seen.missing(check, "names", "names that were used", got);
+                        let wanted = "names that were used";
+                        seen.lacks(check, "names", &["intent.opened"], wanted, got);
                     }
                     if let Some(name) = known {
                         name.state = State::Free;
@@ -379,7 +393,8 @@ impl<'a> Inventory<'a> {
                 InventoryChange::Remove => {
                     if !there || matches!(state, Some(State::Reserved(_))) {
                         let got = format!("`{text}`");
-                        seen.missing(check, "names", "names that are there and not kept", got);
+                        let wanted = "names that are there and not kept";
+                        seen.lacks(check, "names", &GIVEN_UP, wanted, got);
                     }
                     if let Some(name) = known {
                         name.state = State::Gone(content.at);
@@ -387,6 +402,17 @@ impl<'a> Inventory<'a> {
                 }
             }
         }
+    }
+}
+
+/// The number of a change; a larger one follows records that are missing.
+fn told(seen: &mut Seen<'_>, wanted: u64, got: u64) {
+    let (check, member) = (Check::Inventories, "inventory_sequence");
+    if got > wanted {
+        let kinds = ["inventory.changed"];
+        seen.hold_or_lacks(false, check, member, &kinds, wanted, got);
+    } else {
+        seen.same(check, member, &wanted, &got);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Check;
 use crate::entry::SLACK;
 use crate::layout::Place;
 use crate::named::Named;
-use crate::report::Findings;
+use crate::report::{Finding, Findings};
 use crate::versions::{Version, Versions};
 
 #[derive(Default)]
@@ -68,14 +68,13 @@ impl Followed {
     pub(super) fn finish(&self, versions: &Versions, findings: &mut Findings) {
         for number in versions.numbers() {
             let got = "no policy.activated record of this number";
-            findings.hold(
-                self.told.contains(&number),
-                Check::Versions,
-                &Place::Proposal(number),
-                "number",
-                "a version that came into force",
-                got,
-            );
+            findings.made(Check::Versions);
+            if !self.told.contains(&number) {
+                let (check, at) = (Check::Versions, &Place::Proposal(number));
+                let wanted = "a version that came into force";
+                let finding = Finding::new(check, at, "number", wanted, got);
+                findings.bad(finding.lacks(&["policy.activated"]));
+            }
         }
     }
 
@@ -92,7 +91,11 @@ impl Followed {
         let check = Check::Versions;
         let last = self.last.as_ref().map_or(0, |last| last.number);
         let next = last.max(self.floor).saturating_add(1);
-        seen.same(check, "number", &next, &number);
+        if number > next {
+            seen.hold_or_lacks(false, check, "number", &["policy.activated"], next, number);
+        } else {
+            seen.same(check, "number", &next, &number);
+        }
         self.told.insert(number);
         let mut expires = Timestamp::MIN;
         match versions.get(number) {
@@ -107,7 +110,8 @@ impl Followed {
                 for (profile, head) in &version.proposal.inventories {
                     if !names.had(profile.as_str(), head) {
                         let wanted = format!("a head that the inventory of {profile} had");
-                        seen.missing(check, "proposal_sha256", wanted, head);
+                        let kinds = ["inventory.changed"];
+                        seen.lacks(check, "proposal_sha256", &kinds, wanted, head);
                     }
                 }
             }
@@ -199,7 +203,8 @@ impl Followed {
         let check = Check::Stops;
         for profile in resumed {
             if !self.stopped.remove(profile) {
-                seen.missing(check, "resumed", "a profile that was stopped", profile);
+                let of = format!("of {profile}");
+                seen.absent(check, "resumed", &["profile.stopped"], of);
             }
         }
         if let Some(version) = version {
@@ -261,7 +266,11 @@ impl Followed {
             seen.hold(!needs, check, "policy_hash", "the version in force", "none");
             return;
         };
-        if permits || matches!(draft.event, Event::PolicyActivated { .. }) {
+        if !self.replaced.contains_key(&named) {
+            let finding = not_told(seen, versions, &named);
+            seen.findings.made(check);
+            seen.findings.bad(finding);
+        } else if permits || matches!(draft.event, Event::PolicyActivated { .. }) {
             let wanted = self.last.as_ref().map(|last| last.model.to_string());
             let wanted = wanted.unwrap_or_else(|| "no version".to_owned());
             seen.same(check, "policy_hash", &wanted, &named.to_string());
@@ -291,6 +300,16 @@ impl Followed {
         }
         profile(seen, versions, &named);
     }
+}
+
+/// The record names a version that no record brought into force.
+fn not_told(seen: &Seen<'_>, versions: &Versions, named: &Hash) -> Finding {
+    let of = match versions.of_model(named) {
+        Some(version) => format!("of version {} before it", version.number),
+        None => format!("of the policy {named} before it"),
+    };
+    let (check, at) = (Check::InForce, seen.entry.sequence());
+    Finding::absent(check, at, "policy_hash", &["policy.activated"], of)
 }
 
 /// The profile of a request is one of the version that its record names, unless it was refused for that.

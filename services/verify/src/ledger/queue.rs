@@ -11,7 +11,7 @@ use assay_types::{Hash, Timestamp};
 use super::{End, Seen};
 use crate::Check;
 use crate::entry::{SLACK, SLACK_MS};
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 use crate::versions::{Version, Versions};
 
 const CHECK: Check = Check::Approved;
@@ -111,11 +111,17 @@ impl Queue {
         for (id, waiting) in &self.known {
             let over = matches!(waiting.state, State::Waiting | State::Approved);
             if over && waiting.expires.is_some_and(|at| at + SLACK < end.wall) {
-                let wanted = format!("a record of what became of request {id}");
+                let kinds: &[&str] = match waiting.state {
+                    State::Approved => &["intent.opened", "pending.expired"],
+                    State::Waiting | State::Issued | State::Denied | State::Expired => {
+                        &["pending.approved", "pending.denied", "pending.expired"]
+                    }
+                };
+                let wanted = format!("{} of {id} after it", a_record(kinds));
                 let got = "none until the end of the log";
                 let at = waiting.sequence;
                 let finding = Finding::new(CHECK, at, "pending_id", wanted, got);
-                findings.missing(whole, finding);
+                findings.missing(whole, finding.lacks(kinds));
             }
         }
     }
@@ -123,8 +129,8 @@ impl Queue {
     fn find(&mut self, seen: &mut Seen<'_>, id: &Text) -> Option<&mut Waiting> {
         let found = self.known.get_mut(id);
         if found.is_none() {
-            let wanted = "the id of a request that waits";
-            seen.missing(CHECK, "pending_id", wanted, id);
+            let of = format!("of {id}");
+            seen.absent(CHECK, "pending_id", &["request.pending"], of);
         }
         found
     }
@@ -166,7 +172,10 @@ impl Waiting {
         let wanted = "an operator who has not approved it yet";
         seen.hold(new, CHECK, "actor", wanted, actor);
         let counted = self.approvals.len() as u64;
-        if counted != *approvals {
+        if counted < *approvals {
+            let kinds = ["pending.approved"];
+            seen.lacks(CHECK, "approvals", &kinds, counted, approvals);
+        } else if counted != *approvals {
             seen.missing(CHECK, "approvals", counted, approvals);
         }
         if let Some(needed) = self.needed(seen, versions) {
@@ -207,7 +216,12 @@ impl Waiting {
     fn go_on(&mut self, seen: &mut Seen<'_>, from: &[State], next: State) {
         if !from.contains(&self.state) {
             let wanted = "a request that waits";
-            seen.missing(CHECK, "pending_id", wanted, self.state);
+            if self.state == State::Issued {
+                let kinds = ["intent.abandoned"];
+                seen.lacks(CHECK, "pending_id", &kinds, wanted, self.state);
+            } else {
+                seen.missing(CHECK, "pending_id", wanted, self.state);
+            }
         }
         self.state = next;
     }
@@ -226,11 +240,18 @@ impl Waiting {
             && needed > approvals
         {
             let wanted = format!("a request that {needed} operators approved");
-            seen.missing(CHECK, "evidence.pending_id", wanted, approvals);
+            let (member, kinds) = ("evidence.pending_id", ["pending.approved"]);
+            seen.lacks(CHECK, member, &kinds, wanted, approvals);
         }
         if self.state != State::Approved {
             let wanted = "a request that was approved";
-            seen.missing(CHECK, "evidence.pending_id", wanted, self.state);
+            let kinds = match self.state {
+                State::Issued => ["intent.abandoned"],
+                State::Waiting | State::Approved | State::Denied | State::Expired => {
+                    ["pending.approved"]
+                }
+            };
+            seen.lacks(CHECK, "evidence.pending_id", &kinds, wanted, self.state);
         }
         self.state = State::Issued;
         let profile = Text::from(evidence.profile.as_str());

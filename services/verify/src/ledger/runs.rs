@@ -8,7 +8,7 @@ use assay_types::{Hash, TimestampMillis};
 use super::Seen;
 use crate::Check;
 use crate::entry::{SLACK, SLACK_MS};
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, a_record};
 
 /// Milliseconds by which the wall clock moves against the monotonic one where it was set by somebody.
 const STEP_MS: i64 = 2_000;
@@ -145,13 +145,24 @@ impl Runs {
             &context.boot_id,
         );
         if !gap {
-            seen.hold(
-                starts,
-                check,
-                "kind",
-                "service.started as the first record of a run",
-                seen.entry.record.draft.event.kind(),
+            let event = seen.entry.event();
+            let is_recovered = matches!(
+                event,
+                Event::CertificateRecovered { .. } | Event::StatusRecovered { .. }
             );
+            let first = if is_recovered {
+                "state.recovered"
+            } else {
+                "service.started"
+            };
+            seen.findings.made(check);
+            if !starts {
+                let at = seen.entry.sequence();
+                let wanted = format!("{} as the first of a run", a_record(&[first]));
+                let got = event.kind();
+                let finding = Finding::new(check, at, "kind", wanted, got).lacks(&[first]);
+                seen.findings.bad(finding);
+            }
         }
         if let Some(run) = self.run.take() {
             run.end(seen.findings);
@@ -165,10 +176,11 @@ impl Runs {
             return;
         }
         let latest = self.latest.unwrap_or(wall_ms);
-        seen.hold(
+        seen.hold_or_lacks(
             wall_ms + SLACK >= latest,
             Check::Clocks,
             "wall_ms",
+            &["clock.accepted"],
             format_args!("{latest} or later, but for {SLACK_MS} ms"),
             wall_ms,
         );
@@ -191,10 +203,11 @@ impl Run {
         let passed = mono.abs_diff(self.last_mono) / SLEW;
         let allowed = (JUMP_MS + STEP_MS).saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
         let by = offset.saturating_sub(self.offset);
-        seen.hold(
+        seen.hold_or_lacks(
             by.saturating_abs() <= allowed,
             Check::Clocks,
             "wall_ms",
+            &["clock.accepted"],
             format_args!("the time that the run before in this boot leads to, within {allowed} ms"),
             format_args!("{by} ms more"),
         );
@@ -305,12 +318,14 @@ impl Run {
     }
 }
 
+/// Of more than the signer issues certificates at, both kinds tell.
 fn untold(moved: &Move) -> Finding {
-    Finding::new(
-        Check::Clocks,
-        moved.sequence,
-        "wall_ms",
-        "a clock.step for what the wall clock was moved",
-        format_args!("{} ms and none", moved.by),
-    )
+    let kinds: &[&str] = if moved.by.saturating_abs() < JUMP_MS {
+        &["clock.step"]
+    } else {
+        &["clock.accepted", "clock.step"]
+    };
+    let wanted = format!("{} of what the wall clock was moved by", a_record(kinds));
+    let got = format!("{} ms and none", moved.by);
+    Finding::new(Check::Clocks, moved.sequence, "wall_ms", wanted, got).lacks(kinds)
 }

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::export::Parts;
 use crate::honest::assert_verdict;
+use crate::logs::without;
 use crate::maker::{Maker, files};
 use crate::scenes::asks;
-use crate::tampering::without;
 
 const DAY_MS: u64 = 86_400_000;
 

@@ -12,6 +12,7 @@ use assay_verify::{ExportFiles, Options, Report, Trust, verify};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use openssl::x509::X509;
+use tempfile::TempDir;
 
 use crate::keys::{NoteKey, keys};
 use crate::tiles;
@@ -140,6 +141,17 @@ impl Export {
         if !content.is_empty() {
             self.0.insert(path.to_string(), Arc::new(content));
         }
+    }
+
+    /// In a directory.
+    pub(crate) fn write(&self) -> TempDir {
+        let folder = TempDir::new().unwrap();
+        for (path, content) in &self.0 {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content.as_slice()).unwrap();
+        }
+        folder
     }
 
     pub(crate) fn get(&self, path: &str) -> &[u8] {

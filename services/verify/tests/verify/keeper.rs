@@ -8,7 +8,7 @@ use assay_journal::{
     Admission, CertificateRequest, CheckpointRequest, CrlRequest, Floors, Head, Journal, Known,
     Limit, Limits, Listed, LogFloor, Origin, Reason, Recorded, Start, create, export,
 };
-use assay_types::{Hash, Serial, Timestamp};
+use assay_types::{Hash, Serial, Timestamp, TimestampMillis};
 use assay_verify::{Options, Report, Trust};
 use der::asn1::{Any, BitString};
 use der::{Decode, Sequence};
@@ -113,6 +113,31 @@ impl Keeper {
         keeper.step(Step::Start(configuration("hsm.toml")));
         keeper.maker.start();
         keeper
+    }
+
+    /// The journal of a service that signed all of a log.
+    pub(crate) fn of_history(maker: Maker) -> Pair {
+        let record: serde_json::Value = serde_json::from_slice(&maker.parts.records[0]).unwrap();
+        let begin = TimestampMillis::from_millis(record["wall_ms"].as_i64().unwrap()).seconds();
+        let last = Step::Checkpoint(maker.parts.records.len() as u64);
+        let end = (maker.now(), last);
+        let mut keeper = Self {
+            steps: vec![(begin, Step::Start(configuration("hsm.toml")))],
+            ca: FIRST,
+            listed: Vec::new(),
+            crls: 0,
+            maker,
+        };
+        let mut before = begin;
+        for (at, step) in keeper.maker.history.clone().into_iter().chain([end]) {
+            // The service stood still for longer than it takes for granted.
+            if before + 6 * DAY < at {
+                keeper.steps.push((at, Step::AcceptClock));
+            }
+            keeper.steps.push((at, step));
+            before = at;
+        }
+        keeper.pair()
     }
 
     /// Every kind of thing that both record.
@@ -425,6 +450,18 @@ impl Pair {
             journal: Some(self.journal.clone()),
             ..Options::default()
         }
+    }
+
+    /// Other records under a checkpoint that states this journal, as whoever holds the log's key makes it.
+    pub(crate) fn verify_other(&self, parts: &Parts, options: &Options) -> Report {
+        let text = format!("{}{}\n", parts.checkpoint_text(), self.head);
+        let signed = note(&text, &[&keys().log, &keys().witness]);
+        let options = Options {
+            journal: Some(self.journal.clone()),
+            ..options.clone()
+        };
+        let export = parts.with_checkpoint(signed);
+        export.verify_with(Some(&self.trust()), &options)
     }
 
     pub(crate) fn verify(&self) -> Report {

@@ -20,7 +20,9 @@ mod imports;
 mod journal;
 mod keeper;
 mod keys;
+mod logs;
 mod maker;
+mod missing;
 mod partial;
 mod recovered;
 mod renewals;
@@ -33,3 +35,4 @@ mod tampering;
 #[path = "../../../../tests/shared/tier.rs"]
 mod tier;
 mod tiles;
+mod unseen;

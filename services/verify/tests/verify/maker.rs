@@ -8,6 +8,7 @@ use assay_audit::{
     Answer, Context, Draft, Event, InventoryChange, Issuance, Moment, Request, Text,
 };
 use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts};
+use assay_journal::{Listed as OfJournal, Reason};
 use assay_policy::{
     Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, InventoryEntry, PolicyFile, ProfileName,
     Proposal, PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName, decide, tbs,
@@ -25,6 +26,7 @@ use openssl::sign::Signer;
 use x509_cert::ext::Extension;
 
 use crate::export::Parts;
+use crate::keeper::Step;
 use crate::keys::{FIRST, NEXT, RENEWED, RSA_CA, STRANGER, keys};
 use crate::scenes::asks;
 
@@ -37,6 +39,8 @@ const APPROVER: &str = "assay://approver/ada";
 
 pub(crate) struct Maker {
     pub(crate) parts: Parts,
+    /// What a HSM service that signed all of this has in its journal.
+    pub(crate) history: Vec<(Timestamp, Step)>,
     /// By number, as [`keys`] has them.
     cas: Vec<Ca>,
     /// The CA that issues.
@@ -143,6 +147,7 @@ impl Maker {
                 issuers: cas.iter().map(|ca| keys().chain(*ca)).collect(),
                 ..Parts::default()
             },
+            history: Vec::new(),
             wall_ms: NOW_MS,
             mono: 0,
             boots: 0,
@@ -691,8 +696,24 @@ impl Maker {
         }
     }
 
+    /// The service signs a certificate.
+    fn signs(&mut self, ca: usize, hidden: &Hidden) {
+        let serial: Serial = hidden.serial.parse().unwrap();
+        let now = self.now();
+        let asked = Step::Certificate {
+            ca,
+            serial: serial.clone(),
+            not_after: hidden.not_after,
+            tbs: hidden.tbs.clone(),
+        };
+        let signature = hidden.signature.clone();
+        self.history.push((now, asked));
+        self.history.push((now, Step::Signed { serial, signature }));
+    }
+
     /// Takes it up, without its revocation.
     pub(crate) fn import(&mut self, hidden: &Hidden) -> u64 {
+        self.signs(hidden.issued.ca, hidden);
         let serial = hidden.serial.as_str();
         let sequence = self.record(Event::CertificateImported {
             actor: OPERATOR.into(),
@@ -710,7 +731,16 @@ impl Maker {
 
     /// Signs what was permitted; its serial.
     pub(crate) fn finish(&mut self, opened: Opened, recovered: bool) -> String {
-        let (_, certificate) = self.signed(opened.signer, &opened.tbs);
+        let (signature, certificate) = self.signed(opened.signer, &opened.tbs);
+        let hidden = Hidden {
+            serial: opened.issuance.serial.as_str().to_owned(),
+            tbs: opened.tbs.clone(),
+            signature,
+            der: certificate.clone(),
+            not_after: opened.not_after,
+            issued: opened.issued.clone(),
+        };
+        self.signs(opened.signer, &hidden);
         let serial = opened.issuance.serial.as_str().to_owned();
         let renewal_of = opened.renews.as_ref().map(|(old, _)| old.as_str().into());
         let event = Event::RequestIssued {
@@ -749,6 +779,13 @@ impl Maker {
             detail: "the token was away too long".into(),
         };
         self.listed(&serial, opened.issued.ca, opened.not_after, 0);
+        let asked = Step::Certificate {
+            ca: opened.signer,
+            serial: serial.parse().unwrap(),
+            not_after: opened.not_after,
+            tbs: opened.tbs,
+        };
+        self.history.push((self.now(), asked));
         self.record_under(opened.policy_hash, event);
     }
 
@@ -862,14 +899,29 @@ impl Maker {
         let listed = self.listed.entry(key_id.to_owned()).or_default();
         listed.retain(|_, it| before.is_none_or(|before| it.not_after >= before));
         let mut list = RevokedCertificates::default();
+        let mut of_journal = Vec::new();
         for (serial, it) in &*listed {
             list.push(serial, it.revoked_at, it.reason);
+            of_journal.push(OfJournal {
+                serial: serial.clone(),
+                reason: Reason::from_code(it.reason).unwrap(),
+                date: it.revoked_at,
+            });
         }
         let entries = listed.len() as u64;
+        let tbs_digest = Hash::of(format!("list {number} of {key_id}").as_bytes());
+        let ca = self.key_ids.iter().position(|it| it == key_id);
+        let crl = Step::Crl {
+            ca: ca.unwrap_or(FIRST),
+            number,
+            digest: tbs_digest,
+            listed: of_journal,
+        };
+        self.history.push((this_update, crl));
         self.record(Event::CrlIssued {
             number,
             crl_sha256: Hash::of(b"a list"),
-            tbs_digest: Hash::of(format!("list {number} of {key_id}").as_bytes()),
+            tbs_digest,
             this_update,
             next_update: this_update + 7 * DAY,
             entries,
@@ -878,6 +930,8 @@ impl Maker {
             key_id: key_id.into(),
             token_serial: "7a6f".into(),
         });
+        let size = self.parts.records.len() as u64;
+        self.history.push((self.now(), Step::Checkpoint(size)));
     }
 
     pub(crate) fn replay(&mut self, profile: &str, serial: &str) {

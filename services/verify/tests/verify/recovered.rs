@@ -6,7 +6,6 @@ use assay_policy::{NewStatement, RecoveryStatement};
 use assay_types::Hash;
 use assay_verify::layout::Place;
 use assay_verify::{Check, Options, Report, Verdict};
-use tempfile::TempDir;
 
 use crate::export::Export;
 use crate::honest::assert_verdict;
@@ -19,7 +18,7 @@ const SAN: &str = "dns:a.example.com";
 const FLOOR: u64 = 4;
 
 /// A log up to the record of its recovery.
-struct Scene {
+pub(crate) struct Scene {
     maker: Maker,
     /// The export of before the loss.
     earlier: Export,
@@ -146,17 +145,18 @@ impl Scene {
         self
     }
 
+    /// A log that ends with a recovery, and one that goes on after it; each with the export of before the loss.
+    pub(crate) fn both() -> [(Maker, Export); 2] {
+        let goes_on = Self::new(2).resumed().issues();
+        [Self::new(2), goes_on].map(|scene| (scene.maker, scene.earlier))
+    }
+
     fn verify(&self) -> Report {
         self.maker.parts.export().verify()
     }
 
     fn verify_with(&self, earlier: &Export) -> Report {
-        let folder = TempDir::new().unwrap();
-        for (path, content) in &earlier.0 {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content.as_slice()).unwrap();
-        }
+        let folder = earlier.write();
         let options = Options {
             lost_records: vec![folder.path().to_owned()],
             ..Options::default()

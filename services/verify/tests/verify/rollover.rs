@@ -81,47 +81,50 @@ fn renew(maker: &mut Maker, old: &str, device: &str) {
 /// A rollover from before it to after it. The second and third version have the files of the first.
 pub(crate) fn rolled() -> &'static Parts {
     static PARTS: OnceLock<Parts> = OnceLock::new();
-    PARTS.get_or_init(|| {
-        let mut maker = Maker::with(&[NEXT, FIRST]);
-        maker.start();
-        maker.activate(&files("CHG-1"), &[]);
-        maker.crl();
-        let old = issue(&mut maker, "device-1");
-        let revoked = issue(&mut maker, "device-2");
-        maker.count_by(0, 3, true);
-        maker.stop();
+    PARTS.get_or_init(|| rolled_maker().parts)
+}
 
-        maker.start();
-        maker.activate_for(&files("CHG-1"), &[], FIRST, &next_ca());
-        maker.record(announced());
-        maker.crl_of(NEXT);
-        issue(&mut maker, "device-3");
-        maker.under(NEXT);
-        let early = issue(&mut maker, "device-4");
-        maker.revoke(&revoked);
-        maker.crl_of(FIRST);
-        maker.pass(25 * HOUR_MS);
-        maker.record(switched());
-        renew(&mut maker, &old, "device-1");
-        maker.under(FIRST);
-        issue(&mut maker, "device-5");
-        maker.revoke(&early);
-        maker.crl_of(NEXT);
-        maker.crl_of(FIRST);
-        // Workers of both, each the first of its CA.
-        maker.count_by(200, 4, true);
-        maker.count_by(201, 4, true);
-        maker.stop();
+/// The same with its history.
+pub(crate) fn rolled_maker() -> Maker {
+    let mut maker = Maker::with(&[NEXT, FIRST]);
+    maker.start();
+    maker.activate(&files("CHG-1"), &[]);
+    maker.crl();
+    let old = issue(&mut maker, "device-1");
+    let revoked = issue(&mut maker, "device-2");
+    maker.count_by(0, 3, true);
+    maker.stop();
 
-        maker.pass(48 * HOUR_MS);
-        maker.start();
-        maker.activate_for(&files("CHG-1"), &[], NEXT, &[]);
-        maker.under(NEXT);
-        issue(&mut maker, "device-6");
-        maker.crl();
-        maker.count_by(300, 2, false);
-        maker.parts
-    })
+    maker.start();
+    maker.activate_for(&files("CHG-1"), &[], FIRST, &next_ca());
+    maker.record(announced());
+    maker.crl_of(NEXT);
+    issue(&mut maker, "device-3");
+    maker.under(NEXT);
+    let early = issue(&mut maker, "device-4");
+    maker.revoke(&revoked);
+    maker.crl_of(FIRST);
+    maker.pass(25 * HOUR_MS);
+    maker.record(switched());
+    renew(&mut maker, &old, "device-1");
+    maker.under(FIRST);
+    issue(&mut maker, "device-5");
+    maker.revoke(&early);
+    maker.crl_of(NEXT);
+    maker.crl_of(FIRST);
+    // Workers of both, each the first of its CA.
+    maker.count_by(200, 4, true);
+    maker.count_by(201, 4, true);
+    maker.stop();
+
+    maker.pass(48 * HOUR_MS);
+    maker.start();
+    maker.activate_for(&files("CHG-1"), &[], NEXT, &[]);
+    maker.under(NEXT);
+    issue(&mut maker, "device-6");
+    maker.crl();
+    maker.count_by(300, 2, false);
+    maker
 }
 
 #[track_caller]

@@ -12,9 +12,9 @@ use crate::maker::{Asks, Maker, files};
 use crate::tier;
 
 pub(crate) const DEVICE: &str = "CN=device-1,O=Example";
-const SAN: &str = "dns:a.example.com";
-const PERSON: &str = "CN=Jo Doe,O=Example GmbH";
-const ADDRESS: &str = "email:jo@example.com";
+pub(crate) const SAN: &str = "dns:a.example.com";
+pub(crate) const PERSON: &str = "CN=Jo Doe,O=Example GmbH";
+pub(crate) const ADDRESS: &str = "email:jo@example.com";
 
 pub(crate) fn asks(profile: &'static str, subject: &str, sans: &[&str], by: Grant) -> Asks {
     Asks {
@@ -33,46 +33,49 @@ pub(crate) fn asks(profile: &'static str, subject: &str, sans: &[&str], by: Gran
 /// Every kind of record, and every kind of source.
 pub(crate) fn small() -> &'static Parts {
     static PARTS: OnceLock<Parts> = OnceLock::new();
-    PARTS.get_or_init(|| {
-        let mut maker = Maker::new();
-        maker.start();
-        token(&mut maker, "ready");
-        maker.activate(&files("CHG-1"), &[]);
-        maker.crl();
-        let first = one_time(&mut maker);
-        let replayed = maker.issue(&asks("devices", DEVICE, &[SAN], first));
-        maker.replay("devices", &replayed);
-        with_inventory(&mut maker);
-        let renewed = renewal(&mut maker, &replayed);
-        approval(&mut maker);
-        ends(&mut maker, &renewed);
-        given_up(&mut maker);
-        maker.stop_profile("devices");
-        maker.step_clock(5_000);
-        maker.count(7, true);
-        maker.stop();
+    PARTS.get_or_init(|| small_maker().parts)
+}
 
-        maker.start();
-        maker.activate(&files("CHG-2"), &["devices"]);
-        let again = one_time(&mut maker);
-        let opened = maker.open(&asks("devices", DEVICE, &[SAN], again));
-        maker.stop();
-        maker.start();
-        let recovered = maker.finish(opened, true);
-        maker.pass(4 * 86_400 * 1_000);
-        maker.accept_jump(4 * 86_400);
-        maker.revoke_by_schedule(&replayed);
-        // Long enough for the record of a jump to be missed.
-        maker.pass(61_000);
-        maker.hold_and_release(&recovered);
-        maker.revoke(&recovered);
-        let hidden = maker.hidden();
-        maker.import(&hidden);
-        maker.revoke(&hidden.serial);
-        maker.crl();
-        maker.count(2, false);
-        maker.parts
-    })
+/// The same with its history.
+pub(crate) fn small_maker() -> Maker {
+    let mut maker = Maker::new();
+    maker.start();
+    token(&mut maker, "ready");
+    maker.activate(&files("CHG-1"), &[]);
+    maker.crl();
+    let first = one_time(&mut maker);
+    let replayed = maker.issue(&asks("devices", DEVICE, &[SAN], first));
+    maker.replay("devices", &replayed);
+    with_inventory(&mut maker);
+    let renewed = renewal(&mut maker, &replayed);
+    approval(&mut maker);
+    ends(&mut maker, &renewed);
+    given_up(&mut maker);
+    maker.stop_profile("devices");
+    maker.step_clock(5_000);
+    maker.count(7, true);
+    maker.stop();
+
+    maker.start();
+    maker.activate(&files("CHG-2"), &["devices"]);
+    let again = one_time(&mut maker);
+    let opened = maker.open(&asks("devices", DEVICE, &[SAN], again));
+    maker.stop();
+    maker.start();
+    let recovered = maker.finish(opened, true);
+    maker.pass(4 * 86_400 * 1_000);
+    maker.accept_jump(4 * 86_400);
+    maker.revoke_by_schedule(&replayed);
+    // Long enough for the record of a jump to be missed.
+    maker.pass(61_000);
+    maker.hold_and_release(&recovered);
+    maker.revoke(&recovered);
+    let hidden = maker.hidden();
+    maker.import(&hidden);
+    maker.revoke(&hidden.serial);
+    maker.crl();
+    maker.count(2, false);
+    maker
 }
 
 fn token(maker: &mut Maker, change: &str) {
@@ -84,7 +87,7 @@ fn token(maker: &mut Maker, change: &str) {
     });
 }
 
-fn one_time(maker: &mut Maker) -> Grant {
+pub(crate) fn one_time(maker: &mut Maker) -> Grant {
     maker.challenge("devices", DEVICE, &[SAN])
 }
 
