@@ -426,11 +426,14 @@ impl Index {
         let profile = Text::from(claims.profile.as_str());
         seen.same(check, "claims.profile", &old.profile, &profile);
         if let Some(successor) = &renewed.successor {
-            let of = self.issued.get(&Text::from(successor.as_str()));
-            let of = of.and_then(|it| it.renewal_of.as_ref());
-            if of.is_none_or(|of| of.as_str() != renewed.serial) {
+            let known = self.issued.get(&Text::from(successor.as_str()));
+            let of = known.and_then(|it| it.renewal_of.as_ref());
+            if known.is_none() {
                 let of = format!("of {successor}, which renewed this one,");
                 seen.absent(check, "source.successor", &ISSUED, of);
+            } else if of.is_none_or(|of| of.as_str() != renewed.serial) {
+                let wanted = "the serial of a certificate that renewed this one";
+                seen.missing(check, "source.successor", wanted, successor);
             }
         }
         if seen.entry.is_permit() && old.state != State::InForce {

@@ -7,11 +7,12 @@ use crate::scenes::{large, small};
 use crate::tier;
 
 /// Checks of what this export does not have: an earlier checkpoint, a journal, and a recovery.
-const ELSEWHERE: [Check; 6] = [
+const ELSEWHERE: [Check; 7] = [
     Check::Earlier,
     Check::JournalCertificates,
     Check::JournalCrls,
     Check::JournalCheckpoints,
+    Check::JournalLeaves,
     Check::HsmConfiguration,
     Check::Recoveries,
 ];

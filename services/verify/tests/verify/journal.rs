@@ -62,6 +62,7 @@ fn an_honest_pair_is_proven_and_each_check_is_made() {
         Check::JournalCertificates,
         Check::JournalCrls,
         Check::JournalCheckpoints,
+        Check::JournalLeaves,
         Check::HsmConfiguration,
     ] {
         let made = report.checks.iter().find(|tally| tally.check == check);
@@ -339,12 +340,17 @@ fn a_checkpoint_that_the_journal_does_not_have_is_found() {
     let finding = only(&keeper.pair().verify(), Check::JournalCheckpoints, "size");
     assert_eq!(finding.at, Where::File("checkpoint".to_owned()));
 
-    // Another root: a record was replaced after the service had signed.
+    // Another root: a record was replaced after the service had signed. It is named before the root.
     let mut keeper = Keeper::whole();
     let mut pair = keeper.pair();
     alter(&mut keeper, 0, "service.stopped", "cause", "another one");
     pair.parts = keeper.maker.parts.clone();
-    only(&pair.verify(), Check::JournalCheckpoints, "size");
+    let report = pair.verify();
+    let found: Vec<Check> = report.bad.iter().map(|it| it.check).collect();
+    assert_eq!(found, [Check::JournalLeaves, Check::JournalCheckpoints]);
+    let stopped = pair.parts.records.len() as u64;
+    assert_eq!(report.bad[0].at, Where::Record(stopped));
+    assert_eq!(report.bad[1].member, "size");
 }
 
 /// The head of a checkpoint covers the entry of the checkpoint itself.
@@ -373,7 +379,7 @@ fn a_log_that_is_not_the_one_of_the_journal_is_found() {
     pair.parts = keeper.maker.parts.clone();
     let report = pair.verify();
     let members: Vec<&str> = report.bad.iter().map(|it| it.member.as_str()).collect();
-    assert_eq!(members, ["size", member.as_str()]);
+    assert_eq!(members, ["leaf", "size", member.as_str()]);
 }
 
 /// Two checkpoints, with refused requests between them.
@@ -395,7 +401,16 @@ fn a_log_that_was_cut_before_the_last_checkpoint_of_the_journal_is_found() {
     pair.parts.records.truncate(cut);
     pair.head = head;
     let report = pair.verify();
-    only_in_journal(&report, Check::JournalCheckpoints, "size of the log");
+    let found: Vec<(Check, &str)> = report
+        .bad
+        .iter()
+        .map(|it| (it.check, it.member.as_str()))
+        .collect();
+    let leaf = (Check::JournalLeaves, "leaf");
+    let length = (Check::JournalCheckpoints, "size of the log");
+    assert_eq!(found, [leaf, length]);
+    assert_eq!(report.bad[0].at, Where::Record(size + 1));
+    assert_eq!(report.bad[1].at, Where::File("journal".to_owned()));
 }
 
 #[test]

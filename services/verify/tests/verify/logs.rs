@@ -93,8 +93,7 @@ fn place_of(parts: &Parts, wanted: &str) -> usize {
 
 /// All of them; in an end, nothing rests on the records.
 pub(crate) fn logs() -> Vec<Log> {
-    let small = small_maker();
-    let from = small.parts.records.len();
+    let from = begun().parts.records.len();
     let [mut at_end, mut goes_on] = recovered::Scene::both().map(Some);
     let mut recovery = |name, is_end: bool| {
         let log = if is_end { &mut at_end } else { &mut goes_on };
@@ -102,21 +101,29 @@ pub(crate) fn logs() -> Vec<Log> {
         Log::recovered(name, is_end, maker, &earlier)
     };
     vec![
-        Log::new("small", 0, false, small),
+        Log::new("small", 0, false, small_maker()),
         Log::new("rollover", 0, false, rolled_maker()),
         recovery("recovery", false),
         recovery("recovery, at the end", true),
-        Log::new("end", from, true, ended(from)),
+        Log::new("end", from, true, ended()),
         Log::new("version, at the end", from, true, activated()),
         Log::new("jump, at the end", from, true, accepted()),
         Log::new("start, at the end", from, true, started()),
     ]
 }
 
+/// The records that a log begins with.
+fn begun() -> Maker {
+    let mut maker = Maker::new();
+    maker.start();
+    maker.activate(&files("CHG-1"), &[]);
+    maker.crl();
+    maker
+}
+
 /// Things that were done and have no consequence yet.
-fn ended(from: usize) -> Maker {
-    let mut maker = small_maker();
-    assert_eq!(maker.parts.records.len(), from);
+fn ended() -> Maker {
+    let mut maker = begun();
     let issue = |maker: &mut Maker| {
         let by = one_time(maker);
         maker.issue(&asks("devices", DEVICE, &[SAN], by))
@@ -160,19 +167,19 @@ fn ended(from: usize) -> Maker {
 }
 
 fn accepted() -> Maker {
-    let mut maker = small_maker();
+    let mut maker = begun();
     maker.accept_jump(4 * 86_400);
     maker
 }
 
 fn activated() -> Maker {
-    let mut maker = small_maker();
+    let mut maker = begun();
     maker.activate(&files("CHG-3"), &[]);
     maker
 }
 
 fn started() -> Maker {
-    let mut maker = small_maker();
+    let mut maker = begun();
     maker.stop();
     maker.pass(Duration::from_secs(5).as_millis() as u64);
     maker.start();

@@ -57,7 +57,7 @@ fn a_permit_for_a_certificate_that_was_revoked_before_is_found() {
         &report,
         Check::Renewals,
         "source.serial",
-        "one revoked or on hold",
+        "which is revoked",
     );
 }
 

@@ -76,20 +76,18 @@ struct Alteration {
 /// Members of records, by kind.
 type Members = BTreeSet<(String, String)>;
 
-/// Texts that a member has in other records, of the same kind first: they are of its form, and of the closed list that it may be
-/// of.
+/// Texts that a member has in other records: they are of its form, and of the closed list that it may be of.
+#[derive(Default)]
 struct Elsewhere {
     of_kind: BTreeMap<(String, String), BTreeSet<String>>,
     of_all: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Elsewhere {
-    fn of(log: &Log) -> Self {
-        let mut elsewhere = Self {
-            of_kind: BTreeMap::new(),
-            of_all: BTreeMap::new(),
-        };
-        for record in log.parts().records.iter().filter(|it| !it.is_empty()) {
+    fn of(logs: &[Log]) -> Self {
+        let mut elsewhere = Self::default();
+        let records = logs.iter().flat_map(|log| &log.parts().records);
+        for record in records.filter(|it| !it.is_empty()) {
             let kind = kind(record);
             let record: Value = serde_json::from_slice(record).unwrap();
             for (member, value) in record.as_object().unwrap() {
@@ -103,16 +101,17 @@ impl Elsewhere {
         }
         elsewhere
     }
+}
 
-    fn forms(&self, kind: &str, member: &str, value: &Value) -> impl Iterator<Item = Value> {
-        let of_kind = self.of_kind.get(&(kind.to_owned(), member.to_owned()));
-        let all = of_kind.into_iter().chain(self.of_all.get(member)).flatten();
-        let own = value.as_str();
-        let others = all.filter(move |text| own.is_some_and(|own| own != text.as_str()));
-        let mut met = BTreeSet::new();
-        let new = others.filter(move |text| met.insert(text.as_str()));
-        new.take(OTHERS).map(|text| text.as_str().into())
-    }
+/// Other values of a member: of the same kind in the same log first, then of that kind in any, then of the same log.
+fn others(own: &Elsewhere, all: &Elsewhere, key: &(String, String), value: &Value) -> Vec<Value> {
+    let of_kind = [own, all].into_iter().filter_map(|it| it.of_kind.get(key));
+    let texts = of_kind.chain(own.of_all.get(&key.1)).flatten();
+    let mut met = BTreeSet::from([value.as_str().unwrap_or_default()]);
+    let is_text = value.is_string();
+    let new = texts.filter(|text| is_text && met.insert(text.as_str()));
+    let new = new.take(OTHERS).map(|text| text.as_str().into());
+    new.collect()
 }
 
 /// Every alteration of the first records of each kind of each log, and of all records at an end, or those of every nth member (see `tier`); and the members that
@@ -122,9 +121,10 @@ fn alterations(logs: &[Log]) -> (Vec<Alteration>, Members) {
     let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
     let mut all = Vec::new();
     let mut tried = Members::new();
+    let elsewhere = Elsewhere::of(logs);
     for (number, log) in logs.iter().enumerate() {
         let mut times: BTreeMap<(String, String), u32> = BTreeMap::new();
-        let elsewhere = Elsewhere::of(log);
+        let own = Elsewhere::of(std::slice::from_ref(log));
         for (at, kind) in log.places() {
             let record: Value = serde_json::from_slice(&log.parts().records[at]).unwrap();
             let members = record.as_object().unwrap();
@@ -140,7 +140,8 @@ fn alterations(logs: &[Log]) -> (Vec<Alteration>, Members) {
                 tried.insert(key.clone());
                 let mut forms: Vec<Option<Value>> =
                     altered(member, value).into_iter().map(Some).collect();
-                forms.extend(elsewhere.forms(&key.0, member, value).map(Some));
+                let others = others(&own, &elsewhere, &key, value);
+                forms.extend(others.into_iter().map(Some));
                 for form in forms.into_iter().chain([None]) {
                     let mut members = members.clone();
                     let note = if form.is_none() { LEFT_OUT } else { "" };
