@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_audit::Event;
 use assay_audit::tile::entries_path;
+use assay_types::canonical;
 use assay_verify::{ANY, Check, Finding, Report, Verdict, Where};
+use serde_json::Value;
 
 use crate::export::{Export, Parts, note};
 use crate::keys::keys;
@@ -188,4 +190,42 @@ fn the_journal_names_all_records_that_are_missing_one_after_the_other() {
     assert_named(&report, size - 2, "the last two");
     let got = format!("none: the export ends with record {}", size - 2);
     assert_eq!(first(&report).got, got);
+}
+
+/// Of a certificate that is nowhere in the log the count of signatures alone tells, and that can be lowered: SECURITY.md says so.
+#[test]
+fn a_whole_issuance_that_is_gone_is_named_by_the_journal_alone() {
+    let logs = logs();
+    let log = logs.iter().find(|log| log.name == "rollover").unwrap();
+    let members = |record: &Vec<u8>| serde_json::from_slice::<Value>(record).unwrap();
+    let mut records = log.parts().records.iter();
+    let at = records
+        .position(|record| members(record)["subject"] == "CN=device-3,O=Example")
+        .unwrap();
+    let mut rest = log.parts().clone();
+    for kind in ["challenge.issued", "intent.opened", "request.issued"] {
+        assert_eq!(members(&rest.records[at])["kind"], kind);
+        rest = without(&rest, at);
+    }
+    let report = log.verify(&rest);
+    assert_eq!(report.verdict, Verdict::Bad);
+    assert_eq!(first(&report).check, Check::Counters, "{}", first(&report));
+    assert!(first(&report).missing.contains(&"request.issued"));
+
+    let counted = rest.records.iter_mut().skip(at);
+    let mut counted = counted.filter(|record| members(record)["kind"] == "hsm.counted");
+    let record = counted.next().unwrap();
+    let mut lowered = members(record);
+    lowered["ca_signatures"] = (lowered["ca_signatures"].as_u64().unwrap() - 1).into();
+    *record = canonical(&lowered).unwrap().into_bytes();
+    assert_eq!(log.verify(&rest).verdict, Verdict::Proven);
+
+    let report = log.verify_with_journal(&rest);
+    assert_named(&report, at, "an issuance");
+    let wanted = format!(
+        "the records that are leaves {} to {} of the journal",
+        at + 1,
+        at + 3
+    );
+    assert!(first(&report).wanted.starts_with(&wanted));
 }
