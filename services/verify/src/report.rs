@@ -39,8 +39,8 @@ pub struct Finding {
     /// What is there.
     pub got: String,
     /// Kinds of records of which one is missing, where that explains it; [`ANY`] where nothing tells its kind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub missing: Box<[&'static str]>,
 }
 
 /// A check with what came of it.
@@ -128,7 +128,7 @@ impl Finding {
             member: member.to_string(),
             wanted: shown(&wanted),
             got: shown(&got),
-            missing: Vec::new(),
+            missing: Box::default(),
         }
     }
 
@@ -158,7 +158,7 @@ impl Finding {
     /// Explained by a record of one of these kinds that is missing.
     pub(crate) fn lacks(self, kinds: &[&'static str]) -> Self {
         Self {
-            missing: kinds.to_vec(),
+            missing: kinds.into(),
             ..self
         }
     }

@@ -138,7 +138,7 @@ impl Index {
             }
             (Next::Superseded { sequence, old, .. }, None) => {
                 let of = format!("of {old}, after record {sequence}");
-                let finding = next_to(seen, check, "certificate.superseded", of);
+                let finding = next_to(seen, check, "certificate.superseded", &of);
                 seen.findings.made(check);
                 seen.findings.bad(finding);
             }
@@ -583,14 +583,14 @@ fn revokes(seen: &mut Seen<'_>, sequence: u64, serial: &Text, actor: &Text) {
         seen.same(check, "actor", actor, by);
     } else {
         let of = format!("of {serial}, after record {sequence}");
-        let finding = next_to(seen, check, "certificate.revoked", of);
+        let finding = next_to(seen, check, "certificate.revoked", &of);
         seen.findings.made(check);
         seen.findings.bad(finding);
     }
 }
 
 /// Another record than the one that must stand in its place.
-fn next_to(seen: &Seen<'_>, check: Check, kind: &'static str, of: String) -> Finding {
+fn next_to(seen: &Seen<'_>, check: Check, kind: &'static str, of: &str) -> Finding {
     let wanted = format!("{} {of}", a_record(&[kind]));
     let got = seen.entry.event().kind();
     Finding::new(check, seen.entry.sequence(), "kind", wanted, got).lacks(&[kind])

@@ -29,7 +29,7 @@ fn a_challenge_spent_twice_is_found_with_the_certificate_that_it_was_spent_on() 
     assert_eq!(found.member, "source.id");
     // Nothing tells it from one that came to nothing, whose record is missing.
     let freed = ["intent.abandoned", "pending.denied", "pending.expired"];
-    assert_eq!(found.missing, freed);
+    assert_eq!(*found.missing, freed);
     assert!(found.wanted.starts_with("a challenge that is open, or "));
     assert_eq!(found.got, format!("one spent on certificate {first}"));
 }

@@ -2,7 +2,6 @@
 //! with a record of every kind.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use assay_audit::{Event, InventoryChange};
 use assay_verify::layout::Place;
@@ -181,7 +180,7 @@ fn activated() -> Maker {
 fn started() -> Maker {
     let mut maker = begun();
     maker.stop();
-    maker.pass(Duration::from_secs(5).as_millis() as u64);
+    maker.pass(5_000);
     maker.start();
     maker
 }

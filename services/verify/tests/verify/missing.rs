@@ -54,7 +54,7 @@ fn assert_named(report: &Report, at: usize, what: &str) {
     let first = first(report);
     let number = at as u64 + 1;
     assert_eq!(first.at, Where::Record(number), "{what}: {first}");
-    assert_eq!(first.missing, [ANY], "{what}: {first}");
+    assert_eq!(*first.missing, [ANY], "{what}: {first}");
 }
 
 /// Whether the tree was made anew and signed or not.
@@ -94,7 +94,7 @@ fn several_records_that_are_missing_are_named_by_their_numbers() {
     let named: Vec<(&Where, &str)> = report
         .bad
         .iter()
-        .filter(|finding| finding.missing == [ANY])
+        .filter(|finding| *finding.missing == [ANY])
         .map(|finding| (&finding.at, finding.wanted.as_str()))
         .collect();
     assert_eq!(named.first(), Some(&(&Where::Record(21), "record 21")));
@@ -103,7 +103,7 @@ fn several_records_that_are_missing_are_named_by_their_numbers() {
     rest.records.drain(254..257);
     let report = rest.export().verify();
     let found = report.bad.iter();
-    let mut found = found.filter(|finding| finding.missing == [ANY]);
+    let mut found = found.filter(|finding| *finding.missing == [ANY]);
     let finding = found.next().unwrap();
     assert_eq!(finding.at, Where::Record(255));
     assert_eq!(finding.wanted, "records 255 to 257");

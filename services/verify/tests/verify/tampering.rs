@@ -134,7 +134,7 @@ fn alterations(logs: &[Log]) -> (Vec<Alteration>, Members) {
                 let place = *numbers.entry(key.clone()).or_insert(next);
                 let times = times.entry(key.clone()).or_insert(0);
                 *times += 1;
-                if (*times > TIMES && !log.is_end) || place % stride != 0 {
+                if (*times > TIMES && !log.is_end) || !place.is_multiple_of(stride) {
                     continue;
                 }
                 tried.insert(key.clone());
@@ -340,7 +340,7 @@ fn resealed(log: &Log) -> Vec<Resealed> {
         for (number, pointer) in pointers(&content, "").into_iter().enumerate() {
             let member = pointer.rsplit('/').next().unwrap();
             // The members of a CSR are always tried.
-            if number % stride != 0 && !member.starts_with("csr") {
+            if !number.is_multiple_of(stride) && !member.starts_with("csr") {
                 continue;
             }
             let value = content.pointer(&pointer).unwrap();
