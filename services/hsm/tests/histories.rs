@@ -121,7 +121,7 @@ fn version(number: u64) -> Event {
     }
 }
 
-/// What the signer does, with the signatures that it has made for it.
+/// Plays the signer, and has the service make its signatures.
 struct Signer<'a> {
     installation: &'a Installation,
     hsm: &'a Service,
@@ -382,7 +382,7 @@ async fn no_history_that_was_written_anew_is_signed() {
             }
         }
         hsm.counted(KeyRole::LogSign, asked).await;
-        // The one that was signed is signed again, and goes on.
+        // The one that was signed is signed again, and continues below.
         let own = leaves(&of_size(&history, size));
         sign(&hsm, &own, &[]).await.unwrap();
         asked += 1;
@@ -397,8 +397,8 @@ async fn no_history_that_was_written_anew_is_signed() {
     hsm.shutdown().await;
 }
 
-/// What the test above asks for is refused for the history before and for nothing else: a service that has signed none signs
-/// each of them.
+/// The requests of the test above are refused for the history before and for nothing else: a service that has signed none signs
+/// such histories.
 #[tokio::test]
 async fn a_service_without_a_history_signs_any() {
     let installation = Installation::with_log(KeyAlgorithm::Ed25519).await;

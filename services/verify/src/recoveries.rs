@@ -24,7 +24,7 @@ pub(crate) struct Recoveries {
     counted: Option<Counted>,
 }
 
-/// What the record of a recovery counts, and the records of the same run.
+/// The counts in the record of a recovery, and the records of the same run.
 struct Counted {
     sequence: u64,
     boot_id: Text,

@@ -39,7 +39,7 @@ const APPROVER: &str = "assay://approver/ada";
 
 pub(crate) struct Maker {
     pub(crate) parts: Parts,
-    /// What a HSM service that signed all of this has in its journal.
+    /// The journal of an HSM service that signed all of this.
     pub(crate) history: Vec<(Timestamp, Step)>,
     /// By number, as [`keys`] has them.
     cas: Vec<Ca>,

@@ -145,7 +145,7 @@ impl Scene {
         self
     }
 
-    /// A log that ends with a recovery, and one that goes on after it; each with the export of before the loss.
+    /// A log that ends with a recovery, and one that continues after it; each with the export of before the loss.
     pub(crate) fn both() -> [(Maker, Export); 2] {
         let goes_on = Self::new(2).resumed().issues();
         [Self::new(2), goes_on].map(|scene| (scene.maker, scene.earlier))

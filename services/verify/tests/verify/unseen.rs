@@ -30,13 +30,13 @@ pub(crate) enum Unseen {
     Always,
 }
 
-/// What was found out of one kind of record.
+/// The outcome for one kind of record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Row {
     /// A member that is left out has a note.
     pub(crate) members: BTreeMap<String, Unseen>,
     pub(crate) missing: Unseen,
-    /// What the journal does not give away either.
+    /// Members that are unseen with the journal too.
     pub(crate) with_journal: BTreeSet<String>,
 }
 
