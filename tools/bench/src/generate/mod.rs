@@ -21,8 +21,8 @@ use crate::failure::{Failure, OrFail, Outcome};
 use crate::output::Output;
 
 const DAY: Duration = Duration::from_hours(24);
-/// Evidence is kept for two years past the end of a certificate: that of a longer span would be pruned before it is exported.
-const MAX_DAYS: u32 = 730;
+/// What is generated is no older than ten years.
+const MAX_DAYS: u32 = 3_650;
 
 #[derive(Debug, Args)]
 #[command(long_about = "\
