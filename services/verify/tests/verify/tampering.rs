@@ -85,7 +85,6 @@ pub(crate) const UNPROVEN: &[(&str, &str)] = &[
     ("requests.counted", "requests"),
     ("requests.counted", "signer_keys"),
     ("service.started", "kernel_boot"),
-    ("service.started", "kernel_boot (left out)"),
     ("service.started", "policy_hash (left out)"),
     ("service.started", "schema"),
     ("service.stopped", "cause"),
