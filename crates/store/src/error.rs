@@ -51,6 +51,14 @@ pub enum OpenError {
         /// What it is.
         found: &'static str,
     },
+    /// The same, where SQLite has a file beside the state file.
+    #[error("{path} is {found} and not a file of the state; move it away")]
+    NotOfTheState {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
     /// A file without content.
     #[error(
         "{path} is empty: a copy or a creation was broken off; remove it, then restore the newest state, or run `assay-signer --create-state` for a CA that has issued nothing"

@@ -230,7 +230,10 @@ impl Boot {
             by.saturating_abs() <= slewed.saturating_add(1),
             Check::Clocks,
             "booted_ms",
-            format_args!("{} as the run before in this boot, but for {slewed} ms", self.time),
+            format_args!(
+                "{} as the run before in this boot, but for {slewed} ms",
+                self.time
+            ),
             next.time,
         );
     }
