@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use assay_operator::services;
 use assay_tests::crl::Crl;
 use assay_tests::device::{Anchors, Device};
-use assay_tests::http;
 use assay_tests::installation::{Installation, auditor, service};
 use assay_tests::query::serial_hex;
 use assay_tests::store::Snapshot;

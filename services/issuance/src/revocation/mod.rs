@@ -79,8 +79,11 @@ impl Revocation {
             .as_ref()
             .map_or(Timestamp::MIN, |latest| latest.this_update);
         let revoked = store.revoked_entries(ca.id.clone(), None).await?;
-        let mut entries = revoked.entries.iter();
-        let wanted = entries.any(|entry| entry.revoked_at >= listed_until);
+        let late = revoked.entries.iter();
+        let late: Vec<_> = late
+            .filter(|entry| entry.revoked_at >= listed_until)
+            .collect();
+        let wanted = !list::has_all(latest.as_ref().map_or(&[], |latest| &latest.der), &late);
         Ok(Self {
             token,
             store,

@@ -161,9 +161,10 @@ pub(super) async fn crl(
 ) -> Result<GetCrlReply, AdminError> {
     let GetCrlRequest { serial } = request;
     let parsed = wire::required_serial(&serial)?;
-    let row = service.store.find_certificate(parsed).await?;
-    let row = row.ok_or_else(|| not_found(&serial))?;
-    let latest = service.generations.of(&row.ca_id);
+    // Not by its row, whose content on disk may be damaged.
+    let ca_id = service.store.ca_of(parsed).await?;
+    let ca_id = ca_id.ok_or_else(|| not_found(&serial))?;
+    let latest = service.generations.of(&ca_id);
     let latest = latest.and_then(|found| found.latest_crl());
     let latest = latest.ok_or_else(|| {
         AdminError::NotFound(format!(

@@ -112,6 +112,30 @@ async fn a_revocation_while_no_list_can_be_signed_is_listed_as_soon_as_one_can()
     assert!(!on_no_list(stand.causes()) && !on_no_list(stand.status().await.warnings));
 }
 
+/// The list has the second of the revocation, and is not older than it.
+#[tokio::test]
+async fn a_new_signer_knows_that_a_revocation_is_on_the_newest_list() {
+    let mut stand = Stand::new().await;
+    let (first, second) = (
+        stand.enrol(&Device::new(), &subject("pump-1")).await,
+        stand.enrol(&Device::new(), &subject("pump-2")).await,
+    );
+    let listed = stand.revoke(&first, "").await.unwrap();
+    let on_no_list = |lines: Vec<String>| lines.iter().any(|it| it.contains("is on no CRL yet"));
+    for is_listed in [true, false] {
+        stand.restart().await.unwrap();
+        stand.break_ca_key(true);
+        let _ = stand.try_to_tend().await;
+        assert_eq!(on_no_list(stand.status().await.warnings), !is_listed);
+        stand.revoke(&second, "").await.unwrap_err();
+    }
+    stand.break_ca_key(false);
+    stand.tend().await;
+    let crl = stand.crl().await;
+    assert_eq!(number(&crl), listed + 1);
+    assert!(reason(&crl, &first).is_some() && reason(&crl, &second).is_some());
+}
+
 #[tokio::test]
 async fn a_superseded_certificate_is_revoked_after_the_grace_of_its_profile() {
     let changes = "default = true\n[renewal]\nsupersede = 'revoke'\nrevoke_after = '1h'";
