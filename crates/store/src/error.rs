@@ -48,7 +48,7 @@ pub enum OpenError {
     NotAFile {
         /// Its path.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         found: &'static str,
     },
     /// The same, where SQLite has a file beside the state file.
@@ -56,7 +56,7 @@ pub enum OpenError {
     NotOfTheState {
         /// Its path.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         found: &'static str,
     },
     /// A file without content.

@@ -241,7 +241,7 @@ pub(crate) fn check_kind(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// What is there in place of a file.
+/// The kind of a thing that is there in place of a file.
 fn other_than_a_file(
     path: &Path,
     metadata: io::Result<Metadata>,

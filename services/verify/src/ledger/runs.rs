@@ -231,7 +231,7 @@ impl Boot {
             Check::Clocks,
             "booted_ms",
             format_args!(
-                "{} as the run before in this boot, but for {slewed} ms",
+                "{} as the run before in this boot, give or take {slewed} ms",
                 self.time
             ),
             next.time,

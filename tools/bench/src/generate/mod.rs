@@ -21,7 +21,7 @@ use crate::failure::{Failure, OrFail, Outcome};
 use crate::output::Output;
 
 const DAY: Duration = Duration::from_hours(24);
-/// What is generated is no older than ten years.
+/// Ten years.
 const MAX_DAYS: u32 = 3_650;
 
 #[derive(Debug, Args)]
