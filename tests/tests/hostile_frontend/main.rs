@@ -71,7 +71,7 @@ impl Scene {
             .sequence())
     }
 
-    /// Private-key operations so far, as the signer counts them when each is done, but for those that time brings: heads of the log
+    /// Private-key operations so far, as the signer counts them when each is done, except for those that time brings: heads of the log
     /// and probes.
     async fn key_operations(&self) -> Result<f64> {
         let metrics = Metrics::scrape(&self.installation.ready().metrics.signer).await?;
