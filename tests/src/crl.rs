@@ -76,11 +76,11 @@ impl Crl {
         Self::once(installation, &url(installation)?, newer).await
     }
 
-    /// Fetches the list at this URL until `condition` holds of it. A frontend that was just started has none yet.
+    /// Fetches the list at this URL until it satisfies `condition`. A frontend that was just started has none yet.
     ///
     /// # Errors
     ///
-    /// When none comes of which it holds, or the judges do not take one.
+    /// When no such list appears, or the judges do not take one.
     pub async fn once(
         installation: &Installation,
         url: &str,

@@ -54,7 +54,7 @@ struct Run {
 #[derive(Clone, Copy)]
 struct Boot {
     id: Hash,
-    /// Wall minus monotonic time that the clock is held to.
+    /// Wall minus monotonic time that the clock is compared with.
     time: i64,
     /// The monotonic time at which it was that.
     mono: u64,
