@@ -26,6 +26,19 @@ pub(super) async fn revoke(
     actor: &str,
     request: RevokeCertificateRequest,
 ) -> Result<RevokeCertificateReply, AdminError> {
+    let done = record(service, actor, request).await;
+    let imported = done.as_ref().is_ok_and(|reply| reply.imported);
+    // Also where an earlier call did it and was not answered.
+    let covered = service.cover("revoke_certificate", imported).await;
+    let done = done?;
+    covered.map(|()| done)
+}
+
+async fn record(
+    service: &AdministrationService,
+    actor: &str,
+    request: RevokeCertificateRequest,
+) -> Result<RevokeCertificateReply, AdminError> {
     let RevokeCertificateRequest {
         serial,
         reason,

@@ -173,9 +173,14 @@ fn revoke_all(stand: &Arc<Stand>, certificates: &[Vec<u8>]) -> Vec<Revoking> {
     certificates.iter().map(revoke).collect()
 }
 
-/// There are this many records of revocations.
+/// There are this many records of revocations, and their calls had time to ask for a list: between the two a call reads the store
+/// twice, and reads are answered in turn.
 async fn recorded(stand: &Stand, count: usize) {
     while stand.records("certificate.revoked").await.len() < count {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..200 {
+        stand.records("certificate.revoked").await;
         tokio::task::yield_now().await;
     }
 }
