@@ -72,14 +72,27 @@ impl Crl {
     ///
     /// When none comes, or the judges do not take it.
     pub async fn from_number(installation: &Installation, least: u64) -> Result<Self> {
-        let url = url(installation)?;
+        let newer = |crl: &Self| Ok(crl.number >= least);
+        Self::once(installation, &url(installation)?, newer).await
+    }
+
+    /// Fetches the list at this URL until it satisfies `condition`. A frontend that was just started has none yet.
+    ///
+    /// # Errors
+    ///
+    /// When no such list appears, or the judges do not take one.
+    pub async fn once(
+        installation: &Installation,
+        url: &str,
+        condition: impl Fn(&Self) -> Result<bool>,
+    ) -> Result<Self> {
         wait::until("the new CRL at the frontend", wait::REACTION, async || {
-            let response = http::get(&url).await?;
+            let response = http::get(url).await?;
             if response.status != 200 {
                 return Ok(None);
             }
             let crl = Self::judged(installation, response.body).await?;
-            Ok((crl.number >= least).then_some(crl))
+            Ok(condition(&crl)?.then_some(crl))
         })
         .await
     }

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use assay_operator::services;
 use assay_tests::crl::Crl;
 use assay_tests::device::{Anchors, Device};
-use assay_tests::http;
 use assay_tests::installation::{Installation, auditor, service};
 use assay_tests::query::serial_hex;
 use assay_tests::store::Snapshot;
@@ -90,12 +89,12 @@ impl Scene {
         Ok(serde_json::from_str(&ran.text())?)
     }
 
-    async fn crl(&self) -> Result<Crl> {
-        let url = self
-            .tiers
-            .url("devices")
-            .replace("scep/devices", "crl/ca.crl");
-        Crl::judged(&self.installation, http::get(&url).await?.body).await
+    /// The first CRL that lists a certificate.
+    async fn listing(&self, certificate: &[u8]) -> Result<Crl> {
+        let url = self.tiers.url("devices");
+        let url = url.replace("scep/devices", "crl/ca.crl");
+        let lists = |crl: &Crl| Ok(crl.reason(certificate)?.is_some());
+        Crl::once(&self.installation, &url, lists).await
     }
 }
 
@@ -181,11 +180,7 @@ async fn a_signer_that_lost_its_state_serves_again_from_a_backup_and_the_journal
     approved.succeeded()?;
     scene.installation.activate(&proposal).await?.succeeded()?;
     let new = scene.enrol("pump-4").await?;
-    let crl = wait::until("a CRL of after the recovery", wait::REACTION, async || {
-        let crl = scene.crl().await?;
-        Ok(crl.reason(&kept)?.is_some().then_some(crl))
-    });
-    let crl = crl.await?;
+    let crl = scene.listing(&kept).await?;
     assert_eq!(crl.reason(&kept)?.as_deref(), Some("Key Compromise"));
     assert_eq!((crl.reason(&lost)?, crl.reason(&new)?), (None, None));
 

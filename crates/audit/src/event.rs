@@ -47,6 +47,10 @@ events! {
         /// SHA-256 of the kernel's id of the boot; absent if the time between the boot and the record before is not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kernel_boot: Option<Hash>,
+        /// The time of that boot, by the last moment that was known to be right: the next run of the boot continues from it. Absent with
+        /// `kernel_boot`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        booted_ms: Option<TimestampMillis>,
     }
     /// The signer stops after it drained what it had accepted.
     ServiceStopped = "service.stopped" {

@@ -107,6 +107,7 @@ fn every_kind_survives_the_round_trip_and_is_named_as_it_is_written() {
         Event::ServiceStarted {
             schema: 1,
             kernel_boot: Some(hash),
+            booted_ms: Some(TimestampMillis::from_millis(1)),
         },
         Event::ServiceStopped {
             cause: text.clone(),

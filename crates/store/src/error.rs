@@ -48,7 +48,15 @@ pub enum OpenError {
     NotAFile {
         /// Its path.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
+        found: &'static str,
+    },
+    /// The same, where SQLite has a file beside the state file.
+    #[error("{path} is {found} and not a file of the state; move it away")]
+    NotOfTheState {
+        /// Its path.
+        path: PathBuf,
+        /// Its kind.
         found: &'static str,
     },
     /// A file without content.

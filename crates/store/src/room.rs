@@ -1,7 +1,7 @@
 //! Room on the disk for what has to be possible while it is full: a reserve beside the state file, which is given back to the file system
 //! when that runs short. Until it can be made again, only urgent changes are written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -216,24 +216,49 @@ pub(crate) fn beside(state: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Refuses what is there and is not a file, before opening it blocks or fails for a reason that nobody understands.
+/// The files that SQLite opens beside the state file, whatever they are.
+const OF_SQLITE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Refuses a state file that is not a file, and what lies beside it where SQLite has its files, before opening it blocks or fails for a
+/// reason that nobody understands.
+pub(crate) fn check_kinds(state: &Path) -> Result<(), OpenError> {
+    if let Some(found) = other_than_a_file(state, std::fs::metadata(state))? {
+        let path = state.to_owned();
+        return Err(OpenError::NotAFile { path, found });
+    }
+    let mut of_sqlite = OF_SQLITE.iter().map(|suffix| beside(state, suffix));
+    of_sqlite.try_for_each(|path| check_kind(&path))
+}
+
+/// The same of a file beside the state file, which is no link either.
 pub(crate) fn check_kind(path: &Path) -> Result<(), OpenError> {
-    let kind = match std::fs::metadata(path) {
+    match other_than_a_file(path, std::fs::symlink_metadata(path))? {
+        None => Ok(()),
+        Some(found) => Err(OpenError::NotOfTheState {
+            path: path.to_owned(),
+            found,
+        }),
+    }
+}
+
+/// The kind of a thing that is there in place of a file.
+fn other_than_a_file(
+    path: &Path,
+    metadata: io::Result<Metadata>,
+) -> Result<Option<&'static str>, OpenError> {
+    let kind = match metadata {
         Ok(metadata) => metadata.file_type(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
             return Err(OpenError::file(path, source));
         }
     };
-    let found = match kind {
-        _ if kind.is_file() => return Ok(()),
-        _ if kind.is_dir() => "a directory",
-        _ if kind.is_fifo() => "a named pipe",
-        _ if kind.is_socket() => "a socket",
-        _ => "a device",
-    };
-    Err(OpenError::NotAFile {
-        path: path.to_owned(),
-        found,
+    Ok(match kind {
+        _ if kind.is_file() => None,
+        _ if kind.is_dir() => Some("a directory"),
+        _ if kind.is_symlink() => Some("a symbolic link"),
+        _ if kind.is_fifo() => Some("a named pipe"),
+        _ if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
     })
 }

@@ -10,7 +10,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use crate::commits::Chain;
-use crate::room::check_kind;
+use crate::room::check_kinds;
 use crate::sql::Connection;
 use crate::{OpenError, OpenFault};
 
@@ -61,7 +61,7 @@ pub(crate) fn on_disk(path: &Path) -> rusqlite::Result<String> {
 
 /// Makes the file with its schema and the beginning of its chain.
 pub(crate) fn create_file(path: &Path, chain: &Chain) -> Result<(), OpenError> {
-    check_kind(path)?;
+    check_kinds(path)?;
     // Made here for its mode: SQLite's WAL files take theirs from it.
     OpenOptions::new()
         .write(true)
@@ -81,7 +81,7 @@ pub(crate) fn create_file(path: &Path, chain: &Chain) -> Result<(), OpenError> {
 
 /// Finds out whether there is a file that can be read and written.
 pub(crate) fn check_path(path: &Path) -> Result<(), OpenError> {
-    check_kind(path)?;
+    check_kinds(path)?;
     // Not by opening it: closing a file takes the locks away that SQLite has on it in this process.
     let access = Access::READ_OK | Access::WRITE_OK;
     match accessat(CWD, path, access, AtFlags::EACCESS) {

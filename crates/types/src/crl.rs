@@ -59,21 +59,15 @@ pub struct RevokedCertificates {
 impl RevokedCertificates {
     /// Adds an entry. A list is in the order of serial numbers, compared as their content octets.
     pub fn push(&mut self, serial: &Serial, revoked_at: Timestamp, reason: u8) {
-        let serial = serial.as_bytes();
-        let (tag, time) = time(revoked_at);
-        let reason = (reason != UNSPECIFIED).then_some(reason);
-        let extensions = reason.map_or(0, |_| REASON_CODE.len() + 1);
-        let length = HEADER + serial.len() + HEADER + time.len() + extensions;
-        let to = &mut self.entries;
-        // Each of them is shorter than 128 bytes.
-        to.extend([SEQUENCE, short(length), INTEGER, short(serial.len())]);
-        to.extend_from_slice(serial);
-        to.extend([tag, short(time.len())]);
-        to.extend_from_slice(time.as_bytes());
-        if let Some(code) = reason {
-            to.extend(REASON_CODE);
-            to.push(code);
-        }
+        append(&mut self.entries, serial, revoked_at, reason);
+    }
+
+    /// An entry by itself.
+    #[must_use]
+    pub fn entry(serial: &Serial, revoked_at: Timestamp, reason: u8) -> Vec<u8> {
+        let mut entry = Vec::new();
+        append(&mut entry, serial, revoked_at, reason);
+        entry
     }
 
     /// The whole, with tag and length. Without entries it is empty, as an empty list is left out (RFC 5280 section 5.1.2.6).
@@ -96,6 +90,24 @@ impl RevokedCertificates {
             length => der_header(SEQUENCE, length),
         };
         Hash::of_parts(&[&header, &self.entries])
+    }
+}
+
+/// An entry of revokedCertificates, DER.
+fn append(to: &mut Vec<u8>, serial: &Serial, revoked_at: Timestamp, reason: u8) {
+    let serial = serial.as_bytes();
+    let (tag, time) = time(revoked_at);
+    let reason = (reason != UNSPECIFIED).then_some(reason);
+    let extensions = reason.map_or(0, |_| REASON_CODE.len() + 1);
+    let length = HEADER + serial.len() + HEADER + time.len() + extensions;
+    // Each of them is shorter than 128 bytes.
+    to.extend([SEQUENCE, short(length), INTEGER, short(serial.len())]);
+    to.extend_from_slice(serial);
+    to.extend([tag, short(time.len())]);
+    to.extend_from_slice(time.as_bytes());
+    if let Some(code) = reason {
+        to.extend(REASON_CODE);
+        to.push(code);
     }
 }
 

@@ -72,7 +72,7 @@ pub enum SignatureError {
     #[error("it carries {0}, which nobody signed; sign with -nocerts")]
     Unsigned(&'static str),
     /// No pinned certificate made it over these bytes.
-    #[error("made by no pinned key over this very proposal")]
+    #[error("made by no pinned key over exactly this text")]
     Nobody,
     /// OpenSSL failed.
     #[error("OpenSSL failed: {0}")]

@@ -149,10 +149,15 @@ fn half_open_requests_do_not_keep_a_log_from_its_witness() -> Result<()> {
         .context("no address")?
         .to_owned();
     let mut half_open = Vec::new();
-    for _ in 0..600 {
-        let mut stream = TcpStream::connect(&address)?;
-        stream.write_all(b"POST /add-checkpoint HTTP/1.1\r\n")?;
-        half_open.push(stream);
+    for head in [
+        "POST /add-checkpoint HTTP/1.1\r\n",
+        "POST /add-checkpoint HTTP/1.1\r\nContent-Length: 100\r\n\r\nx",
+    ] {
+        for _ in 0..600 {
+            let mut stream = TcpStream::connect(&address)?;
+            stream.write_all(head.as_bytes())?;
+            half_open.push(stream);
+        }
     }
     let mut stream = TcpStream::connect(&address)?;
     stream.set_read_timeout(Some(PATIENCE))?;

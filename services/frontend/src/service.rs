@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_proto::v1::PkiOperationRequest;
+use assay_runtime::accept::Arriving;
 use assay_runtime::drain::Shutdown;
 use assay_scep_http::{Operation, decode_get_message};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
@@ -77,7 +78,7 @@ impl Service {
     /// Answers a request; whatever happens there is an answer, a log line and a count.
     pub(crate) async fn respond(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let client = self.proxies.client(peer, request.headers());
@@ -122,7 +123,7 @@ impl Service {
     async fn answer(
         &self,
         head: &Parts,
-        body: &mut Option<Incoming>,
+        body: &mut Option<Arriving>,
         client: SocketAddr,
         exchange: &mut Exchange,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -150,7 +151,7 @@ impl Service {
         &self,
         rest: &str,
         head: &Parts,
-        body: &mut Option<Incoming>,
+        body: &mut Option<Arriving>,
         exchange: &mut Exchange,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         let issuers = self.cache.ocsp_issuers().map_err(|missing| match missing {
@@ -207,7 +208,7 @@ impl Service {
         &self,
         selector: Selector<'_>,
         head: &Parts,
-        body: &mut Option<Incoming>,
+        body: &mut Option<Arriving>,
         client: SocketAddr,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
@@ -270,14 +271,14 @@ impl Service {
     }
 
     /// Closing with octets unread resets the connection, and some clients then lose the answer.
-    async fn discard(&self, body: Incoming) {
+    async fn discard(&self, body: Arriving) {
         if body.size_hint().lower() <= self.limits.max_body as u64 {
             let rest = Limited::new(body, self.limits.max_body).collect();
             let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
         }
     }
 
-    async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, Refusal> {
+    async fn read(&self, body: Arriving, most: usize) -> Result<Bytes, Refusal> {
         let announced = body.size_hint().lower();
         if usize::try_from(announced).map_or(true, |octets| octets > most) {
             return Err(Refusal::BodyTooLarge);

@@ -78,6 +78,16 @@ pub(crate) enum StartError {
     /// The journal cannot be used.
     #[error("the journal: {0}")]
     Journal(String),
+    /// The key of the signer's state is gone.
+    #[error(
+        "{path}: no such file, and the log has {records} records that are in a state under that key: put the file back from a backup (docs/recovery.md)"
+    )]
+    NoStateKey {
+        /// The file.
+        path: String,
+        /// Records under the last checkpoint that the service signed.
+        records: u64,
+    },
     /// The token has no such key.
     #[error("no private key for {role} at {uri}: {hint}")]
     KeyNotFound {

@@ -10,17 +10,37 @@ use zeroize::Zeroizing;
 use crate::error::StartError;
 use crate::preflight;
 
-/// The secret in this file of the directory, which is made if it is not there.
-pub(crate) fn open(directory: &Path, name: &str) -> Result<Zeroizing<[u8; 32]>, StartError> {
-    let path = directory.join(name);
+/// A secret, which is wiped after use.
+pub(crate) type Secret = Zeroizing<[u8; 32]>;
+
+/// The key of the signer's state. It is made while the log has no record that the service signed for.
+///
+/// # Errors
+/// Where it is not there and the log has records: with another key, nobody could read the state any more.
+pub(crate) fn state_key(directory: &Path, records: u64) -> Result<Secret, StartError> {
+    let path = directory.join("signer-state.secret");
+    if records > 0 && !path.exists() {
+        let path = path.display().to_string();
+        return Err(StartError::NoStateKey { path, records });
+    }
+    open(&path)
+}
+
+/// The secret that substitute keys are made of.
+pub(crate) fn unwrap_secret(directory: &Path) -> Result<Secret, StartError> {
+    open(&directory.join("unwrap.secret"))
+}
+
+/// The secret in this file, which is made if it is not there.
+fn open(path: &Path) -> Result<Secret, StartError> {
     let failed = |error: io::Error| StartError::System {
         action: "reading a secret of the service",
         reason: format!("{}: {error}", path.display()),
     };
-    let found = match fs::read(&path) {
+    let found = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = Zeroizing::new(preflight::random()?);
-            write(&path, secret.as_slice()).map_err(failed)?;
+            write(path, secret.as_slice()).map_err(failed)?;
             return Ok(secret);
         }
         read => Zeroizing::new(read.map_err(failed)?),

@@ -20,6 +20,7 @@ use signal_hook::low_level::pipe;
 use crate::client::{self, Client};
 use crate::lines::{self, CONNECTIONS, Lines, STRANGERS};
 use crate::metrics::{self, Metrics};
+use crate::secret::{self, Secret};
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::socket;
@@ -71,8 +72,11 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
         Ok(report) => {
             tracing::info!(sandbox = %report, "confined");
             let journal = journal::open(settings)?;
+            let records = journal.read(|state| state.tree().size());
+            let state_key = secret::state_key(&settings.state, records);
+            let state_key = state_key.map_err(|error| error.told())?;
             orders::serve(orders, Arc::clone(&journal), settings.limits.clone())?;
-            start(settings, &journal, warnings)
+            start(settings, &journal, state_key, warnings)
         }
         // The token's own directory may be away for a while, as the token may.
         Err(error @ SandboxError::Path { .. }) => Err(chain(&error)),
@@ -131,6 +135,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
 fn start(
     settings: &Settings,
     journal: &Arc<Journal>,
+    state_key: Secret,
     warnings: Vec<String>,
 ) -> Result<(Arc<Service>, Arc<Watchdog>), String> {
     let places = MAIN + 1 + settings.threads;
@@ -138,7 +143,7 @@ fn start(
     let watchdog = watchdog.map_err(|error| error.to_string())?;
     let service = {
         let _start = watchdog.call(MAIN, START);
-        Service::start(settings, journal, warnings, MAIN + 1, &watchdog)
+        Service::start(settings, journal, state_key, warnings, MAIN + 1, &watchdog)
     };
     match service {
         Ok(service) => Ok((service, watchdog)),

@@ -34,7 +34,7 @@ use crate::pin::{self, Marker};
 use crate::preflight::{self, CheckedKey};
 use crate::queue::Queue;
 use crate::rules::{self, CaRules};
-use crate::secret;
+use crate::secret::Secret;
 use crate::settings::{CaSettings, Settings};
 use crate::substitute::Substitute;
 use crate::transport;
@@ -94,6 +94,7 @@ impl Service {
     pub(crate) fn start(
         settings: &Settings,
         journal: &Arc<Journal>,
+        state_key: Secret,
         warnings: Vec<String>,
         place: usize,
         watchdog: &Arc<Watchdog>,
@@ -148,7 +149,7 @@ impl Service {
                 .zip(settings.origin.clone())
                 .map(|(key, origin)| LogInfo { origin, key }),
             journal: JournalInfo::default(),
-            state_key: (*secret::open(&settings.state, "signer-state.secret")?).into(),
+            state_key: (*state_key).into(),
             warnings,
         };
         let service = Arc::new(Self {

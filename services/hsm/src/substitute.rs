@@ -21,7 +21,7 @@ pub(crate) struct Substitute(PKey<Private>);
 impl Substitute {
     /// The secret in this directory, which is made if it is not there.
     pub(crate) fn open(directory: &Path) -> Result<Self, StartError> {
-        let secret = secret::open(directory, "unwrap.secret")?;
+        let secret = secret::unwrap_secret(directory)?;
         let key = PKey::hmac(secret.as_slice());
         key.map(Self).map_err(|error| StartError::System {
             action: "using the secret for substitute keys",

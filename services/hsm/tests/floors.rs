@@ -11,7 +11,7 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assay_audit::note::{Algorithm, Note, Signature, VerifierKey, cosigned};
 use assay_audit::tree::Frontier;
@@ -61,6 +61,16 @@ fn checkpoint(tree: &Frontier, signed: &SignedCheckpoint) -> String {
         extensions: signed.extensions.clone(),
     }
     .to_string()
+}
+
+/// The file of this name in the folder or in one of its folders.
+fn find(folder: &Path, name: &str) -> PathBuf {
+    let inside = fs::read_dir(folder).unwrap();
+    let inside = inside.map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = inside.filter(|path| path.is_dir()).collect();
+    folders.push(folder.to_owned());
+    let files = folders.into_iter().map(|folder| folder.join(name));
+    files.into_iter().find(|file| file.exists()).unwrap()
 }
 
 /// What `assay-audit tree` writes of this checkpoint and frontier.
@@ -154,6 +164,16 @@ async fn a_lost_journal_continues_from_the_last_crl_and_the_cosigned_tree() {
         assert!(said.contains("identity "), "{said}");
         let whole = config.done(&["journal", "verify"]);
         assert!(whole.contains("\nlast checkpoint: none\n"), "{whole}");
+
+        // Another key than the one that the signer's state is under would look as if the state were damaged.
+        let key = find(&config.directory, "signer-state.secret");
+        let secret = fs::read(&key).unwrap();
+        fs::remove_file(&key).unwrap();
+        let refused = config.refused(&[]);
+        assert!(refused.contains(key.to_str().unwrap()), "{refused}");
+        assert!(refused.contains("the log has 5 records"), "{refused}");
+        assert!(!key.exists());
+        fs::write(&key, secret).unwrap();
 
         let hsm = config.start().await;
         let list = |number: u64| {

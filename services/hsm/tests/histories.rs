@@ -324,6 +324,7 @@ async fn no_history_that_was_written_anew_is_signed() {
             Event::ServiceStarted {
                 schema: 3,
                 kernel_boot: None,
+                booted_ms: None,
             },
             version(1),
         ],

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_audit::{Event, Record};
+use assay_audit::{Event, Moment, Record};
 use assay_hsm::wire::JournalInfo;
 use assay_hsm::{SignatureAlgorithm, StartError, Token};
 use assay_runtime::drain::Shutdown;
@@ -128,7 +128,7 @@ impl Prepared {
         let challenge_key = ChallengeKey::load(&settings.challenge_key)?;
         challenge_key.hold(store, &settings.challenge_key).await?;
         let past = past(store, journal.as_ref()).await?;
-        let newest = past.newest.map(|(moment, _)| moment.wall_ms);
+        let newest = past.newest.map(|moment| moment.wall_ms);
         let latest = newest.unwrap_or_default();
         let clock = SignerClock::new(Arc::clone(clock), &past);
         let recorder = Arc::new(Recorder::new(settings.config_hash, clock, &**random)?);
@@ -242,9 +242,11 @@ impl Issuance {
             Arc::clone(&refusals),
         )?;
         let upkeep = Upkeep::new(&parts, finish, refusals, readiness.clone());
+        let (kernel_boot, booted_ms) = parts.recorder.known_boot().unzip();
         let started = Event::ServiceStarted {
             schema: assay_store::VERSION,
-            kernel_boot: parts.recorder.known_boot(),
+            kernel_boot,
+            booted_ms,
         };
         let policy_hash = parts.policies.active().model_hash();
         parts
@@ -418,19 +420,30 @@ pub(crate) async fn past(
     let Some(newest) = newest.first() else {
         return Ok(past);
     };
-    let moment = Record::from_canonical(&newest.record)?.draft.moment;
-    // Every record is of the run that began last.
-    let mut boot = None;
-    if let Some(Event::ServiceStarted { kernel_boot, .. }) = newest_of(store, "service.started")
-        .await?
-        .map(|record| record.draft.event)
+    past.newest = Some(Record::from_canonical(&newest.record)?.draft.moment);
+    let started = newest_of(store, "service.started").await?;
+    // Every later record is of that run.
+    let began = started.as_ref().map_or(0, |record| record.sequence);
+    if let Some(record) = &started
+        && let Event::ServiceStarted {
+            kernel_boot: Some(boot),
+            booted_ms: Some(booted_ms),
+            ..
+        } = record.draft.event
     {
-        boot = kernel_boot;
+        let monotonic_ms = record.draft.moment.monotonic_ms;
+        let right = Moment {
+            wall_ms: booted_ms + Duration::from_millis(monotonic_ms),
+            monotonic_ms,
+        };
+        past.right = Some((right, boot));
     }
-    past.newest = Some((moment, boot));
     if let Some(record) = newest_of(store, "clock.accepted").await?
         && let Event::ClockAccepted { from, to, .. } = record.draft.event
     {
+        if let Some((right, _)) = past.right.as_mut().filter(|_| record.sequence > began) {
+            *right = record.draft.moment;
+        }
         past.accepted = Some(AcceptedJump {
             at: record.draft.moment.wall_ms.seconds(),
             earliest: from.min(to),

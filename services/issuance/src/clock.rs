@@ -140,8 +140,10 @@ pub(crate) struct AcceptedJump {
 /// The time before this run, by the log and the journal.
 #[derive(Default)]
 pub(crate) struct Past {
-    /// The clocks of the newest record, and the boot of its run, if the run knew the time.
-    pub(crate) newest: Option<(Moment, Option<Hash>)>,
+    /// The clocks of the newest record.
+    pub(crate) newest: Option<Moment>,
+    /// The last moment that was known to be right, and the boot of the machine then; absent where the last run did not know the time.
+    pub(crate) right: Option<(Moment, Hash)>,
     /// The newest entry of the HSM service's journal.
     pub(crate) journal: Timestamp,
     pub(crate) accepted: Option<AcceptedJump>,
@@ -184,30 +186,28 @@ struct Found {
 impl SignerClock {
     pub(crate) fn new(source: Arc<dyn Clock>, past: &Past) -> Self {
         let (wall, since_boot) = (wall_ms(&*source), since_boot_ms(&*source));
-        let newest = past.newest.map(|(moment, boot)| {
-            let at_record = i64::try_from(moment.monotonic_ms).unwrap_or(i64::MAX);
-            let is_of_another_boot = boot != Some(source.boot()) || at_record > since_boot;
-            Base {
+        let at = |moment: Moment| i64::try_from(moment.monotonic_ms).unwrap_or(i64::MAX);
+        // Not the newest record, whose time may be off by a step that is within the tolerance: such steps would add up from one run to
+        // the next.
+        let right = past
+            .right
+            .filter(|(moment, boot)| *boot == source.boot() && at(*moment) <= since_boot)
+            .map(|(moment, _)| Base {
                 wall: moment.wall_ms.millis(),
-                since_boot: if is_of_another_boot {
-                    since_boot
-                } else {
-                    at_record
-                },
-                is_of_another_boot,
-            }
-        });
-        let base = newest.unwrap_or(Base {
-            wall,
+                since_boot: at(moment),
+                is_of_another_boot: false,
+            });
+        let base = right.unwrap_or(Base {
+            wall: past.newest.map_or(wall, |moment| moment.wall_ms.millis()),
             since_boot,
-            is_of_another_boot: false,
+            is_of_another_boot: past.newest.is_some(),
         });
         Self {
             source,
             state: Mutex::new(State {
                 base,
                 journal: past.journal,
-                latest: past.newest.map_or(0, |(moment, _)| moment.wall_ms.millis()),
+                latest: past.newest.map_or(0, |moment| moment.wall_ms.millis()),
                 offset: wall.saturating_sub(since_boot),
                 jump: None,
                 accepted: past.accepted,
@@ -258,11 +258,17 @@ impl SignerClock {
         (at < accepted.at + SETTLING).then_some(accepted.earliest)
     }
 
-    /// The boot of the machine, if this run knows how the time before it continues.
-    pub(crate) fn known_boot(&self) -> Option<Hash> {
+    /// The boot of the machine and its time, if this run knows how the time before it continues.
+    pub(crate) fn known_boot(&self) -> Option<(Hash, TimestampMillis)> {
         let mut state = self.state();
         self.look(&mut state);
-        (!state.base.is_of_another_boot).then(|| self.source.boot())
+        let Base {
+            wall,
+            since_boot,
+            is_of_another_boot,
+        } = state.base;
+        let booted = TimestampMillis::from_millis(wall.saturating_sub(since_boot));
+        (!is_of_another_boot).then(|| (self.source.boot(), booted))
     }
 
     /// By how much the wall clock was stepped since the last call, if it was. A jump is not a step.
@@ -444,7 +450,8 @@ mod tests {
             monotonic_ms: UP.unsigned_abs(),
         };
         let past = Past {
-            newest: Some((newest, Some(Hash::of(b"one")))),
+            newest: Some(newest),
+            right: Some((newest, Hash::of(b"one"))),
             journal,
             accepted: None,
         };
@@ -547,6 +554,33 @@ mod tests {
             set.pass(2 * MINUTE);
         }
         clock.check().unwrap_err();
+    }
+
+    #[test]
+    fn small_steps_do_not_add_up_over_restarts() {
+        let (set, mut clock) = start(same_boot(0));
+        for restart in 1.. {
+            set.pass(1_000);
+            set.step(4 * MINUTE + 50_000);
+            let newest = clock.moment();
+            let (boot, booted) = clock.known_boot().unwrap();
+            if clock.check().is_err() {
+                assert_eq!(restart, 2);
+                break;
+            }
+            let monotonic_ms = newest.monotonic_ms;
+            let wall = booted.millis() + i64::try_from(monotonic_ms).unwrap();
+            let right = Moment {
+                wall_ms: TimestampMillis::from_millis(wall),
+                monotonic_ms,
+            };
+            let past = Past {
+                newest: Some(newest),
+                right: Some((right, boot)),
+                ..Past::default()
+            };
+            clock = SignerClock::new(Arc::clone(&set) as Arc<dyn Clock>, &past);
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Recorder {
     }
 
     /// The boot of the machine, if this run knows how the time before it continues.
-    pub(crate) fn known_boot(&self) -> Option<Hash> {
+    pub(crate) fn known_boot(&self) -> Option<(Hash, TimestampMillis)> {
         self.clock.known_boot()
     }
 

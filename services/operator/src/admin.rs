@@ -1,5 +1,6 @@
 //! The signer's Administration service as commands use it: one connection, one deadline, failures explained in words.
 
+use std::error::Error;
 use std::time::Duration;
 
 use assay_console::failure::{Exit, Failure, Outcome};
@@ -127,6 +128,11 @@ pub fn explain(status: &Status, address: &str) -> Failure {
         _ => status.message().to_owned(),
     };
     match status.code() {
+        // Without a source it is the signer's own answer.
+        Code::Unavailable if status.source().is_none() => {
+            Failure::failed(format!("the signer cannot do that now: {message}"))
+                .next("see `assay status` for its causes")
+        }
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
             Failure::new(
                 Exit::Unreachable,
@@ -155,9 +161,35 @@ pub fn explain(status: &Status, address: &str) -> Failure {
 
 /// Tonic says "transport error" and keeps the reason ("connection refused") in the chain of sources.
 fn root_cause(status: &Status) -> Option<String> {
-    let mut cause = std::error::Error::source(status)?;
+    let mut cause = status.source()?;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
     Some(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_signer_cannot_do_now_is_not_a_signer_that_is_away() {
+        let own = Status::unavailable("02 is recorded and not published yet");
+        let failure = explain(&own, "192.0.2.1:9000");
+        assert_eq!(failure.exit(), Exit::Failed);
+        let said = failure.to_string();
+        assert!(said.contains("recorded and not published"), "{said}");
+        assert!(!said.contains("does not answer"), "{said}");
+
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let away = Status::from_error(Box::new(refused));
+        assert!(away.source().is_some());
+        let failure = explain(&away, "192.0.2.1:9000");
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        assert!(
+            failure
+                .to_string()
+                .contains("192.0.2.1:9000 does not answer")
+        );
+    }
 }

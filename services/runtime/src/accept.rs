@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use assay_connections::Taken;
+use assay_connections::{Handle, Taken};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -150,22 +152,84 @@ pub struct HttpLimits {
     pub closing: Duration,
 }
 
+/// The body of a request. Its connection is at work from the end of the body to the answer.
+#[derive(Debug)]
+pub struct Arriving {
+    body: Incoming,
+    work: Arc<Work>,
+}
+
+/// A request that may be at work on its connection.
+#[derive(Debug)]
+struct Work {
+    handle: Handle<Network>,
+    at_work: OnceLock<AtWork<Network>>,
+}
+
+impl Arriving {
+    fn new(body: Incoming, handle: Handle<Network>) -> Self {
+        let at_work = OnceLock::new();
+        let work = Arc::new(Work { handle, at_work });
+        let arriving = Self { body, work };
+        arriving.look();
+        arriving
+    }
+
+    fn look(&self) {
+        if self.body.is_end_stream() {
+            self.begin();
+        }
+    }
+
+    fn begin(&self) {
+        self.work.at_work.get_or_init(|| self.work.handle.at_work());
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        match &frame {
+            Poll::Ready(None) => self.begin(),
+            Poll::Ready(Some(_)) => self.look(),
+            Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Serves one HTTP/1.1 connection until the client ends it, it reaches its age, `stop` ends, or its place is needed. A
-/// connection is idle between two answers, and so is one whose first request has not come in or whose answer is not read.
+/// connection is idle between two answers, and so is one whose request has not come in as a whole or whose answer is not read.
 pub async fn serve_http<F: Future<Output = Response<Full<Bytes>>>>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: SocketAddr,
     place: &Place,
     limits: &HttpLimits,
     stop: impl Future<Output = ()>,
-    respond: impl Fn(Request<Incoming>) -> F,
+    respond: impl Fn(Request<Arriving>) -> F,
 ) {
     let handle = place.handle();
-    let service = service_fn(|request| {
-        let (at_work, response) = (handle.at_work(), respond(request));
+    let service = service_fn(|request: Request<Incoming>| {
+        let request = request.map(|body| Arriving::new(body, handle.clone()));
+        let work = Arc::clone(&request.body().work);
+        let response = respond(request);
         async move {
             let response = response.await;
-            drop(at_work);
+            drop(work);
             Ok::<_, Infallible>(response)
         }
     });

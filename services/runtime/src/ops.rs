@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::accept::{Bound, Bounds, HttpLimits, serve_http};
+use crate::accept::{Arriving, Bound, Bounds, HttpLimits, serve_http};
 use crate::drain::Shutdown;
 pub use readiness::Readiness;
 
@@ -114,7 +114,7 @@ struct Pages {
 }
 
 impl Pages {
-    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn respond(&self, request: &Request<Arriving>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refused = page(
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -345,6 +345,20 @@ async fn held(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_without_a_reply_ends_with_its_headers() {
+    // gRPC's Trailers-Only: other clients than tonic's do not read the status of a response that continues with empty data.
+    let folder = credentials();
+    let address = serve(&files(folder.path(), "signer"), LIMITS, &Shutdown::new());
+    let mut caller = Attacker::connect(&address, folder.path(), 1 << 20).await;
+    for method in ["OcspResponse", "NoSuchMethod"] {
+        let (response, _send) = caller.begin(method, message(0, 0), true).await;
+        let response = response.await.unwrap();
+        assert_eq!(grpc_status(&response), Some("12"), "{method}");
+        assert!(response.body().is_end_stream(), "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unfinished_requests_take_no_more_than_their_budget_and_others_are_served() {
     let server = Attacked::start().await;
     let before = server.peak();

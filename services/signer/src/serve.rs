@@ -303,3 +303,43 @@ fn serve(
         .max_decoding_message_size(MAX_ADMINISTRATION_MESSAGE);
     administration.serve("administration", service, shutdown)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_states_the_limits() {
+        let text = include_str!("../../../SECURITY.md");
+        let seconds = |limits: &CallLimits| {
+            let times = [limits.request_time, limits.answer_time, limits.reply_time];
+            times.map(|time| match time.as_secs() {
+                seconds @ 0..=60 => format!("{seconds} s"),
+                seconds => format!("{} min", seconds / 60),
+            })
+        };
+        let [enrolment, administration] =
+            [&ENROLMENT, &ADMINISTRATION].map(|limits| seconds(limits).join(", "));
+        let mebibytes = |bytes: usize| bytes >> 20;
+        // In tenths, rounded.
+        let crls = (ADMINISTRATION.unsent * 10 + (1 << 19)) >> 20;
+        let rows = [
+            format!("| {}", ADMINISTRATION.calls),
+            format!(
+                "the length that they announce | {} MiB | {} MiB |",
+                mebibytes(ENROLMENT.received),
+                mebibytes(ADMINISTRATION.received)
+            ),
+            format!(
+                "made and not sent | {} MiB | two CRLs of 500,000 entries, {}.{} MiB |",
+                mebibytes(ENROLMENT.unsent),
+                crls / 10,
+                crls % 10
+            ),
+            format!("reading 64 KiB of it | {enrolment} | {administration} |"),
+        ];
+        for row in rows {
+            assert!(text.contains(&row), "SECURITY.md lacks: {row}");
+        }
+    }
+}

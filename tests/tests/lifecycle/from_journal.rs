@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use assay_operator::services;
 use assay_tests::crl::Crl;
 use assay_tests::device::{Anchors, Device};
-use assay_tests::http;
 use assay_tests::installation::{Installation, auditor, service, set};
 use assay_tests::ocsp::Responder;
 use assay_tests::query::serial_hex;
@@ -92,12 +91,8 @@ impl Pair {
 
     /// The CRL that lists a certificate, as soon as the frontend serves it.
     async fn listed(&self, certificate: &[u8]) -> Result<Crl> {
-        wait::until("a CRL that lists it", wait::REACTION, async || {
-            let response = http::get(&self.at("crl/ca.crl")).await?;
-            let crl = Crl::judged(&self.installation, response.body).await?;
-            Ok(crl.reason(certificate)?.map(|_| crl))
-        })
-        .await
+        let lists = |crl: &Crl| Ok(crl.reason(certificate)?.is_some());
+        Crl::once(&self.installation, &self.at("crl/ca.crl"), lists).await
     }
 
     /// The verifier's report on the log and the journal, once no record is made between the two exports.

@@ -3,9 +3,12 @@
 
 mod challenges;
 mod from_journal;
+mod long_crl;
 mod renewal;
 mod revocation;
 mod struck_off;
+#[path = "../../shared/tier.rs"]
+mod tier;
 
 use anyhow::{Context, Result};
 use assay_proto::Named;

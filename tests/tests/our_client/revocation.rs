@@ -90,6 +90,14 @@ async fn hold_release_and_revocation_reach_the_crl_that_the_certificate_names() 
         .assay(&["cert", "release", &serial])
         .await?
         .failed()?;
+
+    // Nothing to judge a CRL by: the command does not report success.
+    std::fs::remove_file(&installation.ready().ca_pem)?;
+    let unchecked = installation.assay(&["cert", "revoke", &serial]).await?;
+    assert_eq!(unchecked.status.code(), Some(1), "{unchecked:?}");
+    let said = unchecked.all();
+    assert!(said.contains("the change is recorded, and"), "{said}");
+    assert!(said.contains("CA certificates in"), "{said}");
     Ok(())
 }
 

@@ -141,6 +141,45 @@ fn what_is_not_a_file_is_named_as_what_it_is() {
 }
 
 #[test]
+fn what_is_not_a_file_beside_the_state_is_named_as_what_it_is() {
+    for suffix in ["-journal", "-wal", "-shm", ".lock", ".reserve"] {
+        let Fixture { store, directory } = Fixture::new();
+        drop(store);
+        let state = path(directory.path());
+        let mut beside = state.clone().into_os_string();
+        beside.push(suffix);
+        let beside = std::path::PathBuf::from(beside);
+        let fifo = || {
+            let made = std::process::Command::new("mkfifo").arg(&beside).status();
+            assert!(made.unwrap().success());
+        };
+        let link = || {
+            let target = directory.path().join("of another");
+            std::fs::write(&target, "theirs").unwrap();
+            std::os::unix::fs::symlink(target, &beside).unwrap();
+        };
+        let folder = || std::fs::create_dir(&beside).unwrap();
+        let makers: [(&dyn Fn(), &str); 3] = [
+            (&fifo, "a named pipe"),
+            (&link, "a symbolic link"),
+            (&folder, "a directory"),
+        ];
+        for (make, kind) in makers {
+            let _ = std::fs::remove_file(&beside);
+            make();
+            let refused = Store::open(&state, &key(), &Options::default()).unwrap_err();
+            let text = refused.to_string();
+            let is_other = matches!(refused, OpenError::NotOfTheState { .. });
+            assert!(is_other && text.contains(kind), "{suffix}: {refused:?}");
+            assert!(text.contains(beside.to_str().unwrap()), "{text}");
+            let _ = std::fs::remove_file(&beside).or_else(|_| std::fs::remove_dir(&beside));
+        }
+        let theirs = std::fs::read_to_string(directory.path().join("of another"));
+        assert_eq!(theirs.unwrap(), "theirs");
+    }
+}
+
+#[test]
 fn an_empty_truncated_or_overwritten_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let empty = path(directory.path());

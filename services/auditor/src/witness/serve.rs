@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use assay_audit::MAX_SUBMISSION;
-use assay_connections::{Bounds, Network, Place, Places};
+use assay_connections::{Bounds, Handle, Network, Place, Places};
 use assay_console::failure::{Failure, OrFail, Outcome};
 use assay_console::output::{self, Output};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -133,12 +133,8 @@ async fn converse(
 ) {
     let handle = place.handle();
     let service = service_fn(|request| {
-        let (witness, at_work) = (Arc::clone(&witness), handle.at_work());
-        async move {
-            let response = respond(request, client, witness).await;
-            drop(at_work);
-            Ok::<_, Infallible>(response)
-        }
+        let response = respond(request, client, Arc::clone(&witness), handle.clone());
+        async { Ok::<_, Infallible>(response.await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -164,6 +160,7 @@ async fn respond(
     request: Request<Incoming>,
     client: SocketAddr,
     witness: Arc<Witness>,
+    handle: Handle<Network>,
 ) -> Response<Full<Bytes>> {
     if request.uri().path() != PATH {
         return answer(
@@ -188,6 +185,8 @@ async fn respond(
         Ok(Err(_)) => return answer(StatusCode::BAD_REQUEST, TEXT, "the body broke off\n"),
         Err(_) => return answer(StatusCode::REQUEST_TIMEOUT, TEXT, "the body is late\n"),
     };
+    // From here on the connection is kept, until there is an answer.
+    let _at_work = handle.at_work();
     // It writes to the disk and waits for it.
     let judged = tokio::task::spawn_blocking(move || {
         witness.add_checkpoint(&body, SystemTime::now().into())

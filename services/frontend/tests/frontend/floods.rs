@@ -26,6 +26,29 @@ async fn half_open_requests_of_one_address_keep_nobody_out() {
     assert!(stand.metrics().await.contains(shed));
 }
 
+/// Each address is within its limits, and all together have more connections than there are.
+#[tokio::test]
+async fn half_sent_messages_of_many_addresses_keep_nobody_out() {
+    let stand = Stand::start("body_timeout = \"10m\"").await;
+    let mut half_sent = Vec::new();
+    for last in 10..30 {
+        for _ in 0..40 {
+            let mut stream = connect_from(&format!("127.0.0.{last}"), stand.http).await;
+            let head: &[u8] =
+                b"POST /scep?operation=PKIOperation HTTP/1.1\r\nContent-Length: 4096\r\n\r\nx";
+            stream.write_all(head).await.unwrap();
+            half_sent.push(stream);
+        }
+    }
+    for _ in 0..20 {
+        let other = connect_from(OTHER, stand.http).await;
+        assert_eq!(exchange_over(other, CAPS).await.status, 200);
+        let other = connect_from(OTHER, stand.http).await;
+        let answer = exchange_over(other, &post("/scep", b"message")).await;
+        assert_eq!(answer.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn an_address_past_its_connections_gives_up_its_own() {
     let stand = Stand::start("address_connections = 2\nheader_timeout = \"10m\"").await;

@@ -60,7 +60,8 @@ enum NotRecovered {
     )]
     NothingLost,
     #[error(
-        "--policy-floor {floor}: the restored state has version {newest} of the policy; name the highest version number that was ever approved"
+        "policy floor {floor}: the restored state has version {newest} of the policy; propose with --policy-floor and the highest version number \
+         that was ever approved, from {newest} to {}", .newest.saturating_add(MAX_LOST_VERSIONS)
     )]
     Floor { floor: u64, newest: u64 },
     #[error(
@@ -87,6 +88,20 @@ enum NotRecovered {
     Changed { found: u64, wanted: u64 },
 }
 
+/// Versions of the policy that may have been approved since the backup. The next one has a number above the floor: one far above is a
+/// slip that would use up the numbers.
+const MAX_LOST_VERSIONS: u64 = 10_000;
+
+/// Refuses a floor below the newest version of the restored state, or far above it.
+async fn check_floor(store: &Store, floor: u64) -> Result<(), StartFailure> {
+    let newest = store.next_policy_number().await?.saturating_sub(1);
+    let allowed = newest..=newest.saturating_add(MAX_LOST_VERSIONS);
+    if allowed.contains(&floor) {
+        return Ok(());
+    }
+    Err(NotRecovered::Floor { floor, newest }.into())
+}
+
 /// A restored state beside the account of the journal, after both were found to be of one log.
 struct Compared {
     account: Account,
@@ -105,11 +120,7 @@ pub async fn propose_recovery(
     reason: String,
 ) -> Result<RecoveryStatement, StartFailure> {
     let Compared { account, restored } = Compared::read(environment, export).await?;
-    let newest = environment.store.next_policy_number().await? - 1;
-    if policy_floor < newest {
-        let floor = policy_floor;
-        return Err(NotRecovered::Floor { floor, newest }.into());
-    }
+    check_floor(&environment.store, policy_floor).await?;
     let now = environment.clock.wall();
     // The key of challenges is needed to apply it.
     ChallengeKey::load(&settings.challenge_key)?;
@@ -150,6 +161,7 @@ pub async fn recover(
         })?;
     let Compared { account, restored } = Compared::read(&environment, export).await?;
     hold(&said, &account, &restored)?;
+    check_floor(&environment.store, said.policy_floor).await?;
     let Environment {
         store,
         clock,

@@ -83,6 +83,19 @@ impl Tbs {
     }
 }
 
+/// Whether a list, DER, has an entry for each of these, with that time and reason. They are in the order of serial numbers, as in a list.
+pub(super) fn has_all(list: &[u8], revoked: &[&RevokedEntry]) -> bool {
+    let mut rest = list;
+    revoked.iter().all(|revoked| {
+        let entry =
+            RevokedCertificates::entry(&revoked.serial, revoked.revoked_at, revoked.reason.code());
+        let found = rest.windows(entry.len()).position(|it| it == entry);
+        let after = found.and_then(|at| rest.get(at + entry.len()..));
+        rest = after.unwrap_or_default();
+        after.is_some()
+    })
+}
+
 /// Not critical, as both are.
 fn extension<T: Encode + const_oid::AssociatedOid>(value: &T) -> der::Result<Extension> {
     Ok(Extension {

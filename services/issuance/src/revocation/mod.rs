@@ -1,6 +1,7 @@
 //! CRLs: signed in the token, full, numbered; at once on a revocation, and by schedule so that one is always fresh.
 
 mod list;
+mod shared;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,6 +21,7 @@ use crate::metrics;
 use crate::recorder::Recorder;
 use crate::settings::CrlConfig;
 use list::{Edition, Tbs};
+use shared::Shared;
 
 /// The names of this part in `/readyz`.
 const COMPONENTS: [&str; 2] = ["crl", "next-crl"];
@@ -39,19 +41,10 @@ pub(crate) struct Revocation {
     latest: RwLock<Option<Arc<CrlRow>>>,
     /// Entries of the latest list.
     entries: AtomicU64,
-    /// Calls of [`Revocation::issue`] so far.
-    calls: AtomicU64,
     /// One list is made at a time: each takes the next number.
-    issuing: tokio::sync::Mutex<Attempt>,
+    issuing: Shared<Result<u64, Arc<CrlError>>>,
     /// Since when a change is on no list yet; `None` if all are.
     wanted: Mutex<Option<Timestamp>>,
-}
-
-/// The last attempt at a list.
-struct Attempt {
-    /// Calls that had been made when its entries were read: it is the answer to all of them.
-    calls: u64,
-    outcome: Result<u64, Arc<CrlError>>,
 }
 
 /// Why there is no new CRL. The old one stays.
@@ -86,8 +79,11 @@ impl Revocation {
             .as_ref()
             .map_or(Timestamp::MIN, |latest| latest.this_update);
         let revoked = store.revoked_entries(ca.id.clone(), None).await?;
-        let mut entries = revoked.entries.iter();
-        let wanted = entries.any(|entry| entry.revoked_at >= listed_until);
+        let late = revoked.entries.iter();
+        let late: Vec<_> = late
+            .filter(|entry| entry.revoked_at >= listed_until)
+            .collect();
+        let wanted = !list::has_all(latest.as_ref().map_or(&[], |latest| &latest.der), &late);
         Ok(Self {
             token,
             store,
@@ -97,11 +93,7 @@ impl Revocation {
             schedule,
             latest: RwLock::new(latest.map(Arc::new)),
             entries: AtomicU64::new(revoked.entries.len() as u64),
-            calls: AtomicU64::new(0),
-            issuing: tokio::sync::Mutex::new(Attempt {
-                calls: 0,
-                outcome: Ok(0),
-            }),
+            issuing: Shared::new(),
             wanted: Mutex::new(wanted.then_some(listed_until)),
         })
     }
@@ -191,25 +183,18 @@ impl Revocation {
     /// Has a list signed that has everything revoked by now, and returns its number. The calls that wait while a list is
     /// made share the next one, so that many revocations at one time lead to few lists.
     pub(crate) async fn issue(&self, policy_hash: Option<Hash>) -> Result<u64, Arc<CrlError>> {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut last = self.issuing.lock().await;
-        if last.calls >= call {
-            return last.outcome.clone();
-        }
-        // Before the entries are read: what is revoked from here on asks again.
-        let calls = self.calls.load(Ordering::SeqCst);
-        let wanted = self.wanted().take();
-        let outcome = self.issue_next(policy_hash).await.map_err(Arc::new);
-        if outcome.is_err()
-            && let Some(since) = wanted
-        {
-            *self.wanted() = Some(since);
-        }
-        *last = Attempt {
-            calls,
-            outcome: outcome.clone(),
+        let make = async || {
+            // Before the entries are read: what is revoked from here on asks again.
+            let wanted = self.wanted().take();
+            let outcome = self.issue_next(policy_hash).await.map_err(Arc::new);
+            if outcome.is_err()
+                && let Some(since) = wanted
+            {
+                *self.wanted() = Some(since);
+            }
+            outcome
         };
-        outcome
+        self.issuing.attempt(make).await
     }
 
     async fn issue_next(&self, policy_hash: Option<Hash>) -> Result<u64, CrlError> {

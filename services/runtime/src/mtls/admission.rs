@@ -511,8 +511,14 @@ impl http_body::Body for ReplyBody {
         })
     }
 
+    /// True where the first look found the end, too: an error without a body has to end with its headers (Trailers-Only), or clients
+    /// other than tonic's do not read it.
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.next.is_none() && self.body.is_end_stream()
+        let ended = match &self.next {
+            Some(outcome) => outcome.is_none(),
+            None => self.body.is_end_stream(),
+        };
+        self.rest.is_empty() && ended
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -124,11 +124,10 @@ async fn known_profile(
 }
 
 /// Calls whose effect somebody could undo who puts the state file back as it was before: they are answered once a signed head
-/// covers their record, which the HSM service then misses at the next start.
-const COVERED: [&str; 8] = [
+/// covers their record, which the HSM service then misses at the next start. So is `revoke_certificate`, by itself.
+const COVERED: [&str; 7] = [
     "revoke_challenge",
     "remove_inventory",
-    "revoke_certificate",
     "release_certificate",
     "decide_request",
     "activate_policy",
@@ -149,13 +148,14 @@ const NEEDS_THE_TIME: [&str; 6] = [
 const COVER_DEADLINE: Duration = Duration::from_secs(10);
 
 impl AdministrationService {
-    /// Has a head signed over all records. What failed meanwhile has no records, so that it is not asked for that.
-    async fn cover(&self, call: &str) -> Result<(), AdminError> {
+    /// Has a head signed over all records. What failed meanwhile has no records, so that it is not asked for that. An `imported`
+    /// certificate is in the journal, which a state that was put back lacks again: its head may wait for further ones.
+    async fn cover(&self, call: &str, imported: bool) -> Result<(), AdminError> {
         let policy_hash = self.policies.active().model_hash();
         let signed = tokio::time::timeout(COVER_DEADLINE, self.log.checkpoint(policy_hash)).await;
         let why = match signed {
-            // The head itself waits for the certificates that are imported from the journal.
-            Ok(Ok(()) | Err(NoCheckpoint::Unlogged(_))) => return Ok(()),
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(NoCheckpoint::Unlogged(_))) if imported => return Ok(()),
             Ok(Err(error)) => telemetry::chain(&error),
             Err(_) => "it takes too long".to_owned(),
         };
@@ -182,7 +182,7 @@ macro_rules! calls {
                         let done = $handler(&service, &actor, request).await;
                         if COVERED.contains(&stringify!($call)) {
                             // Also where an earlier call did it and was not answered.
-                            let covered = service.cover(stringify!($call)).await;
+                            let covered = service.cover(stringify!($call), false).await;
                             if done.is_ok() {
                                 covered?;
                             }

@@ -108,6 +108,16 @@ async fn a_journalled_certificate_that_the_state_does_not_know_makes_the_signer_
         assert_eq!(stand.send(&device, &message).await, Answer::Busy);
         assert_eq!(newest_checkpoint(&stand).await, size);
     }
+    // And nothing is reported as done that the next state could lack unseen.
+    let revoked = stand.revoke(&certificate, "certificate-hold").await;
+    for refused in [
+        revoked.unwrap_err(),
+        stand.try_to_stop("devices").await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        let said = "is done and recorded, but no signed head covers it yet";
+        assert!(refused.message().contains(said), "{refused:?}");
+    }
 }
 
 #[tokio::test]

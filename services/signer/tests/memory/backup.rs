@@ -166,14 +166,19 @@ async fn a_restored_state_is_refused_until_it_was_recovered_as_people_signed() {
     assert!(refused.contains("older than the log"), "{refused}");
     assert!(refused.contains("docs/recovery.md"), "{refused}");
 
-    let proposed = stand.propose_recovery(&journal, 0).await;
-    let refused = proposed.unwrap_err().to_string();
-    assert!(refused.contains("has version 1 of the policy"), "{refused}");
+    for floor in [0, 10_002, u64::MAX] {
+        let proposed = stand.propose_recovery(&journal, floor).await;
+        let refused = proposed.unwrap_err().to_string();
+        assert!(refused.contains("from 1 to 10001"), "{refused}");
+    }
     let statement = stand.propose_recovery(&journal, 2).await.unwrap();
     let before = stand.store.dump().await.unwrap();
     let text = String::from_utf8(statement.clone()).unwrap();
     let other_size = text.replace("\"restored_size\":", "\"restored_size\":1");
     let other_floor = text.replace("\"policy_floor\":2", "\"policy_floor\":1");
+    let floor_of =
+        |floor: &str| text.replace("\"policy_floor\":2", &format!("\"policy_floor\":{floor}"));
+    let (too_low, too_high) = (floor_of("0"), floor_of("10002"));
     let mut altered = journal.bytes.clone();
     let middle = altered.len() / 2;
     altered[middle] ^= 1;
@@ -203,6 +208,8 @@ async fn a_restored_state_is_refused_until_it_was_recovered_as_people_signed() {
             "second signed before",
         ),
         (&journal, other_size.as_bytes(), BOTH, "hash_only"),
+        (&journal, too_low.as_bytes(), BOTH, "from 1 to 10001"),
+        (&journal, too_high.as_bytes(), BOTH, "from 1 to 10001"),
         (&altered, statement, BOTH, "export"),
         (&of_another, statement, BOTH, "has the journal 0101"),
         (&stale, statement, BOTH, "older than the journal"),

@@ -89,6 +89,28 @@ async fn a_start_with_the_clock_far_ahead_does_nothing_and_the_next_one_is_as_be
     }
 }
 
+/// Each step is within the tolerance, and the records of each run have its time.
+#[tokio::test]
+async fn steps_before_each_of_many_restarts_do_not_add_up() {
+    const STEP: i64 = 290;
+    let mut stand = Stand::new().await;
+    let mut refused_at = None;
+    for restart in 1..=3 {
+        stand.clock.set_ahead(restart * STEP);
+        stand.restart().await.unwrap();
+        stand.tend().await;
+        if jump(&stand).await.is_some() {
+            refused_at = Some(restart);
+            break;
+        }
+    }
+    assert_eq!(refused_at, Some(2));
+    assert!(!is_answered(&stand, "pump-1").await);
+    stand.clock.set_ahead(0);
+    stand.restart().await.unwrap();
+    assert!(is_answered(&stand, "pump-1").await);
+}
+
 #[tokio::test]
 async fn a_restart_after_a_night_or_a_week_is_not_a_jump() {
     for (reboot, gap, is_synchronised, believed) in [

@@ -44,10 +44,20 @@ struct Run {
     untold: Vec<Move>,
     /// A step forwards was told, so that a record of before it may come after one of after it.
     stepped: bool,
-    /// The boot of the machine, if the run knew how the time before it continues.
-    kernel_boot: Option<Hash>,
+    /// The boot of the machine and its time, if the run knew how the time before it continues.
+    boot: Option<Boot>,
     /// A jump that was accepted: the time since the boot then, and the offset before.
     accepted: Option<(u64, i64)>,
+}
+
+/// A boot of the machine, as a run has it.
+#[derive(Clone, Copy)]
+struct Boot {
+    id: Hash,
+    /// Wall minus monotonic time that the clock is compared with.
+    time: i64,
+    /// The monotonic time at which it was that.
+    mono: u64,
 }
 
 struct Move {
@@ -62,8 +72,25 @@ impl Runs {
     pub(super) fn take(&mut self, seen: &mut Seen<'_>) {
         let draft = &seen.entry.record.draft;
         let (context, moment) = (draft.context.clone(), draft.moment);
-        let (starts, kernel_boot) = if let Event::ServiceStarted { kernel_boot, .. } = draft.event {
-            (true, kernel_boot)
+        let (starts, boot) = if let Event::ServiceStarted {
+            kernel_boot,
+            booted_ms,
+            ..
+        } = draft.event
+        {
+            seen.hold(
+                kernel_boot.is_some() == booted_ms.is_some(),
+                Check::Clocks,
+                "booted_ms",
+                "the time of the boot that kernel_boot names, or neither",
+                "one of them",
+            );
+            let boot = kernel_boot.zip(booted_ms).map(|(id, booted)| Boot {
+                id,
+                time: booted.millis(),
+                mono: moment.monotonic_ms,
+            });
+            (true, boot)
         } else {
             (matches!(draft.event, Event::StateRecovered { .. }), None)
         };
@@ -86,12 +113,12 @@ impl Runs {
         }
         self.wall(seen);
         if !same {
-            let passed_on = self
-                .run
-                .as_ref()
-                .filter(|run| !gap && kernel_boot.is_some() && run.kernel_boot == kernel_boot);
-            if let Some(run) = passed_on {
-                run.hold_the_next(seen, offset);
+            if let Some(boot) = boot {
+                boot.hold(seen, offset);
+                let before = self.run.as_ref().filter(|_| !gap);
+                if let Some(before) = before.and_then(|run| run.boot) {
+                    before.hold_the_next(seen, &boot);
+                }
             }
             self.begin(seen, &context, starts, gap);
             self.run = Some(Run {
@@ -104,7 +131,7 @@ impl Runs {
                 peak: offset,
                 untold: Vec::new(),
                 stepped: false,
-                kernel_boot,
+                boot,
                 accepted: None,
             });
             return;
@@ -188,6 +215,43 @@ impl Runs {
     }
 }
 
+impl Boot {
+    /// A clock that is believed is within the tolerance of the time that the boot leads to.
+    fn hold(&self, seen: &mut Seen<'_>, offset: i64) {
+        let by = offset.saturating_sub(self.time);
+        seen.hold(
+            by.saturating_abs() <= JUMP_MS + STEP_MS,
+            Check::Clocks,
+            "booted_ms",
+            format_args!(
+                "the time since the boot before wall_ms, within {} ms",
+                JUMP_MS + STEP_MS
+            ),
+            format_args!("{by} ms less"),
+        );
+    }
+
+    /// The next run, in the same boot of the machine, continues the time of this one.
+    fn hold_the_next(&self, seen: &mut Seen<'_>, next: &Self) {
+        if next.id != self.id {
+            return;
+        }
+        let slewed = i64::try_from(next.mono.abs_diff(self.mono) / SLEW).unwrap_or(i64::MAX);
+        let by = next.time.saturating_sub(self.time);
+        seen.hold_or_lacks(
+            by.saturating_abs() <= slewed.saturating_add(1),
+            Check::Clocks,
+            "booted_ms",
+            &["clock.accepted"],
+            format_args!(
+                "{} as the run before in this boot, give or take {slewed} ms",
+                self.time
+            ),
+            next.time,
+        );
+    }
+}
+
 impl Run {
     /// Whether a record is of the time before a jump that was accepted just now.
     fn is_of_before(&self, mono: u64, offset: i64) -> bool {
@@ -195,22 +259,6 @@ impl Run {
             mono <= at.saturating_add(TOLD_MS)
                 && offset.abs_diff(before) < offset.abs_diff(self.offset)
         })
-    }
-
-    /// The next run, in the same boot of the machine, continues the time of this one.
-    fn hold_the_next(&self, seen: &mut Seen<'_>, offset: i64) {
-        let mono = seen.entry.record.draft.moment.monotonic_ms;
-        let passed = mono.abs_diff(self.last_mono) / SLEW;
-        let allowed = (JUMP_MS + STEP_MS).saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
-        let by = offset.saturating_sub(self.offset);
-        seen.hold_or_lacks(
-            by.saturating_abs() <= allowed,
-            Check::Clocks,
-            "wall_ms",
-            &["clock.accepted"],
-            format_args!("the time that the run before in this boot leads to, within {allowed} ms"),
-            format_args!("{by} ms more"),
-        );
     }
 
     /// An accepted jump is the one that it names. Where the journal of the HSM service was ahead, the wall clock did not move.
@@ -226,6 +274,9 @@ impl Run {
             format_args!("{jump} ms after from"),
         );
         self.accepted = Some((mono, self.offset));
+        if let Some(boot) = &mut self.boot {
+            (boot.time, boot.mono) = (offset, mono);
+        }
         self.untold.clear();
         self.latest_mono = self.latest_mono.max(mono);
         (self.last_mono, self.offset, self.peak) = (mono, offset, offset);

@@ -112,6 +112,35 @@ fn a_run_in_the_same_boot_continues_the_time_of_the_one_before() {
     }
 }
 
+/// Each is within the tolerance of the one before, and the third is not within that of the boot.
+#[test]
+fn steps_between_runs_do_not_add_up() {
+    for (runs, verdict) in [(2, Verdict::Proven), (3, Verdict::Bad)] {
+        let mut maker = started();
+        for _ in 0..runs {
+            maker.stop();
+            maker.set_clock(140_000);
+            maker.start_again();
+        }
+        assert_verdict(&maker.parts.export().verify(), verdict);
+    }
+}
+
+/// Nor by runs that each say that they know better when the boot was.
+#[test]
+fn a_run_that_moves_the_boot_is_named() {
+    let mut maker = started();
+    maker.stop();
+    maker.set_clock(200_000);
+    maker.move_boot(200_000);
+    let at = maker.parts.records.len() as u64 + 1;
+    maker.start_again();
+    let report = maker.parts.export().verify();
+    assert_verdict(&report, Verdict::Bad);
+    assert_eq!(report.bad[0].check, Check::Clocks);
+    assert_eq!(report.bad[0].at, assay_verify::Where::Record(at));
+}
+
 /// Requests are made at the same time, and each record has the time at which it was made, not that at which it was
 /// written.
 #[test]

@@ -10,4 +10,7 @@ fn every_check_is_listed_with_its_title() {
         let row = format!("| {} | {} |\n", check.id(), check.title());
         assert!(listed.contains(&row), "docs/auditor.md lacks: {row}");
     }
+    let counted = format!("{} checks in [docs/auditor.md]", Check::ALL.len());
+    let readme = include_str!("../../../../README.md");
+    assert!(readme.contains(&counted), "README.md lacks: {counted}");
 }

@@ -49,6 +49,8 @@ pub(crate) struct Maker {
     mono: u64,
     boots: u64,
     machine: u8,
+    /// When the machine was booted, by the clock that was right then.
+    booted_ms: i64,
     drawn: u64,
     policy: Option<(u64, Bundle)>,
     policy_hash: Option<Hash>,
@@ -152,6 +154,7 @@ impl Maker {
             mono: 0,
             boots: 0,
             machine: 0,
+            booted_ms: NOW_MS,
             drawn: 0,
             policy: None,
             policy_hash: None,
@@ -228,6 +231,11 @@ impl Maker {
         self.wall_ms += delta_ms;
     }
 
+    /// The signer takes another time for that of the boot.
+    pub(crate) fn move_boot(&mut self, delta_ms: i64) {
+        self.booted_ms += delta_ms;
+    }
+
     /// To a record that was made earlier and is written now.
     pub(crate) fn go_back(&mut self, ms: u64) {
         self.mono -= ms;
@@ -237,6 +245,7 @@ impl Maker {
     pub(crate) fn start(&mut self) {
         self.mono = 0;
         self.machine += 1;
+        self.booted_ms = self.wall_ms;
         self.start_again();
     }
 
@@ -246,6 +255,7 @@ impl Maker {
         self.record(Event::ServiceStarted {
             schema: 3,
             kernel_boot: Some(Hash::of(&[self.machine])),
+            booted_ms: Some(TimestampMillis::from_millis(self.booted_ms)),
         });
     }
 
@@ -285,6 +295,7 @@ impl Maker {
         let from = self.now();
         let to = Timestamp::from_seconds(from.seconds() + by_seconds);
         self.wall_ms += by_seconds * 1_000;
+        self.booted_ms = self.wall_ms - self.mono.cast_signed();
         self.record(Event::ClockAccepted {
             actor: OPERATOR.into(),
             from,

@@ -116,6 +116,18 @@ async fn challenges(signer: &Signer, subjects: &[String]) -> Outcome<Vec<String>
 }
 
 async fn post(enrolment: &EnrolmentService, pki_message: Vec<u8>) -> Outcome {
+    let reply = answer(enrolment, pki_message).await?;
+    if reply.status() == PkiStatus::Success {
+        return Ok(());
+    }
+    let (reason, rule) = (reply.fail_info(), reply.fail_info_text());
+    Err(Failure::failed(format!(
+        "a request was refused: {reason:?}, {rule:?}"
+    )))
+}
+
+/// The CertRep to a message.
+pub(super) async fn answer(enrolment: &EnrolmentService, pki_message: Vec<u8>) -> Outcome<CertRep> {
     let request = PkiOperationRequest {
         pki_message,
         profile: PROFILE.to_owned(),
@@ -129,14 +141,7 @@ async fn post(enrolment: &EnrolmentService, pki_message: Vec<u8>) -> Outcome {
             "a request got no CertRep: {answer:?}"
         )));
     };
-    let reply = CertRep::parse(&reply, &Limits::default()).or_fail("a CertRep is unreadable")?;
-    if reply.status() == PkiStatus::Success {
-        return Ok(());
-    }
-    let (reason, rule) = (reply.fail_info(), reply.fail_info_text());
-    Err(Failure::failed(format!(
-        "a request was refused: {reason:?}, {rule:?}"
-    )))
+    CertRep::parse(&reply, &Limits::default()).or_fail("a CertRep is unreadable")
 }
 
 impl Device {

@@ -49,7 +49,7 @@ pub(super) struct Own {
     /// The file of the store.
     pub(super) state: PathBuf,
     state_key: StateKey,
-    ca: Arc<Ca>,
+    pub(super) ca: Arc<Ca>,
     people: People,
     token: Arc<SoftToken>,
     pub(super) clock: Arc<Forwarded>,
@@ -118,7 +118,9 @@ impl Own {
     }
 
     async fn prepare(&self) -> Result<Signer, StartFailure> {
-        let settings = Settings::load(&self.configuration.path().join("signer.toml"))?;
+        let mut settings = Settings::load(&self.configuration.path().join("signer.toml"))?;
+        // The evidence of the first devices is exported too.
+        settings.issuance.keep_evidence += self.span;
         let environment = Environment {
             store: self.open()?,
             clock: self.clock.clone(),

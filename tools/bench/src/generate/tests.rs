@@ -1,4 +1,5 @@
 mod altered;
+mod uniform;
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// One cause of the uniform failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// The content-encryption key has no PKCS #1 v1.5 padding
     KeyPadding,
     /// The content-encryption key is longer than its cipher's
@@ -27,7 +27,7 @@ pub(super) enum Cause {
 
 impl Cause {
     /// As on the command line.
-    pub(super) fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }

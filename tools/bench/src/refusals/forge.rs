@@ -35,17 +35,17 @@ const DIGEST: Digest = Digest::Sha256;
 const WHAT: &str = "cannot build the requests";
 
 /// A message with what its reply must refer to.
-pub(super) struct Attempt {
-    pub(super) message: Bytes,
-    pub(super) transaction_id: String,
-    pub(super) nonce: [u8; NONCE_OCTETS],
+pub(crate) struct Attempt {
+    pub(crate) message: Bytes,
+    pub(crate) transaction_id: String,
+    pub(crate) nonce: [u8; NONCE_OCTETS],
 }
 
 /// Attempts by cause.
-pub(super) type Attempts = BTreeMap<Cause, Vec<Attempt>>;
+pub(crate) type Attempts = BTreeMap<Cause, Vec<Attempt>>;
 
 /// Makes them.
-pub(super) struct Forge {
+pub(crate) struct Forge {
     ca: CaCertificates,
     ra_key: PKey<Public>,
     subject: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct Forge {
 }
 
 impl Forge {
-    pub(super) fn new(ca: CaCertificates, keys: Vec<DeviceKey>) -> Outcome<Self> {
+    pub(crate) fn new(ca: CaCertificates, keys: Vec<DeviceKey>) -> Outcome<Self> {
         let Ok([signer, stranger]) = <[DeviceKey; super::KEYS]>::try_from(keys) else {
             return Err(Failure::failed(WHAT).because("another number of keys"));
         };
@@ -77,7 +77,7 @@ impl Forge {
         })
     }
 
-    pub(super) async fn attempts(&self, causes: &[Cause]) -> Outcome<Attempts> {
+    pub(crate) async fn attempts(&self, causes: &[Cause]) -> Outcome<Attempts> {
         let length = self.costly_csr()?.len();
         let mut attempts = Attempts::new();
         for &cause in causes {

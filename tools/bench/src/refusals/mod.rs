@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use self::cause::Cause;
-use self::forge::Forge;
+pub(crate) use self::cause::Cause;
+pub(crate) use self::forge::Forge;
 use self::report::Report;
 use super::{keys, server};
 use crate::At;

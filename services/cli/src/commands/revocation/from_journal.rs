@@ -125,7 +125,8 @@ impl Report {
         Ok(())
     }
 
-    /// A certificate that the signer refuses is left; a signer that does not answer ends the command.
+    /// A certificate that the signer refuses, or whose revocation is on no list yet, is left and reported; a signer that does not answer
+    /// ends the command.
     async fn revoke(
         &mut self,
         asked: Asked,

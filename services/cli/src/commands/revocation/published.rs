@@ -159,6 +159,13 @@ fn unpublished(serial: &Serial, why: impl std::fmt::Display) -> Failure {
     .next("`assay cert show` tells its state; repeat the command to have a CRL signed. One that has expired is on no CRL")
 }
 
+fn unchecked(failure: &Failure) -> Failure {
+    Failure::failed(format!(
+        "the change is recorded, and whether a CRL shows it cannot be checked: {failure}"
+    ))
+    .next("put ca.pem of each CA below certificates/, and repeat the command")
+}
+
 /// The change is on the newest CRL, which is not older than the one that the signer named.
 pub(super) async fn check(
     admin: &mut Admin,
@@ -167,7 +174,7 @@ pub(super) async fn check(
     told: u64,
     wanted: Wanted,
 ) -> Outcome {
-    let cas = cas(installation)?;
+    let cas = cas(installation).map_err(|failure| unchecked(&failure))?;
     let der = fetch(admin, serial).await;
     let der = der.map_err(|failure| unpublished(serial, failure))?;
     let list = List::open(&der, &cas, told, SystemTime::now().into());
@@ -181,7 +188,7 @@ pub(super) async fn all_listed(
     installation: &Installation,
     mut revoked: BTreeSet<(Serial, u64)>,
 ) -> Outcome {
-    let cas = cas(installation)?;
+    let cas = cas(installation).map_err(|failure| unchecked(&failure))?;
     // One turn for each CA: each takes off what its list has, which is one at least.
     while let Some((serial, told)) = revoked.pop_first() {
         let der = fetch(admin, &serial).await;

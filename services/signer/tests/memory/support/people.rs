@@ -58,13 +58,17 @@ impl Stand {
 
     /// Stops a profile, and says whether that changed anything.
     pub(crate) async fn stop(&self, profile: &str) -> bool {
+        self.try_to_stop(profile).await.unwrap()
+    }
+
+    pub(crate) async fn try_to_stop(&self, profile: &str) -> Result<bool, Status> {
         let request = StopProfileRequest {
             profile: profile.to_owned(),
             reason: "a device was stolen".to_owned(),
         };
         let stopped = self.signer.administration();
         let stopped = stopped.stop_profile(Self::operator(request)).await;
-        stopped.unwrap().into_inner().changed
+        stopped.map(|reply| reply.into_inner().changed)
     }
 
     /// The state of the signer.
