@@ -1,6 +1,6 @@
 //! Where a journal begins whose CAs were used before: after their last CRLs, and after a tree of the log that witnesses cosigned.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use assay_audit::{MAX_SIGNED_TREE, SignedTree, SignedTreeError};
 use assay_hsm::KeyRole;
 use assay_journal::{CrlFloor, Floors, Listed, LogFloor, Reason};
 use assay_pkcs11::Module;
-use assay_types::{Hash, Serial};
+use assay_types::{Hash, MAX_CRL, Serial};
 use clap::Args;
 use const_oid::AssociatedOid;
 use der::Decode;
@@ -101,7 +101,7 @@ fn witnesses(text: &str) -> Result<Vec<VerifierKey>, String> {
         let key = key(text).map_err(|reason| format!("--witness {text}: {reason}"))?;
         return Ok(vec![key]);
     }
-    let lines = read(Path::new(text), MAX_KEYS)
+    let lines = read_text(Path::new(text), MAX_KEYS)
         .map_err(|reason| format!("--witness: neither a verifier key nor a file: {reason}"))?;
     let keys: Result<Vec<VerifierKey>, String> = lines.lines().map(key).collect();
     let wrong = |reason: String| format!("{text}: wanted a verifier key per line: {reason}");
@@ -134,7 +134,7 @@ fn log(
         };
         format!("{}: {}; {right}", file.display(), said(&error))
     };
-    let text = read(file, MAX_SIGNED_TREE)?;
+    let text = read_text(file, MAX_SIGNED_TREE)?;
     let tree: SignedTree = text.parse().map_err(wrong)?;
     let key = log_key(settings, origin).map_err(|error| error.told())?;
     let checkpoint = tree.verify(&key, witnesses).map_err(wrong)?;
@@ -177,7 +177,8 @@ fn log_key(settings: &Settings, origin: &str) -> Result<VerifierKey, StartError>
 /// The last CRL of the CA whose key signed it.
 fn crl(settings: &Settings, file: &Path) -> Result<CrlFloor, String> {
     let wrong = |reason: &str| format!("{}: {reason}", file.display());
-    let octets = fs::read(file).map_err(|error| wrong(&error.to_string()))?;
+    // PEM is a third longer, and has lines.
+    let octets = read(file, MAX_CRL * 3 / 2)?;
     let crl = X509Crl::from_pem(&octets).or_else(|_| X509Crl::from_der(&octets));
     let crl = crl.map_err(|_| wrong("is not a CRL"))?;
     let signer = settings.cas.iter().find_map(|ca| {
@@ -228,18 +229,21 @@ fn u64_of(octets: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(octets.try_into().ok()?))
 }
 
-/// A text file of at most this many bytes.
-fn read(file: &Path, most: usize) -> Result<String, String> {
+/// A file of at most this many bytes.
+fn read(file: &Path, most: usize) -> Result<Vec<u8>, String> {
     let wrong = |error: io::Error| format!("{}: {error}", file.display());
-    let mut text = String::new();
+    let mut octets = Vec::new();
     let opened = File::open(file).map_err(wrong)?;
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    opened
-        .take(limit)
-        .read_to_string(&mut text)
-        .map_err(wrong)?;
-    if text.len() > most {
+    opened.take(limit).read_to_end(&mut octets).map_err(wrong)?;
+    if octets.len() > most {
         return Err(format!("{}: longer than {most} bytes", file.display()));
     }
-    Ok(text)
+    Ok(octets)
+}
+
+/// The same as text.
+fn read_text(file: &Path, most: usize) -> Result<String, String> {
+    let text = String::from_utf8(read(file, most)?);
+    text.map_err(|_| format!("{}: is not text in UTF-8", file.display()))
 }

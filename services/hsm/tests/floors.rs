@@ -289,6 +289,11 @@ async fn a_tree_that_is_not_the_cosigned_one_of_this_log_begins_no_journal() {
     fs::write(&lost.last_crl, &bad).unwrap();
     let said = config.refused(&lost.arguments(&good, &by));
     assert!(said.contains("not signed by a CA"), "{said}");
+    // A file without an end is not read to its end.
+    let endless = ["journal", "create", "--last-crl", "/dev/zero", "--log"];
+    let log = lost.log.to_str().unwrap();
+    let said = config.refused(&[&endless[..], &[log, "--no-witness"]].concat());
+    assert!(said.contains("/dev/zero: longer than"), "{said}");
     fs::write(&lost.last_crl, &crl).unwrap();
     assert!(!config.journal().exists());
 
