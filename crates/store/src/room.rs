@@ -230,7 +230,7 @@ pub(crate) fn check_kinds(state: &Path) -> Result<(), OpenError> {
     of_sqlite.try_for_each(|path| check_kind(&path))
 }
 
-/// The same of a file beside the state file, which is no link either.
+/// The same of a file beside the state file. A link is refused too.
 pub(crate) fn check_kind(path: &Path) -> Result<(), OpenError> {
     match other_than_a_file(path, std::fs::symlink_metadata(path))? {
         None => Ok(()),
