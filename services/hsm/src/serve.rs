@@ -76,7 +76,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
             let state_key = secret::state_key(&settings.state, records);
             let state_key = state_key.map_err(|error| error.told())?;
             orders::serve(orders, Arc::clone(&journal), settings.limits.clone())?;
-            start(settings, &journal, state_key, warnings)
+            start(settings, &journal, &state_key, warnings)
         }
         // The token's own directory may be away for a while, as the token may.
         Err(error @ SandboxError::Path { .. }) => Err(chain(&error)),
@@ -135,7 +135,7 @@ pub(crate) fn serve(settings: &Settings, ready_file: Option<&Path>) -> Result<()
 fn start(
     settings: &Settings,
     journal: &Arc<Journal>,
-    state_key: Secret,
+    state_key: &Secret,
     warnings: Vec<String>,
 ) -> Result<(Arc<Service>, Arc<Watchdog>), String> {
     let places = MAIN + 1 + settings.threads;

@@ -94,7 +94,7 @@ impl Service {
     pub(crate) fn start(
         settings: &Settings,
         journal: &Arc<Journal>,
-        state_key: Secret,
+        state_key: &Secret,
         warnings: Vec<String>,
         place: usize,
         watchdog: &Arc<Watchdog>,
@@ -149,7 +149,7 @@ impl Service {
                 .zip(settings.origin.clone())
                 .map(|(key, origin)| LogInfo { origin, key }),
             journal: JournalInfo::default(),
-            state_key: (*state_key).into(),
+            state_key: (**state_key).into(),
             warnings,
         };
         let service = Arc::new(Self {

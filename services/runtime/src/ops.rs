@@ -59,7 +59,11 @@ impl Ops {
     /// # Errors
     /// Those of the socket.
     pub fn bind(config: &OpsConfig) -> io::Result<Self> {
-        Bound::bind(config.listen).map(Self)
+        let bound = Bound::bind(config.listen);
+        bound.map(Self).map_err(|error| {
+            let text = format!("[ops] listen = \"{}\": {error}", config.listen);
+            io::Error::new(error.kind(), text)
+        })
     }
 
     /// The address really bound.

@@ -109,6 +109,16 @@ fn a_ready_file_reads_as_it_was_written_and_leaves_nothing_else() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let bind = |listen| Ops::bind(&OpsConfig { listen });
+    let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = first.local_addr();
+    let refused = bind(address).unwrap_err().to_string();
+    let said = format!("[ops] listen = \"{address}\": Address already in use");
+    assert!(refused.starts_with(&said), "{refused}");
+}
+
 #[tokio::test]
 async fn half_open_requests_keep_no_probe_out() {
     let handle = telemetry::metrics("assay-test", "1.2.3").unwrap();
