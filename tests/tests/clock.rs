@@ -1,10 +1,10 @@
 //! The real signer with a wall clock that jumped, by faketime: nothing sets the machine's clock.
 
-use anyhow::Result;
-use assay_tests::installation::{Installation, auditor};
+use anyhow::{Context, Result};
+use assay_tests::installation::{Installation, auditor, value};
 use assay_tests::operator::Operator;
 use assay_tests::tiers::Tiers;
-use assay_tests::wait;
+use assay_tests::{tool, wait};
 
 /// The kinds of all records, and whether any is of a time that has not come.
 async fn records(installation: &Installation) -> Result<(Vec<String>, bool)> {
@@ -21,6 +21,22 @@ async fn records(installation: &Installation) -> Result<(Vec<String>, bool)> {
 
 fn count(kinds: &[String], kind: &str) -> usize {
     kinds.iter().filter(|it| *it == kind).count()
+}
+
+/// OpenSSL's words on the signer's answer to an operator's certificate.
+async fn handshake(installation: &Installation) -> Result<String> {
+    let config = installation.path("assay.toml");
+    let address = value(&config, &["administration", "address"])?;
+    let mut openssl = tool::command("openssl", "openssl")?;
+    openssl.args(["s_client", "-ign_eof", "-connect"]);
+    openssl.arg(address.as_str().context("no address")?);
+    openssl
+        .arg("-cert")
+        .arg(installation.path("transport/operator.pem"));
+    openssl
+        .arg("-key")
+        .arg(installation.path("transport/operator.key"));
+    Ok(tool::run(&mut openssl, &[]).await?.all())
 }
 
 #[tokio::test]
@@ -47,6 +63,10 @@ async fn a_start_with_a_clock_that_jumped_changes_nothing_and_the_log_holds() ->
             let accept = ["clock", "accept", "--from", from, "--to", to];
             let refused = installation.assay(&accept).await?.stderr;
             assert!(refused.contains("another jump was named"), "{refused}");
+        } else {
+            installation.assay(&["status"]).await?.failed()?;
+            let refused = handshake(&installation).await?;
+            assert!(refused.contains("alert certificate expired"), "{refused}");
         }
         tiers.stop_signer().await?;
         tiers.restart().await?;
