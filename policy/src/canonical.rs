@@ -14,7 +14,7 @@ use crate::attribute::type_name;
 use crate::profile::{AttributeRule, Profile, RdnRule, ValueRule};
 
 /// Domain separation: a later form of the model gets another label, so that no two forms share a hash.
-const DOMAIN: &[u8] = b"assay policy model 3\n";
+const DOMAIN: &[u8] = b"assay policy model 4\n";
 
 impl Profile {
     /// What the profile says, by the path of each setting: what two versions differ in.
@@ -88,6 +88,16 @@ pub(crate) fn extended_key_usages<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(usages.iter().map(extended_key_usage_name))
+}
+
+/// A list of object identifiers that means a set.
+pub(crate) fn oids<S: Serializer>(
+    oids: &[ObjectIdentifier],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
+    oids.sort();
+    oids.serialize(serializer)
 }
 
 pub(crate) fn seconds<S: Serializer>(

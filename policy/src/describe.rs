@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use crate::algorithm::extended_key_usage_name;
 use crate::attribute::type_name;
 use crate::profile::{
-    AttributeRule, ChallengeRule, KeyRules, Profile, RdnRule, RsaRule, SanRule, SanValue, ValueRule,
+    AttributeRule, ChallengeRule, Claimed, KeyRules, Profile, RdnRule, RsaRule, SanRule, SanValue,
+    ValueRule,
 };
 use assay_types::Curve;
 
@@ -50,7 +51,11 @@ impl Display for ValueRule {
                 f.write_str(&shown.replace('<', "\\<"))
             }
             Self::Inventory => f.write_str("<inventory name>"),
-            Self::Claim(oid) => write!(f, "<claim {}>", type_name(oid)),
+            Self::Claim(Claimed { oid, number: None }) => write!(f, "<claim {}>", type_name(oid)),
+            Self::Claim(Claimed {
+                oid,
+                number: Some(number),
+            }) => write!(f, "<claim {} {number}>", type_name(oid)),
             Self::Join(parts) => parts.iter().try_for_each(|part| part.fmt(f)),
         }
     }
@@ -66,8 +71,9 @@ pub(crate) fn rdn(rule: &RdnRule) -> String {
 }
 
 pub(crate) fn san(rule: &SanRule) -> String {
-    let SanRule { kind, value } = rule;
+    let SanRule { kind, value, add } = rule;
     match value {
+        SanValue::One(value) if *add => format!("{kind} {value} (added)"),
         SanValue::One(value) => format!("{kind} {value}"),
         SanValue::Claimed { min, max } => format!("{kind} <claimed, {min} to {max}>"),
     }

@@ -12,6 +12,7 @@ use x509_cert::attr::AttributeTypeAndValue as NameAttribute;
 use x509_cert::name::Name;
 
 use crate::attribute::{self, StringEncoding};
+use crate::comparison::Comparison;
 
 /// A distinguished name: RDNs in DER order, so the most significant one (`O`) before the most specific (`CN`).
 ///
@@ -96,7 +97,7 @@ impl Dn {
     /// [`DnError::DuplicateRdn`].
     pub fn new(rdns: Vec<Rdn>) -> Result<Self, DnError> {
         for (index, rdn) in rdns.iter().enumerate() {
-            if rdns.iter().take(index).any(|earlier| earlier == rdn) {
+            if rdns.iter().take(index).any(|earlier| earlier.same(rdn)) {
                 return Err(DnError::DuplicateRdn(rdn.to_string()));
             }
         }
@@ -133,6 +134,16 @@ impl Dn {
             (Some(only), None) => Some(only.value()),
             (Some(_), Some(_)) | (None, _) => None,
         }
+    }
+
+    /// Whether two names are the same, each value by [`Comparison::of_attribute`].
+    pub fn same(&self, other: &Self) -> bool {
+        self.rdns.len() == other.rdns.len()
+            && self
+                .rdns
+                .iter()
+                .zip(&other.rdns)
+                .all(|(one, two)| one.same(two))
     }
 
     /// DER of the name, every value in `encoding` but for types whose standard fixes one (countryName,
@@ -199,6 +210,15 @@ impl Rdn {
             }
         }
         Ok(Self { attributes })
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        let pairs = self.attributes.iter().zip(&other.attributes);
+        self.attributes.len() == other.attributes.len()
+            && pairs.into_iter().all(|(one, two)| {
+                one.oid == two.oid
+                    && Comparison::of_attribute(&one.oid).equal(&one.value, &two.value)
+            })
     }
 
     /// The attributes, sorted by OID.
@@ -270,6 +290,7 @@ impl DnAttribute {
             StringEncoding::Utf8 => Tag::Utf8String,
             StringEncoding::Printable => Tag::PrintableString,
             StringEncoding::Ia5 => Tag::Ia5String,
+            StringEncoding::Teletex => Tag::TeletexString,
         };
         Ok(NameAttribute {
             oid: self.oid,

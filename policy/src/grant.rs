@@ -97,6 +97,15 @@ pub struct ClaimedNames {
     pub sans: Vec<SubjectAltName>,
 }
 
+impl ClaimedNames {
+    /// Whether two sources are bound to the same names, each value compared as [`crate::Comparison`] says.
+    pub fn same(&self, other: &Self) -> bool {
+        self.subject.same(&other.subject)
+            && SubjectAltName::canonical_set(&self.sans)
+                == SubjectAltName::canonical_set(&other.sans)
+    }
+}
+
 /// A line of an inventory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

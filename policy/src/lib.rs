@@ -15,6 +15,7 @@ mod algorithm;
 mod attribute;
 mod bundle;
 mod canonical;
+mod comparison;
 mod demand;
 mod describe;
 mod diff;
@@ -36,6 +37,7 @@ pub use algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 pub use assay_types::{Curve, Digest};
 pub use attribute::StringEncoding;
 pub use bundle::{Bundle, PolicyFile, ReadError};
+pub use comparison::Comparison;
 pub use diff::{Bearing, Change, Effect, diff, diff_profiles, diff_proposals};
 pub use dn::{Dn, DnAttribute, DnError, Rdn};
 pub use facts::{Attribute, Facts, Malformed, RequestedExtension};
@@ -44,7 +46,8 @@ pub use key::{KeyAlgorithm, PublicKeyFacts};
 pub use load::{LoadError, LoadRule};
 pub use permit::{Expected, Permit};
 pub use profile::{
-    Approval, ChallengeKind, Profile, ProfileName, Quirk, Quirks, Quotas, Renewal, Supersede,
+    Approval, ChallengeKind, NameCase, Profile, ProfileName, Quirk, Quirks, Quotas, Renewal,
+    Supersede,
 };
 pub use proposal::{
     Approved, Approver, Approvers, ApproversError, Examined, MAX_APPROVALS, MAX_PROPOSAL,

@@ -14,8 +14,8 @@ use const_oid::ObjectIdentifier;
 use serde::Serialize;
 
 pub(crate) use model::{
-    AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Enrolment, Header, KeyRules,
-    RdnRule, RsaRule, SanRule, SanValue, ValueRule,
+    AlgorithmRules, AttributeRule, CertificateRules, ChallengeRule, Claimed, Enrolment, Header,
+    IssuedEncoding, KeyRules, RdnRule, RsaRule, SanRule, SanValue, ValueRule,
 };
 pub(crate) use names::{NamesError, PermittedNames, Values};
 pub(crate) use place::{CA, MAX_KEY_IDENTIFIER};
@@ -95,6 +95,16 @@ crate::algorithm::words! {
         OneTime = "one-time",
         /// Shared by the devices of an inventory.
         Static = "static",
+    }
+}
+
+crate::algorithm::words! {
+    /// How a certificate spells a part of a name whose case does not matter.
+    NameCase {
+        /// As the request has it.
+        Requested = "requested",
+        /// In lower case.
+        Lower = "lower",
     }
 }
 
@@ -213,6 +223,11 @@ impl Profile {
     /// Whether a refusal may name its rule to the client.
     pub fn fail_info_text(&self) -> bool {
         self.enrolment.fail_info_text
+    }
+
+    /// Whether a request may ask for this extension, which no certificate of the profile has, without effect.
+    pub fn ignores(&self, extension: &ObjectIdentifier) -> bool {
+        self.enrolment.ignored_extensions.contains(extension)
     }
 
     /// Refuses a one-time challenge that no request could ever be granted under: its names must be exactly those of

@@ -166,7 +166,7 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "SUB-01",
-        "subject values are UTF8String, PrintableString or IA5String",
+        "subject values are UTF8String, PrintableString, IA5String or TeletexString",
         subject::string_types,
     ),
     rule(
@@ -231,7 +231,7 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "EXT-04",
-        "no other extension is requested",
+        "no other extension is requested that the profile does not ignore",
         extensions::no_other,
     ),
     rule(
@@ -276,10 +276,10 @@ pub fn decide(profile: &Profile, facts: &Facts) -> Result<Permit, Refusal> {
     for rule in RULES {
         (rule.check)(&case).map_err(|detail| Refusal::new(rule.id, &detail))?;
     }
-    let names = case
-        .names
-        .map_err(|error| Refusal::new(CLAIMS, &error.to_string()))?;
-    Permit::new(profile, facts, names)
+    let unfit = |error: &dyn fmt::Display| Refusal::new(CLAIMS, &error.to_string());
+    let names = case.names.map_err(|error| unfit(&error))?;
+    let names = names.carried(profile.certificate.name_case, facts);
+    Permit::new(profile, facts, names.map_err(|error| unfit(&error))?)
 }
 
 /// What one rule says of a request.

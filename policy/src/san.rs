@@ -12,13 +12,15 @@ use der::{Decode, Encode};
 use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 
 use crate::algorithm::words;
+use crate::comparison::Comparison;
 
 pub(crate) use form::MAX_URI;
 
 /// User principal name, the otherName that Windows logon reads.
 const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
-/// What Intune puts before a security identifier in a URI name.
+/// What Intune puts before a security identifier in a URI name, and what all tags of Microsoft begin with.
 const MICROSOFT_SID_PREFIX: &str = "tag:microsoft.com,2022-09-14:sid:";
+const MICROSOFT_TAG: &str = "tag:microsoft.com,";
 
 /// One subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +59,8 @@ words! {
         Upn = "upn",
         /// Any other otherName.
         OtherName = "other",
-        /// The URI `tag:microsoft.com,2022-09-14:sid:…`, a type of its own so that no rule for URIs lets it in.
+        /// The URI `tag:microsoft.com,2022-09-14:sid:…`, a type of its own so that no rule for URIs lets it in. Any
+        /// spelling of a tag of Microsoft is of this type, and only that one is well-formed.
         MicrosoftSid = "microsoft-sid",
     }
 }
@@ -91,11 +94,31 @@ impl SubjectAltName {
             Self::Dns(_) => SanKind::Dns,
             Self::Ip(_) => SanKind::Ip,
             Self::Email(_) => SanKind::Email,
-            Self::Uri(uri) if uri.starts_with(MICROSOFT_SID_PREFIX) => SanKind::MicrosoftSid,
+            Self::Uri(uri) if is_microsoft_tag(uri) => SanKind::MicrosoftSid,
             Self::Uri(_) => SanKind::Uri,
             Self::Upn(_) => SanKind::Upn,
             Self::OtherName { .. } => SanKind::OtherName,
         }
+    }
+
+    /// The form that all names have which are equal to this one under [`Comparison::of_san`].
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let comparison = Comparison::of_san(self.kind());
+        match self {
+            Self::Dns(name) => Self::Dns(comparison.canonical(name)),
+            Self::Email(address) => Self::Email(comparison.canonical(address)),
+            Self::Uri(uri) => Self::Uri(comparison.canonical(uri)),
+            Self::Upn(name) => Self::Upn(comparison.canonical(name)),
+            Self::Ip(_) | Self::OtherName { .. } => self.clone(),
+        }
+    }
+
+    /// Names in the form in which two sets of them are compared.
+    pub(crate) fn canonical_set(names: &[Self]) -> Vec<Self> {
+        let mut names: Vec<Self> = names.iter().map(Self::canonical).collect();
+        names.sort();
+        names
     }
 
     /// A name of a type whose value is text.
@@ -124,6 +147,7 @@ impl SubjectAltName {
             Self::Dns(name) => form::check_dns(name),
             Self::Ip(_) => Ok(()),
             Self::Email(address) => form::check_email(address),
+            Self::Uri(uri) if is_microsoft_tag(uri) => form::check_microsoft_sid(uri),
             Self::Uri(uri) => form::check_uri(uri),
             Self::Upn(name) => form::check_upn(name),
             Self::OtherName { oid, der } => form::check_other_name(oid, der),
@@ -224,6 +248,11 @@ impl FromStr for SubjectAltName {
         .ok_or_else(unknown)?;
         Self::from_kind(kind, value)
     }
+}
+
+fn is_microsoft_tag(uri: &str) -> bool {
+    uri.get(..MICROSOFT_TAG.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(MICROSOFT_TAG))
 }
 
 fn ip_from_octets(octets: &[u8]) -> Result<IpAddr, SanError> {

@@ -28,6 +28,7 @@ default = false
 challenge = "one-time"
 challenge_ttl_max = "24h"
 fail_info_text = false
+ignored_extensions = ["1.3.6.1.4.1.311.21.10"]
 profile_per_hour = 500
 name_per_hour = 3
 
@@ -66,6 +67,7 @@ validity = "365d"
 backdate = "1h"
 key_usage = ["digitalSignature", "contentCommitment"]
 extended_key_usage = ["clientAuth", "ipsecIKE"]
+name_case = "requested"
 policies = ["1.2.3.4", "1.2.3.5"]
 crl_distribution_points = ["http://ca.example/ca.crl"]
 ca_issuers = ["http://ca.example/ca.cer"]
@@ -126,6 +128,8 @@ const MUTATIONS: &[Mutation] = &[
     ("fail_info_text = false", "fail_info_text = true", "telling a client which rule refuses it (fail_info_text) newly permitted"),
     ("profile_per_hour = 500", "profile_per_hour = 100", "certificates an hour lowered from 500 to 100 (changed, less permissive)"),
     ("name_per_hour = 3", "name_per_hour = 4", "certificates an hour for one name raised from 3 to 4 (changed, more permissive)"),
+    ("ignored_extensions = [\"1.3.6.1.4.1.311.21.10\"]", "ignored_extensions = [\"1.2.840.113549.1.9.15\"]", "asking without effect for extension 1.2.840.113549.1.9.15 newly permitted|asking without effect for extension 1.3.6.1.4.1.311.21.10 no longer permitted"),
+    ("name_case = \"requested\"", "name_case = \"lower\"", "case of names (name_case) from requested to lower (changed)"),
     ("message_digests = [\"sha256\", \"sha512\"]", "message_digests = [\"sha256\"]", "message hash sha512 no longer permitted"),
     ("csr_digests = [\"sha256\"]", "csr_digests = [\"sha384\", \"sha256\"]", "CSR hash sha384 newly permitted"),
     ("content_ciphers = [\"aes128-cbc\", \"aes256-cbc\"]", "content_ciphers = [\"aes256-cbc\"]", "content cipher aes128-cbc no longer permitted"),
@@ -147,6 +151,7 @@ const MUTATIONS: &[Mutation] = &[
         "subject from O=Example GmbH [utf8 for utf8, printable], OU=Wireless+CN=<claim CN> [utf8 for utf8, utf8 for utf8] to O=Example GmbH [utf8 for utf8, printable], C=DE [printable for printable], OU=Wireless+CN=<claim CN> [utf8 for utf8, utf8 for utf8] (changed)"),
     ("{ literal = \".example.org\" }", "{ literal = \".example.net\" }", "SAN dns <claim CN>.example.net newly permitted|SAN dns <claim CN>.example.org no longer permitted"),
     ("type = \"dns\"", "type = \"uri\"", "SAN uri <claim CN>.example.org newly permitted|SAN dns <claim CN>.example.org no longer permitted"),
+    ("{ literal = \".example.org\" }] }", "{ literal = \".example.org\" }] }\nadd = true", "SAN dns <claim CN>.example.org (added) newly permitted|SAN dns <claim CN>.example.org no longer permitted"),
     ("[[san]]\ntype = \"email\"", "[[san]]\ntype = \"dns\"\nvalue = { literal = \"vpn7.example.org\" }\n\n[[san]]\ntype = \"email\"", "SAN dns vpn7.example.org newly permitted"),
     ("[[san]]\ntype = \"email\"\nclaimed = { min = 1, max = 2 }", "", "SAN email <claimed, 1 to 2> no longer permitted"),
     ("type = \"email\"", "type = \"upn\"", "SAN upn <claimed, 1 to 2> newly permitted|SAN email <claimed, 1 to 2> no longer permitted"),

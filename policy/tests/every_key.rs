@@ -29,6 +29,8 @@ const OPTIONAL: &[(&str, Option<&str>)] = &[
     ("renewal.once", Some("once = false")),
     ("renewal.supersede", Some("supersede = \"keep\"")),
     ("approval.four_eyes", Some("four_eyes = false")),
+    ("san[0].add", Some("add = false")),
+    ("certificate.name_case", Some("name_case = \"lower\"")),
     ("certificate.policies", Some("policies = []")),
     (
         "certificate.crl_distribution_points",
@@ -36,6 +38,11 @@ const OPTIONAL: &[(&str, Option<&str>)] = &[
     ),
     ("certificate.ca_issuers", Some("ca_issuers = []")),
     ("quirks.chain_in_reply", Some("chain_in_reply = false")),
+    (
+        "enrolment.ignored_extensions",
+        Some("ignored_extensions = []"),
+    ),
+    ("quirks.allow_3des", Some("allow_3des = false")),
     ("keys.rsa", None),
     ("keys.curves", None),
     ("san", None),
@@ -65,7 +72,7 @@ fn shipped() -> Vec<PolicyFile> {
         Bundle::read_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap()
     };
     let files: Vec<PolicyFile> = [read("demo"), read("examples")].concat();
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 7);
     files
 }
 
@@ -127,7 +134,11 @@ fn a_key_that_is_deleted_is_named_or_has_its_documented_default() {
 fn with_line(text: &str, path: &str, line: &str) -> String {
     match path.rsplit_once('.') {
         Some((table, _)) => {
-            text.replacen(&format!("[{table}]\n"), &format!("[{table}]\n{line}\n"), 1)
+            let header = match table.strip_suffix("[0]") {
+                Some(list) => format!("[[{list}]]\n"),
+                None => format!("[{table}]\n"),
+            };
+            text.replacen(&header, &format!("{header}{line}\n"), 1)
         }
         None => format!("{line}\n{text}"),
     }

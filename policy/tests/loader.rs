@@ -152,8 +152,8 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "type = \"O\"",
             "type = \"C\"",
             &[
-                "d.toml:33:11: subject[0].accept[0]: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
-                "d.toml:34:9: subject[0].issue: TOM-06: RFC 5280 appendix A.1 leaves only \"printable\" for this type",
+                "d.toml:33:11: subject[0].accept[0]: TOM-06: the standard of C allows \"printable\" (RFC 5280 appendix A.1, RFC 2985)",
+                "d.toml:34:9: subject[0].issue: TOM-06: the standard of C allows \"printable\" (RFC 5280 appendix A.1, RFC 2985)",
             ],
         ),
         (

@@ -1,7 +1,7 @@
 //! RULES.md and the code list the same rules in the same order.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use assay_policy::{LoadRule, RULES};
+use assay_policy::{Comparison, LoadRule, RULES, SanKind};
 
 const DOCUMENT: &str = include_str!("../RULES.md");
 
@@ -55,5 +55,55 @@ fn each_rule_has_an_example_that_passes_and_one_that_is_refused() {
                 "{id} needs one line `{start}`"
             );
         }
+    }
+}
+
+/// Types and comparison of each row of the table of comparisons.
+fn compared() -> Vec<(Vec<&'static str>, &'static str)> {
+    let (_, rest) = DOCUMENT.split_once("## Comparison of names").unwrap();
+    let (table, _) = rest.split_once("\n## ").unwrap();
+    let rows = table
+        .lines()
+        .filter(|line| line.starts_with("| SAN `") || line.contains("attribute"));
+    rows.map(|row| {
+        let mut cells = row.split('|').skip(1);
+        let types = cells
+            .next()
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect();
+        (types, cells.next().unwrap().split('`').nth(1).unwrap())
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_of_comparisons_is_that_of_the_code() {
+    let rows = compared();
+    for kind in SanKind::ALL {
+        let row = rows
+            .iter()
+            .find(|(types, _)| types.contains(&kind.as_str()));
+        let (_, comparison) = row.unwrap();
+        assert_eq!(*comparison, Comparison::of_san(*kind).as_str(), "{kind}");
+    }
+    let attributes = [
+        ("DC", "0.9.2342.19200300.100.1.25"),
+        ("emailAddress", "1.2.840.113549.1.9.1"),
+    ];
+    for (name, oid) in attributes {
+        let row = rows.iter().find(|(types, _)| types.contains(&name));
+        let comparison = Comparison::of_attribute(&oid.parse().unwrap());
+        assert_eq!(row.unwrap().1, comparison.as_str(), "{name}");
+    }
+    // CN, O and unstructuredName stand for every other attribute.
+    let (_, other) = rows.iter().find(|(types, _)| types.is_empty()).unwrap();
+    for oid in ["2.5.4.3", "2.5.4.10", "1.2.840.113549.1.9.2"] {
+        assert_eq!(
+            *other,
+            Comparison::of_attribute(&oid.parse().unwrap()).as_str()
+        );
     }
 }

@@ -48,7 +48,13 @@ fn examples_load() {
     let bundle = bundle("examples");
     assert_eq!(
         names(&bundle),
-        ["smime", "tls-server", "vpn-gateway", "wifi-device"]
+        [
+            "cisco-router",
+            "smime",
+            "tls-server",
+            "vpn-gateway",
+            "wifi-device"
+        ]
     );
     for profile in bundle.profiles().values() {
         assert_eq!(profile.names_one_ca(), None, "{}", profile.name());

@@ -17,8 +17,10 @@ const SERIAL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.5");
 const DN_QUALIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.46");
 /// An empty SEQUENCE.
 const EMPTY: &[u8] = &[0x30, 0];
-/// RFC 5280 appendix A.1, in characters; RFC 4519 and RFC 2985 for the last three.
-const UPPER_BOUNDS: [(ObjectIdentifier, usize); 13] = [
+const UNSTRUCTURED_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.2");
+const UNSTRUCTURED_ADDRESS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.8");
+/// RFC 5280 appendix A.1, in characters; RFC 4519 and RFC 2985 for the last five.
+const UPPER_BOUNDS: [(ObjectIdentifier, usize); 15] = [
     (ObjectIdentifier::new_unwrap("2.5.4.3"), 64),
     (SERIAL_NUMBER, 64),
     (COUNTRY, 2),
@@ -35,6 +37,8 @@ const UPPER_BOUNDS: [(ObjectIdentifier, usize); 13] = [
     ),
     (DOMAIN_COMPONENT, 63),
     (EMAIL_ADDRESS, 255),
+    (UNSTRUCTURED_NAME, 255),
+    (UNSTRUCTURED_ADDRESS, 255),
 ];
 /// `ub-name`.
 const UB_NAME: usize = 32_768;
@@ -62,6 +66,8 @@ pub(crate) fn subject_strings(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
             let allowed: &[Tag] = match oid {
                 DOMAIN_COMPONENT | EMAIL_ADDRESS => &[Tag::Ia5String],
                 COUNTRY | SERIAL_NUMBER | DN_QUALIFIER => &[Tag::PrintableString],
+                // RFC 2985 section 5.4.1: PKCS9String.
+                UNSTRUCTURED_NAME => &[Tag::Ia5String, Tag::Utf8String, Tag::PrintableString],
                 _ => &[Tag::Utf8String, Tag::PrintableString],
             };
             if !allowed.contains(&tag) {
@@ -145,15 +151,47 @@ pub(crate) fn san_forms(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
 
 pub(crate) fn san_duplicates(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
     let names = general_names(tbs)?.unwrap_or_default();
-    for (index, name) in names.iter().enumerate() {
-        if names.iter().take(index).any(|earlier| earlier == name) {
+    let mut seen = Vec::with_capacity(names.len());
+    for name in &names {
+        let comparable = (name.0, without_case(name.0, name.1));
+        if seen.contains(&comparable) {
             return Err(format!(
                 "wanted each name once, got {} twice",
                 hexadecimal(name.1)
             ));
         }
+        seen.push(comparable);
     }
     Ok(())
+}
+
+/// A name in lower case where its standard disregards case: DNS names and the domain of a mailbox (RFC 5280 sections 7.2
+/// and 7.5), the scheme of a URI (RFC 3986 section 3.1). Of a UPN only the octets are compared.
+fn without_case(tag: Tag, value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    let Tag::ContextSpecific { number, .. } = tag else {
+        return value;
+    };
+    let end = value.len();
+    let at = |octet: u8, from_end: bool| {
+        let mut octets = value.iter();
+        let found = |other: &u8| *other == octet;
+        if from_end {
+            octets.rposition(found)
+        } else {
+            octets.position(found)
+        }
+    };
+    let range = match number.0 {
+        1 => at(b'@', true).map(|at| at..end),
+        2 => Some(0..end),
+        6 => at(b':', false).map(|at| 0..at),
+        _ => None,
+    };
+    if let Some(part) = range.and_then(|range| value.get_mut(range)) {
+        part.make_ascii_lowercase();
+    }
+    value
 }
 
 pub(crate) fn subject_lengths(tbs: &Tbs<'_>, _: &Expectation<'_>) -> Verdict {
@@ -303,7 +341,7 @@ fn is_dns_label(label: &[u8]) -> bool {
         && label.last() != Some(&b'-')
         && label
             .iter()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 fn is_email(value: &[u8]) -> bool {
@@ -322,7 +360,7 @@ fn is_email(value: &[u8]) -> bool {
 fn is_uri(value: &[u8]) -> bool {
     let scheme = value.iter().position(|byte| *byte == b':').unwrap_or(0);
     scheme > 0
-        && value.first().is_some_and(u8::is_ascii_lowercase)
+        && value.first().is_some_and(u8::is_ascii_alphabetic)
         && value.len() > scheme + 1
         && value.iter().all(u8::is_ascii_graphic)
 }

@@ -477,7 +477,10 @@ impl Form {
             for entry in entries {
                 if kind == SanKind::Other {
                     oid(list, entry)?;
-                } else if !is_dns(entry) || entry.starts_with('*') {
+                } else if !is_dns(entry)
+                    || entry.starts_with('*')
+                    || *entry != entry.to_ascii_lowercase()
+                {
                     let entry = entry.clone();
                     return Err(FormFault::Subtree { list, entry });
                 }

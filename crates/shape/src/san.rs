@@ -111,8 +111,15 @@ pub(crate) fn parse(value: &[u8]) -> Result<Vec<San>, SanFault> {
     let mut sans = Vec::with_capacity(names.len());
     for name in &names {
         let san = San::of(name)?;
+        let text = san.comparable();
         let der = name.to_der().map_err(|_| SanFault::Encoding)?;
-        if !seen.insert(der) {
+        // Of other names the text is only the type.
+        let value = if text.is_empty() || san.kind == SanKind::Other {
+            der
+        } else {
+            Vec::new()
+        };
+        if !seen.insert((san.kind, text, value)) {
             return Err(SanFault::Repeated(san.kind));
         }
         sans.push(san);
@@ -169,6 +176,24 @@ impl San {
             .ok_or(SanFault::Malformed(SanKind::Upn))
     }
 
+    /// The text in lower case where the standard of its type disregards case (RFC 5280 sections 7.2 and 7.5, RFC 3986
+    /// section 3.1).
+    fn comparable(&self) -> String {
+        let text = self.text.as_str();
+        let split = match self.kind {
+            SanKind::Dns => return text.to_ascii_lowercase(),
+            SanKind::Email | SanKind::Upn => text.rfind('@'),
+            SanKind::Uri | SanKind::MicrosoftSid => text.find(':'),
+            SanKind::Ip | SanKind::Other => None,
+        };
+        let (start, end) = split.map_or((text, ""), |at| text.split_at(at));
+        match self.kind {
+            SanKind::Email | SanKind::Upn => format!("{start}{}", end.to_ascii_lowercase()),
+            SanKind::Uri | SanKind::MicrosoftSid => format!("{}{end}", start.to_ascii_lowercase()),
+            SanKind::Dns | SanKind::Ip | SanKind::Other => text.to_owned(),
+        }
+    }
+
     /// Whether it lies within a subtree of its type.
     pub(crate) fn is_within(&self, subtree: &str) -> bool {
         match self.kind {
@@ -219,13 +244,12 @@ pub(crate) fn uri_host(uri: &str) -> Option<&str> {
     is_dns(host).then_some(host)
 }
 
-/// Labels of lowercase letters, digits and inner hyphens (RFC 1034 section 3.5); the first may be `*`.
+/// Labels of letters, digits and inner hyphens (RFC 1034 section 3.5); the first may be `*`.
 pub(crate) fn is_dns(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     let is_label = |label: &str| {
         let is_inner = !label.starts_with('-') && !label.ends_with('-');
-        let octets =
-            |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+        let octets = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
         (1..=MAX_DNS_LABEL).contains(&label.len()) && is_inner && label.bytes().all(octets)
     };
     name.len() <= MAX_DNS_NAME && name.parse::<Ipv4Addr>().is_err() && host.split('.').all(is_label)
@@ -250,11 +274,10 @@ pub(crate) fn is_uri(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else {
         return false;
     };
-    let in_scheme =
-        |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"+-.".contains(&octet);
+    let in_scheme = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
     let in_rest = |octet: u8| octet.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&octet);
     uri.len() <= MAX_URI
-        && scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(in_scheme)
         && !rest.is_empty()
         && rest.bytes().all(in_rest)

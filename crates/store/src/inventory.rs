@@ -240,7 +240,7 @@ impl Store {
         .await
     }
 
-    /// One name of a profile's inventory.
+    /// One name of a profile's inventory, found without regard to case.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -253,7 +253,7 @@ impl Store {
             .await
     }
 
-    /// A page of an inventory, in the byte order of its names.
+    /// A page of an inventory, in the order of its names without regard to case.
     ///
     /// # Errors
     /// Where the store cannot be read.

@@ -36,7 +36,8 @@ CREATE INDEX challenges_of_profile ON challenges (profile, position);
 
 CREATE TABLE inventory (
     profile     TEXT NOT NULL,
-    name        TEXT NOT NULL,
+    -- One device whatever the case of its letters; only ASCII letters have one.
+    name        TEXT NOT NULL COLLATE NOCASE,
     -- Pins the device's key.
     spki_sha256 BLOB CHECK (length(spki_sha256) = 32),
     -- What the static challenge was used for; NULL while it may issue for this name.

@@ -8,7 +8,7 @@ use super::place;
 use super::reader::{Item, Reader, Section};
 use super::sections::positive_duration;
 use crate::algorithm::{EXTENDED_KEY_USAGES, KeyUsageBit};
-use crate::profile::{CertificateRules, KeyRules};
+use crate::profile::{CertificateRules, KeyRules, NameCase};
 
 /// Ten years, for devices that cannot renew.
 pub(super) const MAX_VALIDITY: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -32,6 +32,10 @@ pub(super) fn read(
     let extended_key_usage = section
         .required("extended_key_usage", reader)
         .and_then(|item| item.nonempty_set(reader, extended_key_usage));
+    let name_case = match section.optional("name_case") {
+        Some(item) => item.word(reader, NameCase::ALL, NameCase::as_str),
+        None => Some(NameCase::Lower),
+    };
     let policies = optional_set(section, "policies", reader, oid);
     let crl_distribution_points =
         optional_set(section, "crl_distribution_points", reader, place::of_ca);
@@ -42,6 +46,7 @@ pub(super) fn read(
         backdate: backdate?,
         key_usage: key_usage?,
         extended_key_usage: extended_key_usage?,
+        name_case: name_case?,
         policies: policies?,
         crl_distribution_points: crl_distribution_points?,
         ca_issuers: ca_issuers?,

@@ -1,8 +1,7 @@
 //! The array `san`: which subject alternative names a certificate carries and where they come from.
 
 use super::reader::{Item, Reader, Section};
-use super::value::value_rule;
-use crate::attribute::type_name;
+use super::value::{has_claimed, value_rule};
 use crate::profile::{ChallengeKind, RdnRule, SanRule, SanValue, ValueRule};
 use crate::san::{SanKind, SubjectAltName};
 
@@ -54,7 +53,18 @@ fn san(
         .and_then(|item| item.word(reader, SanKind::ALL, SanKind::as_str));
     let value = section.optional("value");
     let claimed = section.optional("claimed");
+    let add_item = section.optional("add");
     section.finish(reader);
+    let add = match &add_item {
+        Some(item) => item.boolean(reader)?,
+        None => false,
+    };
+    if let (true, Some(_), Some(item)) = (add, &claimed, &add_item) {
+        return item.refuse(
+            reader,
+            "names of a challenge are asked for: wanted add = true beside value alone",
+        );
+    }
     let source = match (&value, &claimed) {
         (Some(value), None) => SanValue::One(san_value(value, san_kind, kind, subject, reader)?),
         (None, Some(claimed)) => claimed_bounds(claimed, kind, reader)?,
@@ -68,6 +78,7 @@ fn san(
     Some(SanRule {
         kind: san_kind?,
         value: source,
+        add,
     })
 }
 
@@ -88,25 +99,12 @@ fn san_value(
             Err(error) => return item.refuse(reader, error.to_string()),
         }
     }
-    let unknown = rule.claims().into_iter().find(|claimed| {
-        subject.is_some_and(|rdns| {
-            rdns.iter()
-                .flat_map(|rdn| &rdn.attributes)
-                .filter(|attribute| attribute.oid == *claimed)
-                .count()
-                != 1
-        })
-    });
-    match unknown {
-        Some(claimed) => {
-            let name = type_name(&claimed);
-            item.refuse(
-                reader,
-                format!("the claim {name} needs exactly one attribute {name} in the subject"),
-            )
+    if let Some(subject) = subject {
+        for claimed in rule.claims() {
+            has_claimed(subject, claimed, item, reader)?;
         }
-        None => Some(rule),
     }
+    Some(rule)
 }
 
 fn claimed_bounds(

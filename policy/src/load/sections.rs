@@ -9,6 +9,8 @@ use crate::profile::{
     KeyRules, Profile, ProfileName, QuirkRules, Quotas, RdnRule, Renewal, RsaRule, SanRule,
 };
 use assay_types::{CanonicalError, Curve, Hash};
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280 as oids;
 
 /// Ten years: no challenge, static or not, is meant for longer.
 const MAX_CHALLENGE_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -195,17 +197,43 @@ fn enrolment(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Enrol
         .required("challenge_ttl_max", reader)
         .and_then(|item| positive_duration(&item, MAX_CHALLENGE_TTL, reader));
     let fail_info_text = flag(section, "fail_info_text", false, reader);
+    let ignored_extensions = match section.optional("ignored_extensions") {
+        Some(item) => item.set(reader, ignored_extension),
+        None => Some(Vec::new()),
+    };
     let profile_per_hour = quota(section, "profile_per_hour", reader);
     let name_per_hour = quota(section, "name_per_hour", reader);
     Some(Enrolment {
         challenge: challenge?,
         challenge_ttl_max: challenge_ttl_max?,
         fail_info_text: fail_info_text?,
+        ignored_extensions: ignored_extensions?,
         quotas: Quotas {
             profile_per_hour: profile_per_hour?,
             name_per_hour: name_per_hour?,
         },
     })
+}
+
+/// What has a rule of its own cannot be ignored, and key identifiers always are.
+fn ignored_extension(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<ObjectIdentifier> {
+    let text = item.text(reader)?;
+    let Ok(oid) = ObjectIdentifier::new(text) else {
+        return item.refuse(reader, format!("wanted a dotted OID, got \"{text}\""));
+    };
+    match oid {
+        oids::ID_CE_SUBJECT_ALT_NAME
+        | oids::ID_CE_KEY_USAGE
+        | oids::ID_CE_EXT_KEY_USAGE
+        | oids::ID_CE_BASIC_CONSTRAINTS => item.refuse(
+            reader,
+            "subjectAltName, keyUsage, extendedKeyUsage and basicConstraints are compared with what is issued",
+        ),
+        oids::ID_CE_SUBJECT_KEY_IDENTIFIER | oids::ID_CE_AUTHORITY_KEY_IDENTIFIER => {
+            item.refuse(reader, "key identifiers are always ignored; leave it out")
+        }
+        oid => Some(oid),
+    }
 }
 
 fn static_challenge(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<ChallengeRule> {

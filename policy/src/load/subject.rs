@@ -4,10 +4,10 @@ use const_oid::ObjectIdentifier;
 
 use super::LoadRule;
 use super::reader::{Item, Reader, Section};
-use super::value::{attribute_type, value_rule};
+use super::value::{attribute_type, has_claimed, value_rule};
 use crate::attribute::{self, StringEncoding, type_name};
 use crate::dn::DnAttribute;
-use crate::profile::{AttributeRule, ChallengeKind, RdnRule, ValueRule};
+use crate::profile::{AttributeRule, ChallengeKind, IssuedEncoding, RdnRule, ValueRule};
 
 pub(super) fn subject(
     root: &mut Section<'_>,
@@ -24,17 +24,7 @@ pub(super) fn subject(
     let rdns = rdns?;
     let attributes = || rdns.iter().flat_map(|rdn| &rdn.attributes);
     for claimed in attributes().flat_map(|attribute| attribute.value.claims()) {
-        if attributes()
-            .filter(|attribute| attribute.oid == claimed)
-            .count()
-            != 1
-        {
-            let name = type_name(&claimed);
-            return list.refuse(
-                reader,
-                format!("the claim {name} needs exactly one attribute {name} in the subject"),
-            );
-        }
+        has_claimed(&rdns, claimed, &list, reader)?;
     }
     let by_inventory = attributes()
         .filter(|attribute| attribute.value == ValueRule::Inventory)
@@ -106,25 +96,31 @@ fn attribute(
     });
     let issue = section
         .required("issue", reader)
-        .and_then(|item| encoding(&item, oid.as_ref(), reader));
+        .and_then(|item| issued(&item, oid.as_ref(), accept.as_deref(), reader));
     let (oid, value, issue) = (oid?, value?, issue?);
-    if let (ValueRule::Literal(text), Some(item)) = (&value, &value_item) {
-        if let Err(error) = DnAttribute::new(oid, text.as_str()) {
-            return item.refuse(reader, error.to_string());
-        }
-        if !issue.admits(text) {
-            return item.refuse(
-                reader,
-                format!("the value cannot be written as {}", issue.as_str()),
-            );
-        }
-    }
-    Some(AttributeRule {
+    let rule = AttributeRule {
         oid,
         value,
         accept: accept?,
         issue,
-    })
+    };
+    if let (ValueRule::Literal(text), Some(item)) = (&rule.value, &value_item) {
+        if let Err(error) = DnAttribute::new(oid, text.as_str()) {
+            return item.refuse(reader, error.to_string());
+        }
+        if !rule.can_issue(text) {
+            let problem = match issue {
+                IssuedEncoding::As(encoding) => {
+                    format!("the value cannot be written as {}", encoding.as_str())
+                }
+                IssuedEncoding::Requested => {
+                    "the value cannot be written in any of the types of accept".to_owned()
+                }
+            };
+            return item.refuse(reader, problem);
+        }
+    }
+    Some(rule)
 }
 
 fn encoding(
@@ -133,18 +129,51 @@ fn encoding(
     reader: &mut Reader<'_>,
 ) -> Option<StringEncoding> {
     let encoding = item.word(reader, StringEncoding::ALL, StringEncoding::as_str)?;
-    match oid.and_then(attribute::fixed_encoding) {
-        Some(fixed) if fixed != encoding => item.refuse(
-            reader,
-            format!(
-                "RFC 5280 appendix A.1 leaves only \"{}\" for this type",
-                fixed.as_str()
-            ),
+    let allowed = oid.map_or(StringEncoding::ALL, attribute::encodings);
+    if allowed.contains(&encoding) {
+        return Some(encoding);
+    }
+    let allowed = allowed
+        .iter()
+        .map(|encoding| format!("\"{}\"", encoding.as_str()));
+    let allowed: Vec<String> = allowed.collect();
+    item.refuse(
+        reader,
+        format!(
+            "the standard of {} allows {} (RFC 5280 appendix A.1, RFC 2985)",
+            oid.map(type_name).unwrap_or_default(),
+            allowed.join(", ")
         ),
-        None if encoding == StringEncoding::Ia5 && oid.is_some() => item.refuse(
-            reader,
-            "\"ia5\" is for DC and emailAddress only; a DirectoryString is utf8 or printable",
-        ),
-        Some(_) | None => Some(encoding),
+    )
+}
+
+/// The string type of issue, a list of which accepts only what a certificate may have where it is the requested one.
+fn issued(
+    item: &Item<'_>,
+    oid: Option<&ObjectIdentifier>,
+    accept: Option<&[StringEncoding]>,
+    reader: &mut Reader<'_>,
+) -> Option<IssuedEncoding> {
+    const TELETEX: &str = "a certificate has no TeletexString (RFC 5280 section 4.1.2.4): wanted another type of issue \
+                           where \"teletex\" is accepted";
+    match IssuedEncoding::parse(item.text(reader)?) {
+        Some(IssuedEncoding::Requested) => {
+            let accepts_teletex =
+                accept.is_some_and(|accept| accept.contains(&StringEncoding::Teletex));
+            if accepts_teletex {
+                return item.refuse(reader, TELETEX);
+            }
+            Some(IssuedEncoding::Requested)
+        }
+        Some(IssuedEncoding::As(StringEncoding::Teletex)) => item.refuse(reader, TELETEX),
+        Some(IssuedEncoding::As(_)) => encoding(item, oid, reader).map(IssuedEncoding::As),
+        None => {
+            let words = StringEncoding::ALL.iter().map(|word| word.as_str());
+            let issuable = words.filter(|word| *word != StringEncoding::Teletex.as_str());
+            let words: Vec<&str> = issuable
+                .chain([IssuedEncoding::Requested.as_str()])
+                .collect();
+            item.refuse(reader, format!("wanted one of {}", words.join(", ")))
+        }
     }
 }

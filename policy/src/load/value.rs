@@ -4,12 +4,15 @@ use const_oid::ObjectIdentifier;
 
 use super::reader::{Item, Reader};
 use crate::attribute;
-use crate::profile::{ChallengeKind, ValueRule};
+use crate::profile::{ChallengeKind, Claimed, RdnRule, ValueRule};
 
 /// The one column of an inventory so far.
 const INVENTORY_COLUMN: &str = "name";
 
-/// `{ literal = ".." }`, `{ inventory = "name" }`, `{ claim = "CN" }` or `{ join = [..] }`.
+/// Attributes of one type in a subject.
+const MAX_NUMBER: u64 = 64;
+
+/// `{ literal = ".." }`, `{ inventory = "name" }`, `{ claim = "CN" }`, `{ claim = "OU", number = 2 }` or `{ join = [..] }`.
 pub(super) fn value_rule(
     item: &Item<'_>,
     kind: Option<ChallengeKind>,
@@ -19,14 +22,21 @@ pub(super) fn value_rule(
     let literal = section.optional("literal");
     let inventory = section.optional("inventory");
     let claim = section.optional("claim");
+    let number = section.optional("number");
     let join = section.optional("join");
     section.finish(reader);
+    if let (None, Some(number)) = (&claim, &number) {
+        return number.refuse(
+            reader,
+            "number says which of several claims is meant: wanted claim beside it",
+        );
+    }
     match (&literal, &inventory, &claim, &join) {
         (Some(literal), None, None, None) => {
             Some(ValueRule::Literal(literal.text(reader)?.to_owned()))
         }
         (None, Some(inventory), None, None) => from_inventory(inventory, kind, reader),
-        (None, None, Some(claim), None) => from_claim(claim, kind, reader),
+        (None, None, Some(claim), None) => from_claim(claim, number.as_ref(), kind, reader),
         (None, None, None, Some(join)) => from_join(join, kind, reader),
         _ => item.refuse(
             reader,
@@ -54,6 +64,7 @@ fn from_inventory(
 
 fn from_claim(
     item: &Item<'_>,
+    number: Option<&Item<'_>>,
     kind: Option<ChallengeKind>,
     reader: &mut Reader<'_>,
 ) -> Option<ValueRule> {
@@ -64,7 +75,14 @@ fn from_claim(
             "a claim goes with challenge = \"one-time\"; a static challenge has an inventory",
         );
     }
-    Some(ValueRule::Claim(oid))
+    let number = match number {
+        Some(item) => {
+            let number = item.number(reader, 1, MAX_NUMBER)?;
+            Some(usize::try_from(number).ok()?)
+        }
+        None => None,
+    };
+    Some(ValueRule::Claim(Claimed { oid, number }))
 }
 
 fn from_join(
@@ -89,13 +107,42 @@ fn from_join(
 }
 
 impl ValueRule {
-    /// The attribute types that the value takes from the challenge's subject.
-    pub(super) fn claims(&self) -> Vec<ObjectIdentifier> {
+    /// The attributes that the value takes from the challenge's subject.
+    pub(super) fn claims(&self) -> Vec<Claimed> {
         match self {
-            Self::Claim(oid) => vec![*oid],
+            Self::Claim(claimed) => vec![*claimed],
             Self::Join(parts) => parts.iter().flat_map(Self::claims).collect(),
             Self::Literal(_) | Self::Inventory => Vec::new(),
         }
+    }
+}
+
+/// Whether a subject has the attribute that a claim means: one of its type, or as many as the claim counts.
+pub(super) fn has_claimed(
+    subject: &[RdnRule],
+    claimed: Claimed,
+    item: &Item<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<()> {
+    let attributes = subject.iter().flat_map(|rdn| &rdn.attributes);
+    let of_type = attributes.filter(|attribute| attribute.oid == claimed.oid);
+    let count = of_type.count();
+    let name = attribute::type_name(&claimed.oid);
+    match claimed.number {
+        None if count == 1 => Some(()),
+        None if count > 1 => item.refuse(
+            reader,
+            format!("the subject has {count} {name}: wanted {{ claim = \"{name}\", number = 1 }} to {count}"),
+        ),
+        None => item.refuse(
+            reader,
+            format!("the claim {name} needs exactly one attribute {name} in the subject"),
+        ),
+        Some(number) if (1..=count).contains(&number) => Some(()),
+        Some(number) => item.refuse(
+            reader,
+            format!("the claim {name} {number} needs at least {number} attributes {name} in the subject, got {count}"),
+        ),
     }
 }
 

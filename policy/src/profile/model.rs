@@ -6,7 +6,7 @@ use assay_types::{Curve, Digest, Hash};
 use const_oid::ObjectIdentifier;
 use serde::Serialize;
 
-use super::Quotas;
+use super::{NameCase, Quotas};
 use crate::algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 use crate::attribute::StringEncoding;
 use crate::canonical;
@@ -34,6 +34,9 @@ pub(crate) struct Enrolment {
     #[serde(serialize_with = "canonical::seconds")]
     pub(crate) challenge_ttl_max: Duration,
     pub(crate) fail_info_text: bool,
+    /// Extensions that a request may ask for without effect.
+    #[serde(serialize_with = "canonical::oids")]
+    pub(crate) ignored_extensions: Vec<ObjectIdentifier>,
     #[serde(flatten)]
     pub(crate) quotas: Quotas,
 }
@@ -86,7 +89,16 @@ pub(crate) struct AttributeRule {
     pub(crate) value: ValueRule,
     #[serde(serialize_with = "canonical::set")]
     pub(crate) accept: Vec<StringEncoding>,
-    pub(crate) issue: StringEncoding,
+    pub(crate) issue: IssuedEncoding,
+}
+
+/// The string type that a certificate has a value in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
+pub(crate) enum IssuedEncoding {
+    /// The one in which the request has it, which is one of those that the profile accepts.
+    Requested,
+    As(StringEncoding),
 }
 
 /// Where a value comes from. A claim attested by a connector will be a further variant.
@@ -95,10 +107,17 @@ pub(crate) enum ValueRule {
     Literal(String),
     /// The name of the inventory's entry.
     Inventory,
-    /// The attribute of this type in the subject that the one-time challenge is bound to, or the renewed certificate
-    /// has.
-    Claim(ObjectIdentifier),
+    /// An attribute in the subject that the one-time challenge is bound to, or the renewed certificate has.
+    Claim(Claimed),
     Join(Vec<Self>),
+}
+
+/// Which attribute of a claimed subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    pub(crate) oid: ObjectIdentifier,
+    /// From 1, of several of this type in DER order; `None` where the subject has one.
+    pub(crate) number: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -107,6 +126,8 @@ pub(crate) struct SanRule {
     pub(crate) kind: SanKind,
     #[serde(flatten)]
     pub(crate) value: SanValue,
+    /// Whether the certificate has the name although the request does not ask for it.
+    pub(crate) add: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -131,8 +152,38 @@ pub(crate) struct CertificateRules {
     pub(crate) extended_key_usage: Vec<ObjectIdentifier>,
     #[serde(serialize_with = "text::list::serialize")]
     pub(crate) policies: Vec<ObjectIdentifier>,
+    pub(crate) name_case: NameCase,
     /// These and `ca_issuers` as written: with `{ca}` where the issuing CA is to be named.
     pub(crate) crl_distribution_points: Vec<String>,
     pub(crate) ca_issuers: Vec<String>,
     pub(crate) ocsp: Vec<String>,
+}
+
+/// The word of policy files for the string type of the request.
+const REQUESTED: &str = "requested";
+
+impl IssuedEncoding {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => REQUESTED,
+            Self::As(encoding) => encoding.as_str(),
+        }
+    }
+
+    /// The string type that a policy file's word stands for.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        if word == REQUESTED {
+            return Some(Self::Requested);
+        }
+        let mut encodings = StringEncoding::ALL.iter().copied();
+        encodings
+            .find(|encoding| encoding.as_str() == word)
+            .map(Self::As)
+    }
+}
+
+impl From<IssuedEncoding> for &'static str {
+    fn from(encoding: IssuedEncoding) -> Self {
+        encoding.as_str()
+    }
 }

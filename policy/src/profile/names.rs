@@ -1,10 +1,10 @@
 //! The names that policy and claims permit, computed without a look at the request.
 
-use const_oid::ObjectIdentifier;
-
-use super::{Profile, SanValue, ValueRule};
+use super::{Claimed, NameCase, Profile, SanValue, ValueRule};
 use crate::attribute;
+use crate::comparison::Comparison;
 use crate::dn::{Dn, DnAttribute, DnError, Rdn};
+use crate::facts::Facts;
 use crate::grant::Claims;
 use crate::san::{SanError, SubjectAltName};
 
@@ -14,6 +14,8 @@ pub(crate) struct PermittedNames {
     pub(crate) subject: Dn,
     /// In the order of the policy file, claimed ones sorted: so that the certificate is deterministic.
     pub(crate) sans: Vec<SubjectAltName>,
+    /// Those of them, in canonical form, that are issued without being asked for.
+    pub(crate) added: Vec<SubjectAltName>,
 }
 
 /// Why claims permit no names under a profile.
@@ -22,6 +24,14 @@ pub(crate) enum NamesError {
     /// The challenge's subject lacks an attribute that the profile takes from it.
     #[error("the subject of challenge or renewed certificate must have exactly one {0}")]
     MissingClaim(String),
+    /// The challenge's subject has fewer attributes of a type than the profile takes from it.
+    #[error("the subject of challenge or renewed certificate must have at least {number} {name}")]
+    MissingNumberedClaim {
+        /// Attribute type.
+        name: String,
+        /// Which of them is missing, from 1.
+        number: usize,
+    },
     /// No inventory entry where the profile takes a value from it.
     #[error("the profile takes a value from its inventory, and no entry was found")]
     MissingInventory,
@@ -86,21 +96,28 @@ impl Profile {
             }
             rdns.push(Rdn::new(attributes)?);
         }
+        let mut added = Vec::new();
         Ok(PermittedNames {
             subject: Dn::new(rdns)?,
-            sans: self.permitted_sans(values)?,
+            sans: self.permitted_sans(values, &mut added)?,
+            added,
         })
     }
 
-    fn permitted_sans(&self, values: Values<'_>) -> Result<Vec<SubjectAltName>, NamesError> {
+    fn permitted_sans(
+        &self,
+        values: Values<'_>,
+        added: &mut Vec<SubjectAltName>,
+    ) -> Result<Vec<SubjectAltName>, NamesError> {
         let mut sans = Vec::new();
         for rule in &self.sans {
             match &rule.value {
                 SanValue::One(value) => {
-                    sans.push(SubjectAltName::from_kind(
-                        rule.kind,
-                        &value.resolve(values)?,
-                    )?);
+                    let name = SubjectAltName::from_kind(rule.kind, &value.resolve(values)?)?;
+                    if rule.add {
+                        added.push(name.canonical());
+                    }
+                    sans.push(name);
                 }
                 SanValue::Claimed { min, max } => {
                     let mut claimed = values.sans_of(rule.kind);
@@ -112,7 +129,7 @@ impl Profile {
                             max: *max,
                         });
                     }
-                    claimed.sort();
+                    claimed.sort_by_cached_key(SubjectAltName::canonical);
                     sans.append(&mut claimed);
                 }
             }
@@ -122,11 +139,63 @@ impl Profile {
             if !self.sans.iter().any(|rule| rule.kind == name.kind()) {
                 return Err(NamesError::UnlistedSan(name.to_string()));
             }
-            if sans.iter().take(index).any(|earlier| earlier == name) {
+            let canonical = name.canonical();
+            let mut earlier = sans.iter().take(index);
+            if earlier.any(|earlier| earlier.canonical() == canonical) {
                 return Err(NamesError::DuplicateSan(name.to_string()));
             }
         }
         Ok(sans)
+    }
+}
+
+impl PermittedNames {
+    /// Whether this one is issued without being asked for.
+    pub(crate) fn is_added(&self, name: &SubjectAltName) -> bool {
+        self.added.contains(&name.canonical())
+    }
+
+    /// The names as a certificate carries them: each value in lower case where case does not matter, or as the request
+    /// has it, which was found equal. A name that was not asked for is carried as policy and claims spell it.
+    pub(crate) fn carried(self, case: NameCase, facts: &Facts) -> Result<Self, DnError> {
+        let requested = facts.sans.as_deref().unwrap_or_default();
+        let san = |name: SubjectAltName| {
+            let canonical = name.canonical();
+            match case {
+                NameCase::Lower => canonical,
+                NameCase::Requested => requested
+                    .iter()
+                    .find(|asked| asked.canonical() == canonical)
+                    .map_or(name, Clone::clone),
+            }
+        };
+        let mut rdns = Vec::with_capacity(self.subject.rdns().len());
+        for (index, rdn) in self.subject.rdns().iter().enumerate() {
+            let mut attributes = Vec::with_capacity(rdn.attributes().len());
+            for attribute in rdn.attributes() {
+                let (oid, value) = (*attribute.oid(), attribute.value());
+                let comparison = Comparison::of_attribute(&oid);
+                let value = match case {
+                    NameCase::Lower => comparison.canonical(value),
+                    NameCase::Requested => {
+                        let mut asked = facts.subject.get(index).into_iter().flatten();
+                        asked
+                            .find(|asked| asked.oid == oid)
+                            .and_then(|asked| std::str::from_utf8(&asked.value).ok())
+                            .filter(|asked| comparison.equal(asked, value))
+                            .unwrap_or(value)
+                            .to_owned()
+                    }
+                };
+                attributes.push(DnAttribute::new(oid, value)?);
+            }
+            rdns.push(Rdn::new(attributes)?);
+        }
+        Ok(Self {
+            subject: Dn::new(rdns)?,
+            sans: self.sans.into_iter().map(san).collect(),
+            added: self.added,
+        })
     }
 }
 
@@ -139,8 +208,14 @@ impl Values<'_> {
             .collect()
     }
 
-    fn attribute(&self, oid: &ObjectIdentifier) -> Option<&str> {
-        self.subject?.value_of(oid)
+    fn attribute(&self, claimed: Claimed) -> Option<&str> {
+        let subject = self.subject?;
+        let Some(number) = claimed.number else {
+            return subject.value_of(&claimed.oid);
+        };
+        let attributes = subject.rdns().iter().flat_map(Rdn::attributes);
+        let mut of_type = attributes.filter(|attribute| *attribute.oid() == claimed.oid);
+        of_type.nth(number.checked_sub(1)?).map(DnAttribute::value)
     }
 }
 
@@ -152,10 +227,14 @@ impl ValueRule {
                 .inventory
                 .map(str::to_owned)
                 .ok_or(NamesError::MissingInventory),
-            Self::Claim(oid) => values
-                .attribute(oid)
-                .map(str::to_owned)
-                .ok_or_else(|| NamesError::MissingClaim(attribute::type_name(oid))),
+            Self::Claim(claimed) => {
+                let missing = || match (attribute::type_name(&claimed.oid), claimed.number) {
+                    (name, None) => NamesError::MissingClaim(name),
+                    (name, Some(number)) => NamesError::MissingNumberedClaim { name, number },
+                };
+                let value = values.attribute(*claimed);
+                value.map(str::to_owned).ok_or_else(missing)
+            }
             Self::Join(parts) => parts.iter().map(|part| part.resolve(values)).collect(),
         }
     }

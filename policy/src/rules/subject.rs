@@ -4,9 +4,10 @@ use const_oid::ObjectIdentifier;
 
 use super::{Case, Verdict, quote};
 use crate::attribute::{StringEncoding, type_name};
+use crate::comparison::Comparison;
 use crate::dn::{Dn, DnAttribute, check_text};
 use crate::facts::Attribute;
-use crate::profile::{AttributeRule, Profile, RdnRule};
+use crate::profile::{AttributeRule, IssuedEncoding, Profile, RdnRule};
 
 pub(super) fn string_types(case: &Case<'_>) -> Verdict {
     each(case, string_type)
@@ -16,7 +17,7 @@ pub(super) fn string_type(attribute: &Attribute) -> Verdict {
     match StringEncoding::from_tag(attribute.tag) {
         Some(_) => Ok(()),
         None => Err(format!(
-            "wanted UTF8String, PrintableString or IA5String, got {}",
+            "wanted UTF8String, PrintableString, IA5String or TeletexString, got {}",
             tag_name(attribute.tag)
         )),
     }
@@ -104,7 +105,9 @@ pub(super) fn values(case: &Case<'_>) -> Verdict {
 
 /// The permitted attribute, and the one of its type at its place in the request.
 pub(super) fn value(wanted: &DnAttribute, found: Option<&Attribute>) -> Verdict {
-    if found.map(|candidate| candidate.value.as_slice()) == Some(wanted.value().as_bytes()) {
+    let comparison = Comparison::of_attribute(wanted.oid());
+    let text = found.and_then(|candidate| std::str::from_utf8(&candidate.value).ok());
+    if text.is_some_and(|text| comparison.equal(text, wanted.value())) {
         return Ok(());
     }
     let found = found
@@ -148,21 +151,57 @@ pub(super) fn encoding(rule: &RdnRule, attribute: &Attribute) -> Verdict {
 
 /// Whether every value can be written in the encoding the profile issues.
 pub(super) fn issuable(profile: &Profile, subject: &Dn) -> Verdict {
-    profile
-        .subject_der(subject)
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+    for (index, rdn) in subject.rdns().iter().enumerate() {
+        for attribute in rdn.attributes() {
+            let rule = profile.attribute_rule(index, attribute.oid());
+            if rule.is_some_and(|rule| !rule.can_issue(attribute.value())) {
+                let kind = type_name(attribute.oid());
+                let value = quote(attribute.value());
+                return Err(format!(
+                    "{kind}: {value} cannot be written in the string type that the profile issues"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Profile {
+    fn attribute_rule(&self, index: usize, oid: &ObjectIdentifier) -> Option<&AttributeRule> {
+        self.subject.get(index)?.attribute(oid)
+    }
+
     /// DER of a permitted subject, each value in the encoding its rule issues.
-    pub(crate) fn subject_der(&self, subject: &Dn) -> Result<Vec<u8>, crate::dn::DnError> {
+    pub(crate) fn subject_der(
+        &self,
+        subject: &Dn,
+        requested: &[Vec<Attribute>],
+    ) -> Result<Vec<u8>, crate::dn::DnError> {
         subject.to_der_with(|index, attribute| {
-            self.subject
-                .get(index)
-                .and_then(|rule| rule.attribute(attribute.oid()))
-                .map_or(StringEncoding::Utf8, |rule| rule.issue)
+            let oid = attribute.oid();
+            let issue = self.attribute_rule(index, oid).map(|rule| rule.issue);
+            match issue {
+                Some(IssuedEncoding::As(encoding)) => encoding,
+                Some(IssuedEncoding::Requested) => {
+                    let mut asked = requested.get(index).into_iter().flatten();
+                    asked
+                        .find(|asked| asked.oid == *oid)
+                        .and_then(|asked| StringEncoding::from_tag(asked.tag))
+                        .unwrap_or(StringEncoding::Utf8)
+                }
+                None => StringEncoding::Utf8,
+            }
         })
+    }
+}
+
+impl AttributeRule {
+    /// Whether a value can be written in a string type that the rule issues.
+    pub(crate) fn can_issue(&self, value: &str) -> bool {
+        match self.issue {
+            IssuedEncoding::As(encoding) => encoding.admits(value),
+            IssuedEncoding::Requested => self.accept.iter().any(|it| it.admits(value)),
+        }
     }
 }
 
@@ -202,7 +241,16 @@ fn same_values(left: &[Attribute], right: &[Attribute]) -> bool {
     left.len() == right.len()
         && left
             .iter()
-            .all(|a| right.iter().any(|b| a.oid == b.oid && a.value == b.value))
+            .all(|a| right.iter().any(|b| a.oid == b.oid && same_value(a, b)))
+}
+
+fn same_value(left: &Attribute, right: &Attribute) -> bool {
+    let texts = std::str::from_utf8(&left.value)
+        .ok()
+        .zip(std::str::from_utf8(&right.value).ok());
+    texts.map_or(left.value == right.value, |(left_text, right_text)| {
+        Comparison::of_attribute(&left.oid).equal(left_text, right_text)
+    })
 }
 
 pub(super) fn types(oids: impl Iterator<Item = ObjectIdentifier>) -> String {

@@ -6,7 +6,7 @@ use const_oid::ObjectIdentifier;
 use der::Decode;
 use der::asn1::AnyRef;
 
-use super::UPN;
+use super::{MICROSOFT_SID_PREFIX, UPN};
 use crate::dn::check_text;
 
 /// RFC 1035 section 2.3.4, less the root's length octet and dot.
@@ -17,7 +17,7 @@ const MAX_EMAIL: usize = 254;
 /// Our own bound: no client was seen with longer ones.
 pub(crate) const MAX_URI: usize = 1024;
 
-/// RFC 1034 section 3.5 as RFC 5280 wants it, lowercase. A left-most `*` is that literal label (RFC 9525).
+/// RFC 1034 section 3.5 as RFC 5280 wants it. A left-most `*` is that literal label (RFC 9525).
 pub(super) fn check_dns(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > MAX_DNS_NAME {
         return Err("a DNS name has 1 to 253 octets");
@@ -30,7 +30,7 @@ pub(super) fn check_dns(name: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err(
-            "a DNS name is lowercase ASCII labels of letters, digits and inner hyphens (A-labels), no trailing dot",
+            "a DNS name is ASCII labels of letters, digits and inner hyphens (A-labels), no trailing dot",
         )
     }
 }
@@ -41,13 +41,13 @@ fn is_dns_label(label: &str) -> bool {
         && !label.ends_with('-')
         && label
             .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// RFC 5280 section 4.2.1.6: a Mailbox without display name; local part as dot-atom of RFC 5321.
 pub(super) fn check_email(address: &str) -> Result<(), &'static str> {
     const WANTED: &str =
-        "an address is local@domain, local part as a dot-atom, domain as a lowercase DNS name";
+        "an address is local@domain, local part as a dot-atom, domain as a DNS name";
     let (local, domain) = address.rsplit_once('@').ok_or(WANTED)?;
     let atom = |part: &str| {
         !part.is_empty()
@@ -67,10 +67,10 @@ pub(super) fn check_uri(uri: &str) -> Result<(), &'static str> {
     const WANTED: &str =
         "a URI is absolute, of printable ASCII without spaces: scheme:rest (RFC 3986)";
     let (scheme, rest) = uri.split_once(':').ok_or(WANTED)?;
-    let scheme_sound = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
-        });
+    let scheme_sound = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let rest_sound = !rest.is_empty()
         && rest
             .bytes()
@@ -79,6 +79,17 @@ pub(super) fn check_uri(uri: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err(WANTED)
+    }
+}
+
+/// A security identifier as Windows reads it, its prefix spelt as Microsoft spells it.
+pub(super) fn check_microsoft_sid(uri: &str) -> Result<(), &'static str> {
+    check_uri(uri)?;
+    match uri.strip_prefix(MICROSOFT_SID_PREFIX) {
+        Some(sid) if !sid.is_empty() => Ok(()),
+        Some(_) | None => Err(
+            "a tag of microsoft.com is a security identifier: tag:microsoft.com,2022-09-14:sid:SID",
+        ),
     }
 }
 

@@ -187,9 +187,6 @@ pub(super) const EXAMPLES: &[Example] = &[
         "under `fleet`, `CN=device-9` where it has not",
         || fleet_with(None, "CN=device-9,O=Example"),
     ),
-    ("CHA-05", Refused, "`CN=Device-1`", || {
-        fleet_with(None, "CN=Device-1,O=Example")
-    }),
     (
         "CHA-05",
         Refused,

@@ -183,9 +183,9 @@ pub(super) const EXAMPLES: &[Example] = &[
     (
         "SUB-01",
         Refused,
-        "`device-1` as TeletexString, BMPString or UniversalString",
+        "`device-1` as BMPString or UniversalString",
         || {
-            let tags = [0x14, 0x1e, 0x1c].into_iter();
+            let tags = [0x1e, 0x1c].into_iter();
             tags.flat_map(|tag| with_cn(tag, "device-1")).collect()
         },
     ),
@@ -219,6 +219,9 @@ pub(super) const EXAMPLES: &[Example] = &[
         "`device_1` as PrintableString, which has no underscore",
         || with_cn(PRINTABLE, "device_1"),
     ),
+    ("SUB-02", Refused, "`Jürgen` as TeletexString", || {
+        with_cn(0x14, "J\u{fc}rgen")
+    }),
     ("SUB-03", Passes, "O, CN", || with(|_| {})),
     ("SUB-03", Refused, "O, CN, and the same CN again", || {
         with(|f| f.subject.push(f.subject[1].clone()))
@@ -260,9 +263,12 @@ pub(super) const EXAMPLES: &[Example] = &[
         "CN as UTF8String where the profile accepts `utf8` and `printable`",
         || with_cn(UTF8, "device-1"),
     ),
-    ("SUB-06", Refused, "CN as IA5String", || {
-        with_cn(0x16, "device-1")
-    }),
+    (
+        "SUB-06",
+        Refused,
+        "CN as IA5String or TeletexString",
+        || both(with_cn(0x16, "device-1"), with_cn(0x14, "device-1")),
+    ),
     ("SAN-01", Passes, "`dns:a.example.com`", || {
         with_names(&[NAME])
     }),
@@ -272,46 +278,52 @@ pub(super) const EXAMPLES: &[Example] = &[
     (
         "SAN-02",
         Passes,
-        "`dns:a.example.com`, `dns:xn--bcher-kva.example`, `dns:*.example.com` (that literal name)",
-        || with_names(&[NAME, "dns:xn--bcher-kva.example", "dns:*.example.com"]),
+        "`dns:a.example.com`, `dns:xn--bcher-kva.example`, `dns:*.example.com` (that literal name), `dns:A.example.com`",
+        || {
+            let names = [NAME, "dns:xn--bcher-kva.example", "dns:*.example.com"];
+            both(with_names(&names), with_names(&["dns:A.example.com"]))
+        },
     ),
     (
         "SAN-02",
         Refused,
-        "`dns:A.example.com`, `dns:a.example.com.`, `dns:bücher.example`, `dns:192.0.2.1`",
+        "`dns:a.example.com.`, `dns:bücher.example`, `dns:192.0.2.1`",
         || {
-            [
-                "A.example.com",
-                "a.example.com.",
-                "bücher.example",
-                "192.0.2.1",
-            ]
-            .into_iter()
-            .flat_map(|name| {
-                let name = assay_policy::SubjectAltName::Dns(name.to_owned());
-                with(|f| f.sans = Some(vec![name]))
-            })
-            .collect()
+            ["a.example.com.", "bücher.example", "192.0.2.1"]
+                .into_iter()
+                .flat_map(|name| {
+                    let name = assay_policy::SubjectAltName::Dns(name.to_owned());
+                    with(|f| f.sans = Some(vec![name]))
+                })
+                .collect()
         },
     ),
     ("SAN-03", Passes, "`dns:a.example.com`", || {
         with_names(&[NAME])
     }),
-    ("SAN-03", Refused, "`dns:a.example.com` twice", || {
-        with(|f| f.sans = Some(vec![san(NAME), san(NAME)]))
-    }),
+    (
+        "SAN-03",
+        Refused,
+        "`dns:a.example.com` twice, or in another case again",
+        || {
+            let twice = with(|f| f.sans = Some(vec![san(NAME), san(NAME)]));
+            let again = with(|f| f.sans = Some(vec![san(NAME), san("dns:A.example.com")]));
+            both(twice, again)
+        },
+    ),
     ("SAN-04", Passes, "`dns:a.example.com`", || {
         with_names(&[NAME])
     }),
     (
         "SAN-04",
         Passes,
-        "of two permitted names both, in any order",
+        "of two permitted names both, in any order and in any case",
         || {
             let names = [NAME, "dns:b.example.com"];
             let mut turned = with_names(&names);
             turned[0].1.sans.as_mut().unwrap().reverse();
-            both(with_names(&names), turned)
+            let capitals = with(|f| f.sans = Some(vec![san("dns:A.Example.COM")]));
+            [with_names(&names), turned, capitals].concat()
         },
     ),
     ("SAN-04", Refused, "no name", || with(|f| f.sans = None)),

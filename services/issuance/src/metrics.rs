@@ -7,6 +7,8 @@ use assay_hsm::Health;
 use assay_store::OcspCounts;
 
 use crate::generation::Place;
+use assay_policy::{Facts, Profile};
+
 use crate::pipeline::RequestContext;
 
 /// Names and help texts, once at start.
@@ -18,6 +20,11 @@ pub fn describe() {
     metrics::describe_counter!(
         "assay_signer_quirk_uses_total",
         "Requests that needed an exception, by profile and switch; `assay legacy list` names the devices."
+    );
+    metrics::describe_counter!(
+        "assay_signer_ignored_extensions_total",
+        "Extensions that requests asked for without effect, by profile and OID: those of the profile's ignored_extensions, \
+         and key-identifier."
     );
     metrics::describe_counter!(
         "assay_signer_password_replies_total",
@@ -168,6 +175,25 @@ pub(crate) fn request_ended(context: &RequestContext, outcome: &'static str) {
         "type" => message_type, "profile" => profile, "outcome" => outcome
     )
     .increment(1);
+}
+
+/// The OIDs come from the policy, not from the request, so that their number is bounded.
+pub(crate) fn ignored_extensions(profile: &Profile, facts: &Facts) {
+    let count = |extension: String, times: usize| {
+        let name = profile.name().to_string();
+        metrics::counter!(
+            "assay_signer_ignored_extensions_total", "profile" => name, "extension" => extension
+        )
+        .increment(times as u64);
+    };
+    for oid in &facts.other_extensions {
+        if profile.ignores(oid) {
+            count(oid.to_string(), 1);
+        }
+    }
+    if facts.ignored_extensions > 0 {
+        count("key-identifier".to_owned(), facts.ignored_extensions);
+    }
 }
 
 /// After an attempt at a checkpoint.

@@ -12,6 +12,7 @@ def compare(encoded, policy, request, permitted, given):
     if len(fields) != 8:
         return f"fields: {len(fields)}"
     issuer, now = given["issuer"], given["now"]
+    subject, sans = permitted.carry(policy, request)
     not_before = max(now - policy.backdate_at(now), issuer["not_before"])
     not_after = min(now + policy.validity, issuer["not_after"])
     wanted = {
@@ -20,16 +21,17 @@ def compare(encoded, policy, request, permitted, given):
         "signature": bytes.fromhex(issuer["signature_algorithm"]),
         "issuer": bytes.fromhex(issuer["subject"]),
         "validity": der.tlv(der.SEQUENCE, time(not_before), time(not_after)),
-        "subject": der.tlv(der.SEQUENCE, *map(rdn, permitted.subject)),
+        "subject": der.tlv(der.SEQUENCE, *map(rdn, subject)),
         "key": request.spki,
     }
     for (field, want), got in zip(wanted.items(), fields):
         if want != got:
             return f"{field}: wanted {want.hex()}, got {got.hex()}"
-    return compare_extensions(der.inside(der.inside(fields[7], 0xA3), der.SEQUENCE), policy, request, permitted, issuer)
+    return compare_extensions(der.inside(der.inside(fields[7], 0xA3), der.SEQUENCE), policy, request, (subject, sans), issuer)
 
 
-def compare_extensions(content, policy, request, permitted, issuer):
+def compare_extensions(content, policy, request, carried, issuer):
+    subject, sans = carried
     got = {}
     for tag, extension in der.elements(content):
         (oid_tag, oid), *critical, (value_tag, value) = der.elements(extension)
@@ -40,20 +42,21 @@ def compare_extensions(content, policy, request, permitted, issuer):
         if not tags or critical not in ([], [(der.BOOLEAN, b"\xff")]):
             return f"extension {oid}: not as RFC 5280 section 4.1 has it"
         got[oid] = (bool(critical), value)
-    if permitted.sans:
+    if sans:
         # Alternative names are a set; their order is not part of what is permitted.
         _, value = got.get("2.5.29.17", (None, der.tlv(der.SEQUENCE)))
-        if sorted(der.whole(der.inside(value, der.SEQUENCE))) != sorted(map(names.san_to_der, permitted.sans)):
+        if sorted(der.whole(der.inside(value, der.SEQUENCE))) != sorted(map(names.san_to_der, sans)):
             return f"subjectAltName: {value.hex()}"
         got["2.5.29.17"] = (got["2.5.29.17"][0], None)
-    wanted = extensions(policy, request, permitted, issuer)
+    wanted = extensions(policy, request, carried, issuer)
     for oid in wanted.keys() | got.keys():
         if wanted.get(oid) != got.get(oid):
             return f"extension {oid}: wanted {wanted.get(oid)}, got {got.get(oid)}"
     return None
 
 
-def extensions(policy, request, permitted, issuer):
+def extensions(policy, request, carried, issuer):
+    subject, sans = carried
     key = der.inside(der.whole(der.inside(request.spki, der.SEQUENCE))[1], der.BIT_STRING)[1:]
     found = {
         "2.5.29.19": (True, der.tlv(der.SEQUENCE)),
@@ -62,8 +65,8 @@ def extensions(policy, request, permitted, issuer):
         "2.5.29.14": (False, der.tlv(der.OCTET_STRING, hashlib.sha1(key).digest())),
         "2.5.29.35": (False, der.tlv(der.SEQUENCE, der.tlv(0x80, bytes.fromhex(issuer["key_identifier"])))),
     }
-    if permitted.sans:
-        found["2.5.29.17"] = (not permitted.subject, None)
+    if sans:
+        found["2.5.29.17"] = (not subject, None)
     if policy.policies:
         listed = [der.tlv(der.SEQUENCE, der.oid(oid)) for oid in policy.policies]
         found["2.5.29.32"] = (False, der.tlv(der.SEQUENCE, *listed))
@@ -97,8 +100,8 @@ def uri(url):
 
 def rdn(attributes):
     encoded = [
-        der.tlv(der.SEQUENCE, der.oid(oid), der.tlv(names.TAGS[issue], text.encode()))
-        for oid, text, issue in attributes
+        der.tlv(der.SEQUENCE, der.oid(oid), der.tlv(tag, text.encode()))
+        for oid, text, tag in attributes
     ]
     return der.tlv(der.SET, *sorted(encoded))
 

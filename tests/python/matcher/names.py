@@ -22,16 +22,53 @@ ATTRIBUTES = {
     "UID": ("0.9.2342.19200300.100.1.1", 256),
     "DC": ("0.9.2342.19200300.100.1.25", 63),
     "emailAddress": ("1.2.840.113549.1.9.1", 255),
+    "unstructuredName": ("1.2.840.113549.1.9.2", 255),
+    "unstructuredAddress": ("1.2.840.113549.1.9.8", 255),
 }
 BOUNDS = dict(ATTRIBUTES.values())
-TAGS = {"utf8": der.UTF8, "printable": der.PRINTABLE, "ia5": der.IA5}
+TAGS = {"utf8": der.UTF8, "printable": der.PRINTABLE, "ia5": der.IA5, "teletex": der.TELETEX}
 UPN = "1.3.6.1.4.1.311.20.2.3"
 SID = "tag:microsoft.com,2022-09-14:sid:"
-LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+DOMAIN_COMPONENT, EMAIL_ADDRESS = ATTRIBUTES["DC"][0], ATTRIBUTES["emailAddress"][0]
 
 
 class Unfit(Exception):
     """No name can be issued."""
+
+
+def lower(text):
+    """Only ASCII letters have a case."""
+    return text.translate({letter: letter + 32 for letter in range(ord("A"), ord("Z") + 1)})
+
+
+def after(text, mark):
+    """In lower case after the last mark."""
+    start, found, end = text.rpartition(mark)
+    return start + found + lower(end) if found else text
+
+
+def before(text, mark):
+    """In lower case before the first mark."""
+    start, found, end = text.partition(mark)
+    return lower(start) + found + end if found else text
+
+
+def folded_attribute(oid, text):
+    """The table of comparisons, for values of a subject: what is equal is the same text."""
+    if oid == DOMAIN_COMPONENT:
+        return lower(text)
+    return after(text, "@") if oid == EMAIL_ADDRESS else text
+
+
+def folded_san(san):
+    """The same for subject alternative names."""
+    kind, value = san
+    if kind == "dns":
+        return kind, lower(value)
+    if kind in ("email", "upn"):
+        return kind, after(value, "@")
+    return (kind, before(value, ":")) if kind in ("uri", "microsoft-sid") else san
 
 
 def attribute_type(text):
@@ -49,7 +86,7 @@ def clean(text):
 def admits(tag, text):
     if tag == der.PRINTABLE:
         return re.fullmatch(r"[A-Za-z0-9 '()+,\-./:=?]*", text) is not None
-    return tag != der.IA5 or text.isascii()
+    return tag not in (der.IA5, der.TELETEX) or text.isascii()
 
 
 def dns_is_well_formed(name):
@@ -72,7 +109,8 @@ def is_well_formed(san):
         sound = re.fullmatch(rf"{atom}(\.{atom})*", local) is not None
         return bool(at) and sound and len(value) <= 254 and domain[:2] != "*." and dns_is_well_formed(domain)
     if kind in ("uri", "microsoft-sid"):
-        return len(value) <= 1024 and re.fullmatch(r"[a-z][a-z0-9+.\-]*:[!#-;=?-\[\]_a-z~]+", value) is not None
+        sound = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-\[\]_a-z~]+", value) is not None
+        return len(value) <= 1024 and sound and (kind == "uri" or value.startswith(SID) and value != SID)
     if kind == "upn":
         return clean(value) and re.fullmatch(r"[^@]+@[^@]+", value) is not None
     return True
@@ -89,7 +127,7 @@ def san_of(kind, value):
             return kind, ipaddress.ip_address(value).packed
         except ValueError as error:
             raise Unfit(f"{value} is no address") from error
-    if kind == "uri" and value.startswith(SID):
+    if kind == "uri" and lower(value).startswith("tag:microsoft.com,"):
         return "microsoft-sid", value
     return kind, value
 
@@ -129,7 +167,7 @@ class Permitted:
     """The one subject and the one set of alternative names, from policy, claims and inventory."""
 
     def __init__(self, policy, claims):
-        # RDNs of (type, value, encoding of issue).
+        # RDNs of (type, value, encodings of issue).
         self.subject = []
         for rdn in policy.subject:
             attributes = []
@@ -138,12 +176,15 @@ class Permitted:
                 text = value(rule["value"], claims)
                 if not clean(text) or len(text) > BOUNDS.get(oid, 32768):
                     raise Unfit(f"{oid} `{text}`")
-                attributes.append((oid, text, rule["issue"]))
+                issued = rule["accept"] if rule["issue"] == "requested" else [rule["issue"]]
+                attributes.append((oid, text, issued))
             self.subject.append(sorted(attributes))
-        plain = [[(oid, text) for oid, text, _ in rdn] for rdn in self.subject]
+        plain = [[(oid, folded_attribute(oid, text)) for oid, text, _ in rdn] for rdn in self.subject]
         if any(plain.count(rdn) > 1 for rdn in plain):
             raise Unfit("an RDN twice")
         self.sans = []
+        # Those that are issued without being asked for.
+        self.added = []
         claimed = [san_of_text(text) for text in claims.get("sans", [])]
         for rule in policy.sans:
             if "claimed" in rule:
@@ -152,21 +193,49 @@ class Permitted:
                     raise Unfit(f"{len(names)} names of type {rule['type']}")
                 self.sans += names
             else:
-                self.sans.append(san_of(rule["type"], value(rule["value"], claims)))
+                san = san_of(rule["type"], value(rule["value"], claims))
+                self.sans.append(san)
+                if rule.get("add", False):
+                    self.added.append(folded_san(san))
         kinds = {rule["type"] for rule in policy.sans}
+        folded = [folded_san(san) for san in self.sans]
         for san in self.sans:
-            if not is_well_formed(san) or san[0] not in kinds or self.sans.count(san) > 1:
+            if not is_well_formed(san) or san[0] not in kinds or folded.count(folded_san(san)) > 1:
                 raise Unfit(f"name {san}")
 
     def issuable(self):
-        return all(admits(TAGS[issue], text) for rdn in self.subject for _, text, issue in rdn)
+        return all(
+            any(admits(TAGS[issue], text) for issue in issues) for rdn in self.subject for _, text, issues in rdn
+        )
 
     def equal(self, claims):
         """Whether these are exactly the names that challenge or renewed certificate has."""
-        subject = [sorted((oid, text) for oid, text, _ in rdn) for rdn in self.subject]
-        claimed = [sorted(map(tuple, rdn)) for rdn in claims["subject"]]
-        sans = sorted(map(repr, map(san_of_text, claims["sans"])))
-        return subject == claimed and sans == sorted(map(repr, self.sans))
+        subject = [sorted((oid, folded_attribute(oid, text)) for oid, text, _ in rdn) for rdn in self.subject]
+        claimed = [sorted((oid, folded_attribute(oid, text)) for oid, text in rdn) for rdn in claims["subject"]]
+        sans = [san_of_text(text) for text in claims["sans"]]
+        return subject == claimed and folded_set(sans) == folded_set(self.sans)
+
+    def carry(self, policy, request):
+        """The names as the certificate has them: RDNs of (type, value, tag), and alternative names."""
+        requested = policy.name_case == "requested"
+        subject = []
+        for rdn, asked in zip(self.subject, request.subject, strict=True):
+            asked = {oid: (tag, content.decode()) for oid, tag, content in asked}
+            carried = []
+            for oid, text, issues in rdn:
+                tag, spelt = asked[oid]
+                # Of several encodings of issue the requested one is taken.
+                carried.append(
+                    (oid, spelt if requested else folded_attribute(oid, text), tag if len(issues) > 1 else TAGS[issues[0]])
+                )
+            subject.append(carried)
+        spelt = {folded_san(san): san for san in request.sans or []}
+        sans = [spelt.get(folded_san(san), san) if requested else folded_san(san) for san in self.sans]
+        return subject, sans
+
+
+def folded_set(sans):
+    return sorted(repr(folded_san(san)) for san in sans)
 
 
 def value(source, claims):
@@ -179,6 +248,8 @@ def value(source, claims):
     if "claim" in source:
         oid = attribute_type(source["claim"])
         found = [text for rdn in claims.get("subject", []) for kind, text in rdn if kind == oid]
+        if "number" in source:
+            found = found[source["number"] - 1 : source["number"]]
         if len(found) != 1:
             raise Unfit(f"{len(found)} claims of {oid}")
         return found[0]

@@ -42,6 +42,7 @@ class Policy:
         self.challenge = enrolment["challenge"]
         self.inventory = enrolment.get("inventory")
         self.accept_shared_secret = enrolment.get("accept_shared_secret", False)
+        self.ignored_extensions = enrolment.get("ignored_extensions", [])
         self.message_digests = file["algorithms"]["message_digests"]
         self.csr_digests = file["algorithms"]["csr_digests"]
         self.rsa = file["keys"].get("rsa")
@@ -54,6 +55,7 @@ class Policy:
         self.backdate = seconds(certificate["backdate"])
         self.key_usage = {KEY_USAGES.index(usage) for usage in certificate["key_usage"]}
         self.extended_key_usage = [EXTENDED_KEY_USAGES.get(usage, usage) for usage in certificate["extended_key_usage"]]
+        self.name_case = certificate.get("name_case", "lower")
         self.policies = certificate.get("policies", [])
         self.crl_distribution_points = certificate.get("crl_distribution_points", [])
         self.ca_issuers = certificate.get("ca_issuers", [])

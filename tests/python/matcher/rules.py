@@ -89,14 +89,16 @@ def subject(policy, request, permitted, facts, claims):
             return "SUB-02"
         if not (names.admits(tag, text) and names.clean(text)):
             return "SUB-02"
-    plain = [sorted((oid, content) for oid, _, content in rdn) for rdn in request.subject]
+    plain = [sorted((oid, names.folded_attribute(oid, content.decode())) for oid, _, content in rdn) for rdn in request.subject]
     types = [sorted(oid for oid, _, _ in rdn) for rdn in request.subject]
     if any(len(set(rdn)) < len(rdn) for rdn in types) or any(plain.count(rdn) > 1 for rdn in plain):
         return "SUB-03"
     rules = [{names.attribute_type(rule["type"]): rule for rule in rdn} for rdn in policy.subject]
     if types != [sorted(rdn) for rdn in rules]:
         return "SUB-04"
-    wanted = permitted and [sorted((oid, text.encode()) for oid, text, _ in rdn) for rdn in permitted.subject]
+    wanted = permitted and [
+        sorted((oid, names.folded_attribute(oid, text)) for oid, text, _ in rdn) for rdn in permitted.subject
+    ]
     if plain != wanted:
         return "SUB-05"
     for rdn, accepted in zip(request.subject, rules, strict=True):
@@ -111,9 +113,14 @@ def alternative_names(policy, request, permitted, facts, claims):
         return "SAN-01"
     if not all(map(names.is_well_formed, requested)):
         return "SAN-02"
-    if any(requested.count(san) > 1 for san in requested):
+    folded = names.folded_set(requested)
+    if len(set(folded)) < len(folded):
         return "SAN-03"
-    equal = permitted and sorted(map(repr, requested)) == sorted(map(repr, permitted.sans))
+    asked = [names.folded_san(san) for san in requested]
+    wanted = permitted and [
+        san for san in permitted.sans if names.folded_san(san) in asked or names.folded_san(san) not in permitted.added
+    ]
+    equal = permitted and folded == names.folded_set(wanted)
     return None if equal and request.sans != [] else "SAN-04"
 
 
@@ -125,4 +132,4 @@ def extensions(policy, request, permitted, facts, claims):
         return "EXT-02"
     if request.ca:
         return "EXT-03"
-    return "EXT-04" if request.other else None
+    return "EXT-04" if set(request.other) - set(policy.ignored_extensions) else None

@@ -481,7 +481,7 @@ POLICY = [
     ("a space after the CN", "SUB-02", common_name(b"sensor-1 ")),
     ("a right-to-left mark in the CN", "SUB-0", common_name("sensor\u200f-1".encode())),
     ("broken UTF-8 in the CN", "", common_name(b"sensor-1\xff")),
-    ("the CN as TeletexString", "SUB-01", common_name(b"sensor-1", der.TELETEX)),
+    ("the CN as TeletexString", "SUB-06", common_name(b"sensor-1", der.TELETEX)),
     ("the CN as BMPString", "SUB-01", common_name("sensor-1".encode("utf-16-be"), der.BMP)),
     ("the CN as UniversalString", "REQ-01", common_name("sensor-1".encode("utf-32-be"), der.UNIVERSAL)),
     ("the CN as IA5String", "SUB-06", common_name(b"sensor-1", der.IA5)),

@@ -285,4 +285,37 @@ ELLIPTIC = {
     "P-384 with SHA-256 and AES-192": elliptic(ec.SECP384R1(), "sha256", cipher=build.AES192),
 }
 
-SHAPES = {"clients": CLIENTS, "variants": VARIANTS, "elliptic": ELLIPTIC}
+UNSTRUCTURED_NAME, UNSTRUCTURED_ADDRESS, SERIAL_NUMBER = "1.2.840.113549.1.9.2", "1.2.840.113549.1.9.8", "2.5.4.5"
+ORGANISATIONAL_UNIT = "2.5.4.11"
+
+
+def router_subject():
+    """OU, then chassis number, address and host name in one RDN."""
+    last = der.set_of(
+        *sorted(
+            [
+                der.seq(der.oid(SERIAL_NUMBER), der.printable("FTX1840ALBW")),
+                der.seq(der.oid(UNSTRUCTURED_ADDRESS), der.printable("192.0.2.7")),
+                der.seq(der.oid(UNSTRUCTURED_NAME), der.tlv(der.IA5, b"R1.example.org")),
+            ]
+        )
+    )
+    return der.seq(cases.rdn(ORGANISATIONAL_UNIT, b"Routers", der.PRINTABLE), last)
+
+
+def router(scene, url):
+    """Cisco IOS and IOS-XE as they come: 3DES, HTTP/1.0 GET, base64 in lines, a v3 certificate without extensions."""
+    options = {"path": "/pkiclient.exe", "version": "1.0", "headers": ["User-Agent: Cisco PKI"]}
+    asked_before(url, "&message=CAIdentifier", **options)
+    subject = router_subject()
+    signer = build.certificate(scene.key, name(common_name="R1.example.org"), serial=b"\x03")
+    envelope = build.Envelope([Recipient(scene.ra_enc)], cipher=build.DES3)
+    message = scene.good(signer=signer, envelope=envelope, csr=scene.csr(subject=subject))
+    lines = base64.encodebytes(message.encode()).decode()
+    answer = get(url, quote(lines, safe=""), **options)
+    return message, answer
+
+
+ROUTERS = {"IOS-XE in its default configuration": router}
+
+SHAPES = {"routers": ROUTERS, "clients": CLIENTS, "variants": VARIANTS, "elliptic": ELLIPTIC}

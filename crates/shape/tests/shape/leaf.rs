@@ -291,6 +291,17 @@ fn names_of_types_that_no_form_has_and_malformed_ones_are_refused() {
     );
     let www = dns("www.example.com");
     assert_eq!(with(&[&www, &www]), SanFault::Repeated(SanKind::Dns));
+    for (kind, one, other) in [
+        (SanKind::Dns, www, dns("WWW.Example.com")),
+        (
+            SanKind::Email,
+            tlv(0x81, b"jo@example.com"),
+            tlv(0x81, b"jo@EXAMPLE.com"),
+        ),
+        (SanKind::Uri, tlv(0x86, b"urn:a"), tlv(0x86, b"URN:a")),
+    ] {
+        assert_eq!(with(&[&one, &other]), SanFault::Repeated(kind));
+    }
     assert_eq!(with(&[]), SanFault::Count(0));
     let many: Vec<Vec<u8>> = (0..1_001)
         .map(|number| dns(&format!("h{number}.example.com")))
@@ -299,7 +310,7 @@ fn names_of_types_that_no_form_has_and_malformed_ones_are_refused() {
     assert_eq!(with(&many), SanFault::Count(1_001));
     assert_eq!(with(&[&tlv(0x82, &[0xff])]), SanFault::Encoding);
     for (kind, name) in [
-        (SanKind::Dns, dns("WWW.example.com")),
+        (SanKind::Dns, dns("www_1.example.com")),
         (SanKind::Dns, dns("www.example.com.")),
         (SanKind::Dns, dns("www.example.com\0.example.org")),
         (SanKind::Dns, dns("a b.example.com")),

@@ -15,6 +15,7 @@ pub(crate) const UTF8: u8 = 0x0c;
 pub(crate) const CN: &str = "2.5.4.3";
 pub(crate) const O: &str = "2.5.4.10";
 pub(crate) const OU: &str = "2.5.4.11";
+pub(crate) const DC: &str = "0.9.2342.19200300.100.1.25";
 const C: &str = "2.5.4.6";
 const EXTENSION_REQUEST: &str = "1.2.840.113549.1.9.14";
 const SAN: &str = "2.5.29.17";

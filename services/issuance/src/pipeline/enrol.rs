@@ -98,6 +98,7 @@ impl Enrolment {
         let now = self.recorder.now();
         let mut facts = facts::collect(profile, request, &opened, now)?;
         context.needs(Quirk::of_digest(facts.csr_digest));
+        crate::metrics::ignored_extensions(profile, &facts);
         let mut evidence = self.evidence(profile, &facts, &opened, context).await?;
         if let Some(earlier) = evidence.retransmitted.take() {
             return self.equal_csr(profile, recipient, earlier, context).await;

@@ -99,7 +99,7 @@ impl Enrolment {
                 request_digest: context.request_digest,
                 csr_digest: candidate.csr_sha256,
                 renews_once: profile.renewal().is_some_and(|renewal| renewal.once),
-                quotas: quotas(profile, &names.subject, now),
+                quotas: quotas(profile, &device(&names.subject, &names.sans), now),
                 intent: NewIntent {
                     serial: serial.clone(),
                     tbs: tbs.der().to_vec(),
@@ -138,7 +138,20 @@ impl Enrolment {
     }
 }
 
-fn quotas(profile: &Profile, subject: &str, now: Timestamp) -> Vec<QuotaCharge> {
+/// What counts as one device: its subject, or its alternative names where it has none, without regard to case, so that
+/// names which are equal under any comparison share a quota.
+fn device(subject: &str, sans: &[String]) -> String {
+    let name = if subject.is_empty() {
+        let mut sans = sans.to_vec();
+        sans.sort();
+        sans.join(", ")
+    } else {
+        subject.to_owned()
+    };
+    name.to_ascii_lowercase()
+}
+
+fn quotas(profile: &Profile, device: &str, now: Timestamp) -> Vec<QuotaCharge> {
     let seconds = now.seconds();
     let window_start = Timestamp::from_seconds(seconds - seconds.rem_euclid(QUOTA_WINDOW));
     let name = profile.name();
@@ -150,7 +163,7 @@ fn quotas(profile: &Profile, subject: &str, now: Timestamp) -> Vec<QuotaCharge> 
             limit: limits.profile_per_hour,
         },
         QuotaCharge {
-            key: format!("profile {name}, name {subject}"),
+            key: format!("profile {name}, name {device}"),
             window_start,
             limit: limits.name_per_hour,
         },

@@ -93,7 +93,7 @@ pub(super) fn fresh(
     check_kind(challenge.kind, signer)?;
     check_state(challenge)?;
     let wanted = source::names(&old.subject, &old.sans)?;
-    let same_names = source::names(&challenge.subject, &challenge.sans)? == wanted;
+    let same_names = source::names(&challenge.subject, &challenge.sans)?.same(&wanted);
     if challenge.profile != old.profile || !same_names {
         return Err(SignerRule::EcOneTime.refusal("a challenge for another profile or other names"));
     }

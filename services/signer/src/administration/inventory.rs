@@ -1,5 +1,7 @@
 //! Inventories: the names that a static challenge may be used for.
 
+use std::collections::BTreeMap;
+
 use assay_audit::{Draft, Event, InventoryChange};
 use assay_policy::{ChallengeKind, Dn, Profile};
 use assay_proto::v1::{
@@ -75,7 +77,12 @@ pub(super) async fn remove(
     let RemoveInventoryRequest { profile, names } = request;
     let in_force = service.policies.active();
     let profile = with_inventory(named(&in_force, &profile)?)?;
-    let names = exact_names(profile, names)?.into_iter().collect();
+    let names = exact_names(profile, names)?.into_iter();
+    // One name, however often and in whatever case it is given.
+    let names: BTreeMap<_, _> = names
+        .map(|name| (name.to_ascii_lowercase(), name))
+        .collect();
+    let names = names.into_values().collect();
     let (change_request, audit) = change(service, actor, profile, InventoryChange::Remove);
     let outcome = service
         .store
@@ -95,7 +102,7 @@ pub(super) async fn remove(
     }
 }
 
-/// In byte order.
+/// In the order of their names, without regard to case.
 pub(super) async fn list(
     service: &AdministrationService,
     _actor: &str,

@@ -121,6 +121,13 @@ async fn a_name_of_the_inventory_gets_one_certificate_under_the_shared_challenge
     let message = other.pkcs_req(&stand.ca, &name, &challenge).await;
     let answer = stand.send_to("fleet", &stand.ca, &other, &message).await;
     assert!(matches!(answer, Answer::Refused(_)));
+
+    // In another case it is the same device, also when it is added again.
+    stand.add_to_inventory("fleet", "TRUCK-1").await;
+    for again in ["Truck-1", "TRUCK-1"] {
+        let message = other.pkcs_req(&stand.ca, &subject(again), &challenge).await;
+        stand.refused("fleet", &other, &message, "CHA-08").await;
+    }
 }
 
 /// RFC 8894 section 2.3: some clients say RenewalReq, others PKCSReq under the certificate they have.

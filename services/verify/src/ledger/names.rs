@@ -44,7 +44,13 @@ struct Inventory<'a> {
     sequence: u64,
     head: Hash,
     heads: HashSet<Hash>,
+    /// By [`key`].
     names: HashMap<String, Name>,
+}
+
+/// Names of an inventory are one device whatever the case of their ASCII letters.
+fn key(name: &str) -> String {
+    name.to_ascii_lowercase()
 }
 
 struct Name {
@@ -154,7 +160,7 @@ impl<'a> Names<'a> {
         let attributes = subject.rdns().iter().flat_map(Rdn::attributes);
         for value in attributes.map(DnAttribute::value) {
             for inventory in self.inventories.values_mut() {
-                if let Some(name) = inventory.names.get_mut(value)
+                if let Some(name) = inventory.names.get_mut(&key(value))
                     && name.state == State::Free
                 {
                     name.state = State::Used(serial.clone());
@@ -177,7 +183,7 @@ impl<'a> Names<'a> {
         let known = self
             .inventories
             .get_mut(&profile)
-            .and_then(|inventory| inventory.names.get_mut(&entry.name));
+            .and_then(|inventory| inventory.names.get_mut(&key(&entry.name)));
         let check = Check::Names;
         let Some(name) = known else {
             let of = format!("of {profile} that adds {}", entry.name);
@@ -244,7 +250,7 @@ impl<'a> Names<'a> {
             return;
         };
         let inventory = self.inventories.get_mut(&place.profile);
-        let Some(name) = inventory.and_then(|it| it.names.get_mut(&place.name)) else {
+        let Some(name) = inventory.and_then(|it| it.names.get_mut(&key(&place.name))) else {
             return;
         };
         if name.state == State::Reserved(over.clone()) {
@@ -367,6 +373,7 @@ impl<'a> Inventory<'a> {
     fn apply(&mut self, seen: &mut Seen<'_>, content: Content) {
         let check = Check::Inventories;
         for (text, pin) in content.names {
+            let text = key(&text);
             let known = self.names.get_mut(&text);
             let state = known.as_ref().map(|name| name.state.clone());
             let there = !matches!(state, None | Some(State::Gone(_)));

@@ -1,7 +1,7 @@
 //! Changes of the policy file. What no longer loads is no mutant.
 
 use super::Change;
-use crate::pair::Pair;
+use crate::pair::{DC, Pair};
 
 /// Replaces the first `from`.
 fn replace(pair: &mut Pair, from: &str, to: &str) -> bool {
@@ -83,6 +83,76 @@ pub(super) const POLICY: &[Change] = &[
         p.policy = p
             .policy
             .replace("issue = \"utf8\"", "issue = \"printable\"");
+        there
+    }),
+    ("issued as requested", |p, _| {
+        let there = p.policy.contains("issue = \"utf8\"");
+        p.policy = p
+            .policy
+            .replace("issue = \"utf8\"", "issue = \"requested\"");
+        there
+    }),
+    ("ignores an extension that is asked for", |p, _| {
+        let extension = ("1.3.6.1.4.1.311.20.2", vec![0x1e, 0, 0x30, 0]);
+        p.extensions.push(extension);
+        let lines = "ignored_extensions = [\"1.2.3.4\", \"1.3.6.1.4.1.311.20.2\"]\n";
+        add_to(p, "[enrolment]\n", lines)
+    }),
+    ("ignores another extension", |p, _| {
+        let extension = ("1.3.6.1.4.1.311.20.2", vec![0x1e, 0, 0x30, 0]);
+        p.extensions.push(extension);
+        add_to(p, "[enrolment]\n", "ignored_extensions = [\"1.2.3.4\"]\n")
+    }),
+    ("two domain components", |p, d| {
+        let component = |number: usize| {
+            format!(
+                "[[subject]]\ntype = \"DC\"\nvalue = {{ claim = \"DC\", number = {number} }}\naccept = [\"ia5\"]\nissue = \"ia5\"\n\n"
+            )
+        };
+        let (first, second) = (component(1), component(2));
+        let there = replace(p, "[[subject]]\n", &format!("{first}{second}[[subject]]\n"));
+        let of = |text: &str| vec![(DC, 0x16, text.as_bytes().to_vec())];
+        let asked = [["com", "example"], ["COM", "Example"], ["example", "com"]];
+        let [one, other] = d.one_of(&asked);
+        p.subject.splice(0..0, [of(one), of(other)]);
+        p.claims.subject = format!("{},DC=example,DC=com", p.claims.subject);
+        there
+    }),
+    ("adds a name", |p, _| {
+        p.policy.push_str(
+            "\n[[san]]\ntype = \"dns\"\nvalue = { literal = \"Added.example.com\" }\nadd = true\n",
+        );
+        p.claims.sans.push("dns:added.example.com".to_owned());
+        true
+    }),
+    ("adds a name that was asked for", |p, _| {
+        p.policy.push_str(
+            "\n[[san]]\ntype = \"uri\"\nvalue = { literal = \"urn:added\" }\nadd = true\n",
+        );
+        p.claims.sans.push("uri:urn:added".to_owned());
+        let name = (0x86, b"URN:added".to_vec());
+        p.sans.get_or_insert_default().push(name);
+        true
+    }),
+    ("adds its names", |p, _| {
+        let value = "value = { join = [{ claim = \"CN\" }, { literal = \".wifi.example.com\" }] }";
+        let is_wifi = replace(p, value, &format!("{value}\nadd = true"));
+        let value = "value = { inventory = \"name\" }\n\n[certificate]";
+        let added = "value = { inventory = \"name\" }\nadd = true\n\n[certificate]";
+        let changed = is_wifi || replace(p, value, added);
+        if changed {
+            p.sans = None;
+        }
+        changed
+    }),
+    ("names as requested", |p, _| {
+        add_to(p, "[certificate]\n", "name_case = \"requested\"\n")
+    }),
+    ("accepts TeletexString", |p, _| {
+        let there = p.policy.contains("\"printable\"]");
+        p.policy = p
+            .policy
+            .replace("\"printable\"]", "\"printable\", \"teletex\"]");
         there
     }),
     ("accepts PrintableString alone", |p, _| {

@@ -47,6 +47,12 @@ pub(super) const SUBJECT: &[Change] = &[
     ("upper case", |p, d| {
         set_value(p, d, |value| value.make_ascii_uppercase())
     }),
+    ("an attribute of Cisco's more", |p, d| {
+        let at = d.below(p.subject.len() + 1);
+        let router = ("1.2.840.113549.1.9.2", 0x16, b"r1.Example.org".to_vec());
+        p.subject.insert(at, vec![router]);
+        true
+    }),
     ("another value", |p, d| {
         set_value(p, d, |value| *value = b"device-2".to_vec())
     }),
@@ -165,6 +171,29 @@ pub(super) const NAMES: &[Change] = &[
     ("a name twice", |p, _| {
         let name = names(p).first().cloned();
         name.is_some_and(|(tag, name)| add_name(p, tag, &name))
+    }),
+    ("upper case after the @", |p, _| {
+        change_name(p, |(_, name)| {
+            let at = name.iter().rposition(|octet| *octet == b'@');
+            let domain = at.and_then(|at| name.get_mut(at..));
+            domain.unwrap_or_default().make_ascii_uppercase();
+        })
+    }),
+    ("upper case twice on both sides", |p, _| {
+        add_to_both(p, DNS, b"C.example.com", "dns:c.example.com")
+            && add_to_both(p, DNS, b"c.Example.com", "dns:C.example.com")
+    }),
+    ("a URI more, in another case on either side", |p, _| {
+        p.policy
+            .push_str("\n[[san]]\ntype = \"uri\"\nvalue = { literal = \"IntuneDeviceId://A\" }\n");
+        p.claims.sans.push("uri:INTUNEdeviceid://A".to_owned());
+        add_name(p, 0x86, b"intunedeviceID://A")
+    }),
+    ("a URI more, in another case after the scheme", |p, _| {
+        p.policy
+            .push_str("\n[[san]]\ntype = \"uri\"\nvalue = { literal = \"IntuneDeviceId://A\" }\n");
+        p.claims.sans.push("uri:IntuneDeviceId://A".to_owned());
+        add_name(p, 0x86, b"IntuneDeviceId://a")
     }),
     ("upper case", |p, _| {
         change_name(p, |name| name.1.make_ascii_uppercase())
