@@ -5,16 +5,20 @@ use std::time::{Duration, SystemTime};
 
 use assay_types::{CanonicalError, Hash, Timestamp, canonical};
 use const_oid::ObjectIdentifier;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::algorithm::extended_key_usage_name;
 use crate::attribute::type_name;
-use crate::profile::{AttributeRule, Profile, RdnRule, ValueRule};
+use crate::profile::{Profile, RdnRule, ValueRule};
+use crate::semantics::Semantics;
 
-/// Domain separation: a later form of the model gets another label, so that no two forms share a hash.
-const DOMAIN: &[u8] = b"assay policy model 4\n";
+/// Domain separation: the model that another semantics reads in the same file has another hash.
+fn domain() -> String {
+    format!("assay policy semantics {}\n", Semantics::CURRENT)
+}
 
 impl Profile {
     /// What the profile says, by the path of each setting: what two versions differ in.
@@ -28,7 +32,7 @@ impl Profile {
 
     pub(crate) fn canonical_hash(&self) -> Result<Hash, CanonicalError> {
         let model = canonical(self)?;
-        let hasher = Sha256::new().chain_update(DOMAIN);
+        let hasher = Sha256::new().chain_update(domain());
         Ok(hasher.chain_update(model).into())
     }
 }
@@ -68,8 +72,14 @@ impl Serialize for ValueRule {
 
 impl Serialize for RdnRule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let by_type = |rule: &AttributeRule| (type_name(&rule.oid), rule.clone());
-        serializer.collect_map(self.attributes.iter().map(by_type))
+        let mut map = serializer.serialize_map(None)?;
+        for rule in &self.attributes {
+            map.serialize_entry(&type_name(&rule.oid), rule)?;
+        }
+        if self.optional {
+            map.serialize_entry("optional", &true)?;
+        }
+        map.end()
     }
 }
 

@@ -67,7 +67,8 @@ pub(crate) fn attribute(rule: &AttributeRule) -> String {
 
 pub(crate) fn rdn(rule: &RdnRule) -> String {
     let attributes: Vec<String> = rule.attributes.iter().map(attribute).collect();
-    attributes.join("+")
+    let optional = if rule.optional { " (optional)" } else { "" };
+    attributes.join("+") + optional
 }
 
 pub(crate) fn san(rule: &SanRule) -> String {

@@ -30,6 +30,7 @@ mod proposal;
 mod refusal;
 mod rules;
 mod san;
+mod semantics;
 mod tbs;
 mod text;
 
@@ -58,4 +59,5 @@ pub use proposal::{
 pub use refusal::{Refusal, RuleId};
 pub use rules::{Field, FieldState, RULES, Rule, RuleVerdict, decide, explain, fields, verdicts};
 pub use san::{SanError, SanKind, SubjectAltName};
+pub use semantics::Semantics;
 pub use tbs::{Issuer, Tbs, TbsError, tbs};

@@ -59,7 +59,7 @@ impl Permit {
         names: PermittedNames,
     ) -> Result<Self, Refusal> {
         let subject_der = profile
-            .subject_der(&names.subject, &facts.subject)
+            .subject_der(&names, &facts.subject)
             .map_err(|error| Refusal::new(RuleId("SUB-05"), &error.to_string()))?;
         let spki_der = facts
             .key

@@ -16,7 +16,7 @@ use crate::dn::Dn;
 use crate::facts::Facts;
 use crate::grant::{Claims, Grant, Renewed, Source};
 use crate::permit::Permit;
-use crate::profile::{NamesError, PermittedNames, Profile, Values};
+use crate::profile::{NamesError, PermittedNames, Profile, RdnRule, Values};
 use crate::refusal::{Refusal, RuleId};
 use crate::san::SubjectAltName;
 
@@ -131,7 +131,7 @@ pub static RULES: &[Rule] = &[
     ),
     rule(
         "REN-03",
-        "the renewed certificate has not expired",
+        "the renewed certificate has not expired, or is in the grace that the profile gives",
         renewal::unexpired,
     ),
     rule(
@@ -316,7 +316,7 @@ pub(crate) fn check_claims(
     });
     grant::claims_equal(names.as_ref(), subject, sans)
         .and_then(|()| names.map_err(|error| error.to_string()))
-        .and_then(|names| subject::issuable(profile, &names.subject))
+        .and_then(|names| subject::issuable(profile, &names))
         .map_err(|detail| Refusal::new(CLAIMS, &detail))
 }
 
@@ -328,7 +328,7 @@ pub(crate) fn inventory_subject(profile: &Profile, name: &str) -> Result<Dn, Ref
         })
         .map_err(|error| error.to_string())
         .and_then(|names| {
-            subject::issuable(profile, &names.subject)?;
+            subject::issuable(profile, &names)?;
             Ok(names.subject)
         })
         .map_err(|detail| Refusal::new(INVENTORY, &detail))
@@ -373,6 +373,19 @@ impl<'a> Case<'a> {
                     .map(|detail| Refusal::new(rule.id, &detail)),
             })
             .collect()
+    }
+
+    /// The rules of the subject's RDNs: those of the permitted one, or all where none is.
+    fn subject_rules(&self) -> Vec<&'a RdnRule> {
+        let all = &self.profile.subject;
+        match &self.names {
+            Ok(names) => names
+                .places
+                .iter()
+                .filter_map(|place| all.get(*place))
+                .collect(),
+            Err(_) => all.iter().collect(),
+        }
     }
 
     fn names(&self) -> Result<&PermittedNames, String> {

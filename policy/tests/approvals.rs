@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use assay_policy::{
-    Approver, Approvers, ApproversError, Problem, Proposal, Purpose, SignatureError,
+    Approver, Approvers, ApproversError, Problem, Proposal, Purpose, Semantics, SignatureError,
     SignedProposal, sign_proposal,
 };
 use assay_types::{Hash, Timestamp};
@@ -105,6 +105,7 @@ fn text(number: u64) -> Vec<u8> {
         predecessor: Some([1; 32].into()),
         files: [2; 32].into(),
         model: [3; 32].into(),
+        semantics: Semantics::CURRENT,
         issuer: [4; 32].into(),
         hsm_configuration: None,
         not_before: Timestamp::from_seconds(1_800_000_000),

@@ -119,3 +119,53 @@ fn what_has_a_rule_of_its_own_cannot_be_ignored() {
         assert!(problem.contains(told), "{oid}: {problem}");
     }
 }
+
+#[test]
+fn an_optional_rdn_is_there_exactly_where_it_is_claimed() {
+    let text = with_units(&["{ claim = \"OU\" }\noptional = true"]);
+    let bundle = load(text).unwrap();
+    let profile = bundle.profile("devices").unwrap();
+    let (with, without) = ("CN=device-1,OU=Sales,O=Example", "CN=device-1,O=Example");
+    for (claimed, subject, refused) in [
+        (with, with, None),
+        (without, without, None),
+        (with, without, Some("SUB-04")),
+        (without, with, Some("SUB-04")),
+        (with, "CN=device-1,OU=Other,O=Example", Some("SUB-05")),
+    ] {
+        let grant = one_time("devices", claimed, &[]);
+        let facts = request("devices", subject, &[], &rsa(2048), grant);
+        let outcome = decide(profile, &facts);
+        if refused.is_none() {
+            assert_eq!(
+                outcome
+                    .as_ref()
+                    .map(|permit| permit.subject().to_string())
+                    .ok()
+                    .as_deref(),
+                Some(claimed)
+            );
+        }
+        let rule = outcome.err();
+        assert_eq!(
+            rule.as_ref().map(|refusal| refusal.rule.as_str()),
+            refused,
+            "{claimed}: {subject}"
+        );
+        // Each field is judged by the rule of its own place.
+        let shown = fields(profile, &facts);
+        let cn = shown
+            .iter()
+            .find(|field| field.name.starts_with("subject CN"));
+        assert!(refused.is_some() || cn.unwrap().wanted == "device-1");
+    }
+    let two = "CN=device-1,OU=a,OU=b,O=Example";
+    let refusal = profile.check_challenge(&support::dn(two), &[]).unwrap_err();
+    assert_eq!(refusal.rule.as_str(), "CHA-04");
+}
+
+#[test]
+fn an_rdn_without_a_claim_cannot_be_optional() {
+    let problem = load(with_units(&["{ literal = \"x\" }\noptional = true"])).unwrap_err();
+    assert!(problem.contains("wanted a claim in it"), "{problem}");
+}

@@ -75,6 +75,7 @@ ocsp = ["http://ca.example/ocsp"]
 
 [renewal]
 window = "30d"
+grace = "1d"
 same_key = false
 once = true
 supersede = "revoke"
@@ -129,6 +130,7 @@ const MUTATIONS: &[Mutation] = &[
     ("profile_per_hour = 500", "profile_per_hour = 100", "certificates an hour lowered from 500 to 100 (changed, less permissive)"),
     ("name_per_hour = 3", "name_per_hour = 4", "certificates an hour for one name raised from 3 to 4 (changed, more permissive)"),
     ("ignored_extensions = [\"1.3.6.1.4.1.311.21.10\"]", "ignored_extensions = [\"1.2.840.113549.1.9.15\"]", "asking without effect for extension 1.2.840.113549.1.9.15 newly permitted|asking without effect for extension 1.3.6.1.4.1.311.21.10 no longer permitted"),
+    ("grace = \"1d\"", "grace = \"2d\"", "renewal after the end of a certificate (grace) raised from 1 to 2 days (changed, more permissive)"),
     ("name_case = \"requested\"", "name_case = \"lower\"", "case of names (name_case) from requested to lower (changed)"),
     ("message_digests = [\"sha256\", \"sha512\"]", "message_digests = [\"sha256\"]", "message hash sha512 no longer permitted"),
     ("csr_digests = [\"sha256\"]", "csr_digests = [\"sha384\", \"sha256\"]", "CSR hash sha384 newly permitted"),
@@ -172,7 +174,7 @@ const MUTATIONS: &[Mutation] = &[
     ("once = true", "once = false", "more than one renewal of a certificate (once) newly permitted"),
     ("supersede = \"revoke\"\nrevoke_after = \"7d\"", "supersede = \"keep\"", "a renewed certificate from revoked after 7 days to kept (changed)"),
     ("revoke_after = \"7d\"", "revoke_after = \"1d\"", "life of a renewed certificate after its successor's issue lowered from 7 to 1 days (changed, less permissive)"),
-    ("[renewal]\nwindow = \"30d\"\nsame_key = false\nonce = true\nsupersede = \"revoke\"\nrevoke_after = \"7d\"", "", "renewal (window 30 days, with a new key, once, the old certificate revoked after 7 days) no longer permitted"),
+    ("[renewal]\nwindow = \"30d\"\ngrace = \"1d\"\nsame_key = false\nonce = true\nsupersede = \"revoke\"\nrevoke_after = \"7d\"", "", "renewal (window 30 days, grace 1 day, with a new key, once, the old certificate revoked after 7 days) no longer permitted"),
     ("four_eyes = true", "four_eyes = false", "approval by one operator alone (four_eyes) newly permitted"),
     ("four_eyes = true\nexpires = \"7d\"", "four_eyes = true\nexpires = \"3d\"", "time for an approval lowered from 7 to 3 days (changed, less permissive)"),
     ("[approval]\nfour_eyes = true\nexpires = \"7d\"", "", "issuing without two operators' approval (within 7 days) newly permitted"),

@@ -30,6 +30,7 @@ fn demo_profiles_load() {
     assert_eq!(
         devices.renewal(),
         Some(&Renewal {
+            grace: Duration::ZERO,
             window: Duration::from_secs(90 * 86_400),
             same_key: true,
             once: false,

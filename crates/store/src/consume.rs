@@ -26,7 +26,7 @@ pub enum Consume {
         /// Name in the inventory.
         name: String,
     },
-    /// A certificate that is renewed: issued, unrevoked and unexpired. It gets its successor when that is issued.
+    /// A certificate that is renewed: issued, unrevoked, and unexpired or within the grace. It gets its successor when that is issued.
     Renewal {
         /// Its serial.
         old: Serial,
@@ -40,6 +40,15 @@ pub enum Consume {
         /// Id of that request.
         id: String,
     },
+}
+
+/// On which terms a profile lets a certificate be renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RenewalTerms {
+    /// Whether once only.
+    pub once: bool,
+    /// How long after its end.
+    pub grace: Duration,
 }
 
 /// For which profile and when something is to be used.
@@ -85,7 +94,7 @@ pub(crate) fn consume(
             used.columns.revoke_after = *revoke_after;
             used.columns.challenge_id.clone_from(challenge);
             match (
-                check_renewal(connection, old, permit.renews_once, claim.now)?,
+                check_renewal(connection, old, permit.renewal, claim.now)?,
                 challenge,
             ) {
                 (None, Some(id)) => spend_one_time(connection, id, serial, claim.now)?,
@@ -97,11 +106,11 @@ pub(crate) fn consume(
     Ok(obstacle.map_or(Ok(used), Err))
 }
 
-/// `None` if the certificate may be renewed at `now`; with `once`, only if nothing renews it already.
+/// `None` if the certificate may be renewed at `now`; on terms of once, only if nothing renews it already.
 pub(crate) fn check_renewal(
     connection: &Connection,
     old: &Serial,
-    once: bool,
+    terms: RenewalTerms,
     now: Timestamp,
 ) -> Result<Option<PermitOutcome>, StoreError> {
     let issued =
@@ -109,8 +118,8 @@ pub(crate) fn check_renewal(
     Ok(match issued {
         None => Some(PermitOutcome::OldUnknown),
         Some(row) if row.revoked_at.is_some() => Some(PermitOutcome::OldRevoked),
-        Some(row) if row.not_after < now => Some(PermitOutcome::OldExpired),
-        Some(_) if once => {
+        Some(row) if row.not_after + terms.grace < now => Some(PermitOutcome::OldExpired),
+        Some(_) if terms.once => {
             lineage::successor(connection, old)?.map(|serial| PermitOutcome::OldRenewed { serial })
         }
         Some(_) => None,

@@ -66,7 +66,7 @@ pub use challenges::{
 };
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
 pub use commits::StateKey;
-pub use consume::Consume;
+pub use consume::{Consume, RenewalTerms};
 pub use crl_reason::{BadReason, CrlReason};
 pub use crls::{CrlOutcome, CrlRow, NewCrl, RevokedEntry, RevokedList};
 pub use error::{OpenError, OpenFault, StoreError};

@@ -3,6 +3,7 @@ use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::params;
 
 use crate::certificates::{self, CertificateRow, CertificateState};
+use crate::consume::RenewalTerms;
 use crate::consume::{self, Consume, Used};
 use crate::sql::{Connection, seconds};
 use crate::writer::Verdict;
@@ -24,8 +25,8 @@ pub struct PermitWrite {
     pub intent: NewIntent,
     /// What authorises it, used up by this permit.
     pub consume: Consume,
-    /// A certificate of the profile renews once: refused if another renewal of the same certificate is there.
-    pub renews_once: bool,
+    /// The profile's terms for a certificate that is renewed.
+    pub renewal: RenewalTerms,
     /// Charged by this permit.
     pub quotas: Vec<QuotaCharge>,
     /// The present time.

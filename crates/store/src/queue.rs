@@ -2,6 +2,7 @@ use assay_audit::{Draft, Request};
 use assay_types::{Hash, Timestamp};
 use rusqlite::params;
 
+use crate::consume::RenewalTerms;
 use crate::sql::{Connection, seconds};
 use crate::writer::Verdict;
 use crate::{
@@ -40,8 +41,8 @@ pub struct PendingWrite {
     pub evidence: String,
     /// What authorises it, kept for it until it is issued, denied or expired.
     pub reserve: Reserve,
-    /// As [`crate::PermitWrite::renews_once`].
-    pub renews_once: bool,
+    /// As [`crate::PermitWrite::renewal`].
+    pub renewal: RenewalTerms,
     /// For the records that tell of it.
     pub request: Request,
     /// The PENDING for its pkiMessage, for byte-identical retransmissions.

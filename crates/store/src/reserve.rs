@@ -105,7 +105,7 @@ pub(crate) fn reserve(
         }
         Reserve::Renewal { old, .. } => match find_open_renewal(connection, old)? {
             Some(id) => Ok(Some(PermitOutcome::Reserved { id })),
-            None => consume::check_renewal(connection, old, request.renews_once, claim.now),
+            None => consume::check_renewal(connection, old, request.renewal, claim.now),
         },
     }
 }
@@ -139,7 +139,7 @@ pub(crate) fn consume(
             consume::why_not_name(connection, &claim, name).map(Some)
         }
         Reserve::Renewal { old, .. } => {
-            consume::check_renewal(connection, old, permit.renews_once, now)
+            consume::check_renewal(connection, old, permit.renewal, now)
         }
     }
 }

@@ -11,10 +11,11 @@ use crate::san::SanKind;
 
 pub(super) fn subject(old: &Profile, new: &Profile, found: &mut Differences) {
     let (old, new) = (&old.subject, &new.subject);
-    let shape = |rules: &[RdnRule]| -> Vec<BTreeSet<String>> {
+    let shape = |rules: &[RdnRule]| -> Vec<(BTreeSet<String>, bool)> {
         let types = rules.iter().map(|rule| {
             let attributes = rule.attributes.iter();
-            attributes.map(|it| type_name(&it.oid)).collect()
+            let types = attributes.map(|it| type_name(&it.oid)).collect();
+            (types, rule.optional)
         });
         types.collect()
     };
@@ -25,7 +26,7 @@ pub(super) fn subject(old: &Profile, new: &Profile, found: &mut Differences) {
         });
         return;
     }
-    for (index, types) in shape(new).iter().enumerate() {
+    for (index, (types, _)) in shape(new).iter().enumerate() {
         for name in types {
             let path = format!("subject.{index:03}.{name}");
             let field = format!("subject {name} (RDN {})", index + 1);

@@ -49,10 +49,16 @@ pub(super) fn renewal(old: &Profile, new: &Profile, found: &mut Differences) {
 fn offered(rule: Renewal) -> String {
     let Renewal {
         window,
+        grace,
         same_key,
         once,
         supersede,
     } = rule;
+    let grace = if grace.is_zero() {
+        String::new()
+    } else {
+        format!(", grace {}", duration(grace))
+    };
     let key = if same_key {
         "with any key"
     } else {
@@ -60,7 +66,7 @@ fn offered(rule: Renewal) -> String {
     };
     let once = if once { ", once" } else { "" };
     format!(
-        "renewal (window {}, {key}{once}, the old certificate {})",
+        "renewal (window {}{grace}, {key}{once}, the old certificate {})",
         duration(window),
         superseded(supersede)
     )

@@ -18,6 +18,7 @@ pub fn diff_proposals(old: &Proposal, new: &Proposal) -> Vec<Change> {
     for (key, words) in [
         ("number", Words::FromTo),
         ("predecessor", Words::FromTo),
+        ("semantics", Words::FromTo),
         ("issuer", Words::FromTo),
         ("hsm_configuration", Words::FromTo),
         ("ticket", Words::Quoted),
@@ -58,6 +59,7 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
         predecessor,
         files: _,
         model: _,
+        semantics,
         issuer,
         hsm_configuration,
         not_before,
@@ -73,6 +75,7 @@ fn settings(proposal: &Proposal) -> BTreeMap<String, Value> {
             "proposal.predecessor".to_owned(),
             predecessor.map(String::from).into(),
         ),
+        ("proposal.semantics".to_owned(), semantics.number().into()),
         ("proposal.issuer".to_owned(), issuer.to_string().into()),
         (
             "proposal.hsm_configuration".to_owned(),

@@ -44,6 +44,7 @@ pub(super) const TABLE: &[(&str, &str, Words)] = &[
     ("certificate.ocsp", "place of the OCSP responder", Places),
     ("renewal", "renewal", Parts(parts::renewal)),
     ("renewal.window", "renewal window", Number(true, seconds)),
+    ("renewal.grace", "renewal after the end of a certificate (grace)", Number(true, seconds)),
     ("renewal.same_key", "renewal with the same key", Switch(true)),
     ("renewal.once", "more than one renewal of a certificate (once)", Switch(false)),
     ("renewal.revoke_after", "life of a renewed certificate after its successor's issue", Number(true, seconds)),

@@ -10,6 +10,9 @@ use crate::profile::{Approval, Renewal, Supersede};
 /// A request whose device has long given up is no longer worth a person's time.
 const MAX_PENDING: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// A device that was away for longer is onboarded anew.
+const MAX_GRACE: Duration = Duration::from_secs(366 * 24 * 3600);
+
 #[derive(Clone, Copy)]
 enum Word {
     Keep,
@@ -20,11 +23,17 @@ pub(super) fn renewal(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Opt
     let window = section
         .required("window", reader)
         .and_then(|item| positive_duration(&item, MAX_VALIDITY, reader));
+    let grace = section
+        .optional("grace")
+        .map_or(Some(Duration::ZERO), |item| {
+            item.duration(reader, MAX_GRACE)
+        });
     let same_key = flag(section, "same_key", false, reader);
     let once = flag(section, "once", false, reader);
     let supersede = supersede(section, reader);
     Some(Renewal {
         window: window?,
+        grace: grace?,
         same_key: same_key?,
         once: once?,
         supersede: supersede?,

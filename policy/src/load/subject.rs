@@ -47,12 +47,36 @@ fn rdn(item: &Item<'_>, kind: Option<ChallengeKind>, reader: &mut Reader<'_>) ->
         reader.error(item.span.clone(), &item.path, LoadRule::MissingKey, problem);
         return None;
     }
+    let optional_item = section.optional("optional");
+    let optional = match &optional_item {
+        Some(item) => item.boolean(reader)?,
+        None => false,
+    };
+    let rule = attributes(section, kind, reader).map(|attributes| RdnRule {
+        attributes,
+        optional,
+    });
+    if let (Some(rule), Some(item)) = (&rule, optional_item.filter(|_| optional)) {
+        let mut values = rule.attributes.iter().map(|attribute| &attribute.value);
+        if !values.any(|value| !value.claims().is_empty()) {
+            return item.refuse(
+                reader,
+                "an RDN is optional where a claimed subject may lack it: wanted a claim in it",
+            );
+        }
+    }
+    rule
+}
+
+fn attributes(
+    mut section: Section<'_>,
+    kind: Option<ChallengeKind>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<AttributeRule>> {
     if !section.has("set") {
         let attribute = attribute(&mut section, kind, reader);
         section.finish(reader);
-        return Some(RdnRule {
-            attributes: vec![attribute?],
-        });
+        return Some(vec![attribute?]);
     }
     let set = section.required("set", reader)?;
     section.finish(reader);
@@ -75,7 +99,7 @@ fn rdn(item: &Item<'_>, kind: Option<ChallengeKind>, reader: &mut Reader<'_>) ->
             "wanted two or more attributes, each of another type",
         );
     }
-    Some(RdnRule { attributes })
+    Some(attributes)
 }
 
 fn attribute(

@@ -80,6 +80,8 @@ pub(crate) struct RsaRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RdnRule {
     pub(crate) attributes: Vec<AttributeRule>,
+    /// Whether a claimed subject may lack it; then the certificate does too.
+    pub(crate) optional: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

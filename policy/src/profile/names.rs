@@ -1,6 +1,6 @@
 //! The names that policy and claims permit, computed without a look at the request.
 
-use super::{Claimed, NameCase, Profile, SanValue, ValueRule};
+use super::{Claimed, NameCase, Profile, RdnRule, SanValue, ValueRule};
 use crate::attribute;
 use crate::comparison::Comparison;
 use crate::dn::{Dn, DnAttribute, DnError, Rdn};
@@ -14,6 +14,8 @@ pub(crate) struct PermittedNames {
     pub(crate) subject: Dn,
     /// In the order of the policy file, claimed ones sorted: so that the certificate is deterministic.
     pub(crate) sans: Vec<SubjectAltName>,
+    /// The profile's rule of each RDN, which an optional one may not have.
+    pub(crate) places: Vec<usize>,
     /// Those of them, in canonical form, that are issued without being asked for.
     pub(crate) added: Vec<SubjectAltName>,
 }
@@ -86,20 +88,22 @@ impl<'a> From<&'a Claims> for Values<'a> {
 impl Profile {
     pub(crate) fn permitted_names(&self, values: Values<'_>) -> Result<PermittedNames, NamesError> {
         let mut rdns = Vec::with_capacity(self.subject.len());
-        for rule in &self.subject {
-            let mut attributes = Vec::with_capacity(rule.attributes.len());
-            for attribute in &rule.attributes {
-                attributes.push(DnAttribute::new(
-                    attribute.oid,
-                    attribute.value.resolve(values)?,
-                )?);
+        let mut places = Vec::with_capacity(self.subject.len());
+        for (place, rule) in self.subject.iter().enumerate() {
+            match rule.permitted(values) {
+                Ok(rdn) => {
+                    rdns.push(rdn);
+                    places.push(place);
+                }
+                Err(error) if rule.optional && error.is_missing_claim() => {}
+                Err(error) => return Err(error),
             }
-            rdns.push(Rdn::new(attributes)?);
         }
         let mut added = Vec::new();
         Ok(PermittedNames {
             subject: Dn::new(rdns)?,
             sans: self.permitted_sans(values, &mut added)?,
+            places,
             added,
         })
     }
@@ -194,6 +198,7 @@ impl PermittedNames {
         Ok(Self {
             subject: Dn::new(rdns)?,
             sans: self.sans.into_iter().map(san).collect(),
+            places: self.places,
             added: self.added,
         })
     }
@@ -216,6 +221,31 @@ impl Values<'_> {
         let attributes = subject.rdns().iter().flat_map(Rdn::attributes);
         let mut of_type = attributes.filter(|attribute| *attribute.oid() == claimed.oid);
         of_type.nth(number.checked_sub(1)?).map(DnAttribute::value)
+    }
+}
+
+impl RdnRule {
+    fn permitted(&self, values: Values<'_>) -> Result<Rdn, NamesError> {
+        let mut attributes = Vec::with_capacity(self.attributes.len());
+        for attribute in &self.attributes {
+            let value = attribute.value.resolve(values)?;
+            attributes.push(DnAttribute::new(attribute.oid, value)?);
+        }
+        Ok(Rdn::new(attributes)?)
+    }
+}
+
+impl NamesError {
+    fn is_missing_claim(&self) -> bool {
+        match self {
+            Self::MissingClaim(_) | Self::MissingNumberedClaim { .. } => true,
+            Self::MissingInventory
+            | Self::ClaimedCount { .. }
+            | Self::Subject(_)
+            | Self::San(_)
+            | Self::UnlistedSan(_)
+            | Self::DuplicateSan(_) => false,
+        }
     }
 }
 

@@ -13,6 +13,9 @@ pub struct Renewal {
     /// How early before the old certificate's NotAfter.
     #[serde(serialize_with = "canonical::seconds")]
     pub window: Duration,
+    /// How long after the old certificate's NotAfter; zero where it must not have ended.
+    #[serde(serialize_with = "canonical::seconds")]
+    pub grace: Duration,
     /// Whether the new certificate may be for the old one's key.
     pub same_key: bool,
     /// Whether a certificate is renewed once only. A key that was stolen then makes no second line of certificates unseen.

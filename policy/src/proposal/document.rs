@@ -7,6 +7,7 @@ use assay_types::{Hash, Timestamp};
 
 use super::fields::{Fields, ProposalError};
 use crate::profile::ProfileName;
+use crate::semantics::Semantics;
 
 /// Largest proposal in bytes: room for an inventory and a resumption for each profile of the largest bundle.
 pub const MAX_PROPOSAL: usize = 64 * 1024;
@@ -30,6 +31,8 @@ pub struct Proposal {
     pub files: Hash,
     /// [`crate::Bundle::model_hash`] of its files.
     pub model: Hash,
+    /// How the files are to be read; [`Proposal::parse`] yields one that this release knows.
+    pub semantics: Semantics,
     /// SHA-256 of the issuing CA's DER certificate.
     pub issuer: Hash,
     /// SHA-256 of the HSM service's configuration that goes with it; `None` where it names none. The signer does not look at
@@ -75,6 +78,7 @@ impl Proposal {
             predecessor: fields.optional_hash("predecessor", "for the first version")?,
             files: fields.hash("files")?,
             model: fields.hash("model")?,
+            semantics: semantics(&mut fields)?,
             issuer: fields.hash("issuer")?,
             hsm_configuration: fields.optional_hash("hsm_configuration", "if it names none")?,
             not_before: fields.time("not_before")?,
@@ -137,11 +141,12 @@ impl Proposal {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "format = {FORMAT}\nnumber = {}\npredecessor = \"{predecessor}\"\nfiles = \"{}\"\nmodel = \"{}\"\n\
+            "format = {FORMAT}\nnumber = {}\npredecessor = \"{predecessor}\"\nfiles = \"{}\"\nmodel = \"{}\"\nsemantics = {}\n\
              issuer = \"{}\"\nhsm_configuration = \"{hsm_configuration}\"\nnot_before = \"{}\"\nexpires = \"{}\"\nticket = \"{}\"\nresumes = [{}]\n\n[settings]\n",
             self.number,
             self.files,
             self.model,
+            self.semantics,
             self.issuer,
             self.not_before,
             self.expires,
@@ -157,6 +162,16 @@ impl Proposal {
         }
         text
     }
+}
+
+fn semantics(fields: &mut Fields) -> Result<Semantics, ProposalError> {
+    const KEY: &str = "semantics";
+    let number = fields.number(KEY)?;
+    let known = u32::try_from(number).map(Semantics::new).ok();
+    known.filter(|known| known.is_known()).ok_or_else(|| {
+        let current = Semantics::CURRENT;
+        fields.wrong(KEY, format!("this release decides by {current}, got {number}: use the release that the version is for"))
+    })
 }
 
 /// Text that stands in a TOML basic string as it is.
@@ -183,6 +198,7 @@ mod tests {
             predecessor: Some([1; 32].into()),
             files: [2; 32].into(),
             model: [3; 32].into(),
+            semantics: Semantics::CURRENT,
             issuer: [4; 32].into(),
             hsm_configuration: Some([6; 32].into()),
             not_before: Timestamp::from_seconds(1_800_000_000),
@@ -260,7 +276,18 @@ mod tests {
             let error = with(&doubled).unwrap_err().to_string();
             assert!(error.contains(&key), "{doubled}: {error}");
         }
-        assert_eq!(keys, 15);
+        assert_eq!(keys, 16);
+    }
+
+    #[test]
+    fn a_version_that_is_to_be_read_in_another_way_is_refused_with_both_numbers() {
+        let text = proposal().to_toml();
+        for other in ["0", "2", "4294967296"] {
+            let text = text.replace("semantics = 1", &format!("semantics = {other}"));
+            let error = Proposal::parse(text.as_bytes()).unwrap_err().to_string();
+            let told = format!("semantics: wanted this release decides by 1, got {other}");
+            assert!(error.contains(&told), "{error}");
+        }
     }
 
     #[test]

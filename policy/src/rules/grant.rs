@@ -86,7 +86,7 @@ pub(super) fn claims_fit(case: &Case<'_>) -> Verdict {
     };
     claims_equal(case.names.as_ref(), &names.subject, &names.sans)
         .map_err(|detail| format!("{source}: {detail}"))?;
-    super::subject::issuable(case.profile, &case.names()?.subject)
+    super::subject::issuable(case.profile, case.names()?)
 }
 
 pub(super) fn claims_equal(
@@ -129,7 +129,7 @@ pub(super) fn in_inventory(case: &Case<'_>) -> Verdict {
             quote(&name)
         ));
     }
-    super::subject::issuable(case.profile, &case.names()?.subject)
+    super::subject::issuable(case.profile, case.names()?)
 }
 
 pub(super) fn pinned_key(case: &Case<'_>) -> Verdict {

@@ -1,6 +1,6 @@
 //! REN: what a certificate that was issued before authorises. Each rule holds where nothing is renewed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Case, Verdict, grant, quote, subject};
 
@@ -35,12 +35,19 @@ pub(super) fn unexpired(case: &Case<'_>) -> Verdict {
     let Some((renewed, claims)) = case.renewal() else {
         return Ok(());
     };
-    match claims.expires {
-        // RFC 5280 section 4.1.2.5: valid through notAfter, inclusive.
-        Some(not_after) if case.facts.now > not_after => Err(format!(
+    let grace = case
+        .profile
+        .renewal()
+        .map_or(Duration::ZERO, |renewal| renewal.grace);
+    // RFC 5280 section 4.1.2.5: valid through notAfter, inclusive.
+    let last = claims
+        .expires
+        .map(|not_after| not_after.checked_add(grace).unwrap_or(not_after));
+    match last {
+        Some(last) if case.facts.now > last => Err(format!(
             "certificate {}: wanted renewal until {}, got {}",
             renewed.serial,
-            humantime::format_rfc3339_seconds(not_after),
+            humantime::format_rfc3339_seconds(last),
             humantime::format_rfc3339_seconds(case.facts.now)
         )),
         Some(_) | None => Ok(()),
@@ -111,6 +118,6 @@ pub(super) fn names_unchanged(case: &Case<'_>) -> Verdict {
         return Ok(());
     };
     grant::claims_equal(case.names.as_ref(), &names.subject, &names.sans)
-        .and_then(|()| subject::issuable(case.profile, &case.names()?.subject))
+        .and_then(|()| subject::issuable(case.profile, case.names()?))
         .map_err(|detail| format!("certificate {}: {detail}", renewed.serial))
 }

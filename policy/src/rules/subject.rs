@@ -5,9 +5,9 @@ use const_oid::ObjectIdentifier;
 use super::{Case, Verdict, quote};
 use crate::attribute::{StringEncoding, type_name};
 use crate::comparison::Comparison;
-use crate::dn::{Dn, DnAttribute, check_text};
+use crate::dn::{DnAttribute, check_text};
 use crate::facts::Attribute;
-use crate::profile::{AttributeRule, IssuedEncoding, Profile, RdnRule};
+use crate::profile::{AttributeRule, IssuedEncoding, PermittedNames, Profile, RdnRule};
 
 pub(super) fn string_types(case: &Case<'_>) -> Verdict {
     each(case, string_type)
@@ -64,8 +64,11 @@ pub(super) fn no_duplicates(case: &Case<'_>) -> Verdict {
 }
 
 pub(super) fn structure(case: &Case<'_>) -> Verdict {
-    let wanted: Vec<Vec<ObjectIdentifier>> =
-        case.profile.subject.iter().map(RdnRule::types).collect();
+    let wanted: Vec<Vec<ObjectIdentifier>> = case
+        .subject_rules()
+        .into_iter()
+        .map(RdnRule::types)
+        .collect();
     let got: Vec<Vec<ObjectIdentifier>> = case
         .facts
         .subject
@@ -122,7 +125,7 @@ pub(super) fn value(wanted: &DnAttribute, found: Option<&Attribute>) -> Verdict 
 }
 
 pub(super) fn encodings(case: &Case<'_>) -> Verdict {
-    for (rule, rdn) in case.profile.subject.iter().zip(&case.facts.subject) {
+    for (rule, rdn) in case.subject_rules().into_iter().zip(&case.facts.subject) {
         for attribute in rdn {
             encoding(rule, attribute)?;
         }
@@ -150,10 +153,10 @@ pub(super) fn encoding(rule: &RdnRule, attribute: &Attribute) -> Verdict {
 }
 
 /// Whether every value can be written in the encoding the profile issues.
-pub(super) fn issuable(profile: &Profile, subject: &Dn) -> Verdict {
-    for (index, rdn) in subject.rdns().iter().enumerate() {
+pub(super) fn issuable(profile: &Profile, names: &PermittedNames) -> Verdict {
+    for (place, rdn) in names.places.iter().zip(names.subject.rdns()) {
         for attribute in rdn.attributes() {
-            let rule = profile.attribute_rule(index, attribute.oid());
+            let rule = profile.attribute_rule(*place, attribute.oid());
             if rule.is_some_and(|rule| !rule.can_issue(attribute.value())) {
                 let kind = type_name(attribute.oid());
                 let value = quote(attribute.value());
@@ -167,19 +170,21 @@ pub(super) fn issuable(profile: &Profile, subject: &Dn) -> Verdict {
 }
 
 impl Profile {
-    fn attribute_rule(&self, index: usize, oid: &ObjectIdentifier) -> Option<&AttributeRule> {
-        self.subject.get(index)?.attribute(oid)
+    fn attribute_rule(&self, place: usize, oid: &ObjectIdentifier) -> Option<&AttributeRule> {
+        self.subject.get(place)?.attribute(oid)
     }
 
     /// DER of a permitted subject, each value in the encoding its rule issues.
     pub(crate) fn subject_der(
         &self,
-        subject: &Dn,
+        names: &PermittedNames,
         requested: &[Vec<Attribute>],
     ) -> Result<Vec<u8>, crate::dn::DnError> {
-        subject.to_der_with(|index, attribute| {
+        names.subject.to_der_with(|index, attribute| {
             let oid = attribute.oid();
-            let issue = self.attribute_rule(index, oid).map(|rule| rule.issue);
+            let place = names.places.get(index);
+            let rule = place.and_then(|place| self.attribute_rule(*place, oid));
+            let issue = rule.map(|rule| rule.issue);
             match issue {
                 Some(IssuedEncoding::As(encoding)) => encoding,
                 Some(IssuedEncoding::Requested) => {

@@ -100,6 +100,7 @@ fn renewed_before(once: bool, successor: Option<&str>) -> Vec<Case> {
 
 const LATER: Duration = Duration::from_secs(30 * 86_400);
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn nine() -> Vec<String> {
     (1..=9).map(|n| format!("dns:{n}.example.com")).collect()
@@ -273,6 +274,19 @@ pub(super) const EXAMPLES: &[Example] = &[
         Passes,
         "a renewal at the certificate's NotAfter",
         || usual(|facts| facts.now += LATER),
+    ),
+    (
+        "REN-03",
+        Passes,
+        "with `grace = \"14d\"`, 14 days later",
+        || {
+            let from = "window = \"90d\"\n";
+            let profile =
+                changed_profile("demo", "devices", from, &format!("{from}grace = \"14d\"\n"));
+            let (profile, mut facts) = renewal(profile, "devices", SUBJECT, &[NAME]);
+            facts.now += LATER + 14 * DAY;
+            vec![(profile, facts)]
+        },
     ),
     ("REN-03", Refused, "a renewal one second later", || {
         usual(|facts| facts.now += LATER + SECOND)

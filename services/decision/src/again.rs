@@ -85,6 +85,9 @@ fn recorded<'a>(
     evidence: &Evidence,
     bundle: &'a Bundle,
 ) -> Result<(&'a Profile, Facts), Deviation> {
+    if !evidence.semantics.is_known() {
+        return Err(Deviation::Semantics(evidence.semantics));
+    }
     let profile = bundle
         .profile(&evidence.profile)
         .ok_or_else(|| Deviation::Profile(evidence.profile.clone()))?;

@@ -1,13 +1,19 @@
 //! What differs when a decision is made again.
 
 use assay_lint::Finding;
-use assay_policy::{SanError, TbsError};
+use assay_policy::{SanError, Semantics, TbsError};
 use assay_scep::CsrError;
 use assay_types::{Hash, Timestamp};
 
 /// Why a decision made again is not the one that was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Deviation {
+    /// The policy was read in a way that this release does not know.
+    #[error(
+        "semantics: decided by {0}, and this release decides by {current}: verify with the release that decided",
+        current = Semantics::CURRENT
+    )]
+    Semantics(Semantics),
     /// The CSR that was kept is none.
     #[error("csr: it cannot be read")]
     Csr(#[source] CsrError),
@@ -96,6 +102,7 @@ impl Deviation {
     pub fn what(&self) -> &'static str {
         match self {
             Self::Csr(_) | Self::ProofOfPossession(_) | Self::Challenge => "csr",
+            Self::Semantics(_) => "semantics",
             Self::CsrHash { .. } => "csr_hash",
             Self::Profile(_) => "profile",
             Self::Unapproved(_) | Self::Queued(_) => "pending_id",

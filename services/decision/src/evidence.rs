@@ -1,7 +1,7 @@
 //! What is kept of a decision: enough to make it again, and no secret.
 
 use assay_audit::{Attachment, MAX_EVIDENCE};
-use assay_policy::{Facts, Grant, Tbs};
+use assay_policy::{Facts, Grant, Semantics, Tbs};
 use assay_types::{
     CanonicalError, Digest, Hash, Timestamp, TimestampMillis, from_canonical, to_canonical,
 };
@@ -16,6 +16,8 @@ pub const BUILDER: &str = concat!("assay ", env!("CARGO_PKG_VERSION"));
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
+    /// How the policy was read.
+    pub semantics: Semantics,
     /// The profile that decided.
     pub profile: String,
     /// The signer's clock.
@@ -110,6 +112,7 @@ impl Evidence {
     ) -> Self {
         let (kept, came) = (Hash::of(&csr), csr_sha256);
         Self {
+            semantics: Semantics::CURRENT,
             profile: facts.profile.clone(),
             decided_ms: facts.now.into(),
             csr,

@@ -12,8 +12,17 @@ pub(crate) enum Selector<'a> {
 /// What Cisco and Windows clients append to whatever URL they are given.
 const PKICLIENT: &str = "pkiclient.exe";
 
-/// Finds the profile in a path. A trailing slash and a trailing `/pkiclient.exe` mean nothing; the fixed paths of
-/// Cisco and Microsoft NDES, in any case as IIS has it, stand for the default profile. `None`: no SCEP path.
+/// The paths of Cisco IOS and of Microsoft NDES, which clients append too, without a last `/pkiclient.exe`.
+const FIXED: [&str; 4] = [
+    "cgi-bin",
+    "cgi-bin/pkiclient.exe",
+    "certsrv/mscep",
+    "certsrv/mscep/mscep.dll",
+];
+
+/// Finds the profile in a path. A trailing slash and a trailing `/pkiclient.exe` mean nothing. The fixed paths of
+/// Cisco and Microsoft NDES, in any case as IIS has it, select the default profile at the root, and below the path of
+/// a profile that profile. `None`: not a SCEP path.
 pub(crate) fn select(path: &str) -> Option<Selector<'_>> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -21,19 +30,19 @@ pub(crate) fn select(path: &str) -> Option<Selector<'_>> {
         Some((rest, last)) if last.eq_ignore_ascii_case(PKICLIENT) => rest,
         Some(_) | None => path,
     };
-    if ["cgi-bin", "certsrv/mscep/mscep.dll", "certsrv/mscep"]
-        .iter()
-        .any(|fixed| path.eq_ignore_ascii_case(fixed))
-    {
+    if path == "scep" || is_fixed(path) {
         return Some(Selector::Default);
     }
-    match path.split_once('/') {
-        None if path == "scep" => Some(Selector::Default),
-        Some(("scep", profile)) if !profile.is_empty() && !profile.contains('/') => {
-            Some(Selector::Named(profile))
-        }
-        None | Some(_) => None,
-    }
+    let own = path.strip_prefix("scep/")?;
+    let profile = match own.split_once('/') {
+        Some((profile, below)) => is_fixed(below).then_some(profile)?,
+        None => own,
+    };
+    (!profile.is_empty()).then_some(Selector::Named(profile))
+}
+
+fn is_fixed(path: &str) -> bool {
+    FIXED.iter().any(|fixed| path.eq_ignore_ascii_case(fixed))
 }
 
 /// The parameters of a SCEP URL, undecoded: `+` in a raw base64 message must stay `+`.
@@ -90,6 +99,14 @@ mod tests {
                 "/CertSrv/mscep/mscep.dll/pkiclient.exe",
                 Some(Selector::Default),
             ),
+            (
+                "/cgi-bin/pkiclient.exe/pkiclient.exe",
+                Some(Selector::Default),
+            ),
+            (
+                "/certsrv/mscep/mscep.dll/pkiclient.exe/",
+                Some(Selector::Default),
+            ),
             ("/", None),
             ("", None),
             ("*", None),
@@ -97,8 +114,45 @@ mod tests {
             ("/scep/devices/more", None),
             ("/scepter", None),
             ("/pkiclient.exe", None),
+            ("/certsrv", None),
+            ("/certsrv/mscep/other.dll", None),
         ] {
             assert_eq!(select(path), selected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_fixed_paths_below_a_profile_select_that_profile() {
+        for below in [
+            "cgi-bin/pkiclient.exe",
+            "cgi-bin/pkiclient.exe/pkiclient.exe",
+            "CGI-BIN/PKIClient.exe",
+            "certsrv/mscep/mscep.dll",
+            "certsrv/mscep/mscep.dll/pkiclient.exe",
+            "CertSrv/mscep/mscep.dll/PKIClient.exe",
+        ] {
+            for path in [
+                format!("/scep/devices/{below}"),
+                format!("/scep/devices/{below}/"),
+            ] {
+                let selected = Some(Selector::Named("devices"));
+                assert_eq!(select(&path), selected, "{path}");
+            }
+        }
+        for path in [
+            "/scep//cgi-bin/pkiclient.exe",
+            "/scep/devices//cgi-bin/pkiclient.exe",
+            "/scep/devices/more/cgi-bin/pkiclient.exe",
+            "/scep/devices/cgi-bin/more/pkiclient.exe",
+            "/scep/devices/cgi-bin/other.exe",
+            "/scep/devices/certsrv",
+            "/scep/devices/certsrv/mscep/other.dll",
+            "/scep/devices/certsrv/mscep/mscep.dll/more",
+            "/scep/devices/pkiclient.exe/pkiclient.exe",
+            "/scep/certsrv/mscep/mscep.dll",
+            "/devices/cgi-bin/pkiclient.exe",
+        ] {
+            assert_eq!(select(path), None, "{path}");
         }
     }
 

@@ -37,6 +37,10 @@ class Unfit(Exception):
     """No name can be issued."""
 
 
+class Unclaimed(Unfit):
+    """The claimed subject lacks an attribute."""
+
+
 def lower(text):
     """Only ASCII letters have a case."""
     return text.translate({letter: letter + 32 for letter in range(ord("A"), ord("Z") + 1)})
@@ -169,11 +173,19 @@ class Permitted:
     def __init__(self, policy, claims):
         # RDNs of (type, value, encodings of issue).
         self.subject = []
-        for rdn in policy.subject:
+        # The rules of these RDNs.
+        self.rules = []
+        for rdn, optional in zip(policy.subject, policy.optional, strict=True):
+            try:
+                texts = [value(rule["value"], claims) for rule in rdn]
+            except Unclaimed:
+                if optional:
+                    continue
+                raise
             attributes = []
-            for rule in rdn:
+            self.rules.append(rdn)
+            for rule, text in zip(rdn, texts, strict=True):
                 oid = attribute_type(rule["type"])
-                text = value(rule["value"], claims)
                 if not clean(text) or len(text) > BOUNDS.get(oid, 32768):
                     raise Unfit(f"{oid} `{text}`")
                 issued = rule["accept"] if rule["issue"] == "requested" else [rule["issue"]]
@@ -251,6 +263,6 @@ def value(source, claims):
         if "number" in source:
             found = found[source["number"] - 1 : source["number"]]
         if len(found) != 1:
-            raise Unfit(f"{len(found)} claims of {oid}")
+            raise Unclaimed(f"{len(found)} claims of {oid}")
         return found[0]
     return "".join(value(part, claims) for part in source["join"])

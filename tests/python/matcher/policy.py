@@ -49,6 +49,7 @@ class Policy:
         self.curves = [CURVES[curve] for curve in file["keys"].get("curves", [])]
         # Each RDN is a list of attributes, in the file's order.
         self.subject = [rdn["set"] if "set" in rdn else [rdn] for rdn in file["subject"]]
+        self.optional = [rdn.get("optional", False) for rdn in file["subject"]]
         self.sans = file.get("san", [])
         certificate = file["certificate"]
         self.validity = seconds(certificate["validity"])

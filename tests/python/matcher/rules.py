@@ -59,7 +59,7 @@ def renewal(policy, request, permitted, facts, claims):
         return "REN-01"
     if claims["profile"] != policy.name:
         return "REN-02"
-    if facts["now"] > claims["not_after"]:
+    if facts["now"] > claims["not_after"] + seconds(policy.renewal.get("grace", "")):
         return "REN-03"
     if facts["now"] < claims["not_after"] - seconds(policy.renewal["window"]):
         return "REN-04"
@@ -93,7 +93,8 @@ def subject(policy, request, permitted, facts, claims):
     types = [sorted(oid for oid, _, _ in rdn) for rdn in request.subject]
     if any(len(set(rdn)) < len(rdn) for rdn in types) or any(plain.count(rdn) > 1 for rdn in plain):
         return "SUB-03"
-    rules = [{names.attribute_type(rule["type"]): rule for rule in rdn} for rdn in policy.subject]
+    listed = permitted.rules if permitted else policy.subject
+    rules = [{names.attribute_type(rule["type"]): rule for rule in rdn} for rdn in listed]
     if types != [sorted(rdn) for rdn in rules]:
         return "SUB-04"
     wanted = permitted and [

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, sign_proposal};
+use assay_policy::{Bundle, PolicyFile, ProfileName, Proposal, Semantics, sign_proposal};
 use assay_proto::v1::{self, PolicyBasisReply, PolicyProposal};
 use assay_types::{Hash, Timestamp};
 
@@ -120,6 +120,7 @@ impl Proposed {
                 predecessor: predecessor.map(hash).transpose()?,
                 files: bundle.file_hash(),
                 model: bundle.model_hash(),
+                semantics: Semantics::CURRENT,
                 issuer: hash(&basis.issuer)?,
                 hsm_configuration: None,
                 not_before: now,

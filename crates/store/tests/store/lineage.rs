@@ -245,7 +245,7 @@ async fn of_a_hundred_parallel_renewals_of_a_certificate_that_renews_once_one_is
     for number in 100..200 {
         let store = fixture.store.clone();
         let mut write = permit(number, renewal(1));
-        write.renews_once = true;
+        write.renewal.once = true;
         tasks.spawn(async move { (serial(number), store.permit(write).await.unwrap()) });
     }
     let outcomes = tasks.join_all().await;
@@ -268,7 +268,7 @@ async fn the_one_renewal_is_there_again_after_it_came_to_nothing_and_not_after_i
     fixture.issued(1).await;
     let once = |number| {
         let mut write = permit(number, renewal(1));
-        write.renews_once = true;
+        write.renewal.once = true;
         write
     };
     store.permit(once(2)).await.unwrap();

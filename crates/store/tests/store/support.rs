@@ -258,7 +258,7 @@ pub(crate) fn permit(number: u64, consume: Consume) -> PermitWrite {
             request: request(),
         },
         consume,
-        renews_once: false,
+        renewal: assay_store::RenewalTerms::default(),
         quotas: vec![QuotaCharge {
             key: profile.to_owned(),
             window_start: NOW,
@@ -295,7 +295,7 @@ pub(crate) fn pending(number: u64, reserve: Reserve) -> PendingWrite {
         key_info: "RSA 2048".to_owned(),
         evidence: r#"{"fields":[]}"#.to_owned(),
         reserve,
-        renews_once: false,
+        renewal: assay_store::RenewalTerms::default(),
         request: request(),
         cert_rep: Some(format!("pending reply {number}").into_bytes()),
         created_at: NOW,

@@ -1,6 +1,6 @@
 //! The profile, the time, and what authorises the request.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Case, Sheet};
 use crate::dn::Dn;
@@ -77,7 +77,10 @@ fn renewal(
     let name = profile.name().as_str();
     sheet.row("renewed profile", name, &claims.profile, &["REN-02"]);
     if let Some(not_after) = claims.expires {
-        let until = time(not_after);
+        let grace = profile
+            .renewal()
+            .map_or(Duration::ZERO, |renewal| renewal.grace);
+        let until = time(not_after.checked_add(grace).unwrap_or(not_after));
         let window = match profile.renewal() {
             Some(renewal) => {
                 let opens = not_after.checked_sub(renewal.window);

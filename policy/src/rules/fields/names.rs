@@ -10,8 +10,8 @@ use crate::rules::{list, subject};
 use crate::san::SubjectAltName;
 
 pub(super) fn subject(case: &Case<'_>, sheet: &mut Sheet) {
-    let (rules, rdns) = (&case.profile.subject, &case.facts.subject);
-    let types = |rdn: &RdnRule| subject::types(rdn.types().into_iter());
+    let (rules, rdns) = (case.subject_rules(), &case.facts.subject);
+    let types = |rdn: &&RdnRule| subject::types(rdn.types().into_iter());
     let got = rdns
         .iter()
         .map(|rdn| subject::types(rdn.iter().map(|attribute| attribute.oid)));
@@ -26,7 +26,7 @@ pub(super) fn subject(case: &Case<'_>, sheet: &mut Sheet) {
         },
     );
     for index in 0..rules.len().max(rdns.len()) {
-        let rule = rules.get(index);
+        let rule = rules.get(index).copied();
         let rdn = rdns.get(index).map(Vec::as_slice);
         for attribute in rule.iter().flat_map(|rule| &rule.attributes) {
             wanted(case, index, attribute, rdn, sheet);
@@ -118,6 +118,7 @@ fn text(attribute: &Attribute) -> Vec<(&'static str, Verdict)> {
 fn encoding(rule: &AttributeRule, attribute: &Attribute) -> Verdict {
     let alone = RdnRule {
         attributes: vec![rule.clone()],
+        optional: false,
     };
     subject::encoding(&alone, attribute)
 }

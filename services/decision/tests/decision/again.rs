@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use assay_decision::{Ca, Derived, Deviation, Evidence, Verdict, decide_again, lint_again};
+use assay_policy::Semantics;
 use assay_types::Hash;
 
 use crate::support::*;
@@ -110,6 +111,15 @@ fn another_hash_of_the_csr_deviates() {
     let (case, mut evidence) = first();
     evidence.csr_hash = assay_types::Digest::Sha512;
     deviates(again(&case, &evidence), "csr_hash");
+}
+
+#[test]
+fn a_decision_under_semantics_that_are_not_known_is_not_made_again() {
+    let (case, mut evidence) = first();
+    for number in [0, 2] {
+        evidence.semantics = Semantics::new(number);
+        deviates(again(&case, &evidence), "semantics");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use assay_audit::MAX_EVIDENCE;
 use assay_decision::{Evidence, EvidenceError, Permitted, Verdict, claims_sha256, issued_sha256};
 use assay_policy::{
-    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, InventoryEntry, Rdn, Renewed,
+    ChallengeKind, ClaimedNames, Dn, DnAttribute, Grant, InventoryEntry, Rdn, Renewed, Semantics,
     SubjectAltName,
 };
 use assay_types::{CanonicalError, Digest, Hash, Timestamp, TimestampMillis};
@@ -82,8 +82,8 @@ fn another_form_of_the_same_evidence_is_none() {
         error.to_string()
     };
     let unknown = parse(refused(
-        "\"profile\":\"devices\",\"verdict\"",
-        "\"more\":1,\"profile\":\"devices\",\"verdict\"",
+        "\"profile\":\"devices\",\"semantics\":1,\"verdict\"",
+        "\"more\":1,\"profile\":\"devices\",\"semantics\":1,\"verdict\"",
     ));
     assert!(unknown.starts_with("more: unknown field"), "{unknown}");
     let deep = parse(refused("\"source\":", "\"also\":1,\"source\":"));
@@ -237,6 +237,7 @@ proptest! {
     fn evidence_comes_back_as_it_was(
         grant in prop::option::of(grant()),
         verdict in verdict(),
+        semantics in any::<u32>(),
         profile in text(),
         decided_ms in any::<i64>().prop_map(TimestampMillis::from_millis),
         csr in prop::collection::vec(any::<u8>(), 0..200),
@@ -246,6 +247,7 @@ proptest! {
         pending_id in prop::option::of(text()),
     ) {
         let evidence = Evidence {
+            semantics: Semantics::new(semantics),
             profile,
             decided_ms,
             csr_sha256: csr_sha256.map(Hash::from),

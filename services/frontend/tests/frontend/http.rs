@@ -17,6 +17,9 @@ async fn every_path_of_a_profile_answers_it() {
         "/cgi-bin/pkiclient.exe",
         "/certsrv/mscep/mscep.dll",
         "/certsrv/mscep/mscep.dll/pkiclient.exe",
+        "/scep/devices/cgi-bin/pkiclient.exe",
+        "/scep/devices/certsrv/mscep/mscep.dll",
+        "/scep/devices/certsrv/mscep/mscep.dll/pkiclient.exe",
     ] {
         let answer = stand
             .get(&format!("{path}?operation=GetCACert&message=anything"))
@@ -24,10 +27,16 @@ async fn every_path_of_a_profile_answers_it() {
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.text(), "certificates of devices", "{path}");
     }
-    assert_eq!(
-        stand.get("/scep/fleet?operation=GetCACert").await.text(),
-        "certificates of fleet"
-    );
+    for path in [
+        "/scep/fleet",
+        "/scep/fleet/cgi-bin/pkiclient.exe",
+        "/scep/fleet/certsrv/mscep/mscep.dll",
+        "/scep/fleet/certsrv/mscep/mscep.dll/pkiclient.exe",
+    ] {
+        let answer = stand.get(&format!("{path}?operation=GetCACert")).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.text(), "certificates of fleet", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::finish::AtWork;
 use super::issue::Candidate;
 use super::lint::Linted;
 use super::rule::settle;
-use super::source::Superseded;
+use super::source::{self, Superseded};
 use super::{End, RequestContext};
 use crate::generation::Generation;
 
@@ -98,7 +98,7 @@ impl Enrolment {
                 },
                 request_digest: context.request_digest,
                 csr_digest: candidate.csr_sha256,
-                renews_once: profile.renewal().is_some_and(|renewal| renewal.once),
+                renewal: source::renewal_terms(profile),
                 quotas: quotas(profile, &device(&names.subject, &names.sans), now),
                 intent: NewIntent {
                     serial: serial.clone(),

@@ -195,7 +195,7 @@ impl Pipeline {
         self.check_in_force(policy, profile)?;
         match asked {
             Asked::Certificate(means) => {
-                let requester = self.enrolment.requester(request, means).await?;
+                let requester = self.enrolment.requester(profile, request, means).await?;
                 if let Requester::Issued(own) = &requester {
                     context.standing = Standing::of_certificate(own);
                 }

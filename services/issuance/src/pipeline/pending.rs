@@ -59,7 +59,7 @@ impl Enrolment {
                 key_info: candidate.facts.key.algorithm().describe(),
                 evidence: source::keep_names(candidate.facts.grant.as_ref()),
                 reserve: source::reserve(candidate.consume)?,
-                renews_once: profile.renewal().is_some_and(|renewal| renewal.once),
+                renewal: source::renewal_terms(profile),
                 request: context.request(),
                 cert_rep: Some(cert_rep.clone()),
                 created_at: now,

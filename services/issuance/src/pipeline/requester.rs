@@ -1,5 +1,8 @@
 //! Who signed the message: a key that nobody knows, or a certificate of ours.
 
+use std::time::Duration;
+
+use assay_policy::Profile;
 use assay_scep::{Request, SignerCertificate};
 use assay_store::{CertificateRow, CertificateState, Store};
 use assay_types::{Serial, Timestamp};
@@ -19,9 +22,10 @@ pub(super) enum Requester {
 
 impl Enrolment {
     /// Who asks for a certificate. A signer's certificate that claims to be of a CA here must be, to the last byte, and in
-    /// force; a RenewalReq needs one.
+    /// force, or within the grace that the profile gives after its end; a RenewalReq needs one.
     pub(super) async fn requester(
         &self,
+        profile: &Profile,
         request: &Request,
         means: Means,
     ) -> Result<Requester, End> {
@@ -33,7 +37,10 @@ impl Enrolment {
         let row = issued_to(&self.store, signer)
             .await?
             .ok_or_else(|| SignerRule::RenewalSigner.refusal("another one"))?;
-        if !is_in_force(&row, self.recorder.timestamp()) {
+        let grace = profile
+            .renewal()
+            .map_or(Duration::ZERO, |renewal| renewal.grace);
+        if !may_renew(&row, self.recorder.timestamp(), grace) {
             let detail = format!("certificate {}, which is not", row.serial);
             return Err(SignerRule::RenewalInForce.refusal(&detail));
         }
@@ -53,6 +60,11 @@ pub(super) async fn issued_to(
     Ok(row.filter(|row| {
         row.state == CertificateState::Issued && row.der.as_deref() == Some(signer.der())
     }))
+}
+
+/// Whether a certificate is not revoked, and `now` not later than `grace` after its end.
+fn may_renew(row: &CertificateRow, now: Timestamp, grace: Duration) -> bool {
+    row.revoked_at.is_none() && row.not_after + grace >= now
 }
 
 /// Whether a certificate is neither revoked nor expired at `now`.

@@ -114,7 +114,7 @@ impl SignerRule {
                 "a renewal is signed by a certificate of this CA, to the last byte"
             }
             Self::RenewalInForce => {
-                "the certificate that signs a renewal is unexpired, unrevoked and not on hold"
+                "the certificate that signs a renewal is unrevoked, not on hold, and unexpired or within the profile's grace"
             }
             Self::RenewalChallenge => {
                 "a challenge that comes with a renewal is known and not revoked"

@@ -10,7 +10,8 @@ use assay_policy::{
 };
 use assay_scep::SignerCertificate;
 use assay_store::{
-    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, Reserve, Store,
+    CertificateRow, ChallengeKind, ChallengeRow, Consume, InventoryRow, PendingRow, RenewalTerms,
+    Reserve, Store,
 };
 use assay_types::{Serial, Timestamp};
 
@@ -55,6 +56,16 @@ pub(super) fn consume(
             })
         }
     }
+}
+
+/// On which terms a certificate of the profile is renewed.
+pub(super) fn renewal_terms(profile: &Profile) -> RenewalTerms {
+    profile
+        .renewal()
+        .map_or_else(RenewalTerms::default, |renewal| RenewalTerms {
+            once: renewal.once,
+            grace: renewal.grace,
+        })
 }
 
 /// What is kept for a request that waits.

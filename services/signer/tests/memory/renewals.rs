@@ -53,6 +53,33 @@ async fn a_certificate_that_is_held_revoked_or_expired_renews_nothing() {
 }
 
 #[tokio::test]
+async fn a_certificate_renews_within_the_grace_after_its_end_and_not_later() {
+    let text = DEVICES.replacen(
+        "window = \"90d\"\n",
+        "window = \"90d\"\ngrace = \"7d\"\n",
+        1,
+    );
+    let stand = Stand::with(Setup {
+        profiles: Some(vec![("devices", text)]),
+        ..Setup::default()
+    })
+    .await;
+    let device = Device::new();
+    let certificate = stand.enrol(&device, &subject("pump-1")).await;
+    let holder = device.holding(&certificate);
+    let csr = Device::other().csr(&subject("pump-1"), None);
+    // 90 days of validity from now, and the grace to its last second.
+    stand.clock.advance(97 * DAY);
+    let message = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
+    stand.send(&holder, &message).await.certificate();
+    stand.clock.advance(Duration::from_secs(1));
+    for message_type in EITHER {
+        let message = holder.message(&stand.ca, message_type, &csr).await;
+        stand.refused("devices", &holder, &message, "SIG-10").await;
+    }
+}
+
+#[tokio::test]
 async fn a_device_that_holds_no_certificate_of_ours_renews_nothing() {
     let stand = Stand::new().await;
     let (owner, stranger) = (Device::new(), Device::other());

@@ -180,7 +180,7 @@ impl Index {
         intent: Option<&Intent>,
         versions: &Versions,
     ) {
-        self.renews(seen);
+        self.renews(seen, versions);
         if let Event::RequestIssued {
             request,
             issuance,
@@ -407,8 +407,9 @@ impl Index {
         }
     }
 
-    /// A renewal is of what was issued here, in force when its permit is recorded, and has its names.
-    fn renews(&self, seen: &mut Seen<'_>) {
+    /// A renewal is of what was issued here, in force when its permit is recorded or within the grace after its end, and has
+    /// its names.
+    fn renews(&self, seen: &mut Seen<'_>, versions: &Versions) {
         let check = Check::Renewals;
         let Some(evidence) = seen.entry.evidence() else {
             return;
@@ -472,8 +473,10 @@ impl Index {
         seen.same(check, "claims.expires", &certified.not_after, &not_after);
         if seen.entry.is_permit() {
             let decided = evidence.decided_ms.seconds();
-            let wanted = format!("until {not_after}, when the old one ended");
-            seen.hold(decided <= not_after, check, "decided_ms", wanted, decided);
+            let renewal = self::profile(seen, versions).and_then(Profile::renewal);
+            let last = not_after + renewal.map_or(Duration::ZERO, |renewal| renewal.grace);
+            let wanted = format!("until {last}, when the old one ended or its grace did");
+            seen.hold(decided <= last, check, "decided_ms", wanted, decided);
         }
     }
 

@@ -11,7 +11,8 @@ use assay_decision::{Ca, Evidence, Permitted, Verdict, claims_sha256, facts};
 use assay_journal::{Listed as OfJournal, Reason};
 use assay_policy::{
     Bundle, ChallengeKind, ClaimedNames, Dn, Facts, Grant, InventoryEntry, PolicyFile, ProfileName,
-    Proposal, PublicKeyFacts, Renewed, Source, StringEncoding, SubjectAltName, decide, tbs,
+    Proposal, PublicKeyFacts, Renewed, Semantics, Source, StringEncoding, SubjectAltName, decide,
+    tbs,
 };
 use assay_scep::client::{assemble_csr, new_csr_info};
 use assay_scep::{Csr, Limits};
@@ -346,6 +347,7 @@ impl Maker {
             predecessor: self.predecessor,
             files: bundle.file_hash(),
             model: bundle.model_hash(),
+            semantics: Semantics::CURRENT,
             issuer: keys().ca_sha256(ca),
             hsm_configuration: self.hsm_configuration,
             not_before: self.now() - Duration::from_secs(60),

@@ -9,7 +9,7 @@ use assay_console::files;
 use assay_console::output::Output;
 use assay_operator::admin::Admin;
 use assay_operator::installation::Installation;
-use assay_policy::{PolicyFile, ProfileName, Proposal};
+use assay_policy::{PolicyFile, ProfileName, Proposal, Semantics};
 use assay_proto::v1::PolicyBasisReply;
 use assay_types::Hash;
 use clap::Args;
@@ -119,6 +119,7 @@ pub(crate) fn propose(
         },
         files: bundle.file_hash(),
         model: bundle.model_hash(),
+        semantics: Semantics::CURRENT,
         issuer: sha256("issuer", &basis.issuer)?,
         hsm_configuration: wanted.hsm_configuration,
         not_before: SystemTime::now().into(),

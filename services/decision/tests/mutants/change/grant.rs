@@ -144,6 +144,10 @@ pub(super) const TIME: &[Change] = &[
         p.now = p.claims.not_after + 1;
         p.claims.kind == Kind::Renewal
     }),
+    ("ten days past the old certificate", |p, d| {
+        p.now = p.claims.not_after + 10 * DAY + u64::try_from(d.below(2)).unwrap();
+        p.claims.kind == Kind::Renewal
+    }),
     ("the first second of the window", |p, _| {
         p.claims.not_after = p.now + 30 * DAY;
         p.claims.kind == Kind::Renewal

@@ -1,7 +1,7 @@
 //! Changes of the policy file. What no longer loads is no mutant.
 
 use super::Change;
-use crate::pair::{DC, Pair};
+use crate::pair::{DC, OU, Pair, UTF8};
 
 /// Replaces the first `from`.
 fn replace(pair: &mut Pair, from: &str, to: &str) -> bool {
@@ -92,6 +92,9 @@ pub(super) const POLICY: &[Change] = &[
             .replace("issue = \"utf8\"", "issue = \"requested\"");
         there
     }),
+    ("a grace of ten days", |p, _| {
+        add_to(p, "[renewal]\n", "grace = \"10d\"\n")
+    }),
     ("ignores an extension that is asked for", |p, _| {
         let extension = ("1.3.6.1.4.1.311.20.2", vec![0x1e, 0, 0x30, 0]);
         p.extensions.push(extension);
@@ -102,6 +105,18 @@ pub(super) const POLICY: &[Change] = &[
         let extension = ("1.3.6.1.4.1.311.20.2", vec![0x1e, 0, 0x30, 0]);
         p.extensions.push(extension);
         add_to(p, "[enrolment]\n", "ignored_extensions = [\"1.2.3.4\"]\n")
+    }),
+    ("an optional unit", |p, d| {
+        let rule = "[[subject]]\ntype = \"OU\"\nvalue = { claim = \"OU\" }\naccept = [\"utf8\"]\nissue = \"utf8\"\noptional = true\n\n[[subject]]\n";
+        let there = replace(p, "[[subject]]\n", rule);
+        // Claimed or not, asked for or not.
+        if d.below(2) == 0 {
+            p.claims.subject = format!("{},OU=Sales", p.claims.subject);
+        }
+        if d.below(2) == 0 {
+            p.subject.insert(0, vec![(OU, UTF8, b"Sales".to_vec())]);
+        }
+        there
     }),
     ("two domain components", |p, d| {
         let component = |number: usize| {
