@@ -31,6 +31,7 @@ mod rules;
 mod san;
 mod tbs;
 mod text;
+mod warnings;
 
 pub use algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 pub use assay_types::{Curve, Digest};
@@ -56,3 +57,4 @@ pub use refusal::{Refusal, RuleId};
 pub use rules::{Field, FieldState, RULES, Rule, RuleVerdict, decide, explain, fields, verdicts};
 pub use san::{SanError, SanKind, SubjectAltName};
 pub use tbs::{Issuer, Tbs, TbsError, tbs};
+pub use warnings::{Warning, WarningKind, warnings};
