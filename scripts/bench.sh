@@ -27,7 +27,7 @@ other=""
 failed=0
 
 start() {
-    "$assay" --dir "$dir/demo" demo --listen 127.0.0.1:0 --ready-file "$dir/ready.json" >>"$dir/demo.log" 2>&1 &
+    "$assay" --dir "$dir/demo" demo --listen 127.0.0.1:0 --ca-key p256 --ready-file "$dir/ready.json" >>"$dir/demo.log" 2>&1 &
     demo=$!
     waited=0
     until [ -e "$dir/ready.json" ]; do

@@ -33,6 +33,7 @@ mod san;
 mod semantics;
 mod tbs;
 mod text;
+mod warnings;
 
 pub use algorithm::{ContentCipher, KeyTransport, KeyUsageBit};
 pub use assay_types::{Curve, Digest};
@@ -61,3 +62,4 @@ pub use rules::{Field, FieldState, RULES, Rule, RuleVerdict, decide, explain, fi
 pub use san::{SanError, SanKind, SubjectAltName};
 pub use semantics::Semantics;
 pub use tbs::{Issuer, Tbs, TbsError, tbs};
+pub use warnings::{Warning, WarningKind, warnings};

@@ -83,7 +83,17 @@ fn each_fault_is_told_with_file_line_column_key_rule_and_what_would_be_right() {
             "challenge_ttl_max = \"a week\"",
             &[
                 "d.toml:15:21: enrolment.challenge_ttl_max: TOM-06: wanted a duration in whole seconds such as \"90d\" or \
-               \"1h\", at most 3650 days, got \"a week\"",
+               \"1h\", at most 3650 days, got \"a week\": a whole number is missing at `a week`; write a number and a unit, such as \
+               90d or 1h 30m",
+            ],
+        ),
+        (
+            "challenge_ttl_max = \"7d\"",
+            "challenge_ttl_max = \"1M\"",
+            &[
+                "d.toml:15:21: enrolment.challenge_ttl_max: TOM-06: wanted a duration in whole seconds such as \"90d\" or \
+               \"1h\", at most 3650 days, got \"1M\": `M` is a month, which has no fixed length; write days, such as 30d \
+               (`m` is minutes)",
             ],
         ),
         (

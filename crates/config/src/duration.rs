@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use assay_types::duration;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 /// Reads a duration such as `"250ms"`.
@@ -12,9 +13,9 @@ use serde::{Deserialize, Deserializer, Serializer, de};
 /// Where the text is no duration, or is zero: every wait in a service is a positive one.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
+    match duration::parse(&text) {
         Ok(Duration::ZERO) => Err(de::Error::custom("must be longer than zero")),
-        Ok(duration) => Ok(duration),
+        Ok(value) => Ok(value),
         Err(error) => Err(de::Error::custom(format!(
             "`{text}` is no duration such as \"30s\" or \"5m\": {error}"
         ))),
@@ -25,6 +26,6 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 ///
 /// # Errors
 /// Only those of the serializer.
-pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_duration(*duration))
+pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&duration::text(*value))
 }

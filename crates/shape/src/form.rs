@@ -576,7 +576,7 @@ mod span {
         let units = [("d", 24 * 3_600), ("h", 3_600), ("m", 60)];
         let fits = |unit: &&(&str, u64)| seconds > 0 && seconds.is_multiple_of(unit.1);
         match units.iter().find(fits) {
-            _ if span.subsec_nanos() > 0 => humantime::format_duration(span).to_string(),
+            _ if span.subsec_nanos() > 0 => assay_types::duration::text(span),
             Some((unit, size)) => format!("{}{unit}", seconds / size),
             None => format!("{seconds}s"),
         }
@@ -593,7 +593,7 @@ mod span {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
+        assay_types::duration::parse(&text).map_err(|error| {
             D::Error::custom(format!(
                 "wanted a duration such as \"90d\", got \"{text}\": {error}"
             ))

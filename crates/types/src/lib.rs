@@ -7,6 +7,7 @@
 mod algorithm;
 mod canonical;
 mod crl;
+pub mod duration;
 mod hash;
 mod key;
 mod serial;

@@ -229,12 +229,15 @@ impl<'d> Item<'d> {
     /// A duration such as `90d` or `1h 30m`, at most `max`.
     pub(super) fn duration(&self, reader: &mut Reader<'_>, max: Duration) -> Option<Duration> {
         let text = self.text(reader)?;
-        let parsed = humantime::parse_duration(text).ok();
-        let in_bounds = parsed.filter(|duration| *duration <= max && duration.subsec_nanos() == 0);
-        in_bounds.or_else(|| {
-            let days = max.as_secs() / SECONDS_A_DAY;
-            self.refuse(reader, format!("wanted a duration in whole seconds such as \"90d\" or \"1h\", at most {days} days, got \"{text}\""))
-        })
+        let days = max.as_secs() / SECONDS_A_DAY;
+        let wanted = format!(
+            "wanted a duration in whole seconds such as \"90d\" or \"1h\", at most {days} days, got \"{text}\""
+        );
+        match assay_types::duration::parse(text) {
+            Ok(parsed) if parsed <= max && parsed.subsec_nanos() == 0 => Some(parsed),
+            Ok(_) => self.refuse(reader, wanted),
+            Err(error) => self.refuse(reader, format!("{wanted}: {error}")),
+        }
     }
 
     /// An offset date-time in UTC.

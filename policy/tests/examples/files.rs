@@ -121,6 +121,18 @@ pub(super) const EXAMPLES: &[Example] = &[
             )
         },
     ),
+    (
+        "TOM-06",
+        Passes,
+        "`validity = \"1y\"`, which is 365 days",
+        || devices("validity = \"90d\"", "validity = \"1y\""),
+    ),
+    (
+        "TOM-06",
+        Refused,
+        "`validity = \"3M\"`, as months have no fixed length",
+        || devices("validity = \"90d\"", "validity = \"3M\""),
+    ),
     ("TOM-06", Refused, "a literal that is no clean text", || {
         devices("literal = \"Example\"", "literal = \" Example\"")
     }),

@@ -144,7 +144,10 @@ impl CreateArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct KeyArgs {
     /// Issuing CA's key: rsa2048, rsa3072, rsa4096, p256 or p384
-    #[arg(long, value_name = "ALGORITHM", default_value = "p256")]
+    ///
+    /// An RSA key suits every device. With an elliptic-curve key, Java clients (jscep) cannot renew, and devices that verify RSA
+    /// signatures alone, such as those of Apple and Cisco, take no certificate.
+    #[arg(long, value_name = "ALGORITHM", default_value = "rsa3072")]
     pub(crate) ca_key: KeyAlgorithm,
 
     /// Root's key
@@ -211,7 +214,7 @@ pub(crate) struct Lifetimes {
 impl Default for KeyArgs {
     fn default() -> Self {
         Self {
-            ca_key: KeyAlgorithm::P256,
+            ca_key: KeyAlgorithm::Rsa(3_072),
             root_key: KeyAlgorithm::P384,
             ra_key: KeyAlgorithm::Rsa(2_048),
             single_ra: false,

@@ -109,7 +109,7 @@ enum Task {
         #[arg(required_unless_present = "end")]
         to: Option<u64>,
         /// How long
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, required_unless_present = "end")]
+        #[arg(long, value_name = "DURATION", value_parser = assay_types::duration::parse, required_unless_present = "end")]
         r#for: Option<Duration>,
         /// The configured number holds again
         #[arg(long, conflicts_with_all = ["to", "for"])]

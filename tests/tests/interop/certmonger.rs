@@ -219,7 +219,7 @@ async fn daemon(
 }
 
 /// As [`daemon`], and what the administrator does next.
-async fn daemon_then(
+pub(crate) async fn daemon_then(
     installation: &Installation,
     profile: &str,
     subject: &str,

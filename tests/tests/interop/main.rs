@@ -1,6 +1,7 @@
 //! SCEP clients that we did not write enrol at the real processes, and OpenSSL and GnuTLS judge what they got.
 
 mod certmonger;
+mod examples;
 mod scepclient;
 mod strongswan;
 

@@ -165,8 +165,8 @@ impl FromStr for Overlap {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let length = humantime::parse_duration(text)
-            .map_err(|_| "wanted a duration such as 30d or 12h".to_owned())?;
+        let length = assay_types::duration::parse(text)
+            .map_err(|error| format!("wanted a duration such as 30d or 12h: {error}"))?;
         if length.is_zero() || length > MAX_OVERLAP {
             return Err("wanted a duration of at most two years".to_owned());
         }

@@ -51,7 +51,7 @@ pub(crate) struct IssueArgs {
     static_challenge: bool,
 
     /// Time to live, such as 1h or 7d [default: the profile's limit]
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_parser = assay_types::duration::parse)]
     ttl: Option<Duration>,
 }
 

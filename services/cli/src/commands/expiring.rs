@@ -202,7 +202,8 @@ const SUMMARY_COLUMNS: &[Column<ExpiringCount>] = &[
 /// Whole seconds, 1 or more.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = "write a time as 12h, 30d or 8w";
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {wrong}"))?;
+    let duration =
+        assay_types::duration::parse(text).map_err(|error| format!("{error}; {wrong}"))?;
     match duration.as_secs() {
         0 => Err(format!("at least 1s; {wrong}")),
         seconds => Ok(Duration::from_secs(seconds)),

@@ -49,8 +49,8 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
-    /// The issuing CA's key
-    #[arg(long, value_name = "ALGORITHM", default_value = "p256", value_parser = CA_KEYS)]
+    /// The issuing CA's key; some devices verify RSA signatures alone
+    #[arg(long, value_name = "ALGORITHM", default_value = "rsa3072", value_parser = CA_KEYS)]
     ca_key: String,
 
     /// Make an RA key that both decrypts and signs too, for profiles with the exception single_ra

@@ -65,6 +65,38 @@ fn errors_of_several_files_are_told_together() {
 }
 
 #[test]
+fn warnings_name_who_is_shut_out_and_leave_the_exit_code_0() {
+    let desk = Desk::new();
+    let text = shipped_text("demo/devices.toml");
+    let path = desk.write("devices.toml", &text);
+    let run = assay(&["policy", "check", "--json", &path]);
+    exits(&run, 0);
+    assert_eq!(json(&run)["warnings"], json!([]));
+
+    let digests = "message_digests = [\"sha256\", \"sha384\", \"sha512\"]";
+    let path = desk.write(
+        "devices.toml",
+        replaced(&text, digests, "message_digests = [\"sha256\"]"),
+    );
+    let run = assay(&["policy", "check", &path]);
+    exits(&run, 0);
+    let printed = said(&run);
+    for part in [
+        "warning: devices.toml: algorithms.message_digests: ",
+        "strongSwan",
+        "add \"sha384\"",
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    let run = assay(&["policy", "check", "--json", &path]);
+    exits(&run, 0);
+    let found = json(&run);
+    assert_eq!(found["good"], json!(true));
+    assert_eq!(found["warnings"][0]["kind"], "no-sha384");
+    assert_eq!(found["warnings"][0]["key"], "algorithms.message_digests");
+}
+
+#[test]
 fn what_ships_is_good() {
     for directory in ["demo", "examples"] {
         let path = shipped(directory);

@@ -190,7 +190,9 @@ fn spawn(dir: &TempDir, ready_file: &Path, log: &Path) -> Outcome<Child> {
     Command::new(assay)
         .arg("--dir")
         .arg(dir.path().join("demo"))
-        .args(["demo", "--ocsp", "--listen", "127.0.0.1:0", "--ready-file"])
+        // The figures that were published are of a P-256 CA.
+        .args(["demo", "--ca-key", "p256", "--ocsp"])
+        .args(["--listen", "127.0.0.1:0", "--ready-file"])
         .arg(ready_file)
         .stdin(Stdio::null())
         .stdout(log.try_clone().or_fail(what)?)

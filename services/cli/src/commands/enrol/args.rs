@@ -90,7 +90,7 @@ pub(crate) struct EnrolArgs {
     pub(super) same_key: bool,
 
     /// While the request waits for approval, poll for so long, such as 90s or 2h
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
+    #[arg(long, value_name = "DURATION", value_parser = assay_types::duration::parse, default_value = "0s")]
     pub(super) wait: Duration,
 
     /// Poll this often
@@ -202,7 +202,7 @@ impl EnrolArgs {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match assay_types::duration::parse(text) {
         Ok(Duration::ZERO) => Err("polls need a pause between them, such as 10s".to_owned()),
         Ok(interval) => Ok(interval),
         Err(error) => Err(error.to_string()),

@@ -1,10 +1,11 @@
 //! `assay policy check`: files alone, without a signer. Everything that is wrong is told at once.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use assay_console::failure::{Exit, Failure, Outcome};
 use assay_console::output::{self, Output};
-use assay_policy::{Bundle, LoadError, ProfileName};
+use assay_policy::{Bundle, LoadError, ProfileName, Warning, warnings};
 use assay_shape::Uncovered;
 use clap::Args;
 use serde::Serialize;
@@ -14,7 +15,9 @@ use super::forms;
 
 const EXAMPLES: &str = "\
 Every error is told at once, as FILE:LINE:COLUMN: KEY: RULE: what is wrong and what would be right; policy/RULES.md
-explains the rules (TOM-01 to TOM-07). Exit code 0 where there is none, else 1.
+explains the rules (TOM-01 to TOM-08). Exit code 0 where there is none, else 1.
+
+Warnings name settings that are allowed and shut out common clients, and times that are past; they leave the exit code 0.
 
 Examples:
   assay policy check policy/
@@ -39,7 +42,13 @@ pub(super) fn check(args: &CheckArgs, dir: Option<&Path>, out: Output) -> Outcom
             if let Some(file) = &args.forms {
                 refuse_uncovered(&forms::uncovered_by(&bundle, file)?, out)?;
             }
-            out.one(&Checked::from(&bundle), Checked::lines)
+            let checked = Checked::good(&bundle, SystemTime::now());
+            if !out.is_json() {
+                for warning in &checked.warnings {
+                    output::note(&format!("warning: {warning}"));
+                }
+            }
+            out.one(&checked, Checked::lines)
         }
         Err(errors) if out.is_json() => {
             out.json(&Checked::faulty(errors.iter().map(Fault::from)))?;
@@ -73,6 +82,8 @@ struct Checked {
     file_hash: Option<String>,
     model_hash: Option<String>,
     errors: Vec<Fault>,
+    /// Of profiles without errors.
+    warnings: Vec<Warning>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,9 +99,13 @@ struct Fault {
     problem: String,
 }
 
-impl From<&Bundle> for Checked {
-    fn from(bundle: &Bundle) -> Self {
+impl Checked {
+    fn good(bundle: &Bundle, now: SystemTime) -> Self {
+        let profiles = bundle.profiles().values();
         Self {
+            warnings: profiles
+                .flat_map(|profile| warnings(profile, now))
+                .collect(),
             good: true,
             profiles: bundle.profiles().keys().map(ToString::to_string).collect(),
             file_hash: Some(bundle.file_hash().to_string()),
@@ -98,9 +113,7 @@ impl From<&Bundle> for Checked {
             errors: Vec::new(),
         }
     }
-}
 
-impl Checked {
     fn faulty(errors: impl Iterator<Item = Fault>) -> Self {
         Self {
             good: false,
@@ -108,6 +121,7 @@ impl Checked {
             file_hash: None,
             model_hash: None,
             errors: errors.collect(),
+            warnings: Vec::new(),
         }
     }
 

@@ -180,7 +180,7 @@ const MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
 fn expiry(text: &str) -> Result<SystemTime, String> {
     let wanted = "wanted a time such as 365d, 2027-06-30 or 2027-06-30T12:00:00Z";
     let now = SystemTime::now();
-    let time = humantime::parse_duration(text)
+    let time = assay_types::duration::parse(text)
         .ok()
         .and_then(|after| now.checked_add(after))
         .or_else(|| humantime::parse_rfc3339(text).ok())
