@@ -10,7 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// Which workspace crates each crate may depend on. A crate that is not listed fails the test.
 const ARROWS: &[(&str, &[&str])] = &[
     ("assay-types", &[]),
-    ("assay-config", &[]),
+    ("assay-config", &["assay-types"]),
     ("assay-sandbox", &[]),
     ("assay-connections", &[]),
     ("assay-proto", &["assay-types"]),
@@ -124,6 +124,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "assay-pkcs11",
             "assay-policy",
             "assay-runtime",
+            "assay-types",
         ],
     ),
     (

@@ -2,6 +2,8 @@
 //!
 //! The messages are built and the replies read by `tests/python`, which shares no code with Assay.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use assay_tests::certificate::{Judges, write_pem};
 use assay_tests::device::Anchors;
@@ -33,26 +35,10 @@ struct Enrolled {
     error: Option<String>,
 }
 
-/// What `policy/examples/cisco-router.toml` says of subject and SAN, with the exceptions of old images.
-const ROUTERS: &str = "
-[[subject]]
-type = \"OU\"
-value = { literal = \"Routers\" }
-accept = [\"utf8\", \"printable\"]
-issue = \"requested\"
-
-[[subject]]
-set = [
-    { type = \"serialNumber\", value = { claim = \"serialNumber\" }, accept = [\"printable\"], issue = \"printable\" },
-    { type = \"unstructuredAddress\", value = { claim = \"unstructuredAddress\" }, accept = [\"printable\"], issue = \"requested\" },
-    { type = \"unstructuredName\", value = { claim = \"unstructuredName\" }, accept = [\"ia5\"], issue = \"requested\" },
-]
-
-[[san]]
-type = \"dns\"
-value = { claim = \"unstructuredName\" }
-add = true
-
+/// The example for routers, with dates and exceptions that do not end.
+const ROUTERS: &str = "cisco-router";
+const WITHOUT_END: &str = "
+expires = 2045-01-01T00:00:00Z
 [quirks]
 allow_3des = true
 chain_in_reply = true
@@ -69,9 +55,17 @@ async fn clients_that_are_not_installed_enrol_in_their_shapes() -> Result<()> {
 
 #[tokio::test]
 async fn a_router_enrols_in_its_default_configuration_and_gets_its_subject_back() -> Result<()> {
-    let installation = Installation::start().await?;
+    let mut installation = Installation::start().await?;
+    let file = format!("{ROUTERS}.toml");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/examples");
+    std::fs::copy(
+        example.join(&file),
+        installation.ready().policy_dir.join(&file),
+    )?;
+    installation.write_profile(ROUTERS, ROUTERS, WITHOUT_END)?;
+    installation.add_forms().await?;
     installation
-        .add_profile("routers", "devices", ROUTERS)
+        .add_profile(ROUTERS, ROUTERS, WITHOUT_END)
         .await?;
     let subject = "serialNumber=FTX1840ALBW+unstructuredAddress=192.0.2.7+unstructuredName=R1.example.org,OU=Routers";
     let printed = installation
@@ -79,7 +73,7 @@ async fn a_router_enrols_in_its_default_configuration_and_gets_its_subject_back(
             "challenge",
             "issue",
             "--profile",
-            "routers",
+            ROUTERS,
             "--subject",
             subject,
             "--san",
@@ -89,7 +83,7 @@ async fn a_router_enrols_in_its_default_configuration_and_gets_its_subject_back(
         .succeeded()?
         .text();
     let challenges = vec![printed.trim_end_matches('\n').to_owned()];
-    let issued = enrol(&installation, "routers", "routers", challenges).await?;
+    let issued = enrol(&installation, "routers", ROUTERS, challenges).await?;
     let [certificate] = issued.as_slice() else {
         bail!("{} certificates", issued.len());
     };

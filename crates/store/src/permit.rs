@@ -3,8 +3,8 @@ use assay_types::{Hash, Serial, Timestamp};
 use rusqlite::params;
 
 use crate::certificates::{self, CertificateRow, CertificateState};
-use crate::consume::RenewalTerms;
-use crate::consume::{self, Consume, Used};
+
+use crate::consume::{self, Consume, RenewalTerms, Used};
 use crate::sql::{Connection, seconds};
 use crate::writer::Verdict;
 use crate::{

@@ -193,7 +193,7 @@ impl Default for AuditConfig {
     fn default() -> Self {
         Self {
             // Two years, as `2y` is read.
-            keep_evidence: Duration::from_secs(2 * 31_557_600),
+            keep_evidence: Duration::from_secs(2 * 365 * 24 * 3600),
             origin: None,
             checkpoint_interval: Duration::from_secs(1),
             witnesses: Vec::new(),

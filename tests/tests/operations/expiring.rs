@@ -256,7 +256,8 @@ async fn what_cannot_be_meant_is_refused_in_words() -> Result<()> {
         (&["--within", "0"][..], 2, "write a time as 12h, 30d or 8w"),
         (&["--within", "0d"], 2, "at least 1s"),
         (&["--within", "abc"], 2, "write a time as 12h, 30d or 8w"),
-        (&["--within", "1000y"], 1, "100 years"),
+        (&["--within", "500y"], 1, "100 years"),
+        (&["--within", "1000y"], 2, "too long"),
         (
             &["--profile", "devcies"],
             1,
