@@ -17,7 +17,7 @@ pub(crate) fn duration(value: Duration) -> String {
     match days(value) {
         Some(1) => "1 day".to_owned(),
         Some(days) => format!("{days} days"),
-        None => humantime::format_duration(value).to_string(),
+        None => assay_types::duration::text(value),
     }
 }
 

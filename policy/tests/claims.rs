@@ -165,6 +165,18 @@ fn an_optional_rdn_is_there_exactly_where_it_is_claimed() {
 }
 
 #[test]
+fn a_subject_of_optional_rdns_alone_needs_a_name_that_is_always_there() {
+    let text = with_units(&[]);
+    let start = text.find("[[subject]]").unwrap();
+    let end = text.find("[[san]]").unwrap();
+    let cn = "[[subject]]\ntype = \"CN\"\nvalue = { claim = \"CN\" }\naccept = [\"utf8\"]\nissue = \"utf8\"\noptional = true\n\n";
+    let text = format!("{}{cn}{}", &text[..start], &text[end..]);
+    let problem = load(text.clone()).unwrap_err();
+    assert!(problem.contains("whose RDNs are all optional"), "{problem}");
+    assert!(load(text.replace("claimed = { min = 0,", "claimed = { min = 1,")).is_ok());
+}
+
+#[test]
 fn an_rdn_without_a_claim_cannot_be_optional() {
     let problem = load(with_units(&["{ literal = \"x\" }\noptional = true"])).unwrap_err();
     assert!(problem.contains("wanted a claim in it"), "{problem}");

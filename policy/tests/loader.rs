@@ -453,7 +453,7 @@ fn an_empty_subject_needs_a_name_that_is_always_there() {
     assert_eq!(
         errors,
         [
-            "d.toml:1:1: TOM-07: an empty subject needs a [[san]] that is always present (RFC 5280 section 4.1.2.6)"
+            "d.toml:1:1: TOM-07: an empty subject needs a [[san]] that is always present (RFC 5280 section 4.1.2.6); one whose RDNs are all optional may be empty"
         ]
     );
 }

@@ -119,6 +119,11 @@ pub(crate) fn check_renewal(
         None => Some(PermitOutcome::OldUnknown),
         Some(row) if row.revoked_at.is_some() => Some(PermitOutcome::OldRevoked),
         Some(row) if row.not_after + terms.grace < now => Some(PermitOutcome::OldExpired),
+        Some(row)
+            if row.not_after < now && lineage::revoked_ancestor(connection, old)?.is_some() =>
+        {
+            Some(PermitOutcome::OldRevoked)
+        }
         Some(_) if terms.once => {
             lineage::successor(connection, old)?.map(|serial| PermitOutcome::OldRenewed { serial })
         }

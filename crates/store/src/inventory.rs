@@ -64,7 +64,7 @@ pub struct InventoryQuery {
     pub serial: Option<Serial>,
     /// When the name was added.
     pub added: Span,
-    /// Only names after this one, in byte order.
+    /// Only names after this one, in order without regard to case.
     pub after: Option<String>,
     /// Rows of the page; at most [`crate::MAX_ROWS`], and 0 for as many.
     pub rows: u32,
@@ -125,7 +125,7 @@ pub enum RemoveOutcome {
     Removed(Change),
     /// None was, as these are not in the inventory.
     Unknown {
-        /// In byte order.
+        /// In order without regard to case.
         names: Vec<String>,
     },
     /// None was, as a request that waits or was approved holds one.

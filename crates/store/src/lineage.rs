@@ -16,6 +16,8 @@ use crate::{CertificateRow, CrlReason, MAX_ROWS, Page, RevokeOutcome, Store, Sto
 pub const MAX_ANCESTORS: u32 = 100;
 /// Descendants that one call looks through, generation by generation; the quota of a name keeps a holder far below it.
 const MAX_DESCENDANTS: u32 = 100_000;
+/// Predecessors that a renewal after the end of a certificate looks through.
+const MAX_LINE: u32 = 10_000;
 /// Descendants that one transaction revokes, the oldest first: each has a record of its own. A further call takes the next.
 pub const MAX_SUCCESSORS: u32 = MAX_ROWS;
 
@@ -206,6 +208,28 @@ pub(crate) fn revoked_predecessor(
     connection.find(
         "SELECT serial FROM certificates WHERE serial = ?1 AND revoked_at IS NOT NULL",
         [old],
+        |row| row.get(0),
+    )
+}
+
+/// The one that `serial` is or descends from and that is on hold or revoked for another reason than being superseded. A
+/// certificate within the grace after its end is not live, so that a revocation of its line does not reach it: it renews only
+/// where there is no such revocation. A line that is too long to be walked counts as revoked.
+pub(crate) fn revoked_ancestor(
+    connection: &Connection,
+    serial: &Serial,
+) -> Result<Option<Serial>, StoreError> {
+    connection.find(
+        "WITH RECURSIVE line (serial, renewal_of, steps) AS (
+             SELECT serial, renewal_of, 1 FROM certificates WHERE serial = ?1
+             UNION ALL
+             SELECT before.serial, before.renewal_of, steps + 1 FROM line
+             JOIN certificates before ON before.serial = line.renewal_of
+             LIMIT ?2
+         )
+         SELECT serial FROM line JOIN certificates USING (serial)
+         WHERE steps = ?2 OR (revoked_at IS NOT NULL AND revocation_reason <> ?3) LIMIT 1",
+        params![serial, MAX_LINE, CrlReason::Superseded],
         |row| row.get(0),
     )
 }

@@ -15,7 +15,7 @@ use crate::sql::Connection;
 use crate::{OpenError, OpenFault};
 
 /// Version of both schemas. A change of one raises it, and a file of any other version is refused.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The state, in memory.
 const STATE: &str = include_str!("state.sql");

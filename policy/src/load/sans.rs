@@ -31,10 +31,11 @@ pub(super) fn sans(
         SanValue::One(_) => true,
         SanValue::Claimed { min, .. } => min > 0,
     });
-    if subject.is_some_and(<[RdnRule]>::is_empty) && !names_for_certain {
+    let may_be_empty = |rdns: &[RdnRule]| rdns.iter().all(|rdn| rdn.optional);
+    if subject.is_some_and(may_be_empty) && !names_for_certain {
         root.contradiction(
             reader,
-            "an empty subject needs a [[san]] that is always present (RFC 5280 section 4.1.2.6)",
+            "an empty subject needs a [[san]] that is always present (RFC 5280 section 4.1.2.6); one whose RDNs are all optional may be empty",
         );
         return None;
     }

@@ -156,7 +156,7 @@ fn is_rollover(name: &str) -> bool {
 fn next_ca(rollover: &RolloverSettings) -> [(String, String); 3] {
     let issuer = Hash::of(&rollover.next.certificates.ca).to_string();
     let switch_at = humantime::format_rfc3339_seconds(rollover.switch_at).to_string();
-    let overlap = humantime::format_duration(rollover.overlap).to_string();
+    let overlap = assay_types::duration::text(rollover.overlap);
     [
         (NEXT_ISSUER, issuer),
         (SWITCH_AT, switch_at),
@@ -182,7 +182,7 @@ fn bearing(limits: &LimitsConfig) -> BTreeMap<String, String> {
     ]
     .into_iter()
     .map(|(name, value)| {
-        let text = humantime::format_duration(value).to_string();
+        let text = assay_types::duration::text(value);
         (name.to_owned(), text)
     })
     .collect()

@@ -74,9 +74,9 @@ fn next(proposal: &Proposal) -> Result<Option<Next>, Wrong> {
     let wanted = "a time of RFC 3339";
     let text = read(SWITCH_AT, wanted)?;
     let switch_at = humantime::parse_rfc3339(text).map_err(|_| wrong(SWITCH_AT, wanted, text))?;
-    let wanted = "a duration such as 30days";
+    let wanted = "a duration such as 30d";
     let text = read(OVERLAP, wanted)?;
-    let end = humantime::parse_duration(text)
+    let end = assay_types::duration::parse(text)
         .ok()
         .and_then(|overlap| switch_at.checked_add(overlap))
         .ok_or_else(|| wrong(OVERLAP, wanted, text))?;

@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 EXTENDED_KEY_USAGES = {
     "serverAuth": "1.3.6.1.5.5.7.3.1",
     "clientAuth": "1.3.6.1.5.5.7.3.2",
@@ -28,7 +28,7 @@ CURVES = {"p256": "1.2.840.10045.3.1.7", "p384": "1.3.132.0.34", "p521": "1.3.13
 
 
 def seconds(text):
-    parts = re.findall(r"(\d+)\s*([smhdw])", text)
+    parts = re.findall(r"(\d+)\s*([smhdwy])", text)
     return sum(int(count) * UNITS[unit] for count, unit in parts)
 
 

@@ -141,14 +141,12 @@ impl Enrolment {
 /// What counts as one device: its subject, or its alternative names where it has none, without regard to case, so that
 /// names which are equal under any comparison share a quota.
 fn device(subject: &str, sans: &[String]) -> String {
-    let name = if subject.is_empty() {
-        let mut sans = sans.to_vec();
-        sans.sort();
-        sans.join(", ")
-    } else {
-        subject.to_owned()
-    };
-    name.to_ascii_lowercase()
+    if !subject.is_empty() {
+        return subject.to_ascii_lowercase();
+    }
+    let mut sans: Vec<String> = sans.iter().map(|name| name.to_ascii_lowercase()).collect();
+    sans.sort();
+    sans.join(", ")
 }
 
 fn quotas(profile: &Profile, device: &str, now: Timestamp) -> Vec<QuotaCharge> {
@@ -168,4 +166,32 @@ fn quotas(profile: &Profile, device: &str, now: Timestamp) -> Vec<QuotaCharge> {
             limit: limits.name_per_hour,
         },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::device;
+
+    #[test]
+    fn one_device_has_one_quota_however_its_names_are_spelt_or_ordered() {
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let wanted = device("", &names(&["dns:a.example.org", "dns:b.example.org"]));
+        for other in [
+            ["dns:a.example.org", "dns:B.example.org"],
+            ["dns:B.example.org", "dns:A.example.org"],
+            ["dns:b.example.org", "dns:a.example.org"],
+        ] {
+            assert_eq!(device("", &names(&other)), wanted, "{other:?}");
+        }
+        assert_ne!(device("", &names(&["dns:c.example.org"])), wanted);
+        assert_eq!(
+            device("CN=R1", &names(&["dns:x.org"])),
+            device("CN=r1", &[])
+        );
+    }
 }

@@ -198,7 +198,7 @@ fn expiry(
         return Err(AdminError::Invalid(format!(
             "a challenge of profile {} lives at most {}; ask for less",
             profile.name(),
-            humantime::format_duration(longest)
+            assay_types::duration::text(longest)
         )));
     }
     Ok(service.recorder.timestamp() + ttl)

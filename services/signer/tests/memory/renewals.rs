@@ -80,6 +80,46 @@ async fn a_certificate_renews_within_the_grace_after_its_end_and_not_later() {
 }
 
 #[tokio::test]
+async fn within_the_grace_nothing_renews_that_descends_from_a_revoked_certificate() {
+    let text = DEVICES.replacen(
+        "window = \"90d\"\n",
+        "window = \"90d\"\ngrace = \"7d\"\n",
+        1,
+    );
+    let stand = Stand::with(Setup {
+        profiles: Some(vec![("devices", text)]),
+        ..Setup::default()
+    })
+    .await;
+    let (device, other) = (Device::new(), Device::other());
+    for (name, reason, renews) in [
+        ("pump-1", "key-compromise", false),
+        ("pump-2", "superseded", true),
+    ] {
+        let first = stand.enrol(&device, &subject(name)).await;
+        let csr = other.csr(&subject(name), None);
+        let message = device
+            .holding(&first)
+            .message(&stand.ca, RENEWAL_REQ, &csr)
+            .await;
+        let second = stand
+            .send(&device.holding(&first), &message)
+            .await
+            .certificate();
+        stand.revoke(&first, reason).await.unwrap();
+        stand.clock.advance(95 * DAY);
+        let holder = other.holding(&second);
+        let csr = device.csr(&subject(name), None);
+        let message = holder.message(&stand.ca, RENEWAL_REQ, &csr).await;
+        if renews {
+            stand.send(&holder, &message).await.certificate();
+        } else {
+            stand.refused("devices", &holder, &message, "SIG-10").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_device_that_holds_no_certificate_of_ours_renews_nothing() {
     let stand = Stand::new().await;
     let (owner, stranger) = (Device::new(), Device::other());

@@ -473,7 +473,11 @@ impl Index {
         seen.same(check, "claims.expires", &certified.not_after, &not_after);
         if seen.entry.is_permit() {
             let decided = evidence.decided_ms.seconds();
-            let renewal = self::profile(seen, versions).and_then(Profile::renewal);
+            // Without the version nothing is known of its grace.
+            let Some(profile) = self::profile(seen, versions) else {
+                return;
+            };
+            let renewal = profile.renewal();
             let last = not_after + renewal.map_or(Duration::ZERO, |renewal| renewal.grace);
             let wanted = format!("until {last}, when the old one ended or its grace did");
             seen.hold(decided <= last, check, "decided_ms", wanted, decided);
