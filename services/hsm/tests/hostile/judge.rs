@@ -259,7 +259,8 @@ impl<'a> Judge<'a> {
             .unwrap_or_default()
             .split(", ")
             .all(|name| {
-                let host = name.strip_prefix("DNS:");
+                // A DNS name with a letter in another case is the same name (RFC 1034 section 3.1).
+                let host = name.strip_prefix("DNS:").map(str::to_ascii_lowercase);
                 name.is_empty()
                     || host
                         .is_some_and(|host| host == domain || host.ends_with(&format!(".{domain}")))
