@@ -214,7 +214,7 @@ pub(crate) fn revoked_predecessor(
 
 /// The one that `serial` is or descends from and that is on hold or revoked for another reason than being superseded. A
 /// certificate within the grace after its end is not live, so that a revocation of its line does not reach it: it renews only
-/// where there is no such revocation. A line that is too long to be walked counts as revoked.
+/// where there is no such revocation. A line of more than [`MAX_LINE`] certificates counts as revoked.
 pub(crate) fn revoked_ancestor(
     connection: &Connection,
     serial: &Serial,

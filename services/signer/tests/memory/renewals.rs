@@ -52,18 +52,22 @@ async fn a_certificate_that_is_held_revoked_or_expired_renews_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_certificate_renews_within_the_grace_after_its_end_and_not_later() {
+async fn with_a_week_of_grace() -> Stand {
     let text = DEVICES.replacen(
         "window = \"90d\"\n",
         "window = \"90d\"\ngrace = \"7d\"\n",
         1,
     );
-    let stand = Stand::with(Setup {
+    Stand::with(Setup {
         profiles: Some(vec![("devices", text)]),
         ..Setup::default()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_renews_within_the_grace_after_its_end_and_not_later() {
+    let stand = with_a_week_of_grace().await;
     let device = Device::new();
     let certificate = stand.enrol(&device, &subject("pump-1")).await;
     let holder = device.holding(&certificate);
@@ -81,16 +85,7 @@ async fn a_certificate_renews_within_the_grace_after_its_end_and_not_later() {
 
 #[tokio::test]
 async fn within_the_grace_nothing_renews_that_descends_from_a_revoked_certificate() {
-    let text = DEVICES.replacen(
-        "window = \"90d\"\n",
-        "window = \"90d\"\ngrace = \"7d\"\n",
-        1,
-    );
-    let stand = Stand::with(Setup {
-        profiles: Some(vec![("devices", text)]),
-        ..Setup::default()
-    })
-    .await;
+    let stand = with_a_week_of_grace().await;
     let (device, other) = (Device::new(), Device::other());
     for (name, reason, renews) in [
         ("pump-1", "key-compromise", false),
